@@ -1,0 +1,44 @@
+# The server with its dashboard: one process, one volume, no root.
+#
+#   docker build -t airgap-tracker .
+#   docker run -d --name tracker -p 8080:8080 -v tracker-data:/data airgap-tracker
+#   docker logs tracker        # shows the API key, at the first start only
+#
+# The build reaches package registries with the settings of its base image; nothing of any machine is in here.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+
+# What the project needs, in layers that only pyproject.toml and the constraints can make stale.
+COPY pyproject.toml constraints-dev.txt ./
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
+        write = lambda name, lines: open(name, 'w').write('\n'.join(lines) + '\n'); \
+        write('/tmp/build.txt', p['build-system']['requires']); \
+        write('/tmp/run.txt', p['project']['dependencies'] + p['project']['optional-dependencies']['server'])" \
+    && python -m venv /opt/build \
+    && /opt/build/bin/pip install -c constraints-dev.txt -r /tmp/build.txt \
+    && python -m venv --without-pip /opt/tracker \
+    && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt -r /tmp/run.txt
+
+# The wheel: the build hook makes the dashboard with the Node that its build requirements bring.
+COPY . .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
+    && wheel=$(ls /tmp/wheels/*.whl) \
+    && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt "${wheel}[server]"
+
+
+FROM python:3.11-slim-bookworm
+RUN groupadd --gid 10001 tracker \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin tracker \
+    && install -d -o tracker -g tracker -m 0700 /data
+COPY --from=build /opt/tracker /opt/tracker
+ENV PATH=/opt/tracker/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/data
+USER 10001:10001
+VOLUME /data
+WORKDIR /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/api/v1/health', timeout=4)"]
+CMD ["tracker", "server", "--host", "0.0.0.0", "--port", "8080", "--store", "/data"]

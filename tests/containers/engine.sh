@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# Makes a container engine available where none runs (CI, a bare virtual machine), and takes it away again.
+#
+#   engine.sh start DIR    install what is missing, start dockerd with everything it keeps under DIR,
+#                          provide the base image; prints the DOCKER_HOST to use as its only output
+#   engine.sh stop DIR     end that dockerd (and no other) and remove DIR
+#
+# Needs root, Debian's apt-get and a kernel with overlayfs and iptables. An engine that already answers is
+# used as it is: `start` then prints its DOCKER_HOST (an empty line: the default) and `stop` leaves it alone.
+#
+# The base image is pulled. Where no image registry can be reached, a stand-in of the same name is made from
+# Debian's own packages: the same release and Python, python and pip under /usr/local/bin, and this machine's
+# certificate bundle and pip and npm settings, so that a build inside reaches the same package registries.
+set -euo pipefail
+
+readonly BASE_IMAGE=python:3.11-slim-bookworm
+readonly SUITE=bookworm
+readonly BUNDLE=/etc/ssl/certs/ca-certificates.crt
+
+say() { printf 'engine: %s\n' "$*" >&2; }
+die() { printf 'engine: ERROR: %s\n' "$*" >&2; exit 1; }
+
+usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
+
+install_missing() {
+    local missing=()
+    command -v dockerd >/dev/null || missing+=(docker.io)
+    { command -v docker-compose || docker compose version; } >/dev/null 2>&1 || missing+=(docker-compose)
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+    ((${#missing[@]})) || return 0
+    [[ $(id -u) == 0 ]] || die "missing ${missing[*]}, and only root can install them"
+    command -v apt-get >/dev/null || die "missing ${missing[*]}, and there is no apt-get to install them with"
+    say "installing ${missing[*]}"
+    apt-get update -qq >&2
+    # RUNLEVEL keeps the package from starting its service: this script starts the daemon in its own place.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+# The daemon's own log says why a kernel refused: show its end, whole.
+daemon_failed() {
+    say "---- the end of dockerd's log"
+    tail -n 40 "$1/dockerd.log" >&2 || true
+    say "----"
+    stop_daemon "$1"
+    die "$2"
+}
+
+start_daemon() {
+    local dir=$1 pid
+    [[ $(id -u) == 0 ]] || die "starting a container engine needs root"
+    mkdir -p "$dir"
+    setsid dockerd --host "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
+        --pidfile "$dir/dockerd.pid" </dev/null >"$dir/dockerd.log" 2>&1 &
+    pid=$!
+    for ((tick = 0; tick < 600; tick++)); do
+        if docker --host "unix://$dir/docker.sock" info >/dev/null 2>&1; then
+            say "dockerd runs ($(docker --host "unix://$dir/docker.sock" info --format \
+                '{{.ServerVersion}}, {{.Driver}}, kernel {{.KernelVersion}}'))"
+            return
+        fi
+        kill -0 "$pid" 2>/dev/null || daemon_failed "$dir" "dockerd ended while starting"
+        sleep 0.1
+    done
+    daemon_failed "$dir" "dockerd did not answer within 60 s"
+}
+
+stop_daemon() {
+    local dir=$1 pid
+    [[ -s $dir/dockerd.pid ]] || return 0
+    pid=$(<"$dir/dockerd.pid")
+    kill "$pid" 2>/dev/null || return 0
+    for ((tick = 0; tick < 300; tick++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    say "dockerd ($pid) did not end within 30 s: killing it"
+    kill -9 "$pid" 2>/dev/null || true
+}
+
+# A setting of pip, with the given name, when this machine has one (never one that points into its own disk).
+pip_setting() {
+    local value
+    value=$(python3 -m pip config get "$1" 2>/dev/null || true)
+    [[ -n $value && $value != *file:* && $value != /* ]] || return 0
+    printf '%s' "$value"
+}
+
+# The base image out of Debian's packages, with the settings that a build needs to reach the registries.
+make_base_image() {
+    local dir=$1 rootfs=$1/rootfs value name
+    local changes=(
+        -c "ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+        -c "ENV LANG=C.UTF-8"
+        -c 'CMD ["python3"]'
+    )
+    say "making a stand-in for $BASE_IMAGE (about 2 minutes)"
+    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates "$SUITE" "$rootfs" \
+        >"$dir/debootstrap.log" 2>&1 || { tail -n 20 "$dir/debootstrap.log" >&2; die "debootstrap failed"; }
+    ln -s /usr/bin/python3 "$rootfs/usr/local/bin/python"
+    ln -s /usr/bin/pip3 "$rootfs/usr/local/bin/pip"
+    rm -f "$rootfs"/usr/lib/python3.*/EXTERNALLY-MANAGED
+    rm -rf "$rootfs"/var/cache/apt/archives/*.deb "$rootfs"/var/lib/apt/lists/*
+    if [[ -r $BUNDLE ]]; then
+        cp -L "$BUNDLE" "$rootfs$BUNDLE"
+        for name in PIP_CERT SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS npm_config_cafile; do
+            changes+=(-c "ENV $name=$BUNDLE")
+        done
+    fi
+    value=$(pip_setting global.index-url)
+    [[ -z $value ]] || changes+=(-c "ENV PIP_INDEX_URL=$value")
+    value=$(npm config get registry 2>/dev/null || true)
+    [[ $value != http*://* ]] || changes+=(-c "ENV npm_config_registry=$value")
+    for name in http_proxy https_proxy no_proxy PIP_DEFAULT_TIMEOUT; do
+        [[ -z ${!name:-} ]] || changes+=(-c "ENV $name=${!name}")
+    done
+    tar -C "$rootfs" -c . | docker import "${changes[@]}" - "$BASE_IMAGE" >/dev/null
+    rm -rf "$rootfs"
+}
+
+provide_base_image() {
+    if docker image inspect "$BASE_IMAGE" >/dev/null 2>&1; then
+        return
+    fi
+    if timeout 60 docker pull -q "$BASE_IMAGE" >&2; then
+        say "pulled $BASE_IMAGE"
+        return
+    fi
+    make_base_image "$1"
+}
+
+start() {
+    local dir=$1
+    if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+        say "using the engine that runs (DOCKER_HOST=${DOCKER_HOST:-default})"
+    else
+        install_missing
+        start_daemon "$dir"
+        export DOCKER_HOST=unix://$dir/docker.sock
+    fi
+    provide_base_image "$dir"
+    printf '%s\n' "${DOCKER_HOST:-}"
+}
+
+stop() {
+    local dir=$1
+    stop_daemon "$dir"
+    # Nothing should be mounted there any more; if something is, say so and leave the directory.
+    if grep -qs " $dir/" /proc/self/mounts; then
+        die "still mounted below $dir, so it stays: $(grep " $dir/" /proc/self/mounts | cut -d' ' -f2 | tr '\n' ' ')"
+    fi
+    rm -rf "$dir"
+}
+
+[[ $# == 2 && $2 == /* ]] || usage
+case $1 in
+    start) start "$2" ;;
+    stop) stop "$2" ;;
+    *) usage ;;
+esac
