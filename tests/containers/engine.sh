@@ -22,18 +22,18 @@ die() { printf 'engine: ERROR: %s\n' "$*" >&2; exit 1; }
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 
-install_missing() {
-    local missing=()
-    command -v dockerd >/dev/null || missing+=(docker.io)
-    { command -v docker-compose || docker compose version; } >/dev/null 2>&1 || missing+=(docker-compose)
-    command -v debootstrap >/dev/null || missing+=(debootstrap)
-    ((${#missing[@]})) || return 0
-    [[ $(id -u) == 0 ]] || die "missing ${missing[*]}, and only root can install them"
-    command -v apt-get >/dev/null || die "missing ${missing[*]}, and there is no apt-get to install them with"
-    say "installing ${missing[*]}"
-    apt-get update -qq >&2
+# Installs a Debian package, unless the command that it brings is there already.
+updated=
+need() {
+    local command=$1 package=$2
+    ! command -v "$command" >/dev/null || return 0
+    [[ $(id -u) == 0 ]] || die "$package is missing, and only root can install it"
+    command -v apt-get >/dev/null || die "$package is missing, and there is no apt-get to install it with"
+    say "installing $package"
+    [[ -n $updated ]] || apt-get update -qq >&2
+    updated=yes
     # RUNLEVEL keeps the package from starting its service: this script starts the daemon in its own place.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >&2
 }
 
 # The daemon's own log says why a kernel refused: show its end, whole.
@@ -48,7 +48,6 @@ daemon_failed() {
 start_daemon() {
     local dir=$1 pid
     [[ $(id -u) == 0 ]] || die "starting a container engine needs root"
-    mkdir -p "$dir"
     setsid dockerd --host "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
         --pidfile "$dir/dockerd.pid" </dev/null >"$dir/dockerd.log" 2>&1 &
     pid=$!
@@ -77,14 +76,6 @@ stop_daemon() {
     kill -9 "$pid" 2>/dev/null || true
 }
 
-# A setting of pip, with the given name, when this machine has one (never one that points into its own disk).
-pip_setting() {
-    local value
-    value=$(python3 -m pip config get "$1" 2>/dev/null || true)
-    [[ -n $value && $value != *file:* && $value != /* ]] || return 0
-    printf '%s' "$value"
-}
-
 # The base image out of Debian's packages, with the settings that a build needs to reach the registries.
 make_base_image() {
     local dir=$1 rootfs=$1/rootfs value name
@@ -93,7 +84,8 @@ make_base_image() {
         -c "ENV LANG=C.UTF-8"
         -c 'CMD ["python3"]'
     )
-    say "making a stand-in for $BASE_IMAGE (about 2 minutes)"
+    need debootstrap debootstrap
+    say "making a stand-in for $BASE_IMAGE (about a minute)"
     debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates "$SUITE" "$rootfs" \
         >"$dir/debootstrap.log" 2>&1 || { tail -n 20 "$dir/debootstrap.log" >&2; die "debootstrap failed"; }
     ln -s /usr/bin/python3 "$rootfs/usr/local/bin/python"
@@ -106,8 +98,8 @@ make_base_image() {
             changes+=(-c "ENV $name=$BUNDLE")
         done
     fi
-    value=$(pip_setting global.index-url)
-    [[ -z $value ]] || changes+=(-c "ENV PIP_INDEX_URL=$value")
+    value=${PIP_INDEX_URL:-$(python3 -m pip config get global.index-url 2>/dev/null || true)}
+    [[ $value != http*://* ]] || changes+=(-c "ENV PIP_INDEX_URL=$value")
     value=$(npm config get registry 2>/dev/null || true)
     [[ $value != http*://* ]] || changes+=(-c "ENV npm_config_registry=$value")
     for name in http_proxy https_proxy no_proxy PIP_DEFAULT_TIMEOUT; do
@@ -121,22 +113,25 @@ provide_base_image() {
     if docker image inspect "$BASE_IMAGE" >/dev/null 2>&1; then
         return
     fi
-    if timeout 60 docker pull -q "$BASE_IMAGE" >&2; then
+    if timeout 120 docker pull -q "$BASE_IMAGE" >"$1/pull.log" 2>&1; then
         say "pulled $BASE_IMAGE"
         return
     fi
+    say "$BASE_IMAGE cannot be pulled"
     make_base_image "$1"
 }
 
 start() {
     local dir=$1
+    mkdir -p "$dir"
     if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
         say "using the engine that runs (DOCKER_HOST=${DOCKER_HOST:-default})"
     else
-        install_missing
+        need dockerd docker.io
         start_daemon "$dir"
         export DOCKER_HOST=unix://$dir/docker.sock
     fi
+    docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
     provide_base_image "$dir"
     printf '%s\n' "${DOCKER_HOST:-}"
 }

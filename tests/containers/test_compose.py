@@ -1,0 +1,310 @@
+"""The image and its compose file, for real: build, start, log a run from outside, take down, start again.
+
+Needs a container engine: `tests/containers/engine.sh` starts one where none runs (see `.ci/run`).
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY_LINE = re.compile(r"API key \(shown once\): (local-[0-9a-f]{40})")
+PROJECT = "compose"
+
+pytestmark = [pytest.mark.containers, pytest.mark.slow]
+
+# A training script as a user writes it; it knows nothing of containers.
+TRAINING = """
+    import pathlib
+    import tracker
+
+    run = tracker.init(project="compose", name="from outside", config={"lr": 0.25, "net": {"depth": 3}})
+    for step in range(50):
+        run.log({"loss": 1 / (step + 1), "nested/value": -step})
+    try:
+        from PIL import Image
+    except ImportError:
+        pass
+    else:
+        run.log({"sample": tracker.Image(Image.new("RGB", (8, 4), (250, 10, 20)), caption="red")})
+    pathlib.Path("weights.bin").write_bytes(bytes(range(256)) * 1000)
+    artifact = tracker.Artifact("model", type="model", metadata={"kind": "test"})
+    artifact.add_file("weights.bin")
+    run.log_artifact(artifact)
+    run.finish()
+    print("RUN", run.entity, run.id)
+"""
+
+
+@dataclass
+class Service:
+    """The composed service under a project name, an image name and a port of its own."""
+
+    name: str = field(default_factory=lambda: f"tracker-test-{uuid.uuid4().hex[:8]}")
+    port: int = field(default_factory=lambda: free_port())
+    key: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, *arguments: str) -> str:
+        """Run docker compose with these arguments and return what it printed."""
+        settings = {"TRACKER_PORT": f"127.0.0.1:{self.port}", "TRACKER_IMAGE": self.name}
+        return run(
+            [*compose_command(), "-p", self.name, *arguments], cwd=ROOT, env={**os.environ, **settings}
+        )
+
+    def container(self) -> str:
+        return self.command("ps", "-q", "tracker").strip()
+
+    def inspect(self, what: str, container: str = "") -> str:
+        return run(["docker", "inspect", "--format", what, container or self.container()]).strip()
+
+    def inside(self, *arguments: str) -> str:
+        return run(["docker", "exec", self.container(), *arguments])
+
+    def logs(self) -> str:
+        return run(["docker", "logs", self.container()])
+
+    def volumes(self) -> list[str]:
+        label = f"label=com.docker.compose.project={self.name}"
+        return run(["docker", "volume", "ls", "--quiet", "--filter", label]).split()
+
+    def start(self) -> None:
+        """Start in the background and wait until the health check says healthy."""
+        self.command("up", "-d")
+        try:
+            until(lambda: self.inspect("{{.State.Health.Status}}") == "healthy", "the health check")
+        except TimeoutError:
+            pytest.fail(f"{self.inspect('{{json .State}}')}\n{self.logs()}")
+
+    def get(
+        self, path: str, key: str | None = None, method: str = "GET", body: Any = None
+    ) -> tuple[int, bytes]:
+        """One request from outside: the status and the body."""
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        try:
+            with direct.open(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def read(self, path: str) -> bytes:
+        status, body = self.get(path, self.key)
+        assert status == 200, (path, status, body)
+        return body
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.read(path))
+
+
+# No proxy that the environment names stands between this test and its own machine.
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def run(command: list[str], **options: Any) -> str:
+    """Run a command; return what it printed, or fail with it."""
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options
+    )
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def compose_command() -> list[str]:
+    """docker-compose, or the compose plugin of newer engines."""
+    return ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Wait for a condition, with an end."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """The service, built from this tree, started for the first time on an empty volume."""
+    it = Service()
+    it.command("build")
+    try:
+        it.start()
+        keys = KEY_LINE.findall(it.logs())
+        assert len(keys) == 1, it.logs()
+        it.key = keys[0]
+        yield it
+    finally:
+        it.command("down", "--volumes", "--rmi", "all")
+    assert it.volumes() == []
+
+
+def train(service: Service, folder: Path) -> tuple[str, str]:
+    """Run the training script outside the container, send everything; the run's entity and id."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "WANDB_"))
+    }
+    environment |= {
+        "TRACKER_BASE_URL": service.url,
+        "TRACKER_API_KEY": service.key,
+        "TRACKER_DIR": str(folder / "store"),
+        "HOME": str(folder),
+        "no_proxy": "127.0.0.1",
+    }
+    output = run([sys.executable, "-c", textwrap.dedent(TRAINING)], cwd=folder, env=environment)
+    run([sys.executable, "-m", "tracker", "sync"], cwd=folder, env=environment)
+    found = re.search(r"^RUN (\S+) (\S+)$", output, re.M)
+    assert found, output
+    return found[1], found[2]
+
+
+def chart(service: Service, run_path: str, key: str) -> tuple[list[float], list[float]]:
+    """The raw points of one metric."""
+    body = service.read(f"{run_path}/chart?key={key}&points=1000")
+    length = struct.unpack_from("<I", body)[0]
+    header = json.loads(body[4 : 4 + length])
+    (series,) = header["series"]
+    assert series["kind"] == "points"
+    count = series["length"]
+    numbers = struct.unpack_from(f"<{2 * count}d", body, 4 + length)
+    return list(numbers[:count]), list(numbers[count:])
+
+
+def assert_run_is_there(service: Service, entity: str, run_id: str) -> None:
+    """Everything the training script logged, read back over REST."""
+    project = f"/api/v1/projects/{entity}/{PROJECT}"
+    assert [found["id"] for found in service.json(f"{project}/runs")["runs"]] == [run_id]
+    run_path = f"{project}/runs/{run_id}"
+    found = service.json(run_path)
+    assert found["state"] == "finished"
+    assert found["name"] == "from outside"
+    assert found["config"]["lr"] == 0.25
+    assert found["config"]["net"] == {"depth": 3}
+    assert found["problems"] == []
+
+    steps, losses = chart(service, run_path, "loss")
+    assert steps == list(range(50))
+    assert losses == [1 / (step + 1) for step in range(50)]
+    assert chart(service, run_path, "nested%2Fvalue")[1] == [-step for step in range(50)]
+
+    (artifact,) = service.json(f"{project}/artifacts?run={run_id}")["artifacts"]
+    assert (artifact["name"], artifact["version"], artifact["metadata"]) == ("model", "v0", {"kind": "test"})
+    (file,) = service.json(f"{project}/artifacts/model/latest")["files"]
+    assert file["path"] == "weights.bin"
+    assert service.read(file["url"]) == bytes(range(256)) * 1000
+
+    if pillow_is_there():
+        from PIL import Image
+
+        (step,) = service.json(f"{run_path}/media?key=sample")["steps"]
+        (item,) = step["items"]
+        assert (item["caption"], item["width"], item["height"]) == ("red", 8, 4)
+        with Image.open(io.BytesIO(service.read(item["url"]))) as image:
+            assert image.size == (8, 4)
+            assert image.convert("RGB").getpixel((0, 0)) == (250, 10, 20)
+
+
+def pillow_is_there() -> bool:
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def test_only_the_key_opens_the_service(service: Service) -> None:
+    status, body = service.get("/api/v1/health")
+    assert status == 200
+    assert json.loads(body)["status"] == "ok"
+    assert json.loads(service.get("/api/v1/session")[1]) == {"key_required": True, "signed_in": False}
+    wrong = "local-" + "0" * 40
+    for key in (None, wrong, service.key[:-1], ""):
+        status, body = service.get("/api/v1/projects", key)
+        assert status == 401, (key, body)
+        assert set(json.loads(body)["error"]) == {"code", "message"}
+    assert service.get("/api/v1/session", method="POST", body={"key": wrong})[0] == 401
+    assert service.get("/api/v1/session", method="POST", body={"key": service.key})[0] == 204
+    assert "projects" in service.json("/api/v1/projects")
+
+
+def test_the_dashboard_is_in_the_image(service: Service) -> None:
+    status, body = service.get("/")
+    assert status == 200
+    page = body.decode()
+    scripts = re.findall(r'src="([^"]+\.js)"', page)
+    assert scripts, page
+    for script in scripts:
+        assert script.startswith(("/", "./", "assets/")), script
+        status, body = service.get("/" + script.lstrip("./"))
+        assert status == 200
+        assert len(body) > 1000
+
+
+def test_it_runs_without_root_on_a_read_only_file_system(service: Service) -> None:
+    ids = service.inside("python", "-c", "print(*open('/proc/1/status'))")
+    assert re.search(r"Uid:\s+10001\s+10001\s+10001\s+10001", ids), ids
+    assert re.search(r"CapEff:\s+0+\n", ids), ids
+    processes = run(["docker", "top", service.container(), "-eo", "uid,args"]).splitlines()[1:]
+    assert processes
+    assert {line.split()[0] for line in processes} == {"10001"}, processes
+    assert service.inspect("{{.HostConfig.ReadonlyRootfs}}") == "true"
+    assert (
+        service.inside("sh", "-c", "touch /etc/x 2>/dev/null || touch /opt/tracker/x 2>/dev/null || echo no")
+        == "no\n"
+    )
+
+
+def test_a_run_sent_from_outside_outlives_the_container(service: Service, tmp_path: Path) -> None:
+    entity, run_id = train(service, tmp_path)
+    assert_run_is_there(service, entity, run_id)
+    first = service.container()
+
+    service.command("down")
+    assert len(service.volumes()) == 1
+    service.start()
+
+    assert service.container() != first
+    assert "local-" not in service.logs()
+    assert service.get("/api/v1/projects")[0] == 401
+    assert_run_is_there(service, entity, run_id)
+
+
+def test_it_stops_when_asked(service: Service) -> None:
+    container = service.container()
+    began = time.monotonic()
+    run(["docker", "stop", "--time", "30", container])
+    assert time.monotonic() - began < 15
+    # Not killed (137) and not failed: it took the signal and ended.
+    assert service.inspect("{{.State.ExitCode}}", container) in ("0", "143")
