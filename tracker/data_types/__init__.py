@@ -1,0 +1,1 @@
+"""What can be logged beside plain values; each type is loaded when first used."""

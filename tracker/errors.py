@@ -1,0 +1,75 @@
+"""The error tree: everything tracker raises on purpose, worded for the person who can act.
+
+    Error
+    ├── UsageError              a call or an argument that cannot work as written
+    │   └── ConfigError         a config value that was changed without leave
+    ├── CommError               a server could not be reached, or refused
+    │   └── AuthenticationError the key is missing or wrong
+    ├── NotFoundError           no such run, artifact, version or alias
+    ├── ArtifactError           an artifact's content cannot be had or has changed
+    └── StoreError              the store cannot be opened, read or written
+        ├── StoreVersionError   written by a newer tracker
+        └── JournalError        a journal file could not be read or written
+
+The names of the first five follow wandb's, so that ``except wandb.Error`` keeps working.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of all errors that tracker raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UsageError(Error):
+    """A call or an argument that cannot work as written."""
+
+
+class ConfigError(UsageError):
+    """A config value was changed without ``allow_val_change=True``."""
+
+
+class CommError(Error):
+    """A server could not be reached, or refused the request."""
+
+
+class AuthenticationError(CommError):
+    """The API key is missing or wrong."""
+
+
+class NotFoundError(Error):
+    """No such run, artifact, version, alias or file."""
+
+
+class ArtifactError(Error):
+    """An artifact's content cannot be had, or is not what its manifest says."""
+
+
+class StoreError(Error):
+    """The store cannot be opened, read or written."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer tracker than this one."""
+
+
+class JournalError(StoreError):
+    """A journal file could not be read or written.
+
+    Args:
+        operation: What was tried: ``"read"``, ``"write"``, ``"open"``.
+        path: The file.
+        offset: Byte position at which it happened.
+        reason: The operating system's words, or ours.
+    """
+
+    def __init__(self, operation: str, path: str, offset: int, reason: str) -> None:
+        super().__init__(f"cannot {operation} journal {path} at byte {offset}: {reason}")
+        self.operation = operation
+        self.path = path
+        self.offset = offset
+        self.reason = reason

@@ -1,0 +1,37 @@
+"""What kind of file system a folder lies on: SQLite must not be shared over a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Types from /proc/self/mountinfo on which several hosts can see one file.
+NETWORK_TYPES = frozenset(
+    """
+    9p afs beegfs ceph cifs fuse.ceph fuse.glusterfs fuse.juicefs fuse.s3fs fuse.sshfs gfs gfs2 glusterfs
+    gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb3 smbfs vastnfs wekafs
+    """.split()
+)
+
+
+def filesystem_type(path: str | os.PathLike[str]) -> str:
+    """Return the type of the file system that holds ``path``, or ``"unknown"``."""
+    target = os.path.realpath(path)
+    best, kind = "", "unknown"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return kind
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        mount = left.split(" ")[4].encode().decode("unicode_escape")
+        inside = target == mount or target.startswith(mount.rstrip("/") + "/")
+        # Later mounts of the same point cover earlier ones.
+        if inside and len(mount) >= len(best):
+            best, kind = mount, right.split(" ")[0]
+    return kind
+
+
+def is_network(path: str | os.PathLike[str]) -> bool:
+    """Whether other hosts may see ``path`` too."""
+    return filesystem_type(path) in NETWORK_TYPES

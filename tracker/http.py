@@ -1,0 +1,100 @@
+"""Talking to a tracker server with the standard library alone: nodes install nothing for it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
+
+from tracker import values
+from tracker.errors import AuthenticationError, CommError, NotFoundError, UsageError
+
+TIMEOUT = 60.0
+CHUNK = 1024 * 1024
+
+
+class Client:
+    """Requests to one server over one kept connection. Not for several threads at once.
+
+    Args:
+        url: Base address, ``http://host:port``.
+        key: API key, where the server asks for one.
+    """
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        self._prefix = parts.path + "/api/v1"
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+
+    def get(self, *path: str, **query: Any) -> Any:
+        """Return the JSON answer to a GET of ``path`` (components, not yet quoted)."""
+        return values.loads(self._request("GET", path, query).read())
+
+    def post(self, *path: str, body: Any, **query: Any) -> Any:
+        """POST a plain value as JSON; return the JSON answer."""
+        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body).encode()
+        return values.loads(self._request("POST", path, query, data, headers).read())
+
+    def send(self, method: str, *path: str, data: bytes, **query: Any) -> Any:
+        """Send bytes; return the JSON answer."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return values.loads(self._request(method, path, query, data, headers).read())
+
+    def send_file(self, method: str, *path: str, file: Path) -> None:
+        """Send a file's content without holding it in memory."""
+        with file.open("rb") as body:
+            headers = {
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(os.fstat(body.fileno()).st_size),
+            }
+            self._request(method, path, {}, body, headers).read()
+
+    def stream(self, *path: str, **query: Any) -> Iterator[bytes]:
+        """Yield the bytes that a GET of ``path`` answers with."""
+        response = self._request("GET", path, query)
+        while chunk := response.read(CHUNK):
+            yield chunk
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _request(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        query: dict[str, Any],
+        data: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> http.client.HTTPResponse:
+        target = "/".join((self._prefix, *(quote(part, safe="") for part in path)))
+        given = {name: value for name, value in query.items() if value is not None}
+        if given:
+            target += "?" + urlencode(given, doseq=True)
+        try:
+            self._connection.request(method, target, data, {**self._headers, **(headers or {})})
+            response = self._connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()  # the next request connects anew
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CommError(f"cannot reach the tracker server at {self.url}: {reason}") from error
+        if response.status >= 400:
+            self._refuse(response)
+        return response
+
+    def _refuse(self, response: http.client.HTTPResponse) -> NoReturn:
+        try:
+            message = json.loads(response.read())["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            message = f"{response.status} {response.reason}"
+        self._connection.close()
+        kind = {401: AuthenticationError, 403: AuthenticationError, 404: NotFoundError, 400: UsageError}
+        raise kind.get(response.status, CommError)(f"{self.url}: {message}")

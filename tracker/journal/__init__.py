@@ -1,0 +1,1 @@
+"""Append-only, checksummed, single-writer files. This layer knows bytes, not meaning."""

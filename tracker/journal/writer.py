@@ -1,0 +1,99 @@
+"""The one writer of one journal file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tracker.errors import JournalError
+from tracker.journal.format import MAX_PAYLOAD, checksum_seed, pack_frame, pack_header
+
+
+class JournalWriter:
+    """Appends frames to a new journal file; poisoned by its first failed or short write.
+
+    Each ``append`` ends in one ``write(2)``, so a frame whose call has returned is in the
+    kernel's page cache and survives SIGKILL of this process. Not safe for use by several
+    threads at once: the caller holds a lock.
+
+    Args:
+        path: A file that does not exist yet; its folder does.
+        segment: The segment's id, 32 hex digits.
+        index: Position among the segment's journals, from 0.
+        sequence: Number of the first frame.
+
+    Raises:
+        JournalError: The file could not be created.
+    """
+
+    def __init__(self, path: Path, segment: str, index: int = 0, sequence: int = 0) -> None:
+        self.path = path
+        self.segment = segment
+        self.index = index
+        self.sequence = sequence
+        self.offset = 0
+        self.poisoned = False
+        self._seed = checksum_seed(segment)
+        try:
+            # O_APPEND: even a descriptor shared by accident can only add at the end.
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise JournalError("open", str(path), 0, error.strerror or str(error)) from error
+        try:
+            self._write(pack_header(segment, index))
+        except JournalError:
+            os.close(self._fd)
+            raise
+
+    def append(self, payload: bytes) -> int:
+        """Write one frame and return the offset behind it.
+
+        Raises:
+            JournalError: The payload is too large (nothing was written, the writer goes on), or
+                the write failed or was short (the writer is poisoned and refuses what follows).
+        """
+        if len(payload) > MAX_PAYLOAD:
+            raise JournalError(
+                "write",
+                str(self.path),
+                self.offset,
+                f"a record of {len(payload)} bytes is over {MAX_PAYLOAD}",
+            )
+        self._write(pack_frame(payload, self.sequence, self._seed))
+        self.sequence += 1
+        return self.offset
+
+    def sync(self) -> None:
+        """Force what was written to the disk (``fdatasync``), against power loss."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise JournalError("sync", str(self.path), self.offset, error.strerror or str(error)) from error
+
+    def touch(self) -> None:
+        """Set the file's modification time to now: a sign of life while nothing is logged."""
+        os.utime(self._fd)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, data: bytes) -> None:
+        if self.poisoned:
+            raise JournalError("write", str(self.path), self.offset, "an earlier write to it failed")
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            self.poisoned = True
+            raise JournalError("write", str(self.path), self.offset, error.strerror or str(error)) from error
+        if written != len(data):
+            self.poisoned = True
+            raise JournalError(
+                "write",
+                str(self.path),
+                self.offset,
+                f"only {written} of {len(data)} bytes were written (disk full?)",
+            )
+        self.offset += written

@@ -1,0 +1,1 @@
+"""One way to ask, three places to ask: a local store, a server, or the published files alone."""

@@ -1,0 +1,198 @@
+"""Reading without a catalog: published files, laid over with the journals that are not applied yet.
+
+This is what a compute node has that sees the store only through a network file system, and what a
+process has that only wants one run or one artifact: it imports neither SQLAlchemy nor pyarrow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tracker.answers import ArtifactDetail, ArtifactEntry
+from tracker.errors import JournalError, NotFoundError
+from tracker.journal.reader import Record, read_frames, read_header
+from tracker.records import ArtifactLogged, RunStarted, decode
+from tracker.store.blobs import BlobStore
+from tracker.store.files import read_json
+from tracker.store.fold import Folder, SegmentState
+from tracker.store.layout import JournalPath, Layout
+from tracker.store.manifest import read_manifest
+
+VERSION = re.compile(r"v(\d+)")
+
+
+class KnownRun(NamedTuple):
+    """What a node can tell of a run that exists.
+
+    Attributes:
+        last_step: Largest step logged, or None.
+        attempts: How many attempts there were.
+        runtime: Seconds that it lasted so far.
+        config: Its config.
+        summary: Its summary.
+        name: Its display name.
+    """
+
+    last_step: int | None
+    attempts: int
+    runtime: float
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    name: str | None
+
+
+def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun | None:
+    """Return what published files and unapplied journals say of a run; None when it is unknown."""
+    published = read_json(layout.run_file(entity, project, run_id)) or {}
+    steps = [published["last_step"]] if published.get("last_step") is not None else []
+    attempts = [segment["attempt"] for segment in published.get("segments", [])]
+    runtime = float(published.get("duration", 0.0))
+    config: dict[str, Any] = dict(published.get("config", {}))
+    summary: dict[str, Any] = dict(published.get("summary", {}))
+    name = published.get("name")
+    wanted = (entity, project, run_id)
+    for state in _unapplied_states(layout, wanted):
+        if state.started is None:
+            continue
+        attempts.append(state.started.attempt)
+        runtime = max(runtime, state.runtime)
+        config.update(state.config)
+        summary.update(state.summary)
+        name = state.started.name or name
+        if state.last_step is not None:
+            steps.append(state.last_step)
+    if not attempts:
+        return None
+    return KnownRun(max(steps, default=None), max(attempts) + 1, runtime, config, summary, name)
+
+
+def find_artifact(layout: Layout, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+    """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
+
+    Raises:
+        NotFoundError: There is none; the message says which there are.
+    """
+    versions = _published_versions(layout, entity, project, name)
+    aliases = {
+        alias: (read_json(layout.alias(entity, project, name, alias)) or {}).get("version", -1)
+        for alias in layout.list_aliases(entity, project, name)
+    }
+    _lay_over(layout, versions, aliases, entity, project, name)
+    if not versions:
+        raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")
+    if number := VERSION.fullmatch(reference):
+        index = int(number[1])
+    elif reference in aliases:
+        index = aliases[reference]
+    else:
+        index = max((at for at, found in versions.items() if found["digest"] == reference), default=-1)
+    if index not in versions:
+        raise NotFoundError(
+            f"artifact {entity}/{project}/{name} has no version or alias {reference!r}; "
+            f"there is {', '.join(f'v{at}' for at in sorted(versions)[-5:])}, "
+            f"aliases: {', '.join(sorted(aliases)) or 'none'}"
+        )
+    found = versions[index]
+    return ArtifactDetail(
+        entity=entity,
+        project=project,
+        name=name,
+        type=found["type"],
+        version=f"v{index}",
+        aliases=sorted(alias for alias, at in aliases.items() if at == index),
+        size=found["size"],
+        file_count=len(found["entries"]),
+        digest=found["digest"],
+        created_at=found["created_at"],
+        description=found["description"],
+        metadata=found["metadata"],
+        logged_by=found["logged_by"],
+        files=[ArtifactEntry(**entry) for entry in found["entries"]],
+    )
+
+
+def _published_versions(layout: Layout, entity: str, project: str, name: str) -> dict[int, dict[str, Any]]:
+    found = {}
+    for index in layout.list_versions(entity, project, name):
+        described = read_json(layout.version(entity, project, name, index))
+        if described is not None:
+            found[index] = described
+    return found
+
+
+def _lay_over(
+    layout: Layout,
+    versions: dict[int, dict[str, Any]],
+    aliases: dict[str, int],
+    entity: str,
+    project: str,
+    name: str,
+) -> None:
+    """Add what journals ask for and nobody has applied yet, as applying it would."""
+    known = {(found["segment"], found["offset"]) for found in versions.values()}
+    for journal, started, offset, record in _logged_artifacts(layout, entity, project, name):
+        if (journal.segment, offset) in known:
+            continue
+        newest = max(versions, default=-1)
+        if newest < 0 or versions[newest]["digest"] != record.digest:
+            newest += 1
+            entries = read_manifest(BlobStore(layout), record.manifest).entries
+            versions[newest] = {
+                "type": record.type,
+                "digest": record.digest,
+                "size": record.size,
+                "description": record.description,
+                "metadata": record.metadata,
+                "created_at": record.time,
+                "logged_by": started.run_id,
+                "entries": [
+                    {"path": each.path, "digest": each.digest, "size": each.size, "sha256": each.sha256}
+                    for each in entries
+                ],
+            }
+        for alias in [*record.aliases, "latest"]:
+            aliases[alias] = newest
+
+
+def _logged_artifacts(
+    layout: Layout, entity: str, project: str, name: str
+) -> Iterator[tuple[JournalPath, RunStarted, int, ArtifactLogged]]:
+    found = []
+    for journal in layout.list_journals():
+        started: RunStarted | None = None
+        for frame in _frames(journal):
+            record = decode(frame.payload, str(journal.path), frame.offset)
+            if isinstance(record, RunStarted):
+                started = record
+                if (started.entity, started.project) != (entity, project):
+                    break
+            elif isinstance(record, ArtifactLogged) and started is not None and record.name == name:
+                found.append((journal, started, frame.offset, record))
+    return iter(sorted(found, key=lambda each: each[3].time))
+
+
+def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[SegmentState]:
+    for journal in layout.list_journals():
+        folder = Folder(SegmentState())
+        for frame in _frames(journal):
+            record = decode(frame.payload, str(journal.path), frame.offset)
+            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
+                break
+            folder.fold(record)
+        else:
+            folder.flush()
+            yield folder.state
+
+
+def _frames(journal: JournalPath) -> Iterator[Record]:
+    """Yield the whole records of a journal; one that cannot be read, or is just going, has none."""
+    try:
+        if read_header(journal.path) is None:
+            return
+        for outcome in read_frames(journal.path, journal.segment, final=True):
+            if isinstance(outcome, Record):
+                yield outcome
+    except JournalError:
+        return

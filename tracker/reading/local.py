@@ -1,0 +1,71 @@
+"""Reading a store on this machine through its catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+from tracker.recorder.follow import catch_up
+from tracker.store.queries import artifacts, history, runs
+from tracker.store.store import Store
+
+
+class LocalReader:
+    """Reads a store's catalog; first applies what this host's journals hold."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def projects(self) -> list[ProjectInfo]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return runs.list_projects(session)
+
+    def runs(
+        self, entity: str, project: str, *, limit: int, offset: int, order: str, search: str = ""
+    ) -> RunPage:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return runs.list_runs(
+                session, entity, project, limit=limit, offset=offset, order=order, search=search
+            )
+
+    def run(self, entity: str, project: str, run_id: str) -> RunDetail:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return runs.run_detail(session, entity, project, run_id)
+
+    def history(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, complete: bool
+    ) -> list[dict[str, Any]]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            run = runs.get_run(session, entity, project, run_id)
+            return history.rows(session, run, self._store.root, keys, complete=complete)
+
+    def artifacts(
+        self, entity: str, project: str, run_id: str | None, name: str | None
+    ) -> list[ArtifactInfo]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return artifacts.list_artifacts(session, entity, project, run_id=run_id, name=name)
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return artifacts.artifact_detail(self._store, session, entity, project, name, reference)
+
+    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._store.blobs.chunks(entry.sha256)
+
+    def close(self) -> None:
+        """See ``Reader``."""
+        self._store.close()

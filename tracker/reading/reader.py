@@ -1,0 +1,45 @@
+"""The seam between those who ask and where the answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+
+
+class Reader(Protocol):
+    """Answers questions about runs and artifacts. Every answer includes what this host has logged so far.
+
+    All methods raise NotFoundError for what is not there.
+    """
+
+    def projects(self) -> list[ProjectInfo]:
+        """All projects, the most recently changed first."""
+
+    def runs(
+        self, entity: str, project: str, *, limit: int, offset: int, order: str, search: str = ""
+    ) -> RunPage:
+        """A page of a project's runs."""
+
+    def run(self, entity: str, project: str, run_id: str) -> RunDetail:
+        """One run."""
+
+    def history(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, complete: bool
+    ) -> list[dict[str, Any]]:
+        """A run's rows; see ``tracker.store.queries.history.rows``."""
+
+    def artifacts(
+        self, entity: str, project: str, run_id: str | None, name: str | None
+    ) -> list[ArtifactInfo]:
+        """Artifact versions, newest first."""
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """The version that a version, alias or digest names."""
+
+    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+        """The content of one of its files, in pieces."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""

@@ -1,0 +1,81 @@
+"""Reading from a server over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+from tracker.http import Client
+from tracker.recorder.remote import Remote
+from tracker.recorder.send import Sender
+from tracker.store.layout import Layout
+
+
+class RemoteReader:
+    """Asks a server; first sends what waits in this host's outbox for it.
+
+    Args:
+        remote: The server.
+        outbox: Where this host's journals for it lie; may not exist.
+    """
+
+    def __init__(self, remote: Remote, outbox: Layout) -> None:
+        self._client = Client(remote.url, remote.key)
+        self._outbox = outbox
+        self._remote = remote
+
+    def projects(self) -> list[ProjectInfo]:
+        """See ``Reader``."""
+        return msgspec.convert(self._get("projects")["projects"], list[ProjectInfo])
+
+    def runs(
+        self, entity: str, project: str, *, limit: int, offset: int, order: str, search: str = ""
+    ) -> RunPage:
+        """See ``Reader``."""
+        page = self._get(
+            "projects", entity, project, "runs", limit=limit, offset=offset, order=order, search=search
+        )
+        return msgspec.convert(page, RunPage)
+
+    def run(self, entity: str, project: str, run_id: str) -> RunDetail:
+        """See ``Reader``."""
+        return msgspec.convert(self._get("projects", entity, project, "runs", run_id), RunDetail)
+
+    def history(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, complete: bool
+    ) -> list[dict[str, Any]]:
+        """See ``Reader``."""
+        path = ("projects", entity, project, "runs", run_id, "history")
+        rows: list[dict[str, Any]] = self._get(*path, key=keys, complete=complete)["rows"]
+        return rows
+
+    def artifacts(
+        self, entity: str, project: str, run_id: str | None, name: str | None
+    ) -> list[ArtifactInfo]:
+        """See ``Reader``."""
+        found = self._get("projects", entity, project, "artifacts", run=run_id, name=name)
+        return msgspec.convert(found["artifacts"], list[ArtifactInfo])
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """See ``Reader``."""
+        found = self._get("projects", entity, project, "artifacts", name, reference)
+        return msgspec.convert(found, ArtifactDetail)
+
+    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._client.stream(
+            "projects", artifact.entity, artifact.project, "artifacts", artifact.name, artifact.version,
+            "files", *entry.path.split("/"),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """See ``Reader``."""
+        self._client.close()
+
+    def _get(self, *path: str, **query: Any) -> Any:
+        if self._outbox.journals.is_dir():
+            Sender(self._outbox, self._remote).look(patient=False)
+        return self._client.get(*path, **query)

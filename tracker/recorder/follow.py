@@ -1,0 +1,131 @@
+"""Following a store's journals: apply what is there, notice dead writers, seal what has ended."""
+
+from __future__ import annotations
+
+import time
+from itertools import groupby
+from typing import Literal
+
+from sqlalchemy import select
+
+from tracker.errors import JournalError, StoreError
+from tracker.processes import host_name, is_alive
+from tracker.recorder.look import Look
+from tracker.store.apply import apply_journal, finish_segment, segment_process
+from tracker.store.layout import JournalPath
+from tracker.store.models import Segment
+from tracker.store.seal import SPILL_BYTES, seal, spill
+from tracker.store.store import Store
+
+# A writer that cannot be looked at (another host) is taken for dead when its journal has been
+# untouched for this long; writers touch theirs every HEARTBEAT_SECONDS.
+MISSED_SECONDS = 60.0
+# A live journal with bytes that stay invalid this long is read past them: they are no late pages.
+STUCK_SECONDS = 30.0
+
+
+class Follower:
+    """Applies the journals of a store, round by round; remembers sizes, so that quiet ones cost a stat.
+
+    Args:
+        store: The store to apply to.
+        host: Follow only the journals written on this host; None for all.
+    """
+
+    def __init__(self, store: Store, host: str | None = None) -> None:
+        self.store = store
+        self._host = host
+        self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._stuck: dict[str, float] = {}
+        self.faults: dict[str, str] = {}
+
+    def look(self, *, seal_ended: bool = True) -> Look:
+        """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold."""
+        applied = live = waiting = 0
+        journals = self.store.layout.list_journals(self._host)
+        for name, group in groupby(journals, key=lambda journal: journal.segment):
+            files = list(group)
+            try:
+                applied += self._follow(name, files)
+                found = self._writer_state(name, files)
+                if found == "live":
+                    live += 1
+                elif found == "ended" and seal_ended:
+                    self._seal(name)
+                else:
+                    waiting += 1
+            except (JournalError, StoreError, OSError) as error:
+                # One bad journal must not stop the others; it stays where it is.
+                self.faults[name] = str(error)
+            else:
+                self.faults.pop(name, None)
+        return Look(applied, live, waiting)
+
+    def _follow(self, name: str, files: list[JournalPath]) -> int:
+        """Apply what a segment's journals hold and was not applied; return the number of records."""
+        sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
+        if self._seen.get(name) == sizes and name not in self._stuck:
+            return 0
+        total = 0
+        for position, journal in enumerate(files):
+            # A writer opens its next file only when it has given this one up.
+            final = position < len(files) - 1 or self._waited_enough(name)
+            while (done := apply_journal(self.store, journal, final=final)).records:
+                total += done.records
+                if not done.more:
+                    break
+            if position == len(files) - 1:
+                if done.tail and not final:
+                    self._stuck.setdefault(name, time.monotonic())
+                else:
+                    self._stuck.pop(name, None)
+        self._seen[name] = sizes
+        if total:
+            self._spill_if_large(name)
+        return total
+
+    def _waited_enough(self, name: str) -> bool:
+        since = self._stuck.get(name)
+        return False if since is None else time.monotonic() - since > STUCK_SECONDS
+
+    def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
+        """Return what is known of a segment's writer; note in the catalog that a dead one has ended."""
+        with self.store.reading() as session:
+            segment = session.scalar(select(Segment).where(Segment.segment == name))
+        last = files[-1]
+        silent = time.time() - last.path.stat().st_mtime > MISSED_SECONDS
+        if segment is None:
+            return "silent" if silent else "live"
+        if segment.ended in ("finished", "failed"):
+            return "ended"
+        process = segment_process(segment)
+        alive = is_alive(process) if process is not None else None
+        if alive:
+            return "live"
+        if alive is None:  # on another host: it may come back, so its journal stays
+            if silent and segment.ended is None:
+                finish_segment(self.store, name, "crashed")
+            return "silent" if silent else "live"
+        # Dead for certain: whatever its files hold now is all there will ever be.
+        while apply_journal(self.store, last, final=True).records:
+            pass
+        finish_segment(self.store, name, "crashed")
+        return "ended"
+
+    def _seal(self, name: str) -> None:
+        with self.store.reading() as session:
+            segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
+        if segment_id is not None:
+            seal(self.store, segment_id)
+            self._seen.pop(name, None)
+
+    def _spill_if_large(self, name: str) -> None:
+        with self.store.reading() as session:
+            segment = session.scalar(select(Segment).where(Segment.segment == name))
+        if segment is not None and segment.hot_bytes > SPILL_BYTES:
+            spill(self.store, segment.id)
+
+
+def catch_up(store: Store) -> None:
+    """Apply every whole record that this host's journals hold now: read your writes."""
+    Follower(store, host_name()).look(seal_ended=False)

@@ -1,0 +1,30 @@
+"""Who still writes: a look at journals without applying them."""
+
+from __future__ import annotations
+
+from tracker.errors import JournalError
+from tracker.journal.reader import Record, read_frames, read_header
+from tracker.processes import is_alive
+from tracker.records import Process, RunStarted, decode
+from tracker.store.layout import JournalPath, Layout
+
+
+def writer_of(journal: JournalPath) -> Process | None:
+    """Return the process that writes a journal; None when its first record does not say."""
+    try:
+        if read_header(journal.path) is None:
+            return None
+        for outcome in read_frames(journal.path, journal.segment, final=False):
+            if not isinstance(outcome, Record):
+                return None
+            record = decode(outcome.payload, str(journal.path), outcome.offset)
+            return record.process if isinstance(record, RunStarted) else None
+    except JournalError:
+        return None
+    return None
+
+
+def count_live(layout: Layout, host: str) -> int:
+    """Return how many of a host's journals have a writer that lives."""
+    writers = (writer_of(journal) for journal in layout.list_journals(host))
+    return sum(1 for writer in writers if writer is not None and is_alive(writer))

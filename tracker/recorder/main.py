@@ -1,0 +1,83 @@
+"""The recorder process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.processes import host_name
+from tracker.recorder.election import RecorderLock
+from tracker.recorder.live import count_live
+from tracker.recorder.remote import remote_of
+from tracker.store.layout import Layout
+
+if TYPE_CHECKING:
+    from tracker.recorder.follow import Follower
+    from tracker.recorder.send import Sender
+
+# How long a round waits for the next: short while records come, longer while nothing does.
+SHORTEST_WAIT = 0.1
+LONGEST_WAIT = 1.0
+# Without a live writer and without work, the recorder leaves after this long.
+IDLE_SECONDS = 2.0
+
+
+def main(arguments: list[str]) -> None:
+    """Follow the journals of this host in the store ``arguments[0]`` until nobody writes any more."""
+    _detach()
+    layout = Layout(Path(arguments[0]))
+    while True:
+        lock = RecorderLock(layout)
+        if not lock.acquire():
+            return  # another one lives
+        try:
+            _follow(layout)
+        finally:
+            lock.release()
+        # A writer that came between the last look and the release saw the lock held and started
+        # nobody. It made its journal before it looked, so it shows here.
+        if not count_live(layout, host_name()):
+            return
+
+
+def _follow(layout: Layout) -> None:
+    """Work until there has been neither a live writer nor anything to do for a while."""
+    work = _worker(layout)
+    wait = SHORTEST_WAIT
+    idle_since = time.monotonic()
+    while True:
+        look = work.look()
+        if look.live or look.applied:
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since > IDLE_SECONDS:
+            return
+        wait = SHORTEST_WAIT if look.applied else min(wait * 1.5, LONGEST_WAIT)
+        time.sleep(wait)
+
+
+def _worker(layout: Layout) -> Follower | Sender:
+    remote = remote_of(layout)
+    if remote is not None:
+        from tracker.recorder.send import Sender
+
+        return Sender(layout, remote)
+    from tracker.recorder.follow import Follower
+    from tracker.store.store import Store
+
+    return Follower(Store(layout.root), host_name())
+
+
+def _detach() -> None:
+    """Hold nothing of the process that started this one."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 4096)
+    os.chdir("/")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,115 @@
+"""One journal on its way to a server: how much of it was sent, and what its records need first."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+
+from tracker.errors import CommError
+from tracker.journal.format import HEADER
+from tracker.journal.reader import Record, read_frames
+from tracker.processes import is_alive
+from tracker.records import ArtifactLogged, FileSaved, Process, RunFinished, RunStarted, decode
+from tracker.store.blobs import BlobStore
+from tracker.store.layout import JournalPath
+from tracker.store.manifest import read_manifest
+
+# One request carries about this much of a journal.
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Outgoing:
+    """The sending side of one journal.
+
+    Attributes:
+        name: ``SEGMENT-INDEX``, as the server knows it.
+        sent: Bytes that the server has.
+        digest: Running SHA-256 of them.
+        finished: The journal's writer said that it is done.
+        touched: When the server last heard of it (monotonic seconds).
+    """
+
+    def __init__(self, journal: JournalPath, blobs: BlobStore) -> None:
+        self.path = journal.path
+        self.name = journal.path.stem
+        self.sent = 0
+        self.digest = hashlib.sha256()
+        self.finished = False
+        self.touched = 0.0
+        self._segment = journal.segment
+        self._blobs = blobs
+        self._process: Process | None = None
+
+    def resume(self, offset: int, digest: str) -> None:
+        """Start behind the bytes that the server has already.
+
+        Raises:
+            CommError: They are not the beginning of this journal.
+        """
+        with self.path.open("rb") as file:
+            mine = hashlib.sha256(file.read(offset))
+        if offset > self.path.stat().st_size or mine.hexdigest() != digest:
+            raise CommError(
+                f"the server holds {offset} bytes of journal {self.name} that are not ours; "
+                "nothing was sent, the journal stays here"
+            )
+        self.sent, self.digest = offset, mine
+        # What the skipped frames said of the writer is needed too.
+        for outcome in read_frames(self.path, self._segment, final=False):
+            if isinstance(outcome, Record) and outcome.end <= offset:
+                self._note(outcome)
+
+    def may_grow(self) -> bool:
+        """Whether the writer may still write: it has not said that it is done, and is not known to be dead."""
+        if self.finished:
+            return False
+        return self._process is None or is_alive(self._process) is not False
+
+    def batches(self) -> Iterator[tuple[bytes, list[str], int]]:
+        """Yield what the server lacks: bytes of whole frames, the blobs they name, how many records.
+
+        The caller sends each batch and calls ``advance`` before it asks for the next.
+        """
+        while True:
+            data, blobs, records = self._next_batch()
+            if not data:
+                return
+            yield data, blobs, records
+
+    def advance(self, data: bytes) -> None:
+        """Note that the server has ``data`` too."""
+        self.sent += len(data)
+        self.digest.update(data)
+        self.touched = time.monotonic()
+
+    def _next_batch(self) -> tuple[bytes, list[str], int]:
+        start = max(self.sent, HEADER.size)
+        end, count = start, 0
+        blobs: list[str] = []
+        for outcome in read_frames(self.path, self._segment, start, final=False):
+            if not isinstance(outcome, Record):
+                break
+            blobs += self._note(outcome)
+            end, count = outcome.end, count + 1
+            if end - start > BATCH_BYTES:
+                break
+        if end == self.sent:
+            return b"", [], 0
+        with self.path.open("rb") as file:
+            file.seek(self.sent)
+            return file.read(end - self.sent), list(dict.fromkeys(blobs)), count
+
+    def _note(self, frame: Record) -> list[str]:
+        """Remember what a frame says of the writer; return the blobs that it names."""
+        record = decode(frame.payload, str(self.path), frame.offset)
+        if isinstance(record, RunStarted):
+            self._process = record.process
+        elif isinstance(record, RunFinished):
+            self.finished = True
+        elif isinstance(record, FileSaved):
+            return [record.sha256]
+        elif isinstance(record, ArtifactLogged):
+            entries = read_manifest(self._blobs, record.manifest).entries
+            return [*(entry.sha256 for entry in entries), record.manifest]
+        return []

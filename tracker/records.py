@@ -1,0 +1,205 @@
+"""The vocabulary: one typed record per thing that can happen to a run, and its encoding.
+
+A record is one journal frame's payload: a msgpack array whose first element is the kind's number.
+Fields are only ever added at the end, with a default, so that an old journal stays readable;
+numbers are never given to another kind. Anything else needs a new journal format version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tracker.errors import JournalError
+
+# Extension type of an integer beyond 64 bits: its decimal digits.
+BIG_INTEGER = 1
+
+# Row.flags
+COMMIT = 1  # the row is complete with this record
+ASIDE = 2  # a row of its own (a smaller step): the open row stays open
+
+
+class Process(msgspec.Struct, frozen=True, array_like=True):
+    """Which process wrote a segment, so that others on its host can see whether it lives.
+
+    Attributes:
+        host: Node name.
+        boot: Kernel boot id.
+        namespace: Inode of the pid namespace, 0 when unknown.
+        pid: Process id within that namespace.
+        started: Start time in clock ticks since boot.
+    """
+
+    host: str
+    boot: str
+    namespace: int
+    pid: int
+    started: int
+
+
+class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The first record of a segment: which run, and who writes.
+
+    Attributes:
+        time: Unix seconds.
+        rank: 0 for the primary writer; others never decide the run's state.
+        attempt: Orders a writer's segments: 0, then one more per resume.
+        start_step: First step this segment will give.
+        runtime_base: Seconds that the run had lasted before this segment.
+    """
+
+    entity: str
+    project: str
+    run_id: str
+    time: float
+    process: Process
+    name: str | None = None
+    rank: int = 0
+    attempt: int = 0
+    start_step: int = 0
+    group: str | None = None
+    job_type: str | None = None
+    tags: list[str] | None = None
+    notes: str | None = None
+    config: dict[str, Any] = {}
+    program: str | None = None
+    runtime_base: float = 0.0
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """One ``log`` call: part of history row ``row``, which stands at ``step``."""
+
+    row: int
+    step: int
+    flags: int
+    time: float
+    data: dict[str, Any]
+
+
+class ConfigChanged(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Config keys that were set (top level) or removed."""
+
+    values: dict[str, Any]
+    removed: list[str] = []
+
+
+class SummaryChanged(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Summary keys that the script set itself; they hold until the key is logged again."""
+
+    values: dict[str, Any]
+    removed: list[str] = []
+
+
+class MetricDefined(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """What ``define_metric`` said of a name or, ending in ``*``, of a prefix."""
+
+    name: str
+    step_metric: str | None = None
+    step_sync: bool = False
+    hidden: bool = False
+    summary: list[str] = []
+    goal: str | None = None
+
+
+class FileSaved(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """A run file: media or other. Its bytes are the blob ``sha256``, written before this record."""
+
+    path: str
+    sha256: str
+    size: int
+    mimetype: str
+
+
+class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """An artifact was logged. ``manifest`` is the blob (SHA-256) that lists its entries."""
+
+    name: str
+    type: str
+    digest: str
+    manifest: str
+    size: int
+    file_count: int
+    aliases: list[str]
+    client_id: str
+    time: float
+    description: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """The run uses version ``version`` of an artifact collection."""
+
+    entity: str
+    project: str
+    name: str
+    version: int
+    time: float
+
+
+class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """The writer ended in good order: ``state`` is ``"finished"`` or ``"failed"``."""
+
+    time: float
+    state: str
+    exit_code: int = 0
+    error: str | None = None
+
+
+class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """Records that could not be written and no longer fitted into memory."""
+
+    count: int
+    reason: str
+    time: float
+
+
+RECORD_KINDS = (
+    RunStarted,
+    Row,
+    ConfigChanged,
+    SummaryChanged,
+    MetricDefined,
+    FileSaved,
+    ArtifactLogged,
+    ArtifactUsed,
+    RunFinished,
+    RowsLost,
+)
+Record = (
+    RunStarted
+    | Row
+    | ConfigChanged
+    | SummaryChanged
+    | MetricDefined
+    | FileSaved
+    | ArtifactLogged
+    | ArtifactUsed
+    | RunFinished
+    | RowsLost
+)
+
+
+def read_extension(code: int, data: memoryview) -> Any:
+    """Return the value of a msgpack extension (``ext_hook`` of every decoder of ours)."""
+    if code == BIG_INTEGER:
+        return int(bytes(data))
+    raise ValueError(f"unknown extension type {code}")
+
+
+encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record, ext_hook=read_extension)
+
+
+def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
+    """Return the record in a frame's payload.
+
+    Raises:
+        JournalError: The payload is of no kind that this tracker knows; ``path`` and ``offset``
+            say where it stood.
+    """
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise JournalError("decode", path, offset, str(error)) from error

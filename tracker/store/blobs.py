@@ -1,0 +1,151 @@
+"""Content-addressed files: SHA-256 in, written once, never handed out writable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tracker.errors import ArtifactError, NotFoundError
+from tracker.store.files import sync_file, sync_folder
+from tracker.store.layout import Layout
+
+CHUNK = 1024 * 1024
+
+
+class Blob(NamedTuple):
+    """Content that is in the store.
+
+    Attributes:
+        sha256: Its name, 64 hex digits.
+        md5: Base64 of its MD5, as wandb's manifests give it.
+        size: Bytes.
+    """
+
+    sha256: str
+    md5: str
+    size: int
+
+
+class BlobStore:
+    """The blobs of one store."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def path(self, sha256: str) -> Path:
+        """Where the blob lies; open it for reading only."""
+        return self._layout.blob(sha256)
+
+    def has(self, sha256: str) -> bool:
+        """Whether the blob is there."""
+        return self.path(sha256).is_file()
+
+    def add_bytes(self, data: bytes) -> Blob:
+        """Store ``data``; return its name. When this returns, the bytes are safe."""
+        return self.add_chunks((data,))
+
+    def add_file(self, source: str | os.PathLike[str]) -> Blob:
+        """Store a copy of the file's present content.
+
+        When this returns, the caller may change or delete the file.
+
+        Raises:
+            OSError: The source cannot be read, or the store not written.
+        """
+        with open(source, "rb") as file:
+            return self.add_chunks(iter(lambda: file.read(CHUNK), b""))
+
+    def add_chunks(self, chunks: Iterable[bytes], expect: str | None = None) -> Blob:
+        """Store content that arrives in pieces.
+
+        Not forced to the disk here, where training may wait: see ``sync``.
+
+        Args:
+            chunks: The content.
+            expect: The SHA-256 that it must have, when known.
+
+        Raises:
+            ArtifactError: The content has another SHA-256 than ``expect``; nothing is stored.
+        """
+        sha256 = hashlib.sha256()
+        md5 = hashlib.md5(usedforsecurity=False)
+        size = 0
+        temporary = self._layout.new_temporary()
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                for chunk in chunks:
+                    sha256.update(chunk)
+                    md5.update(chunk)
+                    size += len(chunk)
+                    file.write(chunk)
+                file.flush()
+                digest = sha256.hexdigest()
+                if expect is not None and digest != expect:
+                    raise ArtifactError(
+                        f"content was announced as SHA-256 {expect} but has {digest}: send it again"
+                    )
+                target = self.path(digest)
+                if not target.is_file():
+                    os.fchmod(file.fileno(), 0o444)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return Blob(digest, base64.b64encode(md5.digest()).decode(), size)
+
+    def sync(self, sha256: str) -> None:
+        """Force a blob to the disk; done before a catalog commit names it. An absent one is passed over."""
+        path = self.path(sha256)
+        try:
+            sync_file(path)
+            sync_folder(path.parent)
+        except FileNotFoundError:
+            pass  # e.g. a journal that came without its media: readers say so
+
+    def read(self, sha256: str) -> bytes:
+        """Return a small blob's content.
+
+        Raises:
+            NotFoundError: It is not in the store.
+        """
+        try:
+            return self.path(sha256).read_bytes()
+        except FileNotFoundError:
+            raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}") from None
+
+    def chunks(self, sha256: str) -> Iterator[bytes]:
+        """Yield a blob's content in pieces."""
+        try:
+            with self.path(sha256).open("rb") as file:
+                yield from iter(lambda: file.read(CHUNK), b"")
+        except FileNotFoundError:
+            raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}") from None
+
+
+def copy_verified(chunks: Iterable[bytes], target: Path, sha256: str, name: str) -> None:
+    """Write content to ``target`` under a temporary name and check it before it gets its own.
+
+    Raises:
+        ArtifactError: A byte is wrong; names the file, and ``target`` is left as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    digest = hashlib.sha256()
+    try:
+        with temporary.open("wb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
+        if digest.hexdigest() != sha256:
+            raise ArtifactError(
+                f"{name}: the content read has SHA-256 {digest.hexdigest()}, its manifest says {sha256}; "
+                "nothing was written. The stored copy is damaged."
+            )
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

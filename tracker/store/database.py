@@ -1,0 +1,102 @@
+"""Opening a catalog: connections, transactions, migrations."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from tracker import values
+from tracker.errors import StoreError, StoreVersionError
+from tracker.store.migrations import REVISION, REVISIONS
+
+# Longer than any transaction of ours; past it something is stuck and the user should know.
+BUSY_SECONDS = 60
+
+
+def open_engine(path: Path) -> Engine:
+    """Return an engine on the SQLite catalog at ``path``."""
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS},
+        json_serializer=values.dumps,
+        json_deserializer=values.loads,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        # FULL: a commit that says "sealed" must be durable before its journal may go.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another wrote meanwhile.
+        write = connection.get_execution_options().get("write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine, *, write: bool) -> Iterator[Session]:
+    """Open a session in one transaction; a write is committed at the end, or rolled back by an error."""
+    try:
+        with (
+            Session(engine.execution_options(write=write), expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+    except OperationalError as error:
+        raise StoreError(f"catalog {engine.url.database}: {error.orig}") from error
+
+
+def migrate(engine: Engine, lock: Path) -> None:
+    """Bring the catalog to this code's revision; a catalog of a newer one is refused, untouched.
+
+    Raises:
+        StoreVersionError: A newer tracker made it.
+    """
+    if _revision(engine) == REVISION:
+        return
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # several processes may find a new store at once
+        found = _revision(engine)
+        if found == REVISION:
+            return
+        if found is not None and found not in REVISIONS:
+            raise StoreVersionError(
+                f"{engine.url.database} was made by a newer tracker (catalog revision {found}, this one knows "
+                f"up to {REVISION}): upgrade airgap-tracker to open it. Nothing was changed."
+            )
+        _upgrade(engine)
+
+
+def _revision(engine: Engine) -> str | None:
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except OperationalError as error:
+        if re.search("no such table", str(error.orig)):
+            return None
+        raise StoreError(f"catalog {engine.url.database}: {error.orig}") from error
+
+
+def _upgrade(engine: Engine) -> None:
+    # Alembic costs 150 ms to import; only a new or an old catalog needs it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["engine"] = engine.execution_options(write=True)
+    command.upgrade(config, "head")

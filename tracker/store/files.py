@@ -1,0 +1,70 @@
+"""Writing files so that a crash leaves either the old content, the new one, or a temporary name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tracker import values
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, so that a rename survives power loss."""
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new(temporary: Path, data: bytes) -> None:
+    """Write ``data`` to a new file and force it to the disk; a failure leaves no file behind."""
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Move a finished file to its name, replacing what is there, atomically and durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def claim(temporary: Path, path: Path) -> bool:
+    """Move a finished file to its name only if nobody has it; return whether it was free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(temporary, path)  # unlike rename, fails when the name is taken
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def publish_json(temporary: Path, path: Path, value: Any) -> None:
+    """Publish a plain value as JSON, replacing what is there."""
+    write_new(temporary, values.dumps(value, indent=1).encode("utf-8", "replace"))
+    publish(temporary, path)
+
+
+def read_json(path: Path) -> Any | None:
+    """Return the plain value that is published at ``path``, or None when nothing is."""
+    try:
+        return values.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None

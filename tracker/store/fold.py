@@ -1,0 +1,272 @@
+"""From records to rows: the pure part of applying a segment. Knows no database and no files.
+
+A ``SegmentState`` holds what must be remembered from one batch of records to the next: open rows,
+the latest synchronised steps, the summary and its aggregates. It is stored with the applied offset.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tracker.records import (
+    ASIDE,
+    COMMIT,
+    ConfigChanged,
+    MetricDefined,
+    Record,
+    Row,
+    RowsLost,
+    RunFinished,
+    RunStarted,
+    SummaryChanged,
+    encode,
+    read_extension,
+)
+from tracker.values import packable
+
+
+class FinishedRow(NamedTuple):
+    """A whole history row: everything logged into ``row``."""
+
+    row: int
+    step: int
+    time: float
+    runtime: float
+    data: dict[str, Any]
+
+
+class OpenRow(msgspec.Struct):
+    """A row that may still get more keys."""
+
+    row: int
+    step: int
+    time: float
+    data: dict[str, Any]
+
+
+class KeyFacts(msgspec.Struct, array_like=True):
+    """What is known of one history key: its kind, how often it was logged, where last."""
+
+    kind: str
+    count: int
+    last_step: int
+
+
+class Aggregate(msgspec.Struct, array_like=True):
+    """Running extremes and mean of one key, over its finite values."""
+
+    count: int = 0
+    total: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    first: Any = None
+
+
+class SegmentState(msgspec.Struct):
+    """Everything that applying a segment remembers."""
+
+    started: RunStarted | None = None
+    finished: RunFinished | None = None
+    open: OpenRow | None = None
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    metrics: dict[str, MetricDefined] = {}
+    steps: dict[str, Any] = {}
+    aggregates: dict[str, Aggregate] = {}
+    keys: dict[str, KeyFacts] = {}
+    rows: int = 0
+    last_step: int | None = None
+    last_time: float = 0.0
+    runtime: float = 0.0
+    problems: list[str] = []
+
+
+def pack_state(state: SegmentState) -> bytes:
+    """Return the state as it is kept in the catalog."""
+    try:
+        return encode(state)
+    except OverflowError:  # integers beyond 64 bits among the values
+        return encode(packable(msgspec.to_builtins(state)))
+
+
+def unpack_state(data: bytes) -> SegmentState:
+    """Return the state that ``pack_state`` was given."""
+    return msgspec.msgpack.decode(data, type=SegmentState, ext_hook=read_extension)
+
+
+class Folder:
+    """Folds records of one segment, in order, into its state; hands out the rows that get whole."""
+
+    def __init__(self, state: SegmentState) -> None:
+        self.state = state
+        self._definitions: dict[str, MetricDefined | None] = {}
+
+    def fold(self, record: Record) -> list[FinishedRow]:
+        """Take one record; return the rows that are whole now."""
+        state = self.state
+        if type(record) is Row:
+            return self._fold_row(record)
+        if type(record) is RunStarted:
+            state.started = record
+            state.config = dict(record.config)
+            state.last_time = record.time
+        elif type(record) is ConfigChanged:
+            _change(state.config, record.values, record.removed)
+        elif type(record) is SummaryChanged:
+            _change(state.summary, record.values, record.removed)
+        elif type(record) is MetricDefined:
+            state.metrics[record.name] = record
+            self._definitions.clear()
+        elif type(record) is RunFinished:
+            state.finished = record
+            self._note_time(record.time)
+            return self.flush()
+        elif type(record) is RowsLost:
+            state.problems.append(f"{record.count} records were lost at {record.time:.0f}: {record.reason}")
+        return []
+
+    def flush(self) -> list[FinishedRow]:
+        """Close the open row: nothing more will come for it."""
+        left, self.state.open = self.state.open, None
+        return [self._finish(left)] if left is not None and left.data else []
+
+    def _fold_row(self, record: Row) -> list[FinishedRow]:
+        state = self.state
+        self._note_time(record.time)
+        if record.flags & ASIDE:
+            return [self._finish(OpenRow(record.row, record.step, record.time, record.data))]
+        done = []
+        opened = state.open
+        if opened is not None and opened.row != record.row:
+            done = self.flush()
+            opened = None
+        if opened is None:
+            opened = OpenRow(record.row, record.step, record.time, record.data)
+        else:
+            opened.data = opened.data | record.data
+            opened.time = record.time
+        state.open = opened
+        return done + self.flush() if record.flags & COMMIT else done
+
+    def _note_time(self, time: float) -> None:
+        state = self.state
+        state.last_time = max(state.last_time, time)
+        if state.started is not None:
+            state.runtime = state.started.runtime_base + max(0.0, state.last_time - state.started.time)
+
+    def _finish(self, row: OpenRow) -> FinishedRow:
+        state = self.state
+        data = row.data
+        if state.metrics:
+            data = self._add_synchronised_steps(data)
+        state.rows += 1
+        if state.last_step is None or row.step > state.last_step:
+            state.last_step = row.step
+        for key, value in data.items():
+            facts = state.keys.get(key)
+            if facts is None:
+                state.keys[key] = KeyFacts(kind_of(value), 1, row.step)
+            else:
+                if value is not None and (kind := kind_of(value)) != facts.kind:
+                    facts.kind = kind if facts.kind == "null" else "other"
+                facts.count += 1
+                facts.last_step = row.step
+            self._summarise(key, value)
+        started = state.started
+        runtime = row.time - started.time + started.runtime_base if started else 0.0
+        # wandb lets a script give its own time stamp
+        time = data.get("_timestamp", row.time)
+        return FinishedRow(
+            row.row, row.step, time if isinstance(time, (int, float)) else row.time, runtime, data
+        )
+
+    def _add_synchronised_steps(self, data: dict[str, Any]) -> dict[str, Any]:
+        steps = self.state.steps
+        for step in self._step_names():
+            if step in data:
+                steps[step] = data[step]
+        added: dict[str, Any] = {}
+        for key in data:
+            definition = self._definition(key)
+            if definition is None or not definition.step_metric or not definition.step_sync:
+                continue
+            step = definition.step_metric
+            if step not in data and step in steps:
+                added[step] = steps[step]
+        return data | added if added else data
+
+    def _step_names(self) -> set[str]:
+        return {
+            definition.step_metric for definition in self.state.metrics.values() if definition.step_metric
+        }
+
+    def _definition(self, key: str) -> MetricDefined | None:
+        """Return the definition that rules ``key``: the exact one, else the longest matching prefix."""
+        if key in self._definitions:
+            return self._definitions[key]
+        metrics = self.state.metrics
+        found = metrics.get(key)
+        if found is None and not key.startswith("_"):
+            globs = [name for name in metrics if name.endswith("*") and key.startswith(name[:-1])]
+            found = metrics[max(globs, key=len)] if globs else None
+        self._definitions[key] = found
+        return found
+
+    def _summarise(self, key: str, value: Any) -> None:
+        state = self.state
+        definition = self._definition(key) if state.metrics else None
+        if definition is None or not definition.summary:
+            state.summary[key] = value
+            return
+        words = definition.summary
+        if "none" in words:
+            return
+        aggregate = state.aggregates.get(key)
+        if aggregate is None:
+            aggregate = state.aggregates[key] = Aggregate(first=value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            aggregate.count += 1
+            aggregate.total += value
+            aggregate.low = value if aggregate.low is None else min(aggregate.low, value)
+            aggregate.high = value if aggregate.high is None else max(aggregate.high, value)
+        if "copy" in words:
+            state.summary[key] = value
+            return
+        best = aggregate.high if definition.goal == "maximize" else aggregate.low
+        results = {
+            "min": aggregate.low,
+            "max": aggregate.high,
+            "mean": aggregate.total / aggregate.count if aggregate.count else None,
+            "last": value,
+            "first": aggregate.first,
+            "best": best,
+        }
+        state.summary[key] = {word: results[word] for word in words if results.get(word) is not None}
+
+
+def kind_of(value: Any) -> str:
+    """Return what a history value is: number, text, image, table, histogram, null or other."""
+    if isinstance(value, (int, float)):
+        return "number"
+    if isinstance(value, str):
+        return "text"
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        kind = value.get("_type")
+        return {
+            "image-file": "image",
+            "images/separated": "image",
+            "table-file": "table",
+            "histogram": "histogram",
+        }.get(kind if isinstance(kind, str) else "", "other")
+    return "other"
+
+
+def _change(target: dict[str, Any], values: dict[str, Any], removed: list[str]) -> None:
+    for key in removed:
+        target.pop(key, None)
+    target.update(values)

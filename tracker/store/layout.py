@@ -1,0 +1,126 @@
+"""Every on-disk name of a store, built and parsed in this one file.
+
+store.json                                   format version and id of the store
+catalog.db                                   SQLite index of everything below
+journals/HOST/SEGMENT-INDEX.journal          what writers append to
+blobs/sha256/ab/cdef...                      content, named by its SHA-256
+runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
+runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
+artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
+artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
+tmp/                                         files being written, on the same file system
+locks/                                       recorder election, catalog creation
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+FORMAT_VERSION = 1
+JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
+
+
+class JournalPath(NamedTuple):
+    """A journal file and what its name says."""
+
+    path: Path
+    segment: str
+    number: int
+
+
+class Layout:
+    """Paths inside the store at ``root``; nothing here touches the disk except ``make``."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.description = self.root / "store.json"
+        self.catalog = self.root / "catalog.db"
+        self.journals = self.root / "journals"
+        self.blobs = self.root / "blobs" / "sha256"
+        self.temporary = self.root / "tmp"
+        self.locks = self.root / "locks"
+
+    def make(self) -> None:
+        """Create the folders that writers need; keep what is there."""
+        for folder in (self.journals, self.blobs, self.temporary, self.locks):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def host_journals(self, host: str) -> Path:
+        """Folder of the journals written on ``host``."""
+        return self.journals / _component(host)
+
+    def journal(self, host: str, segment: str, index: int) -> Path:
+        """Journal file ``index`` of a segment that is written on ``host``."""
+        return self.host_journals(host) / f"{segment}-{index:06d}.journal"
+
+    def list_journals(self, host: str | None = None) -> list[JournalPath]:
+        """Return the journals of one host, or of all, by segment and index."""
+        folders = [self.host_journals(host)] if host else _children(self.journals)
+        found = []
+        for folder in folders:
+            for path in _children(folder):
+                if match := JOURNAL_NAME.fullmatch(path.name):
+                    found.append(JournalPath(path, match[1], int(match[2])))
+        return sorted(found, key=lambda journal: (journal.segment, journal.number))
+
+    def blob(self, sha256: str) -> Path:
+        """The blob of that SHA-256 (64 hex digits)."""
+        return self.blobs / sha256[:2] / sha256[2:]
+
+    def new_temporary(self) -> Path:
+        """A name in the store's temporary folder that nobody else uses."""
+        return self.temporary / secrets.token_hex(16)
+
+    def run(self, entity: str, project: str, run_id: str) -> Path:
+        """Folder of one run's published files."""
+        return self.root / "runs" / _component(entity) / _component(project) / _component(run_id)
+
+    def run_file(self, entity: str, project: str, run_id: str) -> Path:
+        """The run's self-describing file."""
+        return self.run(entity, project, run_id) / "run.json"
+
+    def collection(self, entity: str, project: str, name: str) -> Path:
+        """Folder of one artifact collection."""
+        return self.root / "artifacts" / _component(entity) / _component(project) / _component(name)
+
+    def version(self, entity: str, project: str, name: str, index: int) -> Path:
+        """Published file of one artifact version."""
+        return self.collection(entity, project, name) / "versions" / f"{index}.json"
+
+    def alias(self, entity: str, project: str, name: str, alias: str) -> Path:
+        """Published file that says which version an alias names."""
+        return self.collection(entity, project, name) / "aliases" / f"{_component(alias)}.json"
+
+    def list_versions(self, entity: str, project: str, name: str) -> list[int]:
+        """Return the version numbers that are published, ascending."""
+        folder = self.collection(entity, project, name) / "versions"
+        return sorted(
+            int(path.stem) for path in _children(folder) if path.suffix == ".json" and path.stem.isdigit()
+        )
+
+    def list_aliases(self, entity: str, project: str, name: str) -> list[str]:
+        """Return the aliases that are published."""
+        folder = self.collection(entity, project, name) / "aliases"
+        return sorted(unquote(path.stem) for path in _children(folder) if path.suffix == ".json")
+
+    def recorder_lock(self, host: str) -> Path:
+        """File whose lock the recorder of ``host`` holds."""
+        return self.locks / f"recorder-{_component(host)}-{os.getuid()}.lock"
+
+
+def _component(name: str) -> str:
+    """Return ``name`` as one safe path component (percent-encoded; never ``.`` or ``..``)."""
+    quoted = quote(name, safe=" +=@,()")
+    return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []

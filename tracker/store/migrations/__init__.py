@@ -1,0 +1,4 @@
+"""Alembic migrations of the catalog, and the names of the revisions, oldest first."""
+
+REVISIONS = ("0001",)
+REVISION = REVISIONS[-1]

@@ -1,0 +1,99 @@
+"""Files that describe themselves, beside the catalog: it can be rebuilt from them, nodes can read them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tracker.store.files import publish_json
+from tracker.store.fold import unpack_state
+from tracker.store.models import Part, Run, RunFile, Segment
+from tracker.store.store import Store
+
+# While a run goes on its file is refreshed at most this often; its journal has what is newer.
+REFRESH_SECONDS = 5.0
+
+
+def publish_run(store: Store, session: Session, run: Run, *, now: bool = True) -> None:
+    """Write the run's ``run.json``: all that the catalog knows of it but its unsealed rows.
+
+    Args:
+        store: Where.
+        session: A transaction that sees the run as it is to be described.
+        run: The run.
+        now: False to leave a file that is only a few seconds old as it is.
+    """
+    path = store.layout.run_file(run.project.entity, run.project.name, run.run_id)
+    if not now:
+        try:
+            if time.time() - path.stat().st_mtime < REFRESH_SECONDS:
+                return
+        except FileNotFoundError:
+            pass
+    publish_json(store.layout.new_temporary(), path, describe_run(session, run))
+
+
+def describe_run(session: Session, run: Run) -> dict[str, Any]:
+    """Return the content of ``run.json``."""
+    session.flush()
+    segments = session.scalars(select(Segment).where(Segment.run_id == run.id).order_by(Segment.id)).all()
+    files = session.scalars(select(RunFile).where(RunFile.run_id == run.id).order_by(RunFile.path)).all()
+    return {
+        "format": 1,
+        "entity": run.project.entity,
+        "project": run.project.name,
+        "id": run.run_id,
+        "name": run.name,
+        "state": run.state,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "finished_at": run.finished_at,
+        "duration": run.duration,
+        "last_step": run.last_step,
+        "exit_code": run.exit_code,
+        "error": run.error,
+        "group": run.group,
+        "job_type": run.job_type,
+        "tags": run.tags,
+        "notes": run.notes,
+        "host": run.host,
+        "program": run.program,
+        "config": run.config,
+        "summary": run.summary,
+        "files": [
+            {"path": file.path, "sha256": file.sha256, "size": file.size, "mimetype": file.mimetype}
+            for file in files
+        ],
+        "segments": [_describe_segment(session, segment) for segment in segments],
+    }
+
+
+def _describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
+    parts = session.scalars(select(Part).where(Part.segment_id == segment.id).order_by(Part.first_row)).all()
+    described: dict[str, Any] = {
+        "segment": segment.segment,
+        "rank": segment.rank,
+        "attempt": segment.attempt,
+        "started_at": segment.started_at,
+        "start_step": segment.start_step,
+        "ended": segment.ended,
+        "sealed": segment.sealed,
+        "parts": [
+            {
+                "path": part.path,
+                "rows": part.rows,
+                "first_row": part.first_row,
+                "last_row": part.last_row,
+                "size": part.size,
+            }
+            for part in parts
+        ],
+    }
+    if segment.sealed:
+        # Nothing can be folded again once the journal is gone: keep what folding remembered.
+        described["state"] = msgspec.to_builtins(unpack_state(segment.state))
+    return described

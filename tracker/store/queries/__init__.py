@@ -1,0 +1,1 @@
+"""Questions to the store. Each answers with typed, frozen records."""

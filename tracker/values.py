@@ -1,0 +1,135 @@
+"""Turning what users log into plain values, and plain values into exact JSON.
+
+Plain values are None, bool, int (any size), float (NaN and infinities included), str, list and
+dict with string keys. Heavy libraries are recognised by their attributes, never imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# wandb turns arrays up to this many elements into lists, larger ones into histograms.
+LONGEST_LIST = 32
+
+# Values of these types need no conversion.
+PLAIN = frozenset((float, int, str, bool, type(None)))
+
+
+def to_plain(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
+    """Return ``value`` as a plain value.
+
+    Args:
+        value: Scalars of numpy and torch, arrays, containers, dates, paths, bytes and plain values.
+        convert: Called with what is none of these; returns a plain value or raises TypeError.
+
+    Raises:
+        TypeError: There is no plain form.
+    """
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item, convert) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item, convert) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [to_plain(item, convert) for item in sorted(value, key=repr)]
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "replace")
+    for plain in (bool, int, float, str):
+        if isinstance(value, plain):
+            # str() and int() of a subclass may be overridden (enum members); take the base value.
+            return plain.__str__(value) if plain is str else plain(value)
+    if hasattr(value, "__array__") or hasattr(value, "detach"):
+        return _array_to_plain(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "__fspath__"):
+        return value.__fspath__()
+    if convert is not None:
+        return convert(value)
+    raise TypeError(f"Object of type {kind.__name__} is not JSON serializable")
+
+
+def _array_to_plain(value: Any) -> Any:
+    if hasattr(value, "detach"):  # torch
+        value = value.detach().cpu()
+        if not value.dtype.is_floating_point and not value.dtype.is_complex:
+            pass
+        elif str(value.dtype) in ("torch.bfloat16", "torch.float16"):
+            value = value.float()
+    shape = tuple(getattr(value, "shape", ()))
+    size = math.prod(shape)
+    if size == 1 and len(shape) <= 1:
+        return to_plain(value.item())
+    if size <= LONGEST_LIST and len(shape) <= 2:
+        return to_plain(value.tolist())
+    from tracker.data_types.histogram import Histogram
+
+    return Histogram(value, num_bins=LONGEST_LIST).to_plain()
+
+
+def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+    """Return standard JSON for a plain value, exactly.
+
+    JSON has no NaN and no infinities: they become ``{"_type": "number", "value": "NaN"}``.
+    Integers of any size are written in full.
+    """
+    return json.dumps(
+        _mark(value),
+        indent=indent,
+        sort_keys=sort_keys,
+        allow_nan=False,
+        ensure_ascii=False,
+        separators=None if indent else (",", ":"),
+    )
+
+
+def loads(text: str | bytes) -> Any:
+    """Return the plain value that ``dumps`` was given."""
+    return json.loads(text, object_hook=_unmark)
+
+
+def _mark(value: Any) -> Any:
+    if type(value) is float:
+        if math.isfinite(value):
+            return value
+        name = "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+        return {"_type": "number", "value": name}
+    if type(value) is dict:
+        return {key: _mark(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_mark(item) for item in value]
+    return value
+
+
+def _unmark(item: dict[str, Any]) -> Any:
+    if len(item) == 2 and item.get("_type") == "number" and isinstance(item.get("value"), str):
+        return float(item["value"])
+    return item
+
+
+def json_ready(value: Any) -> Any:
+    """Return ``value`` with non-finite floats marked as ``dumps`` marks them."""
+    return _mark(value)
+
+
+def packable(value: Any) -> Any:
+    """Return a plain value with what msgpack refuses replaced: huge integers, lone surrogates."""
+    kind = type(value)
+    if kind is int and not -(2**63) <= value < 2**64:
+        from msgspec.msgpack import Ext
+
+        from tracker.records import BIG_INTEGER
+
+        return Ext(BIG_INTEGER, str(value).encode())
+    if kind is str:
+        return value.encode("utf-8", "replace").decode()
+    if kind is dict:
+        return {packable(key): packable(item) for key, item in value.items()}
+    if kind is list:
+        return [packable(item) for item in value]
+    return value
