@@ -1,0 +1,62 @@
+// Lint rules. The import rules below are the architecture: each layer may only look down
+// (lib <- state, components <- charts <- views), and lib knows neither Svelte nor the page.
+import svelte from "eslint-plugin-svelte";
+import ts from "typescript-eslint";
+import svelteConfig from "./svelte.config.js";
+
+const layer = (files, forbidden, extra = []) => ({
+  files: files.flatMap((folder) => [`src/${folder}/**/*.ts`, `src/${folder}/**/*.svelte`]),
+  rules: {
+    "no-restricted-imports": [
+      "error",
+      {
+        patterns: [
+          {
+            group: [...forbidden.map((name) => `**/${name}/**`), ...extra],
+            message: `${files.join(", ")} must not import from this layer.`,
+          },
+        ],
+      },
+    ],
+  },
+});
+
+const pageGlobals = ["window", "document", "localStorage", "sessionStorage", "location", "history", "navigator"];
+
+export default ts.config(
+  { ignores: ["node_modules/", "../static/"] },
+  ...ts.configs.strict,
+  ...svelte.configs.recommended,
+  {
+    files: ["**/*.svelte", "**/*.svelte.ts"],
+    languageOptions: {
+      parserOptions: { parser: ts.parser, extraFileExtensions: [".svelte"], svelteConfig },
+    },
+  },
+  {
+    rules: {
+      eqeqeq: ["error", "always", { null: "ignore" }],
+      "no-console": "error",
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      // The links here are built by lib/route.ts and handled by one listener; SvelteKit's resolve() does not exist.
+      "svelte/no-navigation-without-resolve": "off",
+      // Maps and sets in state are replaced whole ($state.raw), never changed in place.
+      "svelte/prefer-svelte-reactivity": "off",
+    },
+  },
+  layer(["lib"], ["views", "components", "charts", "state"], ["svelte", "svelte/*", "*.svelte", "uplot"]),
+  layer(["state"], ["views", "components", "charts"]),
+  layer(["components"], ["views", "charts"]),
+  layer(["charts"], ["views"]),
+  {
+    files: ["src/lib/**/*.ts"],
+    rules: {
+      "no-restricted-globals": ["error", ...pageGlobals],
+      "no-restricted-syntax": [
+        "error",
+        { selector: "Identifier[name=/^\\$(state|derived|effect|props)$/]", message: "lib holds no runes." },
+      ],
+    },
+  },
+  { files: ["scripts/**"], rules: { "no-console": "off" } },
+);

@@ -1,0 +1,18 @@
+// Tells when an element comes near the visible part of its scroll area, and when it leaves it.
+
+const MARGIN = "250px 0px";
+
+/** A Svelte attachment; the scroll area is the nearest ancestor marked data-scroll. */
+export function inView(onChange: (visible: boolean) => void): (element: Element) => () => void {
+  return (element) => {
+    const observer = new IntersectionObserver(
+      (entries) => {
+        const last = entries.at(-1);
+        if (last !== undefined) onChange(last.isIntersecting);
+      },
+      { root: element.closest("[data-scroll]"), rootMargin: MARGIN },
+    );
+    observer.observe(element);
+    return () => observer.disconnect();
+  };
+}

@@ -1,0 +1,36 @@
+// Counts the work under way so that a browser test can wait until the page is idle.
+
+export interface Activity {
+  /** Marks the start of some work; the returned function marks its end (once, however often it is called). */
+  begin: () => () => void;
+  /** Resolves when nothing has been under way for `quiet` milliseconds. */
+  idle: (quiet?: number) => Promise<void>;
+  pending: () => number;
+}
+
+export function createActivity(): Activity {
+  let pending = 0;
+  let changes = 0;
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  return {
+    begin() {
+      pending += 1;
+      changes += 1;
+      let open = true;
+      return () => {
+        if (!open) return;
+        open = false;
+        pending -= 1;
+        changes += 1;
+      };
+    },
+    async idle(quiet = 60) {
+      for (;;) {
+        const before = changes;
+        await pause(quiet);
+        if (pending === 0 && changes === before) return;
+      }
+    },
+    pending: () => pending,
+  };
+}

@@ -1,0 +1,187 @@
+// The REST client: typed calls, one error type, and a count of what is under way. Knows no page.
+import { decodeChart, type ChartSeries } from "./chart-data";
+import { parseJson } from "./json";
+import type {
+  Artifact,
+  ArtifactDetail,
+  LiveReply,
+  Media,
+  Project,
+  RunDetail,
+  RunPage,
+  Session,
+  TablePage,
+} from "./records";
+
+/** A call that did not succeed. `status` is 0 when the server could not be reached. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+export interface RunQuery {
+  limit: number;
+  offset: number;
+  order: string;
+  search: string;
+}
+
+export interface ChartQuery {
+  keys: string[];
+  x: string;
+  points: number;
+  min?: number | undefined;
+  max?: number | undefined;
+}
+
+export interface ApiOptions {
+  fetch: (url: string, init?: RequestInit) => Promise<Response>;
+  /** Called around every request except the long poll; the returned function marks its end. */
+  begin?: () => () => void;
+  /** Called when the server wants a key. */
+  onSignedOut?: () => void;
+}
+
+type Params = Record<string, string | number | undefined>;
+
+/** Joins percent-encoded path segments and leaves out absent parameters. */
+export function buildUrl(segments: string[], params: Params = {}, repeated: [string, string][] = []): string {
+  const query = new URLSearchParams(repeated);
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== undefined) query.append(name, String(value));
+  }
+  const text = query.toString();
+  return `/api/v1/${segments.map(encodeURIComponent).join("/")}${text === "" ? "" : `?${text}`}`;
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  let code = "http_error";
+  let message = `The server answered ${response.status}.`;
+  try {
+    const body = (await response.json()) as { error?: { code?: string; message?: string } };
+    code = body.error?.code ?? code;
+    message = body.error?.message ?? message;
+  } catch {
+    // Not our error shape (a proxy's page, say): the status line is all there is to tell.
+  }
+  return new ApiError(response.status, code, message);
+}
+
+export type Api = ReturnType<typeof createApi>;
+
+export function createApi(options: ApiOptions) {
+  async function send(url: string, init: RequestInit, onSignedOut = options.onSignedOut): Promise<Response> {
+    let response: Response;
+    try {
+      response = await options.fetch(url, { credentials: "same-origin", ...init });
+    } catch (error) {
+      if (error instanceof Error && error.name === "AbortError") throw error;
+      throw new ApiError(0, "unreachable", "The server cannot be reached.");
+    }
+    if (response.ok) return response;
+    if (response.status === 401) onSignedOut?.();
+    throw await errorOf(response);
+  }
+
+  async function counted<T>(work: () => Promise<T>): Promise<T> {
+    const end = options.begin?.();
+    try {
+      return await work();
+    } finally {
+      end?.();
+    }
+  }
+
+  const getJson = <T>(url: string, signal?: AbortSignal): Promise<T> =>
+    counted(async () => {
+      const response = await send(url, { signal: signal ?? null });
+      return parseJson(await response.text()) as T;
+    });
+
+  const inProject = (entity: string, project: string, ...rest: string[]) => ["projects", entity, project, ...rest];
+
+  return {
+    session: () => getJson<Session>(buildUrl(["session"])),
+
+    signIn: (key: string) =>
+      counted(async () => {
+        const headers = { "content-type": "application/json" };
+        // A wrong key is an answer to the form, not the end of a session.
+        const nothing = () => undefined;
+        await send(buildUrl(["session"]), { method: "POST", headers, body: JSON.stringify({ key }) }, nothing);
+      }),
+
+    signOut: () =>
+      counted(async () => {
+        await send(buildUrl(["session"]), { method: "DELETE" });
+      }),
+
+    projects: async (signal?: AbortSignal) =>
+      (await getJson<{ projects: Project[] }>(buildUrl(["projects"]), signal)).projects,
+
+    runs: (entity: string, project: string, query: RunQuery, signal?: AbortSignal) =>
+      getJson<RunPage>(
+        buildUrl(inProject(entity, project, "runs"), { ...query, search: query.search || undefined }),
+        signal,
+      ),
+
+    run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
+      getJson<RunDetail>(buildUrl(inProject(entity, project, "runs", id)), signal),
+
+    chart: (
+      entity: string,
+      project: string,
+      id: string,
+      query: ChartQuery,
+      signal?: AbortSignal,
+    ): Promise<ChartSeries[]> =>
+      counted(async () => {
+        const { keys, ...params } = query;
+        const repeated = keys.map((key): [string, string] => ["key", key]);
+        const url = buildUrl(inProject(entity, project, "runs", id, "chart"), params, repeated);
+        const response = await send(url, { signal: signal ?? null });
+        return decodeChart(await response.arrayBuffer()).series;
+      }),
+
+    media: (entity: string, project: string, id: string, key: string, signal?: AbortSignal) =>
+      getJson<Media>(buildUrl(inProject(entity, project, "runs", id, "media"), { key }), signal),
+
+    table: (
+      entity: string,
+      project: string,
+      id: string,
+      query: { key: string; step?: number | undefined; offset: number; limit: number },
+      signal?: AbortSignal,
+    ) => getJson<TablePage>(buildUrl(inProject(entity, project, "runs", id, "table"), query), signal),
+
+    artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
+      (await getJson<{ artifacts: Artifact[] }>(buildUrl(inProject(entity, project, "artifacts"), { run }), signal))
+        .artifacts,
+
+    artifact: (entity: string, project: string, name: string, ref: string, signal?: AbortSignal) =>
+      getJson<ArtifactDetail>(buildUrl(inProject(entity, project, "artifacts", name, ref)), signal),
+
+    /** The long poll; not counted as pending, since it always is. */
+    live: async (since: number | undefined, timeout: number, signal: AbortSignal): Promise<LiveReply> => {
+      const params = since === undefined ? {} : { since, timeout };
+      const response = await send(buildUrl(["live"], params), { signal });
+      return parseJson(await response.text()) as LiveReply;
+    },
+  };
+}
+
+/** Turns a file's address into one that the browser saves instead of showing. */
+export function downloadUrl(url: string): string {
+  return `${url}${url.includes("?") ? "&" : "?"}download=1`;
+}
+
+/** Only addresses on this server may become links and image sources. */
+export function isLocalUrl(url: unknown): url is string {
+  return typeof url === "string" && /^\/(?![/\\])/.test(url);
+}

@@ -1,0 +1,88 @@
+// Decodes the binary chart response into typed columns; no scaling, no drawing.
+
+export interface PointSeries {
+  key: string;
+  kind: "points";
+  x: Float64Array;
+  y: Float64Array;
+}
+
+export interface BucketSeries {
+  key: string;
+  kind: "buckets";
+  x: Float64Array;
+  last: Float64Array;
+  min: Float64Array;
+  max: Float64Array;
+  count: Float64Array;
+}
+
+export type ChartSeries = PointSeries | BucketSeries;
+
+export interface Chart {
+  x: string;
+  series: ChartSeries[];
+}
+
+interface SeriesHeader {
+  key: string;
+  kind: string;
+  length: number;
+  columns: string[];
+}
+
+/** The bytes are not a chart response. */
+export class ChartFormatError extends Error {}
+
+const COLUMN_BYTES = 8;
+
+/** The columns are views of `buffer`, not copies: a 4-byte header length, the header, then little-endian Float64. */
+export function decodeChart(buffer: ArrayBuffer): Chart {
+  if (buffer.byteLength < 4) throw new ChartFormatError("The chart response is too short.");
+  const headerLength = new DataView(buffer).getUint32(0, true);
+  const start = 4 + headerLength;
+  if (start > buffer.byteLength || start % COLUMN_BYTES !== 0) {
+    throw new ChartFormatError("The chart response has a bad header length.");
+  }
+  const header = parseHeader(new Uint8Array(buffer, 4, headerLength));
+  let offset = start;
+  const series = header.series.map((item) => {
+    const columns = new Map<string, Float64Array>();
+    for (const name of item.columns) {
+      if (offset + item.length * COLUMN_BYTES > buffer.byteLength) {
+        throw new ChartFormatError(`The chart response ends inside ${item.key}.`);
+      }
+      columns.set(name, new Float64Array(buffer, offset, item.length));
+      offset += item.length * COLUMN_BYTES;
+    }
+    return toSeries(item, columns);
+  });
+  return { x: header.x, series };
+}
+
+function parseHeader(bytes: Uint8Array): { x: string; series: SeriesHeader[] } {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as { x: string; series: SeriesHeader[] };
+  } catch {
+    throw new ChartFormatError("The chart response has an unreadable header.");
+  }
+}
+
+function toSeries(item: SeriesHeader, columns: Map<string, Float64Array>): ChartSeries {
+  const column = (name: string): Float64Array => {
+    const found = columns.get(name);
+    if (found === undefined && item.length > 0) throw new ChartFormatError(`${item.key} lacks the column ${name}.`);
+    return found ?? new Float64Array(0);
+  };
+  if (item.kind === "points") return { key: item.key, kind: "points", x: column("x"), y: column("y") };
+  if (item.kind !== "buckets") throw new ChartFormatError(`${item.key} is of the unknown kind ${item.kind}.`);
+  return {
+    key: item.key,
+    kind: "buckets",
+    x: column("x"),
+    last: column("last"),
+    min: column("min"),
+    max: column("max"),
+    count: column("count"),
+  };
+}

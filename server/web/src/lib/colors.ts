@@ -1,0 +1,54 @@
+// Colour-blind-safe line colours, told apart by dash as well once the colours repeat.
+
+export interface LineStyle {
+  color: string;
+  dash: number[];
+}
+
+export type Theme = "light" | "dark";
+
+// Eight hues in the order and spirit of Okabe and Ito's set, darkened or lightened to read on each ground.
+const COLORS: Record<Theme, string[]> = {
+  light: ["#0072b2", "#d55e00", "#00875f", "#b5449c", "#b07c00", "#3f9fd8", "#7a2048", "#6b7280"],
+  dark: ["#56a8e8", "#f5833b", "#2cc295", "#e58bc8", "#e6b325", "#9bdcfb", "#d0648f", "#a3aab8"],
+};
+
+const DASHES: number[][] = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
+
+export const SLOTS = (COLORS.light.length * DASHES.length) as 32;
+
+export function lineStyle(slot: number, theme: Theme): LineStyle {
+  const colors = COLORS[theme];
+  const at = ((slot % SLOTS) + SLOTS) % SLOTS;
+  return {
+    color: colors[at % colors.length] as string,
+    dash: DASHES[Math.floor(at / colors.length)] as number[],
+  };
+}
+
+/** Keeps the slots of ids that stay and gives the lowest free slots to new ones, so that colours do not jump. */
+export function assignSlots(previous: ReadonlyMap<string, number>, ids: string[]): Map<string, number> {
+  const next = new Map<string, number>();
+  const taken = new Set<number>();
+  for (const id of ids) {
+    const slot = previous.get(id);
+    if (slot !== undefined && !taken.has(slot)) {
+      next.set(id, slot);
+      taken.add(slot);
+    }
+  }
+  let free = 0;
+  for (const id of ids) {
+    if (next.has(id)) continue;
+    while (taken.has(free)) free += 1;
+    next.set(id, free);
+    taken.add(free);
+  }
+  return new Map(ids.map((id) => [id, next.get(id) as number]));
+}
+
+/** The colour with an alpha channel, for bands and ghosts. */
+export function withAlpha(color: string, alpha: number): string {
+  const byte = Math.round(Math.min(1, Math.max(0, alpha)) * 255);
+  return `${color}${byte.toString(16).padStart(2, "0")}`;
+}

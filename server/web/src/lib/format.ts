@@ -1,0 +1,122 @@
+// Numbers, bytes, durations and times as short text for people.
+import { asNumber, isObject, typeOf } from "./json";
+import type { Json } from "./records";
+
+const NONE = "–";
+
+/** At most `digits` significant digits; whole numbers are grouped; very large and very small ones get an exponent. */
+export function formatNumber(value: number | bigint | null, digits = 5): string {
+  if (value === null) return NONE;
+  if (typeof value === "bigint") return value.toString();
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e12) return group(value);
+  if (size >= 1e7 || size < 1e-4) return exponent(value, digits);
+  if (size >= 10 ** digits) return group(Math.round(value));
+  return minus(String(Number(value.toPrecision(digits))));
+}
+
+function exponent(value: number, digits: number): string {
+  const [mantissa = "", power = ""] = value.toExponential(digits - 1).split("e");
+  const short = mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa;
+  return minus(`${short}e${power.replace("+", "")}`);
+}
+
+function group(value: number): string {
+  return minus(String(value).replace(/\B(?=(\d{3})+$)/g, ","));
+}
+
+function minus(text: string): string {
+  return text.replace(/^-/, "−");
+}
+
+export function formatBytes(bytes: number): string {
+  if (!Number.isFinite(bytes) || bytes < 0) return NONE;
+  if (bytes < 1000) return `${bytes} B`;
+  const units = ["kB", "MB", "GB", "TB", "PB"];
+  let size = bytes / 1000;
+  let unit = 0;
+  while (size >= 999.5 && unit < units.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return `${size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
+}
+
+/** Seconds as the two largest units: `850ms`, `42s`, `3m 05s`, `2h 07m`, `4d 03h`. */
+export function formatDuration(seconds: number | null): string {
+  if (seconds === null || !Number.isFinite(seconds) || seconds < 0) return NONE;
+  if (seconds < 1) return `${Math.round(seconds * 1000)}ms`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}s`;
+  const pad = (n: number) => String(n).padStart(2, "0");
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}m ${pad(whole % 60)}s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours}h ${pad(minutes % 60)}m`;
+  return `${Math.floor(hours / 24)}d ${pad(hours % 24)}h`;
+}
+
+/** How long ago a unix time was. */
+export function formatAgo(time: number, now: number): string {
+  const seconds = Math.max(0, now - time);
+  if (seconds < 45) return "just now";
+  const steps: [number, number, string][] = [
+    [3600, 60, "min"],
+    [86400, 3600, "h"],
+    [86400 * 30, 86400, "d"],
+    [86400 * 365, 86400 * 30, "mo"],
+    [Infinity, 86400 * 365, "y"],
+  ];
+  for (const [below, unit, name] of steps) {
+    if (seconds < below) return `${Math.max(1, Math.round(seconds / unit))} ${name} ago`;
+  }
+  return NONE;
+}
+
+/** Local date and time to the second, sortable by eye. */
+export function formatTime(time: number): string {
+  const date = new Date(time * 1000);
+  if (Number.isNaN(date.getTime())) return NONE;
+  const pad = (n: number) => String(n).padStart(2, "0");
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+}
+
+/** A position on the x axis of a chart. */
+export function formatX(axis: string, value: number): string {
+  if (axis === "_timestamp") return formatTime(value);
+  if (axis === "_runtime") return formatDuration(value);
+  return formatNumber(value, 8);
+}
+
+const MARKED: Record<string, string> = {
+  "image-file": "image",
+  "images/separated": "images",
+  "table-file": "table",
+  histogram: "histogram",
+};
+
+/** One line for any logged value. */
+export function formatValue(value: Json | undefined): string {
+  if (value === undefined || value === null) return NONE;
+  const number = asNumber(value);
+  if (number !== null) return formatNumber(typeof value === "bigint" ? value : number);
+  if (typeof value === "boolean") return value ? "true" : "false";
+  if (typeof value === "string") return value;
+  const type = typeOf(value);
+  if (type !== null) return `(${MARKED[type] ?? type})`;
+  if (isObject(value) && Object.keys(value).length === 0) return "{}";
+  return stringify(value);
+}
+
+/** JSON text that also takes the exact large integers of parseJson. */
+export function stringify(value: Json, indent?: number): string {
+  return JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? item.toString() : item), indent);
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${formatNumber(count)} ${count === 1 ? one : many}`;
+}

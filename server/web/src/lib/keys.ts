@@ -1,0 +1,52 @@
+// Metric names: filtering them and grouping them by the part before the first slash.
+import type { KeyKind, RunKey } from "./records";
+
+export interface KeyGroup {
+  name: string;
+  keys: string[];
+}
+
+const OTHER = "Charts";
+const BOOKKEEPING = new Set(["_step", "_runtime", "_timestamp"]);
+
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** Keys of one kind over several runs, sorted, without the bookkeeping ones. */
+export function keysOfKind(lists: RunKey[][], kind: KeyKind): string[] {
+  const found = new Set<string>();
+  for (const list of lists) {
+    for (const item of list) {
+      if (item.kind === kind && !BOOKKEEPING.has(item.key)) found.add(item.key);
+    }
+  }
+  return [...found].sort(collator.compare);
+}
+
+/** Groups by prefix: plain keys first, then the groups by name, with the machine's own metrics last. */
+export function groupKeys(keys: string[]): KeyGroup[] {
+  const groups = new Map<string, string[]>();
+  for (const key of keys) {
+    const slash = key.indexOf("/");
+    const name = slash > 0 ? key.slice(0, slash) : OTHER;
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [key]);
+    else group.push(key);
+  }
+  const rank = (name: string) => (name === OTHER ? 0 : name === "system" ? 2 : 1);
+  return [...groups]
+    .map(([name, members]) => ({ name, keys: members }))
+    .sort((a, b) => rank(a.name) - rank(b.name) || collator.compare(a.name, b.name));
+}
+
+/** A test for names: a regular expression when it is one, else (and while it is being typed) plain text. */
+export function nameFilter(text: string): (name: string) => boolean {
+  const wanted = text.trim();
+  if (wanted === "") return () => true;
+  try {
+    const pattern = new RegExp(wanted, "i");
+    return (name) => pattern.test(name);
+  } catch {
+    const lower = wanted.toLowerCase();
+    return (name) => name.toLowerCase().includes(lower);
+  }
+}

@@ -1,0 +1,146 @@
+// From decoded series to what a line chart draws: sorted lines with bands and marks, aligned on one x column.
+import type { ChartSeries } from "./chart-data";
+
+/** null breaks a line; undefined only means "this line has no point here". */
+export type Cell = number | null | undefined;
+
+/** A value that has no height: NaN, Infinity or -Infinity at some x. */
+export interface Mark {
+  x: number;
+  value: number;
+}
+
+export interface Line {
+  x: number[];
+  y: (number | null)[];
+  /** Lowest and highest value per point, where the points are buckets. */
+  band: { low: (number | null)[]; high: (number | null)[] } | null;
+  marks: Mark[];
+  /** The newest value, non-finite ones included; null when there is none. */
+  last: number | null;
+}
+
+const finite = (value: number | undefined): number | null =>
+  value !== undefined && Number.isFinite(value) ? value : null;
+
+function sortedOrder(x: Float64Array): number[] {
+  const order: number[] = [];
+  let sorted = true;
+  for (let i = 0; i < x.length; i++) {
+    const value = x[i] as number;
+    if (!Number.isFinite(value)) continue;
+    const before = order.at(-1);
+    if (before !== undefined && (x[before] as number) > value) sorted = false;
+    order.push(i);
+  }
+  if (!sorted) order.sort((a, b) => (x[a] as number) - (x[b] as number) || a - b);
+  return order;
+}
+
+/** Points without a finite x cannot be placed and are left out. */
+export function toLine(series: ChartSeries): Line {
+  const order = sortedOrder(series.x);
+  const values = series.kind === "points" ? series.y : series.last;
+  const marks: Mark[] = [];
+  for (const i of order) {
+    const value = values[i] as number;
+    if (!Number.isFinite(value)) marks.push({ x: series.x[i] as number, value });
+  }
+  const pick = (column: Float64Array) => order.map((i) => finite(column[i]));
+  return {
+    x: order.map((i) => series.x[i] as number),
+    y: pick(values),
+    band: series.kind === "buckets" ? { low: pick(series.min), high: pick(series.max) } : null,
+    marks,
+    last: values.length > 0 ? (values[values.length - 1] as number) : null,
+  };
+}
+
+/** Debiased exponential moving average; gaps stay gaps. `weight` 0 changes nothing. */
+export function smooth(y: (number | null)[], weight: number): (number | null)[] {
+  if (weight <= 0) return y;
+  let average = 0;
+  let seen = 0;
+  return y.map((value) => {
+    if (value === null) return null;
+    average = average * weight + (1 - weight) * value;
+    seen += 1;
+    return average / (1 - weight ** seen);
+  });
+}
+
+export interface Aligned {
+  x: number[];
+  /** One column per input column, in order. */
+  columns: Cell[][];
+}
+
+export interface Columns {
+  x: number[];
+  columns: Cell[][];
+}
+
+/** Merges sorted lines on a common x; where a line repeats an x, so does the result. */
+export function align(lines: Columns[]): Aligned {
+  const only = lines[0];
+  if (lines.length === 1 && only !== undefined) return { x: only.x, columns: only.columns };
+  const x: number[] = [];
+  const columns = lines.flatMap((line) => line.columns.map((): Cell[] => []));
+  const heads = lines.map(() => 0);
+  for (;;) {
+    let next = Infinity;
+    for (const [i, line] of lines.entries()) next = Math.min(next, line.x[heads[i] as number] ?? Infinity);
+    if (next === Infinity) return { x, columns };
+    const row = x.push(next) - 1;
+    let column = 0;
+    for (const [i, line] of lines.entries()) {
+      const head = heads[i] as number;
+      const here = line.x[head] === next;
+      if (here) heads[i] = head + 1;
+      for (const source of line.columns) {
+        (columns[column] as Cell[])[row] = here ? source[head] : undefined;
+        column += 1;
+      }
+    }
+  }
+}
+
+/** Index of the point nearest to `x` among sorted positions that have a value; -1 when there is none. */
+export function nearest(xs: number[], ys: Cell[], x: number): number {
+  let low = 0;
+  let high = xs.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((xs[middle] as number) < x) low = middle + 1;
+    else high = middle;
+  }
+  let left = low - 1;
+  let right = low;
+  while (left >= 0 && ys[left] == null) left -= 1;
+  while (right < xs.length && ys[right] == null) right += 1;
+  if (left < 0) return right < xs.length ? right : -1;
+  if (right >= xs.length) return left;
+  return x - (xs[left] as number) <= (xs[right] as number) - x ? left : right;
+}
+
+/** The y range to show: padded, never empty, and from the values above zero when the axis is logarithmic. */
+export function valueRange(columns: Cell[][], log: boolean): [number, number] | null {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const column of columns) {
+    for (const value of column) {
+      if (value == null || (log && value <= 0)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  if (low > high) return null;
+  if (log) return low === high ? [low / 2, high * 2] : [low / 1.1, high * 1.1];
+  if (low === high) {
+    const room = low === 0 ? 1 : Math.abs(low) * 0.1;
+    return [low - room, high + room];
+  }
+  const room = (high - low) * 0.06;
+  // Near the largest doubles the padding would overflow.
+  return [Math.max(low - room, -Number.MAX_VALUE), Math.min(high + room, Number.MAX_VALUE)];
+}

@@ -1,0 +1,119 @@
+// The records that the REST API sends, as types. Nothing here runs.
+
+/** Any JSON value; integers beyond 2^53 are kept exact as bigint (see json.ts). */
+export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+export type RunState = "running" | "finished" | "failed" | "crashed";
+export type KeyKind = "number" | "image" | "table" | "histogram" | "text" | "other";
+
+export interface Session {
+  key_required: boolean;
+  signed_in: boolean;
+}
+
+export interface Project {
+  entity: string;
+  name: string;
+  runs: number;
+  updated_at: number;
+}
+
+export interface Run {
+  entity: string;
+  project: string;
+  id: string;
+  name: string;
+  state: RunState;
+  created_at: number;
+  updated_at: number;
+  finished_at: number | null;
+  duration: number;
+  last_step: number | null;
+  tags: string[];
+  group: string | null;
+  job_type: string | null;
+  notes: string | null;
+  config: JsonObject;
+  summary: JsonObject;
+  error: string | null;
+}
+
+export interface RunKey {
+  key: string;
+  kind: KeyKind;
+  count: number;
+  last_step: number | null;
+}
+
+export interface RunDetail extends Run {
+  keys: RunKey[];
+  problems: string[];
+}
+
+export interface RunPage {
+  total: number;
+  revision: number;
+  runs: Run[];
+}
+
+export interface MediaItem {
+  path: string;
+  caption: string | null;
+  width: number | null;
+  height: number | null;
+  size: number;
+  url: string;
+}
+
+export interface Media {
+  key: string;
+  steps: { step: number; items: MediaItem[] }[];
+}
+
+export interface TablePage {
+  key: string;
+  step: number;
+  steps: number[];
+  columns: (string | number)[];
+  total: number;
+  rows: Json[][];
+  url: string;
+}
+
+export interface Artifact {
+  name: string;
+  type: string;
+  version: string;
+  aliases: string[];
+  size: number;
+  file_count: number;
+  digest: string;
+  created_at: number;
+  description: string | null;
+  metadata: JsonObject;
+  logged_by: string | null;
+}
+
+export interface ArtifactFile {
+  path: string;
+  size: number;
+  sha256: string;
+  url: string;
+}
+
+export interface ArtifactDetail extends Artifact {
+  files: ArtifactFile[];
+  used_by: string[];
+}
+
+export interface RunRef {
+  entity: string;
+  project: string;
+  id: string;
+}
+
+export interface LiveReply {
+  revision: number;
+  runs: RunRef[];
+}

@@ -1,0 +1,120 @@
+// What the address bar says, as typed state, and back. Knows no page.
+
+export const TABS = ["charts", "images", "tables", "artifacts", "config"] as const;
+export type Tab = (typeof TABS)[number];
+
+export const AXES = ["_step", "_runtime", "_timestamp"] as const;
+
+export interface ProjectRoute {
+  page: "project";
+  entity: string;
+  project: string;
+  run: string | null;
+  tab: Tab;
+  order: string;
+  search: string;
+  /** Runs drawn on the charts; null means the default, the newest ones. */
+  shown: string[] | null;
+  axis: string;
+  zoom: [number, number] | null;
+  /** Filter on metric names. */
+  metric: string;
+  /** `name:version` of the artifact that is open. */
+  artifact: string | null;
+}
+
+export type Route = { page: "projects"; entity: string | null } | ProjectRoute | { page: "unknown"; path: string };
+
+export const DEFAULT_ORDER = "-created_at";
+
+export function projectRoute(entity: string, project: string): ProjectRoute {
+  return {
+    page: "project",
+    entity,
+    project,
+    run: null,
+    tab: "charts",
+    order: DEFAULT_ORDER,
+    search: "",
+    shown: null,
+    axis: "_step",
+    zoom: null,
+    metric: "",
+    artifact: null,
+  };
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+function parseZoom(text: string | null): [number, number] | null {
+  const parts = (text ?? "").split("~");
+  if (parts.length !== 2 || parts.some((part) => part === "")) return null;
+  const [low, high] = parts.map(Number) as [number, number];
+  return Number.isFinite(low) && Number.isFinite(high) && low < high ? [low, high] : null;
+}
+
+/** Never throws: what it does not understand falls back to the default. */
+export function parseRoute(path: string, query: string): Route {
+  const segments = path.split("/").filter((part) => part !== "").map(decode);
+  const [entity, project] = segments;
+  if (entity === undefined) return { page: "projects", entity: null };
+  if (project === undefined) return { page: "projects", entity };
+  if (segments.length > 2) return { page: "unknown", path };
+  const params = new URLSearchParams(query);
+  const tab = params.get("tab") as Tab;
+  const shown = params.get("show");
+  return {
+    page: "project",
+    entity,
+    project,
+    run: params.get("run") || null,
+    tab: TABS.includes(tab) ? tab : "charts",
+    order: params.get("order") || DEFAULT_ORDER,
+    search: params.get("q") ?? "",
+    shown: shown === null ? null : shown.split(",").filter((id) => id !== ""),
+    axis: params.get("x") || "_step",
+    zoom: parseZoom(params.get("zoom")),
+    metric: params.get("metric") ?? "",
+    artifact: params.get("artifact") || null,
+  };
+}
+
+/** The address of a route; defaults are left out so that addresses stay short. */
+export function formatRoute(route: Route): string {
+  if (route.page === "unknown") return route.path;
+  if (route.page === "projects") return route.entity === null ? "/" : `/${encodeURIComponent(route.entity)}`;
+  const params = new URLSearchParams();
+  if (route.run !== null) params.set("run", route.run);
+  if (route.tab !== "charts") params.set("tab", route.tab);
+  if (route.order !== DEFAULT_ORDER) params.set("order", route.order);
+  if (route.search !== "") params.set("q", route.search);
+  if (route.shown !== null) params.set("show", route.shown.join(","));
+  if (route.axis !== "_step") params.set("x", route.axis);
+  if (route.zoom !== null) params.set("zoom", route.zoom.join("~"));
+  if (route.metric !== "") params.set("metric", route.metric);
+  if (route.artifact !== null) params.set("artifact", route.artifact);
+  const query = params.toString();
+  return `/${encodeURIComponent(route.entity)}/${encodeURIComponent(route.project)}${query === "" ? "" : `?${query}`}`;
+}
+
+export interface Order {
+  column: string;
+  descending: boolean;
+}
+
+export function parseOrder(order: string): Order {
+  return order.startsWith("-") ? { column: order.slice(1), descending: true } : { column: order, descending: false };
+}
+
+/** The order after a click on a column's header: text starts ascending, numbers and times descending. */
+export function nextOrder(order: string, column: string): string {
+  const now = parseOrder(order);
+  if (now.column === column) return now.descending ? column : `-${column}`;
+  return column === "name" || column === "state" ? column : `-${column}`;
+}

@@ -1,0 +1,31 @@
+// Round positions for the value axis, at any magnitude a double can have.
+
+const STEPS = [1, 2, 2.5, 5, 10];
+
+/** Multiples of a round step between two values, about `count` of them. */
+export function linearTicks(low: number, high: number, count: number): number[] {
+  // Halves first: high - low may be beyond the largest double.
+  const rough = (high / 2 - low / 2) / (Math.max(1, count) / 2);
+  if (!(rough > 0) || !Number.isFinite(rough)) return [];
+  const power = 10 ** Math.floor(Math.log10(rough));
+  if (power === 0) return [];
+  const step = (STEPS.find((factor) => factor * power >= rough * 0.999) ?? 10) * power;
+  const first = Math.ceil(low / step);
+  const last = Math.floor(high / step);
+  if (last - first > 1000) return [];
+  const ticks: number[] = [];
+  // Adding 0 turns -0 into 0; the precision drops the last bits of k times step.
+  for (let k = first; k <= last; k++) ticks.push(Number((k * step).toPrecision(12)) + 0);
+  return ticks;
+}
+
+/** Powers of ten between two positive values, thinned out to about `count`; round values when there are too few. */
+export function logTicks(low: number, high: number, count: number): number[] {
+  const first = Math.ceil(Math.log10(low) - 1e-9);
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  if (last - first < 1) return linearTicks(low, high, count).filter((tick) => tick > 0);
+  const every = Math.max(1, Math.ceil((last - first + 1) / Math.max(1, count)));
+  const ticks: number[] = [];
+  for (let power = first; power <= last; power += every) ticks.push(Number(`1e${power}`));
+  return ticks;
+}

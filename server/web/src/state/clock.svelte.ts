@@ -1,0 +1,13 @@
+// The present time for "3 min ago", moving on twice a minute.
+
+let now = $state(Date.now() / 1000);
+
+setInterval(() => {
+  now = Date.now() / 1000;
+}, 30_000);
+
+export const clock = {
+  get now(): number {
+    return now;
+  },
+};

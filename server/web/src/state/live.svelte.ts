@@ -1,0 +1,89 @@
+// Live updates for the views: one long poll, paused while the tab is hidden.
+import { followLive } from "../lib/live";
+import type { RunRef } from "../lib/records";
+import { api } from "./services";
+
+type Listener = (runs: RunRef[]) => void;
+
+const listeners = new Set<Listener>();
+let connected = $state(true);
+let revision: number | undefined;
+let stop: AbortController | null = null;
+
+export const live = {
+  get connected(): boolean {
+    return connected;
+  },
+};
+
+/** Calls back with the runs that changed; the returned function ends it. */
+export function onLive(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}
+
+function follow(onFirst: () => void): void {
+  if (stop !== null || document.hidden) return onFirst();
+  const mine = new AbortController();
+  stop = mine;
+  void followLive(
+    {
+      poll: async (since, timeout, signal) => {
+        const reply = await api.live(since, timeout, signal);
+        revision = reply.revision;
+        onFirst();
+        return reply;
+      },
+      onChange: (runs) => {
+        for (const listener of listeners) listener(runs);
+      },
+      onConnection: (up) => {
+        connected = up;
+      },
+      pause,
+      now: () => performance.now(),
+    },
+    mine.signal,
+    revision,
+  );
+}
+
+function rest(): void {
+  stop?.abort();
+  stop = null;
+}
+
+/** Starts following. The promise resolves once the revision is known (or soon, when it cannot be), so that views
+ * which load afterwards miss no change. */
+export function startLive(): { ready: Promise<void>; stop: () => void } {
+  const ready = new Promise<void>((resolve) => {
+    follow(resolve);
+    setTimeout(resolve, 1000);
+  });
+  const onVisibility = () => {
+    if (document.hidden) rest();
+    else follow(() => undefined);
+  };
+  document.addEventListener("visibilitychange", onVisibility);
+  return {
+    ready,
+    stop: () => {
+      document.removeEventListener("visibilitychange", onVisibility);
+      rest();
+      revision = undefined;
+      connected = true;
+    },
+  };
+}

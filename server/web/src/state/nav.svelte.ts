@@ -1,0 +1,53 @@
+// The route on display, kept in step with the address bar.
+import { formatRoute, parseRoute, type ProjectRoute, type Route } from "../lib/route";
+
+const read = (): Route => parseRoute(window.location.pathname, window.location.search);
+
+let current = $state.raw<Route>(read());
+
+export const nav = {
+  get route(): Route {
+    return current;
+  },
+};
+
+/** Goes to a route; `replace` leaves no entry in the history. */
+export function go(route: Route, replace = false): void {
+  const url = formatRoute(route);
+  if (replace) window.history.replaceState(null, "", url);
+  else window.history.pushState(null, "", url);
+  current = route;
+}
+
+/** Changes parts of the present project route. */
+export function patch(change: Partial<Omit<ProjectRoute, "page">>, replace = false): void {
+  if (current.page === "project") go({ ...current, ...change }, replace);
+}
+
+/** The address of the present project route with some parts changed, for links. */
+export function hrefWith(change: Partial<Omit<ProjectRoute, "page">>): string {
+  return current.page === "project" ? formatRoute({ ...current, ...change }) : "/";
+}
+
+function onClick(event: MouseEvent): void {
+  if (event.defaultPrevented || event.button !== 0) return;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const link = (event.target as Element | null)?.closest?.("a");
+  if (!link || link.target !== "" || link.hasAttribute("download")) return;
+  if (link.origin !== window.location.origin || link.pathname.startsWith("/api/")) return;
+  event.preventDefault();
+  go(parseRoute(link.pathname, link.search));
+}
+
+/** Makes plain links navigate without a page load, and listens to back and forward. */
+export function startNavigation(): () => void {
+  const onPop = () => {
+    current = read();
+  };
+  document.addEventListener("click", onClick);
+  window.addEventListener("popstate", onPop);
+  return () => {
+    document.removeEventListener("click", onClick);
+    window.removeEventListener("popstate", onPop);
+  };
+}

@@ -1,0 +1,121 @@
+// The list of runs behind the table: pages loaded when they come into view, kept for one query.
+import type { Run } from "../lib/records";
+import { pagesOf, type Window } from "../lib/window";
+import { api, messageOf } from "./services";
+
+const PAGE = 100;
+/** While the reader scrolls fast, pages that pass by are not asked for. */
+const SETTLE = 60;
+
+export interface ListQuery {
+  entity: string;
+  project: string;
+  order: string;
+  search: string;
+}
+
+export class RunList {
+  total = $state(0);
+  /** False until the first answer for the present query. */
+  loaded = $state(false);
+  error = $state.raw<unknown>(null);
+  pages = $state.raw<ReadonlyMap<number, Run[]>>(new Map());
+
+  #query: ListQuery | null = null;
+  #wanted: number[] = [0];
+  #loading = new Map<number, AbortController>();
+  #timer: number | undefined;
+
+  row(index: number): Run | undefined {
+    return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE];
+  }
+
+  get rows(): Run[] {
+    return [...this.pages.values()].flat();
+  }
+
+  get message(): string | null {
+    return this.error === null ? null : messageOf(this.error);
+  }
+
+  /** Starts over for another query. Old rows stay on display until the first new page is there. */
+  open(query: ListQuery): void {
+    this.#abort();
+    const sameProject = this.#query?.entity === query.entity && this.#query.project === query.project;
+    this.#query = query;
+    this.#wanted = [0];
+    this.error = null;
+    if (!sameProject) {
+      this.pages = new Map();
+      this.total = 0;
+      this.loaded = false;
+    }
+    void this.#load(0, true);
+  }
+
+  /** Says which rows are in view; missing pages follow. */
+  show(window: Window): void {
+    this.#wanted = pagesOf(window, PAGE);
+    clearTimeout(this.#timer);
+    if (this.#missing().length > 0) {
+      this.#timer = globalThis.window.setTimeout(() => this.#loadMissing(), SETTLE);
+    }
+  }
+
+  /** Loads what is in view again, for example after a live change. */
+  refresh(): void {
+    if (this.#query === null) return;
+    const wanted = this.#wanted.length > 0 ? this.#wanted : [0];
+    // Pages out of view may be outdated now; they load again when they come back into view.
+    this.pages = new Map([...this.pages].filter(([page]) => wanted.includes(page)));
+    for (const page of wanted) void this.#load(page, false);
+  }
+
+  close(): void {
+    this.#abort();
+    this.#query = null;
+  }
+
+  #missing(): number[] {
+    return this.#wanted.filter((page) => !this.pages.has(page) && !this.#loading.has(page));
+  }
+
+  #loadMissing(): void {
+    for (const [page, request] of this.#loading) {
+      if (!this.#wanted.includes(page)) request.abort();
+    }
+    for (const page of this.#missing()) void this.#load(page, false);
+  }
+
+  #abort(): void {
+    clearTimeout(this.#timer);
+    for (const request of this.#loading.values()) request.abort();
+    this.#loading.clear();
+  }
+
+  async #load(page: number, fresh: boolean): Promise<void> {
+    const query = this.#query;
+    if (query === null) return;
+    this.#loading.get(page)?.abort();
+    const request = new AbortController();
+    this.#loading.set(page, request);
+    try {
+      const { entity, project, order, search } = query;
+      const answer = await api.runs(
+        entity,
+        project,
+        { limit: PAGE, offset: page * PAGE, order, search },
+        request.signal,
+      );
+      if (request.signal.aborted) return;
+      this.pages = fresh ? new Map([[page, answer.runs]]) : new Map([...this.pages, [page, answer.runs]]);
+      this.total = answer.total;
+      this.loaded = true;
+      this.error = null;
+    } catch (error) {
+      if (!request.signal.aborted) this.error = error;
+    } finally {
+      if (this.#loading.get(page) === request) this.#loading.delete(page);
+    }
+  }
+}

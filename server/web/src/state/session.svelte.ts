@@ -1,0 +1,43 @@
+// Whether the server wants a key and whether we gave one.
+import { api, messageOf, onSignedOut } from "./services";
+
+type Status = "unknown" | "open" | "signed-in" | "signed-out" | "unreachable";
+
+let status = $state<Status>("unknown");
+let error = $state<string | null>(null);
+
+export const session = {
+  get status(): Status {
+    return status;
+  },
+  get error(): string | null {
+    return error;
+  },
+};
+
+export async function loadSession(): Promise<void> {
+  try {
+    const found = await api.session();
+    if (found.key_required) status = found.signed_in ? "signed-in" : "signed-out";
+    else status = "open";
+    error = null;
+  } catch (problem) {
+    status = "unreachable";
+    error = messageOf(problem);
+  }
+}
+
+/** Throws when the server refuses the key. */
+export async function signIn(key: string): Promise<void> {
+  await api.signIn(key);
+  status = "signed-in";
+}
+
+export async function signOut(): Promise<void> {
+  await api.signOut();
+  status = "signed-out";
+}
+
+onSignedOut(() => {
+  status = "signed-out";
+});

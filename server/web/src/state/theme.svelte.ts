@@ -1,0 +1,36 @@
+// Light or dark: the system's wish until the reader chooses, then the choice.
+import type { Theme } from "../lib/colors";
+import { settings } from "./services";
+
+type Choice = Theme | "system";
+
+const isChoice = (value: unknown): value is Choice => value === "light" || value === "dark" || value === "system";
+const media = window.matchMedia("(prefers-color-scheme: dark)");
+
+let choice = $state<Choice>(settings.read("theme", "system", isChoice));
+let systemDark = $state(media.matches);
+
+export const theme = {
+  get current(): Theme {
+    if (choice !== "system") return choice;
+    return systemDark ? "dark" : "light";
+  },
+};
+
+function apply(): void {
+  document.documentElement.dataset["theme"] = theme.current;
+}
+
+export function toggleTheme(): void {
+  choice = theme.current === "dark" ? "light" : "dark";
+  settings.write("theme", choice);
+  apply();
+}
+
+export function startTheme(): void {
+  media.addEventListener("change", (event) => {
+    systemDark = event.matches;
+    apply();
+  });
+  apply();
+}

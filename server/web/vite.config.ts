@@ -1,0 +1,15 @@
+// Builds the dashboard into server/static; `npm run dev` proxies the API to a server on port 8080.
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    outDir: "../static",
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    manifest: "manifest.json",
+  },
+  server: { proxy: { "/api": process.env["TRACKER_URL"] ?? "http://127.0.0.1:8080" } },
+});
