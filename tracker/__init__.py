@@ -1,0 +1,89 @@
+"""Experiment tracking that needs no network: ``import tracker as wandb``.
+
+Names are those of wandb. Everything is loaded when first used, so that ``import tracker`` costs
+almost nothing; what is not here yet raises AttributeError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracker.api.api import Api
+    from tracker.artifacts.artifact import Artifact
+    from tracker.data_types.histogram import Histogram
+    from tracker.data_types.image import Image
+    from tracker.data_types.table import Table
+    from tracker.errors import AuthenticationError, CommError, ConfigError, Error, UsageError
+    from tracker.sdk.init import init
+    from tracker.sdk.module import define_metric, finish, log, log_artifact, use_artifact
+    from tracker.sdk.run import Run
+    from tracker.settings import Settings
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Api": "tracker.api.api",
+    "Artifact": "tracker.artifacts.artifact",
+    "AuthenticationError": "tracker.errors",
+    "CommError": "tracker.errors",
+    "ConfigError": "tracker.errors",
+    "Error": "tracker.errors",
+    "Histogram": "tracker.data_types.histogram",
+    "Image": "tracker.data_types.image",
+    "Run": "tracker.sdk.run",
+    "Settings": "tracker.settings",
+    "Table": "tracker.data_types.table",
+    "UsageError": "tracker.errors",
+    "define_metric": "tracker.sdk.module",
+    "finish": "tracker.sdk.module",
+    "init": "tracker.sdk.init",
+    "log": "tracker.sdk.module",
+    "log_artifact": "tracker.sdk.module",
+    "use_artifact": "tracker.sdk.module",
+}
+# What changes with the active run is asked for each time.
+_LIVE = ("run", "config", "summary")
+
+__all__ = [
+    "Api",
+    "Artifact",
+    "AuthenticationError",
+    "CommError",
+    "ConfigError",
+    "Error",
+    "Histogram",
+    "Image",
+    "Run",
+    "Settings",
+    "Table",
+    "UsageError",
+    "config",
+    "define_metric",
+    "finish",
+    "init",
+    "log",
+    "log_artifact",
+    "run",
+    "summary",
+    "use_artifact",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LIVE:
+        from tracker.sdk import module
+
+        return module.live(name)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -60,10 +60,11 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunDetail(RunInfo):
-    """A run with the keys of its history, and lines about what a person should know."""
+    """A run with the keys of its history, lines that a person should read, and its number of attempts."""
 
     keys: list[KeyInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

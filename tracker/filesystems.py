@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 # Types from /proc/self/mountinfo on which several hosts can see one file.
-NETWORK_TYPES = frozenset(
-    """
+_NETWORK_TYPES = """
     9p afs beegfs ceph cifs fuse.ceph fuse.glusterfs fuse.juicefs fuse.s3fs fuse.sshfs gfs gfs2 glusterfs
     gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb3 smbfs vastnfs wekafs
-    """.split()
-)
+"""
+NETWORK_TYPES = frozenset(_NETWORK_TYPES.split())
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from tracker.answers import ArtifactDetail, ArtifactEntry
 from tracker.errors import JournalError, NotFoundError
-from tracker.journal.reader import Record, read_frames, read_header
-from tracker.records import ArtifactLogged, RunStarted, decode
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames, read_header
+from tracker.records import ArtifactLogged, Record, RunStarted, decode
 from tracker.store.blobs import BlobStore
 from tracker.store.files import read_json
 from tracker.store.fold import Folder, SegmentState
@@ -41,6 +43,25 @@ class KnownRun(NamedTuple):
     config: dict[str, Any]
     summary: dict[str, Any]
     name: str | None
+
+
+class FilesReader:
+    """Finds artifacts and their content; lists and histories need the catalog."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._blobs = BlobStore(layout)
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """See ``Reader``."""
+        return find_artifact(self._layout, entity, project, name, reference)
+
+    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._blobs.chunks(entry.sha256)
+
+    def close(self) -> None:
+        """See ``Reader``."""
 
 
 def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun | None:
@@ -131,9 +152,9 @@ def _lay_over(
     name: str,
 ) -> None:
     """Add what journals ask for and nobody has applied yet, as applying it would."""
-    known = {(found["segment"], found["offset"]) for found in versions.values()}
-    for journal, started, offset, record in _logged_artifacts(layout, entity, project, name):
-        if (journal.segment, offset) in known:
+    known = {(found["segment"], found["sequence"]) for found in versions.values()}
+    for segment, started, sequence, record in _logged_artifacts(layout, entity, project, name):
+        if (segment, sequence) in known:
             continue
         newest = max(versions, default=-1)
         if newest < 0 or versions[newest]["digest"] != record.digest:
@@ -158,26 +179,24 @@ def _lay_over(
 
 def _logged_artifacts(
     layout: Layout, entity: str, project: str, name: str
-) -> Iterator[tuple[JournalPath, RunStarted, int, ArtifactLogged]]:
+) -> list[tuple[str, RunStarted, int, ArtifactLogged]]:
     found = []
-    for journal in layout.list_journals():
+    for segment, records in _segments(layout):
         started: RunStarted | None = None
-        for frame in _frames(journal):
-            record = decode(frame.payload, str(journal.path), frame.offset)
+        for sequence, record in records:
             if isinstance(record, RunStarted):
                 started = record
                 if (started.entity, started.project) != (entity, project):
                     break
             elif isinstance(record, ArtifactLogged) and started is not None and record.name == name:
-                found.append((journal, started, frame.offset, record))
-    return iter(sorted(found, key=lambda each: each[3].time))
+                found.append((segment, started, sequence, record))
+    return sorted(found, key=lambda each: each[3].time)
 
 
 def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[SegmentState]:
-    for journal in layout.list_journals():
+    for _segment, records in _segments(layout):
         folder = Folder(SegmentState())
-        for frame in _frames(journal):
-            record = decode(frame.payload, str(journal.path), frame.offset)
+        for _sequence, record in records:
             if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
                 break
             folder.fold(record)
@@ -186,13 +205,20 @@ def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[
             yield folder.state
 
 
-def _frames(journal: JournalPath) -> Iterator[Record]:
-    """Yield the whole records of a journal; one that cannot be read, or is just going, has none."""
-    try:
-        if read_header(journal.path) is None:
-            return
-        for outcome in read_frames(journal.path, journal.segment, final=True):
-            if isinstance(outcome, Record):
-                yield outcome
-    except JournalError:
-        return
+def _segments(layout: Layout) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:
+    """Yield each segment that has journals, with its whole records and their numbers, over all its files."""
+    for segment, journals in groupby(layout.list_journals(), key=lambda journal: journal.segment):
+        yield segment, _records(list(journals))
+
+
+def _records(journals: list[JournalPath]) -> Iterator[tuple[int, Record]]:
+    """Yield the records of a segment's journals; one that cannot be read, or is just going, has none."""
+    for journal in journals:
+        try:
+            if read_header(journal.path) is None:
+                continue
+            for outcome in read_frames(journal.path, journal.segment, final=True):
+                if isinstance(outcome, Frame):
+                    yield outcome.sequence, decode(outcome.payload, str(journal.path), outcome.offset)
+        except JournalError:
+            continue

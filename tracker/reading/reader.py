@@ -8,11 +8,24 @@ from typing import Any, Protocol
 from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
 
 
-class Reader(Protocol):
-    """Answers questions about runs and artifacts. Every answer includes what this host has logged so far.
+class ArtifactReader(Protocol):
+    """Finds artifact versions and their content. Answers include what this host has logged so far.
 
     All methods raise NotFoundError for what is not there.
     """
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """The version that a version, alias or digest names."""
+
+    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+        """The content of one of its files, in pieces."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class Reader(ArtifactReader, Protocol):
+    """Answers all questions about runs and artifacts."""
 
     def projects(self) -> list[ProjectInfo]:
         """All projects, the most recently changed first."""
@@ -34,12 +47,3 @@ class Reader(Protocol):
         self, entity: str, project: str, run_id: str | None, name: str | None
     ) -> list[ArtifactInfo]:
         """Artifact versions, newest first."""
-
-    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-        """The version that a version, alias or digest names."""
-
-    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
-        """The content of one of its files, in pieces."""
-
-    def close(self) -> None:
-        """Let go of files and connections."""

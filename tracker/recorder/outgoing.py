@@ -61,7 +61,7 @@ class Outgoing:
                 self._note(outcome)
 
     def may_grow(self) -> bool:
-        """Whether the writer may still write: it has not said that it is done, and is not known to be dead."""
+        """Whether the writer may still write: neither done by its own word nor known to be dead."""
         if self.finished:
             return False
         return self._process is None or is_alive(self._process) is not False

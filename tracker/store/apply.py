@@ -141,7 +141,7 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool) -> _
             if type(record) is FileSaved:
                 files.append(record)
             elif type(record) is ArtifactLogged:
-                logged.append((outcome.offset, record))
+                logged.append((outcome.sequence, record))
             elif type(record) is ArtifactUsed:
                 used.append(record)
             else:
@@ -218,8 +218,8 @@ def _commit(
         session.merge(
             RunFile(run_id=run.id, path=file.path, sha256=file.sha256, size=file.size, mimetype=file.mimetype)
         )
-    for offset, record in batch.logged:
-        artifacts.add_version(store, session, run, record, journal.segment, offset)
+    for sequence, record in batch.logged:
+        artifacts.add_version(store, session, run, record, journal.segment, sequence)
     for use in batch.used:
         artifacts.add_use(session, run, use)
     _refresh_run(session, run)

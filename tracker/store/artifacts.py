@@ -1,7 +1,7 @@
 """Artifact versions and aliases: numbered by claiming a file, indexed in the catalog.
 
 A version's number is taken by creating ``versions/N.json`` exclusively. The file carries the segment
-and offset of the record that asked for it; after a crash between that and the catalog's commit, the
+and sequence number of the record that asked for it; after a crash between that and the catalog's commit, the
 same record finds its own file and adopts the number instead of taking another.
 """
 
@@ -21,7 +21,7 @@ from tracker.store.store import Store
 
 
 def add_version(
-    store: Store, session: Session, run: Run, record: ArtifactLogged, segment: str, offset: int
+    store: Store, session: Session, run: Run, record: ArtifactLogged, segment: str, sequence: int
 ) -> Version:
     """Give what a run logged a version, unless its content is the newest version's; move the aliases.
 
@@ -31,17 +31,17 @@ def add_version(
         run: Who logged it.
         record: What was logged.
         segment: Segment of the record.
-        offset: Its offset: together they name the record for ever.
+        sequence: Its number in the segment: together they name the record for ever.
     """
     collection = _find_or_make_collection(session, run.project, record)
     newest = session.scalar(
         select(Version).where(Version.collection_id == collection.id).order_by(Version.index.desc()).limit(1)
     )
-    version = session.scalar(select(Version).where(Version.segment == segment, Version.offset == offset))
+    version = session.scalar(select(Version).where(Version.segment == segment, Version.sequence == sequence))
     if version is None and newest is not None and newest.digest == record.digest:
         version = newest
     if version is None:
-        version = _new_version(store, session, run, collection, record, segment, offset, newest)
+        version = _new_version(store, session, run, collection, record, segment, sequence)
     aliases = list(record.aliases)
     if newest is None or version.index >= newest.index:
         aliases.append("latest")  # always the newest version, whatever the script says
@@ -85,14 +85,13 @@ def _new_version(
     collection: Collection,
     record: ArtifactLogged,
     segment: str,
-    offset: int,
-    newest: Version | None,
+    sequence: int,
 ) -> Version:
     manifest = read_manifest(store.blobs, record.manifest)
     for sha256 in {record.manifest, *(entry.sha256 for entry in manifest.entries)}:
         store.blobs.sync(sha256)
-    described = _describe(run, collection, record, manifest, segment, offset)
-    index = _claim_number(store, collection, described, newest.index + 1 if newest else 0)
+    described = _describe(run, collection, record, manifest, segment, sequence)
+    index = _claim_number(store, session, collection, described)
     version = Version(
         collection_id=collection.id,
         index=index,
@@ -105,7 +104,7 @@ def _new_version(
         attributes=record.metadata,
         run_id=run.id,
         segment=segment,
-        offset=offset,
+        sequence=sequence,
         collection=collection,
     )
     session.add(version)
@@ -114,7 +113,7 @@ def _new_version(
 
 
 def _describe(
-    run: Run, collection: Collection, record: ArtifactLogged, manifest: Manifest, segment: str, offset: int
+    run: Run, collection: Collection, record: ArtifactLogged, manifest: Manifest, segment: str, sequence: int
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -129,7 +128,7 @@ def _describe(
         "created_at": record.time,
         "logged_by": run.run_id,
         "segment": segment,
-        "offset": offset,
+        "sequence": sequence,
         "manifest": record.manifest,
         "entries": [
             {"path": entry.path, "sha256": entry.sha256, "digest": entry.digest, "size": entry.size}
@@ -138,18 +137,21 @@ def _describe(
     }
 
 
-def _claim_number(store: Store, collection: Collection, described: dict[str, Any], first: int) -> int:
+def _claim_number(store: Store, session: Session, collection: Collection, described: dict[str, Any]) -> int:
+    """Return the number of a new version: one claimed before a crash by the same record, else the next."""
     layout, project = store.layout, collection.project
-    index = first
+    committed = set(session.scalars(select(Version.index).where(Version.collection_id == collection.id)))
+    for index in layout.list_versions(project.entity, project.name, collection.name):
+        if index not in committed:
+            found = read_json(layout.version(project.entity, project.name, collection.name, index)) or {}
+            if (found.get("segment"), found.get("sequence")) == (described["segment"], described["sequence"]):
+                return index
+    index = max(committed, default=-1) + 1
     while True:
-        path = layout.version(project.entity, project.name, collection.name, index)
         temporary = layout.new_temporary()
         write_new(temporary, values.dumps(described, indent=1).encode("utf-8", "replace"))
-        if claim(temporary, path):
+        if claim(temporary, layout.version(project.entity, project.name, collection.name, index)):
             return index
-        found = read_json(path) or {}
-        if (found.get("segment"), found.get("offset")) == (described["segment"], described["offset"]):
-            return index  # claimed before a crash
         index += 1
 
 

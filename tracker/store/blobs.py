@@ -36,6 +36,11 @@ class BlobStore:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
+    @property
+    def root(self) -> Path:
+        """The folder of the store or outbox that holds the blobs."""
+        return self._layout.root
+
     def path(self, sha256: str) -> Path:
         """Where the blob lies; open it for reading only."""
         return self._layout.blob(sha256)

@@ -75,8 +75,8 @@ def migrate(engine: Engine, lock: Path) -> None:
             return
         if found is not None and found not in REVISIONS:
             raise StoreVersionError(
-                f"{engine.url.database} was made by a newer tracker (catalog revision {found}, this one knows "
-                f"up to {REVISION}): upgrade airgap-tracker to open it. Nothing was changed."
+                f"{engine.url.database} was made by a newer tracker (catalog revision {found}, this one "
+                f"knows up to {REVISION}): upgrade airgap-tracker to open it. Nothing was changed."
             )
         _upgrade(engine)
 

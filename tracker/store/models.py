@@ -146,7 +146,7 @@ class Version(Base):
     __tablename__ = "versions"
     __table_args__ = (
         UniqueConstraint("collection_id", "index"),
-        UniqueConstraint("segment", "offset"),
+        UniqueConstraint("segment", "sequence"),
         Index("ix_versions_run", "run_id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -161,7 +161,7 @@ class Version(Base):
     attributes: Mapped[dict[str, Any]] = mapped_column("metadata")
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     segment: Mapped[str]
-    offset: Mapped[Big]
+    sequence: Mapped[Big]
     collection: Mapped[Collection] = relationship(lazy="joined")
 
 

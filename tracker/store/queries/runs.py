@@ -99,8 +99,10 @@ def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunD
     run = get_run(session, entity, project, run_id)
     keys: dict[str, KeyFacts] = {}
     problems: list[str] = []
+    attempts = 0
     for segment in session.scalars(select(Segment).where(Segment.run_id == run.id).order_by(Segment.id)):
         state = unpack_state(segment.state)
+        attempts = max(attempts, segment.attempt + 1)
         problems += state.problems
         for key, facts in state.keys.items():
             known = keys.get(key)
@@ -114,6 +116,7 @@ def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunD
         **{name: getattr(_info(run), name) for name in RunInfo.__dataclass_fields__},
         keys=[KeyInfo(key, facts.kind, facts.count, facts.last_step) for key, facts in sorted(keys.items())],
         problems=problems,
+        attempts=attempts,
     )
 
 

@@ -133,7 +133,7 @@ def upgrade() -> None:
         sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("run_id", sa.Integer(), nullable=True),
         sa.Column("segment", sa.String(), nullable=False),
-        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["collection_id"],
             ["collections.id"],
@@ -144,7 +144,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("collection_id", "index"),
-        sa.UniqueConstraint("segment", "offset"),
+        sa.UniqueConstraint("segment", "sequence"),
     )
     with op.batch_alter_table("versions", schema=None) as batch_op:
         batch_op.create_index("ix_versions_run", ["run_id"], unique=False)

@@ -1,0 +1,244 @@
+"""``Api``: read runs and artifacts of the local store, or of the server that is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tracker.answers import RunDetail, RunInfo
+from tracker.artifacts.artifact import Artifact
+from tracker.artifacts.reference import parse_reference
+from tracker.errors import UsageError
+from tracker.reading.open import open_reader
+from tracker.reading.reader import Reader
+from tracker.settings import load_settings
+
+PAGE = 200
+
+
+class Api:
+    """Reads what was logged, like ``wandb.Api``; needs no server.
+
+    Every answer includes all that this host has logged, with a recorder or without.
+
+    Args:
+        overrides: ``entity``, ``project``, ``base_url``, ``dir`` or ``store``, over what variables say.
+
+    Raises:
+        StoreError: There is no store where the settings say.
+    """
+
+    def __init__(self, overrides: dict[str, Any] | None = None) -> None:
+        self._settings = load_settings(**(overrides or {}))
+        self._reader = open_reader(self._settings)
+
+    @property
+    def default_entity(self) -> str:
+        """The entity used where a path names none."""
+        return self._settings.entity
+
+    def run(self, path: str) -> PublicRun:
+        """Return one run: ``[[entity/]project/]id``.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        parts = path.strip("/").split("/")
+        if not 1 <= len(parts) <= 3 or not all(parts):
+            raise UsageError(f"{path!r} names no run: write [[entity/]project/]id")
+        entity, project = self._place(parts[:-1])
+        return PublicRun(self._reader, self._reader.run(entity, project, parts[-1]))
+
+    def runs(self, path: str | None = None, order: str = "+created_at", per_page: int = 50) -> Runs:
+        """Return a project's runs: ``[entity/]project``; oldest first unless ``order`` says otherwise."""
+        parts = path.strip("/").split("/") if path else []
+        if len(parts) > 2:
+            raise UsageError(f"{path!r} names no project: write [entity/]project")
+        entity, project = self._place(parts)
+        return Runs(self._reader, entity, project, order)
+
+    def artifact(self, name: str, type: str | None = None) -> Artifact:
+        """Return an artifact version: ``[[entity/]project/]name[:version|alias|digest]``.
+
+        Raises:
+            NotFoundError: There is no such artifact, version or alias.
+            UsageError: It is of another type than ``type``.
+        """
+        wanted = parse_reference(name, self._settings.entity, self._settings.project)
+        artifact = Artifact.from_version(self._reader.artifact(*wanted), self._reader)
+        if type is not None and artifact.type != type:
+            raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
+        return artifact
+
+    def artifact_versions(self, type_name: str, name: str) -> list[Artifact]:
+        """Return all versions of a collection, newest first: ``[[entity/]project/]name``."""
+        wanted = parse_reference(name, self._settings.entity, self._settings.project)
+        found = self._reader.artifacts(wanted.entity, wanted.project, None, wanted.name)
+        return [
+            Artifact.from_version(
+                self._reader.artifact(info.entity, info.project, info.name, info.version), self._reader
+            )
+            for info in found
+            if info.type == type_name
+        ]
+
+    def _place(self, parts: list[str]) -> tuple[str, str]:
+        entity = parts[0] if len(parts) == 2 else self._settings.entity
+        return entity, parts[-1] if parts else self._settings.project
+
+
+class Runs:
+    """A project's runs, fetched page by page."""
+
+    def __init__(self, reader: Reader, entity: str, project: str, order: str) -> None:
+        self._reader = reader
+        self._place = (entity, project)
+        self._order = order.removeprefix("+")
+
+    def __iter__(self) -> Iterator[PublicRun]:
+        offset = 0
+        while True:
+            page = self._reader.runs(*self._place, limit=PAGE, offset=offset, order=self._order).runs
+            yield from (PublicRun(self._reader, run) for run in page)
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+    def __len__(self) -> int:
+        return self._reader.runs(*self._place, limit=0, offset=0, order=self._order).total
+
+    def __getitem__(self, index: int) -> PublicRun:
+        page = self._reader.runs(*self._place, limit=1, offset=index, order=self._order).runs
+        if not page:
+            raise IndexError(index)
+        return PublicRun(self._reader, page[0])
+
+
+class PublicRun:
+    """A run as it stood when it was looked up; ``load()`` looks again."""
+
+    def __init__(self, reader: Reader, info: RunInfo | RunDetail) -> None:
+        self._reader = reader
+        self._info = info
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._info.id
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return self._info.name
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is in."""
+        return self._info.entity
+
+    @property
+    def project(self) -> str:
+        """The project."""
+        return self._info.project
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and id."""
+        return [self._info.entity, self._info.project, self._info.id]
+
+    @property
+    def state(self) -> str:
+        """``"running"``, ``"finished"``, ``"failed"`` or ``"crashed"``."""
+        return self._info.state
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config."""
+        return self._info.config
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summary, with ``_step``, ``_runtime`` and ``_timestamp``."""
+        extra = {"_runtime": self._info.duration, "_timestamp": self._info.updated_at}
+        step = {} if self._info.last_step is None else {"_step": self._info.last_step}
+        return {**self._info.summary, **step, **extra}
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags."""
+        return self._info.tags
+
+    @property
+    def group(self) -> str | None:
+        """The group."""
+        return self._info.group
+
+    @property
+    def job_type(self) -> str | None:
+        """The job type."""
+        return self._info.job_type
+
+    @property
+    def notes(self) -> str | None:
+        """The notes."""
+        return self._info.notes
+
+    @property
+    def lastHistoryStep(self) -> int:
+        """The last step logged, -1 when there is none."""
+        return -1 if self._info.last_step is None else self._info.last_step
+
+    def load(self) -> None:
+        """Look the run up again."""
+        self._info = self._reader.run(self.entity, self.project, self.id)
+
+    def history(self, samples: int | None = None, keys: list[str] | None = None, pandas: bool = True) -> Any:
+        """Return the history rows, all of them unless ``samples`` asks for fewer.
+
+        wandb returns 500 random rows by default; here none is left out.
+
+        Args:
+            samples: At most this many rows, evenly spaced, the last one included.
+            keys: Only these keys, and rows that have at least one of them.
+            pandas: Return a DataFrame when pandas is installed, else a list of dicts.
+        """
+        rows = self._reader.history(self.entity, self.project, self.id, keys, False)
+        if samples is not None and len(rows) > samples > 0:
+            rows = [rows[(at + 1) * len(rows) // samples - 1] for at in range(samples)]
+        if not pandas:
+            return rows
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            return rows
+        return DataFrame(rows)
+
+    def scan_history(
+        self, keys: list[str] | None = None, min_step: int = 0, max_step: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield every row by step; with ``keys``, only rows that have all of them.
+
+        Args:
+            keys: The keys.
+            min_step: First step.
+            max_step: Step to stop before.
+        """
+        for row in self._reader.history(self.entity, self.project, self.id, keys, True):
+            if row["_step"] >= min_step and (max_step is None or row["_step"] < max_step):
+                if keys is None:
+                    yield row
+                else:
+                    yield {key: row[key] for key in keys}
+
+    def logged_artifacts(self) -> list[Artifact]:
+        """Return the artifact versions that this run logged, newest first."""
+        found = self._reader.artifacts(self.entity, self.project, self.id, None)
+        return [
+            Artifact.from_version(
+                self._reader.artifact(info.entity, info.project, info.name, info.version), self._reader
+            )
+            for info in found
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Run {'/'.join(self.path)} ({self.state})>"

@@ -1,0 +1,1 @@
+"""Artifacts: sets of files with versions and aliases."""

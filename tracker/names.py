@@ -1,0 +1,107 @@
+"""What names are allowed, and making up new ones."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from tracker.errors import UsageError
+
+_ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+_ID_FORBIDDEN = ":;,#?/'\\%"
+_PROJECT_FORBIDDEN = "/\\#?%:"
+_LONGEST = 128
+_ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
+_VERSION_LIKE = re.compile(r"v\d+")
+
+_ADJECTIVES = """
+    amber autumn bold brave bright brisk calm clear clever cosmic crisp daring deft eager early electric
+    fabled fair fleet gentle gilded golden grand happy hidden honest humble keen kind lively lucid lunar
+    mellow misty noble olive polar proud quiet rapid rosy royal rustic serene silent silver smooth snowy
+    solar sparkling stellar still summer sunny swift tidal vivid warm wild winter wise young zesty
+"""
+_NOUNS = """
+    anchor aspen aurora badger bay beacon birch bird breeze brook canyon cedar cloud comet coral creek dawn
+    delta dew dune eagle echo elm ember falcon fern field fjord flame forest fox galaxy glade glacier grove
+    harbor hawk heron hill iris island lake lark leaf lynx maple meadow meteor moon moss mountain oak ocean
+    orchid otter owl peak pine plain pond prairie rain reef ridge river robin sea shore sky snow spruce star
+    stone stream sun surf thunder tide trail tree valley violet wave willow wind wolf wood
+"""
+
+
+def new_run_id() -> str:
+    """Return a run id nobody has: 8 of a-z and 0-9."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
+
+
+def new_run_name() -> str:
+    """Return a display name like ``swift-river-42``."""
+    return (
+        f"{secrets.choice(_ADJECTIVES.split())}-{secrets.choice(_NOUNS.split())}-{secrets.randbelow(999) + 1}"
+    )
+
+
+def check_run_id(run_id: str) -> str:
+    """Return a run id, or raise UsageError that says what is wrong with it."""
+    if not run_id or not run_id.strip():
+        raise UsageError("Run ID cannot be empty: leave it out to get a new one")
+    if found := sorted(set(run_id) & set(_ID_FORBIDDEN)):
+        raise UsageError(f"Invalid run ID {run_id!r}: it may not contain {_listed(found)}")
+    return _check_length("run ID", run_id)
+
+
+def check_project(project: str) -> str:
+    """Return a project name, or raise UsageError that says what is wrong with it."""
+    if not project.strip():
+        raise UsageError("Invalid project name: it is empty")
+    if found := sorted(set(project) & set(_PROJECT_FORBIDDEN)):
+        raise UsageError(
+            f"Invalid project name {project!r}: cannot contain {_listed(found)}; use - or _ instead"
+        )
+    return _check_length("project name", project)
+
+
+def check_entity(entity: str) -> str:
+    """Return an entity name, or raise UsageError that says what is wrong with it."""
+    if not entity.strip():
+        raise UsageError("Invalid entity name: it is empty")
+    if found := sorted(set(entity) & set(_PROJECT_FORBIDDEN)):
+        raise UsageError(f"Invalid entity name {entity!r}: cannot contain {_listed(found)}")
+    return _check_length("entity name", entity)
+
+
+def check_artifact_name(name: str) -> str:
+    """Return an artifact name, or raise ValueError (as wandb does) that says what is wrong with it."""
+    if not _ARTIFACT_NAME.fullmatch(name):
+        raise ValueError(
+            f"Artifact name may only contain alphanumeric characters, dashes, underscores, and dots. "
+            f"Invalid name: {name!r}"
+        )
+    if len(name) > _LONGEST:
+        raise ValueError(
+            f"Artifact name {name[:20]!r}... has {len(name)} characters; at most {_LONGEST} are allowed"
+        )
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """Return an alias, or raise ValueError that says what is wrong with it."""
+    if not alias or "/" in alias or ":" in alias:
+        raise ValueError(f"Invalid alias {alias!r}: it may not be empty or contain / or :")
+    if _VERSION_LIKE.fullmatch(alias):
+        raise ValueError(f"Invalid alias {alias!r}: it looks like a version number")
+    return alias
+
+
+def _check_length(what: str, name: str) -> str:
+    if len(name) > _LONGEST:
+        raise UsageError(
+            f"Invalid {what} {name[:20]!r}...: {len(name)} characters, at most {_LONGEST} are allowed"
+        )
+    if any(ord(character) < 32 for character in name):
+        raise UsageError(f"Invalid {what} {name!r}: it may not contain control characters")
+    return name
+
+
+def _listed(characters: list[str]) -> str:
+    return " ".join(repr(character)[1:-1] if character == "\\" else character for character in characters)

@@ -1,0 +1,59 @@
+"""Choosing where to read: a server when one is named, else the local store."""
+
+from __future__ import annotations
+
+from tracker.errors import StoreError
+from tracker.filesystems import is_network
+from tracker.reading.reader import Reader
+from tracker.recorder.remote import Remote, check_url, outbox_folder
+from tracker.settings import Settings
+from tracker.store.layout import Layout
+
+
+def remote_for(settings: Settings) -> Remote | None:
+    """Return the server that runs are sent to and read from; None without one."""
+    if settings.base_url is None or settings.mode != "online":
+        return None
+    return Remote(check_url(settings.base_url), settings.api_key)
+
+
+def layout_for(settings: Settings) -> Layout:
+    """Return where journals go: the store, or the outbox of the server that is named."""
+    remote = remote_for(settings)
+    return Layout(settings.store if remote is None else outbox_folder(settings.store, remote.url))
+
+
+def is_journal_only(settings: Settings) -> bool:
+    """Whether this process leaves applying to another host: by setting, else by file system."""
+    if settings.journal_only is not None:
+        return settings.journal_only
+    parent = settings.store
+    while not parent.exists():
+        parent = parent.parent
+    return is_network(parent)
+
+
+def open_reader(settings: Settings) -> Reader:
+    """Return a reader of what the settings name.
+
+    Raises:
+        StoreError: There is no store there, or it must be opened on another host.
+    """
+    remote = remote_for(settings)
+    if remote is not None:
+        from tracker.reading.remote import RemoteReader
+
+        return RemoteReader(remote, layout_for(settings))
+    if is_journal_only(settings):
+        raise StoreError(
+            f"{settings.store} is shared over a network: lists and histories are read on the host that runs "
+            "`tracker server` or `tracker sync` there. use_artifact and resume work here"
+        )
+    try:
+        from tracker.reading.local import LocalReader
+        from tracker.store.store import Store
+    except ImportError as error:
+        raise StoreError(
+            f"reading a store needs more than logging: {error}; pip install airgap-tracker"
+        ) from error
+    return LocalReader(Store(settings.store, create=False))

@@ -1,0 +1,1 @@
+"""The wandb-compatible face: init, Run, config, summary."""

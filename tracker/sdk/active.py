@@ -1,0 +1,77 @@
+"""The runs of this process: ``tracker.run``, and ending them when the process ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tracker.artifacts import capture
+
+if TYPE_CHECKING:
+    from tracker.sdk.run import Run
+
+current: Run | None = None
+_open: list[Run] = []
+_owner = 0
+_error: str | None = None
+
+
+def remember(run: Run, *, make_current: bool) -> None:
+    """Note a run that is being written."""
+    global current, _owner
+    if _owner != os.getpid():
+        _owner = os.getpid()
+        _open.clear()  # those of a parent are the parent's to end
+        _watch_exit()
+    _open.append(run)
+    if make_current:
+        current = run
+        capture.use_layout(run.journal.layout)
+
+
+def forget(run: Run) -> None:
+    """Note that a run is finished."""
+    global current
+    if run in _open:
+        _open.remove(run)
+    if current is run:
+        current = None
+        capture.use_layout(None)
+
+
+def _watch_exit() -> None:
+    atexit.unregister(_end_all)
+    atexit.register(_end_all)
+    if getattr(sys.excepthook, "_tracker", False):
+        return
+    before = sys.excepthook
+
+    def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        global _error
+        if _owner == os.getpid():
+            _error = f"{kind.__name__}: {error}".strip()
+        before(kind, error, trace)
+
+    note._tracker = True  # type: ignore[attr-defined]
+    sys.excepthook = note
+
+
+def _end_all() -> None:
+    if _owner != os.getpid():
+        return  # a forked child never ends its parent's runs
+    for run in list(_open):
+        if _error is not None:
+            run.fail(_error)
+        else:
+            run.finish()
+
+
+def _leave_to_parent() -> None:
+    for run in _open:
+        run.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,222 @@
+"""``init``: begin a run, or continue one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tracker import names
+from tracker.errors import NotFoundError, UsageError
+from tracker.processes import this_process
+from tracker.reading.files import KnownRun, find_run
+from tracker.reading.open import is_journal_only, layout_for, open_reader, remote_for
+from tracker.recorder.remote import write_remote
+from tracker.records import RunStarted
+from tracker.sdk import active
+from tracker.sdk.artifacts import can_apply
+from tracker.sdk.config import as_config
+from tracker.sdk.journal import NoJournal, RunJournal
+from tracker.sdk.run import Run
+from tracker.settings import Settings, load_settings
+from tracker.store.description import make_folders
+from tracker.terminal import say
+
+RESUME_MODES = ("allow", "must", "never")
+REINIT_MODES = ("return_previous", "finish_previous", "create_new")
+
+
+def init(
+    entity: str | None = None,
+    project: str | None = None,
+    dir: str | os.PathLike[str] | None = None,
+    id: str | None = None,
+    name: str | None = None,
+    notes: str | None = None,
+    tags: Sequence[str] | str | None = None,
+    config: Any = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    mode: str | None = None,
+    reinit: bool | str | None = None,
+    resume: bool | str | None = None,
+    anonymous: str | None = None,
+    settings: Settings | dict[str, Any] | None = None,
+) -> Run:
+    """Begin a run; like ``wandb.init``. Needs no server and no network.
+
+    Args:
+        entity: Whose project; ``WANDB_ENTITY``, else ``"local"``.
+        project: ``WANDB_PROJECT``, else ``"uncategorized"``.
+        dir: Folder in which the store ``tracker-store`` lies; ``WANDB_DIR``, else the working folder.
+        id: The run's id; made up unless given.
+        name: Display name; made up (adjective-noun-number) unless given.
+        notes: Free text.
+        tags: Labels; a string is one tag.
+        config: Hyperparameters: a dict, or an object with attributes.
+        group: Name of a group of runs.
+        job_type: Such as ``"train"`` or ``"eval"``.
+        mode: ``"online"`` (send to the server that is named, if one is), ``"offline"``, ``"disabled"``.
+        reinit: What to do when this process has a run: ``"return_previous"`` (default),
+            ``"finish_previous"`` (also True) or ``"create_new"``.
+        resume: ``"allow"`` (continue the run if ``id`` exists), ``"must"``, ``"never"``.
+        anonymous: Accepted for compatibility, has no meaning here.
+        settings: Further ``Settings`` fields.
+
+    Raises:
+        UsageError: An argument cannot work; says which and why. Nothing was written.
+        StoreError: The store cannot be used.
+    """
+    previous = active.current
+    how = _reinit(reinit)
+    if previous is not None and how == "return_previous":
+        return previous
+    if previous is not None and how == "finish_previous":
+        previous.finish()
+    found = load_settings(
+        **_extra_settings(settings),
+        entity=entity,
+        project=project,
+        dir=os.fspath(dir) if dir is not None else None,
+        run_id=id,
+        name=name,
+        notes=notes,
+        tags=[tags] if isinstance(tags, str) else list(tags) if tags is not None else None,
+        group=group,
+        job_type=job_type,
+        mode=mode,
+    )
+    run = _begin(found, as_config(config), _resume(resume if resume is not None else found.resume, id))
+    active.remember(run, make_current=how != "create_new" or previous is None)
+    return run
+
+
+def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Run:
+    names.check_entity(settings.entity)
+    names.check_project(settings.project)
+    run_id = names.new_run_id() if settings.run_id is None else names.check_run_id(settings.run_id)
+    if settings.mode == "disabled":
+        started = _started(settings, f"dummy-{run_id}", f"dummy-{run_id}", config, None)
+        return Run(started, NoJournal(started, settings), resumed=False, config=dict(config))
+    layout = layout_for(settings)
+    make_folders(layout)
+    known = _known_run(settings, run_id) if settings.run_id is not None else None
+    if known is None and resume == "must":
+        raise UsageError(
+            f"resume='must' but there is no run {settings.entity}/{settings.project}/{run_id} "
+            f"in {layout.root}: check the id, or use resume='allow'"
+        )
+    if known is not None and resume == "never":
+        raise UsageError(
+            f"resume='never' but there is a run {settings.entity}/{settings.project}/{run_id}: use another id"
+        )
+    continued = known if resume in ("allow", "must") else None
+    merged = {**continued.config, **config} if continued is not None else config
+    name = settings.name or (known.name if known else None) or names.new_run_name()
+    started = _started(settings, run_id, name, merged, known, continues=continued is not None)
+    remote = remote_for(settings)
+    if remote is not None:
+        write_remote(layout, remote)
+    recorder = _wants_recorder(settings)
+    journal = RunJournal(layout, started, settings, recorder=recorder)
+    run = Run(started, journal, resumed=continued is not None, config=dict(merged))
+    where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
+    say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent)
+    return run
+
+
+def _started(
+    settings: Settings,
+    run_id: str,
+    name: str,
+    config: dict[str, Any],
+    known: KnownRun | None,
+    *,
+    continues: bool = False,
+) -> RunStarted:
+    last_step = known.last_step if known is not None and continues else None
+    return RunStarted(
+        entity=settings.entity,
+        project=settings.project,
+        run_id=run_id,
+        time=time.time(),
+        process=this_process(),
+        name=name,
+        # The id was used before: a further attempt. Without resume it begins at 0 again and hides the
+        # older rows from the default view; nothing is overwritten.
+        attempt=known.attempts if known is not None else 0,
+        start_step=0 if last_step is None else last_step + 1,
+        group=settings.group,
+        job_type=settings.job_type,
+        tags=settings.tags,
+        notes=settings.notes,
+        config=config,
+        program=sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else None,
+        runtime_base=known.runtime if known is not None and continues else 0.0,
+    )
+
+
+def _known_run(settings: Settings, run_id: str) -> KnownRun | None:
+    """Return what is known of a run with this id, on the server or in the store."""
+    if remote_for(settings) is None:
+        return find_run(layout_for(settings), settings.entity, settings.project, run_id)
+    reader = open_reader(settings)
+    try:
+        run = reader.run(settings.entity, settings.project, run_id)
+    except NotFoundError:
+        return None
+    finally:
+        reader.close()
+    return KnownRun(run.last_step, run.attempts, run.duration, run.config, run.summary, run.name)
+
+
+def _wants_recorder(settings: Settings) -> bool:
+    if remote_for(settings) is not None:
+        return True
+    if is_journal_only(settings):
+        say(
+            f"{settings.store} is shared over a network: journals are written here, and wait for "
+            "`tracker server` or `tracker sync` on the host that keeps the catalog",
+            silent=settings.silent,
+        )
+        return False
+    if not can_apply():
+        say(
+            "journals are written and await a recorder: `pip install airgap-tracker` with its dependencies "
+            "here, or open the store on a machine that has them",
+            silent=settings.silent,
+        )
+        return False
+    return True
+
+
+def _extra_settings(settings: Settings | dict[str, Any] | None) -> dict[str, Any]:
+    if settings is None:
+        return {}
+    if isinstance(settings, Settings):
+        return {name: getattr(settings, name) for name in settings.__struct_fields__}
+    unknown = set(settings) - set(Settings.__struct_fields__)
+    if unknown:
+        raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
+    return {name: Path(value) if name == "store" else value for name, value in settings.items()}
+
+
+def _reinit(reinit: bool | str | None) -> str:
+    if isinstance(reinit, str):
+        if reinit not in REINIT_MODES and reinit != "default":
+            raise UsageError(f"reinit is {reinit!r}; use one of {', '.join(REINIT_MODES)}")
+        return "return_previous" if reinit == "default" else reinit
+    return "finish_previous" if reinit else "return_previous"
+
+
+def _resume(resume: bool | str | None, run_id: str | None) -> str | None:
+    if resume is None or resume is False:
+        return None
+    if resume is True or resume == "auto":
+        raise UsageError("resume='auto' is not supported: name the run with id= and use resume='allow'")
+    if resume not in RESUME_MODES:
+        raise UsageError(f"resume is {resume!r}; use one of {', '.join(RESUME_MODES)}")
+    return str(resume)

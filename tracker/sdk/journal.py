@@ -1,0 +1,143 @@
+"""Where a run's records go: a segment in a store or an outbox, or nowhere (``mode="disabled"``)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from typing import Any
+
+import msgspec
+
+from tracker.errors import JournalError
+from tracker.journal.format import HEADER
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames
+from tracker.processes import this_process
+from tracker.records import RunStarted, decode, encode
+from tracker.sdk.segment import SegmentWriter
+from tracker.settings import Settings
+from tracker.store.blobs import Blob, BlobStore
+from tracker.store.files import read_json
+from tracker.store.fold import Folder, SegmentState
+from tracker.store.layout import JournalPath, Layout
+
+
+class RunJournal:
+    """A run's own writing, and reading it back.
+
+    Args:
+        layout: The store or outbox.
+        started: First record of every segment.
+        settings: The run's settings.
+        recorder: Whether a recorder on this host should follow.
+    """
+
+    disabled = False
+
+    def __init__(self, layout: Layout, started: RunStarted, settings: Settings, *, recorder: bool) -> None:
+        self.settings = settings
+        self.layout = layout
+        self.blobs = BlobStore(layout)
+        self._started = started
+        self._recorder = recorder
+        self._writer: SegmentWriter | None = self._open(started)
+        self._folder = Folder(SegmentState())
+        self._read = (0, HEADER.size)  # journal number and offset up to which the folder has read
+
+    def put(self, payload: bytes) -> None:
+        """Write one record; see ``SegmentWriter.put``."""
+        if self._writer is None:  # the first record of a forked child
+            child = msgspec.structs.replace(self._started, process=this_process(), rank=os.getpid())
+            self._writer = self._open(child)
+        self._writer.put(payload)
+
+    def save_blob(self, data: bytes) -> Blob:
+        """Store the content of a file; to be done before the record that names it."""
+        return self.blobs.add_bytes(data)
+
+    def close(self) -> None:
+        """Close the segment."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: never touch the parent's segment again."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+    def read_summary(self) -> dict[str, Any]:
+        """Return the summary of all that was logged so far: the journal folded as the store folds it."""
+        writer = self._writer
+        if writer is not None:
+            try:
+                self._fold_on(writer)
+            except JournalError:
+                return self._published_summary()  # sealed and gone after the run's end
+        state = self._folder.state
+        summary = dict(state.summary)
+        if state.open is not None:
+            summary.update(state.open.data)
+        if state.last_step is not None or state.open is not None:
+            step = state.open.step if state.open is not None else state.last_step
+            summary.update(_step=step, _runtime=state.runtime, _timestamp=state.last_time)
+        return summary
+
+    def _fold_on(self, writer: SegmentWriter) -> None:
+        number, offset = self._read
+        while True:
+            path = JournalPath(
+                self.layout.journal(writer.host, writer.segment, number), writer.segment, number
+            )
+            for outcome in read_frames(path.path, writer.segment, offset, final=False):
+                if isinstance(outcome, Frame):
+                    self._folder.fold(decode(outcome.payload, str(path.path), outcome.offset))
+                    offset = outcome.end
+            self._read = (number, offset)
+            if not self.layout.journal(writer.host, writer.segment, number + 1).exists():
+                return
+            number, offset = number + 1, HEADER.size
+
+    def _published_summary(self) -> dict[str, Any]:
+        started = self._started
+        published = read_json(self.layout.run_file(started.entity, started.project, started.run_id)) or {}
+        return dict(published.get("summary", self._folder.state.summary))
+
+    def _open(self, started: RunStarted) -> SegmentWriter:
+        writer = SegmentWriter(
+            self.layout,
+            fsync_seconds=self.settings.fsync_seconds,
+            recorder=self._recorder,
+            silent=self.settings.silent,
+        )
+        writer.put(encode(started))
+        return writer
+
+
+class NoJournal(RunJournal):
+    """Keeps nothing but a summary in memory."""
+
+    disabled = True
+
+    def __init__(self, started: RunStarted, settings: Settings) -> None:
+        self.settings = settings
+        self.layout = Layout(settings.store)
+        self._started = started
+        self._writer = None
+        self._folder = Folder(SegmentState())
+
+    def save_blob(self, data: bytes) -> Blob:
+        """Only name the content."""
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        return Blob(hashlib.sha256(data).hexdigest(), md5, len(data))
+
+    def put(self, payload: bytes) -> None:
+        """Fold one record."""
+        self._folder.fold(decode(payload))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def leave_to_parent(self) -> None:
+        """Nothing is shared."""

@@ -1,0 +1,57 @@
+"""``tracker.log`` and its like: the active run's methods as functions of the module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tracker.artifacts.artifact import Artifact
+from tracker.errors import Error
+from tracker.records import MetricDefined
+from tracker.sdk import active
+from tracker.sdk.run import Run
+
+
+def log(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+    """Log to the active run; see ``Run.log``. Raises Error before ``init``."""
+    _run("log").log(data, step, commit)
+
+
+def finish(exit_code: int | None = None) -> None:
+    """End the active run; without one, do nothing (as wandb)."""
+    if active.current is not None:
+        active.current.finish(exit_code)
+
+
+def define_metric(name: str, **options: Any) -> MetricDefined:
+    """Define a metric of the active run; see ``Run.define_metric``. Raises Error before ``init``."""
+    return _run("define_metric").define_metric(name, **options)
+
+
+def log_artifact(
+    artifact_or_path: Artifact | str,
+    name: str | None = None,
+    type: str | None = None,
+    aliases: Sequence[str] | None = None,
+) -> Artifact:
+    """Log an artifact to the active run; see ``Run.log_artifact``. Raises Error before ``init``."""
+    return _run("log_artifact").log_artifact(artifact_or_path, name, type, aliases)
+
+
+def use_artifact(artifact_or_name: Artifact | str, type: str | None = None) -> Artifact:
+    """Find an artifact for the active run; see ``Run.use_artifact``. Raises Error before ``init``."""
+    return _run("use_artifact").use_artifact(artifact_or_name, type)
+
+
+def live(name: str) -> Any:
+    """Return ``tracker.run``, ``tracker.config`` or ``tracker.summary`` as they are now."""
+    if name == "run":
+        return active.current
+    return getattr(_run(name), name)
+
+
+def _run(what: str) -> Run:
+    if active.current is None:
+        call = f"wandb.{what}" if what in ("config", "summary") else f"wandb.{what}()"
+        raise Error(f"You must call wandb.init() before {call}")
+    return active.current

@@ -1,0 +1,348 @@
+"""``Run``: what a script logs to. Every call is a record; nothing else happens on its thread."""
+
+from __future__ import annotations
+
+import operator
+import os
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from tracker.artifacts.artifact import Artifact
+from tracker.data_types.histogram import Histogram
+from tracker.data_types.media import Media
+from tracker.errors import UsageError
+from tracker.records import (
+    ConfigChanged,
+    FileSaved,
+    MetricDefined,
+    Record,
+    Row,
+    RunFinished,
+    RunStarted,
+    SummaryChanged,
+    encode,
+)
+from tracker.sdk import active
+from tracker.sdk.artifacts import RunArtifacts
+from tracker.sdk.config import Config
+from tracker.sdk.define import parse_metric
+from tracker.sdk.journal import RunJournal
+from tracker.sdk.steps import StepCounter
+from tracker.sdk.summary import Summary
+from tracker.values import PLAIN, packable, to_plain
+
+
+class Run:
+    """A run that is being written; made by ``init``.
+
+    Safe to use from several threads. In a forked child, what is logged goes to a segment of the
+    child's own, and the parent's run is never finished from there.
+    """
+
+    def __init__(
+        self, started: RunStarted, journal: RunJournal, *, resumed: bool, config: dict[str, Any]
+    ) -> None:
+        self._started = started
+        self._journal = journal
+        self._steps = StepCounter(started.start_step)
+        self._lock = threading.RLock()
+        self._finished = False
+        self.resumed = resumed
+        self.starting_step = started.start_step
+        self.config = Config(config, lambda values: self._put(ConfigChanged(values)))
+        self.summary = Summary(
+            journal.read_summary, lambda values, removed: self._put(SummaryChanged(values, removed))
+        )
+        self._artifacts = RunArtifacts(self, journal.settings)
+
+    # Identity
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique in its project."""
+        return self._started.run_id
+
+    @property
+    def name(self) -> str | None:
+        """The display name."""
+        return self._started.name
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is in."""
+        return self._started.entity
+
+    @property
+    def project(self) -> str:
+        """The project."""
+        return self._started.project
+
+    @property
+    def path(self) -> str:
+        """``ENTITY/PROJECT/ID``."""
+        return f"{self.entity}/{self.project}/{self.id}"
+
+    @property
+    def group(self) -> str | None:
+        """The group."""
+        return self._started.group
+
+    @property
+    def job_type(self) -> str | None:
+        """The job type."""
+        return self._started.job_type
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags."""
+        return tuple(self._started.tags or ())
+
+    @property
+    def notes(self) -> str | None:
+        """The notes."""
+        return self._started.notes
+
+    @property
+    def step(self) -> int:
+        """The step that the next ``log`` without ``step`` goes to."""
+        return self._steps.step
+
+    @property
+    def start_time(self) -> float:
+        """When this process began the run, in unix seconds."""
+        return self._started.time
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing is kept (``mode="disabled"``)."""
+        return self._journal.disabled
+
+    @property
+    def offline(self) -> bool:
+        """Whether nothing is sent to a server while the run goes on."""
+        return self._journal.settings.mode == "offline"
+
+    @property
+    def url(self) -> str | None:
+        """Where the run can be looked at, when a server is named."""
+        base = self._journal.settings.base_url
+        return (
+            f"{base.rstrip('/')}/{self.entity}/{self.project}?run={self.id}"
+            if base and not self.offline
+            else None
+        )
+
+    # Logging
+
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        """Log values into a history row. When this returns they survive SIGKILL of this process.
+
+        Args:
+            data: Keys (strings) and values: plain values, scalars and arrays of numpy and torch, media.
+            step: The row's step. wandb drops a step smaller than the last; here it becomes a row of its own.
+            commit: Whether the row is complete with this call. By default it is, unless ``step`` is given.
+
+        Raises:
+            TypeError: ``data`` is no dict with string keys, or a value cannot be encoded. Nothing was logged.
+            UsageError: The run is finished.
+        """
+        if type(data) is not dict:
+            data = _as_row(data)
+        if step is not None:
+            step = _as_step(step)
+        try:
+            "".join(data)  # refuses a key that is no string, at the speed of C
+        except TypeError:
+            raise TypeError("Key values passed to `wandb.log` must be strings.") from None
+        with self._lock:
+            if self._finished:
+                raise UsageError(
+                    f"Run ({self.id}) is finished. The call to `log` will be ignored: init a new run."
+                )
+            if not PLAIN.issuperset(map(type, data.values())):
+                data = self._to_plain_row(data, self._steps.step if step is None else step)
+            row, at, flags = self._steps.place(step, commit)
+            self._put(Row(row, at, flags, time.time(), data))
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
+        summary: str | None = None,
+        goal: str | None = None,
+        overwrite: bool | None = None,
+    ) -> MetricDefined:
+        """Say how a key (or all keys with a prefix, ``"val/*"``) is plotted and summarised.
+
+        Args:
+            name: A key, or a prefix that ends in ``*``.
+            step_metric: Key that serves as its x axis.
+            step_sync: Add the step metric's last value to rows that lack it; on when one is given.
+            hidden: Keep it out of automatic charts.
+            summary: Comma-separated: min, max, mean, last, first, best, copy, none.
+            goal: ``"minimize"`` or ``"maximize"``, for ``summary="best"``.
+            overwrite: Forget what was defined before instead of adding to it.
+
+        Raises:
+            Error: A word is not known.
+        """
+        defined = parse_metric(name, step_metric, step_sync, hidden, summary, goal)
+        self._put(defined)
+        return defined
+
+    # Artifacts
+
+    def log_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+    ) -> Artifact:
+        """Log an artifact, or a file or folder as one. Returns at once; ``wait()`` on it gives the version.
+
+        Args:
+            artifact_or_path: A draft, or the path of a file or folder.
+            name: Name of an artifact made from a path; ``run-ID-FILE`` unless given.
+            type: Its type; ``"unspecified"`` unless given.
+            aliases: Moved to this version; ``latest`` always is.
+
+        Raises:
+            ValueError: An alias or a name is not allowed.
+        """
+        return self._artifacts.log(artifact_or_path, name, type, aliases)
+
+    def use_artifact(self, artifact_or_name: Artifact | str, type: str | None = None) -> Artifact:
+        """Find an artifact version and note that this run uses it. Needs neither server nor network.
+
+        Args:
+            artifact_or_name: ``[[entity/]project/]name[:version|alias|digest]``.
+            type: When given, the artifact must be of this type.
+
+        Raises:
+            NotFoundError: There is no such artifact, version or alias; says which there are.
+        """
+        return self._artifacts.use(artifact_or_name, type)
+
+    # Life
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """End the run; a second call does nothing.
+
+        Args:
+            exit_code: 0 or None: finished. Anything else: failed.
+        """
+        self._end("failed" if exit_code else "finished", exit_code or 0, None)
+
+    def fail(self, error: str) -> None:
+        """End the run as failed, with one line that says why."""
+        self._end("failed", 1, error)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            self.finish()
+        else:
+            self.fail(f"{type(error).__name__}: {error}")
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path} ({self.name})>"
+
+    # What artifacts and media use
+
+    def record(self, record: Record) -> None:
+        """Write a record to this run's journal."""
+        self._put(record)
+
+    def save_file(self, path: str, data: bytes, mimetype: str) -> str:
+        """Store a file of this run: its bytes first, then the record that names them."""
+        blob = self._journal.save_blob(data)
+        self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
+        return blob.sha256
+
+    @property
+    def journal(self) -> RunJournal:
+        """Where this run's records go."""
+        return self._journal
+
+    def _put(self, record: Record) -> None:
+        try:
+            payload = encode(record)
+        except (OverflowError, UnicodeEncodeError):  # integers beyond 64 bits, lone surrogates
+            payload = encode(_repacked(record))
+        with self._lock:
+            self._journal.put(payload)
+
+    def _to_plain_row(self, data: dict[str, Any], step: int) -> dict[str, Any]:
+        plain = {}
+        for key, value in data.items():
+            if isinstance(value, (list, tuple)) and value and all(_is_image(item) for item in value):
+                from tracker.data_types.image import images_to_history
+
+                plain[key] = images_to_history(value, self, key, step)
+            else:
+                plain[key] = to_plain(value, partial(self._convert, key, step))
+        return plain
+
+    def _convert(self, key: str, step: int, value: Any) -> Any:
+        """Return the history form of what is no plain value, or raise TypeError."""
+        if isinstance(value, Media):
+            return value.to_history(self, key, step)
+        if isinstance(value, Histogram):
+            return value.to_plain()
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+    def _end(self, state: str, exit_code: int, error: str | None) -> None:
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+            self._put(RunFinished(time.time(), state, exit_code, error))
+            self._journal.close()
+        active.forget(self)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: what is logged from now on goes to a segment of the child's own."""
+        self._lock = threading.RLock()  # another thread of the parent may have held it
+        if not self._finished:
+            self._journal.leave_to_parent()
+            self._steps = StepCounter(self._steps.step)
+
+
+def _as_row(data: Any) -> dict[str, Any]:
+    if isinstance(data, dict):
+        return dict(data)
+    raise TypeError(f"`wandb.log` must be passed a dictionary, not {type(data).__name__}")
+
+
+def _as_step(step: Any) -> int:
+    try:
+        return operator.index(step)
+    except TypeError:
+        if isinstance(step, float) and step.is_integer():
+            return int(step)
+        if hasattr(step, "item"):  # a torch or numpy scalar
+            return _as_step(step.item())
+        raise TypeError(f"step must be a whole number, not {step!r}") from None
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Media) and type(value).__name__ == "Image"
+
+
+def _repacked(record: Record) -> Record:
+    return msgspec.structs.replace(
+        record, **{name: packable(getattr(record, name)) for name in record.__struct_fields__}
+    )

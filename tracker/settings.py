@@ -1,0 +1,121 @@
+"""Settings: from arguments, else TRACKER_* variables, else WANDB_* variables, else defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tracker.errors import UsageError
+
+STORE_FOLDER = "tracker-store"
+MODES = ("online", "offline", "disabled")
+_FALSE = ("", "0", "false", "no", "off")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What rules a run and where it is kept.
+
+    Attributes:
+        store: Folder of the local store.
+        base_url: Server to send to; None keeps everything in the local store.
+        api_key: Key for that server.
+        mode: ``"online"`` (send when a server is named), ``"offline"`` (no network), ``"disabled"``.
+        entity: Whose projects; ``"local"`` unless said otherwise.
+        project: Project of new runs.
+        journal_only: Leave applying to another host; None lets the file system decide.
+        fsync_seconds: How much a power cut may take.
+        silent: Print nothing.
+    """
+
+    store: Path
+    base_url: str | None = None
+    api_key: str | None = None
+    mode: str = "online"
+    entity: str = "local"
+    project: str = "uncategorized"
+    run_id: str | None = None
+    name: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    tags: list[str] | None = None
+    notes: str | None = None
+    resume: str | None = None
+    journal_only: bool | None = None
+    fsync_seconds: float = 1.0
+    artifact_dir: Path = Path("artifacts")
+    silent: bool = False
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Return the settings in force.
+
+    Args:
+        environment: Where variables are looked up; the process's own by default.
+        **given: Fields of ``Settings``, or ``dir`` (the folder that the store lies in); None means not given.
+
+    Raises:
+        UsageError: A value cannot be used; says which variable or argument.
+    """
+    variables = os.environ if environment is None else environment
+
+    def variable(*names: str) -> str | None:
+        for name in names:
+            for prefix in ("TRACKER_", "WANDB_"):
+                if value := variables.get(prefix + name):
+                    return value
+        return None
+
+    folder = given.pop("dir", None)
+    store = variables.get("TRACKER_STORE")
+    if folder is not None or not store:
+        store = os.path.join(folder or variable("DIR") or ".", STORE_FOLDER)
+    tags = variable("TAGS")
+    found: dict[str, Any] = {
+        "store": Path(store).expanduser().absolute(),
+        "base_url": variable("BASE_URL"),
+        "api_key": variable("API_KEY"),
+        "mode": _mode(variable("MODE"), variable("DISABLED")),
+        "entity": variable("ENTITY"),
+        "project": variable("PROJECT"),
+        "run_id": variable("RUN_ID"),
+        "name": variable("NAME"),
+        "group": variable("RUN_GROUP"),
+        "job_type": variable("JOB_TYPE"),
+        "tags": [tag.strip() for tag in tags.split(",") if tag.strip()] if tags else None,
+        "notes": variable("NOTES"),
+        "resume": variable("RESUME"),
+        "journal_only": _flag(variables.get("TRACKER_JOURNAL_ONLY")),
+        "fsync_seconds": _seconds(variables.get("TRACKER_FSYNC_SECONDS")),
+        "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
+        "silent": _flag(variable("SILENT")),
+    }
+    found.update({name: value for name, value in given.items() if value is not None})
+    if found["mode"] not in (None, *MODES):
+        raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
+    return Settings(**{name: value for name, value in found.items() if value is not None})
+
+
+def _mode(mode: str | None, disabled: str | None) -> str | None:
+    if _flag(disabled):
+        return "disabled"
+    return "offline" if mode == "dryrun" else mode
+
+
+def _flag(text: str | None) -> bool | None:
+    return None if text is None else text.strip().lower() not in _FALSE
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 3600:
+        raise UsageError(f"TRACKER_FSYNC_SECONDS is {text!r}; give seconds, like 1 or 0.5")
+    return seconds
