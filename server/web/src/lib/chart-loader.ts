@@ -35,18 +35,22 @@ export interface ChartLoader {
 
 /** Splits requests into calls, keeping their order. */
 export function planCalls<T extends { request: ChartRequest }>(waiting: T[], keysPerCall: number): T[][] {
-  const groups = new Map<string, T[]>();
+  const open = new Map<string, { keys: Set<string>; call: T[] }[]>();
   const calls: T[][] = [];
   for (const item of waiting) {
-    const { entity, project, run, x, zoom } = item.request;
+    const { entity, project, run, x, zoom, key } = item.request;
     const id = JSON.stringify([entity, project, run, x, zoom]);
-    let group = groups.get(id);
-    if (group === undefined || new Set(group.map((other) => other.request.key)).size >= keysPerCall) {
-      group = [];
-      groups.set(id, group);
-      calls.push(group);
+    const groups = open.get(id) ?? [];
+    open.set(id, groups);
+    // A key that is asked for already rides along, however full its call is.
+    let group = groups.find((other) => other.keys.has(key) || other.keys.size < keysPerCall);
+    if (group === undefined) {
+      group = { keys: new Set(), call: [] };
+      groups.push(group);
+      calls.push(group.call);
     }
-    group.push(item);
+    group.keys.add(key);
+    group.call.push(item);
   }
   return calls;
 }

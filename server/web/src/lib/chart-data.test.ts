@@ -1,0 +1,57 @@
+// The binary chart response, built by hand as the contract describes it.
+import { describe, expect, it } from "vitest";
+import { ChartFormatError, decodeChart } from "./chart-data";
+
+function encode(header: object, columns: number[][]): ArrayBuffer {
+  let text = JSON.stringify(header);
+  while ((4 + new TextEncoder().encode(text).length) % 8 !== 0) text += " ";
+  const bytes = new TextEncoder().encode(text);
+  const values = columns.flat();
+  const buffer = new ArrayBuffer(4 + bytes.length + values.length * 8);
+  const view = new DataView(buffer);
+  view.setUint32(0, bytes.length, true);
+  new Uint8Array(buffer).set(bytes, 4);
+  for (const [i, value] of values.entries()) view.setFloat64(4 + bytes.length + i * 8, value, true);
+  return buffer;
+}
+
+const POINTS = { key: "bücher/loss", kind: "points", length: 3, columns: ["x", "y"] };
+const BUCKETS = { key: "b", kind: "buckets", length: 2, columns: ["x", "last", "min", "max", "count"] };
+
+describe("decodeChart", () => {
+  it("reads points, buckets and empty series one after the other", () => {
+    const empty = { key: "none", kind: "points", length: 0, columns: ["x", "y"] };
+    const buffer = encode({ x: "_step", series: [POINTS, empty, BUCKETS] }, [
+      [0, 1, 2],
+      [0.5, NaN, -Infinity],
+      [10, 20],
+      [1, 2],
+      [0, 1],
+      [3, 4],
+      [100, 7],
+    ]);
+    const chart = decodeChart(buffer);
+    expect(chart.x).toBe("_step");
+    const [points, none, buckets] = chart.series;
+    expect(points).toMatchObject({ key: "bücher/loss", y: new Float64Array([0.5, NaN, -Infinity]) });
+    expect(none).toMatchObject({ key: "none", x: new Float64Array(0) });
+    expect(buckets).toMatchObject({ max: new Float64Array([3, 4]), count: new Float64Array([100, 7]) });
+  });
+
+  it("takes columns it does not know in its stride", () => {
+    const series = [{ ...POINTS, length: 1, columns: ["x", "mean", "y"] }];
+    const chart = decodeChart(encode({ x: "_step", series }, [[1], [2], [3]]));
+    expect(chart.series[0]).toMatchObject({ y: new Float64Array([3]) });
+  });
+
+  it.each([
+    ["nothing", new ArrayBuffer(2)],
+    ["a header beyond the end", new Uint8Array([255, 0, 0, 0, 1, 2, 3, 4]).buffer],
+    ["a column cut short", encode({ x: "_step", series: [POINTS] }, [[0, 1, 2], [1]])],
+    ["an unknown kind", encode({ x: "_step", series: [{ ...POINTS, kind: "heat" }] }, [[0, 1, 2], [1, 2, 3]])],
+    ["a missing column", encode({ x: "_step", series: [{ ...POINTS, columns: ["x"] }] }, [[0, 1, 2]])],
+    ["a header that is no JSON", new Uint8Array([4, 0, 0, 0, 1, 2, 3, 4]).buffer],
+  ])("refuses %s", (_name, buffer) => {
+    expect(() => decodeChart(buffer)).toThrow(ChartFormatError);
+  });
+});

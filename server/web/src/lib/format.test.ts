@@ -1,0 +1,79 @@
+// Text for people: the edges of every unit.
+import { describe, expect, it } from "vitest";
+import { formatAgo, formatBytes, formatDuration, formatNumber, formatValue, plural } from "./format";
+
+describe("formatNumber", () => {
+  it.each([
+    [0, "0"],
+    [-0, "0"],
+    [1234567, "1,234,567"],
+    [0.1 + 0.2, "0.3"],
+    [123456.789, "123,457"],
+    [-1.5, "−1.5"],
+    [0.00001234, "1.234e-5"],
+    [1.5e300, "1.5e300"],
+    [1e-300, "1e-300"],
+    [2e15, "2e15"],
+    [NaN, "NaN"],
+    [Infinity, "∞"],
+    [-Infinity, "−∞"],
+    [null, "–"],
+    [9007199254740993n, "9007199254740993"],
+  ])("%s is %s", (value, text) => {
+    expect(formatNumber(value)).toBe(text);
+  });
+});
+
+it.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [1000, "1.0 kB"],
+  [45_123_456, "45 MB"],
+  [999_600, "1.0 MB"],
+  [-1, "–"],
+])("%d bytes are %s", (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text);
+});
+
+it.each([
+  [0.85, "850ms"],
+  [59.7, "1m 00s"],
+  [185, "3m 05s"],
+  [7620, "2h 07m"],
+  [360_000, "4d 04h"],
+  [null, "–"],
+  [NaN, "–"],
+])("%s seconds are %s", (seconds, text) => {
+  expect(formatDuration(seconds)).toBe(text);
+});
+
+it.each([
+  [10, "just now"],
+  [-5, "just now"],
+  [90, "2 min ago"],
+  [7200, "2 h ago"],
+  [86400 * 3, "3 d ago"],
+  [86400 * 800, "2 y ago"],
+])("%d seconds ago is %s", (age, text) => {
+  expect(formatAgo(1e9 - age, 1e9)).toBe(text);
+});
+
+describe("formatValue", () => {
+  it.each([
+    [{ _type: "number", value: "-Infinity" }, "−∞"],
+    [{ _type: "image-file" }, "(image)"],
+    [{ _type: "something-new" }, "(something-new)"],
+    [[1, "a", 9007199254740993n], '[1,"a","9007199254740993"]'],
+    [{}, "{}"],
+    [true, "true"],
+    [undefined, "–"],
+    ["text", "text"],
+  ])("case %#", (value, text) => {
+    expect(formatValue(value)).toBe(text);
+  });
+});
+
+it("counts things", () => {
+  expect(plural(1, "run")).toBe("1 run");
+  expect(plural(1000, "run")).toBe("1,000 runs");
+});

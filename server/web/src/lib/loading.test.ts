@@ -1,0 +1,166 @@
+// What happens between request and answer: batching, stale answers, long poll, idle count, storage, client errors.
+import { describe, expect, it, vi } from "vitest";
+import { createActivity } from "./activity";
+import { ApiError, buildUrl, createApi, downloadUrl, isLocalUrl } from "./api";
+import { createChartLoader, type ChartCall } from "./chart-loader";
+import { createLatest } from "./latest";
+import { backoff, followLive } from "./live";
+import type { RunRef } from "./records";
+import { createSettings, isFiniteNumber } from "./storage";
+
+const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", zoom: null };
+
+describe("the chart loader", () => {
+  it("asks once for the keys of one moment and once per run", async () => {
+    const calls: ChartCall[] = [];
+    const loader = createChartLoader({
+      fetch: (call) => {
+        calls.push(call);
+        return Promise.resolve(
+          call.keys
+            .filter((key) => key !== "absent")
+            .map((key) => ({ key, kind: "points" as const, x: new Float64Array(1), y: new Float64Array(1) })),
+        );
+      },
+      defer: (work) => setTimeout(work),
+      keysPerCall: 2,
+    });
+    const found = await Promise.all([
+      loader.load(request),
+      loader.load({ ...request, key: "absent" }),
+      loader.load(request),
+      loader.load({ ...request, key: "c" }),
+      loader.load({ ...request, run: "other" }),
+    ]);
+    expect(calls.map((call) => [call.run, call.keys])).toEqual([
+      ["r", ["a", "absent"]],
+      ["r", ["c"]],
+      ["other", ["a"]],
+    ]);
+    expect(found.map((series) => series?.key)).toEqual(["a", undefined, "a", "c", "a"]);
+  });
+
+  it("tells everybody of a failed call and goes on", async () => {
+    let failing = true;
+    const loader = createChartLoader({
+      fetch: () => (failing ? Promise.reject(new Error("no")) : Promise.resolve([])),
+      defer: (work) => setTimeout(work),
+      callsAtOnce: 1,
+    });
+    await expect(loader.load(request)).rejects.toThrow("no");
+    failing = false;
+    await expect(loader.load(request)).resolves.toBeNull();
+  });
+});
+
+it("drops the stale answer and aborts its request", async () => {
+  const latest = createLatest();
+  let first: AbortSignal | undefined;
+  const slow = latest.run((signal) => {
+    first = signal;
+    return new Promise((resolve) => setTimeout(() => resolve("old"), 20));
+  });
+  const fast = latest.run(() => Promise.resolve("new"));
+  expect(await fast).toBe("new");
+  expect(await slow).toBeUndefined();
+  expect(first?.aborted).toBe(true);
+});
+
+describe("the long poll", () => {
+  it("goes on from the last revision, reports trouble that lasts, and backs off", async () => {
+    const stop = new AbortController();
+    const asked: (number | undefined)[] = [];
+    const connection: boolean[] = [];
+    const pauses: number[] = [];
+    const changed: RunRef[][] = [];
+    const run = { entity: "e", project: "p", id: "r" };
+    const answers = [() => ({ revision: 5, runs: [] }), null, null, () => ({ revision: 6, runs: [run] })];
+    await followLive(
+      {
+        poll: (since) => {
+          asked.push(since);
+          const answer = answers.shift();
+          if (answer === undefined) stop.abort();
+          return answer ? Promise.resolve(answer()) : Promise.reject(new Error("down"));
+        },
+        onChange: (runs) => changed.push(runs),
+        onConnection: (up) => connection.push(up),
+        pause: (ms) => {
+          pauses.push(ms);
+          return Promise.resolve();
+        },
+        now: () => 0,
+      },
+      stop.signal,
+      undefined,
+    );
+    expect(asked).toEqual([undefined, 5, 5, 5, 6]);
+    expect(connection).toEqual([true, false, true]);
+    expect(pauses).toEqual([1000, 1000, 2000, 1000]);
+    expect(changed).toEqual([[run]]);
+    expect(backoff(20)).toBe(30000);
+  });
+});
+
+it("is idle only once nothing is under way", async () => {
+  const activity = createActivity();
+  const end = activity.begin();
+  const idle = vi.fn();
+  const waiting = activity.idle(5).then(idle);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(idle).not.toHaveBeenCalled();
+  end();
+  end();
+  await waiting;
+  expect(activity.pending()).toBe(0);
+});
+
+it("keeps settings in memory when storage is refused", () => {
+  const settings = createSettings(() => {
+    throw new Error("denied");
+  });
+  expect(settings.read("n", 1, isFiniteNumber)).toBe(1);
+  settings.write("n", 2);
+  expect(settings.read("n", 1, isFiniteNumber)).toBe(2);
+  expect(createSettings(() => ({ getItem: () => "{broken", setItem: () => undefined })).read("n", 7, isFiniteNumber)).toBe(7);
+});
+
+describe("the client", () => {
+  const answering = (status: number, body: string) => (_url: string) => Promise.resolve(new Response(body, { status }));
+
+  it("encodes each path segment and leaves absent parameters out", () => {
+    expect(buildUrl(["projects", "a/b", "c d"], { limit: 1, search: undefined }, [["key", "x/y"]])).toBe(
+      "/api/v1/projects/a%2Fb/c%20d?key=x%2Fy&limit=1",
+    );
+  });
+
+  it("turns every failure into one error", async () => {
+    const shaped = createApi({ fetch: answering(404, '{"error":{"code":"not_found","message":"No run x."}}') });
+    await expect(shaped.run("e", "p", "x")).rejects.toMatchObject({ status: 404, message: "No run x." });
+    const proxy = createApi({ fetch: answering(502, "<html>") });
+    await expect(proxy.projects()).rejects.toMatchObject({ status: 502, code: "http_error" });
+    const down = createApi({ fetch: () => Promise.reject(new TypeError("failed")) });
+    await expect(down.projects()).rejects.toBeInstanceOf(ApiError);
+  });
+
+  it("says when a key is wanted, but not when a wrong key is tried", async () => {
+    const onSignedOut = vi.fn();
+    const api = createApi({ fetch: answering(401, "{}"), onSignedOut });
+    await expect(api.signIn("local-x")).rejects.toMatchObject({ status: 401 });
+    expect(onSignedOut).not.toHaveBeenCalled();
+    await expect(api.projects()).rejects.toMatchObject({ status: 401 });
+    expect(onSignedOut).toHaveBeenCalledOnce();
+  });
+
+  it("links to this server only", () => {
+    expect(["/api/v1/x", "//evil", "/\\evil", "https://evil", "javascript:x", 3].map(isLocalUrl)).toEqual([
+      true,
+      false,
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect(downloadUrl("/a?b=1")).toBe("/a?b=1&download=1");
+  });
+});

@@ -1,0 +1,47 @@
+// Addresses to state and back.
+import { describe, expect, it } from "vitest";
+import { formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
+
+const roundTrip = (route: Route): Route => {
+  const url = new URL(formatRoute(route), "http://host");
+  return parseRoute(url.pathname, url.search);
+};
+
+describe("routes", () => {
+  it("come back as they went", () => {
+    const full: Route = {
+      ...projectRoute("team a/b", "naïve?&#"),
+      run: "r/1 %",
+      tab: "tables",
+      order: "summary.val/loss",
+      search: "a&b=c",
+      shown: ["x", "y"],
+      axis: "trainer/global_step",
+      zoom: [-1.5, 2e9],
+      metric: "^loss|acc$",
+      artifact: "model-x:v3",
+    };
+    expect(roundTrip(full)).toEqual(full);
+    expect(roundTrip({ ...full, shown: [] })).toEqual({ ...full, shown: [] });
+    expect(roundTrip({ page: "projects", entity: null })).toEqual({ page: "projects", entity: null });
+    expect(roundTrip({ page: "projects", entity: "team" })).toEqual({ page: "projects", entity: "team" });
+  });
+
+  it("leave defaults out", () => {
+    expect(formatRoute(projectRoute("team", "vision"))).toBe("/team/vision");
+  });
+
+  it("fall back where they make no sense", () => {
+    expect(parseRoute("/t/p", "?tab=nope&zoom=5~1&order=&run=")).toEqual(projectRoute("t", "p"));
+    expect(parseRoute("/t/p", "?zoom=~3")).toMatchObject({ zoom: null });
+    expect(parseRoute("/%E0%A4%A/p", "")).toMatchObject({ entity: "%E0%A4%A" });
+    expect(parseRoute("/a/b/c", "")).toEqual({ page: "unknown", path: "/a/b/c" });
+  });
+});
+
+it("sorts numbers downwards and names upwards first", () => {
+  expect(nextOrder("-created_at", "name")).toBe("name");
+  expect(nextOrder("name", "name")).toBe("-name");
+  expect(nextOrder("name", "summary.loss")).toBe("-summary.loss");
+  expect(nextOrder("-summary.loss", "summary.loss")).toBe("summary.loss");
+});

@@ -1,0 +1,128 @@
+// Logged values, columns, keys, colours and ticks.
+import { describe, expect, it } from "vitest";
+import { assignSlots, lineStyle, SLOTS } from "./colors";
+import { asNumber, flatten, lookup, parseJson } from "./json";
+import { groupKeys, keysOfKind, nameFilter } from "./keys";
+import type { Run } from "./records";
+import { availableColumns, cellText, columnOf, defaultColumns } from "./table";
+import { linearTicks, logTicks } from "./ticks";
+
+const run = (change: Partial<Run>): Run => ({
+  entity: "e",
+  project: "p",
+  id: "r",
+  name: "r",
+  state: "finished",
+  created_at: 0,
+  updated_at: 0,
+  finished_at: 0,
+  duration: 1,
+  last_step: null,
+  tags: [],
+  group: null,
+  job_type: null,
+  notes: null,
+  config: {},
+  summary: {},
+  error: null,
+  ...change,
+});
+
+describe("JSON", () => {
+  it("keeps large integers and leaves floats alone", () => {
+    expect(parseJson('{"f": 0.12345678901234567, "s": "9007199254740993"}')).toEqual({
+      f: 0.12345678901234567,
+      s: "9007199254740993",
+    });
+    expect(asNumber({ _type: "number", value: "NaN" })).toBeNaN();
+    expect(asNumber("5")).toBeNull();
+  });
+
+  it("flattens and finds again, dotted keys included", () => {
+    const config = { a: { b: 1, c: {} }, "x.y": 2, list: [1], image: { _type: "image-file", path: "p" } };
+    const flat = flatten(config);
+    expect(flat.map(([key]) => key)).toEqual(["a.b", "a.c", "x.y", "list", "image"]);
+    for (const [key, value] of flat) expect(lookup(config, key)).toEqual(value);
+    expect(lookup(config, "a.none")).toBeUndefined();
+    expect(lookup({}, "constructor")).toBeUndefined();
+  });
+});
+
+describe("columns", () => {
+  const summary = { _step: 1, loss: { _type: "number", value: "NaN" }, text: "a", image: { _type: "image-file" } };
+  const runs = [run({ summary, config: { opt: { lr: 0.1 } } })];
+
+  it("offers scalars, with the underscored ones last", () => {
+    const ids = availableColumns(runs).map((column) => column.id);
+    expect(ids).toEqual([
+      ...["state", "created_at", "duration", "last_step"],
+      ...["summary.loss", "summary.text", "summary._step", "config.opt.lr"],
+    ]);
+    expect(defaultColumns(runs)).toEqual(["state", "created_at", "summary.loss", "duration", "last_step"]);
+  });
+
+  it("fill their cells", () => {
+    const text = (id: string) => {
+      const column = columnOf(id);
+      return column === undefined ? undefined : cellText(runs[0] as Run, column, 3600).text;
+    };
+    expect(text("summary.loss")).toBe("NaN");
+    expect(text("config.opt.lr")).toBe("0.1");
+    expect(text("summary.none")).toBe("–");
+    expect(text("created_at")).toBe("1 h ago");
+    expect(text("nonsense")).toBeUndefined();
+  });
+});
+
+describe("metric names", () => {
+  it("are one sorted list over all runs, of one kind, without bookkeeping", () => {
+    const number = (key: string) => ({ key, kind: "number" as const, count: 1, last_step: 1 });
+    const image = { key: "samples", kind: "image" as const, count: 1, last_step: 1 };
+    expect(keysOfKind([[number("l10"), number("_step")], [number("l2"), image]], "number")).toEqual(["l2", "l10"]);
+  });
+
+  it("are grouped by prefix, the machine last", () => {
+    const groups = groupKeys(["/odd", "lr", "system/cpu", "train/loss", "val/loss"]);
+    expect(groups.map((group) => group.name)).toEqual(["Charts", "train", "val", "system"]);
+    expect(groups[0]?.keys).toEqual(["/odd", "lr"]);
+  });
+
+  it("are filtered by an expression, or by text while it is not one yet", () => {
+    expect(nameFilter("^val/")("val/loss")).toBe(true);
+    expect(nameFilter("loss(")("a_loss(x)")).toBe(true);
+    expect(nameFilter(" ")("anything")).toBe(true);
+  });
+});
+
+describe("colours", () => {
+  it("stay with their runs while others come and go", () => {
+    const first = assignSlots(new Map(), ["a", "b", "c"]);
+    const second = assignSlots(first, ["c", "d", "a"]);
+    expect(Object.fromEntries(second)).toEqual({ c: 2, d: 1, a: 0 });
+  });
+
+  it("are all different, dash included", () => {
+    for (const theme of ["light", "dark"] as const) {
+      const looks = Array.from({ length: SLOTS }, (_, slot) => JSON.stringify(lineStyle(slot, theme)));
+      expect(new Set(looks).size).toBe(SLOTS);
+    }
+  });
+});
+
+describe("ticks", () => {
+  it("are round at any magnitude", () => {
+    expect(linearTicks(0, 1, 4)).toEqual([0, 0.25, 0.5, 0.75, 1]);
+    expect(linearTicks(-3, 7, 5)).toEqual([-2, 0, 2, 4, 6]);
+    expect(linearTicks(0, 1e300, 4).length).toBeGreaterThan(2);
+    expect(linearTicks(-Number.MAX_VALUE, Number.MAX_VALUE, 4).every(Number.isFinite)).toBe(true);
+    expect(linearTicks(0, 5e-324, 4).length).toBeLessThan(10);
+    expect(linearTicks(1, 1, 4)).toEqual([]);
+    expect(linearTicks(1e15, 1e15 + 1, 4).length).toBeLessThan(1001);
+  });
+
+  it("are powers of ten on a logarithmic axis", () => {
+    expect(logTicks(0.5, 2000, 5)).toEqual([1, 10, 100, 1000]);
+    expect(logTicks(1e-300, 1e300, 5).length).toBeLessThanOrEqual(6);
+    expect(logTicks(2, 5, 4).length).toBeGreaterThan(1);
+  });
+});
