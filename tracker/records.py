@@ -116,7 +116,7 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """An artifact was logged. ``manifest`` is the blob (SHA-256) that lists its entries."""
 
     name: str
-    type: str
+    artifact_type: str
     digest: str
     manifest: str
     size: int
@@ -190,6 +190,29 @@ def read_extension(code: int, data: memoryview) -> Any:
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record, ext_hook=read_extension)
+
+
+def packable(value: Any) -> Any:
+    """Return a plain value with what msgpack refuses replaced: huge integers, lone surrogates."""
+    kind = type(value)
+    if kind is int and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(BIG_INTEGER, str(value).encode())
+    if kind is str:
+        return value.encode("utf-8", "replace").decode()
+    if kind is dict:
+        return {packable(key): packable(item) for key, item in value.items()}
+    if kind is list:
+        return [packable(item) for item in value]
+    return value
+
+
+def pack(record: Record) -> bytes:
+    """Return a record as a frame's payload, whatever plain values it holds."""
+    try:
+        return encode(record)
+    except (OverflowError, UnicodeEncodeError):
+        fields = {name: packable(getattr(record, name)) for name in record.__struct_fields__}
+        return encode(msgspec.structs.replace(record, **fields))
 
 
 def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:

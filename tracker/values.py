@@ -115,21 +115,3 @@ def _unmark(item: dict[str, Any]) -> Any:
 def json_ready(value: Any) -> Any:
     """Return ``value`` with non-finite floats marked as ``dumps`` marks them."""
     return _mark(value)
-
-
-def packable(value: Any) -> Any:
-    """Return a plain value with what msgpack refuses replaced: huge integers, lone surrogates."""
-    kind = type(value)
-    if kind is int and not -(2**63) <= value < 2**64:
-        from msgspec.msgpack import Ext
-
-        from tracker.records import BIG_INTEGER
-
-        return Ext(BIG_INTEGER, str(value).encode())
-    if kind is str:
-        return value.encode("utf-8", "replace").decode()
-    if kind is dict:
-        return {packable(key): packable(item) for key, item in value.items()}
-    if kind is list:
-        return [packable(item) for item in value]
-    return value

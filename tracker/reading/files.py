@@ -161,7 +161,7 @@ def _lay_over(
             newest += 1
             entries = read_manifest(BlobStore(layout), record.manifest).entries
             versions[newest] = {
-                "type": record.type,
+                "type": record.artifact_type,
                 "digest": record.digest,
                 "size": record.size,
                 "description": record.description,

@@ -14,7 +14,7 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.processes import this_process
-from tracker.records import RunStarted, decode, encode
+from tracker.records import RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
 from tracker.store.blobs import Blob, BlobStore
@@ -105,13 +105,14 @@ class RunJournal:
         return dict(published.get("summary", self._folder.state.summary))
 
     def _open(self, started: RunStarted) -> SegmentWriter:
+        first = pack(started)
         writer = SegmentWriter(
             self.layout,
             fsync_seconds=self.settings.fsync_seconds,
             recorder=self._recorder,
             silent=self.settings.silent,
         )
-        writer.put(encode(started))
+        writer.put(first)
         return writer
 
 

@@ -11,8 +11,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from tracker.artifacts.artifact import Artifact
 from tracker.data_types.histogram import Histogram
 from tracker.data_types.media import Media
@@ -26,7 +24,7 @@ from tracker.records import (
     RunFinished,
     RunStarted,
     SummaryChanged,
-    encode,
+    pack,
 )
 from tracker.sdk import active
 from tracker.sdk.artifacts import RunArtifacts
@@ -35,7 +33,7 @@ from tracker.sdk.define import parse_metric
 from tracker.sdk.journal import RunJournal
 from tracker.sdk.steps import StepCounter
 from tracker.sdk.summary import Summary
-from tracker.values import PLAIN, packable, to_plain
+from tracker.values import PLAIN, to_plain
 
 
 class Run:
@@ -278,10 +276,7 @@ class Run:
         return self._journal
 
     def _put(self, record: Record) -> None:
-        try:
-            payload = encode(record)
-        except (OverflowError, UnicodeEncodeError):  # integers beyond 64 bits, lone surrogates
-            payload = encode(_repacked(record))
+        payload = pack(record)
         with self._lock:
             self._journal.put(payload)
 
@@ -340,9 +335,3 @@ def _as_step(step: Any) -> int:
 
 def _is_image(value: Any) -> bool:
     return isinstance(value, Media) and type(value).__name__ == "Image"
-
-
-def _repacked(record: Record) -> Record:
-    return msgspec.structs.replace(
-        record, **{name: packable(getattr(record, name)) for name in record.__struct_fields__}
-    )

@@ -26,6 +26,7 @@ from tracker.records import (
     RunStarted,
     decode,
     encode,
+    packable,
     read_extension,
 )
 from tracker.store import artifacts, published
@@ -33,7 +34,6 @@ from tracker.store.fold import FinishedRow, Folder, SegmentState, pack_state, un
 from tracker.store.layout import JournalPath
 from tracker.store.models import Clock, HotRow, Project, Run, RunFile, Segment
 from tracker.store.store import Store
-from tracker.values import packable
 
 # One transaction takes at most this much of a journal, so that others get their turn.
 BATCH_BYTES = 8 * 1024 * 1024

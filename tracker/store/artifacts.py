@@ -72,7 +72,9 @@ def _find_or_make_collection(session: Session, project: Project, record: Artifac
         select(Collection).where(Collection.project_id == project.id, Collection.name == record.name)
     )
     if found is None:
-        found = Collection(project_id=project.id, name=record.name, type=record.type, project=project)
+        found = Collection(
+            project_id=project.id, name=record.name, type=record.artifact_type, project=project
+        )
         session.add(found)
         session.flush()
     return found

@@ -23,9 +23,9 @@ from tracker.records import (
     RunStarted,
     SummaryChanged,
     encode,
+    packable,
     read_extension,
 )
-from tracker.values import packable
 
 
 class FinishedRow(NamedTuple):
