@@ -1,7 +1,7 @@
 # The server with its dashboard: one process, one volume, no root.
 #
 #   docker build -t airgap-tracker .
-#   docker run -d --name tracker -p 8080:8080 -v tracker-data:/data airgap-tracker
+#   docker run -d --init --name tracker --hostname tracker -p 8080:8080 -v tracker-data:/data airgap-tracker
 #   docker logs tracker        # shows the API key, at the first start only
 #
 # The build reaches package registries with the settings of its base image; nothing of any machine is in here.
@@ -21,7 +21,13 @@ RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
     && python -m venv --without-pip /opt/tracker \
     && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt -r /tmp/run.txt
 
-# The wheel: the build hook makes the dashboard with the Node that its build requirements bring.
+# The dashboard, made by the wheel's build hook with the Node that the build requirements bring.
+COPY hatch_build.py ./
+COPY server/web server/web
+RUN /opt/build/bin/python -c "from pathlib import Path; import hatch_build; \
+        hatch_build.build(Path('server/web'), Path('server/static'), print)"
+
+# The wheel; its build hook finds the dashboard up to date.
 COPY . .
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
     && wheel=$(ls /tmp/wheels/*.whl) \

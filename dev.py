@@ -139,8 +139,9 @@ def checks() -> Iterator[tuple[str, list[str | Path], Path]]:
     yield "ruff format", [PYTHON, "-m", "ruff", "format", "--check"], ROOT
     yield "mypy", [PYTHON, "-m", "mypy"], ROOT
     yield "lint-imports", [PYTHON.with_name("lint-imports")], ROOT
-    if not web_dependencies_installed():
-        yield "npm ci", npm("ci"), WEB
+    if not web_tools_installed():
+        # Not `npm ci`, which would throw away what the build hook has installed there already.
+        yield "npm install", npm("install", "--include=dev", "--no-save"), WEB
     yield "npm run check", npm("run", "check"), WEB
     yield "npm run lint", npm("run", "lint"), WEB
     yield "npm test", npm("test"), WEB
@@ -258,10 +259,14 @@ def npm(*arguments: str) -> list[str | Path]:
     return [node / "bin" / "node", node / "lib/node_modules/npm/bin/npm-cli.js", *arguments]
 
 
-def web_dependencies_installed() -> bool:
-    """Whether the dashboard's `node_modules` are there and not older than the lock file."""
-    lock, installed = WEB / "package-lock.json", WEB / "node_modules" / ".package-lock.json"
-    return installed.exists() and lock.exists() and installed.stat().st_mtime >= lock.stat().st_mtime
+def web_tools_installed() -> bool:
+    """Whether the dashboard's linters and test tools are there, in the versions of the lock file."""
+    return (
+        subprocess.run(
+            npm("ls", "--depth=0", "--include=dev"), cwd=WEB, env=environment(), capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 # --- processes ---------------------------------------------------------------------------------------------
