@@ -99,7 +99,10 @@ class Follower:
         if segment.ended in ("finished", "failed"):
             return "ended"
         process = segment_process(segment)
-        alive = is_alive(process) if process is not None else None
+        # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
+        # its process lives says nothing about them.
+        own = last.path.parent == self.store.layout.host_journals(host_name())
+        alive = is_alive(process) if own and process is not None else None
         if alive:
             return "live"
         if alive is None:  # on another host: it may come back, so its journal stays

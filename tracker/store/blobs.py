@@ -30,6 +30,55 @@ class Blob(NamedTuple):
     size: int
 
 
+class NewBlob:
+    """A blob that is being written under a temporary name; gone unless ``keep`` is called.
+
+    Not forced to the disk here, where training may wait: see ``BlobStore.sync``.
+    """
+
+    def __init__(self, blobs: BlobStore, temporary: Path) -> None:
+        self._blobs = blobs
+        self._temporary = temporary
+        self._file = temporary.open("xb")
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Add a piece."""
+        self._sha256.update(chunk)
+        self._md5.update(chunk)
+        self._size += len(chunk)
+        self._file.write(chunk)
+
+    def keep(self, expect: str | None = None) -> Blob:
+        """Give the content its name and return it.
+
+        Args:
+            expect: The SHA-256 that it must have, when known.
+
+        Raises:
+            ArtifactError: It has another one; nothing is stored.
+        """
+        self._file.flush()
+        digest = self._sha256.hexdigest()
+        if expect is not None and digest != expect:
+            raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
+        target = self._blobs.path(digest)
+        if not target.is_file():
+            os.fchmod(self._file.fileno(), 0o444)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._temporary, target)
+        return Blob(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
+
+    def __enter__(self) -> NewBlob:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
 class BlobStore:
     """The blobs of one store."""
 
@@ -64,44 +113,17 @@ class BlobStore:
         with open(source, "rb") as file:
             return self.add_chunks(iter(lambda: file.read(CHUNK), b""))
 
-    def add_chunks(self, chunks: Iterable[bytes], expect: str | None = None) -> Blob:
-        """Store content that arrives in pieces.
+    def add_chunks(self, chunks: Iterable[bytes]) -> Blob:
+        """Store content that arrives in pieces; return its name."""
+        with self.open_new() as new:
+            for chunk in chunks:
+                new.write(chunk)
+            return new.keep()
 
-        Not forced to the disk here, where training may wait: see ``sync``.
-
-        Args:
-            chunks: The content.
-            expect: The SHA-256 that it must have, when known.
-
-        Raises:
-            ArtifactError: The content has another SHA-256 than ``expect``; nothing is stored.
-        """
-        sha256 = hashlib.sha256()
-        md5 = hashlib.md5(usedforsecurity=False)
-        size = 0
-        temporary = self._layout.new_temporary()
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                for chunk in chunks:
-                    sha256.update(chunk)
-                    md5.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                file.flush()
-                digest = sha256.hexdigest()
-                if expect is not None and digest != expect:
-                    raise ArtifactError(
-                        f"content was announced as SHA-256 {expect} but has {digest}: send it again"
-                    )
-                target = self.path(digest)
-                if not target.is_file():
-                    os.fchmod(file.fileno(), 0o444)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return Blob(digest, base64.b64encode(md5.digest()).decode(), size)
+    def open_new(self) -> NewBlob:
+        """Begin a blob whose content is written piece by piece."""
+        self._layout.temporary.mkdir(parents=True, exist_ok=True)
+        return NewBlob(self, self._layout.new_temporary())
 
     def sync(self, sha256: str) -> None:
         """Force a blob to the disk; done before a catalog commit names it. An absent one is passed over."""

@@ -22,6 +22,8 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 FORMAT_VERSION = 1
+# Stands for a host in the names of journals that came over HTTP.
+INGEST = "@ingest"
 JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
 
 
@@ -111,6 +113,12 @@ class Layout:
     def recorder_lock(self, host: str) -> Path:
         """File whose lock the recorder of ``host`` holds."""
         return self.locks / f"recorder-{_component(host)}-{os.getuid()}.lock"
+
+
+def parse_journal_name(name: str) -> tuple[str, int] | None:
+    """Return the segment and the number in ``SEGMENT-NUMBER`` (a journal's name without ending)."""
+    match = JOURNAL_NAME.fullmatch(name + ".journal")
+    return (match[1], int(match[2])) if match else None
 
 
 def _component(name: str) -> str:

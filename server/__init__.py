@@ -1,0 +1,1 @@
+"""The service: REST API and dashboard over a store. Knows records and the store, never the SDK."""

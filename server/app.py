@@ -1,0 +1,58 @@
+"""The application: routes, error shape, the dashboard's files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+import tracker
+from server.dashboard import add_dashboard
+from server.ingest import Ingest
+from server.responses import add_error_handlers
+from server.routes import artifacts, ingest, live, projects, runs, session
+from server.settings import ServerSettings
+from server.watcher import Watcher
+from tracker.store.store import Store
+
+API = "/api/v1"
+
+
+def create_app(store: Store, settings: ServerSettings) -> FastAPI:
+    """Return the application that serves ``store``."""
+    watcher = Watcher(store)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        watcher.start(asyncio.get_running_loop())
+        yield
+        watcher.stop()
+
+    # No interactive documentation pages: theirs load scripts from other hosts.
+    app = FastAPI(
+        title="tracker",
+        version=tracker.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+    )
+    app.state.store = store
+    app.state.settings = settings
+    app.state.watcher = watcher
+    app.state.ingest = Ingest(store)
+    if settings.on_loopback:
+        # Without a key, a page elsewhere must not reach us through a name that it points at 127.0.0.1.
+        app.add_middleware(
+            TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", "testserver"]
+        )
+    app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
+    add_error_handlers(app)
+    for routes in (session, projects, runs, artifacts, live, ingest):
+        app.include_router(routes.router, prefix=API)
+    add_dashboard(app)
+    return app

@@ -1,0 +1,41 @@
+"""The binary form of chart data: a JSON header and Float64 columns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+
+from tracker.store.queries.charts import Series
+
+
+def pack_series(x: str, series: list[Series]) -> bytes:
+    """Return the bytes of a chart answer.
+
+    A little-endian uint32 with the header's length, the header (UTF-8 JSON, padded with spaces so
+    that what follows is aligned to 8 bytes), then the columns of all series in the header's order.
+    """
+    header = json.dumps(
+        {
+            "x": x,
+            "series": [
+                {
+                    "key": each.key,
+                    "kind": each.kind,
+                    "length": len(each.columns["x"]),
+                    "columns": list(each.columns),
+                }
+                for each in series
+            ],
+        }
+    ).encode()
+    header += b" " * (-(4 + len(header)) % 8)
+    columns = [_little_endian(column) for each in series for column in each.columns.values()]
+    return b"".join([len(header).to_bytes(4, "little"), header, *columns])
+
+
+def _little_endian(column: array[float]) -> bytes:
+    if sys.byteorder == "big":
+        column = array("d", column)
+        column.byteswap()
+    return column.tobytes()

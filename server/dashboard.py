@@ -1,0 +1,44 @@
+"""Serving the dashboard's built files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    # What runs log is not trusted, and nothing is loaded from elsewhere.
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+def add_dashboard(app: FastAPI) -> None:
+    """Serve ``/assets`` and, for every other address outside the API, the page."""
+    assets = STATIC / "assets"
+    if assets.is_dir():
+        app.mount("/assets", StaticFiles(directory=assets), name="assets")
+
+    @app.get("/{path:path}", include_in_schema=False)
+    def page(path: str) -> Response:
+        if path.startswith("api/"):
+            raise HTTPException(404, f"there is no {path}")
+        file = STATIC / path
+        if path and "/" not in path and file.is_file():
+            return FileResponse(file, headers=HEADERS)
+        if not (STATIC / "index.html").is_file():
+            return PlainTextResponse(
+                "The dashboard was not built into this installation: install a wheel of airgap-tracker, "
+                "or run `pip install .` in the source tree. The API is at /api/v1.\n",
+                503,
+            )
+        return FileResponse(STATIC / "index.html", headers=HEADERS)

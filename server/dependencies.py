@@ -1,0 +1,77 @@
+"""What routes ask for: the store, and that the caller may."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from server import keys
+from server.settings import ServerSettings
+from tracker.errors import AuthenticationError
+from tracker.store.store import Store
+
+COOKIE = "tracker_session"
+
+
+def get_store(request: Request) -> Store:
+    """The store that is served."""
+    store: Store = request.app.state.store
+    return store
+
+
+def get_settings(request: Request) -> ServerSettings:
+    """What the server was told."""
+    settings: ServerSettings = request.app.state.settings
+    return settings
+
+
+StoreDep = Annotated[Store, Depends(get_store)]
+SettingsDep = Annotated[ServerSettings, Depends(get_settings)]
+
+
+def require_reader(request: Request, store: StoreDep, settings: SettingsDep) -> None:
+    """Let through who shows a key, or a browser that was signed in with one."""
+    if settings.key_required and not (_shows_key(request, store) or is_signed_in(request, store)):
+        raise AuthenticationError(_refusal(request))
+
+
+def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> None:
+    """Let through who shows a key. A cookie will not do: another site's page could make a browser send it."""
+    if settings.key_required and not _shows_key(request, store):
+        raise AuthenticationError(_refusal(request))
+
+
+def is_signed_in(request: Request, store: Store) -> bool:
+    """Whether the browser's cookie stands for a valid key."""
+    cookie = request.cookies.get(COOKIE)
+    return cookie is not None and keys.is_session(store, cookie)
+
+
+def _shows_key(request: Request, store: Store) -> bool:
+    key = _key_of(request.headers.get("authorization", ""))
+    return key is not None and keys.is_key(store, key)
+
+
+def _key_of(header: str) -> str | None:
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":  # as wandb sends it: user "api", the key as password
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None
+
+
+def _refusal(request: Request) -> str:
+    if request.headers.get("authorization"):
+        return "the API key is not valid here: check TRACKER_API_KEY (`tracker key` on the server makes one)"
+    return "an API key is needed: set TRACKER_API_KEY, or sign in (`tracker key` on the server makes one)"
+
+
+Reader = Depends(require_reader)
+Writer = Depends(require_writer)

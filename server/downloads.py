@@ -1,0 +1,41 @@
+"""Sending stored bytes to a browser that must not trust them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.responses import FileResponse
+
+from tracker.errors import NotFoundError
+from tracker.store.store import Store
+
+# Shown in the page; everything else is only ever saved, so that logged HTML or SVG runs nowhere.
+INLINE = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"))
+
+
+def send_blob(
+    store: Store, sha256: str, name: str, mimetype: str | None, *, attachment: bool = False
+) -> FileResponse:
+    """Return a response with a blob's bytes; it answers ranges and knows its content by hash.
+
+    Raises:
+        NotFoundError: The bytes are not in the store.
+    """
+    path = store.blobs.path(sha256)
+    if not path.is_file():
+        raise NotFoundError(f"the content of {name} is not in this store (yet)")
+    inline = mimetype in INLINE and not attachment
+    file_name = name.rsplit("/", 1)[-1]
+    return FileResponse(
+        path,
+        media_type=mimetype if inline else "application/octet-stream",
+        headers={
+            "Content-Disposition": "inline"
+            if inline
+            else f"attachment; filename*=UTF-8''{quote(file_name, safe='')}",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "ETag": f'"{sha256}"',
+        },
+    )

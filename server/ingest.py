@@ -1,0 +1,175 @@
+"""Taking journals and blobs over HTTP: resumable, whole frames only, on the disk before the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from tracker.errors import CommError, NotFoundError, StoreError, UsageError
+from tracker.journal.format import HEADER, VERSION, unpack_header
+from tracker.journal.reader import Record, read_frames, split_frames
+from tracker.store.apply import apply_journal, finish_segment
+from tracker.store.files import sync_folder
+from tracker.store.layout import INGEST, JournalPath, parse_journal_name
+from tracker.store.models import Segment
+from tracker.store.seal import seal
+from tracker.store.store import Store
+
+
+class Received(NamedTuple):
+    """How much of a journal is here: bytes, and their SHA-256."""
+
+    offset: int
+    digest: str
+
+
+class _Journal:
+    """This server's copy of one journal."""
+
+    def __init__(self, path: JournalPath) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self.offset = 0
+        self.sequence = 0
+        self.digest = hashlib.sha256()
+        self._load()
+
+    def _load(self) -> None:
+        """Find out what an earlier server process left; cut off what a crash left unfinished."""
+        file = self.path.path
+        if not file.is_file():
+            return
+        end = HEADER.size if file.stat().st_size >= HEADER.size else 0
+        for outcome in read_frames(file, self.path.segment, final=False) if end else ():
+            if isinstance(outcome, Record):
+                end, self.sequence = outcome.end, outcome.sequence + 1
+        # The copy is ours alone, and the sender still has what is cut off here.
+        os.truncate(file, end)
+        with file.open("rb") as content:
+            while chunk := content.read(1024 * 1024):
+                self.digest.update(chunk)
+        self.offset = end
+
+
+class Ingest:
+    """The journals that are being received, and what was received of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._journals: dict[str, _Journal] = {}
+        self._lock = threading.Lock()
+
+    def received(self, name: str) -> Received:
+        """Return how much of journal ``name`` (``SEGMENT-NUMBER``) is here."""
+        journal = self._journal(name)
+        return Received(journal.offset, journal.digest.hexdigest())
+
+    def append(self, name: str, offset: int, digest: str, data: bytes) -> Received:
+        """Append whole frames, force them to the disk and apply them; no data only shows a sign of life.
+
+        Raises:
+            CommError: The journal here is not what the sender thinks; it should ask again.
+            UsageError: The data is not the beginning of a journal, or not whole frames.
+            OSError: The disk refused; nothing was taken.
+        """
+        journal = self._journal(name)
+        with journal.lock:
+            if (offset, digest) != (journal.offset, journal.digest.hexdigest()):
+                raise CommError(
+                    f"journal {name} is here up to byte {journal.offset}, not as the sender thinks"
+                )
+            if data:
+                self._append(journal, data)
+                self._apply(journal.path)
+            elif journal.path.path.exists():
+                os.utime(journal.path.path)
+            return Received(journal.offset, journal.digest.hexdigest())
+
+    def end(self, segment: str) -> None:
+        """The sender says that a segment's writer died and that all of it has been sent."""
+        for name in [name for name in self._journals if name.startswith(segment)]:
+            self._apply(self._journals[name].path, final=True)
+        finish_segment(self._store, segment, "crashed")
+        with self._store.reading() as session:
+            found = session.scalar(select(Segment.id).where(Segment.segment == segment))
+        if found is not None:
+            seal(self._store, found)
+
+    def _append(self, journal: _Journal, data: bytes) -> None:
+        body = data
+        if journal.offset == 0:
+            header = unpack_header(data)
+            if (
+                header is None
+                or header.segment != journal.path.segment
+                or header.number != journal.path.number
+            ):
+                raise UsageError("this is not the beginning of that journal")
+            if header.version > VERSION:
+                raise UsageError(
+                    f"the journal has format {header.version}: upgrade airgap-tracker on the server"
+                )
+            body = data[HEADER.size :]
+        start = journal.offset + len(data) - len(body)
+        first = journal.sequence if journal.offset else None
+        frames = split_frames(body, journal.path.segment, start, first)
+        if body and (not frames or frames[-1].end != start + len(body)):
+            raise UsageError("a journal is taken in whole frames only")
+        file = journal.path.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError(28, "No space left on device")
+            os.fsync(descriptor)
+        except OSError:
+            os.truncate(file, journal.offset)
+            raise
+        finally:
+            os.close(descriptor)
+        if journal.offset == 0:
+            sync_folder(file.parent)
+        journal.offset += len(data)
+        journal.digest.update(data)
+        if frames:
+            journal.sequence = frames[-1].sequence + 1
+
+    def _apply(self, path: JournalPath, *, final: bool = False) -> None:
+        try:
+            while apply_journal(self._store, path, final=final).records:
+                pass
+        except (StoreError, NotFoundError, OSError):
+            pass  # it is on the disk: the watcher applies it when it can
+
+    def _journal(self, name: str) -> _Journal:
+        with self._lock:
+            found = self._journals.get(name)
+            if found is None or (found.offset and not found.path.path.exists()):
+                parsed = parse_journal_name(name)
+                if parsed is None:
+                    raise UsageError(f"{name!r} is no journal name")
+                segment, number = parsed
+                layout = self._store.layout
+                found = _Journal(JournalPath(layout.journal(INGEST, segment, number), segment, number))
+                self._journals[name] = found
+            return found
+
+
+def missing_blobs(store: Store, names: list[Any]) -> list[str]:
+    """Return which of the blobs are not here.
+
+    Raises:
+        UsageError: A name is no SHA-256.
+    """
+    return [name for name in names if not store.blobs.has(check_sha256(name))]
+
+
+def check_sha256(name: Any) -> str:
+    """Return a blob's name, or raise UsageError when it is none."""
+    if not isinstance(name, str) or len(name) != 64 or set(name) - set("0123456789abcdef"):
+        raise UsageError(f"{name!r} is no SHA-256 in lower-case hex")
+    return name

@@ -1,0 +1,45 @@
+"""Addresses of files, put into answers so that clients need not build them."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from tracker.answers import ArtifactDetail, TablePage
+from tracker.store.models import Run
+
+
+def media_url(run: Run, path: str) -> str:
+    """Return the address of a run's file."""
+    return (
+        f"/api/v1/projects/{quote(run.project.entity, safe='')}/{quote(run.project.name, safe='')}"
+        f"/runs/{quote(run.run_id, safe='')}/files/{quote(path)}"
+    )
+
+
+def link_table(run: Run, page: TablePage) -> dict[str, Any]:
+    """Return a table page with the addresses of the table and of the media in its cells."""
+    answer: dict[str, Any] = msgspec.to_builtins(page)
+    answer["url"] = media_url(run, page.path)
+    answer["rows"] = [[_link_cell(run, cell) for cell in row] for row in page.rows]
+    return answer
+
+
+def link_artifact(artifact: ArtifactDetail) -> dict[str, Any]:
+    """Return an artifact with the addresses of its files."""
+    base = (
+        f"/api/v1/projects/{quote(artifact.entity, safe='')}/{quote(artifact.project, safe='')}"
+        f"/artifacts/{quote(artifact.name, safe='')}/{artifact.version}/files/"
+    )
+    answer: dict[str, Any] = msgspec.to_builtins(artifact)
+    for file in answer["files"]:
+        file["url"] = base + quote(file["path"])
+    return answer
+
+
+def _link_cell(run: Run, cell: Any) -> Any:
+    if isinstance(cell, dict) and cell.get("_type") == "image-file" and isinstance(cell.get("path"), str):
+        return {**cell, "url": media_url(run, cell["path"])}
+    return cell

@@ -1,0 +1,63 @@
+"""How answers and errors look on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tracker import values
+from tracker.errors import ArtifactError, AuthenticationError, Error, NotFoundError, StoreError, UsageError
+
+
+class ExactJSON(Response):
+    """JSON of plain values and answers; NaN, infinities and huge integers survive (``tracker.values``)."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes of ``content``."""
+        return values.dumps(msgspec.to_builtins(content)).encode("utf-8", "replace")
+
+
+def refuse(status: int, code: str, message: str) -> ExactJSON:
+    """Return an error in the one shape that all errors have."""
+    return ExactJSON({"error": {"code": code, "message": message}}, status_code=status)
+
+
+_STATUS: tuple[tuple[type[Error], int, str], ...] = (
+    (AuthenticationError, 401, "unauthenticated"),
+    (NotFoundError, 404, "not_found"),
+    (UsageError, 400, "bad_request"),
+    (ArtifactError, 400, "bad_content"),
+    (StoreError, 503, "store"),
+)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Give every error of ours, of FastAPI and of the file system the same shape."""
+
+    @app.exception_handler(Error)
+    def _ours(_request: Request, error: Error) -> Response:
+        for kind, status, code in _STATUS:
+            if isinstance(error, kind):
+                return refuse(status, code, error.message)
+        return refuse(400, "bad_request", error.message)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return refuse(422, "invalid", f"{where}: {first['msg']}" if where else str(first["msg"]))
+
+    @app.exception_handler(HTTPException)
+    def _http(_request: Request, error: HTTPException) -> Response:
+        return refuse(error.status_code, "http", str(error.detail))
+
+    @app.exception_handler(OSError)
+    def _system(_request: Request, error: OSError) -> Response:
+        return refuse(507, "storage", f"the server cannot write its store: {error.strerror or error}")

@@ -1,0 +1,86 @@
+"""Receiving runs from other machines: journal bytes at an offset, blobs by hash."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from server.dependencies import StoreDep, Writer
+from server.ingest import Ingest, Received, check_sha256, missing_blobs
+from server.responses import ExactJSON, refuse
+from tracker.errors import CommError, UsageError
+from tracker.journal.format import MAX_PAYLOAD
+
+router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
+
+# A batch of the sender's, or one record of the largest size.
+LARGEST_BODY = MAX_PAYLOAD + 8 * 1024 * 1024
+BINARY = "application/octet-stream"
+
+
+@router.get("/journals/{name}")
+def received(request: Request, name: str) -> Response:
+    """Say how many bytes of a journal are here, and their SHA-256."""
+    return _answer(_ingest(request).received(name))
+
+
+@router.post("/journals/{name}")
+async def append(request: Request, name: str, offset: int, digest: str) -> Response:
+    """Append whole frames behind byte ``offset``, if what is here has SHA-256 ``digest``."""
+    _check_binary(request)
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > LARGEST_BODY:
+            return refuse(413, "too_large", f"one request takes at most {LARGEST_BODY} bytes of a journal")
+    try:
+        result = await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data))
+    except CommError as error:
+        return refuse(409, "conflict", error.message)
+    return _answer(result)
+
+
+@router.post("/segments/{segment}/end")
+def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """Note that a segment's writer died; all of it has been sent."""
+    if body.get("state") != "crashed":
+        raise UsageError("state must be 'crashed'")
+    _ingest(request).end(segment)
+    return ExactJSON({"state": "crashed"})
+
+
+@router.post("/blobs/missing")
+def missing(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
+    """Say which of the blobs are not here."""
+    return ExactJSON({"missing": missing_blobs(store, body.get("sha256", []))})
+
+
+@router.put("/blobs/{sha256}", status_code=201)
+async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
+    """Store a blob; its content must have that SHA-256."""
+    _check_binary(request)
+    check_sha256(sha256)
+    with await run_in_threadpool(store.blobs.open_new) as new:
+        async for chunk in request.stream():
+            await run_in_threadpool(new.write, chunk)
+        blob = await run_in_threadpool(new.keep, sha256)
+    await run_in_threadpool(store.blobs.sync, sha256)
+    return ExactJSON({"sha256": blob.sha256, "size": blob.size}, status_code=201)
+
+
+def _check_binary(request: Request) -> None:
+    # A form on another site's page cannot send this type without asking first.
+    if request.headers.get("content-type") != BINARY:
+        raise UsageError(f"send the bytes as {BINARY}")
+
+
+def _ingest(request: Request) -> Ingest:
+    found: Ingest = request.app.state.ingest
+    return found
+
+
+def _answer(received: Received) -> ExactJSON:
+    return ExactJSON({"offset": received.offset, "digest": received.digest})

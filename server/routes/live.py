@@ -1,0 +1,39 @@
+"""News: which runs changed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from server.dependencies import Reader, StoreDep
+from server.responses import ExactJSON
+from server.watcher import Watcher
+from tracker.answers import Changes
+from tracker.store.queries.runs import changes_since
+from tracker.store.store import Store
+
+router = APIRouter(tags=["live"], dependencies=[Reader])
+
+
+@router.get("/live", response_model=Changes)
+async def live(
+    request: Request,
+    store: StoreDep,
+    since: int | None = None,
+    timeout: Annotated[float, Query(ge=0, le=60)] = 25.0,
+) -> Response:
+    """Answer when something is newer than revision ``since``, or after ``timeout`` seconds."""
+    watcher: Watcher = request.app.state.watcher
+    changes = await run_in_threadpool(_changes, store, since)
+    if since is not None and changes.revision <= since:
+        await watcher.wait_beyond(since, timeout)
+        changes = await run_in_threadpool(_changes, store, since)
+    return ExactJSON(changes)
+
+
+def _changes(store: Store, since: int | None) -> Changes:
+    with store.reading() as session:
+        return changes_since(session, since)

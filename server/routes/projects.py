@@ -1,0 +1,40 @@
+"""Projects and their runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from server.dependencies import Reader, StoreDep
+from server.responses import ExactJSON
+from tracker.answers import ProjectInfo, RunPage
+from tracker.store.queries import runs as query
+
+router = APIRouter(tags=["projects"], dependencies=[Reader])
+
+
+@router.get("/projects", response_model=dict[str, list[ProjectInfo]])
+def projects(store: StoreDep) -> Response:
+    """List all projects, the most recently changed first."""
+    with store.reading() as session:
+        return ExactJSON({"projects": query.list_projects(session)})
+
+
+@router.get("/projects/{entity}/{project}/runs", response_model=RunPage)
+def runs(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    limit: Annotated[int, Query(ge=0, le=query.LARGEST_PAGE)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    order: str = "-created_at",
+    search: str = "",
+) -> Response:
+    """List a page of a project's runs; ``order`` may be ``summary.KEY``; ``-`` turns it round."""
+    with store.reading() as session:
+        page = query.list_runs(
+            session, entity, project, limit=limit, offset=offset, order=order, search=search
+        )
+    return ExactJSON(page)

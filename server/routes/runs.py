@@ -1,0 +1,125 @@
+"""One run: what it is, its charts, media, tables, files and rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from server.charts import pack_series
+from server.dependencies import Reader, StoreDep
+from server.downloads import send_blob
+from server.links import link_table, media_url
+from server.responses import ExactJSON
+from tracker.answers import RunDetail
+from tracker.store.models import Run
+from tracker.store.queries import charts, history, media
+from tracker.store.queries import runs as query
+
+router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
+
+Points = Annotated[int, Query(ge=1, le=20_000)]
+Keys = Annotated[list[str], Query(min_length=1, max_length=200)]
+
+
+def _run(session: Session, entity: str, project: str, run_id: str) -> Run:
+    return query.get_run(session, entity, project, run_id)
+
+
+@router.get("", response_model=RunDetail)
+def detail(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+    """Describe a run, with the keys of its history."""
+    with store.reading() as session:
+        return ExactJSON(query.run_detail(session, entity, project, run_id))
+
+
+@router.get("/chart")
+def chart(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    key: Keys,
+    x: str = "_step",
+    points: Points = 1000,
+    min: float | None = None,
+    max: float | None = None,
+) -> Response:
+    """Return lines as Float64 columns; see docs/rest-api.md for the layout."""
+    with store.reading() as session:
+        run = _run(session, entity, project, run_id)
+        series = charts.chart(store, session, run, key, x=x, points=points, low=min, high=max)
+    return Response(pack_series(x, series), media_type="application/octet-stream")
+
+
+@router.get("/history")
+def rows(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    key: Annotated[list[str] | None, Query()] = None,
+    complete: bool = False,
+) -> Response:
+    """Return all rows, or those that have any (or, ``complete``, all) of the keys."""
+    with store.reading() as session:
+        run = _run(session, entity, project, run_id)
+        return ExactJSON({"rows": history.rows(session, run, store.root, key, complete=complete)})
+
+
+@router.get("/media")
+def images(store: StoreDep, entity: str, project: str, run_id: str, key: str) -> Response:
+    """List the images logged under a key, by step."""
+    with store.reading() as session:
+        run = _run(session, entity, project, run_id)
+        steps = media.media(store, session, run, key)
+        sizes = {file.path: file.size for file in media.list_files(session, run)}
+    answer = [
+        {
+            "step": step.step,
+            "items": [
+                {
+                    "path": item.path,
+                    "caption": item.caption,
+                    "width": item.width,
+                    "height": item.height,
+                    "size": sizes.get(item.path, item.size),
+                    "url": media_url(run, item.path),
+                }
+                for item in step.items
+            ],
+        }
+        for step in steps
+    ]
+    return ExactJSON({"key": key, "steps": answer})
+
+
+@router.get("/table")
+def table(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    key: str,
+    step: int | None = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=0, le=1000)] = 50,
+) -> Response:
+    """Return a page of the table logged under a key, the last one unless a step is given."""
+    with store.reading() as session:
+        run = _run(session, entity, project, run_id)
+        return ExactJSON(
+            link_table(run, media.table(store, session, run, key, step=step, offset=offset, limit=limit))
+        )
+
+
+@router.get("/files/{path:path}")
+def file(
+    store: StoreDep, entity: str, project: str, run_id: str, path: str, download: bool = False
+) -> Response:
+    """Return a file of the run; answers ranges."""
+    with store.reading() as session:
+        found = media.run_file(session, _run(session, entity, project, run_id), path)
+    return send_blob(store, found.sha256, path, found.mimetype, attachment=download)

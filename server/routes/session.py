@@ -1,0 +1,56 @@
+"""Health, signing in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+from starlette.responses import Response
+
+import tracker
+from server import keys
+from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in
+from server.responses import ExactJSON
+from tracker.errors import AuthenticationError
+
+router = APIRouter(tags=["session"])
+
+
+@router.get("/health")
+def health(store: StoreDep) -> Response:
+    """Say that the server and its catalog answer."""
+    with store.reading():
+        return ExactJSON({"status": "ok", "version": tracker.__version__})
+
+
+@router.get("/session")
+def session(request: Request, store: StoreDep, settings: SettingsDep) -> Response:
+    """Say whether a key is needed, and whether this browser is signed in."""
+    signed_in = not settings.key_required or is_signed_in(request, store)
+    return ExactJSON({"key_required": settings.key_required, "signed_in": signed_in})
+
+
+@router.post("/session", status_code=204)
+def sign_in(request: Request, store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """Take a key, give a cookie that only this browser's requests to this server carry."""
+    key = body.get("key")
+    if not isinstance(key, str) or not keys.is_key(store, key.strip()):
+        raise AuthenticationError("that key is not valid here: `tracker key` on the server makes a new one")
+    response = Response(status_code=204)
+    response.set_cookie(
+        COOKIE,
+        keys.session_of(key.strip()),
+        max_age=90 * 24 * 3600,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+@router.delete("/session", status_code=204)
+def sign_out() -> Response:
+    """Take the cookie back."""
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response

@@ -1,0 +1,68 @@
+"""The server's own follower: applies journals that nobody else does, and wakes those who wait for news."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+from tracker.errors import Error
+from tracker.recorder.follow import Follower
+from tracker.store.queries.runs import revision
+from tracker.store.store import Store
+
+INTERVAL = 0.25
+
+
+class Watcher:
+    """A thread that looks at the store's journals, of all hosts, and at its revision.
+
+    Recorders may do the same at the same time; applying is safe against that.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._follower = Follower(store)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tracker-watcher", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self.revision = 0
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; news are announced in ``loop``."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and let all who wait go."""
+        self._stop.set()
+        self._wake()
+        self._thread.join(timeout=5)
+
+    async def wait_beyond(self, since: int, timeout: float) -> None:
+        """Wait until the revision is larger than ``since``, at most ``timeout`` seconds."""
+        async def newer() -> None:
+            while self.revision <= since and not self._stop.is_set():
+                await self._news.wait()
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(newer(), timeout)
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            try:
+                self._follower.look()
+                with self._store.reading() as session:
+                    now = revision(session)
+            except (Error, OSError):
+                continue  # a full disk, say: what is stored stays readable, and the next round tries again
+            if now != self.revision:
+                self.revision = now
+                if self._loop is not None and not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        # Whoever waits now is let go; whoever comes later waits for the next news.
+        self._news.set()
+        self._news = asyncio.Event()

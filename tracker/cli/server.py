@@ -1,0 +1,63 @@
+"""``tracker server`` and ``tracker key``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.errors import UsageError
+from tracker.settings import load_settings
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    server = commands.add_parser("server", help="serve the dashboard and the API")
+    add_store(server)
+    server.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    server.add_argument("--port", type=int, default=8080, help="port; 0 takes a free one (default: 8080)")
+    server.add_argument(
+        "--require-key",
+        action="store_true",
+        help="ask for an API key on this machine too (else only beyond it)",
+    )
+    server.set_defaults(run=_serve)
+    key = commands.add_parser("key", help="make a new API key for the server and print it")
+    add_store(key)
+    key.set_defaults(run=_make_key)
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the store."""
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=None,
+        help="folder of the store (default: TRACKER_STORE, else ./tracker-store)",
+    )
+
+
+def store_of(options: argparse.Namespace) -> Path:
+    """Return the store that the options and variables name."""
+    return load_settings(store=options.store.absolute() if options.store else None).store
+
+
+def _serve(options: argparse.Namespace) -> None:
+    try:
+        from server.main import serve
+        from server.settings import ServerSettings
+    except ImportError as error:
+        raise UsageError(f"the server needs more: {error}; pip install 'airgap-tracker[server]'") from error
+    serve(ServerSettings(store_of(options), options.host, options.port, options.require_key))
+
+
+def _make_key(options: argparse.Namespace) -> None:
+    from server.keys import make_key
+    from tracker.store.store import Store
+
+    print(make_key(Store(store_of(options), create=False)))

@@ -1,0 +1,52 @@
+"""``tracker sync``: apply or send everything that waits."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tracker.cli.server import add_store, store_of
+from tracker.errors import StoreError
+from tracker.recorder.remote import Remote, list_outboxes, remote_of
+from tracker.store.layout import Layout
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    sync = commands.add_parser("sync", help="apply all journals of a store, and send those meant for servers")
+    add_store(sync)
+    sync.set_defaults(run=_sync)
+
+
+def _sync(options: argparse.Namespace) -> None:
+    root = store_of(options)
+    layout = Layout(root)
+    if not layout.description.is_file() and not list_outboxes(root):
+        raise StoreError(f"there is no store at {root}: log a run there first, or name another folder")
+    if layout.description.is_file():
+        _apply(layout)
+    for outbox in list_outboxes(root):
+        remote = remote_of(outbox)
+        if remote is not None:
+            _send(outbox, remote)
+
+
+def _apply(layout: Layout) -> None:
+    from tracker.recorder.follow import Follower
+    from tracker.store.store import Store
+
+    follower = Follower(Store(layout.root, create=False))
+    look = follower.look()
+    print(f"{layout.root}: {look.applied} records applied, {look.live} runs go on")
+    for name, fault in sorted(follower.faults.items()):
+        print(f"  {name}: {fault}")
+
+
+def _send(outbox: Layout, remote: Remote) -> None:
+    from tracker.recorder.send import Sender
+
+    look = Sender(outbox, remote).look(patient=False)
+    print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
