@@ -83,6 +83,11 @@ export function xRange(x: number[], zoom: [number, number] | null, axis: string)
   return [first - room, first + room];
 }
 
+/** How far beyond its ends a line still answers the crosshair: a single line always, one of several only nearby. */
+export function reachOf(single: boolean, low: number, high: number): number {
+  return single ? Infinity : (high - low) * 0.02;
+}
+
 /** The y range of the part between two positions. */
 export function yRange(model: ChartModel, low: number, high: number, log: boolean): [number, number] {
   const from = model.x.findIndex((value) => value >= low);

@@ -2,10 +2,10 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { withAlpha } from "../lib/colors";
-import { formatNumber, formatX } from "../lib/format";
+import { formatNumber, formatTimeTicks, formatX } from "../lib/format";
 import { nearest, type Cell } from "../lib/lines";
 import { linearTicks, logTicks } from "../lib/ticks";
-import { dotIndices, xRange, yRange, type ChartModel, type ChartView, type ModelColumn } from "./model";
+import { dotIndices, reachOf, xRange, yRange, type ChartModel, type ChartView, type ModelColumn } from "./model";
 
 export interface PlotHandlers {
   /** The x under the crosshair and the pixel column, or null when it left. */
@@ -114,7 +114,9 @@ function axisX(ink: Ink, axis: string): uPlot.Axis {
     size: 26,
     gap: 4,
   };
-  if (axis === "_timestamp") return common;
+  if (axis === "_timestamp") {
+    return { ...common, space: 90, values: (_u, splits, _axis, _space, step) => formatTimeTicks(splits, step) };
+  }
   return { ...common, space: 70, values: (_u, splits) => splits.map((value) => formatX(axis, value)) };
 }
 
@@ -157,6 +159,9 @@ export function createPlot(
         ticks: { show: false },
         size: 54,
         gap: 6,
+        // One step that always fits, since the ticks are made below: uPlot's own list ends at 1e15,
+        // and below 5 it takes no step that is not on that list.
+        incrs: (_u, _axis, low, high) => [Math.max(5, (high / 2 - low / 2) * 1.99)],
         splits: (u, _axis, low, high) => {
           const count = u.bbox.height / uPlot.pxRatio / TICK_SPACE;
           return view.log ? logTicks(low, high, count) : linearTicks(low, high, count);
@@ -180,7 +185,9 @@ export function createPlot(
         filters: { pub: (type) => type === "mousemove" || type === "mouseleave", sub: () => true },
       },
       dataIdx: (u, series, hovered, x) => {
-        const found = series === 0 ? -1 : nearest(model.x, u.data[series] as Cell[], x);
+        const { min = 0, max = 0 } = u.scales["x"] ?? {};
+        const reach = reachOf(model.meta.at(-1)?.line === 0, min, max);
+        const found = series === 0 ? -1 : nearest(model.x, u.data[series] as Cell[], x, reach);
         return found === -1 ? hovered : found;
       },
       points: {

@@ -1,6 +1,6 @@
 // Text for people: the edges of every unit.
 import { describe, expect, it } from "vitest";
-import { formatAgo, formatBytes, formatDuration, formatNumber, formatValue, plural } from "./format";
+import { formatAgo, formatBytes, formatDuration, formatNumber, formatTimeTicks, formatValue, plural } from "./format";
 
 describe("formatNumber", () => {
   it.each([
@@ -56,6 +56,13 @@ it.each([
   [86400 * 800, "2 y ago"],
 ])("%d seconds ago is %s", (age, text) => {
   expect(formatAgo(1e9 - age, 1e9)).toBe(text);
+});
+
+it("names the day on a time axis once", () => {
+  const noon = new Date(2024, 1, 28, 12).getTime() / 1000;
+  expect(formatTimeTicks([noon, noon + 3600, noon + 43200], 3600)).toEqual(["02-28 12:00", "13:00", "02-29 00:00"]);
+  expect(formatTimeTicks([noon], 86400)).toEqual(["2024-02-28"]);
+  expect(formatTimeTicks([NaN], 60)).toEqual([""]);
 });
 
 describe("formatValue", () => {

@@ -85,6 +85,20 @@ export function formatTime(time: number): string {
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
+/** Labels for a time axis: the day where it is first shown or changes, else only the time of day. */
+export function formatTimeTicks(times: number[], step: number): string[] {
+  let day = "";
+  return times.map((time) => {
+    const text = formatTime(time);
+    if (text === NONE) return "";
+    const isNew = text.slice(0, 10) !== day;
+    day = text.slice(0, 10);
+    if (step >= 86400) return day;
+    const clock = step < 60 ? text.slice(11) : text.slice(11, 16);
+    return isNew ? `${day.slice(5)} ${clock}` : clock;
+  });
+}
+
 /** A position on the x axis of a chart. */
 export function formatX(axis: string, value: number): string {
   if (axis === "_timestamp") return formatTime(value);

@@ -80,6 +80,10 @@ describe("nearest", () => {
     expect(nearest([0, 1, 2, 3], [5, undefined, null, 8], 2)).toBe(3);
     expect(nearest([0, 1], [null, undefined], 0)).toBe(-1);
     expect(nearest([], [], 0)).toBe(-1);
+    expect(nearest([0, 100], [1, 2], 40, 5)).toBe(0);
+    expect(nearest([0, 100], [1, 2], 104, 5)).toBe(1);
+    expect(nearest([0, 100], [1, 2], 106, 5)).toBe(-1);
+    expect(nearest([0, 100], [1, 2], -6, 5)).toBe(-1);
   });
 });
 

@@ -105,8 +105,11 @@ export function align(lines: Columns[]): Aligned {
   }
 }
 
-/** Index of the point nearest to `x` among sorted positions that have a value; -1 when there is none. */
-export function nearest(xs: number[], ys: Cell[], x: number): number {
+/**
+ * Index of the point nearest to `x` among sorted positions that have a value; -1 when there is none, or when `x`
+ * lies further than `reach` outside of them.
+ */
+export function nearest(xs: number[], ys: Cell[], x: number, reach = Infinity): number {
   let low = 0;
   let high = xs.length;
   while (low < high) {
@@ -118,8 +121,9 @@ export function nearest(xs: number[], ys: Cell[], x: number): number {
   let right = low;
   while (left >= 0 && ys[left] == null) left -= 1;
   while (right < xs.length && ys[right] == null) right += 1;
-  if (left < 0) return right < xs.length ? right : -1;
-  if (right >= xs.length) return left;
+  const within = (at: number) => Math.abs((xs[at] as number) - x) <= reach;
+  if (left < 0) return right < xs.length && within(right) ? right : -1;
+  if (right >= xs.length) return within(left) ? left : -1;
   return x - (xs[left] as number) <= (xs[right] as number) - x ? left : right;
 }
 

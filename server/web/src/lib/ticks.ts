@@ -19,6 +19,14 @@ export function linearTicks(low: number, high: number, count: number): number[] 
   return ticks;
 }
 
+/** A range cut to about four digits of its width, so that it makes a short address. */
+export function roundRange([low, high]: [number, number]): [number, number] {
+  const unit = 10 ** (Math.floor(Math.log10(high - low)) - 3);
+  if (!(unit > 0)) return [low, high];
+  const round = (value: number) => Number((Math.round(value / unit) * unit).toPrecision(15));
+  return [round(low), round(high)];
+}
+
 /** Powers of ten between two positive values, thinned out to about `count`; round values when there are too few. */
 export function logTicks(low: number, high: number, count: number): number[] {
   const first = Math.ceil(Math.log10(low) - 1e-9);

@@ -5,7 +5,7 @@ import { asNumber, flatten, lookup, parseJson } from "./json";
 import { groupKeys, keysOfKind, nameFilter } from "./keys";
 import type { Run } from "./records";
 import { availableColumns, cellText, columnOf, defaultColumns } from "./table";
-import { linearTicks, logTicks } from "./ticks";
+import { linearTicks, logTicks, roundRange } from "./ticks";
 
 const run = (change: Partial<Run>): Run => ({
   entity: "e",
@@ -118,6 +118,11 @@ describe("ticks", () => {
     expect(linearTicks(0, 5e-324, 4).length).toBeLessThan(10);
     expect(linearTicks(1, 1, 4)).toEqual([]);
     expect(linearTicks(1e15, 1e15 + 1, 4).length).toBeLessThan(1001);
+  });
+
+  it("shorten a range without losing it", () => {
+    expect(roundRange([523.2173913, 1391.913043])).toEqual([523.2, 1391.9]);
+    expect(roundRange([1.7e9 + 0.1234567, 1.7e9 + 0.2234567])).toEqual([1.7e9 + 0.12346, 1.7e9 + 0.22346]);
   });
 
   it("are powers of ten on a logarithmic axis", () => {
