@@ -42,6 +42,7 @@ class Watcher:
 
     async def wait_beyond(self, since: int, timeout: float) -> None:
         """Wait until the revision is larger than ``since``, at most ``timeout`` seconds."""
+
         async def newer() -> None:
             while self.revision <= since and not self._stop.is_set():
                 await self._news.wait()
