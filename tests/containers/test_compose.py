@@ -184,7 +184,7 @@ def train(service: Service, folder: Path) -> tuple[str, str]:
         "no_proxy": "127.0.0.1",
     }
     output = run([sys.executable, "-c", textwrap.dedent(TRAINING)], cwd=folder, env=environment)
-    run([sys.executable, "-m", "tracker", "sync"], cwd=folder, env=environment)
+    run([str(Path(sys.executable).with_name("tracker")), "sync"], cwd=folder, env=environment)
     found = re.search(r"^RUN (\S+) (\S+)$", output, re.M)
     assert found, output
     return found[1], found[2]
@@ -276,7 +276,7 @@ def test_it_runs_without_root_on_a_read_only_file_system(service: Service) -> No
     ids = service.inside("python", "-c", "print(*open('/proc/1/status'))")
     assert re.search(r"Uid:\s+10001\s+10001\s+10001\s+10001", ids), ids
     assert re.search(r"CapEff:\s+0+\n", ids), ids
-    processes = run(["docker", "top", service.container(), "-eo", "uid,args"]).splitlines()[1:]
+    processes = run(["docker", "top", service.container(), "-eo", "uid,pid,args"]).splitlines()[1:]
     assert processes
     assert {line.split()[0] for line in processes} == {"10001"}, processes
     assert service.inspect("{{.HostConfig.ReadonlyRootfs}}") == "true"
@@ -299,6 +299,14 @@ def test_a_run_sent_from_outside_outlives_the_container(service: Service, tmp_pa
     assert "local-" not in service.logs()
     assert service.get("/api/v1/projects")[0] == 401
     assert_run_is_there(service, entity, run_id)
+
+
+def test_it_comes_back_after_a_crash(service: Service) -> None:
+    # The server is the one child of the init process that is process 1.
+    service.inside("sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+    until(lambda: service.inspect("{{.RestartCount}} {{.State.Health.Status}}") == "1 healthy", "the restart")
+    assert service.json("/api/v1/projects")["projects"]
+    assert service.get("/api/v1/projects")[0] == 401
 
 
 def test_it_stops_when_asked(service: Service) -> None:
