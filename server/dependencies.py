@@ -34,13 +34,13 @@ SettingsDep = Annotated[ServerSettings, Depends(get_settings)]
 
 def require_reader(request: Request, store: StoreDep, settings: SettingsDep) -> None:
     """Let through who shows a key, or a browser that was signed in with one."""
-    if settings.key_required and not (_shows_key(request, store) or is_signed_in(request, store)):
+    if settings.key_required and not (shows_key(request, store) or is_signed_in(request, store)):
         raise AuthenticationError(_refusal(request))
 
 
 def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> None:
     """Let through who shows a key. A cookie will not do: another site's page could make a browser send it."""
-    if settings.key_required and not _shows_key(request, store):
+    if settings.key_required and not shows_key(request, store):
         raise AuthenticationError(_refusal(request))
 
 
@@ -50,7 +50,8 @@ def is_signed_in(request: Request, store: Store) -> bool:
     return cookie is not None and keys.is_session(store, cookie)
 
 
-def _shows_key(request: Request, store: Store) -> bool:
+def shows_key(request: Request, store: Store) -> bool:
+    """Whether the request carries a valid key."""
     key = _key_of(request.headers.get("authorization", ""))
     return key is not None and keys.is_key(store, key)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 import tracker
 from server import keys
-from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in
+from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in, shows_key
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
 
@@ -25,8 +25,8 @@ def health(store: StoreDep) -> Response:
 
 @router.get("/session")
 def session(request: Request, store: StoreDep, settings: SettingsDep) -> Response:
-    """Say whether a key is needed, and whether this browser is signed in."""
-    signed_in = not settings.key_required or is_signed_in(request, store)
+    """Say whether a key is needed, and whether the caller has shown one (or is a signed-in browser)."""
+    signed_in = not settings.key_required or is_signed_in(request, store) or shows_key(request, store)
     return ExactJSON({"key_required": settings.key_required, "signed_in": signed_in})
 
 

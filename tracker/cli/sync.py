@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
 from tracker.errors import StoreError
-from tracker.recorder.remote import Remote, list_outboxes, remote_of
+from tracker.recorder.remote import Remote, list_outboxes, remote_of, write_remote
+from tracker.settings import load_settings
 from tracker.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _sync(options: argparse.Namespace) -> None:
     for outbox in list_outboxes(root):
         remote = remote_of(outbox)
         if remote is not None:
-            _send(outbox, remote)
+            _send(outbox, _with_given_key(outbox, remote))
 
 
 def _apply(layout: Layout) -> None:
@@ -43,6 +44,16 @@ def _apply(layout: Layout) -> None:
     print(f"{layout.root}: {look.applied} records applied, {look.live} runs go on")
     for name, fault in sorted(follower.faults.items()):
         print(f"  {name}: {fault}")
+
+
+def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
+    """Take a key from TRACKER_API_KEY when it is meant for this server: the stored one may be wrong."""
+    given = load_settings()
+    if given.api_key is None or (given.base_url or remote.url).rstrip("/") != remote.url:
+        return remote
+    remote = remote._replace(key=given.api_key)
+    write_remote(outbox, remote)
+    return remote
 
 
 def _send(outbox: Layout, remote: Remote) -> None:

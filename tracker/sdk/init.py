@@ -19,6 +19,7 @@ from tracker.records import RunStarted
 from tracker.sdk import active
 from tracker.sdk.artifacts import can_apply
 from tracker.sdk.config import as_config
+from tracker.sdk.greeting import greet
 from tracker.sdk.journal import NoJournal, RunJournal
 from tracker.sdk.run import Run
 from tracker.settings import Settings, load_settings
@@ -125,6 +126,8 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
     run = Run(started, journal, resumed=continued is not None, config=dict(merged))
     where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent)
+    if remote is not None:
+        greet(remote, silent=settings.silent)
     return run
 
 
