@@ -27,6 +27,11 @@ interface Ink {
 /** Lines with no more points than this show each of them. */
 const FEW_POINTS = 40;
 const TICK_SPACE = 38; // pixels between two ticks of the value axis
+// Seconds that read well as durations: parts of a minute, an hour, a day, then days.
+const RUNTIME_STEPS = [
+  ...[0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200],
+  ...[1, 2, 5, 10, 20, 50, 100, 1000, 10000].map((days) => days * 86400),
+];
 const SYNC_KEY = "workspace";
 const FONT = "11px system-ui, sans-serif";
 
@@ -117,6 +122,7 @@ function axisX(ink: Ink, axis: string): uPlot.Axis {
   if (axis === "_timestamp") {
     return { ...common, space: 90, values: (_u, splits, _axis, _space, step) => formatTimeTicks(splits, step) };
   }
+  if (axis === "_runtime") common.incrs = RUNTIME_STEPS;
   return { ...common, space: 70, values: (_u, splits) => splits.map((value) => formatX(axis, value)) };
 }
 
@@ -147,7 +153,8 @@ export function createPlot(
       x: { time: view.axis === "_timestamp", range: () => xRange(model.x, view.zoom, view.axis) },
       y: {
         distr: view.log ? 3 : 1,
-        range: (u) => yRange(model, u.scales["x"]?.min ?? -Infinity, u.scales["x"]?.max ?? Infinity, view.log),
+        // Not from u.scales.x, which still holds the old range while new data is taken over.
+        range: () => yRange(model, ...xRange(model.x, view.zoom, view.axis), view.log),
       },
     },
     axes: [

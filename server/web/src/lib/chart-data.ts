@@ -15,6 +15,8 @@ export interface BucketSeries {
   min: Float64Array;
   max: Float64Array;
   count: Float64Array;
+  /** How many values of each bucket were NaN or infinite; empty when the server does not tell. */
+  nonfinite: Float64Array;
 }
 
 export type ChartSeries = PointSeries | BucketSeries;
@@ -84,5 +86,6 @@ function toSeries(item: SeriesHeader, columns: Map<string, Float64Array>): Chart
     min: column("min"),
     max: column("max"),
     count: column("count"),
+    nonfinite: columns.get("nonfinite") ?? new Float64Array(0),
   };
 }

@@ -27,14 +27,15 @@ describe("toLine", () => {
     const line = toLine({
       key: "k",
       kind: "buckets",
-      x: column(1, 2),
-      last: column(5, NaN),
-      min: column(4, NaN),
-      max: column(6, NaN),
-      count: column(3, 3),
+      x: column(1, 2, 3),
+      last: column(5, 7, NaN),
+      min: column(4, 7, NaN),
+      max: column(6, 7, NaN),
+      count: column(3, 3, 3),
+      nonfinite: column(0, 1, 3),
     });
-    expect(line.band).toEqual({ low: [4, null], high: [6, null] });
-    expect(line.marks).toHaveLength(1);
+    expect(line.band).toEqual({ low: [4, 7, null], high: [6, 7, null] });
+    expect(line.marks.map((mark) => mark.x)).toEqual([2, 3]);
     expect(line.last).toBeNaN();
   });
 

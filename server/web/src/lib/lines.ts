@@ -4,7 +4,7 @@ import type { ChartSeries } from "./chart-data";
 /** null breaks a line; undefined only means "this line has no point here". */
 export type Cell = number | null | undefined;
 
-/** A value that has no height: NaN, Infinity or -Infinity at some x. */
+/** A value (or a bucket with a value) that has no height: NaN, Infinity or -Infinity at some x. */
 export interface Mark {
   x: number;
   value: number;
@@ -45,6 +45,10 @@ export function toLine(series: ChartSeries): Line {
   for (const i of order) {
     const value = values[i] as number;
     if (!Number.isFinite(value)) marks.push({ x: series.x[i] as number, value });
+    // Inside a bucket the kind of value is lost; NaN is by far the usual one.
+    else if (series.kind === "buckets" && (series.nonfinite[i] ?? 0) > 0) {
+      marks.push({ x: series.x[i] as number, value: NaN });
+    }
   }
   const pick = (column: Float64Array) => order.map((i) => finite(column[i]));
   return {

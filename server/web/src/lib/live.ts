@@ -10,7 +10,7 @@ export interface LiveOptions {
   now: () => number;
 }
 
-const TIMEOUT = 25; // seconds the server may hold the request
+const TIMEOUT = 25; // seconds the server may hold the request; 1 after a failure, to learn soon that all is well
 const REST = 1000; // least milliseconds between two changes shown, so that a busy run does not redraw all the time
 const FIRST_BACKOFF = 1000;
 const LAST_BACKOFF = 30000;
@@ -31,7 +31,7 @@ export async function followLive(
   while (!signal.aborted) {
     const started = options.now();
     try {
-      const reply = await options.poll(revision, TIMEOUT, signal);
+      const reply = await options.poll(revision, failures > 0 ? 1 : TIMEOUT, signal);
       if (signal.aborted) break;
       // A smaller revision means another store answers now: take everything as changed from here on.
       revision = reply.revision;
