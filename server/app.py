@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-import tracker
 from server.dashboard import add_dashboard
 from server.ingest import Ingest
 from server.responses import add_error_handlers
@@ -18,6 +17,7 @@ from server.routes import artifacts, ingest, live, projects, runs, session
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
+from tracker.version import __version__
 
 API = "/api/v1"
 
@@ -35,7 +35,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     # No interactive documentation pages: theirs load scripts from other hosts.
     app = FastAPI(
         title="tracker",
-        version=tracker.__version__,
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

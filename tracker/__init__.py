@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tracker.version import __version__
+
 if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.artifacts.artifact import Artifact
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from tracker.sdk.module import define_metric, finish, log, log_artifact, use_artifact
     from tracker.sdk.run import Run
     from tracker.settings import Settings
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Api": "tracker.api.api",
@@ -58,6 +58,7 @@ __all__ = [
     "Settings",
     "Table",
     "UsageError",
+    "__version__",
     "config",
     "define_metric",
     "finish",

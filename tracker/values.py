@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracker.counting import count_values
+
 # wandb turns arrays up to this many elements into lists, larger ones into histograms.
 LONGEST_LIST = 32
 
@@ -67,9 +69,8 @@ def _array_to_plain(value: Any) -> Any:
         return to_plain(value.item())
     if size <= LONGEST_LIST and len(shape) <= 2:
         return to_plain(value.tolist())
-    from tracker.data_types.histogram import Histogram
-
-    return Histogram(value, num_bins=LONGEST_LIST).to_plain()
+    counts, edges = count_values(value, LONGEST_LIST)
+    return {"_type": "histogram", "values": counts, "bins": edges}
 
 
 def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-import tracker
 from server import keys
 from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in, shows_key
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
+from tracker.version import __version__
 
 router = APIRouter(tags=["session"])
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["session"])
 def health(store: StoreDep) -> Response:
     """Say that the server and its catalog answer."""
     with store.reading():
-        return ExactJSON({"status": "ok", "version": tracker.__version__})
+        return ExactJSON({"status": "ok", "version": __version__})
 
 
 @router.get("/session")

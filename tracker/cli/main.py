@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-import tracker
 from tracker.cli import server, sync
 from tracker.errors import Error
+from tracker.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; exit with 1 and one line when it fails."""
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
-    parser.add_argument("--version", action="version", version=f"tracker {tracker.__version__}")
+    parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for group in (server, sync):
         group.add_commands(commands)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tracker.counting import count_values
+
 # wandb refuses more bins than this.
 MAX_BINS = 512
 
@@ -34,7 +36,7 @@ class Histogram:
         elif sequence is not None:
             if num_bins > MAX_BINS:
                 raise ValueError(f"num_bins is {num_bins}; at most {MAX_BINS} are kept")
-            self.histogram, self.bins = _count(sequence, num_bins)
+            self.histogram, self.bins = count_values(sequence, num_bins)
         else:
             raise ValueError("Histogram needs a sequence or np_histogram")
         if len(self.bins) != len(self.histogram) + 1:
@@ -43,13 +45,3 @@ class Histogram:
     def to_plain(self) -> dict[str, Any]:
         """Return the history form: ``{"_type": "histogram", "values": ..., "bins": ...}``."""
         return {"_type": "histogram", "values": self.histogram, "bins": self.bins}
-
-
-def _count(sequence: Any, num_bins: int) -> tuple[list[float], list[float]]:
-    import numpy as np
-
-    if hasattr(sequence, "detach"):
-        sequence = sequence.detach().float().cpu().numpy()
-    values = np.asarray(sequence, dtype="float64").ravel()
-    counts, edges = np.histogram(values[np.isfinite(values)], bins=num_bins)
-    return counts.astype("float64").tolist(), edges.tolist()

@@ -30,8 +30,8 @@ def _ask(remote: Remote, silent: bool) -> None:
         if session["key_required"] and not session["signed_in"]:
             wrong = "refuses the API key that was given" if remote.key else "asks for an API key"
             say(
-                f"{remote.url} {wrong}. Nothing is lost: the run is kept here; set TRACKER_API_KEY to a valid "
-                "key and run `tracker sync` (`tracker key` on the server makes one)",
+                f"{remote.url} {wrong}. Nothing is lost: the run is kept here; set TRACKER_API_KEY to "
+                "a valid key and run `tracker sync` (`tracker key` on the server makes one)",
                 silent=silent,
             )
     finally:
