@@ -51,10 +51,10 @@ class RunArtifacts:
         ]
         if not artifact.is_draft():
             raise UsageError(f"artifact {artifact.name} was logged already: make a new Artifact")
-        blobs = run.journal.blobs
-        manifest = artifact.logged_to(blobs, lambda: self._find_logged(artifact.name, artifact.digest))
         if run.disabled:
             return artifact
+        blobs = run.journal.blobs
+        manifest = artifact.logged_to(blobs, lambda: self._find_logged(artifact.name, artifact.digest))
         run.record(
             ArtifactLogged(
                 artifact.name,

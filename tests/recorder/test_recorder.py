@@ -1,0 +1,255 @@
+"""The recorder process: elected, started by writers, leaves when idle, replaced when killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import scripts
+from sqlalchemy import select
+
+from tracker.processes import host_name
+from tracker.recorder.election import RecorderLock, ensure_recorder
+from tracker.store.layout import Layout
+from tracker.store.models import Run, Segment
+from tracker.store.store import Store
+
+WRITER = """
+import sys, tracker
+run = tracker.init(project="p", id=sys.argv[1] if len(sys.argv) > 1 else "run")
+run.log({"x": 0})
+print("ready", flush=True)
+for line in sys.stdin:
+    run.log({"x": int(line)})
+    print("logged", flush=True)
+run.finish()
+"""
+
+
+def recorders(root: Path) -> list[int]:
+    """Return the pids of the recorders of a store."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if str(root).encode() in words and any(b"tracker.recorder.main" in word for word in words):
+                found.append(int(entry.name))
+    return found
+
+
+def applied_rows(root: Path) -> int:
+    """Return how many rows the catalog has, without applying anything."""
+    if not (root / "catalog.db").exists():
+        return 0
+    store = Store(root, create=False)
+    try:
+        with store.reading() as session:
+            from tracker.store.fold import unpack_state
+
+            return sum(unpack_state(segment.state).rows for segment in session.scalars(select(Segment)))
+    except Exception:
+        return 0  # being made right now
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "tracker-store"
+
+
+def test_it_follows_a_live_run_seals_it_and_leaves(tmp_path: Path, root: Path) -> None:
+    writer = scripts.start(WRITER, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
+    (pid,) = recorders(root)
+    writer.stdin.write("1\n")
+    writer.stdin.flush()
+    scripts.wait_for(lambda: applied_rows(root) == 2, "the second row")
+    assert recorders(root) == [pid]
+    writer.communicate(timeout=30)
+    assert writer.returncode == 0
+    scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=10)
+    assert not list(root.rglob("*.journal"))
+    assert len(list(root.rglob("*.parquet"))) == 1
+    with Store(root).reading() as session:
+        assert session.scalars(select(Run.state)).all() == ["finished"]
+
+
+def test_many_writers_share_one(tmp_path: Path, root: Path) -> None:
+    writers = [scripts.start(WRITER.replace('"run"', f'"run{at}"'), tmp_path) for at in range(4)]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    scripts.wait_for(lambda: applied_rows(root) == 4, "a row of each")
+    assert len(recorders(root)) == 1
+    for writer in writers:
+        writer.communicate(timeout=30)
+    scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=10)
+    with Store(root).reading() as session:
+        assert session.scalars(select(Run.state)).all() == ["finished"] * 4
+
+
+def test_a_killed_one_is_replaced_by_the_running_writer(tmp_path: Path, root: Path) -> None:
+    writer = scripts.start(WRITER, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
+    (first,) = recorders(root)
+    os.kill(first, signal.SIGKILL)
+    writer.stdin.write("1\n")
+    writer.stdin.flush()
+    assert writer.stdout.readline() == "logged\n"  # nobody's death stops logging
+    scripts.wait_for(lambda: applied_rows(root) == 2, "the row that was logged after the kill")
+    assert first not in recorders(root)
+    writer.communicate(timeout=30)
+
+
+def test_a_killed_writer_is_a_crashed_run_with_all_its_rows(tmp_path: Path, root: Path) -> None:
+    writer = scripts.start(WRITER, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    for value in range(1, 50):
+        writer.stdin.write(f"{value}\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "logged\n"
+    writer.kill()
+    writer.communicate()
+    scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=15)
+    import tracker
+
+    run = tracker.Api().run("p/run")
+    assert run.state == "crashed"
+    assert [row["x"] for row in run.history(pandas=False)] == list(range(50))
+    assert not list(root.rglob("*.journal"))
+
+
+def test_writer_and_recorder_killed_lose_nothing(tmp_path: Path, root: Path) -> None:
+    writer = scripts.start(WRITER, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    scripts.wait_for(lambda: recorders(root), "a recorder")
+    for value in range(1, 20):
+        writer.stdin.write(f"{value}\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "logged\n"
+    for pid in recorders(root):
+        os.kill(pid, signal.SIGKILL)
+    writer.kill()
+    writer.communicate()
+    import tracker  # reading applies what nobody had applied
+
+    rows = tracker.Api().run("p/run").history(pandas=False)
+    assert [row["x"] for row in rows] == list(range(20))
+
+
+def test_it_holds_nothing_of_the_process_that_started_it(tmp_path: Path, root: Path) -> None:
+    """No descriptor, no terminal, no working folder; and it is nobody's child."""
+    code = WRITER.replace(
+        "import sys, tracker", "import os, sys, tracker; os.set_inheritable(os.pipe()[1], True)"
+    )
+    writer = scripts.start(code, tmp_path)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
+    (pid,) = recorders(root)
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    assert all(link == "/dev/null" or link.startswith(str(root)) for link in links), links
+    assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
+    assert os.getsid(pid) != os.getsid(writer.pid)
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert parent != writer.pid
+    writer.communicate(timeout=30)
+
+
+def test_a_script_next_to_the_run_cannot_shadow_a_module(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError('the wrong json')")
+    (tmp_path / "sqlalchemy.py").write_text("raise RuntimeError('the wrong sqlalchemy')")
+    layout = Layout(root)
+    layout.make()
+    writer = scripts.start("import sys; sys.path.pop(0)\n" + WRITER, tmp_path)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    scripts.wait_for(lambda: applied_rows(root) == 1, "the first row")
+    writer.communicate(timeout=30)
+
+
+def test_the_lock_elects_one(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "store")
+    layout.make()
+    first, second = RecorderLock(layout), RecorderLock(layout)
+    assert first.acquire()
+    assert not second.acquire()
+    assert not ensure_recorder(layout)
+    first.release()
+    assert second.acquire()
+    second.release()
+    assert layout.recorder_lock(host_name()).exists()
+
+
+FORKS = """
+import os, sys, tracker
+run = tracker.init(project="p", id="fork")
+run.log({"x": 0})
+pid = os.fork()
+if pid == 0:
+    run.log({"x": 1, "child": True})
+    sys.exit(0)  # atexit handlers run: the parent's run must not end
+os.waitpid(pid, 0)
+run.log({"x": 2})
+print(run.summary["x"])
+run.finish()
+"""
+
+
+def test_a_forked_child_neither_writes_to_nor_ends_its_parents_segment(tmp_path: Path, root: Path) -> None:
+    done = scripts.run(FORKS, tmp_path)
+    assert done.stdout == "2\n"
+    import tracker
+
+    run = tracker.Api().run("p/fork")
+    assert run.state == "finished"
+    assert [row["x"] for row in run.history(pandas=False)] == [0, 2]
+    with Store(root).reading() as session:
+        segments = session.scalars(select(Segment).order_by(Segment.rank)).all()
+        from tracker.store.fold import unpack_state
+
+        assert [unpack_state(segment.state).rows for segment in segments] == [
+            2,
+            1,
+        ]  # the child's row is kept too
+
+
+@pytest.mark.parametrize(
+    ("ending", "state", "error"),
+    [
+        ("", "finished", None),
+        ("run.finish()", "finished", None),
+        ("run.finish(exit_code=3)", "failed", None),
+        ("raise ValueError('went wrong')", "failed", "ValueError: went wrong"),
+        ("import os; os._exit(0)", "crashed", None),
+        ("import os; os.kill(os.getpid(), 9)", "crashed", None),
+        ("import sys; sys.exit(0)", "finished", None),
+    ],
+)
+def test_how_a_script_ends_is_how_its_run_ends(
+    tmp_path: Path, ending: str, state: str, error: str | None
+) -> None:
+    code = f"import tracker\nrun = tracker.init(project='p', id='run')\nrun.log({{'x': 1}})\n{ending}\n"
+    scripts.run(code, tmp_path, check=False)
+    import tracker
+
+    api = tracker.Api()
+    run = api.run("p/run")
+    assert (run.state, run._info.error) == (state, error)
+    assert len(run.history(pandas=False)) == 1

@@ -1,0 +1,87 @@
+"""What importing and logging load, and what they need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import msgspec
+import scripts
+
+HEAVY = {
+    "pyarrow",
+    "sqlalchemy",
+    "alembic",
+    "numpy",
+    "torch",
+    "PIL",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "pandas",
+}
+
+
+def loaded_by(code: str, folder: Path) -> set[str]:
+    done = scripts.run(f"{code}\nimport sys\nprint(*sys.modules)", folder)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_import_loads_nothing_heavy(tmp_path: Path) -> None:
+    assert not loaded_by("import tracker", tmp_path) & HEAVY
+
+
+def test_logging_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = """
+import tracker
+run = tracker.init(project="p", config={"a": 1})
+for at in range(10):
+    run.log({"loss": at})
+run.finish()
+"""
+    assert not loaded_by(code, tmp_path) & HEAVY
+
+
+def test_logging_works_with_only_the_encoder_installed(tmp_path: Path) -> None:
+    """A virtual environment that has msgspec and this package, and nothing else."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "msgspec").symlink_to(Path(msgspec.__file__).parent)
+    (site / "tracker").symlink_to(scripts.ROOT / "tracker")
+    code = """
+import tracker
+run = tracker.init(project="p", id="bare")
+run.log({"loss": 1.5})
+artifact = tracker.Artifact("a", "model")
+with artifact.new_file("x") as file:
+    file.write("hello")
+run.log_artifact(artifact)
+print(open(run.use_artifact("a:latest").download() + "/x").read())
+print(run.summary["loss"])
+run.finish()
+try:
+    tracker.Api()
+except tracker.Error as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, env={"PATH": ""}
+    )
+    assert done.returncode == 0, done.stderr
+    hello, loss, refusal = done.stdout.splitlines()
+    assert (hello, loss) == ("hello", "1.5")
+    assert "pip install airgap-tracker" in refusal
+    assert sum("await a recorder" in line for line in done.stderr.splitlines()) == 1
+    # Whoever has the rest installed takes the journal over.
+    import tracker
+
+    assert tracker.Api().run("p/bare").summary["loss"] == 1.5
+
+
+def test_import_loads_the_standard_library_only(tmp_path: Path) -> None:
+    """Not even the encoder: the time that ``import tracker`` costs is measured in benchmarks/."""
+    added = loaded_by("import tracker", tmp_path) - loaded_by("", tmp_path)
+    assert added - set(sys.stdlib_module_names) == {"tracker"}

@@ -1,0 +1,258 @@
+"""What a script logs, and what it reads back through Api."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import tracker
+
+
+def rows(run: tracker.Run) -> list[dict]:
+    return tracker.Api().run(run.path).history(pandas=False)
+
+
+def test_everything_logged_comes_back_with_its_type() -> None:
+    run = tracker.init(project="p", config={"lr": 0.1, "layers": [1, 2], "big": 2**70})
+    logged = {
+        "float": 0.5,
+        "nan": math.nan,
+        "inf": -math.inf,
+        "int": 2**60,
+        "huge": 2**70,
+        "bool": True,
+        "text": "ä",
+        "none": None,
+        "nested": {"a": {"b": 1}},
+        "list": [1, 2.5, "x"],
+    }
+    run.log(logged)
+    run.log({"float": 1})
+    run.finish()
+    first, second = rows(run)
+    assert math.isnan(first.pop("nan"))
+    assert {key: first[key] for key in first if not key.startswith("_")} == {
+        key: value for key, value in logged.items() if key != "nan"
+    }
+    assert type(first["bool"]) is bool
+    assert type(second["float"]) is int
+    assert [first["_step"], second["_step"]] == [0, 1]
+    found = tracker.Api().run(run.path)
+    assert found.config == {"lr": 0.1, "layers": [1, 2], "big": 2**70}
+    assert found.state == "finished"
+    assert found.summary["float"] == 1
+    assert found.lastHistoryStep == 1
+
+
+def test_wandb_step_rules_but_a_smaller_step_is_kept() -> None:
+    run = tracker.init(project="p")
+    run.log({"a": 1})
+    run.log({"b": 1}, commit=False)
+    run.log({"c": 1})
+    run.log({"d": 1}, step=10)
+    run.log({"e": 1}, step=10)
+    run.log({"f": 1}, step=5)
+    run.log({"g": 1})
+    assert run.step == 11
+    run.finish()
+    seen = [({key for key in row if not key.startswith("_")}, row["_step"]) for row in rows(run)]
+    assert seen == [({"a"}, 0), ({"b", "c"}, 1), ({"f"}, 5), ({"d", "e", "g"}, 10)]
+
+
+def test_an_uncommitted_row_is_there_after_finish() -> None:
+    run = tracker.init(project="p")
+    run.log({"a": 1}, commit=False)
+    run.finish()
+    assert rows(run)[0]["a"] == 1
+
+
+def test_what_is_logged_is_read_while_the_run_goes_on() -> None:
+    run = tracker.init(project="p")
+    for at in range(10):
+        run.log({"a": at})
+        assert [row["a"] for row in rows(run)] == list(range(at + 1))
+    assert tracker.Api().run(run.path).state == "running"
+
+
+def test_summary_follows_define_metric() -> None:
+    run = tracker.init(project="p")
+    run.define_metric("val/*", summary="min,max")
+    run.define_metric("secret", summary="none")
+    run.define_metric("acc", summary="best", goal="maximize")
+    for value in (3, 1, 2):
+        run.log({"val/loss": value, "secret": value, "acc": value, "plain": value})
+    expected = {"val/loss": {"min": 1, "max": 3}, "acc": {"best": 3}, "plain": 2}
+    assert {key: run.summary[key] for key in expected} == expected
+    assert "secret" not in run.summary
+    run.summary["note"] = "mine"
+    run.summary["plain"] = 99
+    run.finish()
+    found = tracker.Api().run(run.path).summary
+    assert {key: found[key] for key in expected} == {**expected, "plain": 99}
+    assert found["note"] == "mine"
+    assert run.summary["note"] == "mine"
+
+
+def test_step_metric_is_filled_in_as_lightning_needs_it() -> None:
+    run = tracker.init(project="p")
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    run.log({"loss": 1.0, "trainer/global_step": 5})
+    run.log({"y": 2})
+    run.finish()
+    assert rows(run)[1]["trainer/global_step"] == 5
+
+
+def test_config_follows_wandbs_rules() -> None:
+    run = tracker.init(project="p", config={"a": 1})
+    run.config["b"] = np.float32(0.5)
+    run.config.c = "x"
+    with pytest.raises(tracker.ConfigError, match="allow_val_change=True"):
+        run.config["a"] = 2
+    run.config.update({"a": 2}, allow_val_change=True)
+    run.config.setdefaults({"a": 9, "d": 4})
+    with pytest.raises(TypeError):
+        run.config["bad"] = object()
+    run.finish()
+    assert (
+        tracker.Api().run(run.path).config == {"a": 2, "b": 0.5, "c": "x", "d": 4} == dict(run.config.items())
+    )
+
+
+def test_arrays_become_lists_or_histograms() -> None:
+    run = tracker.init(project="p")
+    run.log({"small": np.arange(3), "large": np.arange(100.0), "scalar": np.int64(7)})
+    run.finish()
+    (row,) = rows(run)
+    assert row["small"] == [0, 1, 2]
+    assert row["scalar"] == 7
+    assert row["large"]["_type"] == "histogram"
+    assert sum(row["large"]["values"]) == 100
+    assert len(row["large"]["bins"]) == len(row["large"]["values"]) + 1
+
+
+def test_images_and_tables_are_files_of_the_run() -> None:
+    run = tracker.init(project="p")
+    pixels = np.zeros((4, 6), dtype=np.uint8)
+    image = tracker.Image(pixels, caption="zeros")
+    pixels[:] = 255  # the image was taken when it was made
+    run.log({"one": image, "many": [image, tracker.Image(np.ones((2, 2)))]})
+    run.log({"table": tracker.Table(columns=["n", "image"], data=[[1, image], [float("nan"), None]])})
+    run.finish()
+    first, second = rows(run)
+    assert (first["one"]["width"], first["one"]["height"]) == (6, 4)
+    assert first["one"]["caption"] == "zeros"
+    assert first["many"]["count"] == 2
+    assert first["many"]["captions"] == ["zeros", ""]
+    assert (second["table"]["ncols"], second["table"]["nrows"]) == (2, 2)
+    from tracker.settings import load_settings
+    from tracker.store.blobs import BlobStore
+    from tracker.store.layout import Layout
+
+    content = BlobStore(Layout(load_settings().store)).read(first["one"]["sha256"])
+    import io
+
+    import PIL.Image
+
+    assert PIL.Image.open(io.BytesIO(content)).getextrema() == (0, 0)
+
+
+def test_init_in_init_returns_the_active_run() -> None:
+    run = tracker.init(project="p")
+    assert tracker.init(project="other") is run is tracker.run
+    other = tracker.init(project="other", reinit="create_new")
+    assert other is not run
+    assert tracker.run is run
+    third = tracker.init(project="third", reinit="finish_previous")
+    assert tracker.run is third
+    with pytest.raises(tracker.UsageError, match="is finished"):
+        run.log({"a": 1})
+    tracker.finish()
+    assert tracker.run is None
+    other.finish()
+
+
+def test_resume_goes_on_behind_the_last_step() -> None:
+    run = tracker.init(project="p", id="abc", config={"a": 1}, name="first")
+    for value in range(5):
+        run.log({"x": value})
+    run.finish()
+    with pytest.raises(tracker.UsageError, match="resume='never'"):
+        tracker.init(project="p", id="abc", resume="never")
+    with pytest.raises(tracker.UsageError, match="resume='must'"):
+        tracker.init(project="p", id="unknown", resume="must")
+    again = tracker.init(project="p", id="abc", resume="must", config={"b": 2})
+    assert again.resumed
+    assert again.starting_step == again.step == 5
+    assert again.name == "first"
+    assert again.config.as_dict() == {"a": 1, "b": 2}
+    again.log({"x": 5})
+    again.finish()
+    assert [row["x"] for row in rows(again)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_id_used_again_without_resume_loses_nothing() -> None:
+    first = tracker.init(project="p", id="abc")
+    for value in range(5):
+        first.log({"x": value})
+    first.finish()
+    second = tracker.init(project="p", id="abc")
+    second.log({"x": 100})
+    second.finish()
+    assert [row["x"] for row in rows(second)] == [100]  # the newest branch shows
+    from tracker.settings import load_settings
+    from tracker.store.models import HotRow, Part
+    from tracker.store.store import Store
+
+    with Store(load_settings().store).reading() as session:
+        kept = session.query(HotRow).count() + sum(part.rows for part in session.query(Part))
+    assert kept == 6  # and the older one is still there
+
+
+def test_disabled_keeps_nothing_but_answers() -> None:
+    run = tracker.init(project="p", mode="disabled")
+    run.log({"a": 1, "image": tracker.Image(np.zeros((2, 2)))})
+    assert run.summary["a"] == 1
+    assert run.id.startswith("dummy-")
+    run.log_artifact(tracker.Artifact("x", "model"))
+    run.finish()
+    from tracker.settings import load_settings
+
+    journals = load_settings().store / "journals"
+    assert not journals.exists() or not any(journals.iterdir())
+
+
+def test_module_functions_need_a_run() -> None:
+    with pytest.raises(tracker.Error, match=r"You must call wandb\.init\(\) before wandb\.log\(\)"):
+        tracker.log({"a": 1})
+    with pytest.raises(tracker.Error, match=r"before wandb\.config"):
+        _ = tracker.config
+    with pytest.raises(AttributeError, match="no attribute 'Audio'"):
+        _ = tracker.Audio
+    tracker.finish()
+    run = tracker.init(project="p")
+    tracker.log({"a": 1})
+    assert tracker.summary["a"] == 1
+    tracker.config["k"] = 1
+    tracker.finish()
+    assert tracker.Api().run(run.path).config == {"k": 1}
+
+
+def test_scan_history_and_runs() -> None:
+    ids = []
+    for number in range(3):
+        run = tracker.init(project="many", config={"n": number})
+        run.log({"a": number})
+        run.log({"b": number})
+        ids.append(run.id)
+        run.finish()
+    api = tracker.Api()
+    runs = api.runs("many")
+    assert len(runs) == 3
+    assert [run.id for run in runs] == ids
+    assert runs[0].id == ids[0]
+    assert [run.config["n"] for run in api.runs("local/many", order="-config.n")] == [2, 1, 0]
+    assert list(runs[1].scan_history(keys=["b"])) == [{"b": 1}]
+    assert [row["_step"] for row in runs[1].scan_history(min_step=1)] == [1]
