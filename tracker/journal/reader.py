@@ -167,22 +167,23 @@ class _Scanner:
                 return
             yield self._gap(self._base + at, following.offset, reason, following.sequence)
             at = following.offset - self._base
-            self._sequence = following.sequence
+            if self._sequence is None or following.sequence > self._sequence:
+                self._sequence = following.sequence
         self._buffer = buffer[at:]
         self._base += at
 
     def _in_order(self, record: Record) -> Iterator[Outcome]:
         expected = self._sequence
+        if expected is not None and record.sequence != expected and not self._final:
+            # A live file can show late blocks before early ones; wait, never guess.
+            self.stopped = True
+            yield NotYet(record.offset, record.end - record.offset)
+            return
         if expected is not None and record.sequence < expected:
             # A frame that stood before: a repeated block. Its content was read already.
             yield Corrupt(record.offset, record.end, f"frame {record.sequence} appears again", None)
             return
         if expected is not None and record.sequence > expected:
-            if not self._final:
-                # A live file can show late blocks before early ones; wait, never guess.
-                self.stopped = True
-                yield NotYet(record.offset, record.end - record.offset)
-                return
             yield self._gap(record.offset, record.offset, "frames are missing", record.sequence)
         self._sequence = record.sequence + 1
         yield record

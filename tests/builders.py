@@ -1,0 +1,276 @@
+"""Building journals and stores as writers do, and dumping a store to compare it with another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from tracker import values
+from tracker.journal.writer import JournalWriter
+from tracker.records import (
+    ArtifactLogged,
+    ArtifactUsed,
+    FileSaved,
+    Process,
+    Record,
+    Row,
+    RunFinished,
+    RunStarted,
+    pack,
+)
+from tracker.sdk.steps import StepCounter
+from tracker.store.apply import apply_journal, finish_segment, unpack_data
+from tracker.store.blobs import BlobStore
+from tracker.store.fold import unpack_state
+from tracker.store.layout import Layout
+from tracker.store.manifest import Entry, make_manifest, write_manifest
+from tracker.store.models import Alias, ArtifactUse, HotRow, Part, Project, Run, RunFile, Segment, Version
+from tracker.store.parquet import read_rows
+from tracker.store.queries import history
+from tracker.store.seal import seal
+from tracker.store.store import Store
+
+HOST = "node1"
+ENTITY = "team"
+PROJECT = "demo"
+START = 1_700_000_000.0
+
+
+class Writer:
+    """Writes one segment with a clock of its own: one second per record."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        segment: str,
+        run_id: str = "run1",
+        *,
+        start: float = START,
+        project: str = PROJECT,
+        **started: Any,
+    ) -> None:
+        self.layout = layout
+        self.segment = segment
+        self.clock = start
+        self.run_id = run_id
+        self.steps = StepCounter(started.get("start_step", 0))
+        layout.make()
+        layout.host_journals(HOST).mkdir(parents=True, exist_ok=True)
+        self.journal = JournalWriter(layout.journal(HOST, segment, 0), segment)
+        self.put(RunStarted(ENTITY, project, run_id, start, Process(HOST, "boot", 1, 42, 7), **started))
+
+    @property
+    def path(self) -> Path:
+        """The journal file that is written now."""
+        return self.journal.path
+
+    def put(self, record: Record) -> int:
+        """Write a record; return the offset behind it."""
+        return self.journal.append(pack(record))
+
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> int:
+        """Write a ``log`` call."""
+        row, at, flags = self.steps.place(step, commit)
+        return self.put(Row(row, at, flags, self.tick(), data))
+
+    def tick(self) -> float:
+        """Let a second pass."""
+        self.clock += 1.0
+        return self.clock
+
+    def file(self, path: str, content: bytes, mimetype: str = "text/plain") -> None:
+        """Save a run file."""
+        blob = BlobStore(self.layout).add_bytes(content)
+        self.put(FileSaved(path, blob.sha256, blob.size, mimetype))
+
+    def artifact(
+        self, name: str, files: dict[str, bytes], aliases: list[str] | None = None, **fields: Any
+    ) -> ArtifactLogged:
+        """Log an artifact."""
+        record = artifact_record(
+            BlobStore(self.layout), name, files, aliases or ["latest"], self.tick(), **fields
+        )
+        self.put(record)
+        return record
+
+    def use(self, name: str, version: int, project: str = PROJECT) -> None:
+        """Use an artifact version."""
+        self.put(ArtifactUsed(ENTITY, project, name, version, self.tick()))
+
+    def next_file(self) -> None:
+        """Go on in a new journal file, as after a failed write."""
+        old = self.journal
+        old.close()
+        path = self.layout.journal(HOST, self.segment, old.index + 1)
+        self.journal = JournalWriter(path, self.segment, old.index + 1, old.sequence)
+
+    def finish(self, state: str = "finished", exit_code: int = 0, error: str | None = None) -> None:
+        """End in good order."""
+        self.put(RunFinished(self.tick(), state, exit_code, error))
+        self.journal.close()
+
+
+def artifact_record(
+    blobs: BlobStore, name: str, files: dict[str, bytes], aliases: list[str], time: float, **fields: Any
+) -> ArtifactLogged:
+    """Store an artifact's content; return the record that logs it."""
+    stored = {path: blobs.add_bytes(content) for path, content in files.items()}
+    manifest = make_manifest(Entry(path, blob.md5, blob.size, blob.sha256) for path, blob in stored.items())
+    return ArtifactLogged(
+        name,
+        fields.pop("artifact_type", "dataset"),
+        manifest.digest,
+        write_manifest(blobs, manifest).sha256,
+        manifest.size,
+        len(manifest.entries),
+        aliases,
+        "client",
+        time,
+        **fields,
+    )
+
+
+def apply_all(store: Store, *, final: bool = False) -> int:
+    """Apply every journal to its end; return the number of records."""
+    total = 0
+    journals = store.layout.list_journals()
+    for position, journal in enumerate(journals):
+        last = position + 1 == len(journals) or journals[position + 1].segment != journal.segment
+        while (done := apply_journal(store, journal, final=final or not last)).records:
+            total += done.records
+    return total
+
+
+def end_segments(store: Store) -> None:
+    """Take the writers that did not say that they ended for crashed ones."""
+    with store.reading() as session:
+        names = session.scalars(select(Segment.segment).where(Segment.ended.is_(None))).all()
+    for name in names:
+        finish_segment(store, name, "crashed")
+
+
+def seal_all(store: Store) -> None:
+    """Seal every segment that has ended."""
+    with store.reading() as session:
+        ids = session.scalars(select(Segment.id).where(Segment.ended.is_not(None))).all()
+    for segment_id in ids:
+        seal(store, segment_id)
+
+
+def segment_id(store: Store, segment: str) -> int:
+    """Return a segment's id in the catalog."""
+    with store.reading() as session:
+        return session.scalars(select(Segment.id).where(Segment.segment == segment)).one()
+
+
+def get_run(store: Store, run_id: str = "run1") -> Run:
+    """Return a run's catalog row."""
+    with store.reading() as session:
+        return session.scalars(select(Run).where(Run.run_id == run_id)).one()
+
+
+def problems(store: Store, segment: str) -> list[str]:
+    """Return what a segment's applying found to be said."""
+    with store.reading() as session:
+        return unpack_state(
+            session.scalars(select(Segment.state).where(Segment.segment == segment)).one()
+        ).problems
+
+
+def read_history(store: Store, run_id: str = "run1", **options: Any) -> list[dict[str, Any]]:
+    """Return the history of a run as the query gives it."""
+    with store.reading() as session:
+        run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
+        return history.rows(session, run, store.root, **options)
+
+
+def all_rows(store: Store, segment: str) -> list[tuple[Any, ...]]:
+    """Return all rows of a segment, hot and cold, in order of logging, hidden ones included."""
+    with store.reading() as session:
+        at = session.scalars(select(Segment.id).where(Segment.segment == segment)).one()
+        found = [
+            (row.row, row.step, row.time, row.runtime, unpack_data(row.data))
+            for row in session.scalars(select(HotRow).where(HotRow.segment_id == at))
+        ]
+        for path in session.scalars(select(Part.path).where(Part.segment_id == at)):
+            found += [tuple(row) for row in read_rows(store.root / path)]
+    return sorted(found, key=lambda row: row[0])
+
+
+def dump(store: Store) -> str:
+    """Return everything that a store says, as text, without what may differ (ids, revisions, sizes)."""
+    with store.reading() as session:
+        runs = {
+            f"{run.project.entity}/{run.project.name}/{run.run_id}": {
+                column.key: getattr(run, column.key)
+                for column in Run.__mapper__.column_attrs
+                if column.key not in ("id", "project_id", "revision")
+            }
+            for run in session.scalars(select(Run))
+        }
+        segments = {
+            each.segment: {
+                "rank": each.rank,
+                "attempt": each.attempt,
+                "ended": each.ended,
+                "sealed": each.sealed,
+                "at": [each.journal_index, each.offset, each.sequence],
+                "state": msgspec.to_builtins(unpack_state(each.state)),
+            }
+            for each in session.scalars(select(Segment))
+        }
+        versions = {
+            f"{each.collection.name}:v{each.index}": {
+                column.key: getattr(each, column.key)
+                for column in Version.__mapper__.column_attrs
+                if column.key not in ("id", "collection_id", "run_id")
+            }
+            for each in session.scalars(select(Version))
+        }
+        named = {
+            each.id: f"{each.collection.name}:v{each.index}" for each in session.scalars(select(Version))
+        }
+        aliases = sorted(
+            (named[each.version_id].partition(":")[0], each.alias, named[each.version_id])
+            for each in session.scalars(select(Alias))
+        )
+        files = sorted(
+            (session.get_one(Run, each.run_id).run_id, each.path, each.sha256, each.size, each.mimetype)
+            for each in session.scalars(select(RunFile))
+        )
+        uses = sorted(
+            (session.get_one(Run, each.run_id).run_id, named[each.version_id], each.used_at)
+            for each in session.scalars(select(ArtifactUse))
+        )
+        projects = sorted(
+            (each.entity, each.name, each.created_at) for each in session.scalars(select(Project))
+        )
+        parts = sorted(
+            (each.path, each.rows, each.first_row, each.last_row) for each in session.scalars(select(Part))
+        )
+    rows = {segment: all_rows(store, segment) for segment in segments}
+    published = {
+        str(path.relative_to(store.root)): values.loads(path.read_bytes())
+        for path in sorted((store.root / "artifacts").rglob("*.json"))
+    }
+    for path in sorted((store.root / "runs").rglob("run.json")):
+        described = values.loads(path.read_bytes())
+        if described["state"] != "running":  # while a run goes on its file may lag behind
+            published[str(path.relative_to(store.root))] = described
+    answer = {
+        "projects": projects,
+        "runs": runs,
+        "segments": segments,
+        "versions": versions,
+        "aliases": aliases,
+        "files": files,
+        "uses": uses,
+        "parts": parts,
+        "rows": rows,
+        "published": published,
+        "journals": [journal.path.name for journal in store.layout.list_journals()],
+    }
+    return values.dumps(msgspec.to_builtins(answer), indent=1, sort_keys=True)
