@@ -16,6 +16,9 @@ from tracker.counting import count_values
 # wandb turns arrays up to this many elements into lists, larger ones into histograms.
 LONGEST_LIST = 32
 
+# What stands for numbers that JSON has not.
+NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
 # Values of these types need no conversion.
 PLAIN = frozenset((float, int, str, bool, type(None)))
 
@@ -108,8 +111,10 @@ def _mark(value: Any) -> Any:
 
 
 def _unmark(item: dict[str, Any]) -> Any:
-    if len(item) == 2 and item.get("_type") == "number" and isinstance(item.get("value"), str):
-        return float(item["value"])
+    if len(item) == 2 and item.get("_type") == "number":
+        name = item.get("value")
+        # Only what ``_mark`` writes: a user's own dict may look similar.
+        return NONFINITE.get(name, item) if isinstance(name, str) else item
     return item
 
 

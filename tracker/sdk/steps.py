@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tracker.errors import UsageError
 from tracker.records import ASIDE, COMMIT
+
+# Records and catalogs hold 64-bit steps; half of that leaves room for steps that rise by themselves.
+LARGEST_STEP = 2**62
 
 
 class Place(NamedTuple):
@@ -32,7 +36,13 @@ class StepCounter:
         self._open: int | None = None
 
     def place(self, step: int | None = None, commit: bool | None = None) -> Place:
-        """Return the place of a call ``log(..., step=step, commit=commit)``."""
+        """Return the place of a call ``log(..., step=step, commit=commit)``.
+
+        Raises:
+            UsageError: The step is beyond what a record can hold; nothing has changed.
+        """
+        if step is not None and not -LARGEST_STEP <= step <= LARGEST_STEP:
+            raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
         if step is not None and step < self.step:
             return Place(self._new_row(), step, COMMIT | ASIDE)
         if step is not None and step > self.step:
