@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from tracker.errors import CommError, NotFoundError, StoreError, UsageError
+from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.store.apply import apply_journal, finish_segment
@@ -72,14 +72,14 @@ class Ingest:
         """Append whole frames, force them to the disk and apply them; no data only shows a sign of life.
 
         Raises:
-            CommError: The journal here is not what the sender thinks; it should ask again.
+            ConflictError: The journal here is not what the sender thinks; it should ask again.
             UsageError: The data is not the beginning of a journal, or not whole frames.
             OSError: The disk refused; nothing was taken.
         """
         journal = self._journal(name)
         with journal.lock:
             if (offset, digest) != (journal.offset, journal.digest.hexdigest()):
-                raise CommError(
+                raise ConflictError(
                     f"journal {name} is here up to byte {journal.offset}, not as the sender thinks"
                 )
             if data:

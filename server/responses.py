@@ -11,7 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tracker import values
-from tracker.errors import ArtifactError, AuthenticationError, Error, NotFoundError, StoreError, UsageError
+from tracker.errors import (
+    ArtifactError,
+    AuthenticationError,
+    ConflictError,
+    Error,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
 
 
 class ExactJSON(Response):
@@ -31,6 +39,7 @@ def refuse(status: int, code: str, message: str) -> ExactJSON:
 
 _STATUS: tuple[tuple[type[Error], int, str], ...] = (
     (AuthenticationError, 401, "unauthenticated"),
+    (ConflictError, 409, "conflict"),
     (NotFoundError, 404, "not_found"),
     (UsageError, 400, "bad_request"),
     (ArtifactError, 400, "bad_content"),

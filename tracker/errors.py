@@ -4,7 +4,8 @@
     ├── UsageError              a call or an argument that cannot work as written
     │   └── ConfigError         a config value that was changed without leave
     ├── CommError               a server could not be reached, or refused
-    │   └── AuthenticationError the key is missing or wrong
+    │   ├── AuthenticationError the key is missing or wrong
+    │   └── ConflictError       the server holds another state than the request assumed
     ├── NotFoundError           no such run, artifact, version or alias
     ├── ArtifactError           an artifact's content cannot be had or has changed
     └── StoreError              the store cannot be opened, read or written
@@ -39,6 +40,10 @@ class CommError(Error):
 
 class AuthenticationError(CommError):
     """The API key is missing or wrong."""
+
+
+class ConflictError(CommError):
+    """The server holds another state than the request assumed: ask it again."""
 
 
 class NotFoundError(Error):

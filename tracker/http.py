@@ -11,10 +11,17 @@ from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracker import values
-from tracker.errors import AuthenticationError, CommError, NotFoundError, UsageError
+from tracker.errors import AuthenticationError, CommError, ConflictError, Error, NotFoundError, UsageError
 
 TIMEOUT = 60.0
 CHUNK = 1024 * 1024
+_KINDS: dict[int, type[Error]] = {
+    400: UsageError,
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: NotFoundError,
+    409: ConflictError,
+}
 
 
 class Client:
@@ -79,9 +86,18 @@ class Client:
         given = {name: value for name, value in query.items() if value is not None}
         if given:
             target += "?" + urlencode(given, doseq=True)
+        all_headers = {**self._headers, **(headers or {})}
+        # Servers drop a connection that was quiet for a while; that is seen only when it is used. All
+        # our requests may be repeated: an append names the bytes that it expects to stand before it.
+        reused = self._connection.sock is not None
         try:
-            self._connection.request(method, target, data, {**self._headers, **(headers or {})})
-            response = self._connection.getresponse()
+            try:
+                response = self._exchange(method, target, data, all_headers)
+            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest):
+                if not reused:
+                    raise
+                self._connection.close()
+                response = self._exchange(method, target, data, all_headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()  # the next request connects anew
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -90,11 +106,18 @@ class Client:
             self._refuse(response)
         return response
 
+    def _exchange(
+        self, method: str, target: str, data: Any, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        if hasattr(data, "seek"):
+            data.seek(0)
+        self._connection.request(method, target, data, headers)
+        return self._connection.getresponse()
+
     def _refuse(self, response: http.client.HTTPResponse) -> NoReturn:
         try:
             message = json.loads(response.read())["error"]["message"]
         except (ValueError, KeyError, TypeError):
             message = f"{response.status} {response.reason}"
         self._connection.close()
-        kind = {401: AuthenticationError, 403: AuthenticationError, 404: NotFoundError, 400: UsageError}
-        raise kind.get(response.status, CommError)(f"{self.url}: {message}")
+        raise _KINDS.get(response.status, CommError)(f"{self.url}: {message}")

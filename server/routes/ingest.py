@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.dependencies import StoreDep, Writer
 from server.ingest import Ingest, Received, check_sha256, missing_blobs
 from server.responses import ExactJSON, refuse
-from tracker.errors import CommError, UsageError
+from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 
 router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
@@ -36,11 +36,7 @@ async def append(request: Request, name: str, offset: int, digest: str) -> Respo
         data += chunk
         if len(data) > LARGEST_BODY:
             return refuse(413, "too_large", f"one request takes at most {LARGEST_BODY} bytes of a journal")
-    try:
-        result = await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data))
-    except CommError as error:
-        return refuse(409, "conflict", error.message)
-    return _answer(result)
+    return _answer(await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data)))
 
 
 @router.post("/segments/{segment}/end")

@@ -8,9 +8,12 @@ server holds all of it on its disk.
 
 from __future__ import annotations
 
+import fcntl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from tracker.errors import CommError, Error
+from tracker.errors import CommError, ConflictError, Error
 from tracker.http import Client
 from tracker.journal.reader import read_header
 from tracker.processes import host_name
@@ -75,6 +78,17 @@ class Sender:
 
     def _send(self, journal: JournalPath) -> tuple[int, bool]:
         """Send what a journal has more than the server; return the records sent and if more may come."""
+        with self._lock_outbox():  # the recorder and a process that reads may both be at it
+            try:
+                return self._send_rest(journal)
+            except ConflictError:  # another sender went on where this one had stopped
+                self._journals.pop(journal.path.name, None)
+                return self._send_rest(journal)
+
+    def _send_rest(self, journal: JournalPath) -> tuple[int, bool]:
+        if not journal.path.exists():  # the other one had it sent to its end
+            self._journals.pop(journal.path.name, None)
+            return 0, False
         known = self._journals.get(journal.path.name)
         if known is None:
             if read_header(journal.path) is None:
@@ -98,6 +112,12 @@ class Sender:
         elif time.monotonic() - known.touched > TOUCH_SECONDS:
             self._append(known, b"")
         return count, alive
+
+    @contextmanager
+    def _lock_outbox(self) -> Iterator[None]:
+        with (self._layout.locks / "sending.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _append(self, known: Outgoing, data: bytes) -> None:
         answer = self._client.send(
