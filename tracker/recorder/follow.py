@@ -18,7 +18,7 @@ from tracker.store.seal import SPILL_BYTES, seal, spill
 from tracker.store.store import Store
 
 # A writer that cannot be looked at (another host) is taken for dead when its journal has been
-# untouched for this long; writers touch theirs every HEARTBEAT_SECONDS.
+# untouched for this long; writers touch theirs every 15 s.
 MISSED_SECONDS = 60.0
 # A live journal with bytes that stay invalid this long is read past them: they are no late pages.
 STUCK_SECONDS = 30.0

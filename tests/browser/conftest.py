@@ -1,0 +1,109 @@
+"""A real server, a real headless Chromium, and the rule that nothing else is asked or complained about."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import scripts
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = """
+    --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Served:
+    """A server: its address, its key (None without), its process."""
+
+    url: str
+    key: str | None
+    process: subprocess.Popen[str]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start `tracker server` on the test's store; all are ended with the test."""
+    started: list[Served] = []
+
+    def start(*options: str) -> Served:
+        command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", "0", *options]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=scripts.environment(), stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        key = None
+        while line := process.stdout.readline():
+            if found := re.search(r"API key \(shown once\): (\S+)", line):
+                key = found[1]
+            if found := re.search(r"(http://\S+)", line):
+                started.append(Served(found[1], key, process))
+                return started[-1]
+        raise AssertionError("the server ended before it listened")
+
+    yield start
+    for each in started:
+        each.process.terminate()
+        each.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path is not None, "the browser tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page that fails its test on any console error, page error or request to another host."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+    opened = context.new_page()
+    wrong: list[str] = []
+    # Chromium itself reports a refused answer (401, 404); tests that provoke one say so here.
+    opened.allowed_errors = []  # type: ignore[attr-defined]
+
+    def on_console(message) -> None:
+        if message.type in ("error", "warning"):
+            wrong.append(f"console {message.type}: {message.text}")
+
+    def on_request(request) -> None:
+        if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", request.url):
+            wrong.append(f"request to another host: {request.url}")
+
+    opened.on("console", on_console)
+    opened.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+    opened.on("request", on_request)
+    yield opened
+    context.close()
+    allowed = opened.allowed_errors  # type: ignore[attr-defined]
+    assert [line for line in wrong if not any(re.search(each, line) for each in allowed)] == []
+
+
+@pytest.fixture
+def visit(page: Page) -> Callable[[str], None]:
+    """Go to an address and wait until the dashboard has nothing more to do."""
+
+    def go(url: str) -> None:
+        page.goto(url)
+        page.evaluate("window.trackerIdle()")
+
+    return go

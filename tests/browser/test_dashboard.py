@@ -1,0 +1,212 @@
+"""The dashboard in a real browser: it shows the values that the run logged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scripts
+from playwright.sync_api import Page, expect
+
+import tracker
+from tracker.store.models import Project, Run
+from tracker.store.store import Store
+
+
+def log_run(**options: object) -> tracker.Run:
+    run = tracker.init(project="shown", config={"lr": 0.125, "net": {"depth": 3}}, **options)
+    for at in range(50):
+        run.log({"train/loss": 1 / (at + 1), "acc": at / 50, "odd": math.nan if at == 7 else float(at)})
+    images = [tracker.Image(np.full((8, 8), value), caption=f"shade {value}") for value in (0.0, 0.5, 1.0)]
+    run.log({"samples": images})
+    table = tracker.Table(columns=["picture", "word", "score"])
+    for at in range(120):
+        table.add_data(images[at % 3], f"word {at}", at / 4)
+    run.log({"predictions": table})
+    artifact = tracker.Artifact(f"model-{run.id}", "model")
+    with artifact.new_file("model.ckpt", "wb") as file:
+        file.write(b"weights" * 100)
+    run.log_artifact(artifact, aliases=["best"])
+    return run
+
+
+def last_value(page: Page, key: str, run_id: str) -> float:
+    """Return the newest value that the chart of ``key`` shows for a run."""
+    chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
+    chart.scroll_into_view_if_needed()
+    page.evaluate("window.trackerIdle()")
+    value = json.loads(chart.get_attribute("data-last") or "{}")[run_id]
+    return float(value)
+
+
+def test_what_was_logged_is_what_is_shown(
+    serve: Callable, page: Page, visit: Callable, tmp_path: Path
+) -> None:
+    run = log_run(name="the run")
+    run.finish()
+    url = serve().url
+    visit(url)
+    page.get_by_test_id("projects").get_by_role("link", name="shown").click()
+    row = page.get_by_test_id("run-row")
+    expect(row).to_have_count(1)
+    row.get_by_text("the run").click()
+    page.evaluate("window.trackerIdle()")
+    expect(page.get_by_test_id("state").first).to_have_text("finished")
+    assert f"run={run.id}" in page.url
+    assert last_value(page, "train/loss", run.id) == 1 / 50
+    assert last_value(page, "acc", run.id) == 49 / 50
+    assert last_value(page, "odd", run.id) == 49
+
+    page.get_by_test_id("tab-images").click()
+    page.evaluate("window.trackerIdle()")
+    images = page.get_by_test_id("image")
+    expect(images).to_have_count(3)
+    expect(page.get_by_text("shade 0.5")).to_be_visible()
+    page.wait_for_function(
+        "[...document.querySelectorAll('[data-testid=image]')].every(i => i.complete && i.naturalWidth === 8)"
+    )
+
+    page.get_by_test_id("tab-tables").click()
+    page.evaluate("window.trackerIdle()")
+    expect(page.get_by_text("word 0", exact=True)).to_be_visible()
+    expect(page.get_by_text("120 rows")).to_be_visible()
+
+    page.get_by_test_id("tab-artifacts").click()
+    page.evaluate("window.trackerIdle()")
+    entry = page.get_by_test_id("artifact")
+    expect(entry).to_have_count(1)
+    expect(entry).to_contain_text("best")
+    entry.get_by_role("button").first.click()
+    with page.expect_download() as downloading:
+        page.get_by_test_id("download").click()
+    target = tmp_path / "downloaded"
+    downloading.value.save_as(target)
+    assert target.read_bytes() == b"weights" * 100
+
+    page.get_by_test_id("tab-config").click()
+    page.evaluate("window.trackerIdle()")
+    expect(page.get_by_text("0.125").first).to_be_visible()
+
+
+LIVE = """
+import sys, tracker
+run = tracker.init(project="live", id="live")
+run.log({"loss": 5.0})
+print("ready", flush=True)
+for line in sys.stdin:
+    run.log({"loss": float(line)})
+run.finish()
+"""
+
+
+def test_a_live_run_moves_without_a_reload(
+    serve: Callable, page: Page, visit: Callable, tmp_path: Path
+) -> None:
+    writer = scripts.start(LIVE, tmp_path)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    url = serve().url
+    scripts.wait_for(lambda: page.request.get(f"{url}/api/v1/projects").json()["projects"], "the project")
+    visit(f"{url}/local/live?run=live")
+    expect(page.get_by_test_id("state").first).to_have_text("running")
+    assert last_value(page, "loss", "live") == 5.0
+    for value in (4.0, 3.0):
+        writer.stdin.write(f"{value}\n")
+        writer.stdin.flush()
+        page.wait_for_function(
+            "value => JSON.parse(document.querySelector('[data-key=loss]').dataset.last).live === value",
+            arg=value,
+        )
+    writer.communicate(timeout=30)
+    expect(page.get_by_test_id("state").first).to_have_text("finished")
+
+
+def test_with_a_key_nothing_is_shown_before_signing_in(serve: Callable, page: Page, visit: Callable) -> None:
+    log_run(name="secret name").finish()
+    served = serve("--require-key")
+    page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
+    visit(f"{served.url}/local/shown")
+    expect(page.get_by_test_id("sign-in")).to_be_visible()
+    expect(page.get_by_text("secret name")).to_have_count(0)
+    field = page.get_by_test_id("sign-in").get_by_role("textbox")
+    field.fill("local-wrong")
+    field.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not known here")
+    field.fill(served.key)
+    field.press("Enter")
+    expect(page.get_by_text("secret name").first).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("secret name").first).to_be_visible()
+    page.get_by_test_id("sign-out").click()
+    expect(page.get_by_test_id("sign-in")).to_be_visible()
+
+
+def test_an_empty_store_shows_how_to_begin(serve: Callable, page: Page, visit: Callable) -> None:
+    visit(serve().url)
+    expect(page.get_by_text("tracker.init").or_(page.get_by_text("import tracker")).first).to_be_visible()
+
+
+def test_an_unknown_run_says_so(serve: Callable, page: Page, visit: Callable) -> None:
+    log_run().finish()
+    page.allowed_errors.append("status of 404")  # type: ignore[attr-defined]
+    visit(f"{serve().url}/local/shown?run=nobody")
+    expect(page.get_by_text("nobody").first).to_be_visible()
+
+
+def test_ten_thousand_runs_keep_few_rows_in_the_page(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    with store.writing() as session:
+        project = Project(entity="local", name="many", created_at=0.0)
+        session.add(project)
+        session.flush()
+        session.add_all(
+            Run(
+                project_id=project.id,
+                run_id=f"id{at:05d}",
+                name=f"run number {at:05d} " + "with a long name " * (at % 3),
+                state="finished",
+                created_at=float(at),
+                updated_at=float(at),
+                finished_at=float(at),
+                tags=[],
+                config={"lr": at / 7},
+                summary={"loss": 1 / (at + 1)},
+                revision=0,
+            )
+            for at in range(10_000)
+        )
+    visit(f"{serve().url}/local/many")
+    table = page.get_by_test_id("runs-table")
+    expect(table.get_by_text("run number 09999").first).to_be_visible()
+    assert page.get_by_test_id("run-row").count() < 200
+    page.evaluate(
+        """() => {
+            const table = document.querySelector('[data-testid=runs-table]');
+            const parts = [table, ...table.querySelectorAll('*'), table.parentElement];
+            const scroller = parts.find(each => each.scrollHeight > each.clientHeight + 1000);
+            scroller.scrollTop = scroller.scrollHeight;
+        }"""
+    )
+    expect(table.get_by_text("run number 00000").first).to_be_visible()
+    assert page.get_by_test_id("run-row").count() < 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_colour_schemes_have_readable_text(
+    serve: Callable, page: Page, visit: Callable, scheme: str
+) -> None:
+    log_run().finish()
+    page.emulate_media(color_scheme=scheme)
+    visit(f"{serve().url}/local/shown")
+    colours = page.evaluate(
+        "() => [getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    text, background = (sum(int(part) for part in colour[4:-1].split(",")[:3]) for colour in colours)
+    assert (text < background) == (scheme == "light")
+    assert abs(text - background) > 400
