@@ -174,7 +174,7 @@ def test_sync_that_the_disk_refuses(tmp_path: Path) -> None:
     os.dup2(theirs, writer._fd)
     for descriptor in (ours, theirs):
         os.close(descriptor)
-    with pytest.raises(JournalError, match="cannot sync journal .* Invalid argument"):
+    with pytest.raises(JournalError, match=r"cannot sync journal .* Invalid argument"):
         writer.sync()
     writer.close()
     assert payloads(path) == [b"kept"]

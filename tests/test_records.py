@@ -1,0 +1,198 @@
+"""The records: whatever is written can be read back, by this tracker and by later ones."""
+
+from __future__ import annotations
+
+import math
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracker.errors import JournalError
+from tracker.records import (
+    COMMIT,
+    RECORD_KINDS,
+    ArtifactLogged,
+    ConfigChanged,
+    MetricDefined,
+    Process,
+    Record,
+    Row,
+    RunFinished,
+    RunStarted,
+    SummaryChanged,
+    decode,
+    encode,
+    pack,
+)
+
+PROCESS = Process("node1", "boot", 1, 42, 7)
+
+text = st.text(st.characters(codec="utf-8"), max_size=12)
+# NaN is compared apart: it never equals itself.
+numbers = st.one_of(
+    st.integers(),
+    st.integers(-(2**80), 2**80),
+    st.floats(allow_nan=False),
+    st.just(2**64),
+    st.just(-(2**63) - 1),
+)
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, text),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(text, inner, max_size=4)),
+    max_leaves=8,
+)
+BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    str: text,
+    int: st.integers(-(2**63), 2**63 - 1),
+    float: st.floats(allow_nan=False),
+    bool: st.booleans(),
+    dict[str, Any]: st.dictionaries(text, plain, max_size=4),
+    list[str]: st.lists(text, max_size=3),
+    Process: st.builds(
+        Process, text, text, st.integers(0, 2**32), st.integers(0, 2**22), st.integers(0, 2**60)
+    ),
+}
+
+
+def strategy(kind: Any) -> st.SearchStrategy[Any]:
+    if kind in BY_TYPE:
+        return BY_TYPE[kind]
+    options = [option for option in typing.get_args(kind) if option is not type(None)]
+    return st.one_of(st.none(), *(strategy(option) for option in options))
+
+
+def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
+    hints = typing.get_type_hints(kind)
+    return st.builds(kind, **{name: strategy(hints[name]) for name in kind.__struct_fields__})
+
+
+def fields(record: Any) -> list[Any]:
+    return [type(record), *(getattr(record, name) for name in record.__struct_fields__)]
+
+
+@pytest.mark.parametrize("kind", RECORD_KINDS, ids=lambda kind: kind.__name__)
+def test_every_kind_comes_back(kind: type[Any]) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(record=any_of(kind))
+    def comes_back(record: Record) -> None:
+        found = decode(pack(record))
+        assert fields(found) == fields(record)
+        assert repr(found) == repr(record)  # 1, 1.0 and True are equal, and not the same
+
+    comes_back()
+
+
+def test_kinds_have_numbers_of_their_own() -> None:
+    numbers = [msgspec.structs.replace, *(kind.__struct_config__.tag for kind in RECORD_KINDS)][1:]
+    assert numbers == list(range(1, len(RECORD_KINDS) + 1))  # given once, for ever
+    assert set(typing.get_args(Record)) == set(RECORD_KINDS)
+
+
+OLD = [
+    (
+        [1, "e", "p", "r", 1.5, ["h", "b", 0, 1, 2]],
+        RunStarted("e", "p", "r", 1.5, Process("h", "b", 0, 1, 2)),
+    ),
+    ([3, {"lr": 1}], ConfigChanged({"lr": 1})),
+    ([4, {"best": 1}], SummaryChanged({"best": 1})),
+    ([5, "loss"], MetricDefined("loss")),
+    (
+        [7, "m", "model", "d", "s", 1, 1, ["latest"], "c", 2.5],
+        ArtifactLogged("m", "model", "d", "s", 1, 1, ["latest"], "c", 2.5),
+    ),
+    ([9, 3.5, "finished"], RunFinished(3.5, "finished")),
+]
+
+
+@pytest.mark.parametrize(("old", "meant"), OLD, ids=lambda each: type(each).__name__)
+def test_old_record_with_fewer_fields(old: list[Any], meant: Record) -> None:
+    assert decode(msgspec.msgpack.encode(old)) == meant
+
+
+def test_later_record_with_more_fields() -> None:
+    later = [*msgspec.to_builtins(RunFinished(3.5, "failed", 2, "boom")), "a field of tomorrow", {"and": 1}]
+    assert decode(msgspec.msgpack.encode(later)) == RunFinished(3.5, "failed", 2, "boom")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        msgspec.msgpack.encode([99, "of tomorrow"]),
+        msgspec.msgpack.encode([2, 0, 0]),  # a row without its data
+        msgspec.msgpack.encode([2, 0, 0, 1, 1.0, [1, 2]]),
+        msgspec.msgpack.encode({"no": "record"}),
+        encode(RunFinished(1.0, "finished")) + b"\x00",
+        encode(RunFinished(1.0, "finished"))[:-1],
+        b"",
+        b"\xc1",
+        msgspec.msgpack.encode([2, 0, 0, 1, 1.0, {"x": msgspec.msgpack.Ext(77, b"?")}]),
+        msgspec.msgpack.encode([2, 0, 0, 1, 1.0, {"x": msgspec.msgpack.Ext(1, b"no digits")}]),
+        b"\x93\x03\x81\xa1a\xa1\xff\x90",  # a string that is no UTF-8
+    ],
+    ids=[
+        "unknown kind",
+        "field missing",
+        "wrong type",
+        "no array",
+        "bytes behind",
+        "cut off",
+        "empty",
+        "no msgpack",
+        "unknown extension",
+        "bad integer",
+        "bad text",
+    ],
+)
+def test_what_is_no_record_is_a_journal_error(payload: bytes) -> None:
+    with pytest.raises(JournalError) as raised:
+        decode(payload, "/store/a.journal", 120)
+    assert (raised.value.operation, raised.value.path, raised.value.offset) == (
+        "decode",
+        "/store/a.journal",
+        120,
+    )
+
+
+def test_nesting_beyond_all_measure_is_a_journal_error() -> None:
+    with pytest.raises(JournalError, match="recursion"):
+        decode(b"\x96\x02\x00\x00\x00\xcb" + bytes(8) + b"\x81\xa1x" + b"\x91" * 100_000 + b"\x00")
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_a_record_or_a_journal_error(payload: bytes) -> None:
+    try:
+        assert type(decode(payload)) in RECORD_KINDS
+    except JournalError:
+        pass
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**400, -(10**400)])
+def test_huge_integers_are_exact(value: int) -> None:
+    record = Row(0, 0, COMMIT, 1.0, {"x": value, "in": [{"deep": value}], "b": True})
+    found = decode(pack(record))
+    assert isinstance(found, Row)
+    assert found.data == record.data
+    assert type(found.data["x"]) is int
+    assert found.data["b"] is True
+
+
+def test_nan_and_infinities_come_back() -> None:
+    found = decode(pack(Row(0, 0, COMMIT, 1.0, {"n": math.nan, "i": math.inf, "m": -math.inf, "z": -0.0})))
+    assert isinstance(found, Row)
+    assert math.isnan(found.data["n"])
+    assert (found.data["i"], found.data["m"]) == (math.inf, -math.inf)
+    assert math.copysign(1, found.data["z"]) == -1
+
+
+def test_lone_surrogates_are_replaced_in_keys_and_values() -> None:
+    found = decode(pack(ConfigChanged({"a\ud800": "b\udfffc", "ok": ["\ud83d", "\U0001f600"]}, ["x\ud800"])))
+    assert found == ConfigChanged({"a?": "b?c", "ok": ["?", "\U0001f600"]}, ["x?"])
+
+
+def test_huge_integer_and_surrogate_together() -> None:
+    found = decode(pack(SummaryChanged({"\ud800": 2**70})))
+    assert found == SummaryChanged({"?": 2**70})
