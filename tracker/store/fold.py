@@ -56,12 +56,12 @@ class KeyFacts(msgspec.Struct, array_like=True):
 
 
 class Aggregate(msgspec.Struct, array_like=True):
-    """Running extremes and mean of one key, over its finite values."""
+    """Running extremes and mean of one key, over its finite values; extremes of integers stay exact."""
 
     count: int = 0
     total: float = 0.0
-    low: float | None = None
-    high: float | None = None
+    low: Any = None
+    high: Any = None
     first: Any = None
 
 
@@ -179,9 +179,7 @@ class Folder:
         runtime = row.time - started.time + started.runtime_base if started else 0.0
         # wandb lets a script give its own time stamp
         time = data.get("_timestamp", row.time)
-        return FinishedRow(
-            row.row, row.step, time if isinstance(time, (int, float)) else row.time, runtime, data
-        )
+        return FinishedRow(row.row, row.step, float(time) if _is_finite(time) else row.time, runtime, data)
 
     def _add_synchronised_steps(self, data: dict[str, Any]) -> dict[str, Any]:
         steps = self.state.steps
@@ -227,7 +225,7 @@ class Folder:
         aggregate = state.aggregates.get(key)
         if aggregate is None:
             aggregate = state.aggregates[key] = Aggregate(first=value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        if _is_finite(value):
             aggregate.count += 1
             aggregate.total += value
             aggregate.low = value if aggregate.low is None else min(aggregate.low, value)
@@ -264,6 +262,14 @@ def kind_of(value: Any) -> str:
             "histogram": "histogram",
         }.get(kind if isinstance(kind, str) else "", "other")
     return "other"
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number that a double can stand for."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _change(target: dict[str, Any], values: dict[str, Any], removed: list[str]) -> None:
