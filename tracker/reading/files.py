@@ -22,7 +22,7 @@ from tracker.store.fold import Folder, SegmentState
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import read_manifest
 
-VERSION = re.compile(r"v(\d+)")
+VERSION = re.compile(r"v(\d{1,9})")
 
 
 class KnownRun(NamedTuple):
@@ -183,14 +183,27 @@ def _logged_artifacts(
     found = []
     for segment, records in _segments(layout):
         started: RunStarted | None = None
+        applied = 0
         for sequence, record in records:
             if isinstance(record, RunStarted):
                 started = record
                 if (started.entity, started.project) != (entity, project):
                     break
+                applied = _applied(layout, started, segment)
+            elif sequence < applied:
+                continue  # it has a version already, perhaps an older one of the same content
             elif isinstance(record, ArtifactLogged) and started is not None and record.name == name:
                 found.append((segment, started, sequence, record))
     return sorted(found, key=lambda each: each[3].time)
+
+
+def _applied(layout: Layout, started: RunStarted, segment: str) -> int:
+    """Return the number of the first record of a segment that its run's file does not know."""
+    published = read_json(layout.run_file(started.entity, started.project, started.run_id)) or {}
+    numbers = [
+        each.get("sequence", 0) for each in published.get("segments", []) if each["segment"] == segment
+    ]
+    return max(numbers, default=0)
 
 
 def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[SegmentState]:

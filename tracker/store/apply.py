@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from tracker.errors import StoreError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
 from tracker.journal.reader import Record as Frame
@@ -37,6 +38,8 @@ from tracker.store.store import Store
 
 # One transaction takes at most this much of a journal, so that others get their turn.
 BATCH_BYTES = 8 * 1024 * 1024
+# A constraint that breaks this often is no race for a new segment, run or project.
+LARGEST_ATTEMPTS = 5
 
 
 class Applied(NamedTuple):
@@ -82,6 +85,7 @@ def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) ->
     """
     if read_header(journal.path) is None:
         return Applied(0, 0, False, 0)
+    refused = 0
     while True:
         with store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
@@ -95,8 +99,11 @@ def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) ->
                 if not _commit(store, session, journal, segment, batch):
                     session.rollback()
                     continue
-        except IntegrityError:
-            continue  # somebody else made the segment or the run at the same moment
+        except IntegrityError as error:
+            # Somebody else made the segment or the run at the same moment.
+            if (refused := refused + 1) < LARGEST_ATTEMPTS:
+                continue
+            raise StoreError(f"the catalog refuses what {journal.path} holds: {error.orig}") from error
         return Applied(batch.records, batch.offset, batch.more, batch.tail)
 
 
@@ -156,6 +163,8 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool) -> _
                 f"{outcome.reason}{gone}"
             )
             offset, count = outcome.end, count + 1
+            if outcome.missing:
+                sequence = outcome.missing[1] + 1  # reported: a batch that ends here must not do it again
         elif isinstance(outcome, (NotYet, TornTail)):
             tail = outcome.size
             if isinstance(outcome, TornTail):
@@ -223,7 +232,9 @@ def _commit(
     for use in batch.used:
         artifacts.add_use(session, run, use)
     _refresh_run(session, run)
-    published.publish_run(store, session, run, now=seen is None or state.finished is not None)
+    # Who reads without a catalog learns there which of the logged artifacts have been given a version.
+    now = seen is None or state.finished is not None or bool(batch.logged)
+    published.publish_run(store, session, run, now=now)
     return True
 
 
@@ -239,10 +250,35 @@ def _store_rows(session: Session, segment: Segment, rows: list[FinishedRow]) -> 
             "runtime": row.runtime,
             "data": pack_data(row.data),
         }
-        for row in rows
+        for row in _join_parts(session, segment, rows)
     ]
     session.execute(insert(HotRow), values)
     segment.hot_bytes = (segment.hot_bytes or 0) + sum(len(value["data"]) for value in values)
+
+
+def _join_parts(session: Session, segment: Segment, rows: list[FinishedRow]) -> list[FinishedRow]:
+    """Return ``rows`` joined with what is stored of them already, which is taken out.
+
+    The open row of a writer that was taken for dead has been closed; when the writer goes on, it may
+    add to that row.
+    """
+    joined: dict[int, FinishedRow] = {}
+    last = session.scalar(select(func.max(HotRow.row)).where(HotRow.segment_id == segment.id))
+    late = {row.row for row in rows if last is not None and row.row <= last}
+    if late:
+        stored = session.scalars(
+            select(HotRow).where(HotRow.segment_id == segment.id, HotRow.row.between(min(late), max(late)))
+        ).all()
+        for part in stored:
+            if part.row in late:
+                data = unpack_data(part.data)
+                joined[part.row] = FinishedRow(part.row, part.step, part.time, part.runtime, data)
+                segment.hot_bytes -= len(part.data)
+                session.execute(delete(HotRow).where(HotRow.segment_id == segment.id, HotRow.row == part.row))
+    for row in rows:
+        part_before = joined.get(row.row)
+        joined[row.row] = row if part_before is None else row._replace(data=part_before.data | row.data)
+    return list(joined.values())
 
 
 def pack_data(data: dict[str, object]) -> bytes:

@@ -42,9 +42,10 @@ def add_version(
         version = newest
     if version is None:
         version = _new_version(store, session, run, collection, record, segment, sequence)
-    aliases = list(record.aliases)
+    # The newest version is always the latest, whatever the script says; one adopted late never is.
+    aliases = [alias for alias in record.aliases if alias != "latest"]
     if newest is None or version.index >= newest.index:
-        aliases.append("latest")  # always the newest version, whatever the script says
+        aliases.append("latest")
     for alias in dict.fromkeys(aliases):
         _move_alias(store, session, version, alias, record.time)
     return version

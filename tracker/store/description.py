@@ -23,6 +23,8 @@ def check_description(layout: Layout) -> None:
         raise StoreError(f"cannot read {layout.description}: {error}") from error
     if described is None:
         return
+    if not isinstance(described, dict):
+        raise StoreError(f"cannot read {layout.description}: it is no description of a store")
     found = described.get("format")
     if not isinstance(found, int) or found > FORMAT_VERSION:
         raise StoreVersionError(

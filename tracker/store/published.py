@@ -82,6 +82,7 @@ def _describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
         "start_step": segment.start_step,
         "ended": segment.ended,
         "sealed": segment.sealed,
+        "sequence": segment.sequence,  # of the first record that is not applied
         "parts": [
             {
                 "path": part.path,

@@ -13,7 +13,7 @@ from tracker.store.manifest import read_manifest
 from tracker.store.models import Alias, ArtifactUse, Collection, Project, Run, Version
 from tracker.store.store import Store
 
-VERSION = re.compile(r"v(\d+)")
+VERSION = re.compile(r"v(\d{1,9})")
 
 
 def list_artifacts(

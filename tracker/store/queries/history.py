@@ -90,7 +90,7 @@ def rows(
     found.sort(key=lambda row: row.step)
     answer = []
     for row in found:
-        data = row.data if not wanted else {key: row.data[key] for key in wanted if key in row.data}
+        data = row.data if wanted is None else {key: row.data[key] for key in wanted if key in row.data}
         if wanted and (len(data) < len(wanted) if complete else not data):
             continue
         answer.append({**data, "_step": row.step, "_runtime": row.runtime, "_timestamp": row.time})

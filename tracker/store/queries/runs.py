@@ -126,12 +126,15 @@ def changes_since(session: Session, since: int | None) -> Changes:
     if since is None or since >= now:
         return Changes(now)
     changed = session.execute(
-        select(Project.entity, Project.name, Run.run_id)
+        select(Project.entity, Project.name, Run.run_id, Run.revision)
         .join(Run)
         .where(Run.revision > since)
+        .order_by(Run.revision)
         .limit(LARGEST_PAGE)
     ).all()
-    return Changes(now, [ChangedRun(*row) for row in changed])
+    if len(changed) == LARGEST_PAGE:
+        now = changed[-1].revision  # the rest comes to whoever asks again from there
+    return Changes(now, [ChangedRun(*row[:3]) for row in changed])
 
 
 def revision(session: Session) -> int:
@@ -168,8 +171,9 @@ def _ordered(query: Select[Run], order: str) -> Select[Run]:
         column = ORDERS[name].expression
     elif name.startswith(("summary.", "config.")):
         field_name, _, key = name.partition(".")
-        path = '$."' + key.replace('"', '\\"') + '"'
-        column = func.json_extract(getattr(Run, field_name), path)
+        # Not json_extract: its paths cannot name every key. Lists, dicts and NaN have no atom.
+        items = func.json_each(getattr(Run, field_name)).table_valued("key", "atom")
+        column = select(items.c.atom).where(items.c.key == key).correlate(Run).scalar_subquery()
     else:
         raise UsageError(f"cannot order by {name!r}: use {', '.join(ORDERS)}, summary.KEY or config.KEY")
     way = column.desc() if order.startswith("-") else column.asc()
