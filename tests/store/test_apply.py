@@ -1,0 +1,711 @@
+"""Applying journals: twice, in pieces, by several at once, damaged, resumed, by many ranks."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import (
+    HOST,
+    START,
+    Writer,
+    all_rows,
+    apply_all,
+    artifact_record,
+    dump,
+    end_segments,
+    get_run,
+    problems,
+    read_history,
+    seal_all,
+    segment_id,
+)
+from sqlalchemy import select
+
+from tracker.errors import JournalError, StoreError
+from tracker.journal.format import HEADER, checksum_seed, pack_frame
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames
+from tracker.records import (
+    COMMIT,
+    ArtifactLogged,
+    ConfigChanged,
+    MetricDefined,
+    Row,
+    RowsLost,
+    RunFinished,
+    SummaryChanged,
+)
+from tracker.store import apply, seal
+from tracker.store.apply import apply_journal, finish_segment
+from tracker.store.layout import JournalPath, Layout
+from tracker.store.models import Alias, Segment, Version
+from tracker.store.queries.runs import run_detail
+from tracker.store.store import Store
+from tracker.values import dumps
+
+ROOT = Path(__file__).resolve().parents[2]
+A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
+
+
+def write_everything(layout: Layout, segment: str = A) -> Writer:
+    """Write a run with every kind of record, without its end."""
+    writer = Writer(layout, segment, name="calm-river-1", group="g", tags=["t"], config={"lr": 0.1})
+    writer.put(MetricDefined("val/*", step_metric="epoch", step_sync=True, summary=["min"]))
+    writer.put(ConfigChanged({"seed": 2**70, "nan": math.nan}))
+    for at in range(5):
+        writer.log({"loss": 1.0 / (at + 1), "epoch": at})
+        writer.log({"val/acc": at / 10, "nested": {"a": [at, None]}})
+    writer.log({"half": 1}, commit=False)
+    writer.log({"other half": 2**65})
+    writer.log({"far": 1}, step=100)
+    writer.log({"aside": 1}, step=3)
+    writer.file("media/images/x_0_abc.png", b"no real image", "image/png")
+    writer.put(SummaryChanged({"best": "mine"}))
+    writer.artifact("model", {"w.bin": b"first"}, ["best"], metadata={"score": math.inf})
+    writer.artifact("model", {"w.bin": b"second"})
+    writer.artifact("model", {"w.bin": b"second"}, ["stable"])  # the same content again
+    writer.use("model", 0)
+    writer.put(RowsLost(2, "No space left on device", START))
+    return writer
+
+
+def reference(tmp_path: Path) -> str:
+    """The dump of a store to which the run above was applied in one go, ended and sealed."""
+    store = Store(tmp_path / "reference")
+    write_everything(store.layout).finish()
+    apply_all(store)
+    seal_all(store)
+    try:
+        return dump(store)
+    finally:
+        store.close()
+
+
+def the_journal(store: Store) -> JournalPath:
+    (journal,) = store.layout.list_journals()
+    return journal
+
+
+# The same store, however it came about
+
+
+def test_what_a_run_becomes(store: Store) -> None:
+    write_everything(store.layout).finish("failed", 3, "boom")
+    assert apply_all(store) == 25
+    run = get_run(store)
+    assert (run.name, run.state, run.exit_code, run.error, run.last_step) == (
+        "calm-river-1",
+        "failed",
+        3,
+        "boom",
+        100,
+    )
+    assert repr(run.config) == repr({"lr": 0.1, "seed": 2**70, "nan": math.nan})
+    assert (run.group, run.tags, run.host, run.created_at) == ("g", ["t"], HOST, START)
+    assert (run.summary["loss"], run.summary["val/acc"], run.summary["best"]) == (0.2, {"min": 0.0}, "mine")
+    assert run.duration == run.updated_at - START
+    rows = read_history(store)
+    assert [row["_step"] for row in rows] == [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 100]
+    assert rows[1]["epoch"] == 0  # synchronised
+    assert {"half": 1, "other half": 2**65}.items() <= rows[11].items()
+    assert {"aside": 1}.items() <= rows[4].items()
+    assert problems(store, A) == [f"2 records were lost at {START:.0f}: No space left on device"]
+
+
+def test_applying_again_changes_nothing(store: Store) -> None:
+    write_everything(store.layout).finish()
+    apply_all(store)
+    before = dump(store)
+    with store.reading() as session:
+        revision = session.scalars(select(Segment)).one().state
+    assert apply_all(store) == apply_all(store, final=True) == 0
+    assert dump(store) == before
+    with store.reading() as session:
+        assert session.scalars(select(Segment)).one().state == revision
+    seal_all(store)
+    cold = dump(store)
+    seal_all(store)
+    assert dump(store) == cold
+
+
+def test_a_journal_that_comes_back_after_sealing_is_passed_over(store: Store, tmp_path: Path) -> None:
+    write_everything(store.layout).finish()
+    journal = the_journal(store)
+    shutil.copy(journal.path, tmp_path / "copy")
+    apply_all(store)
+    seal_all(store)
+    before = dump(store)
+    shutil.copy(tmp_path / "copy", journal.path)
+    assert apply_all(store, final=True) == 0
+    seal_all(store)  # and goes again
+    assert dump(store) == before
+    assert not journal.path.exists()
+
+
+def test_in_pieces_after_every_record(store: Store, tmp_path: Path) -> None:
+    expected = reference(tmp_path)
+    source = Store(tmp_path / "source")
+    write_everything(source.layout).finish()
+    shutil.copytree(source.layout.blobs, store.layout.blobs, dirs_exist_ok=True)
+    data = the_journal(source).path.read_bytes()
+    frames = [
+        frame for frame in read_frames(the_journal(source).path, A, final=True) if isinstance(frame, Frame)
+    ]
+    target = store.layout.journal(HOST, A, 0)
+    target.parent.mkdir(parents=True)
+    target.touch()
+    assert apply_all(store) == 0
+    for frame in frames:
+        middle = (frame.offset + frame.end) // 2
+        target.write_bytes(data[:middle])  # a frame that is half there is not there
+        assert apply_all(store) == 0
+        target.write_bytes(data[: frame.end])
+        assert apply_all(store) == 1
+    seal_all(store)
+    source.close()
+    assert dump(store) == expected
+
+
+def test_in_small_batches(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = reference(tmp_path)
+    monkeypatch.setattr(apply, "BATCH_BYTES", 0)
+    write_everything(store.layout).finish()
+    journal = the_journal(store)
+    done = apply_journal(store, journal)
+    assert (done.records, done.more) == (1, True)
+    while done.more or done.records:
+        done = apply_journal(store, journal)
+    seal_all(store)
+    assert dump(store) == expected
+
+
+def test_sealing_in_small_parts_keeps_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_everything(store.layout).finish()
+    apply_all(store)
+    before = dumps([list(row) for row in all_rows(store, A)], sort_keys=True)
+    history = read_history(store)
+    monkeypatch.setattr(seal, "ROWS_PER_PART", 3)
+    assert seal.spill(store, segment_id(store, A))  # while the rest is still hot
+    assert dumps(read_history(store), sort_keys=True) == dumps(history, sort_keys=True)
+    seal_all(store)
+    assert dumps([list(row) for row in all_rows(store, A)], sort_keys=True) == before
+    assert dumps(read_history(store), sort_keys=True) == dumps(history, sort_keys=True)
+    assert len(list(store.layout.run("team", "demo", "run1").rglob("*.parquet"))) == 5
+
+
+APPLY = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
+from builders import apply_all, seal_all
+from tracker.store import apply
+from tracker.store.store import Store
+apply.BATCH_BYTES = 0
+store = Store(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+apply_all(store)
+seal_all(store)
+"""
+
+
+def test_several_processes_at_once(store: Store, tmp_path: Path) -> None:
+    expected = reference(tmp_path)
+    write_everything(store.layout).finish()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", APPLY, str(store.root), str(ROOT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert dump(store) == expected
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+source, root = Path(sys.argv[1]), sys.argv[2]
+sys.path[:0] = [root, root + "/tests"]
+import shutil
+from builders import apply_all, seal_all
+from sqlalchemy import event
+from tracker.store.store import Store
+
+def work(folder, deadline):
+    count = 0
+    def step(name):
+        nonlocal count
+        count += 1
+        if count == deadline:
+            os.write(1, f"{deadline} {name}\\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+    def watch(name, arguments):
+        if name in ("os.rename", "os.link", "os.remove"):
+            path = str(arguments[0] if name == "os.remove" else arguments[1])
+            if path.endswith((".json", ".parquet", ".journal")):
+                step(f"before {name} {path.rsplit('/store/', 1)[1]}")
+    store = Store(folder / "store")
+    sys.addaudithook(watch)
+    @event.listens_for(store._engine, "commit")
+    def before(connection):
+        if connection.get_execution_options().get("write"):
+            step("before commit")
+    apply_all(store)
+    step("after applying")
+    seal_all(store)
+    return count
+
+deadline = 0
+while True:
+    deadline += 1
+    folder = source.parent / f"killed{deadline}"
+    shutil.copytree(source, folder)
+    child = os.fork()
+    if child == 0:
+        work(folder, deadline)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        assert status == 0
+        break
+"""
+
+
+def test_killed_at_every_step(tmp_path: Path) -> None:
+    expected = reference(tmp_path)
+    source = Store(tmp_path / "source" / "store")
+    write_everything(source.layout).finish()
+    source.close()
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, str(tmp_path / "source"), str(ROOT)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    points = [line.partition(" ")[2] for line in done.stdout.splitlines()]
+    model = "artifacts/team/demo/model"
+    history = f"runs/team/demo/run1/history/{A}-000000000000-000000000012.parquet"
+    assert points == [
+        f"before os.link {model}/versions/0.json",
+        f"before os.rename {model}/aliases/best.json",
+        f"before os.rename {model}/aliases/latest.json",
+        f"before os.link {model}/versions/1.json",
+        f"before os.rename {model}/aliases/latest.json",
+        f"before os.rename {model}/aliases/stable.json",
+        f"before os.rename {model}/aliases/latest.json",
+        "before os.rename runs/team/demo/run1/run.json",
+        "before commit",
+        "after applying",
+        f"before os.rename {history}",
+        "before commit",
+        "before os.rename runs/team/demo/run1/run.json",
+        "before commit",
+        f"before os.remove journals/{HOST}/{A}-000000.journal",
+    ]
+    for at, point in enumerate(points, 1):
+        store = Store(tmp_path / f"killed{at}" / "store")
+        apply_all(store)
+        seal_all(store)
+        assert dump(store) == expected, f"killed {point}"
+        store.close()
+
+
+# Damage
+
+
+def break_frame(path: Path, segment: str, number: int) -> tuple[int, int]:
+    """Flip a bit in the payload of frame ``number``; return where the frame stands."""
+    frames = [each for each in read_frames(path, segment, final=True) if isinstance(each, Frame)]
+    data = bytearray(path.read_bytes())
+    data[frames[number].end - 1] ^= 1
+    path.write_bytes(data)
+    return frames[number].offset, frames[number].end
+
+
+@pytest.mark.parametrize("batch_bytes", [0, 8 * 1024 * 1024])
+def test_corrupt_record_is_reported_once_and_what_follows_is_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
+) -> None:
+    monkeypatch.setattr(apply, "BATCH_BYTES", batch_bytes)
+    writer = Writer(store.layout, A)
+    for at in range(6):
+        writer.log({"x": at})
+    writer.finish()
+    start, end = break_frame(writer.path, A, 3)
+    assert apply_all(store) == 3  # a follower waits at the bad place
+    assert get_run(store).state == "running"
+    apply_all(store, final=True)
+    name = writer.path.name
+    assert problems(store, A) == [
+        f"journal {name} is damaged at bytes {start} to {end}: checksum mismatch; records 3 to 3 are lost"
+    ]
+    with store.reading() as session:
+        assert run_detail(session, "team", "demo", "run1").problems == problems(store, A)
+    assert [row["x"] for row in read_history(store)] == [0, 1, 3, 4, 5]
+    assert get_run(store).state == "finished"
+    seal_all(store)
+    assert len(problems(store, A)) == 1
+
+
+def test_torn_tail_is_reported_when_the_writer_has_ended(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    whole = writer.log({"x": 1})
+    end = writer.log({"x": 2})
+    with writer.path.open("r+b") as file:
+        file.truncate(end - 1)
+    assert apply_all(store) == 2
+    assert apply_journal(store, the_journal(store)) == (0, whole, False, end - 1 - whole)
+    assert problems(store, A) == []
+    apply_all(store, final=True)
+    end_segments(store)
+    assert problems(store, A) == [
+        f"journal {writer.path.name} ends in an unfinished record: "
+        f"{end - 1 - whole} bytes at {whole} (the frame is cut off)"
+    ]
+    assert apply_all(store, final=True) == 0
+    assert len(problems(store, A)) == 1
+    assert get_run(store).state == "crashed"
+
+
+def test_first_record_gone(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 1})
+    start, end = break_frame(writer.path, A, 0)
+    assert apply_all(store) == 0
+    apply_all(store, final=True)
+    assert problems(store, A) == [
+        f"journal {writer.path.name} is damaged at bytes {start} to {end}: "
+        "checksum mismatch; records 0 to 0 are lost"
+    ]
+    assert [row[4] for row in all_rows(store, A)] == [{"x": 1}]  # the row waits; nobody knows whose it is
+
+
+def test_record_that_this_tracker_does_not_know_stops_before_it(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 1})
+    offset = writer.journal.append(b"\x92\x63\x01")
+    writer.log({"x": 2})
+    with pytest.raises(JournalError, match="cannot decode journal") as raised:
+        apply_all(store)
+    assert raised.value.path == str(writer.path)
+    assert raised.value.offset == offset - 23
+    with store.reading() as session:
+        assert session.scalars(select(Segment)).all() == []  # nothing of the batch; nothing is lost either
+
+
+def test_folder_in_a_journals_place_is_an_error(store: Store) -> None:
+    path = store.layout.journal(HOST, A, 0)
+    path.mkdir(parents=True)
+    with pytest.raises(JournalError, match="Is a directory"):
+        apply_all(store)
+
+
+def test_file_that_is_no_journal_is_an_error_and_stays(store: Store) -> None:
+    path = store.layout.journal(HOST, A, 0)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(JournalError, match="does not begin with a journal header"):
+        apply_all(store, final=True)
+    assert path.read_bytes() == b"x" * 100
+
+
+def test_journal_that_goes_on_in_a_second_file(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    writer.log({"half": 1}, commit=False)
+    with writer.path.open("ab") as file:
+        file.write(pack_frame(b"x" * 50, writer.journal.sequence, checksum_seed(A))[:30])  # a short write
+    writer.next_file()
+    writer.log({"other half": 1})
+    writer.log({"x": 2})
+    writer.finish()
+    assert apply_all(store) == 6
+    assert [{"x", "half", "other half"} & set(row) for row in read_history(store)] == [
+        {"x"},
+        {"half", "other half"},
+        {"x"},
+    ]
+    assert len(problems(store, A)) == 1
+    assert "ends in an unfinished record: 30 bytes" in problems(store, A)[0]
+    assert get_run(store).state == "finished"
+    before = dump(store)
+    assert apply_all(store, final=True) == 0
+    assert dump(store) == before
+    seal_all(store)
+    assert store.layout.list_journals() == []
+
+
+def test_first_file_that_never_came(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    lost = writer.path
+    writer.log({"x": 0})
+    writer.next_file()
+    writer.log({"x": 1})
+    lost.unlink()
+    assert apply_all(store) == 0
+    apply_all(store, final=True)
+    (problem,) = problems(store, A)
+    assert "frames are missing; records 0 to 1 are lost" in problem
+
+
+# Several writers of one run
+
+
+def test_resume_hides_what_the_newer_attempt_logged_again(store: Store) -> None:
+    first = Writer(store.layout, B)
+    for at in range(6):
+        first.log({"x": at})
+    second = Writer(store.layout, A, attempt=1, start_step=3, start=START + 100)
+    second.log({"x": 30})
+    second.log({"x": 40})
+    apply_all(store)
+    assert [(row["_step"], row["x"]) for row in read_history(store)] == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (3, 30),
+        (4, 40),
+    ]
+    third = Writer(store.layout, C, attempt=2, start_step=1, start=START + 200)
+    third.log({"x": 100})
+    apply_all(store)
+    expected = [(0, 0), (1, 100)]
+    assert [(row["_step"], row["x"]) for row in read_history(store)] == expected
+    end_segments(store)
+    seal_all(store)
+    assert [(row["_step"], row["x"]) for row in read_history(store)] == expected
+    assert len(all_rows(store, B)) == 6  # nothing is deleted
+    assert len(all_rows(store, A)) == 2
+    assert get_run(store).last_step == 5
+
+
+def test_resumed_run_is_running_again_until_the_newest_attempt_ends(store: Store) -> None:
+    Writer(store.layout, B, config={"lr": 1, "old": 1}).finish("failed", 1, "boom")
+    apply_all(store)
+    assert (get_run(store).state, get_run(store).error) == ("failed", "boom")
+    second = Writer(store.layout, A, attempt=1, start=START + 100, config={"lr": 2})
+    apply_all(store)
+    run = get_run(store)
+    assert (run.state, run.error, run.exit_code, run.finished_at) == ("running", None, None, None)
+    assert run.config == {"lr": 2, "old": 1}
+    assert run.created_at == START
+    second.finish()
+    apply_all(store)
+    assert (get_run(store).state, get_run(store).finished_at) == ("finished", START + 101)
+
+
+@pytest.mark.parametrize("first", [A, C])
+def test_other_ranks_never_decide(store: Store, first: str) -> None:
+    main = Writer(store.layout, B, config={"lr": 1}, name="main")
+    other = Writer(store.layout, first, rank=3, start=START + 50, config={"lr": 9, "rank": 3}, name="other")
+    other.log({"x": -1, "only 3": 1})
+    main.log({"x": 1})
+    other.finish("failed", 1, "boom")
+    apply_all(store)
+    run = get_run(store)
+    assert (run.state, run.error, run.name) == ("running", None, "main")
+    assert run.config == {"lr": 1, "rank": 3}
+    assert run.summary == {"x": 1, "only 3": 1}
+    assert [row.get("x") for row in read_history(store)] == [1]
+    main.finish()
+    apply_all(store)
+    assert get_run(store).state == "finished"
+    assert len(all_rows(store, first)) == 1
+
+
+def test_writer_that_was_taken_for_dead_goes_on_in_its_open_row(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"a": 1}, step=7)
+    apply_all(store)
+    finish_segment(store, A, "crashed")
+    assert get_run(store).state == "crashed"
+    assert [row["a"] for row in read_history(store)] == [1]
+    finish_segment(store, A, "crashed")  # a second look changes nothing
+    writer.log({"b": 2}, step=7)
+    writer.log({"c": 3}, step=8)
+    apply_all(store)
+    assert get_run(store).state == "running"
+    rows = read_history(store)
+    assert [(row["_step"], row["a"], row["b"]) for row in rows] == [(7, 1, 2)]
+    writer.finish()
+    apply_all(store)
+    assert [row["_step"] for row in read_history(store)] == [7, 8]
+
+
+def test_row_that_is_given_twice_is_joined(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for number, data in ((5, {"a": 1}), (4, {"b": 1}), (5, {"c": 1})):
+        writer.put(Row(number, number, COMMIT, START, data))
+    apply_all(store)
+    assert [(row[0], row[4]) for row in all_rows(store, A)] == [(4, {"b": 1}), (5, {"a": 1, "c": 1})]
+
+
+def test_catalog_that_refuses_a_row_is_an_error_not_a_loop(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.put(Row(0, 0, COMMIT, math.nan, {"a": 1}))
+    with pytest.raises(StoreError, match=r"the catalog refuses what .*NOT NULL"):
+        apply_all(store)
+
+
+@pytest.mark.parametrize(
+    "stamp", [math.nan, math.inf, 10**400, "yesterday"], ids=["nan", "inf", "huge", "text"]
+)
+def test_any_time_stamp_can_be_applied(store: Store, stamp: Any) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"_timestamp": stamp, "x": 1})
+    writer.log({"_timestamp": 12.5, "x": 2})
+    apply_all(store)
+    assert [row["_timestamp"] for row in read_history(store)] == [START + 1, 12.5]
+
+
+def test_ending_a_segment_that_nobody_knows_is_no_error(store: Store) -> None:
+    finish_segment(store, A, "crashed")
+    with store.reading() as session:
+        assert session.scalars(select(Segment)).all() == []
+
+
+# Artifacts
+
+
+def versions(store: Store, name: str = "model") -> list[tuple[int, str, int]]:
+    with store.reading() as session:
+        found = session.scalars(select(Version).order_by(Version.index))
+        return [(each.index, each.segment, each.sequence) for each in found if each.collection.name == name]
+
+
+def aliases(store: Store) -> dict[str, int]:
+    with store.reading() as session:
+        return {
+            each.alias: session.get_one(Version, each.version_id).index
+            for each in session.scalars(select(Alias))
+        }
+
+
+def test_versions_are_consecutive_and_aliases_have_one_holder(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for content, named in (
+        (b"0", ["best"]),
+        (b"1", ["best", "x"]),
+        (b"1", ["y"]),
+        (b"2", ["x"]),
+        (b"0", ["z"]),
+    ):
+        writer.artifact("model", {"w": content}, named)
+    writer.artifact("other", {"w": b"0"})
+    apply_all(store)
+    assert [index for index, _, _ in versions(store)] == [0, 1, 2, 3]
+    assert [index for index, _, _ in versions(store, "other")] == [0]
+    with store.reading() as session:
+        held = [
+            (each.alias, session.get_one(Version, each.version_id)) for each in session.scalars(select(Alias))
+        ]
+    assert sorted((version.collection.name, alias, version.index) for alias, version in held) == [
+        ("model", "best", 1),
+        ("model", "latest", 3),
+        ("model", "x", 2),
+        ("model", "y", 1),
+        ("model", "z", 3),
+        ("other", "latest", 0),
+    ]
+
+
+def test_claimed_number_is_adopted_by_the_record_that_claimed_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(store.layout, A)
+    writer.artifact("model", {"w": b"first"}, ["latest", "mine"])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(apply.published, "publish_run", full)
+        with pytest.raises(OSError, match="No space"):
+            apply_all(store)
+    assert versions(store) == []
+    assert store.layout.list_versions("team", "demo", "model") == [0]
+    # Before it is looked at again, another run logs under the same name.
+    other = Writer(store.layout, B, run_id="run2", start=START + 10)
+    other.artifact("model", {"w": b"second"})
+    (journal,) = (each for each in store.layout.list_journals() if each.segment == B)
+    apply_journal(store, journal)
+    assert versions(store) == [(1, B, 1)]
+    apply_all(store)
+    assert versions(store) == [(0, A, 1), (1, B, 1)]
+    assert aliases(store) == {"latest": 1, "mine": 0}
+    assert store.layout.list_versions("team", "demo", "model") == [0, 1]
+
+
+def test_two_runs_with_the_same_content_share_a_version(store: Store) -> None:
+    for segment, run_id in ((A, "run1"), (B, "run2")):
+        Writer(store.layout, segment, run_id=run_id).artifact("model", {"w": b"same"}, [run_id])
+    apply_all(store)
+    assert versions(store) == [(0, A, 1)]
+    assert aliases(store) == {"latest": 0, "run1": 0, "run2": 0}
+
+
+def test_use_of_a_version_that_is_not_here_is_passed_over(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.use("model", 0)
+    writer.artifact("model", {"w": b"x"})
+    writer.use("model", 0)
+    writer.use("model", 0)
+    apply_all(store)
+    assert get_run(store).state == "running"
+
+
+def test_blob_that_did_not_come_is_no_obstacle_for_media(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.file("media/x.png", b"gone")
+    for path in store.layout.blobs.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    writer.log({"x": 1})
+    apply_all(store)
+    assert [row["x"] for row in read_history(store)] == [1]
+
+
+def test_artifact_record_names_a_manifest_in_the_store(store: Store) -> None:
+    record = artifact_record(store.blobs, "model", {"b": b"2", "a": b"1"}, ["latest"], START)
+    assert isinstance(record, ArtifactLogged)
+    assert (record.size, record.file_count) == (2, 2)
+    assert store.blobs.has(record.manifest)
+
+
+def test_nothing_but_a_header(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    with writer.path.open("r+b") as file:
+        file.truncate(HEADER.size)
+    assert apply_all(store, final=True) == 0
+    with store.reading() as session:
+        assert session.scalars(select(Segment)).all() == []
+
+
+def test_run_that_ends_without_a_row(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.put(RunFinished(START + 60, "finished"))
+    apply_all(store)
+    seal_all(store)
+    assert (get_run(store).duration, get_run(store).last_step, read_history(store)) == (60.0, None, [])
+    assert store.layout.list_journals() == []
