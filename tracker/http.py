@@ -30,15 +30,16 @@ class Client:
     Args:
         url: Base address, ``http://host:port``.
         key: API key, where the server asks for one.
+        timeout: Seconds to wait for a connection, and for each part of an answer.
     """
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    def __init__(self, url: str, key: str | None = None, timeout: float = TIMEOUT) -> None:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         self._prefix = parts.path + "/api/v1"
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+        self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
 
     def get(self, *path: str, **query: Any) -> Any:
         """Return the JSON answer to a GET of ``path`` (components, not yet quoted)."""

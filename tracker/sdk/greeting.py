@@ -1,11 +1,16 @@
-"""Telling a person early that a server cannot be reached or refuses the key; training never waits for it."""
+"""What ``init`` asks a server: whether it knows a run, and whether it would take this one."""
 
 from __future__ import annotations
 
 import threading
 
+from tracker.errors import Error, NotFoundError
+from tracker.reading.files import KnownRun
 from tracker.recorder.remote import Remote
 from tracker.terminal import say
+
+# Only a run whose id the script gave is asked for; longer than this, training goes on without an answer.
+PATIENCE = 10.0
 
 
 def greet(remote: Remote, *, silent: bool) -> None:
@@ -13,8 +18,27 @@ def greet(remote: Remote, *, silent: bool) -> None:
     threading.Thread(target=_ask, args=(remote, silent), name="tracker-greeting", daemon=True).start()
 
 
+def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> KnownRun | None:
+    """Return what the server knows of a run; None when it does not know it.
+
+    Raises:
+        CommError: It cannot be reached, or refuses the key.
+    """
+    from tracker.http import Client
+
+    client = Client(remote.url, remote.key, timeout=PATIENCE)
+    try:
+        run = client.get("projects", entity, project, "runs", run_id)
+    except NotFoundError:
+        return None
+    finally:
+        client.close()
+    return KnownRun(
+        run["last_step"], run["attempts"], run["duration"], run["config"], run["summary"], run["name"]
+    )
+
+
 def _ask(remote: Remote, silent: bool) -> None:
-    from tracker.errors import Error
     from tracker.http import Client
 
     client = Client(remote.url, remote.key)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from tracker import names
-from tracker.errors import NotFoundError, UsageError
+from tracker.errors import CommError, UsageError
 from tracker.processes import this_process
 from tracker.reading.files import KnownRun, find_run
-from tracker.reading.open import is_journal_only, layout_for, open_reader, remote_for
+from tracker.reading.open import is_journal_only, layout_for, remote_for
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active
 from tracker.sdk.artifacts import can_apply
 from tracker.sdk.config import as_config
-from tracker.sdk.greeting import greet
+from tracker.sdk.greeting import ask_for_run, greet
 from tracker.sdk.journal import NoJournal, RunJournal
 from tracker.sdk.run import Run
 from tracker.settings import Settings, load_settings
@@ -104,7 +104,7 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
         return Run(started, NoJournal(started, settings), resumed=False, config=dict(config))
     layout = layout_for(settings)
     make_folders(layout)
-    known = _known_run(settings, run_id) if settings.run_id is not None else None
+    known = _known_run(settings, run_id, resume) if settings.run_id is not None else None
     if known is None and resume == "must":
         raise UsageError(
             f"resume='must' but there is no run {settings.entity}/{settings.project}/{run_id} "
@@ -162,18 +162,31 @@ def _started(
     )
 
 
-def _known_run(settings: Settings, run_id: str) -> KnownRun | None:
-    """Return what is known of a run with this id, on the server or in the store."""
-    if remote_for(settings) is None:
-        return find_run(layout_for(settings), settings.entity, settings.project, run_id)
-    reader = open_reader(settings)
+def _known_run(settings: Settings, run_id: str, resume: str | None) -> KnownRun | None:
+    """Return what is known of a run with this id: in the folder, and on the server if one is named."""
+    here = find_run(layout_for(settings), settings.entity, settings.project, run_id)
+    remote = remote_for(settings)
+    if remote is None:
+        return here
     try:
-        run = reader.run(settings.entity, settings.project, run_id)
-    except NotFoundError:
-        return None
-    finally:
-        reader.close()
-    return KnownRun(run.last_step, run.attempts, run.duration, run.config, run.summary, run.name)
+        there = ask_for_run(remote, settings.entity, settings.project, run_id)
+    except CommError as error:
+        if resume == "must":
+            raise
+        # Training does not wait for a server. Rows of before stay, as an older attempt.
+        say(f"{error.message}. It cannot be asked whether run {run_id} exists", silent=settings.silent)
+        return here
+    if here is None or there is None:
+        return here or there
+    steps = [step for step in (here.last_step, there.last_step) if step is not None]
+    return KnownRun(
+        max(steps, default=None),
+        max(here.attempts, there.attempts),
+        max(here.runtime, there.runtime),
+        {**there.config, **here.config},
+        {**there.summary, **here.summary},
+        here.name or there.name,
+    )
 
 
 def _wants_recorder(settings: Settings) -> bool:

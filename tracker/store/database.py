@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
 from tracker import values
@@ -25,7 +25,7 @@ BUSY_SECONDS = 60
 def open_engine(path: Path) -> Engine:
     """Return an engine on the SQLite catalog at ``path``."""
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS},
         json_serializer=values.dumps,
         json_deserializer=values.loads,
@@ -56,7 +56,9 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Session]:
             session.begin(),
         ):
             yield session
-    except OperationalError as error:
+    except IntegrityError:
+        raise  # the caller's own doing, or a race that it knows of
+    except DatabaseError as error:
         raise StoreError(f"catalog {engine.url.database}: {error.orig}") from error
 
 
@@ -85,7 +87,7 @@ def _revision(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except OperationalError as error:
+    except DatabaseError as error:
         if re.search("no such table", str(error.orig)):
             return None
         raise StoreError(f"catalog {engine.url.database}: {error.orig}") from error
