@@ -29,7 +29,7 @@ from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, make_manifest, write_manifest
 from tracker.store.models import Alias, ArtifactUse, HotRow, Part, Project, Run, RunFile, Segment, Version
 from tracker.store.parquet import read_rows
-from tracker.store.queries import history
+from tracker.store.queries import artifacts, history, media, runs
 from tracker.store.seal import seal
 from tracker.store.store import Store
 
@@ -274,3 +274,37 @@ def dump(store: Store) -> str:
         "journals": [journal.path.name for journal in store.layout.list_journals()],
     }
     return values.dumps(msgspec.to_builtins(answer), indent=1, sort_keys=True)
+
+
+def answers(store: Store) -> dict[str, Any]:
+    """Return what the queries answer about everything in a store, as plain values."""
+    found: dict[str, Any] = {}
+    with store.reading() as session:
+        found["projects"] = runs.list_projects(session)
+        for project in found["projects"]:
+            place = (project.entity, project.name)
+            page = runs.list_runs(session, *place)
+            found["/".join(place)] = {
+                "runs": page.runs,
+                "artifacts": artifacts.list_artifacts(session, *place),
+            }
+            for listed in page.runs:
+                run = runs.get_run(session, *place, listed.id)
+                files = media.list_files(session, run)
+                found["/".join((*place, listed.id))] = {
+                    "run": runs.run_detail(session, *place, listed.id),
+                    "history": history.rows(session, run, store.root),
+                    "files": {file.path: [file.sha256, file.size, file.mimetype] for file in files},
+                    "contents": {file.path: store.blobs.read(file.sha256).decode() for file in files},
+                }
+            for version in artifacts.list_artifacts(session, *place):
+                reference = f"{version.name}:{version.version}"
+                detail = artifacts.artifact_detail(store, session, *place, version.name, version.version)
+                found["/".join((*place, reference))] = {
+                    "detail": detail,
+                    "contents": {
+                        file.path: b"".join(store.blobs.chunks(file.sha256)).decode() for file in detail.files
+                    },
+                }
+    plain: dict[str, Any] = values.loads(values.dumps(msgspec.to_builtins(found)))
+    return plain

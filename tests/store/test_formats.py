@@ -1,0 +1,76 @@
+"""Frozen stores of every format there was: they are read as on the day they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from builders import answers, apply_all, end_segments, seal_all
+
+from tracker.journal.format import VERSION
+from tracker.reading.files import find_artifact, find_run
+from tracker.store.layout import FORMAT_VERSION, Layout
+from tracker.store.store import Store
+from tracker.values import dumps, loads
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+def copy(version: int, name: str, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FIXTURES / f"format-{version}" / name, tmp_path / name))
+
+
+def expected(version: int) -> str:
+    text = (FIXTURES / f"format-{version}" / "expected.json").read_text(encoding="utf-8")
+    return dumps(loads(text), indent=1, sort_keys=True)
+
+
+def test_every_format_has_a_fixture() -> None:
+    assert {path.name for path in FIXTURES.glob("format-*")} == {
+        f"format-{version}" for version in range(1, FORMAT_VERSION + 1)
+    }
+    assert VERSION == 1  # a new journal format needs a fixture too
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+class TestFormat:
+    def test_sealed_store(self, version: int, tmp_path: Path) -> None:
+        store = Store(copy(version, "sealed", tmp_path), create=False)
+        assert dumps(answers(store), indent=1, sort_keys=True) == expected(version)
+        assert apply_all(store, final=True) == 0
+        store.close()
+
+    def test_unsealed_store(self, version: int, tmp_path: Path) -> None:
+        store = Store(copy(version, "unsealed", tmp_path), create=False)
+        assert answers(store) == {"projects": []}
+        apply_all(store, final=True)
+        end_segments(store)
+        assert dumps(answers(store), indent=1, sort_keys=True) == expected(version)
+        seal_all(store)
+        assert store.layout.list_journals() == []
+        assert dumps(answers(store), indent=1, sort_keys=True) == expected(version)
+        store.close()
+
+    @pytest.mark.parametrize("name", ["sealed", "unsealed"])
+    def test_without_a_catalog(self, version: int, name: str, tmp_path: Path) -> None:
+        layout = Layout(copy(version, name, tmp_path))
+        layout.catalog.unlink(missing_ok=True)
+        meant = json.loads(expected(version))["team/demo/data:v1"]["detail"]
+        found = find_artifact(layout, "team", "demo", "data", "raw")
+        assert (found.version, found.digest, found.aliases) == ("v1", meant["digest"], ["latest", "raw"])
+        run = find_run(layout, "team", "demo", "alpha")
+        assert run is not None
+        said = json.loads(expected(version))["team/demo/alpha"]["run"]
+        assert (run.last_step, run.attempts, run.name) == (said["last_step"], said["attempts"], said["name"])
+
+    @pytest.mark.parametrize("name", ["sealed", "unsealed"])
+    def test_blobs_are_what_their_names_say(self, version: int, name: str) -> None:
+        blobs = [
+            path for path in (FIXTURES / f"format-{version}" / name / "blobs").rglob("*") if path.is_file()
+        ]
+        assert blobs
+        for path in blobs:
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.parent.name + path.name

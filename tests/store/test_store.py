@@ -1,0 +1,189 @@
+"""Opening a store: a new one, by several at once, one of a newer tracker, a broken one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from builders import Writer, apply_all, read_history
+
+from tracker.errors import StoreError, StoreVersionError
+from tracker.store import migrations
+from tracker.store.layout import FORMAT_VERSION
+from tracker.store.models import Base
+from tracker.store.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Everything below ``folder`` but SQLite's own working files."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith("catalog.db-")
+    }
+
+
+def test_new_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep" / "new")
+    described = json.loads(store.layout.description.read_text())
+    assert described["format"] == FORMAT_VERSION
+    assert len(described["id"]) == 32
+    store.close()
+    again = Store(store.root)
+    assert json.loads(store.layout.description.read_text()) == described
+    again.close()
+
+
+def test_no_store_is_made_unless_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no store at .*: log a run there first"):
+        Store(tmp_path / "nowhere", create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("found", [FORMAT_VERSION + 1, "two", None])
+def test_newer_format_is_refused_and_nothing_changed(tmp_path: Path, found: object) -> None:
+    root = tmp_path / "store"
+    root.mkdir()
+    (root / "store.json").write_text(json.dumps({"format": found, "id": "x"}))
+    with pytest.raises(
+        StoreVersionError, match=r"upgrade airgap-tracker to open it. Nothing was changed."
+    ) as raised:
+        Store(root)
+    assert f"has format {found}, this tracker reads up to {FORMAT_VERSION}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert [path.name for path in root.iterdir()] == ["store.json"]
+
+
+def test_newer_catalog_is_refused_and_nothing_changed(store: Store) -> None:
+    store.close()
+    connection = sqlite3.connect(store.layout.catalog)
+    connection.executescript("UPDATE alembic_version SET version_num = '9999'; CREATE TABLE tomorrow (x);")
+    connection.close()
+    before = content(store.root)
+    with pytest.raises(StoreVersionError, match="catalog revision 9999, this one knows up to") as raised:
+        Store(store.root)
+    assert "\n" not in str(raised.value)
+    assert content(store.root) == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', "\x00\x00"])
+def test_damaged_description(tmp_path: Path, text: str) -> None:
+    (tmp_path / "store.json").write_text(text)
+    with pytest.raises(StoreError, match=r"cannot read .*store.json"):
+        Store(tmp_path)
+    assert (tmp_path / "store.json").read_text() == text
+
+
+def test_catalog_that_is_no_database(store: Store) -> None:
+    store.close()
+    store.layout.catalog.write_bytes(b"this is no database, however long it may be" * 100)
+    before = content(store.root)
+    with pytest.raises(StoreError, match=r"catalog.db: file is not a database"):
+        Store(store.root)
+    assert content(store.root) == before
+
+
+def test_folder_that_cannot_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=r"cannot use .*file/store as a store: Not a directory"):
+        Store(tmp_path / "file" / "store")
+
+
+def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> None:
+    root = tmp_path / "a b%20c?mode=ro#größe"
+    store = Store(root)
+    Writer(store.layout, "aa" * 16).log({"x": 1})
+    apply_all(store)
+    assert [row["x"] for row in read_history(store)] == [1]
+    store.close()
+    assert (root / "catalog.db").is_file()
+
+
+def test_migrations_make_what_the_models_say(store: Store) -> None:
+    with store._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_revision_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [migrations.REVISION]
+    oldest_first = [script.revision for script in scripts.walk_revisions()][::-1]
+    assert tuple(oldest_first) == migrations.REVISIONS
+
+
+def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    code = (
+        "import sys; from tracker.store.store import Store\nprint('ready', flush=True); sys.stdin.readline()\n"
+        "Store(sys.argv[1]).close()"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(root)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    store = Store(root, create=False)
+    with store.reading() as session:
+        assert session.connection().exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    store.close()
+    assert list(store.layout.temporary.iterdir()) == []
+
+
+def test_error_in_a_write_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError):
+        with store.writing() as session:
+            session.connection().exec_driver_sql("INSERT INTO projects VALUES (1, 'e', 'p', 0)")
+            raise RuntimeError
+    with store.reading() as session:
+        assert session.connection().exec_driver_sql("SELECT count(*) FROM projects").scalar() == 0
+
+
+def test_reader_sees_one_state_while_another_writes(store: Store) -> None:
+    count = "SELECT count(*) FROM projects"
+    with store.reading() as session:
+        assert session.connection().exec_driver_sql(count).scalar() == 0
+        with store.writing() as writing:
+            writing.connection().exec_driver_sql("INSERT INTO projects VALUES (1, 'e', 'p', 0)")
+        assert session.connection().exec_driver_sql(count).scalar() == 0
+    with store.reading() as session:
+        assert session.connection().exec_driver_sql(count).scalar() == 1
+
+
+def test_busy_catalog_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.store.database.BUSY_SECONDS", 0)
+    second = Store(store.root)
+    with store.writing() as session:
+        session.connection()
+        with pytest.raises(StoreError, match="database is locked"):
+            with second.writing() as waiting:
+                waiting.connection()
+    second.close()
