@@ -127,7 +127,8 @@ def test_revision_is_the_newest_migration() -> None:
 def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
     root = tmp_path / "new"
     code = (
-        "import sys; from tracker.store.store import Store\nprint('ready', flush=True); sys.stdin.readline()\n"
+        "import sys; from tracker.store.store import Store\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
         "Store(sys.argv[1]).close()"
     )
     processes = [
