@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from server.dashboard import add_dashboard
 from server.ingest import Ingest
+from server.middleware import Compression, OwnNamesOnly
 from server.responses import add_error_handlers
 from server.routes import artifacts, ingest, live, projects, runs, session
 from server.settings import ServerSettings
@@ -47,10 +46,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.ingest = Ingest(store)
     if settings.on_loopback:
         # Without a key, a page elsewhere must not reach us through a name that it points at 127.0.0.1.
-        app.add_middleware(
-            TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", "testserver"]
-        )
-    app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)
+        app.add_middleware(OwnNamesOnly)
+    app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
     for routes in (session, projects, runs, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)

@@ -25,6 +25,7 @@ HEADERS = {
 def add_dashboard(app: FastAPI) -> None:
     """Serve ``/assets`` and, for every other address outside the API, the page."""
     assets = STATIC / "assets"
+    names = {file.name for file in STATIC.iterdir() if file.is_file()} if STATIC.is_dir() else set()
     if assets.is_dir():
         app.mount("/assets", StaticFiles(directory=assets), name="assets")
 
@@ -32,9 +33,8 @@ def add_dashboard(app: FastAPI) -> None:
     def page(path: str) -> Response:
         if path.startswith("api/"):
             raise HTTPException(404, f"there is no {path}")
-        file = STATIC / path
-        if path and "/" not in path and file.is_file():
-            return FileResponse(file, headers=HEADERS)
+        if path and "/" not in path and path in names:
+            return FileResponse(STATIC / path, headers=HEADERS)
         if not (STATIC / "index.html").is_file():
             return PlainTextResponse(
                 "The dashboard was not built into this installation: install a wheel of airgap-tracker, "

@@ -60,13 +60,14 @@ class Ingest:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._journals: dict[str, _Journal] = {}
+        self._journals: dict[tuple[str, int], _Journal] = {}
         self._lock = threading.Lock()
 
     def received(self, name: str) -> Received:
         """Return how much of journal ``name`` (``SEGMENT-NUMBER``) is here."""
         journal = self._journal(name)
-        return Received(journal.offset, journal.digest.hexdigest())
+        with journal.lock:
+            return Received(journal.offset, journal.digest.hexdigest())
 
     def append(self, name: str, offset: int, digest: str, data: bytes) -> Received:
         """Append whole frames, force them to the disk and apply them; no data only shows a sign of life.
@@ -91,8 +92,11 @@ class Ingest:
 
     def end(self, segment: str) -> None:
         """The sender says that a segment's writer died and that all of it has been sent."""
-        for name in [name for name in self._journals if name.startswith(segment)]:
-            self._apply(self._journals[name].path, final=True)
+        if parse_journal_name(f"{segment}-000000") is None:
+            raise UsageError(f"{segment!r} is no segment id")
+        for journal in self._store.layout.list_journals(INGEST):
+            if journal.segment == segment:
+                self._apply(journal, final=True)
         finish_segment(self._store, segment, "crashed")
         with self._store.reading() as session:
             found = session.scalar(select(Segment.id).where(Segment.segment == segment))
@@ -147,15 +151,15 @@ class Ingest:
 
     def _journal(self, name: str) -> _Journal:
         with self._lock:
-            found = self._journals.get(name)
+            parsed = parse_journal_name(name)
+            if parsed is None:
+                raise UsageError(f"{name!r} is no journal name")
+            segment, number = parsed
+            found = self._journals.get(parsed)
             if found is None or (found.offset and not found.path.path.exists()):
-                parsed = parse_journal_name(name)
-                if parsed is None:
-                    raise UsageError(f"{name!r} is no journal name")
-                segment, number = parsed
                 layout = self._store.layout
                 found = _Journal(JournalPath(layout.journal(INGEST, segment, number), segment, number))
-                self._journals[name] = found
+                self._journals[parsed] = found
             return found
 
 

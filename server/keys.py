@@ -45,7 +45,8 @@ def is_session(store: Store, cookie: str) -> bool:
     """Whether a cookie stands for a key that still opens this store."""
     with store.reading() as session:
         hashes = session.scalars(select(ApiKey.sha256)).all()
-    return any(hmac.compare_digest(_session(each), cookie) for each in hashes)
+    given = cookie.encode("utf-8", "replace")
+    return any(hmac.compare_digest(_session(each).encode(), given) for each in hashes)
 
 
 def _session(hashed: str) -> str:
@@ -53,4 +54,4 @@ def _session(hashed: str) -> str:
 
 
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()

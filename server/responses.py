@@ -21,6 +21,9 @@ from tracker.errors import (
     UsageError,
 )
 
+# Catalogs count in 64 bits.
+LARGEST_NUMBER = 2**63 - 1
+
 
 class ExactJSON(Response):
     """JSON of plain values and answers; NaN, infinities and huge integers survive (``tracker.values``)."""
@@ -65,7 +68,14 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> Response:
-        return refuse(error.status_code, "http", str(error.detail))
+        answer = refuse(error.status_code, "http", str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    def _unexpected(_request: Request, error: Exception) -> Response:
+        # Starlette raises it again behind this answer, so that the server's log has all of it.
+        return refuse(500, "internal", f"the server failed ({type(error).__name__}): its log says where")
 
     @app.exception_handler(OSError)
     def _system(_request: Request, error: OSError) -> Response:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from server.dependencies import Reader, StoreDep
-from server.responses import ExactJSON
+from server.responses import LARGEST_NUMBER, ExactJSON
 from server.watcher import Watcher
 from tracker.answers import Changes
 from tracker.store.queries.runs import changes_since
@@ -22,7 +22,7 @@ router = APIRouter(tags=["live"], dependencies=[Reader])
 async def live(
     request: Request,
     store: StoreDep,
-    since: int | None = None,
+    since: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,
     timeout: Annotated[float, Query(ge=0, le=60)] = 25.0,
 ) -> Response:
     """Answer when something is newer than revision ``since``, or after ``timeout`` seconds."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.dependencies import Reader, StoreDep
-from server.responses import ExactJSON
+from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import ProjectInfo, RunPage
 from tracker.store.queries import runs as query
 
@@ -28,7 +28,7 @@ def runs(
     entity: str,
     project: str,
     limit: Annotated[int, Query(ge=0, le=query.LARGEST_PAGE)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     order: str = "-created_at",
     search: str = "",
 ) -> Response:

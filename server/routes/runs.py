@@ -12,7 +12,7 @@ from server.charts import pack_series
 from server.dependencies import Reader, StoreDep
 from server.downloads import send_blob
 from server.links import link_table, media_url
-from server.responses import ExactJSON
+from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import RunDetail
 from tracker.store.models import Run
 from tracker.store.queries import charts, history, media
@@ -104,7 +104,7 @@ def table(
     run_id: str,
     key: str,
     step: int | None = None,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
 ) -> Response:
     """Return a page of the table logged under a key, the last one unless a step is given."""
