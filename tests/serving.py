@@ -1,0 +1,107 @@
+"""A real ``tracker server`` in a process of its own, and talking to it without the client under test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import scripts
+
+COMMAND = (sys.executable, "-m", "tracker.cli.main")
+ADDRESS = re.compile(r"tracker server: (http://\S+) \(store ")
+KEY = re.compile(r"API key \(shown once\): (\S+)")
+
+
+class Server:
+    """A server process. Its address and first key are read from what it prints."""
+
+    def __init__(self, store: Path, *arguments: str, port: int = 0) -> None:
+        self.store = store
+        self.arguments = arguments
+        self.key: str | None = None
+        self.process = subprocess.Popen(
+            [*COMMAND, "server", "--store", str(store), "--port", str(port), *arguments],
+            env=scripts.environment(),
+            cwd=store.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := KEY.match(line):
+                self.key = found[1]
+            if found := ADDRESS.match(line):
+                self.url = found[1]
+                break
+        else:
+            raise AssertionError(f"the server did not start: {self.process.stderr.read()}")  # type: ignore[union-attr]
+        self.port = int(self.url.rpartition(":")[2])
+        self.errors: list[str] = []
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._reader.start()
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        self.errors += self.process.stderr
+
+    def again(self) -> Server:
+        """Start the next server of this store on the same port."""
+        return Server(self.store, *self.arguments, port=self.port)
+
+    def client(self, **headers: str) -> httpx.Client:
+        """Return an HTTP client of the REST API that shows this server's key."""
+        if self.key is not None:
+            headers.setdefault("Authorization", f"Bearer {self.key}")
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=60, trust_env=False)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it in good order; return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, how)
+        status = self.process.wait(timeout=30)
+        self._reader.join(timeout=30)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status
+
+
+@contextmanager
+def serving(store: Path, *arguments: str, port: int = 0) -> Iterator[Server]:
+    """Serve a store while the block runs."""
+    server = Server(store, *arguments, port=port)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=scripts.environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
