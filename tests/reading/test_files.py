@@ -1,0 +1,180 @@
+"""Reading without a catalog gives the catalog's answers: before applying, in the middle, after sealing."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segments, seal_all
+
+from tracker.answers import ArtifactDetail
+from tracker.errors import NotFoundError
+from tracker.journal.format import pack_header
+from tracker.reading.files import FilesReader, find_artifact, find_run
+from tracker.store.layout import Layout
+from tracker.store.queries.artifacts import artifact_detail
+from tracker.store.store import Store
+
+A, B = "aa" * 16, "bb" * 16
+REFERENCES = ["v0", "v1", "v2", "v3", "latest", "best", "x", "y", "gone", "v99999999999999999999", ""]
+
+
+def by_files(layout: Layout, reference: str, name: str = "model") -> ArtifactDetail | None:
+    try:
+        return find_artifact(layout, ENTITY, PROJECT, name, reference)
+    except NotFoundError:
+        return None
+
+
+def by_catalog(store: Store, reference: str, name: str = "model") -> ArtifactDetail | None:
+    try:
+        with store.reading() as session:
+            found = artifact_detail(store, session, ENTITY, PROJECT, name, reference)
+    except NotFoundError:
+        return None
+    return dataclasses.replace(found, used_by=[])  # only the catalog knows who used it
+
+
+def write_models(writer: Writer) -> None:
+    writer.artifact("model", {"w": b"0"}, ["best", "x"], metadata={"score": 2**65}, description="first")
+    writer.artifact("model", {"w": b"1", "sub/v": b"1"}, ["latest"])
+    writer.artifact("model", {"w": b"1", "sub/v": b"1"}, ["best"])  # the same content again
+    writer.artifact("other", {"w": b"0"}, ["best"])
+    writer.artifact("model", {"w": b"2"}, ["y"])
+    writer.artifact("model", {"w": b"0"}, ["latest"])
+
+
+def test_same_answers_before_and_after(store: Store) -> None:
+    write_models(Writer(store.layout, A))
+    before = {reference: by_files(store.layout, reference) for reference in REFERENCES}
+    apply_all(store)
+    expected = {reference: by_catalog(store, reference) for reference in REFERENCES}
+    assert before == expected
+    assert expected["latest"] is not None
+    assert (expected["latest"].version, expected["best"].version) == ("v3", "v1")  # type: ignore[union-attr]
+    assert {reference: by_files(store.layout, reference) for reference in REFERENCES} == expected
+    end_segments(store)
+    seal_all(store)
+    assert store.layout.list_journals() == []
+    assert {reference: by_files(store.layout, reference) for reference in REFERENCES} == expected
+
+
+def test_same_answers_when_applied_up_to_any_record(tmp_path: Path) -> None:
+    source = Store(tmp_path / "source")
+    writer = Writer(source.layout, A)
+    write_models(writer)
+    apply_all(source)
+    expected = {reference: by_catalog(source, reference) for reference in REFERENCES}
+    data = writer.path.read_bytes()
+    source.close()
+    ends = [index for index in range(len(data)) if data.startswith(b"\xc1\xfeT\xc1", index)][1:]
+    assert len(ends) == 6
+    for end in ends:
+        store = Store(tmp_path / f"applied{end}")
+        shutil.copytree(source.layout.blobs, store.layout.blobs, dirs_exist_ok=True)
+        path = store.layout.journal(HOST, A, 0)
+        path.parent.mkdir()
+        path.write_bytes(data[:end])
+        apply_all(store)
+        path.write_bytes(data)
+        assert {reference: by_files(store.layout, reference) for reference in REFERENCES} == expected
+        apply_all(store)
+        assert {reference: by_catalog(store, reference) for reference in REFERENCES} == expected
+        store.close()
+
+
+def test_content_applied_earlier_does_not_come_back_as_a_new_version(store: Store) -> None:
+    first = Writer(store.layout, A)
+    first.artifact("model", {"w": b"0"})
+    first.artifact("model", {"w": b"0"}, ["x"])
+    apply_all(store)
+    Writer(store.layout, B, "run2", start=START + 100).artifact("model", {"w": b"1"})
+    apply_all(store)  # the journals are still there: nobody has sealed them
+    for reference in REFERENCES:
+        assert by_files(store.layout, reference) == by_catalog(store, reference)
+    assert by_files(store.layout, "v2") is None
+
+
+def test_unknown_artifact_and_reference(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="there is no artifact team/demo/model in"):
+        find_artifact(store.layout, ENTITY, PROJECT, "model", "latest")
+    Writer(store.layout, A).artifact("model", {"w": b"0"}, ["best"])
+    with pytest.raises(NotFoundError, match=r"no version or alias 'v7'; there is v0, aliases: best, latest"):
+        find_artifact(store.layout, ENTITY, PROJECT, "model", "v7")
+    with pytest.raises(NotFoundError):
+        find_artifact(store.layout, ENTITY, "elsewhere", "model", "latest")
+
+
+def test_content_of_an_artifact(store: Store) -> None:
+    Writer(store.layout, A).artifact("model", {"w": b"weights"})
+    reader = FilesReader(store.layout)
+    found = reader.artifact(ENTITY, PROJECT, "model", "latest")
+    assert b"".join(reader.chunks(found, found.files[0])) == b"weights"
+    reader.close()
+
+
+def test_broken_and_empty_journals_hide_no_others(store: Store) -> None:
+    folder = store.layout.host_journals(HOST)
+    folder.mkdir()
+    (folder / f"{'00' * 16}-000000.journal").write_bytes(b"garbage" * 10)
+    (folder / f"{'01' * 16}-000000.journal").touch()
+    (folder / f"{'02' * 16}-000000.journal").write_bytes(pack_header("02" * 16, 0) + b"torn")
+    (folder / f"{'03' * 16}-000000.journal").mkdir()
+    writer = Writer(store.layout, A)
+    writer.artifact("model", {"w": b"0"})
+    with writer.path.open("ab") as file:
+        file.write(b"\x00" * 100)
+    writer.next_file()
+    writer.artifact("model", {"w": b"1"})
+    found = by_files(store.layout, "latest")
+    assert found is not None
+    assert found.version == "v1"
+
+
+# Runs
+
+
+def test_unknown_run(store: Store) -> None:
+    Writer(store.layout, A, "another")
+    assert find_run(store.layout, ENTITY, PROJECT, "run1") is None
+
+
+def test_run_before_and_after(store: Store) -> None:
+    writer = Writer(store.layout, A, name="calm-river-1", config={"lr": 1})
+    writer.log({"x": 1})
+    writer.log({"y": 2}, step=9)  # a row that is still open
+    before = find_run(store.layout, ENTITY, PROJECT, "run1")
+    assert before == (9, 1, 2.0, {"lr": 1}, {"x": 1, "y": 2}, "calm-river-1")
+    writer.finish()
+    apply_all(store)
+    with_both = find_run(store.layout, ENTITY, PROJECT, "run1")
+    seal_all(store)
+    assert find_run(store.layout, ENTITY, PROJECT, "run1") == with_both
+    assert with_both == before._replace(runtime=3.0)
+
+
+def test_run_of_several_attempts(store: Store) -> None:
+    first = Writer(store.layout, B, config={"lr": 1, "old": 1})
+    first.log({"x": 1}, step=50)
+    first.finish("failed")
+    apply_all(store)
+    seal_all(store)
+    Writer(store.layout, A, attempt=1, start_step=51, start=START + 60, config={"lr": 2}).log({"x": 2})
+    found = find_run(store.layout, ENTITY, PROJECT, "run1")
+    assert found is not None
+    assert (found.last_step, found.attempts, found.config) == (51, 2, {"lr": 2, "old": 1})
+    assert found.summary == {"x": 2}
+
+
+def test_neither_sqlalchemy_nor_pyarrow_is_imported() -> None:
+    code = (
+        "import sys, tracker.reading.files\n"
+        "print(sorted({'sqlalchemy', 'pyarrow', 'numpy', 'alembic'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,92 @@
+"""Images and tables of a run, step by step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from builders import Writer, apply_all, get_run, seal_all
+
+from tracker.answers import MediaItem, MediaStep
+from tracker.errors import NotFoundError
+from tracker.store.queries import media
+from tracker.store.store import Store
+
+
+def test_images_by_step(store: Store) -> None:
+    writer = Writer(store.layout, "1" * 32)
+    writer.log(
+        {
+            "img": {
+                "_type": "image-file",
+                "path": "a.png",
+                "caption": "one",
+                "width": 2,
+                "height": 3,
+                "size": 9,
+            }
+        }
+    )
+    writer.log({"img": "no image"})
+    writer.log(
+        {
+            "img": {
+                "_type": "images/separated",
+                "filenames": ["b.png", "c.png"],
+                "captions": ["x", None],
+                "width": 1,
+            }
+        }
+    )
+    writer.log({"img": {"_type": "images/separated", "filenames": ["d.png"]}})
+    writer.finish()
+    apply_all(store)
+    for _ in ("hot", "cold"):
+        with store.reading() as session:
+            assert media.media(store, session, get_run(store), "img") == [
+                MediaStep(0, [MediaItem("a.png", "one", 2, 3, 9)]),
+                MediaStep(
+                    2, [MediaItem("b.png", "x", 1, None, None), MediaItem("c.png", None, 1, None, None)]
+                ),
+                MediaStep(3, [MediaItem("d.png", None, None, None, None)]),
+            ]
+            assert media.media(store, session, get_run(store), "none") == []
+        seal_all(store)
+
+
+def test_table_pages(store: Store) -> None:
+    writer = Writer(store.layout, "1" * 32)
+    for step, count in enumerate((1, 5)):
+        path = f"media/table/t_{step}.table.json"
+        content = {"columns": ["n", "x"], "data": [[at, None] for at in range(count)]}
+        writer.file(path, json.dumps(content).encode(), "application/json")
+        writer.log({"t": {"_type": "table-file", "path": path}})
+    writer.log({"t": {"_type": "table-file", "path": "never/saved.json"}})
+    apply_all(store)
+    with store.reading() as session:
+        run = get_run(store)
+        page = media.table(store, session, run, "t", step=1, offset=1, limit=2)
+        assert (page.key, page.step, page.steps, page.columns) == ("t", 1, [0, 1, 2], ["n", "x"])
+        assert (page.total, page.rows) == (5, [[1, None], [2, None]])
+        assert media.table(store, session, run, "t", step=0).rows == [[0, None]]
+        with pytest.raises(NotFoundError, match=r"run run1 has no file never/saved.json"):
+            media.table(store, session, run, "t")
+        with pytest.raises(NotFoundError, match="no table 't' at step 9"):
+            media.table(store, session, run, "t", step=9)
+        with pytest.raises(NotFoundError, match="no table 'x'"):
+            media.table(store, session, run, "x")
+        assert [file.path for file in media.list_files(session, run)] == [
+            "media/table/t_0.table.json",
+            "media/table/t_1.table.json",
+        ]
+
+
+def test_a_file_saved_again_is_the_newer_one(store: Store) -> None:
+    writer = Writer(store.layout, "1" * 32)
+    writer.file("notes.txt", b"first")
+    apply_all(store)
+    writer.file("notes.txt", b"second")
+    apply_all(store)
+    with store.reading() as session:
+        found = media.run_file(session, get_run(store), "notes.txt")
+    assert (store.blobs.read(found.sha256), found.size) == (b"second", 6)
