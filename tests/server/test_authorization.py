@@ -1,0 +1,316 @@
+"""Who may do what: every route of the API, taken from the application, as every kind of caller."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from sqlalchemy import delete
+
+import tracker
+from server import keys
+from server.app import API, create_app
+from server.dependencies import COOKIE
+from server.settings import ServerSettings
+from tracker.reading.local import LocalReader
+from tracker.store.models import ApiKey
+from tracker.store.store import Store
+
+OPEN = (f"{API}/health", f"{API}/session")
+VALUES = {
+    "entity": "team",
+    "project": "demo",
+    "run_id": "run",
+    "name": "model",
+    "reference": "latest",
+    "path": "file",
+    "segment": "0" * 32,
+    "sha256": hashlib.sha256(b"content").hexdigest(),
+}
+QUERY: dict[str, Any] = {"key": "x", "timeout": 0, "offset": 0, "digest": hashlib.sha256().hexdigest()}
+
+
+def api_routes(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield method and path of every route; included routers are entered."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            yield from ((method, prefix + route.path) for method in sorted(route.methods))
+        elif (included := getattr(route, "original_router", None)) is not None:
+            yield from api_routes(included.routes, prefix + route.include_context.prefix)
+
+
+def under_api(app: FastAPI) -> list[tuple[str, str]]:
+    """Return method and path of every route of the API."""
+    return [(method, path) for method, path in api_routes(app.routes) if path.startswith(API)]
+
+
+async def _send(app: FastAPI, requests: list[dict[str, Any]]) -> list[httpx.Response]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return [await client.request(**request) for request in requests]
+
+
+def send(app: FastAPI, method: str, url: str, **request: Any) -> httpx.Response:
+    """Return the answer to one request."""
+    return asyncio.run(_send(app, [{"method": method, "url": url, **request}]))[0]
+
+
+def ask_all(app: FastAPI, headers: dict[str, Any]) -> dict[tuple[str, str], int]:
+    """Send to each route of the API a request that would be in order; return the statuses."""
+    routes = under_api(app)
+    answers = asyncio.run(_send(app, [_in_order(method, path, headers) for method, path in routes]))
+    return {route: answer.status_code for route, answer in zip(routes, answers, strict=True)}
+
+
+def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]:
+    values = dict(VALUES, name=f"{'0' * 32}-000000") if "/ingest/" in path else VALUES
+    url = path.replace(":path}", "}").format(**values)
+    request = {"method": method, "url": url, "params": QUERY, "headers": headers}
+    if path.endswith(("/journals/{name}", "/blobs/{sha256}")) and method != "GET":
+        request["content"] = b"content" if "/blobs/" in path else b""
+        request["headers"] = {**headers, "Content-Type": "application/octet-stream"}
+    elif method == "POST":
+        request["json"] = {"state": "crashed", "sha256": []}
+    return request
+
+
+@pytest.fixture
+def logged(store: Store) -> Store:
+    """A store with a run and an artifact, all of it applied, and no recorder that changes it."""
+    run = tracker.init(
+        entity="team", project="demo", id="run", settings={"silent": True, "journal_only": True}
+    )
+    run.log({"x": 1})
+    artifact = tracker.Artifact("model", "model")
+    with artifact.new_file("file") as file:
+        file.write("content of the model")
+    run.log_artifact(artifact).wait()
+    run.finish()
+    LocalReader(store).projects()
+    return store
+
+
+@pytest.fixture
+def app(logged: Store) -> FastAPI:
+    """The application with keys required; its follower does not run, so only requests change anything."""
+    return create_app(logged, ServerSettings(logged.root, require_key=True))
+
+
+def basic(text: str) -> dict[str, str]:
+    """Return the header that HTTP Basic sends for ``user:password``."""
+    return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the header that our own client sends."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def cookie(value: str) -> dict[str, str]:
+    """Return the header that a browser sends."""
+    return {"Cookie": f"{COOKIE}={value}"}
+
+
+def refused_callers(store: Store) -> dict[str, dict[str, str]]:
+    """Return the headers of callers who have no valid key."""
+    deleted = keys.make_key(store)
+    with store.writing() as session:
+        session.execute(delete(ApiKey))
+    valid = keys.make_key(store)
+    return {
+        "nobody": {},
+        "wrong key": bearer("local-" + "0" * 40),
+        "empty key": bearer(""),
+        "beginning of the key": bearer(valid[:-1]),
+        "key in another case": bearer(valid.upper()),
+        "hash of the key": bearer(hashlib.sha256(valid.encode()).hexdigest()),
+        "wrong key, basic": basic("api:local-" + "0" * 40),
+        "key as the user": basic(f"{valid}:"),
+        "no base64": {"Authorization": "Basic ü".encode("latin-1")},  # type: ignore[dict-item]
+        "broken base64": {"Authorization": "Basic a"},
+        "no text": {"Authorization": "Basic /////w=="},
+        "another scheme": {"Authorization": f"Digest {valid}"},
+        "only a scheme": {"Authorization": "Bearer"},
+        "deleted key": bearer(deleted),
+        "garbage cookie": cookie("garbage"),
+        "odd cookie": {"Cookie": f"{COOKIE}=\xfc".encode("latin-1")},  # type: ignore[dict-item]
+        "cookie of a deleted key": cookie(keys.session_of(deleted)),
+        "key as the cookie": cookie(valid),
+    }
+
+
+def content_of(root: Path) -> dict[str, bytes]:
+    """Return every file of a store but SQLite's and the recorder's own."""
+    files = (path for path in root.rglob("*") if path.is_file() and "catalog.db" not in path.name)
+    return {str(path.relative_to(root)): path.read_bytes() for path in files if path.parent.name != "locks"}
+
+
+def test_the_matrix_knows_every_route_that_the_document_knows(app: FastAPI) -> None:
+    document = app.openapi()["paths"]
+    described = {(method.upper(), path) for path, methods in document.items() for method in methods}
+    routes = {(method, path.replace(":path}", "}")) for method, path in under_api(app)}
+    assert routes == described
+    assert len(routes) >= 20
+
+
+def test_without_a_valid_key_nothing_answers_and_nothing_changes(logged: Store, app: FastAPI) -> None:
+    callers = refused_callers(logged)
+    before, projects = content_of(logged.root), LocalReader(logged).projects()
+    wrong = {}
+    for name, headers in callers.items():
+        for (method, path), status in ask_all(app, headers).items():
+            if path not in OPEN and status != 401:
+                wrong[name, method, path] = status
+    assert wrong == {}
+    assert content_of(logged.root) == before
+    assert LocalReader(logged).projects() == projects
+
+
+def test_the_open_routes_stay_open(logged: Store, app: FastAPI) -> None:
+    for name, headers in refused_callers(logged).items():
+        assert send(app, "GET", f"{API}/health", headers=headers).status_code == 200, name
+        assert send(app, "GET", f"{API}/session", headers=headers).json() == {
+            "key_required": True,
+            "signed_in": False,
+        }, name
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "basic", "Bearer in capitals"])
+def test_a_key_opens_everything(logged: Store, app: FastAPI, scheme: str) -> None:
+    key = keys.make_key(logged)
+    headers = basic(f"api:{key}") if scheme == "basic" else bearer(key)
+    if scheme.endswith("capitals"):
+        headers = {"Authorization": f"BEARER {key}"}
+    answers = ask_all(app, headers)
+    answers.pop(("POST", f"{API}/session"))  # has its key in the body
+    assert {
+        route: status for route, status in answers.items() if status in (401, 403, 405) or status >= 500
+    } == {}
+    assert answers["GET", f"{API}/projects"] == 200
+    assert answers["PUT", f"{API}/ingest/blobs/{{sha256}}"] == 201
+    assert logged.blobs.read(VALUES["sha256"]) == b"content"
+
+
+def test_a_cookie_reads_and_never_writes(logged: Store, app: FastAPI) -> None:
+    key = keys.make_key(logged)
+    answer = send(app, "POST", f"{API}/session", json={"key": f" {key}\n"})
+    assert answer.status_code == 204
+    given = answer.headers["set-cookie"]
+    assert "httponly" in given.lower()
+    assert "samesite=strict" in given.lower()
+    assert key not in given
+    browser = cookie(answer.cookies[COOKIE])
+    session = send(app, "GET", f"{API}/session", headers=browser)
+    assert session.json() == {"key_required": True, "signed_in": True}
+    before = content_of(logged.root)
+    for (method, path), status in ask_all(app, browser).items():
+        if path.startswith(f"{API}/ingest"):
+            assert status == 401, (method, path)
+        elif path != f"{API}/session":
+            assert status not in (401, 403), (method, path)
+            assert status < 500, (method, path)
+    assert content_of(logged.root) == before
+    signed_out = send(app, "DELETE", f"{API}/session", headers=browser)
+    assert signed_out.status_code == 204
+    assert f'{COOKIE}=""' in signed_out.headers["set-cookie"]
+    assert "Max-Age=0" in signed_out.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000, None, 5, ["local-"], {"key": "x"}])
+def test_a_key_that_is_none_signs_nobody_in(app: FastAPI, key: Any) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = send(app, "POST", f"{API}/session", content=json.dumps({"key": key}), headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "unauthenticated"
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"key"', b"\xff", b"[" * 100_000, b"null", b""])
+def test_a_malformed_body_is_refused_in_the_usual_shape(app: FastAPI, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = send(app, "POST", f"{API}/session", content=body, headers=headers)
+    assert answer.status_code in (400, 422)
+    assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_a_new_key_works_at_once_and_a_deleted_one_no_more(logged: Store, app: FastAPI) -> None:
+    key = keys.make_key(logged)
+    assert send(app, "GET", f"{API}/projects", headers=bearer(key)).status_code == 200
+    with logged.writing() as session:
+        session.execute(delete(ApiKey))
+    assert send(app, "GET", f"{API}/projects", headers=bearer(key)).status_code == 401
+
+
+def test_the_store_keeps_no_key(logged: Store, app: FastAPI) -> None:
+    key = keys.make_key(logged)
+    assert all(key.encode() not in content for content in content_of(logged.root).values())
+    for file in logged.root.glob("catalog.db*"):
+        assert key.removeprefix("local-").encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.0.0.2", "[::1]:8080"])
+def test_on_loopback_everything_is_open_under_its_own_names(logged: Store, host: str) -> None:
+    app = create_app(logged, ServerSettings(logged.root))
+    answers = ask_all(app, {"Host": host})
+    # Signing in needs a key all the same.
+    refused = {route for route, status in answers.items() if status in (401, 403) or status >= 500}
+    assert refused == {("POST", f"{API}/session")}
+    assert answers["PUT", f"{API}/ingest/blobs/{{sha256}}"] == 201
+
+
+FOREIGN = [
+    *("evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1"),
+    *("[::2]", "[::1", "", "localhost:8080@evil.example", "evil.example#localhost", "169.254.0.1"),
+]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_on_loopback_a_foreign_name_is_refused(logged: Store, host: str) -> None:
+    """A page elsewhere that points its name at 127.0.0.1 gets nothing, and changes nothing."""
+    app = create_app(logged, ServerSettings(logged.root))
+    before = content_of(logged.root)
+    assert set(ask_all(app, {"Host": host}).values()) == {400}
+    answer = send(app, "GET", f"{API}/projects", headers={"Host": host})
+    assert answer.json()["error"]["code"] == "foreign_host"
+    assert send(app, "GET", "/", headers={"Host": host}).status_code == 400
+    assert content_of(logged.root) == before
+
+
+def test_beyond_loopback_a_key_is_always_asked_for(logged: Store) -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "node.example"):
+        app = create_app(logged, ServerSettings(logged.root, host=host))
+        asked = {"Host": "tracker.example"}
+        assert send(app, "GET", f"{API}/projects", headers=asked).status_code == 401, host
+        assert send(app, "GET", f"{API}/health", headers=asked).status_code == 200, host
+
+
+FORM_TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", None]
+
+
+@pytest.mark.parametrize("kind", FORM_TYPES)
+def test_what_a_form_on_another_page_can_send_changes_nothing(logged: Store, kind: str | None) -> None:
+    """Without a key, only the type of the body tells a program's request from another page's."""
+    app = create_app(logged, ServerSettings(logged.root))
+    before = content_of(logged.root)
+    headers = {} if kind is None else {"Content-Type": kind}
+    requests = [
+        ("POST", f"/ingest/journals/{'0' * 32}-000000", b"x"),
+        ("PUT", f"/ingest/blobs/{VALUES['sha256']}", b"content"),
+        ("POST", f"/ingest/segments/{'0' * 32}/end", b'{"state": "crashed"}'),
+        ("POST", "/ingest/blobs/missing", b'{"sha256": []}'),
+        ("POST", "/session", b'{"key": "x"}'),
+    ]
+    for method, path, content in requests:
+        answer = send(app, method, API + path, params=QUERY, content=content, headers=headers)
+        assert answer.status_code in (400, 422), path
+        assert set(answer.json()["error"]) == {"code", "message"}
+    assert content_of(logged.root) == before
