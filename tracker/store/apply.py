@@ -83,7 +83,8 @@ def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) ->
         JournalError: It cannot be read, or holds a record that this tracker does not know.
         StoreError: The catalog cannot be written.
     """
-    if read_header(journal.path) is None:
+    headless = read_header(journal.path) is None
+    if headless and not (final and journal.path.stat().st_size > HEADER.size):
         return Applied(0, 0, False, 0)
     refused = 0
     while True:
@@ -91,7 +92,7 @@ def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) ->
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
         if segment is not None and (segment.sealed or journal.number < segment.journal_index):
             return Applied(0, segment.offset, False, 0)
-        batch = _read_batch(journal, segment, final)
+        batch = _read_batch(journal, segment, final, headless)
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail)
         try:
@@ -131,13 +132,15 @@ def finish_segment(store: Store, segment_id: str, ended: str) -> None:
             published.publish_run(store, session, run)
 
 
-def _read_batch(journal: JournalPath, segment: Segment | None, final: bool) -> _Batch:
+def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, headless: bool) -> _Batch:
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
     state = unpack_state(segment.state) if segment is not None else SegmentState()
     folder = Folder(state)
     start, tail, more, count = offset, 0, False, 0
+    if headless and start == HEADER.size:
+        state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
     rows: list[FinishedRow] = []
     files: list[FileSaved] = []
     logged: list[tuple[int, ArtifactLogged]] = []

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker import values
+from tracker.errors import ArtifactError, NotFoundError, StoreError
 from tracker.records import ArtifactLogged, ArtifactUsed
 from tracker.store.files import claim, publish_json, read_json, write_new
 from tracker.store.manifest import Manifest, read_manifest
@@ -90,7 +91,11 @@ def _new_version(
     segment: str,
     sequence: int,
 ) -> Version:
-    manifest = read_manifest(store.blobs, record.manifest)
+    try:
+        manifest = read_manifest(store.blobs, record.manifest)
+    except (NotFoundError, ArtifactError) as error:
+        # The journal stays until its content has come: a version without entries would be wrong for ever.
+        raise StoreError(f"artifact {collection.name} of run {run.run_id}: {error}") from error
     for sha256 in {record.manifest, *(entry.sha256 for entry in manifest.entries)}:
         store.blobs.sync(sha256)
     described = _describe(run, collection, record, manifest, segment, sequence)

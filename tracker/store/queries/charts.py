@@ -62,8 +62,8 @@ def chart(
             _read_part(path, x, lines, piece.before)
         for row in hot_rows(session, piece):
             at = getattr(row, AXES[x]) if x in AXES else row.data.get(x)
-            if not _is_number(at):
-                continue
+            if not _is_number(at) or at != at:
+                continue  # what stands at no x cannot be drawn
             for key, (xs, ys) in lines.items():
                 value = row.data.get(key)
                 if _is_number(value):
@@ -84,6 +84,7 @@ def _read_part(
         return
     for key, column in columns.items():
         mask = pc.and_(pc.is_valid(column), pc.is_valid(x_column))
+        mask = pc.and_not(mask, pc.is_nan(x_column))
         if before is not None:
             mask = pc.and_(mask, pc.less(steps, before))
         xs, ys = lines[key]
