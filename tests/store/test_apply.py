@@ -456,6 +456,24 @@ def test_journal_that_goes_on_in_a_second_file(store: Store) -> None:
     assert store.layout.list_journals() == []
 
 
+def test_header_that_is_gone_loses_no_record(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    writer.next_file()
+    writer.log({"x": 1})
+    writer.log({"x": 2})
+    with writer.path.open("r+b") as file:
+        file.write(bytes(HEADER.size))
+    assert apply_all(store) == 2  # it may be a page that comes late
+    assert problems(store, A) == []
+    apply_all(store, final=True)
+    end_segments(store)
+    seal_all(store)
+    assert [row["x"] for row in read_history(store)] == [0, 1, 2]
+    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
+    assert store.layout.list_journals() == []
+
+
 def test_first_file_that_never_came(store: Store) -> None:
     writer = Writer(store.layout, A)
     lost = writer.path
@@ -684,6 +702,19 @@ def test_blob_that_did_not_come_is_no_obstacle_for_media(store: Store) -> None:
     writer.log({"x": 1})
     apply_all(store)
     assert [row["x"] for row in read_history(store)] == [1]
+
+
+def test_manifest_that_did_not_come_is_waited_for(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    record = writer.artifact("model", {"w": b"x"})
+    manifest = store.blobs.path(record.manifest)
+    away = manifest.rename(store.root / "away")
+    with pytest.raises(StoreError, match=r"artifact model of run run1: content \w+ is not in the store"):
+        apply_all(store)
+    assert versions(store) == []
+    away.rename(manifest)
+    apply_all(store)
+    assert versions(store) == [(0, A, 1)]
 
 
 def test_artifact_record_names_a_manifest_in_the_store(store: Store) -> None:

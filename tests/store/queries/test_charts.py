@@ -137,6 +137,17 @@ def test_x_that_goes_back_is_put_in_order(store: Store) -> None:
     assert points(lines(store, ["y"])[0]) == [(0, 30), (1, 10), (1, 5), (2, 20)]
 
 
+def test_what_stands_at_no_x_is_not_drawn(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for x in (3.0, math.nan, 1.0, None, "2", 2.0):
+        writer.log({"y": 1, "at": x})
+    writer.finish()
+    apply_all(store)
+    for _ in ("hot", "cold"):
+        assert points(lines(store, ["y"], x="at")[0]) == [(1, 1), (2, 1), (3, 1)]
+        seal_all(store)
+
+
 @pytest.mark.parametrize("cold", [False, True])
 def test_newest_branch_only(store: Store, cold: bool) -> None:
     first = Writer(store.layout, A)
