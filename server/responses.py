@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from tracker import values
@@ -71,6 +72,11 @@ def add_error_handlers(app: FastAPI) -> None:
         answer = refuse(error.status_code, "http", str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
+
+    @app.exception_handler(ClientDisconnect)
+    def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+        # Nobody reads this; it keeps a broken connection from looking like a fault of ours.
+        return refuse(400, "disconnected", "the connection broke before the request was whole")
 
     @app.exception_handler(Exception)
     def _unexpected(_request: Request, error: Exception) -> Response:
