@@ -37,6 +37,8 @@ class Client:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         self._prefix = parts.path + "/api/v1"
+        key = (key or "").strip()  # one that was read from a file ends in a newline
+        self._key_fits = key.isascii() and (key.isprintable() or not key)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
@@ -83,6 +85,8 @@ class Client:
         data: Any = None,
         headers: dict[str, str] | None = None,
     ) -> http.client.HTTPResponse:
+        if not self._key_fits:
+            raise AuthenticationError("the API key has characters that no key has: check TRACKER_API_KEY")
         target = "/".join((self._prefix, *(quote(part, safe="") for part in path)))
         given = {name: value for name, value in query.items() if value is not None}
         if given:

@@ -189,11 +189,20 @@ def test_journals_are_listed_by_segment_and_number(layout: Layout) -> None:
 def test_versions_and_aliases_are_listed(layout: Layout) -> None:
     for index in (10, 2, 0):
         publish_json(layout.new_temporary(), layout.version("e", "p", "n", index), {})
-    for alias in ("best", "v1.2", "größe", "a b"):
-        publish_json(layout.new_temporary(), layout.alias("e", "p", "n", alias), {})
+    aliases = {"best", "v1.2", "größe", "a b", "字" * 300}
+    for alias in aliases:
+        publish_json(layout.new_temporary(), layout.alias("e", "p", "n", alias), {"alias": alias})
     assert layout.list_versions("e", "p", "n") == [0, 2, 10]
-    assert layout.list_aliases("e", "p", "n") == sorted(["best", "v1.2", "größe", "a b"])
-    assert layout.list_versions("e", "p", "none") == layout.list_aliases("e", "p", "none") == []
+    assert {read_json(path)["alias"] for path in layout.alias_files("e", "p", "n")} == aliases
+    assert layout.list_versions("e", "p", "none") == layout.alias_files("e", "p", "none") == []
+
+
+def test_a_long_name_is_cut_and_stays_distinct(layout: Layout) -> None:
+    first, second = layout.run("e", "字" * 128, "r"), layout.run("e", "字" * 127 + "子", "r")
+    assert first != second
+    first.mkdir(parents=True)
+    assert all(len(part.encode()) < 255 for part in first.parts)
+    assert layout.run("e", "plain", "r").parent.name == "plain"
 
 
 # Files

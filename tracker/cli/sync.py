@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
-from tracker.errors import StoreError
+from tracker.errors import Error, StoreError
 from tracker.recorder.remote import Remote, list_outboxes, remote_of, write_remote
 from tracker.settings import load_settings
 from tracker.store.layout import Layout
@@ -29,10 +30,14 @@ def _sync(options: argparse.Namespace) -> None:
         raise StoreError(f"there is no store at {root}: log a run there first, or name another folder")
     if layout.description.is_file():
         _apply(layout)
+    failed = False
     for outbox in list_outboxes(root):
         remote = remote_of(outbox)
         if remote is not None:
-            _send(outbox, _with_given_key(outbox, remote))
+            # One server that is away must not keep the others waiting.
+            failed |= not _send(outbox, _with_given_key(outbox, remote))
+    if failed:
+        sys.exit(1)
 
 
 def _apply(layout: Layout) -> None:
@@ -56,8 +61,17 @@ def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
     return remote
 
 
-def _send(outbox: Layout, remote: Remote) -> None:
+def _send(outbox: Layout, remote: Remote) -> bool:
+    """Send an outbox, whichever hosts wrote it; return whether all of it could be."""
     from tracker.recorder.send import Sender
 
-    look = Sender(outbox, remote).look(patient=False)
+    sender = Sender(outbox, remote)
+    try:
+        look = sender.look(patient=False)
+    except Error as error:
+        print(f"tracker: {error.message}", file=sys.stderr)
+        return False
     print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
+    for _segment, fault in sorted(sender.faults.items()):
+        print(f"tracker: {fault}", file=sys.stderr)
+    return not sender.faults

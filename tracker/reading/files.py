@@ -96,10 +96,8 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
         NotFoundError: There is none; the message says which there are.
     """
     versions = _published_versions(layout, entity, project, name)
-    aliases = {
-        alias: (read_json(layout.alias(entity, project, name, alias)) or {}).get("version", -1)
-        for alias in layout.list_aliases(entity, project, name)
-    }
+    published = [read_json(path) for path in layout.alias_files(entity, project, name)]
+    aliases: dict[str, int] = {held["alias"]: held["version"] for held in published if held is not None}
     _lay_over(layout, versions, aliases, entity, project, name)
     if not versions:
         raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")

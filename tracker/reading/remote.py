@@ -9,6 +9,7 @@ import msgspec
 
 from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
 from tracker.http import Client
+from tracker.processes import host_name
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import Sender
 from tracker.store.layout import Layout
@@ -77,5 +78,5 @@ class RemoteReader:
 
     def _get(self, *path: str, **query: Any) -> Any:
         if self._outbox.journals.is_dir():
-            Sender(self._outbox, self._remote).look(patient=False)
+            Sender(self._outbox, self._remote, host_name()).look(patient=False)
         return self._client.get(*path, **query)

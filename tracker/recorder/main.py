@@ -64,7 +64,7 @@ def _worker(layout: Layout) -> Follower | Sender:
     if remote is not None:
         from tracker.recorder.send import Sender
 
-        return Sender(layout, remote)
+        return Sender(layout, remote, host_name())
     from tracker.recorder.follow import Follower
     from tracker.store.store import Store
 

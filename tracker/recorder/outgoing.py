@@ -6,11 +6,10 @@ import hashlib
 import time
 from collections.abc import Iterator
 
-from tracker.errors import CommError
+from tracker.errors import CommError, JournalError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record, read_frames
-from tracker.processes import is_alive
-from tracker.records import ArtifactLogged, FileSaved, Process, RunFinished, RunStarted, decode
+from tracker.records import ArtifactLogged, FileSaved, RunFinished, decode
 from tracker.store.blobs import BlobStore
 from tracker.store.layout import JournalPath
 from tracker.store.manifest import read_manifest
@@ -39,7 +38,6 @@ class Outgoing:
         self.touched = 0.0
         self._segment = journal.segment
         self._blobs = blobs
-        self._process: Process | None = None
 
     def resume(self, offset: int, digest: str) -> None:
         """Start behind the bytes that the server has already.
@@ -55,16 +53,25 @@ class Outgoing:
                 "nothing was sent, the journal stays here"
             )
         self.sent, self.digest = offset, mine
-        # What the skipped frames said of the writer is needed too.
+        # Whether the writer is done may stand in the skipped frames.
         for outcome in read_frames(self.path, self._segment, final=False):
             if isinstance(outcome, Record) and outcome.end <= offset:
                 self._note(outcome)
 
-    def may_grow(self) -> bool:
-        """Whether the writer may still write: neither done by its own word nor known to be dead."""
-        if self.finished:
-            return False
-        return self._process is None or is_alive(self._process) is not False
+    def check_all_sent(self) -> None:
+        """Make sure that a journal whose writer has ended holds nothing more than was sent.
+
+        Raises:
+            JournalError: There are whole records behind damage; the server takes whole frames in order only.
+        """
+        for outcome in read_frames(self.path, self._segment, max(self.sent, HEADER.size), final=True):
+            if isinstance(outcome, Record):
+                raise JournalError(
+                    "send",
+                    str(self.path),
+                    self.sent,
+                    f"it is damaged there; records behind that, from byte {outcome.offset} on, stay here",
+                )
 
     def batches(self) -> Iterator[tuple[bytes, list[str], int]]:
         """Yield what the server lacks: bytes of whole frames, the blobs they name, how many records.
@@ -101,11 +108,9 @@ class Outgoing:
             return file.read(end - self.sent), list(dict.fromkeys(blobs)), count
 
     def _note(self, frame: Record) -> list[str]:
-        """Remember what a frame says of the writer; return the blobs that it names."""
+        """Remember that a frame says that the writer is done; return the blobs that it names."""
         record = decode(frame.payload, str(self.path), frame.offset)
-        if isinstance(record, RunStarted):
-            self._process = record.process
-        elif isinstance(record, RunFinished):
+        if isinstance(record, RunFinished):
             self.finished = True
         elif isinstance(record, FileSaved):
             return [record.sha256]

@@ -29,8 +29,12 @@ def check_url(url: str) -> str:
     Raises:
         UsageError: It is not http or https, or names no host.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, an unfinished IPv6 address
+        usable = False
+    if not usable:
         raise UsageError(f"{url!r} is no server address: write it like http://host:8080")
     return url.rstrip("/")
 
@@ -64,4 +68,4 @@ def remote_of(layout: Layout) -> Remote | None:
 def list_outboxes(store: Path) -> list[Layout]:
     """Return the outboxes in a store's folder."""
     folder = store / "outbox"
-    return [Layout(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    return [Layout(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []

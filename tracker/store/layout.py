@@ -14,16 +14,20 @@ locks/                                       recorder election, catalog creation
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 FORMAT_VERSION = 1
 # Stands for a host in the names of journals that came over HTTP.
 INGEST = "@ingest"
+# Linux file systems take names of 255 bytes; .json and temporary endings need some of them.
+LONGEST_COMPONENT = 200
+KEPT_OF_LONG = 150
 JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
 
 
@@ -105,10 +109,10 @@ class Layout:
             int(path.stem) for path in _children(folder) if path.suffix == ".json" and path.stem.isdigit()
         )
 
-    def list_aliases(self, entity: str, project: str, name: str) -> list[str]:
-        """Return the aliases that are published."""
+    def alias_files(self, entity: str, project: str, name: str) -> list[Path]:
+        """Return the published files of a collection's aliases; each says its alias and version."""
         folder = self.collection(entity, project, name) / "aliases"
-        return sorted(unquote(path.stem) for path in _children(folder) if path.suffix == ".json")
+        return sorted(path for path in _children(folder) if path.suffix == ".json")
 
     def recorder_lock(self, host: str) -> Path:
         """File whose lock the recorder of ``host`` holds."""
@@ -122,8 +126,14 @@ def parse_journal_name(name: str) -> tuple[str, int] | None:
 
 
 def _component(name: str) -> str:
-    """Return ``name`` as one safe path component (percent-encoded; never ``.`` or ``..``)."""
+    """Return ``name`` as one safe path component: percent-encoded, never ``.`` or ``..``.
+
+    One that would be too long for a file system is cut, with a digest of the whole behind ``%~``,
+    which encoding never produces. The files inside say the full name.
+    """
     quoted = quote(name, safe=" +=@,()")
+    if len(quoted) > LONGEST_COMPONENT:
+        return f"{quoted[:KEPT_OF_LONG]}%~{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
 
 

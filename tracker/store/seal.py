@@ -83,6 +83,14 @@ def seal(store: Store, segment_id: int) -> None:
             segment.sealed = True
             publish_run(store, session, session.get_one(Run, segment.run_id))
         name = segment.segment
+        named = set(session.scalars(select(Part.path).where(Part.segment_id == segment_id)))
+        run = session.get_one(Run, segment.run_id)
+        folder = store.layout.run(run.project.entity, run.project.name, run.run_id) / "history"
+    # A crash between a part's publishing and its commit left rows twice for who reads the folder.
+    # A sealed segment gets no more parts, so what nobody names now nobody ever will.
+    for path in folder.glob(f"{name}-*.parquet"):
+        if str(path.relative_to(store.root)) not in named:
+            path.unlink(missing_ok=True)
     for journal in store.layout.list_journals():
         if journal.segment == name:
             journal.path.unlink(missing_ok=True)
