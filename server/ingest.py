@@ -19,6 +19,9 @@ from tracker.store.models import Segment
 from tracker.store.seal import seal
 from tracker.store.store import Store
 
+# No journal of a segment has a larger number.
+LAST = 999_999
+
 
 class Received(NamedTuple):
     """How much of a journal is here: bytes, and their SHA-256."""
@@ -85,7 +88,7 @@ class Ingest:
                 )
             if data:
                 self._append(journal, data)
-                self._apply(journal.path)
+                self._apply(journal.path.segment, journal.path.number)
             elif journal.path.path.exists():
                 os.utime(journal.path.path)
             return Received(journal.offset, journal.digest.hexdigest())
@@ -94,9 +97,7 @@ class Ingest:
         """The sender says that a segment's writer died and that all of it has been sent."""
         if parse_journal_name(f"{segment}-000000") is None:
             raise UsageError(f"{segment!r} is no segment id")
-        for journal in self._store.layout.list_journals(INGEST):
-            if journal.segment == segment:
-                self._apply(journal, final=True)
+        self._apply(segment, LAST, final=True)
         finish_segment(self._store, segment, "crashed")
         with self._store.reading() as session:
             found = session.scalar(select(Segment.id).where(Segment.segment == segment))
@@ -142,12 +143,17 @@ class Ingest:
         if frames:
             journal.sequence = frames[-1].sequence + 1
 
-    def _apply(self, path: JournalPath, *, final: bool = False) -> None:
+    def _apply(self, segment: str, last: int, *, final: bool = False) -> None:
+        """Apply a segment's journals up to number ``last``: each only behind all of the one before."""
         try:
-            while apply_journal(self._store, path, final=final).records:
-                pass
+            for journal in self._list(segment):
+                while journal.number <= last and apply_journal(self._store, journal, final=final).records:
+                    pass
         except (StoreError, NotFoundError, OSError):
             pass  # it is on the disk: the watcher applies it when it can
+
+    def _list(self, segment: str) -> list[JournalPath]:
+        return [found for found in self._store.layout.list_journals(INGEST) if found.segment == segment]
 
     def _journal(self, name: str) -> _Journal:
         with self._lock:

@@ -9,6 +9,7 @@ import uvicorn
 from server import keys
 from server.app import create_app
 from server.settings import ServerSettings
+from server.watcher import Watcher
 from tracker.errors import UsageError
 from tracker.store.store import Store
 
@@ -27,12 +28,30 @@ def serve(settings: ServerSettings) -> None:
         if settings.key_required and not keys.has_keys(store):
             print(f"API key (shown once): {keys.make_key(store)}", flush=True)  # noqa: T201
         shown = f"[{host}]" if ":" in host else host
-        print(f"tracker server: http://{shown}:{port} (store {store.root})", flush=True)  # noqa: T201
-        config = uvicorn.Config(
-            create_app(store, settings), log_level="warning", timeout_graceful_shutdown=2, access_log=False
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        said = f"tracker server: http://{shown}:{port} (store {store.root})"
+        app = create_app(store, settings)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, access_log=False)
+        _Server(config, app.state.watcher, said).run(sockets=[listening])
     store.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready; before it ends, answers those who wait for news instead of waiting for them."""
+
+    def __init__(self, config: uvicorn.Config, watcher: Watcher, said: str) -> None:
+        super().__init__(config)
+        self._watcher = watcher
+        self._said = said
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin."""
+        await super().startup(sockets)
+        print(self._said, flush=True)  # noqa: T201
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End."""
+        self._watcher.let_go()
+        await super().shutdown(sockets)
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

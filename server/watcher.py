@@ -34,10 +34,14 @@ class Watcher:
         self._loop = loop
         self._thread.start()
 
-    def stop(self) -> None:
-        """End, and let all who wait go."""
+    def let_go(self) -> None:
+        """Let all who wait go, now and from now on: the server ends. To be called in the loop."""
         self._stop.set()
         self._wake()
+
+    def stop(self) -> None:
+        """End."""
+        self.let_go()
         self._thread.join(timeout=5)
 
     async def wait_beyond(self, since: int, timeout: float) -> None:

@@ -70,8 +70,14 @@ class Client:
     def stream(self, *path: str, **query: Any) -> Iterator[bytes]:
         """Yield the bytes that a GET of ``path`` answers with."""
         response = self._request("GET", path, query)
-        while chunk := response.read(CHUNK):
-            yield chunk
+        try:
+            while chunk := response.read(CHUNK):
+                yield chunk
+        except (OSError, http.client.HTTPException) as error:
+            raise CommError(f"the connection to {self.url} broke while reading: {error}") from error
+        finally:
+            if not response.isclosed():  # not read to its end: what is left would be in the way
+                self._connection.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -20,7 +20,7 @@ def add_commands(commands: Commands) -> None:
     server.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
-    server.add_argument("--port", type=int, default=8080, help="port; 0 takes a free one (default: 8080)")
+    server.add_argument("--port", type=_port, default=8080, help="port; 0 takes a free one (default: 8080)")
     server.add_argument(
         "--require-key",
         action="store_true",
@@ -30,6 +30,12 @@ def add_commands(commands: Commands) -> None:
     key = commands.add_parser("key", help="make a new API key for the server and print it")
     add_store(key)
     key.set_defaults(run=_make_key)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
