@@ -1,0 +1,189 @@
+"""The command line: what it prints, how it fails, and that a server ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import scripts
+from serving import Server, command, serving
+
+import tracker
+from tracker.processes import host_name
+from tracker.store.layout import Layout
+from tracker.version import __version__
+
+KILLED = """
+import os, signal, tracker
+run = tracker.init(project="p", id="killed", settings={"journal_only": True})
+for value in range(20):
+    run.log({"x": value})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = command("--help", folder=tmp_path)
+    assert done.returncode == 0
+    for name in ("server", "key", "sync"):
+        assert re.search(rf"^\s+{name}\s+\S", done.stdout, re.MULTILINE)
+        detail = command(name, "--help", folder=tmp_path)
+        assert detail.returncode == 0
+        assert "--store" in detail.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version(tmp_path: Path) -> None:
+    done = command("--version", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"tracker {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("nothing",), ("sync", "--nothing"), ("server", "--port", "many")])
+def test_what_it_does_not_know(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = command(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert "usage: tracker" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def assert_one_line(done: object, words: str) -> None:
+    """Check that a command failed with one clear line and exit status 1."""
+    assert done.returncode == 1  # type: ignore[attr-defined]
+    (line,) = done.stderr.splitlines()  # type: ignore[attr-defined]
+    assert line.startswith("tracker: ")
+    assert words in line
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("server", "--port", str(port), "--store", "s", folder=tmp_path)
+    assert_one_line(done, f"cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999999999999999999"])
+def test_a_port_that_is_none(tmp_path: Path, port: str) -> None:
+    done = command("server", "--port", port, "--store", "s", folder=tmp_path)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert port in done.stderr
+
+
+def test_a_host_that_is_none(tmp_path: Path) -> None:
+    done = command("server", "--host", "nowhere.invalid", "--port", "0", "--store", "s", folder=tmp_path)
+    assert_one_line(done, "cannot listen on nowhere.invalid:0")
+
+
+@pytest.mark.parametrize("arguments", [("server", "--port", "0"), ("key",), ("sync",)])
+def test_a_store_of_a_newer_format_is_left_alone(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with tracker.init(project="p", settings={"journal_only": True, "silent": True}) as run:
+        run.log({"x": 1})
+    root = tmp_path / "tracker-store"
+    described = json.loads((root / "store.json").read_text())
+    (root / "store.json").write_text(json.dumps({**described, "format": 99}))
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert_one_line(command(*arguments, folder=tmp_path), "has format 99")
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("arguments", [("key",), ("sync",)])
+def test_where_there_is_no_store(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert_one_line(command(*arguments, folder=tmp_path), "there is no store at")
+    assert_one_line(command(*arguments, "--store", "other", folder=tmp_path), f"{tmp_path / 'other'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = command("server", "--port", "0", "--store", "file/store", folder=tmp_path)
+    assert_one_line(done, "cannot use")
+
+
+def test_keys_that_are_made_open_the_server_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "tracker-store", "--require-key") as server:
+        assert server.key is not None
+        done = command("key", folder=tmp_path)
+        assert done.returncode == 0
+        key = done.stdout.strip()
+        assert re.fullmatch(r"local-[0-9a-f]{40}", key)
+        assert key != server.key
+        for each in (key, server.key):
+            with server.client(Authorization=f"Bearer {each}") as api:
+                assert api.get("/projects").status_code == 200
+        with server.client(Authorization="Bearer local-wrong") as api:
+            assert api.get("/projects").status_code == 401
+    with serving(tmp_path / "tracker-store", "--require-key") as again:
+        assert again.key is None  # shown once
+        with again.client(Authorization=f"Bearer {key}") as api:
+            assert api.get("/projects").status_code == 200
+
+
+def test_sync_applies_what_a_dead_writer_left(tmp_path: Path) -> None:
+    scripts.run(KILLED, tmp_path, check=False)
+    assert len(list(tmp_path.rglob("*.journal"))) == 1
+    done = command("sync", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "21 records applied, 0 runs go on" in done.stdout
+    run = tracker.Api().run("p/killed")
+    assert run.state == "crashed"
+    assert [row["x"] for row in run.history(pandas=False)] == list(range(20))
+    assert list(tmp_path.rglob("*.journal")) == []
+    again = command("sync", folder=tmp_path)
+    assert (again.returncode, again.stdout.split(": ")[1]) == (0, "0 records applied, 0 runs go on\n")
+
+
+def test_sync_says_what_it_cannot_read_and_does_the_rest(tmp_path: Path) -> None:
+    scripts.run(KILLED, tmp_path, check=False)
+    foreign = Layout(tmp_path / "tracker-store").journal(host_name(), "0" * 32, 0)
+    foreign.write_bytes(b"not a journal" * 10)
+    done = command("sync", folder=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert "21 records applied" in done.stdout
+    assert "it does not begin with a journal header" in done.stdout + done.stderr
+    assert foreign.exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_a_server_ends_although_somebody_waits(tmp_path: Path, how: signal.Signals, waiting: int) -> None:
+    server = Server(tmp_path / "store")
+    with ThreadPoolExecutor(3) as pool:
+        # Nobody answers these before the signal: they wait for news for a minute.
+        polls = [pool.submit(_poll, server.url) for _ in range(waiting)]
+        scripts.wait_for(lambda: connections(server.port) >= waiting, "the polls to be there")
+        os.kill(server.process.pid, how)
+        status = server.process.wait(timeout=20)
+        assert status in (0, 130, -how)
+        for poll in polls:
+            poll.result(timeout=20)
+    server.stop()
+    assert "Traceback" not in "".join(server.errors)
+    again = server.again()  # the port is free
+    again.stop()
+
+
+def _poll(url: str) -> int | None:
+    with httpx.Client(timeout=60, trust_env=False) as client:
+        try:
+            since = client.get(f"{url}/api/v1/live").json()["revision"]
+            answer = client.get(f"{url}/api/v1/live", params={"since": since, "timeout": 60})
+            return answer.status_code
+        except httpx.TransportError:
+            return None
+
+
+def connections(port: int) -> int:
+    """Return how many connections are established to a local port."""
+    count = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state = line.split()[:4]
+        count += local.endswith(f":{port:04X}") and state == "01"
+    return count

@@ -1,0 +1,232 @@
+"""One contract for all readers: the same questions to a store, to a server, and to published files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scripts
+from serving import Server, serving
+
+import tracker
+from tracker.errors import NotFoundError, UsageError
+from tracker.reading.files import FilesReader
+from tracker.reading.local import LocalReader
+from tracker.reading.reader import ArtifactReader, Reader
+from tracker.reading.remote import RemoteReader
+from tracker.recorder.remote import Remote, outbox_folder
+from tracker.store.layout import Layout
+from tracker.store.store import Store
+
+CONTENT = {"a.txt": b"content of v1", "nested/ü %2F?#.bin": bytes(range(256)) * 8192, "empty": b""}
+LOSSES = [1.0, math.nan, math.inf, -math.inf, 0.1, 2**70, -0.0]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a store with runs and artifacts that were logged on its host."""
+    folder = tmp_path_factory.mktemp("readers")
+    _log(folder)
+    with serving(folder / "tracker-store", "--require-key") as server:
+        with server.client() as api:
+            scripts.wait_for(
+                lambda: (
+                    api.get("/projects/team/p/runs").json()["total"] == 5
+                    and all(
+                        run["state"] == "finished" for run in api.get("/projects/team/p/runs").json()["runs"]
+                    )
+                ),
+                "all runs to be applied",
+            )
+        yield server
+
+
+def _log(folder: Path) -> None:
+    for at in range(5):
+        run = tracker.init(
+            dir=folder,
+            entity="team",
+            project="p",
+            id=f"run {at}+ü",
+            name=f"name {at}",
+            tags=["t"],
+            config={"at": at, "nan": math.nan, "deep": {"list": [1, {"x": None}]}},
+            reinit="create_new",
+            settings={"silent": True},
+        )
+        for step, loss in enumerate(LOSSES):
+            run.log(
+                {"loss": loss, "image": tracker.Image(np.zeros((2, 2), np.uint8))} if at else {"loss": loss}
+            )
+            if step % 2:
+                run.log({"rare/key": [step, "x"], "step": step})
+        if at < 2:
+            artifact = tracker.Artifact("data", "dataset", description="d", metadata={"at": at})
+            for name, content in ({"a.txt": b"v0"} if at == 0 else CONTENT).items():
+                with artifact.new_file(name, "wb") as file:
+                    file.write(content)
+            run.log_artifact(artifact, aliases=["first", "moved"] if at == 0 else ["moved", "ü ✓"])
+        if at == 2:
+            run.use_artifact("data:v1")
+        run.finish()
+
+
+def open_local(server: Server) -> LocalReader:
+    """Read the store's catalog."""
+    return LocalReader(Store(server.store, create=False))
+
+
+def open_remote(server: Server) -> RemoteReader:
+    """Ask the server; nothing waits in an outbox."""
+    return RemoteReader(Remote(server.url, server.key), Layout(outbox_folder(server.store, server.url)))
+
+
+def open_files(server: Server) -> FilesReader:
+    """Read published files and journals only."""
+    return FilesReader(Layout(server.store))
+
+
+@pytest.fixture(params=[open_local, open_remote], ids=["local", "remote"])
+def reader(request: pytest.FixtureRequest, served: Server) -> Iterator[Reader]:
+    """Every reader that answers all questions."""
+    opened = request.param(served)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=[open_local, open_remote, open_files], ids=["local", "remote", "files"])
+def artifact_reader(request: pytest.FixtureRequest, served: Server) -> Iterator[ArtifactReader]:
+    """Every reader that finds artifacts."""
+    opened = request.param(served)
+    yield opened
+    opened.close()
+
+
+def test_projects(reader: Reader) -> None:
+    (project,) = reader.projects()
+    assert (project.entity, project.name, project.runs) == ("team", "p", 5)
+
+
+def test_runs_in_pages_and_order(reader: Reader) -> None:
+    page = reader.runs("team", "p", limit=2, offset=1, order="-config.at")
+    assert page.total == 5
+    assert [run.id for run in page.runs] == ["run 3+ü", "run 2+ü"]
+    assert [run.config["at"] for run in reader.runs("team", "p", limit=9, offset=0, order="name").runs] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    found = reader.runs("team", "p", limit=9, offset=0, order="name", search="3+Ü")
+    assert [run.id for run in found.runs] in ([], ["run 3+ü"])  # SQLite folds ASCII only
+    assert reader.runs("team", "p", limit=9, offset=0, order="name", search="ME 4").total == 1
+    assert reader.runs("team", "nothing", limit=9, offset=0, order="name").runs == []
+    with pytest.raises(UsageError, match="cannot order by 'colour'"):
+        reader.runs("team", "p", limit=1, offset=0, order="colour")
+
+
+def test_a_run_is_exact(reader: Reader) -> None:
+    run = reader.run("team", "p", "run 1+ü")
+    assert (run.entity, run.project, run.name, run.state, run.tags) == (
+        "team",
+        "p",
+        "name 1",
+        "finished",
+        ["t"],
+    )
+    assert repr(run.config) == repr({"at": 1, "nan": math.nan, "deep": {"list": [1, {"x": None}]}})
+    assert repr(run.summary["loss"]) == "-0.0"
+    assert (run.last_step, run.attempts, run.problems) == (9, 1, [])
+    assert {each.key: (each.kind, each.count) for each in run.keys} == {
+        "loss": ("number", 7),
+        "image": ("image", 7),
+        "rare/key": (next(each.kind for each in run.keys if each.key == "rare/key"), 3),
+        "step": ("number", 3),
+    }
+    with pytest.raises(NotFoundError, match="there is no run team/p/nobody"):
+        reader.run("team", "p", "nobody")
+
+
+def test_history_is_exact(reader: Reader) -> None:
+    rows = reader.history("team", "p", "run 0+ü", None, False)
+    assert [row["_step"] for row in rows] == list(range(10))
+    assert repr([row["loss"] for row in rows if "loss" in row]) == repr(LOSSES)
+    assert all(type(row["_timestamp"]) is float for row in rows)
+    some = reader.history("team", "p", "run 0+ü", ["rare/key"], False)
+    assert [row["rare/key"] for row in some] == [[1, "x"], [3, "x"], [5, "x"]]
+    assert all("loss" not in row for row in some)
+    assert reader.history("team", "p", "run 0+ü", ["rare/key", "loss"], True) == []
+    assert len(reader.history("team", "p", "run 0+ü", ["rare/key", "step"], True)) == 3
+    assert reader.history("team", "p", "run 0+ü", ["nothing"], False) == []
+    with pytest.raises(NotFoundError):
+        reader.history("team", "p", "nobody", None, False)
+
+
+def test_both_readers_answer_alike(served: Server) -> None:
+    local, remote = open_local(served), open_remote(served)
+    for run in local.runs("team", "p", limit=9, offset=0, order="name").runs:
+        assert repr(remote.run("team", "p", run.id)) == repr(local.run("team", "p", run.id))
+        arguments = ("team", "p", run.id, None, False)
+        assert repr(remote.history(*arguments)) == repr(local.history(*arguments))
+    assert repr(remote.artifacts("team", "p", None, None)) == repr(local.artifacts("team", "p", None, None))
+    local.close()
+    remote.close()
+
+
+def test_lists_of_artifacts(reader: Reader) -> None:
+    found = reader.artifacts("team", "p", None, None)
+    assert [(each.name, each.version, each.logged_by) for each in found] == [
+        ("data", "v1", "run 1+ü"),
+        ("data", "v0", "run 0+ü"),
+    ]
+    assert [each.version for each in reader.artifacts("team", "p", "run 0+ü", None)] == ["v0"]
+    assert len(reader.artifacts("team", "p", None, "data")) == 2
+    assert reader.artifacts("team", "p", None, "other") == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [("v0", "v0"), ("v1", "v1"), ("latest", "v1"), ("moved", "v1"), ("first", "v0"), ("ü ✓", "v1")],
+)
+def test_a_version_by_every_name(artifact_reader: ArtifactReader, reference: str, version: str) -> None:
+    found = artifact_reader.artifact("team", "p", "data", reference)
+    assert (found.entity, found.project, found.name, found.version) == ("team", "p", "data", version)
+    assert (found.type, found.description) == ("dataset", "d")
+    by_digest = artifact_reader.artifact("team", "p", "data", found.digest)
+    assert by_digest == found
+    assert sorted(found.aliases) == (["first"] if version == "v0" else ["latest", "moved", "ü ✓"])
+
+
+def test_its_files_and_their_content(artifact_reader: ArtifactReader) -> None:
+    found = artifact_reader.artifact("team", "p", "data", "latest")
+    assert {entry.path: entry.size for entry in found.files} == {
+        name: len(data) for name, data in CONTENT.items()
+    }
+    assert (found.file_count, found.size) == (3, sum(map(len, CONTENT.values())))
+    assert found.metadata == {"at": 1}
+    for entry in found.files:
+        assert b"".join(artifact_reader.chunks(found, entry)) == CONTENT[entry.path]
+    # A reading that is given up half-way does not disturb the next one.
+    large = max(found.files, key=lambda entry: entry.size)
+    for _ in artifact_reader.chunks(found, large):
+        break
+    assert b"".join(artifact_reader.chunks(found, large)) == CONTENT[large.path]
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "words"),
+    [
+        ("nothing", "latest", "there is no artifact team/p/nothing"),
+        ("data", "v2", "no version or alias 'v2'"),
+        ("data", "worst", "aliases: first, latest, moved"),
+        ("data", f"v{10**30}", "no version or alias"),
+        ("data", "../v0", "no version or alias|there is no"),
+    ],
+)
+def test_what_is_not_there(artifact_reader: ArtifactReader, name: str, reference: str, words: str) -> None:
+    with pytest.raises(NotFoundError, match=words):
+        artifact_reader.artifact("team", "p", name, reference)

@@ -1,0 +1,511 @@
+"""Runs that are sent to a real server: rows, media, artifacts, resume, and servers that are away or die."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scripts
+from serving import Server, command, serving
+
+import tracker
+from tracker.errors import AuthenticationError, CommError, UsageError
+from tracker.recorder.remote import Remote, list_outboxes, remote_of
+from tracker.recorder.send import Sender
+from tracker.sdk.run import Run
+
+Begin = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a key that no test ends; every test has a project of its own."""
+    with serving(tmp_path_factory.mktemp("server") / "store", "--require-key") as server:
+        yield server
+    assert server.errors == [], "".join(server.errors)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[list[Server]]:
+    """Servers that a test starts and kills itself; what is left of them is ended."""
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def project(request: pytest.FixtureRequest) -> str:
+    return request.node.name.replace("[", "-").replace("]", "")
+
+
+def use(server: Server, monkeypatch: pytest.MonkeyPatch, key: str | None = None) -> None:
+    """Name the server in the environment, as a user would."""
+    monkeypatch.setenv("TRACKER_BASE_URL", server.url)
+    monkeypatch.setenv("TRACKER_SILENT", "1")
+    if key or server.key:
+        monkeypatch.setenv("TRACKER_API_KEY", key or server.key or "")
+
+
+def outbox_journals(folder: Path) -> list[Path]:
+    """Return the journals that wait to be sent."""
+    return sorted((folder / "tracker-store" / "outbox").rglob("*.journal"))
+
+
+def sent(folder: Path) -> None:
+    """Wait until the recorder has sent everything."""
+    scripts.wait_for(lambda: not outbox_journals(folder), "the outbox to be empty")
+
+
+def values_of(project: str, run_id: str) -> list[int]:
+    """Return the logged values, as ``Api`` reads them from the server."""
+    return [row["x"] for row in tracker.Api().run(f"{project}/{run_id}").history(pandas=False)]
+
+
+def test_rows_media_and_artifacts_arrive(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(shared, monkeypatch)
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    logged = [1.0, math.nan, -math.inf, 2**70, "text ✓", [1, 2], {"a": None}]
+    with tracker.init(project=project, name="a name", config={"nan": math.nan, "big": 2**70}) as run:
+        assert run.url is not None
+        assert run.url.startswith(shared.url)
+        for value in logged:
+            run.log({"x": value})
+        run.log({"image": tracker.Image(pixels, caption="✓")})
+        artifact = tracker.Artifact("model", "model", metadata={"a": 1})
+        with artifact.new_file("weights.bin", "wb") as file:
+            file.write(b"weights" * 1000)
+        run.log_artifact(artifact, aliases=["best"])
+        # Waiting sends what is not there yet: the version is the server's.
+        assert artifact.wait().version == "v0"
+        assert sorted(artifact.aliases) == ["best", "latest"]
+        live = tracker.Api().run(f"{project}/{run.id}")
+        assert live.state == "running"
+        assert repr([row["x"] for row in live.history(keys=["x"], pandas=False)][:6]) == repr(logged[:6])
+    finished = tracker.Api().run(f"{project}/{run.id}")
+    assert finished.state == "finished"
+    assert finished.name == "a name"
+    assert repr(finished.config) == repr({"nan": math.nan, "big": 2**70})
+    assert repr([row["x"] for row in finished.history(keys=["x"], pandas=False)]) == repr(logged)
+    with tracker.init(project=project) as user:
+        used = user.use_artifact("model:best")
+        folder = Path(used.download(tmp_path / "download"))
+    assert (folder / "weights.bin").read_bytes() == b"weights" * 1000
+    with shared.client() as api:
+        described = api.get(f"/projects/local/{project}/artifacts/model/v0").json()
+        assert described["used_by"] == [user.id]
+        media = api.get(f"/projects/local/{project}/runs/{run.id}/media", params={"key": "image"}).json()
+        assert media["steps"][0]["items"][0]["caption"] == "✓"
+        url = shared.url + media["steps"][0]["items"][0]["url"]
+        assert api.get(url).headers["content-type"] == "image/png"
+    sent(tmp_path)
+    # The folder of the run keeps no catalog of its own: everything is on the server.
+    assert not (tmp_path / "tracker-store" / "catalog.db").exists()
+
+
+def test_the_key_is_kept_where_only_its_owner_reads_it(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(shared, monkeypatch)
+    tracker.init(project=project).finish()
+    (outbox,) = list_outboxes(tmp_path / "tracker-store")
+    assert remote_of(outbox) == Remote(shared.url, shared.key)
+    assert (outbox.root / "remote.json").stat().st_mode & 0o077 == 0
+    sent(tmp_path)
+
+
+def test_resume_is_decided_by_the_server(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(shared, monkeypatch)
+    with pytest.raises(UsageError, match="resume='must' but there is no run"):
+        tracker.init(project=project, id="again", resume="must")
+    for attempt in range(2):
+        with tracker.init(
+            project=project, id="again", resume="allow", config={f"c{attempt}": attempt}
+        ) as run:
+            assert run.resumed == (attempt == 1)
+            assert run.step == 3 * attempt
+            for value in range(3):
+                run.log({"x": 10 * attempt + value})
+    with pytest.raises(UsageError, match="resume='never' but there is a run"):
+        tracker.init(project=project, id="again", resume="never")
+    with tracker.init(project=project, id="again", resume="must") as run:
+        assert run.config.as_dict() == {"c0": 0, "c1": 1}
+        run.log({"x": 20})
+    assert values_of(project, "again") == [0, 1, 2, 10, 11, 12, 20]
+    detail = tracker.Api().run(f"{project}/again")
+    assert (detail.state, detail.lastHistoryStep) == ("finished", 6)
+
+
+def test_a_server_that_starts_later_gets_everything(
+    own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "later" / "store"
+    store.parent.mkdir()
+    own.append(Server(store))
+    port = own[0].port
+    own[0].stop()
+    use(own[0], monkeypatch)
+    for name in ("first", "second"):  # returns although nobody listens
+        with tracker.init(project="p", name=name) as run:
+            for value in range(100):
+                run.log({"x": value})
+            artifact = tracker.Artifact(name, "data")
+            with artifact.new_file("a") as file:
+                file.write(name)
+            run.log_artifact(artifact)
+    assert len(outbox_journals(tmp_path)) == 2
+    with pytest.raises(CommError, match="cannot reach the tracker server at http://127"):
+        tracker.Api().run("p/nothing")
+    failed = command("sync", folder=tmp_path)
+    assert failed.returncode == 1
+    assert len(failed.stderr.splitlines()) == 1
+    assert "cannot reach the tracker server" in failed.stderr
+    assert len(outbox_journals(tmp_path)) == 2
+    own.append(Server(store, port=port))
+    done = command("sync", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert outbox_journals(tmp_path) == []
+    runs = list(tracker.Api().runs("p"))
+    assert [run.name for run in runs] == ["first", "second"]
+    assert [values_of("p", run.id) for run in runs] == [list(range(100))] * 2
+    assert Path(tracker.Api().artifact("p/second").download()).joinpath("a").read_text() == "second"
+
+
+def test_a_wrong_key_disturbs_no_training_and_sync_sends_with_the_right_one(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(shared, monkeypatch, key="local-" + "0" * 40)
+    with tracker.init(project=project, name="kept") as run:
+        for value in range(10):
+            run.log({"x": value})
+    with pytest.raises(AuthenticationError, match="the API key is not valid here: check TRACKER_API_KEY"):
+        list(tracker.Api().runs(project))
+    refused = command("sync", folder=tmp_path)
+    assert refused.returncode == 1
+    assert "the API key is not valid here" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert len(outbox_journals(tmp_path)) == 1
+    done = command("sync", folder=tmp_path, TRACKER_API_KEY=shared.key or "")
+    assert done.returncode == 0, done.stderr
+    assert outbox_journals(tmp_path) == []
+    use(shared, monkeypatch)
+    assert values_of(project, run.id) == list(range(10))
+
+
+@pytest.mark.parametrize("key", ["local-x\r\nX-Injected: 1", "schlüssel-✓", "with space"])
+def test_a_key_that_no_header_can_carry_is_said_so(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    use(shared, monkeypatch, key=key)
+    with pytest.raises(AuthenticationError, match="API key"):
+        list(tracker.Api().runs(project))
+
+
+def test_a_key_read_from_a_file_may_end_in_a_newline(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(shared, monkeypatch, key=f"{shared.key}\n")
+    assert list(tracker.Api().runs(project)) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://x", "http://", "http://h:port", "http://h:99999", "http://[::1", "x y"]
+)
+def test_an_address_that_is_none_is_said_so_by_init(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_BASE_URL", url)
+    with pytest.raises(UsageError, match="no server address"):
+        tracker.init(project="p")
+
+
+WRITER = """
+import sys, tracker
+run = tracker.init(project="p", id=sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    run.log({"x": int(line)})
+    print("logged", flush=True)
+run.finish()
+"""
+
+
+def start_writer(run_id: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a script that logs the numbers it is told."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, run_id],
+        cwd=folder,
+        env=scripts.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    return writer
+
+
+def log(writer: subprocess.Popen[str], value: int) -> None:
+    """Have the script log a number; return when ``log`` has returned."""
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write(f"{value}\n")
+    writer.stdin.flush()
+    assert writer.stdout.readline() == "logged\n"
+
+
+def shown(server: Server, run_id: str) -> int:
+    """Return how many rows the server shows of a run."""
+    with server.client() as api:
+        answer = api.get(f"/projects/local/p/runs/{run_id}/history")
+        return len(answer.json()["rows"]) if answer.status_code == 200 else 0
+
+
+def test_a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing(
+    own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "served").mkdir()
+    own.append(Server(tmp_path / "served" / "store"))
+    use(own[-1], monkeypatch)
+    writer = start_writer("killed", tmp_path)
+    value = 0
+    for _ in range(2):
+        before = shown(own[-1], "killed")
+        while shown(own[-1], "killed") <= before:  # until it has more than it had
+            log(writer, value)
+            value += 1
+        own[-1].kill()
+        for _ in range(20):
+            log(writer, value)
+            value += 1
+        own.append(own[-1].again())
+    writer.communicate(timeout=60)
+    assert writer.returncode == 0
+    sent(tmp_path)
+    run = tracker.Api().run("p/killed")
+    assert run.state == "finished"
+    assert values_of("p", "killed") == list(range(value))
+
+
+def test_a_killed_training_process_is_a_crashed_run_with_all_its_rows(
+    own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "served").mkdir()
+    own.append(Server(tmp_path / "served" / "store"))
+    use(own[0], monkeypatch)
+    writer = start_writer("crashed", tmp_path)
+    for value in range(50):
+        log(writer, value)
+    scripts.wait_for(lambda: shown(own[0], "crashed"), "the recorder to send the first rows")
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.communicate()
+    sent(tmp_path)
+    run = tracker.Api().run("p/crashed")
+    assert run.state == "crashed"
+    assert values_of("p", "crashed") == list(range(50))
+
+
+def test_several_senders_of_one_outbox_send_it_once(
+    shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder, `tracker sync` and reading processes may all be at it."""
+    use(shared, monkeypatch)
+    run = tracker.init(project=project)
+    failures: list[str] = []
+    over = threading.Event()
+
+    def send() -> None:
+        (outbox,) = list_outboxes(tmp_path / "tracker-store")
+        sender = Sender(outbox, Remote(shared.url, shared.key))
+        while not over.is_set():
+            try:
+                sender.look(patient=False)
+            except Exception as error:
+                failures.append(repr(error))
+                return
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for value in range(300):
+        run.log({"x": value})
+    run.finish()
+    sent(tmp_path)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert values_of(project, run.id) == list(range(300))
+    assert tracker.Api().run(f"{project}/{run.id}").state == "finished"
+
+
+def test_sending_again_changes_nothing(
+    shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the outbox, as on a disk that was carried over, sent after the run has arrived."""
+    import shutil
+
+    use(shared, monkeypatch)
+    monkeypatch.setenv("TRACKER_MODE", "online")
+    with shared.client() as api:
+        run = tracker.init(project=project, id="once")
+        artifact = tracker.Artifact("data", "data")
+        with artifact.new_file("a") as file:
+            file.write("content")
+        run.log({"x": 0})
+        run.log_artifact(artifact)
+        outbox = tmp_path / "tracker-store" / "outbox"
+        run.log({"x": 1})
+        run.finish()
+        # The recorder may be done with the journal already: then there is nothing left to repeat.
+        copy = tmp_path / "copy" / "outbox"
+        shutil.copytree(outbox, copy, ignore=shutil.ignore_patterns("locks"))
+        for folder in copy.iterdir():
+            (folder / "locks").mkdir()
+        sent(tmp_path)
+        where = f"/projects/local/{project}"
+        scripts.wait_for(lambda: api.get(f"{where}/runs/once").json()["state"] == "finished", "the end")
+        before = (api.get(f"{where}/runs/once").json(), api.get(f"{where}/artifacts").json())
+        for _ in range(2):
+            assert command("sync", "--store", str(copy.parent), folder=tmp_path).returncode == 0
+        after = (api.get(f"{where}/runs/once").json(), api.get(f"{where}/artifacts").json())
+        assert after == before
+        assert values_of(project, "once") == [0, 1]
+
+
+def test_one_client_outlives_the_connection_and_the_server(own: list[Server], tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    own.append(Server(tmp_path / "served" / "store"))
+    api = tracker.Api({"base_url": own[0].url})
+    assert list(api.runs("p")) == []
+    own[0].kill()
+    with pytest.raises(CommError, match="cannot reach"):
+        list(api.runs("p"))
+    own.append(own[0].again())
+    assert list(api.runs("p")) == []
+    own[1].stop()
+    own.append(own[0].again())
+    assert list(api.runs("p")) == []  # over a connection that the other end has closed meanwhile
+
+
+def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
+    shared: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server takes whole frames in order only; the rest must stay here for a person to see."""
+    use(shared, monkeypatch, key="wrong")  # nothing is sent yet
+    scripts.run(
+        "import tracker\nrun = tracker.init(project='damaged')\n"
+        "for value in range(20): run.log({'x': value})",
+        tmp_path,
+    )
+    (journal,) = outbox_journals(tmp_path)
+    data = bytearray(journal.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    journal.write_bytes(bytes(data))
+    done = command("sync", folder=tmp_path, TRACKER_API_KEY=shared.key or "")
+    assert "Traceback" not in done.stderr
+    assert outbox_journals(tmp_path) == [journal]
+    assert journal.read_bytes() == bytes(data)
+    assert done.returncode == 1
+    assert "it is damaged there; records behind that" in done.stderr
+    use(shared, monkeypatch)
+    (run,) = tracker.Api().runs("damaged")  # reading goes on
+    rows = [row["x"] for row in run.history(pandas=False)]
+    assert rows == list(range(len(rows)))
+    assert 0 < len(rows) < 20
+
+
+def test_a_segment_of_two_files_arrives_whole(shared: Server, tmp_path: Path, project: str) -> None:
+    """After a failed write a run goes on in a second file: its end is there, its beginning in the first."""
+    from builders import Writer
+
+    from tracker.processes import host_name
+    from tracker.recorder.remote import outbox_folder, write_remote
+    from tracker.store.layout import Layout
+
+    outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
+    outbox.make()
+    for finished, segment in ((True, "a" * 32), (False, "b" * 32)):
+        writer = Writer(outbox, segment, f"two-{finished}", project=project)
+        writer.log({"x": 0})
+        writer.next_file()
+        writer.log({"x": 1})
+        writer.log({"x": 2})
+        if finished:
+            writer.finish()
+    (outbox.journals / "node1").rename(outbox.host_journals(host_name()))
+    write_remote(outbox, Remote(shared.url, shared.key))
+    done = command("sync", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with shared.client() as api:
+        for name in ("two-True", "two-False"):
+            rows = api.get(f"/projects/team/{project}/runs/{name}/history").json()["rows"]
+            assert [row["x"] for row in rows] == [0, 1, 2]
+        assert api.get(f"/projects/team/{project}/runs/two-True").json()["state"] == "finished"
+    assert not [path for path in outbox_journals(tmp_path) if path.name.startswith("a" * 32)]
+
+
+def test_an_outbox_written_on_another_host_is_sent_from_this_one(
+    shared: Server, tmp_path: Path, project: str
+) -> None:
+    """A node that reaches no server leaves its outbox on the shared disk; the login node sends it."""
+    from builders import Writer
+
+    from tracker.recorder.remote import outbox_folder, write_remote
+    from tracker.store.layout import Layout
+
+    outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
+    writer = Writer(outbox, "c" * 32, "elsewhere", project=project)
+    writer.log({"x": 0})
+    writer.finish()
+    write_remote(outbox, Remote(shared.url, shared.key))
+    done = command("sync", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert outbox_journals(tmp_path) == []
+    with shared.client() as api:
+        assert api.get(f"/projects/team/{project}/runs/elsewhere").json()["state"] == "finished"
+
+
+def test_one_unreachable_server_does_not_keep_the_others_waiting(
+    shared: Server, own: list[Server], project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "served").mkdir()
+    own.append(Server(tmp_path / "served" / "store"))
+    own[0].stop()
+    for server, key in ((own[0], None), (shared, "wrong")):
+        use(server, monkeypatch, key=key)
+        with tracker.init(project=project) as run:
+            run.log({"x": 1})
+    monkeypatch.delenv("TRACKER_BASE_URL")
+    done = command("sync", folder=tmp_path, TRACKER_API_KEY=shared.key or "")
+    assert done.returncode == 1
+    assert "cannot reach" in done.stderr
+    assert len(outbox_journals(tmp_path)) == 1
+    use(shared, monkeypatch)
+    assert values_of(project, run.id) == [1]
+
+
+def test_offline_keeps_everything_at_home(
+    shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(shared, monkeypatch)
+    with tracker.init(project=project, mode="offline") as run:
+        run.log({"x": 1})
+        assert run.url is None
+    assert outbox_journals(tmp_path) == []
+    with shared.client() as api:
+        assert api.get(f"/projects/local/{project}/runs").json()["total"] == 0
+    monkeypatch.delenv("TRACKER_BASE_URL")
+    assert values_of(project, run.id) == [1]
+    assert json.loads((tmp_path / "tracker-store" / "store.json").read_text())["format"] == 1
