@@ -61,9 +61,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         each.process.wait(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """The system's Chromium. For one module: while Playwright runs, no test can run an event loop of its own."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path is not None, "the browser tests need Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
