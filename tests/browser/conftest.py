@@ -63,7 +63,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium. For one module: while Playwright runs, no test can run an event loop of its own."""
+    """The system's Chromium; for one module, as while Playwright runs no test can run an event loop."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path is not None, "the browser tests need Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
