@@ -151,8 +151,7 @@ def test_sync_says_what_it_cannot_read_and_does_the_rest(tmp_path: Path) -> None
     assert foreign.exists()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("waiting", [0, 3])
+@pytest.mark.parametrize(("how", "waiting"), [(signal.SIGTERM, 3), (signal.SIGINT, 3), (signal.SIGINT, 0)])
 def test_a_server_ends_although_somebody_waits(tmp_path: Path, how: signal.Signals, waiting: int) -> None:
     server = Server(tmp_path / "store")
     with ThreadPoolExecutor(3) as pool:

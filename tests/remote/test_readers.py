@@ -68,7 +68,8 @@ def _log(folder: Path) -> None:
             for name, content in ({"a.txt": b"v0"} if at == 0 else CONTENT).items():
                 with artifact.new_file(name, "wb") as file:
                     file.write(content)
-            run.log_artifact(artifact, aliases=["first", "moved"] if at == 0 else ["moved", "ü ✓"])
+            aliases = ["first", "moved"] if at == 0 else ["moved", "ü ✓"]
+            run.log_artifact(artifact, aliases=aliases).wait()  # numbered before the next run's
         if at == 2:
             run.use_artifact("data:v1")
         run.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def test_rows_media_and_artifacts_arrive(
         used = user.use_artifact("model:best")
         folder = Path(used.download(tmp_path / "download"))
     assert (folder / "weights.bin").read_bytes() == b"weights" * 1000
+    sent(tmp_path)
     with shared.client() as api:
         described = api.get(f"/projects/local/{project}/artifacts/model/v0").json()
         assert described["used_by"] == [user.id]
@@ -109,7 +111,6 @@ def test_rows_media_and_artifacts_arrive(
         assert media["steps"][0]["items"][0]["caption"] == "✓"
         url = shared.url + media["steps"][0]["items"][0]["url"]
         assert api.get(url).headers["content-type"] == "image/png"
-    sent(tmp_path)
     # The folder of the run keeps no catalog of its own: everything is on the server.
     assert not (tmp_path / "tracker-store" / "catalog.db").exists()
 
@@ -354,34 +355,33 @@ def test_sending_again_changes_nothing(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy of the outbox, as on a disk that was carried over, sent after the run has arrived."""
-    import shutil
-
-    use(shared, monkeypatch)
-    monkeypatch.setenv("TRACKER_MODE", "online")
-    with shared.client() as api:
-        run = tracker.init(project=project, id="once")
+    use(shared, monkeypatch, key="wrong")  # so that nothing is sent before the copy is made
+    with tracker.init(project=project) as run:
+        run.log({"x": 0})
         artifact = tracker.Artifact("data", "data")
         with artifact.new_file("a") as file:
             file.write("content")
-        run.log({"x": 0})
         run.log_artifact(artifact)
-        outbox = tmp_path / "tracker-store" / "outbox"
         run.log({"x": 1})
-        run.finish()
-        # The recorder may be done with the journal already: then there is nothing left to repeat.
-        copy = tmp_path / "copy" / "outbox"
-        shutil.copytree(outbox, copy, ignore=shutil.ignore_patterns("locks"))
-        for folder in copy.iterdir():
-            (folder / "locks").mkdir()
-        sent(tmp_path)
+    shutil.copytree(tmp_path / "tracker-store", tmp_path / "copy")
+    key = shared.key or ""
+    assert command("sync", folder=tmp_path, TRACKER_API_KEY=key).returncode == 0
+    assert outbox_journals(tmp_path) == []
+    with shared.client() as api:
         where = f"/projects/local/{project}"
-        scripts.wait_for(lambda: api.get(f"{where}/runs/once").json()["state"] == "finished", "the end")
-        before = (api.get(f"{where}/runs/once").json(), api.get(f"{where}/artifacts").json())
+        before = (api.get(f"{where}/runs/{run.id}").json(), api.get(f"{where}/artifacts").json())
+        assert before[0]["state"] == "finished"
         for _ in range(2):
-            assert command("sync", "--store", str(copy.parent), folder=tmp_path).returncode == 0
-        after = (api.get(f"{where}/runs/once").json(), api.get(f"{where}/artifacts").json())
-        assert after == before
-        assert values_of(project, "once") == [0, 1]
+            assert len(list((tmp_path / "copy").rglob("*.journal"))) == 1
+            again = tmp_path / "again"
+            shutil.copytree(tmp_path / "copy", again)
+            done = command("sync", "--store", str(again), folder=tmp_path, TRACKER_API_KEY=key)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert list(again.rglob("*.journal")) == []
+            shutil.rmtree(again)
+        assert (api.get(f"{where}/runs/{run.id}").json(), api.get(f"{where}/artifacts").json()) == before
+    use(shared, monkeypatch)
+    assert values_of(project, run.id) == [0, 1]
 
 
 def test_one_client_outlives_the_connection_and_the_server(own: list[Server], tmp_path: Path) -> None:

@@ -83,20 +83,35 @@ def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]
     return request
 
 
-@pytest.fixture
-def logged(store: Store) -> Store:
-    """A store with a run and an artifact, all of it applied, and no recorder that changes it."""
-    run = tracker.init(
-        entity="team", project="demo", id="run", settings={"silent": True, "journal_only": True}
-    )
+def log_something(folder: Path) -> Store:
+    """Return a store with a run and an artifact, all of it applied, and no recorder that changes it."""
+    settings = {"silent": True, "journal_only": True}
+    run = tracker.init(dir=folder, entity="team", project="demo", id="run", settings=settings)
     run.log({"x": 1})
     artifact = tracker.Artifact("model", "model")
     with artifact.new_file("file") as file:
         file.write("content of the model")
     run.log_artifact(artifact).wait()
     run.finish()
+    store = Store(folder / "tracker-store")
     LocalReader(store).projects()
     return store
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Iterator[Store]:
+    """A store of a test's own."""
+    store = log_something(tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store for the tests that look whether something changes."""
+    store = log_something(tmp_path_factory.mktemp("kept"))
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -226,7 +241,8 @@ def test_a_cookie_reads_and_never_writes(logged: Store, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000, None, 5, ["local-"], {"key": "x"}])
-def test_a_key_that_is_none_signs_nobody_in(app: FastAPI, key: Any) -> None:
+def test_a_key_that_is_none_signs_nobody_in(kept: Store, key: Any) -> None:
+    app = create_app(kept, ServerSettings(kept.root, require_key=True))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=json.dumps({"key": key}), headers=headers)
     assert answer.status_code == 401
@@ -235,7 +251,8 @@ def test_a_key_that_is_none_signs_nobody_in(app: FastAPI, key: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"key"', b"\xff", b"[" * 100_000, b"null", b""])
-def test_a_malformed_body_is_refused_in_the_usual_shape(app: FastAPI, body: bytes) -> None:
+def test_a_malformed_body_is_refused_in_the_usual_shape(kept: Store, body: bytes) -> None:
+    app = create_app(kept, ServerSettings(kept.root, require_key=True))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=body, headers=headers)
     assert answer.status_code in (400, 422)
@@ -258,8 +275,8 @@ def test_the_store_keeps_no_key(logged: Store, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.0.0.2", "[::1]:8080"])
-def test_on_loopback_everything_is_open_under_its_own_names(logged: Store, host: str) -> None:
-    app = create_app(logged, ServerSettings(logged.root))
+def test_on_loopback_everything_is_open_under_its_own_names(kept: Store, host: str) -> None:
+    app = create_app(kept, ServerSettings(kept.root))
     answers = ask_all(app, {"Host": host})
     # Signing in needs a key all the same.
     refused = {route for route, status in answers.items() if status in (401, 403) or status >= 500}
@@ -274,15 +291,15 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_on_loopback_a_foreign_name_is_refused(logged: Store, host: str) -> None:
+def test_on_loopback_a_foreign_name_is_refused(kept: Store, host: str) -> None:
     """A page elsewhere that points its name at 127.0.0.1 gets nothing, and changes nothing."""
-    app = create_app(logged, ServerSettings(logged.root))
-    before = content_of(logged.root)
+    app = create_app(kept, ServerSettings(kept.root))
+    before = content_of(kept.root)
     assert set(ask_all(app, {"Host": host}).values()) == {400}
     answer = send(app, "GET", f"{API}/projects", headers={"Host": host})
     assert answer.json()["error"]["code"] == "foreign_host"
     assert send(app, "GET", "/", headers={"Host": host}).status_code == 400
-    assert content_of(logged.root) == before
+    assert content_of(kept.root) == before
 
 
 def test_beyond_loopback_a_key_is_always_asked_for(logged: Store) -> None:
@@ -297,10 +314,10 @@ FORM_TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form
 
 
 @pytest.mark.parametrize("kind", FORM_TYPES)
-def test_what_a_form_on_another_page_can_send_changes_nothing(logged: Store, kind: str | None) -> None:
+def test_what_a_form_on_another_page_can_send_changes_nothing(kept: Store, kind: str | None) -> None:
     """Without a key, only the type of the body tells a program's request from another page's."""
-    app = create_app(logged, ServerSettings(logged.root))
-    before = content_of(logged.root)
+    app = create_app(kept, ServerSettings(kept.root))
+    before = content_of(kept.root)
     headers = {} if kind is None else {"Content-Type": kind}
     requests = [
         ("POST", f"/ingest/journals/{'0' * 32}-000000", b"x"),
@@ -313,4 +330,4 @@ def test_what_a_form_on_another_page_can_send_changes_nothing(logged: Store, kin
         answer = send(app, method, API + path, params=QUERY, content=content, headers=headers)
         assert answer.status_code in (400, 422), path
         assert set(answer.json()["error"]) == {"code", "message"}
-    assert content_of(logged.root) == before
+    assert content_of(kept.root) == before

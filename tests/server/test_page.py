@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +26,14 @@ async def _get(store: Store, path: str) -> httpx.Response:
         return await client.get(path)
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that no test changes."""
+    store = Store(tmp_path_factory.mktemp("empty"))
+    yield store
+    store.close()
+
+
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for a built dashboard."""
@@ -40,8 +49,8 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "path", ["/", "/team/demo", "/team/demo/runs/x?tab=media", "/index.html", "/a" * 3000, "/%00"]
 )
-def test_every_address_outside_the_api_is_the_page(store: Store, built: Path, path: str) -> None:
-    answer = asyncio.run(_get(store, path))
+def test_every_address_outside_the_api_is_the_page(empty: Store, built: Path, path: str) -> None:
+    answer = asyncio.run(_get(empty, path))
     assert answer.status_code == 200
     assert "<title>tracker</title>" in answer.text
     assert answer.headers["content-type"].startswith("text/html")
@@ -56,25 +65,25 @@ def test_every_address_outside_the_api_is_the_page(store: Store, built: Path, pa
 
 
 @pytest.mark.parametrize("length", [300, 5000])
-def test_a_name_longer_than_any_file_is_the_page(store: Store, built: Path, length: int) -> None:
-    assert asyncio.run(_get(store, "/" + "x" * length)).status_code == 200
+def test_a_name_longer_than_any_file_is_the_page(empty: Store, built: Path, length: int) -> None:
+    assert asyncio.run(_get(empty, "/" + "x" * length)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/v1/none", "/api/v2/projects", "/api/", "/api/v1/"])
-def test_an_unknown_address_of_the_api_is_not_the_page(store: Store, built: Path, path: str) -> None:
-    answer = asyncio.run(_get(store, path))
+def test_an_unknown_address_of_the_api_is_not_the_page(empty: Store, built: Path, path: str) -> None:
+    answer = asyncio.run(_get(empty, path))
     assert answer.status_code == 404
     assert set(answer.json()["error"]) == {"code", "message"}
 
 
 def test_without_a_built_dashboard_it_says_what_to_do(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dashboard, "STATIC", tmp_path / "nothing")
-    answer = asyncio.run(_get(store, "/team/demo"))
+    answer = asyncio.run(_get(empty, "/team/demo"))
     assert answer.status_code == 503
     assert "dashboard was not built" in answer.text
-    assert asyncio.run(_get(store, "/api/v1/health")).status_code == 200
+    assert asyncio.run(_get(empty, "/api/v1/health")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -94,7 +103,7 @@ def test_without_a_built_dashboard_it_says_what_to_do(
         "/assets/..\\..\\secret.txt",
     ],
 )
-def test_no_address_leads_out_of_the_folder(store: Store, built: Path, path: str) -> None:
+def test_no_address_leads_out_of_the_folder(empty: Store, built: Path, path: str) -> None:
     """Built by hand: clients tidy such addresses up before they send them."""
 
     scope = {
@@ -117,7 +126,7 @@ def test_no_address_leads_out_of_the_folder(store: Store, built: Path, path: str
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(create_app(store, ServerSettings(store.root))(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(create_app(empty, ServerSettings(empty.root))(scope, receive, send))  # type: ignore[arg-type]
     status, body = sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
     assert status in (200, 404)
     assert b"secret" not in body
