@@ -291,6 +291,8 @@ def test_a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing(
             log(writer, value)
             value += 1
         own.append(own[-1].again())
+    # The recorder tries again at ever longer intervals; without a writer it would leave between two.
+    scripts.wait_for(lambda: shown(own[-1], "killed") == value, "all rows on the third server", seconds=60)
     writer.communicate(timeout=60)
     assert writer.returncode == 0
     sent(tmp_path)
