@@ -191,10 +191,11 @@ def main() -> None:
         return
     name = train(options.epochs)
     server = None if options.no_server else start_server(options.port)
+    code = 130  # Ctrl-C before the second process has ended
     try:
         # A process of its own: nothing of the training is in its memory.
-        done = subprocess.run([sys.executable, __file__, "--evaluate", name], check=False)
-        if server is not None and done.returncode == 0:
+        code = subprocess.run([sys.executable, __file__, "--evaluate", name], check=False).returncode
+        if server is not None and code == 0:
             print("The dashboard is up; press Ctrl-C to end it.", flush=True)
             server.wait()
     except KeyboardInterrupt:
@@ -203,7 +204,7 @@ def main() -> None:
         if server is not None:
             server.terminate()
             server.wait()
-    sys.exit(done.returncode)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.settings = settings
     app.state.watcher = watcher
     app.state.ingest = Ingest(store)
-    if settings.on_loopback:
+    if not settings.key_required:
         # Without a key, a page elsewhere must not reach us through a name that it points at 127.0.0.1.
         app.add_middleware(OwnNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)

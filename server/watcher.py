@@ -6,10 +6,10 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from tracker.errors import Error
 from tracker.recorder.follow import Follower
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store
+from tracker.terminal import say
 
 INTERVAL = 0.25
 
@@ -27,6 +27,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="tracker-watcher", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
+        self._complaint = ""
         self.revision = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,12 +61,19 @@ class Watcher:
                 self._follower.look()
                 with self._store.reading() as session:
                     now = revision(session)
-            except (Error, OSError):
-                continue  # a full disk, say: what is stored stays readable, and the next round tries again
+            except Exception as error:
+                # A full disk, say: what is stored stays readable, and the next round tries again.
+                self._complain(str(error))
+                continue
             if now != self.revision:
                 self.revision = now
                 if self._loop is not None and not self._loop.is_closed():
                     self._loop.call_soon_threadsafe(self._wake)
+
+    def _complain(self, message: str) -> None:
+        if message != self._complaint:  # once for each reason, not four times a second
+            self._complaint = message
+            say(f"journals are not applied: {message}")
 
     def _wake(self) -> None:
         # Whoever waits now is let go; whoever comes later waits for the next news.

@@ -198,7 +198,12 @@ class WandbLogger(Logger):  # type: ignore[misc]
 
     @rank_zero_only  # type: ignore[untyped-decorator]
     def finalize(self, status: str) -> None:
-        """Called by Lightning at the end of training. The run goes on: more can be logged to it."""
+        """Called by Lightning at the end of training. The run goes on: more can be logged to it.
+
+        After a failure, Ctrl-C included, a script that just ends leaves a failed run.
+        """
+        if status != "success" and self._experiment is not None:
+            active.note_failure(f"Trainer: {status}")
         if status == "success" and self._checkpoint_callback is not None and self._experiment is not None:
             self._log_checkpoints(self._checkpoint_callback)
 

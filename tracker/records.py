@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tracker.errors import JournalError
+from tracker.errors import JournalError, UsageError
 
 # Extension type of an integer beyond 64 bits: its decimal digits.
 BIG_INTEGER = 1
@@ -207,12 +207,22 @@ def packable(value: Any) -> Any:
 
 
 def pack(record: Record) -> bytes:
-    """Return a record as a frame's payload, whatever plain values it holds."""
+    """Return a record as a frame's payload, whatever plain values it holds.
+
+    Raises:
+        UsageError: A field has a value of a wrong type, which no reader would take.
+    """
     try:
-        return encode(record)
+        payload = encode(record)
     except (OverflowError, UnicodeEncodeError):
         fields = {name: packable(getattr(record, name)) for name in record.__struct_fields__}
-        return encode(msgspec.structs.replace(record, **fields))
+        payload = encode(msgspec.structs.replace(record, **fields))
+    if type(record) is not Row:  # a row's fields are made by us; what others hold came from a caller
+        try:
+            _decoder.decode(payload)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{type(record).__name__} cannot be recorded: {error}") from error
+    return payload
 
 
 def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:

@@ -108,6 +108,10 @@ class Runs:
         return self._reader.runs(*self._place, limit=0, offset=0, order=self._order).total
 
     def __getitem__(self, index: int) -> PublicRun:
+        if index < 0:
+            index += len(self)
+            if index < 0:
+                raise IndexError(index - len(self))
         page = self._reader.runs(*self._place, limit=1, offset=index, order=self._order).runs
         if not page:
             raise IndexError(index)

@@ -255,8 +255,13 @@ class Artifact:
     def _add(self, name: str, blob: Blob, overwrite: bool) -> ArtifactEntry:
         path = name.replace(os.sep, "/").lstrip("/")
         parts = path.split("/")
-        if not path or ".." in parts:
+        if not path or {"", ".", ".."} & set(parts):
             raise ValueError(f"{name!r} is no name for a file inside an artifact")
+        above = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        if clash := above & set(self._entries) or {
+            each for each in self._entries if each.startswith(path + "/")
+        }:
+            raise ValueError(f"{path!r} cannot stand beside {min(clash)!r}: one is the folder of the other")
         known = self._entries.get(path)
         if known is not None and known.sha256 != blob.sha256 and not overwrite:
             raise ValueError(f"Cannot add the same path twice: {path!r}; pass overwrite=True to replace it")

@@ -30,9 +30,11 @@ class JournalWriter:
         self.path = path
         self.segment = segment
         self.index = index
-        self.sequence = sequence
-        self.offset = 0
         self.poisoned = False
+        # Offset and sequence number change together, in one assignment: a signal handler that raises
+        # (Ctrl-C) can come between any two of our steps.
+        self._position = (0, sequence)
+        self._writing = 0
         self._seed = checksum_seed(segment)
         try:
             # O_APPEND: even a descriptor shared by accident can only add at the end.
@@ -40,10 +42,25 @@ class JournalWriter:
         except OSError as error:
             raise JournalError("open", str(path), 0, error.strerror or str(error)) from error
         try:
-            self._write(pack_header(segment, index))
+            self._write(pack_header(segment, index), frames=0)
         except JournalError:
             os.close(self._fd)
             raise
+
+    @property
+    def offset(self) -> int:
+        """Bytes written."""
+        return self._position[0]
+
+    @property
+    def sequence(self) -> int:
+        """Number of the next frame."""
+        return self._position[1]
+
+    @property
+    def vanished(self) -> bool:
+        """Whether somebody deleted the file: what is written to it then is lost."""
+        return os.fstat(self._fd).st_nlink == 0
 
     def append(self, payload: bytes) -> int:
         """Write one frame and return the offset behind it.
@@ -59,8 +76,8 @@ class JournalWriter:
                 self.offset,
                 f"a record of {len(payload)} bytes is over {MAX_PAYLOAD}",
             )
-        self._write(pack_frame(payload, self.sequence, self._seed))
-        self.sequence += 1
+        self._settle()
+        self._write(pack_frame(payload, self.sequence, self._seed), frames=1)
         return self.offset
 
     def sync(self) -> None:
@@ -87,9 +104,22 @@ class JournalWriter:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, data: bytes) -> None:
+    def _settle(self) -> None:
+        """Find out whether a write that was interrupted, by a signal handler that raised, was done."""
+        if self._writing == 0 or self.poisoned:
+            return
+        offset, sequence = self._position
+        size = os.fstat(self._fd).st_size
+        if size == offset + self._writing:
+            self._position = (size, sequence + 1)
+        elif size != offset:
+            self.poisoned = True
+        self._writing = 0
+
+    def _write(self, data: bytes, frames: int) -> None:
         if self.poisoned:
             raise JournalError("write", str(self.path), self.offset, "an earlier write to it failed")
+        self._writing = len(data)
         try:
             written = os.write(self._fd, data)
         except OSError as error:
@@ -103,4 +133,5 @@ class JournalWriter:
                 self.offset,
                 f"only {written} of {len(data)} bytes were written (disk full?)",
             )
-        self.offset += written
+        self._position = (self.offset + written, self.sequence + frames)
+        self._writing = 0

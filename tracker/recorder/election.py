@@ -75,4 +75,7 @@ def _start(root: Path) -> None:
     shell = os.posix_spawn(
         _SHELL, [_SHELL, "-c", _BACKGROUND, *command], dict(os.environ), file_actions=null, setsid=True
     )
-    os.waitpid(shell, 0)
+    try:
+        os.waitpid(shell, 0)
+    except ChildProcessError:
+        pass  # a script that ignores SIGCHLD leaves nothing to wait for

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from itertools import groupby
 from typing import Literal
 
 from sqlalchemy import select
 
-from tracker.errors import JournalError, StoreError
 from tracker.processes import host_name, is_alive
+from tracker.recorder.live import first_record
 from tracker.recorder.look import Look
 from tracker.store.apply import apply_journal, finish_segment, segment_process
 from tracker.store.layout import JournalPath
@@ -37,14 +38,13 @@ class Follower:
         self._host = host
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
         self._stuck: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self.faults: dict[str, str] = {}
 
     def look(self, *, seal_ended: bool = True) -> Look:
         """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold."""
         applied = live = waiting = 0
-        journals = self.store.layout.list_journals(self._host)
-        for name, group in groupby(journals, key=lambda journal: journal.segment):
-            files = list(group)
+        for name, files in self._segments():
             try:
                 applied += self._follow(name, files)
                 found = self._writer_state(name, files)
@@ -54,12 +54,30 @@ class Follower:
                     self._seal(name)
                 else:
                     waiting += 1
-            except (JournalError, StoreError, OSError) as error:
-                # One bad journal must not stop the others; it stays where it is.
+            except Exception as error:
+                # One bad journal must not stop the others, whatever is wrong with it; it stays where it is.
                 self.faults[name] = str(error)
             else:
                 self.faults.pop(name, None)
         return Look(applied, live, waiting)
+
+    def _segments(self) -> list[tuple[str, list[JournalPath]]]:
+        """Return the journals of each segment; those of runs that began first come first.
+
+        Several that wait together, from nodes without a recorder say, then number their versions as
+        they would have done live.
+        """
+        found = []
+        journals = self.store.layout.list_journals(self._host)
+        for name, group in groupby(journals, key=lambda journal: journal.segment):
+            files = list(group)
+            if name not in self._started:
+                first = first_record(files[0])
+                if first is not None:
+                    self._started[name] = first.time
+            found.append((self._started.get(name, math.inf), name, files))
+        self._started = {name: self._started[name] for _, name, _ in found if name in self._started}
+        return [(name, files) for _, name, files in sorted(found)]
 
     def _follow(self, name: str, files: list[JournalPath]) -> int:
         """Apply what a segment's journals hold and was not applied; return the number of records."""

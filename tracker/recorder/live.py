@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tracker.errors import JournalError
+from tracker.errors import StoreError
 from tracker.journal.reader import Record, read_frames, read_header
 from tracker.processes import is_alive
 from tracker.records import Process, RunStarted, decode
 from tracker.store.layout import JournalPath, Layout
 
 
-def writer_of(journal: JournalPath) -> Process | None:
-    """Return the process that writes a journal; None when its first record does not say."""
+def first_record(journal: JournalPath) -> RunStarted | None:
+    """Return what a segment's first journal begins with; None while that cannot be read."""
     try:
         if read_header(journal.path) is None:
             return None
@@ -18,10 +18,16 @@ def writer_of(journal: JournalPath) -> Process | None:
             if not isinstance(outcome, Record):
                 return None
             record = decode(outcome.payload, str(journal.path), outcome.offset)
-            return record.process if isinstance(record, RunStarted) else None
-    except JournalError:
+            return record if isinstance(record, RunStarted) else None
+    except StoreError:
         return None
     return None
+
+
+def writer_of(journal: JournalPath) -> Process | None:
+    """Return the process that writes a journal; None when its first record does not say."""
+    first = first_record(journal)
+    return first.process if first is not None else None
 
 
 def count_live(layout: Layout, host: str) -> int:

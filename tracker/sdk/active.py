@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracker.artifacts import capture
 
@@ -32,6 +32,18 @@ def remember(run: Run, *, make_current: bool) -> None:
         capture.use_layout(run.journal.layout)
 
 
+def current_of_this_process() -> Run | None:
+    """Return the active run, unless it is a parent's that this process was forked from."""
+    return current if _owner == os.getpid() else None
+
+
+def note_failure(error: str) -> None:
+    """Remember why the process is ending: runs that are still open then end as failed."""
+    global _error
+    if _owner == os.getpid():
+        _error = error
+
+
 def forget(run: Run) -> None:
     """Note that a run is finished."""
     global current
@@ -50,13 +62,20 @@ def _watch_exit() -> None:
     before = sys.excepthook
 
     def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        global _error
-        if _owner == os.getpid():
-            _error = f"{kind.__name__}: {error}".strip()
+        note_failure(f"{kind.__name__}: {error}".strip())
         before(kind, error, trace)
 
     note._tracker = True  # type: ignore[attr-defined]
     sys.excepthook = note
+    leave = sys.exit
+
+    def note_exit(status: Any = None, /) -> NoReturn:
+        # No hook sees SystemExit; wandb learns the exit code in this way too.
+        if status not in (None, 0, False):
+            note_failure(f"SystemExit: {status}")
+        leave(status)
+
+    sys.exit = note_exit
 
 
 def _end_all() -> None:

@@ -57,7 +57,7 @@ class Config:
     def _set(self, values: dict[str, Any], allow_change: bool) -> None:
         changed = {}
         for key, value in values.items():
-            if key in self._values and self._values[key] == value:
+            if key in self._values and same(self._values[key], value):
                 continue
             if key in self._values and not allow_change:
                 raise ConfigError(
@@ -75,7 +75,12 @@ class Config:
     def __setitem__(self, key: str, value: Any) -> None:
         self._set(as_config({key: value}), False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self._values),)  # a copy, or what another process gets, is a plain dict
+
     def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
         try:
             return self._values[key]
         except KeyError:
@@ -95,6 +100,11 @@ class Config:
 
     def __repr__(self) -> str:
         return repr(self._values)
+
+
+def same(old: Any, new: Any) -> bool:
+    """Whether two plain values are the same; NaN is the same as NaN here."""
+    return bool(old == new) or (old != old and new != new)
 
 
 def as_config(values: Any) -> dict[str, Any]:

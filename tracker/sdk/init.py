@@ -71,25 +71,28 @@ def init(
         UsageError: An argument cannot work; says which and why. Nothing was written.
         StoreError: The store cannot be used.
     """
-    previous = active.current
+    previous = active.current_of_this_process()
     how = _reinit(reinit)
     if previous is not None and how == "return_previous":
         return previous
     if previous is not None and how == "finish_previous":
         previous.finish()
-    found = load_settings(
-        **_extra_settings(settings),
-        entity=entity,
-        project=project,
-        dir=os.fspath(dir) if dir is not None else None,
-        run_id=id,
-        name=name,
-        notes=notes,
-        tags=[tags] if isinstance(tags, str) else list(tags) if tags is not None else None,
-        group=group,
-        job_type=job_type,
-        mode=mode,
-    )
+    given: dict[str, Any] = {
+        "entity": entity,
+        "project": project,
+        "dir": dir,
+        "run_id": id,
+        "name": name,
+        "notes": notes,
+        "group": group,
+        "job_type": job_type,
+        "mode": mode,
+    }
+    texts: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
+    labels = [tags] if isinstance(tags, str) else tags
+    if labels is not None:
+        texts["tags"] = [str(tag) for tag in labels]
+    found = load_settings(**{**_extra_settings(settings), **texts})
     run = _begin(found, as_config(config), _resume(resume if resume is not None else found.resume, id))
     active.remember(run, make_current=how != "create_new" or previous is None)
     return run
@@ -122,7 +125,8 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
     if remote is not None:
         write_remote(layout, remote)
     recorder = _wants_recorder(settings)
-    journal = RunJournal(layout, started, settings, recorder=recorder)
+    summary = continued.summary if continued is not None else {}
+    journal = RunJournal(layout, started, settings, recorder=recorder, summary=summary)
     run = Run(started, journal, resumed=continued is not None, config=dict(merged))
     where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent)

@@ -31,18 +31,27 @@ class RunJournal:
         started: First record of every segment.
         settings: The run's settings.
         recorder: Whether a recorder on this host should follow.
+        summary: What the run's summary was before this segment.
     """
 
     disabled = False
 
-    def __init__(self, layout: Layout, started: RunStarted, settings: Settings, *, recorder: bool) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        started: RunStarted,
+        settings: Settings,
+        *,
+        recorder: bool,
+        summary: dict[str, Any],
+    ) -> None:
         self.settings = settings
         self.layout = layout
         self.blobs = BlobStore(layout)
         self._started = started
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
-        self._folder = Folder(SegmentState())
+        self._folder = Folder(SegmentState(summary=dict(summary)))
         self._read = (0, HEADER.size)  # journal number and offset up to which the folder has read
 
     def put(self, payload: bytes) -> None:

@@ -165,8 +165,13 @@ class Run:
                 )
             if not PLAIN.issuperset(map(type, data.values())):
                 data = self._to_plain_row(data, self._steps.step if step is None else step)
-            row, at, flags = self._steps.place(step, commit)
-            self._put(Row(row, at, flags, time.time(), data))
+            before = self._steps.state
+            try:
+                row, at, flags = self._steps.place(step, commit)
+                self._put(Row(row, at, flags, time.time(), data))
+            except Exception:
+                self._steps.state = before  # nothing was logged
+                raise
 
     def define_metric(
         self,
@@ -238,7 +243,11 @@ class Run:
         Args:
             exit_code: 0 or None: finished. Anything else: failed.
         """
-        self._end("failed" if exit_code else "finished", exit_code or 0, None)
+        try:
+            code = int(exit_code or 0)
+        except (TypeError, ValueError):
+            code = 1  # said something, and not 0
+        self._end("failed" if code else "finished", max(-(2**31), min(code, 2**31 - 1)), None)
 
     def fail(self, error: str) -> None:
         """End the run as failed, with one line that says why."""
@@ -278,6 +287,8 @@ class Run:
     def _put(self, record: Record) -> None:
         payload = pack(record)
         with self._lock:
+            if self._finished:
+                raise UsageError(f"Run ({self.id}) is finished: init a new run")
             self._journal.put(payload)
 
     def _to_plain_row(self, data: dict[str, Any], step: int) -> dict[str, Any]:
@@ -288,7 +299,12 @@ class Run:
 
                 plain[key] = images_to_history(value, self, key, step)
             else:
-                plain[key] = to_plain(value, partial(self._convert, key, step))
+                try:
+                    plain[key] = to_plain(value, partial(self._convert, key, step))
+                except RecursionError:
+                    raise TypeError(
+                        f"the value of {key!r} contains itself, or is nested too deeply"
+                    ) from None
         return plain
 
     def _convert(self, key: str, step: int, value: Any) -> Any:
@@ -304,7 +320,7 @@ class Run:
             if self._finished:
                 return
             self._finished = True
-            self._put(RunFinished(time.time(), state, exit_code, error))
+            self._journal.put(pack(RunFinished(time.time(), state, exit_code, error)))
             self._journal.close()
         active.forget(self)
 

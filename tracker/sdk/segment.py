@@ -54,6 +54,7 @@ class SegmentWriter:
         self._lost = 0
         self._reason = ""
         self._closed = False
+        self._deleted = False
         self._wake = threading.Event()
         layout.host_journals(self.host).mkdir(parents=True, exist_ok=True)
         self._journal = JournalWriter(layout.journal(self.host, self.segment, 0), self.segment)
@@ -102,8 +103,7 @@ class SegmentWriter:
                     silent=self._silent,
                 )
         self._wake.set()
-        if self._recorder:
-            ensure_recorder(self.layout)  # the run may be over before the helper thread came to it
+        self._look_after_recorder()  # the run may be over before the helper thread came to it
         return written
 
     def abandon(self) -> None:
@@ -163,28 +163,51 @@ class SegmentWriter:
                 say(str(error), silent=self._silent)
 
     def _tend(self) -> None:
-        touched = looked = time.monotonic()
-        if self._recorder:
-            ensure_recorder(self.layout)
+        self._look_after_recorder()
+        self._touched = self._looked = time.monotonic()
+        complained = False
         while not self._wake.wait(self._fsync_seconds):
-            now = time.monotonic()
-            with self._lock:
-                if self._closed:
+            try:
+                if not self._tend_once():
                     return
-                if self._backlog:
-                    self._try_new_journal()
-                if now - touched > TOUCH_SECONDS:
-                    touched = now
-                    self._journal.touch()
-                descriptor = self._journal.duplicate() if self._dirty else -1
-                self._dirty = False
-            if descriptor >= 0:  # outside the lock: a slow disk must not hold up log()
-                try:
-                    os.fdatasync(descriptor)
-                except OSError as error:
-                    say(f"cannot force {self.layout.root} to the disk: {error.strerror}", silent=self._silent)
-                finally:
-                    os.close(descriptor)
-            if self._recorder and now - looked > RECORDER_SECONDS:
-                looked = now
+            except OSError as error:  # out of descriptors, say: this thread must not end for it
+                if not complained:
+                    complained = True
+                    say(f"cannot look after {self.layout.root}: {error.strerror}", silent=self._silent)
+
+    def _tend_once(self) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            if self._closed:
+                return False
+            if self._backlog:
+                self._try_new_journal()
+            if now - self._touched > TOUCH_SECONDS:
+                self._touched = now
+                self._journal.touch()
+            if not self._deleted and self._journal.vanished:
+                self._deleted = True
+                say(
+                    f"the journal in {self.layout.root} was deleted: what this run logs is lost from here "
+                    "on; finish it and begin a new one",
+                    silent=self._silent,
+                )
+            descriptor = self._journal.duplicate() if self._dirty else -1
+            self._dirty = False
+        if descriptor >= 0:  # outside the lock: a slow disk must not hold up log()
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+        if now - self._looked > RECORDER_SECONDS:
+            self._looked = now
+            self._look_after_recorder()
+        return True
+
+    def _look_after_recorder(self) -> None:
+        """Start a recorder unless one lives, or none is wanted."""
+        if self._recorder:
+            try:
                 ensure_recorder(self.layout)
+            except OSError as error:
+                say(f"cannot start a recorder: {error.strerror}; the journal waits", silent=self._silent)

@@ -35,6 +35,15 @@ class StepCounter:
         self._next = 0
         self._open: int | None = None
 
+    @property
+    def state(self) -> tuple[int, int, int | None]:
+        """All that ``place`` changes; set it back when what was placed could not be logged."""
+        return self.step, self._next, self._open
+
+    @state.setter
+    def state(self, state: tuple[int, int, int | None]) -> None:
+        self.step, self._next, self._open = state
+
     def place(self, step: int | None = None, commit: bool | None = None) -> Place:
         """Return the place of a call ``log(..., step=step, commit=commit)``.
 

@@ -51,6 +51,9 @@ class Summary:
     def __delitem__(self, key: str) -> None:
         self._emit({}, [key])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self._read()),)
+
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
             raise AttributeError(key)

@@ -1,0 +1,195 @@
+"""Rough use: signals inside log, wrong types, forks, calls after the end, scripts that exit with a code."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import scripts
+
+import tracker
+
+INTERRUPTED = """
+import os, random, signal, threading, tracker
+random.seed(1)
+run = tracker.init(project="p", id="interrupted")
+acknowledged, value = [], 0
+for cell in range(15):
+    threading.Timer(random.uniform(0.01, 0.03), os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        while True:
+            run.log({"i": value})
+            acknowledged.append(value)
+            value += 1
+    except KeyboardInterrupt:
+        value += 1
+run.finish()
+rows = [row["i"] for row in tracker.Api().run("p/interrupted").history(keys=["i"], pandas=False)]
+print(len(acknowledged), set(acknowledged) - set(rows), len(rows) - len(set(rows)))
+"""
+
+
+def test_ctrl_c_inside_log_costs_no_acknowledged_row(tmp_path: Path) -> None:
+    """As in a notebook: a cell is interrupted, and the run goes on."""
+    done = scripts.run(INTERRUPTED, tmp_path)
+    logged, missing, doubled = done.stdout.split()
+    assert int(logged) > 100
+    assert (missing, doubled) == ("set()", "0")
+    run = tracker.Api().run("p/interrupted")
+    assert run.state == "finished"
+    assert run._info.problems == []
+
+
+def test_other_types_for_names_are_texts() -> None:
+    run = tracker.init(project=5, id=7, name=5, group=6, job_type=8, notes=Path("n"), tags=[1, "b"])
+    run.finish()
+    found = tracker.Api().run("5/7")
+    assert (found.name, found.group, found.job_type, found.notes) == ("5", "6", "8", "n")
+    assert found.tags == ["1", "b"]
+
+
+def test_what_no_reader_would_take_is_refused_at_once() -> None:
+    run = tracker.init(project="p")
+    run.log({"a": 1})
+    with pytest.raises(tracker.UsageError, match="MetricDefined cannot be recorded"):
+        run.define_metric("a", step_metric=5)
+    with pytest.raises(tracker.UsageError, match="ArtifactLogged cannot be recorded"):
+        run.log_artifact(tracker.Artifact("m", "model", description=5))
+    itself: list = []
+    itself.append(itself)
+    with pytest.raises(TypeError, match="contains itself"):
+        run.log({"a": itself})
+    assert run.step == 1
+    run.log({"a": 2})
+    run.finish(exit_code="boom")
+    found = tracker.Api().run(run.path)
+    assert [row["a"] for row in found.history(pandas=False)] == [1, 2]
+    assert found.state == "failed"
+
+
+def test_a_record_that_is_too_large_takes_no_step() -> None:
+    run = tracker.init(project="p")
+    with pytest.raises(tracker.Error, match="is over"):
+        run.log({"a": "x" * 70_000_000})
+    run.log({"a": 1})
+    run.finish()
+    assert [row["_step"] for row in tracker.Api().run(run.path).history(pandas=False)] == [0]
+
+
+def test_nothing_is_taken_after_the_end() -> None:
+    run = tracker.init(project="p")
+    run.finish()
+    with pytest.raises(tracker.UsageError, match="is finished"):
+        run.config["a"] = 1
+    with pytest.raises(tracker.UsageError, match="is finished"):
+        run.summary["a"] = 1
+    with pytest.raises(tracker.UsageError, match="is finished"):
+        run.define_metric("a")
+
+
+def test_a_resumed_run_knows_its_summary() -> None:
+    run = tracker.init(project="p", id="r")
+    run.log({"acc": 0.9})
+    run.finish()
+    again = tracker.init(project="p", id="r", resume="must")
+    assert again.summary["acc"] == 0.9
+    again.log({"acc": 0.8})
+    assert again.summary["acc"] == 0.8
+
+
+def test_runs_from_the_end() -> None:
+    ids = []
+    for _ in range(3):
+        run = tracker.init(project="p")
+        ids.append(run.id)
+        run.finish()
+    runs = tracker.Api().runs("p")
+    assert [runs[-1].id, runs[-3].id] == [ids[2], ids[0]]
+    with pytest.raises(IndexError):
+        runs[-4]
+
+
+def test_config_can_be_copied() -> None:
+    run = tracker.init(project="p", config={"a": [1], "nan": float("nan")})
+    assert copy.copy(run.config)["a"] == copy.deepcopy(run.config)["a"] == [1]
+    assert pickle.loads(pickle.dumps(run.config))["a"] == [1]
+    run.config.update({"nan": float("nan")})
+
+
+def test_settings_and_arguments_together() -> None:
+    run = tracker.init(project="named", settings={"project": "other", "mode": "offline", "entity": "team"})
+    assert (run.entity, run.project, run.offline) == ("team", "named", True)
+
+
+def test_names_inside_an_artifact_can_stand_side_by_side(tmp_path: Path) -> None:
+    tracker.init(project="p")
+    artifact = tracker.Artifact("a", "dataset")
+    (tmp_path / "file").write_text("x")
+    artifact.add_file(tmp_path / "file", name="a/b")
+    for name in ("a", "a/b/c", ".", "a//b"):
+        with pytest.raises(ValueError, match=r"cannot stand beside|is no name"):
+            artifact.add_file(tmp_path / "file", name=name)
+
+
+FORKED = """
+import os, tracker
+parent = tracker.init(project="p", id="parent")
+parent.log({"a": 0})
+pid = os.fork()
+if pid == 0:
+    child = tracker.init(project="p", id="child", config={"k": 1})
+    child.log({"a": 1})
+    child.finish()
+    os._exit(0)
+os.waitpid(pid, 0)
+parent.log({"a": 2})
+parent.finish()
+"""
+
+
+def test_init_in_a_forked_child_begins_a_run_of_its_own(tmp_path: Path) -> None:
+    scripts.run(FORKED, tmp_path)
+    api = tracker.Api()
+    child, parent = api.run("p/child"), api.run("p/parent")
+    assert (child.state, parent.state) == ("finished", "finished")
+    assert child.config == {"k": 1}
+    assert [row["a"] for row in child.history(pandas=False)] == [1]
+    assert [row["a"] for row in parent.history(pandas=False)] == [0, 2]
+
+
+def test_a_script_that_exits_with_a_code_failed(tmp_path: Path) -> None:
+    scripts.run("import sys, tracker\ntracker.init(project='p', id='x')\nsys.exit(3)", tmp_path, check=False)
+    run = tracker.Api().run("p/x")
+    assert (run.state, run._info.error) == ("failed", "SystemExit: 3")
+
+
+def test_a_deleted_store_is_told_of_once(tmp_path: Path) -> None:
+    code = """
+import shutil, sys, tracker
+run = tracker.init(project="p", settings={"fsync_seconds": 0.05})
+run.log({"a": 1})
+shutil.rmtree("tracker-store/journals")
+print("deleted", flush=True)
+sys.stdin.readline()
+"""
+    process = scripts.start(code, tmp_path, TRACKER_JOURNAL_ONLY="1")
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any("was deleted: what this run logs is lost" in line for line in lines)
+    _, rest = process.communicate("\n", timeout=30)
+    assert "was deleted" not in rest
+
+
+def test_a_script_that_ignores_its_children_can_log(tmp_path: Path) -> None:
+    code = """
+import signal, tracker
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+run = tracker.init(project="p", id="x")
+run.log({"a": 1})
+run.finish()
+"""
+    done = scripts.run(code, tmp_path)
+    assert "Traceback" not in done.stderr
+    assert tracker.Api().run("p/x").state == "finished"
