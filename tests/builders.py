@@ -25,7 +25,7 @@ from tracker.sdk.steps import StepCounter
 from tracker.store.apply import apply_journal, finish_segment, unpack_data
 from tracker.store.blobs import BlobStore
 from tracker.store.fold import unpack_state
-from tracker.store.layout import Layout
+from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import Entry, make_manifest, write_manifest
 from tracker.store.models import Alias, ArtifactUse, HotRow, Part, Project, Run, RunFile, Segment, Version
 from tracker.store.parquet import read_rows
@@ -308,3 +308,8 @@ def answers(store: Store) -> dict[str, Any]:
                 }
     plain: dict[str, Any] = values.loads(values.dumps(msgspec.to_builtins(found)))
     return plain
+
+
+def the_journal(store: Store) -> JournalPath:
+    (journal,) = store.layout.list_journals()
+    return journal

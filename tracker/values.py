@@ -116,8 +116,3 @@ def _unmark(item: dict[str, Any]) -> Any:
         # Only what ``_mark`` writes: a user's own dict may look similar.
         return NONFINITE.get(name, item) if isinstance(name, str) else item
     return item
-
-
-def json_ready(value: Any) -> Any:
-    """Return ``value`` with non-finite floats marked as ``dumps`` marks them."""
-    return _mark(value)

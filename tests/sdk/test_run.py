@@ -253,6 +253,8 @@ def test_scan_history_and_runs() -> None:
     assert len(runs) == 3
     assert [run.id for run in runs] == ids
     assert runs[0].id == ids[0]
+    for per_page in (0, 1, 2, 3, 10**6):
+        assert [run.id for run in api.runs("many", per_page=per_page)] == ids
     assert [run.config["n"] for run in api.runs("local/many", order="-config.n")] == [2, 1, 0]
     assert list(runs[1].scan_history(keys=["b"])) == [{"b": 1}]
     assert [row["_step"] for row in runs[1].scan_history(min_step=1)] == [1]

@@ -23,11 +23,12 @@ from builders import (
     read_history,
     seal_all,
     segment_id,
+    the_journal,
 )
 from sqlalchemy import select
 
-from tracker.errors import JournalError, StoreError
-from tracker.journal.format import HEADER, checksum_seed, pack_frame
+from tracker.errors import StoreError
+from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.records import (
@@ -41,9 +42,8 @@ from tracker.records import (
 )
 from tracker.store import apply, seal
 from tracker.store.apply import apply_journal, finish_segment
-from tracker.store.layout import JournalPath, Layout
+from tracker.store.layout import Layout
 from tracker.store.models import Segment
-from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 from tracker.values import dumps
 
@@ -83,11 +83,6 @@ def reference(tmp_path: Path) -> str:
         return dump(store)
     finally:
         store.close()
-
-
-def the_journal(store: Store) -> JournalPath:
-    (journal,) = store.layout.list_journals()
-    return journal
 
 
 # The same store, however it came about
@@ -330,162 +325,6 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
         seal_all(store)
         assert dump(store) == expected, f"killed {point}"
         store.close()
-
-
-# Damage
-
-
-def break_frame(path: Path, segment: str, number: int) -> tuple[int, int]:
-    """Flip a bit in the payload of frame ``number``; return where the frame stands."""
-    frames = [each for each in read_frames(path, segment, final=True) if isinstance(each, Frame)]
-    data = bytearray(path.read_bytes())
-    data[frames[number].end - 1] ^= 1
-    path.write_bytes(data)
-    return frames[number].offset, frames[number].end
-
-
-@pytest.mark.parametrize("batch_bytes", [0, 8 * 1024 * 1024])
-def test_corrupt_record_is_reported_once_and_what_follows_is_read(
-    store: Store, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
-) -> None:
-    monkeypatch.setattr(apply, "BATCH_BYTES", batch_bytes)
-    writer = Writer(store.layout, A)
-    for at in range(6):
-        writer.log({"x": at})
-    writer.finish()
-    start, end = break_frame(writer.path, A, 3)
-    assert apply_all(store) == 3  # a follower waits at the bad place
-    assert get_run(store).state == "running"
-    apply_all(store, final=True)
-    name = writer.path.name
-    assert problems(store, A) == [
-        f"journal {name} is damaged at bytes {start} to {end}: checksum mismatch; records 3 to 3 are lost"
-    ]
-    with store.reading() as session:
-        assert run_detail(session, "team", "demo", "run1").problems == problems(store, A)
-    assert [row["x"] for row in read_history(store)] == [0, 1, 3, 4, 5]
-    assert get_run(store).state == "finished"
-    seal_all(store)
-    assert len(problems(store, A)) == 1
-
-
-def test_torn_tail_is_reported_when_the_writer_has_ended(store: Store) -> None:
-    writer = Writer(store.layout, A)
-    whole = writer.log({"x": 1})
-    end = writer.log({"x": 2})
-    with writer.path.open("r+b") as file:
-        file.truncate(end - 1)
-    assert apply_all(store) == 2
-    assert apply_journal(store, the_journal(store)) == (0, whole, False, end - 1 - whole)
-    assert problems(store, A) == []
-    apply_all(store, final=True)
-    end_segments(store)
-    assert problems(store, A) == [
-        f"journal {writer.path.name} ends in an unfinished record: "
-        f"{end - 1 - whole} bytes at {whole} (the frame is cut off)"
-    ]
-    assert apply_all(store, final=True) == 0
-    assert len(problems(store, A)) == 1
-    assert get_run(store).state == "crashed"
-
-
-def test_first_record_gone(store: Store) -> None:
-    writer = Writer(store.layout, A)
-    writer.log({"x": 1})
-    start, end = break_frame(writer.path, A, 0)
-    assert apply_all(store) == 0
-    apply_all(store, final=True)
-    assert problems(store, A) == [
-        f"journal {writer.path.name} is damaged at bytes {start} to {end}: "
-        "checksum mismatch; records 0 to 0 are lost"
-    ]
-    assert [row[4] for row in all_rows(store, A)] == [{"x": 1}]  # the row waits; nobody knows whose it is
-
-
-def test_record_that_this_tracker_does_not_know_stops_before_it(store: Store) -> None:
-    writer = Writer(store.layout, A)
-    writer.log({"x": 1})
-    offset = writer.journal.append(b"\x92\x63\x01")
-    writer.log({"x": 2})
-    with pytest.raises(JournalError, match="cannot decode journal") as raised:
-        apply_all(store)
-    assert raised.value.path == str(writer.path)
-    assert raised.value.offset == offset - 23
-    with store.reading() as session:
-        assert session.scalars(select(Segment)).all() == []  # nothing of the batch; nothing is lost either
-
-
-def test_folder_in_a_journals_place_is_an_error(store: Store) -> None:
-    path = store.layout.journal(HOST, A, 0)
-    path.mkdir(parents=True)
-    with pytest.raises(JournalError, match="Is a directory"):
-        apply_all(store)
-
-
-def test_file_that_is_no_journal_is_an_error_and_stays(store: Store) -> None:
-    path = store.layout.journal(HOST, A, 0)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"x" * 100)
-    with pytest.raises(JournalError, match="does not begin with a journal header"):
-        apply_all(store, final=True)
-    assert path.read_bytes() == b"x" * 100
-
-
-def test_journal_that_goes_on_in_a_second_file(store: Store) -> None:
-    writer = Writer(store.layout, A)
-    writer.log({"x": 0})
-    writer.log({"half": 1}, commit=False)
-    with writer.path.open("ab") as file:
-        file.write(pack_frame(b"x" * 50, writer.journal.sequence, checksum_seed(A))[:30])  # a short write
-    writer.next_file()
-    writer.log({"other half": 1})
-    writer.log({"x": 2})
-    writer.finish()
-    assert apply_all(store) == 6
-    assert [{"x", "half", "other half"} & set(row) for row in read_history(store)] == [
-        {"x"},
-        {"half", "other half"},
-        {"x"},
-    ]
-    assert len(problems(store, A)) == 1
-    assert "ends in an unfinished record: 30 bytes" in problems(store, A)[0]
-    assert get_run(store).state == "finished"
-    before = dump(store)
-    assert apply_all(store, final=True) == 0
-    assert dump(store) == before
-    seal_all(store)
-    assert store.layout.list_journals() == []
-
-
-def test_header_that_is_gone_loses_no_record(store: Store) -> None:
-    writer = Writer(store.layout, A)
-    writer.log({"x": 0})
-    writer.next_file()
-    writer.log({"x": 1})
-    writer.log({"x": 2})
-    with writer.path.open("r+b") as file:
-        file.write(bytes(HEADER.size))
-    assert apply_all(store) == 2  # it may be a page that comes late
-    assert problems(store, A) == []
-    apply_all(store, final=True)
-    end_segments(store)
-    seal_all(store)
-    assert [row["x"] for row in read_history(store)] == [0, 1, 2]
-    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
-    assert store.layout.list_journals() == []
-
-
-def test_first_file_that_never_came(store: Store) -> None:
-    writer = Writer(store.layout, A)
-    lost = writer.path
-    writer.log({"x": 0})
-    writer.next_file()
-    writer.log({"x": 1})
-    lost.unlink()
-    assert apply_all(store) == 0
-    apply_all(store, final=True)
-    (problem,) = problems(store, A)
-    assert "frames are missing; records 0 to 1 are lost" in problem
 
 
 # Several writers of one run

@@ -13,7 +13,8 @@ from tracker.reading.open import open_reader
 from tracker.reading.reader import Reader
 from tracker.settings import load_settings
 
-PAGE = 200
+# A server gives no more runs than this at once.
+LARGEST_PAGE = 1000
 
 
 class Api:
@@ -55,7 +56,7 @@ class Api:
         if len(parts) > 2:
             raise UsageError(f"{path!r} names no project: write [entity/]project")
         entity, project = self._place(parts)
-        return Runs(self._reader, entity, project, order)
+        return Runs(self._reader, entity, project, order, per_page)
 
     def artifact(self, name: str, type: str | None = None) -> Artifact:
         """Return an artifact version: ``[[entity/]project/]name[:version|alias|digest]``.
@@ -90,19 +91,21 @@ class Api:
 class Runs:
     """A project's runs, fetched page by page."""
 
-    def __init__(self, reader: Reader, entity: str, project: str, order: str) -> None:
+    def __init__(self, reader: Reader, entity: str, project: str, order: str, per_page: int) -> None:
         self._reader = reader
+        self._per_page = min(max(per_page, 1), LARGEST_PAGE)
         self._place = (entity, project)
         self._order = order.removeprefix("+")
 
     def __iter__(self) -> Iterator[PublicRun]:
         offset = 0
         while True:
-            page = self._reader.runs(*self._place, limit=PAGE, offset=offset, order=self._order).runs
+            limit = self._per_page
+            page = self._reader.runs(*self._place, limit=limit, offset=offset, order=self._order).runs
             yield from (PublicRun(self._reader, run) for run in page)
-            if len(page) < PAGE:
+            if len(page) < limit:
                 return
-            offset += PAGE
+            offset += limit
 
     def __len__(self) -> int:
         return self._reader.runs(*self._place, limit=0, offset=0, order=self._order).total

@@ -85,11 +85,6 @@ def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
     return run
 
 
-def run_info(session: Session, entity: str, project: str, run_id: str) -> RunInfo:
-    """Return a run as lists show it, or raise NotFoundError."""
-    return _info(get_run(session, entity, project, run_id))
-
-
 def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunDetail:
     """Return a run with its keys and problems.
 
