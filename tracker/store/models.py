@@ -65,8 +65,28 @@ class Run(Base):
     program: Mapped[str | None]
     config: Mapped[dict[str, Any]]
     summary: Mapped[dict[str, Any]]
+    edits: Mapped[dict[str, Any]] = mapped_column(default=dict)
     revision: Mapped[Big]
     project: Mapped[Project] = relationship(lazy="joined")
+
+
+class RunField(Base):
+    """One value of a run's config or summary, for filters and orders; derived from its JSON.
+
+    ``field`` is ``config.KEY`` or ``summary.KEY``, nested keys joined by dots. A finite number or a
+    bool stands in ``number``, a string in ``text``; what is neither has no row.
+    """
+
+    __tablename__ = "run_fields"
+    __table_args__ = (
+        Index("ix_run_fields_number", "project_id", "field", "number", "run_id"),
+        Index("ix_run_fields_text", "project_id", "field", "text", "run_id"),
+    )
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    field: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    number: Mapped[float | None]
+    text: Mapped[str | None]
 
 
 class Segment(Base):
@@ -87,6 +107,8 @@ class Segment(Base):
     offset: Mapped[Big] = mapped_column("journal_offset", default=0)
     sequence: Mapped[Big] = mapped_column(default=0)
     hot_bytes: Mapped[Big] = mapped_column(default=0)
+    hot_count: Mapped[Big] = mapped_column(default=0)
+    fault: Mapped[str | None]
     process: Mapped[bytes | None] = mapped_column(LargeBinary)
     state: Mapped[bytes] = mapped_column(LargeBinary)
 
@@ -115,6 +137,16 @@ class Part(Base):
     first_row: Mapped[Big]
     last_row: Mapped[Big]
     size: Mapped[Big]
+
+
+class Rung(Base):
+    """One rung of the overview ladder of one key in one part: see ``tracker.store.ladder``."""
+
+    __tablename__ = "rungs"
+    part_id: Mapped[int] = mapped_column(ForeignKey("parts.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    bucket_rows: Mapped[Big] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class RunFile(Base):
