@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from array import array
 
 from tracker.store.queries.charts import Series
 
@@ -30,12 +28,7 @@ def pack_series(x: str, series: list[Series]) -> bytes:
         }
     ).encode()
     header += b" " * (-(4 + len(header)) % 8)
-    columns = [_little_endian(column) for each in series for column in each.columns.values()]
+    columns = [
+        column.astype("<f8", copy=False).tobytes() for each in series for column in each.columns.values()
+    ]
     return b"".join([len(header).to_bytes(4, "little"), header, *columns])
-
-
-def _little_endian(column: array[float]) -> bytes:
-    if sys.byteorder == "big":
-        column = array("d", column)
-        column.byteswap()
-    return column.tobytes()

@@ -22,9 +22,10 @@ from tracker.records import (
     pack,
 )
 from tracker.sdk.steps import StepCounter
-from tracker.store.apply import apply_journal, finish_segment, unpack_data
+from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.blobs import BlobStore
 from tracker.store.fold import unpack_state
+from tracker.store.hot import unpack_data
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import Entry, make_manifest, write_manifest
 from tracker.store.models import Alias, ArtifactUse, HotRow, Part, Project, Run, RunFile, Segment, Version
@@ -249,7 +250,8 @@ def dump(store: Store) -> str:
             (each.entity, each.name, each.created_at) for each in session.scalars(select(Project))
         )
         parts = sorted(
-            (each.path, each.rows, each.first_row, each.last_row) for each in session.scalars(select(Part))
+            (Path(each.path).name[:58], each.rows, each.first_row, each.last_row)
+            for each in session.scalars(select(Part))
         )
     rows = {segment: all_rows(store, segment) for segment in segments}
     published = {
@@ -258,6 +260,9 @@ def dump(store: Store) -> str:
     }
     for path in sorted((store.root / "runs").rglob("run.json")):
         described = values.loads(path.read_bytes())
+        described.pop("revision", None)
+        for part in [part for segment in described["segments"] for part in segment["parts"]]:
+            part["path"] = part["path"].rpartition("-")[0]  # the token at its end differs
         if described["state"] != "running":  # while a run goes on its file may lag behind
             published[str(path.relative_to(store.root))] = described
     answer = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import pyarrow as pa
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -15,7 +16,7 @@ from server.links import link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import RunDetail
 from tracker.store.models import Run
-from tracker.store.queries import charts, history, media
+from tracker.store.queries import charts, history, media, tables
 from tracker.store.queries import runs as query
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -46,11 +47,15 @@ def chart(
     points: Points = 1000,
     min: float | None = None,
     max: float | None = None,
+    segment: str | None = None,
 ) -> Response:
     """Return lines as Float64 columns; see docs/rest-api.md for the layout."""
-    with store.reading() as session:
+
+    def lines(session: Session) -> list[charts.Series]:
         run = _run(session, entity, project, run_id)
-        series = charts.chart(store, session, run, key, x=x, points=points, low=min, high=max)
+        return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
+
+    series = store.answer(lines)
     return Response(pack_series(x, series), media_type="application/octet-stream")
 
 
@@ -62,20 +67,48 @@ def rows(
     run_id: str,
     key: Annotated[list[str] | None, Query()] = None,
     complete: bool = False,
+    segment: str | None = None,
 ) -> Response:
     """Return all rows, or those that have any (or, ``complete``, all) of the keys."""
-    with store.reading() as session:
+
+    def found(session: Session) -> list[dict[str, Any]]:
         run = _run(session, entity, project, run_id)
-        return ExactJSON({"rows": history.rows(session, run, store.root, key, complete=complete)})
+        return history.rows(session, run, store.root, key, complete=complete, segment=segment)
+
+    return ExactJSON({"rows": store.answer(found)})
+
+
+@router.get("/history.arrow")
+def columns(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    key: Annotated[list[str] | None, Query()] = None,
+    segment: str | None = None,
+) -> Response:
+    """Return the rows as columns: an Arrow IPC stream."""
+    found = store.answer(
+        lambda session: tables.table(
+            session, _run(session, entity, project, run_id), store.root, key, segment=segment
+        )
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, found.schema) as writer:
+        writer.write_table(found)
+    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
 
 
 @router.get("/media")
 def images(store: StoreDep, entity: str, project: str, run_id: str, key: str) -> Response:
     """List the images logged under a key, by step."""
-    with store.reading() as session:
+
+    def found(session: Session) -> tuple[Any, ...]:
         run = _run(session, entity, project, run_id)
-        steps = media.media(store, session, run, key)
         sizes = {file.path: file.size for file in media.list_files(session, run)}
+        return run, media.media(store, session, run, key), sizes
+
+    run, steps, sizes = store.answer(found)
     answer = [
         {
             "step": step.step,
@@ -108,11 +141,13 @@ def table(
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
 ) -> Response:
     """Return a page of the table logged under a key, the last one unless a step is given."""
-    with store.reading() as session:
+
+    def found(session: Session) -> Any:
         run = _run(session, entity, project, run_id)
-        return ExactJSON(
-            link_table(run, media.table(store, session, run, key, step=step, offset=offset, limit=limit))
-        )
+        page = media.table(store, session, run, key, step=step, offset=offset, limit=limit)
+        return link_table(run, page)
+
+    return ExactJSON(store.answer(found))
 
 
 @router.get("/files/{path:path}")

@@ -40,8 +40,9 @@ from tracker.records import (
     RunFinished,
     SummaryChanged,
 )
-from tracker.store import apply, seal
+from tracker.store import apply
 from tracker.store.apply import apply_journal, finish_segment
+from tracker.store.compact import compact
 from tracker.store.layout import Layout
 from tracker.store.models import Segment
 from tracker.store.store import Store
@@ -178,21 +179,32 @@ def test_in_small_batches(store: Store, tmp_path: Path, monkeypatch: pytest.Monk
     assert dump(store) == expected
 
 
-def test_sealing_in_small_parts_keeps_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_parts_become_one_and_keep_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write_everything(store.layout).finish()
+    whole = Store(store.root.parent / "whole")
+    shutil.copytree(store.layout.journals, whole.layout.journals, dirs_exist_ok=True)
+    shutil.copytree(store.layout.blobs, whole.layout.blobs, dirs_exist_ok=True)
+    apply_all(whole)
+    before = dumps([list(row) for row in all_rows(whole, A)], sort_keys=True)
+    history = dumps(read_history(whole), sort_keys=True)
+    whole.close()
+
+    monkeypatch.setattr(apply, "HOT_ROWS", 2)
+    monkeypatch.setattr(apply, "BATCH_BYTES", 100)
+    folder = store.layout.run("team", "demo", "run1") / "history"
     apply_all(store)
-    before = dumps([list(row) for row in all_rows(store, A)], sort_keys=True)
-    history = read_history(store)
-    monkeypatch.setattr(seal, "ROWS_PER_PART", 3)
-    assert seal.spill(store, segment_id(store, A))  # while the rest is still hot
-    (part,) = store.layout.run("team", "demo", "run1").rglob("*.parquet")
+    parts = list(folder.iterdir())
+    assert len(parts) > 4
     # A part of the same rows that a crash left before its commit: who reads the folder would see them twice.
-    part.with_name(f"{A}-000000000000-000000000001.parquet").write_bytes(part.read_bytes())
-    assert dumps(read_history(store), sort_keys=True) == dumps(history, sort_keys=True)
+    parts[0].with_name(f"{A}-000000000000-000000000001.parquet").write_bytes(parts[0].read_bytes())
+    assert dumps([list(row) for row in all_rows(store, A)], sort_keys=True) == before
+    assert dumps(read_history(store), sort_keys=True) == history
+    while compact(store, segment_id(store, A)):  # as a recorder does while the run goes on
+        assert dumps(read_history(store), sort_keys=True) == history
     seal_all(store)
     assert dumps([list(row) for row in all_rows(store, A)], sort_keys=True) == before
-    assert dumps(read_history(store), sort_keys=True) == dumps(history, sort_keys=True)
-    assert len(list(store.layout.run("team", "demo", "run1").rglob("*.parquet"))) == 5
+    assert dumps(read_history(store), sort_keys=True) == history
+    assert len(list(folder.iterdir())) == 1
 
 
 APPLY = """
@@ -245,7 +257,11 @@ sys.path[:0] = [root, root + "/tests"]
 import shutil
 from builders import apply_all, seal_all
 from sqlalchemy import event
+from tracker.store import apply
 from tracker.store.store import Store
+
+if sys.argv[3:]:
+    apply.HOT_ROWS, apply.BATCH_BYTES = 4, 400
 
 def work(folder, deadline):
     count = 0
@@ -259,7 +275,9 @@ def work(folder, deadline):
         if name in ("os.rename", "os.link", "os.remove"):
             path = str(arguments[0] if name == "os.remove" else arguments[1])
             if path.endswith((".json", ".parquet", ".journal")):
-                step(f"before {name} {path.rsplit('/store/', 1)[1]}")
+                name_of = path.rsplit("/store/", 1)[1]
+                token = len("-12345678.parquet") * path.endswith(".parquet")
+                step(f"before {name} {name_of[:len(name_of) - token]}")
     store = Store(folder / "store")
     sys.addaudithook(watch)
     @event.listens_for(store._engine, "commit")
@@ -301,7 +319,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     points = [line.partition(" ")[2] for line in done.stdout.splitlines()]
     model = "artifacts/team/demo/model"
-    history = f"runs/team/demo/run1/history/{A}-000000000000-000000000012.parquet"
+    history = f"runs/team/demo/run1/history/{A}-000000000000-000000000012"
     assert points == [
         f"before os.link {model}/versions/0.json",
         f"before os.rename {model}/aliases/best.json",
@@ -319,6 +337,29 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
         "before commit",
         f"before os.remove journals/{HOST}/{A}-000000.journal",
     ]
+    for at, point in enumerate(points, 1):
+        store = Store(tmp_path / f"killed{at}" / "store")
+        apply_all(store)
+        seal_all(store)
+        assert dump(store) == expected, f"killed {point}"
+        store.close()
+
+
+def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
+    expected = reference(tmp_path)
+    source = Store(tmp_path / "source" / "store")
+    write_everything(source.layout).finish()
+    source.close()
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, str(tmp_path / "source"), str(ROOT), "small parts"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    points = [line.partition(" ")[2] for line in done.stdout.splitlines()]
+    assert sum("os.rename runs" in point and "history" in point for point in points) > 2
+    assert sum("os.remove runs" in point for point in points) > 2  # what was merged
     for at, point in enumerate(points, 1):
         store = Store(tmp_path / f"killed{at}" / "store")
         apply_all(store)

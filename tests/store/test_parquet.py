@@ -191,16 +191,20 @@ def test_pandas_reads_it(path: Path) -> None:
 
 def test_numbers_without_python_objects(path: Path) -> None:
     write_rows(path, finished(MIXED))
-    x, steps, columns = read_numbers(path, "epoch", ["loss", "mixed", "note", "ok", "nowhere", "~odd"])
-    assert x.to_pylist() == [0.0, 1.0, 2.0]
-    assert steps.to_pylist() == [0, 2, 4]
-    assert set(columns) == {"loss", "mixed", "~odd"}
-    assert repr(columns["loss"].to_pylist()) == "[0.5, nan, 0.25]"
-    assert columns["mixed"].to_pylist() == [1.5, float(2**53), None]
+    found = read_numbers(path, "epoch", ["loss", "mixed", "note", "ok", "nowhere", "~odd"])
+    assert found.x is not None
+    assert found.x.tolist() == [0.0, 1.0, 2.0]
+    assert found.steps.tolist() == [0, 2, 4]
+    assert set(found.columns) == {"loss", "mixed", "~odd"}
+    assert repr(found.columns["loss"][0].tolist()) == "[0.5, nan, 0.25]"
+    assert found.columns["loss"][1].all()  # a NaN that was logged is no gap
+    assert found.columns["mixed"][0].tolist()[:2] == [1.5, float(2**53)]
+    assert found.columns["mixed"][1].tolist() == [True, True, False]
     for axis, expected in (
         ("_step", [0, 2, 4]),
         ("_runtime", [0.5, 1.5, 2.5]),
         ("_timestamp", [1000.5, 1001.5, 1002.5]),
     ):
-        assert read_numbers(path, axis, ["loss"])[0].to_pylist() == expected
-    assert read_numbers(path, "note", ["loss"])[0] is None
+        x = read_numbers(path, axis, ["loss"]).x
+        assert x is not None and x.tolist() == expected
+    assert read_numbers(path, "note", ["loss"]).x is None

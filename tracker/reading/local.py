@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
 from tracker.recorder.follow import catch_up
 from tracker.store.queries import artifacts, history, runs
 from tracker.store.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class LocalReader:
@@ -40,13 +43,41 @@ class LocalReader:
             return runs.run_detail(session, entity, project, run_id)
 
     def history(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, complete: bool
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        complete: bool,
+        segment: str | None = None,
     ) -> list[dict[str, Any]]:
         """See ``Reader``."""
         catch_up(self._store)
-        with self._store.reading() as session:
-            run = runs.get_run(session, entity, project, run_id)
-            return history.rows(session, run, self._store.root, keys, complete=complete)
+        root = self._store.root
+        return self._store.answer(
+            lambda session: history.rows(
+                session,
+                runs.get_run(session, entity, project, run_id),
+                root,
+                keys,
+                complete=complete,
+                segment=segment,
+            )
+        )
+
+    def table(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+    ) -> pa.Table:
+        """See ``Reader``."""
+        from tracker.store.queries.tables import table
+
+        catch_up(self._store)
+        root = self._store.root
+        return self._store.answer(
+            lambda session: table(
+                session, runs.get_run(session, entity, project, run_id), root, keys, segment=segment
+            )
+        )
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

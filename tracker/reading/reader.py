@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class ArtifactReader(Protocol):
@@ -39,9 +42,20 @@ class Reader(ArtifactReader, Protocol):
         """One run."""
 
     def history(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, complete: bool
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        complete: bool,
+        segment: str | None = None,
     ) -> list[dict[str, Any]]:
         """A run's rows; see ``tracker.store.queries.history.rows``."""
+
+    def table(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+    ) -> pa.Table:
+        """A run's columns; see ``tracker.store.queries.tables.table``."""
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,6 +13,9 @@ from tracker.processes import host_name
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import Sender
 from tracker.store.layout import Layout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class RemoteReader:
@@ -46,12 +49,29 @@ class RemoteReader:
         return msgspec.convert(self._get("projects", entity, project, "runs", run_id), RunDetail)
 
     def history(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, complete: bool
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        complete: bool,
+        segment: str | None = None,
     ) -> list[dict[str, Any]]:
         """See ``Reader``."""
         path = ("projects", entity, project, "runs", run_id, "history")
-        rows: list[dict[str, Any]] = self._get(*path, key=keys, complete=complete)["rows"]
+        rows: list[dict[str, Any]] = self._get(*path, key=keys, complete=complete, segment=segment)["rows"]
         return rows
+
+    def table(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+    ) -> pa.Table:
+        """See ``Reader``."""
+        import pyarrow as pa
+
+        self._send_rest()
+        path = ("projects", entity, project, "runs", run_id, "history.arrow")
+        data = b"".join(self._client.stream(*path, key=keys, segment=segment))
+        return pa.ipc.open_stream(data).read_all()
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None
@@ -77,6 +97,9 @@ class RemoteReader:
         self._client.close()
 
     def _get(self, *path: str, **query: Any) -> Any:
+        self._send_rest()
+        return self._client.get(*path, **query)
+
+    def _send_rest(self) -> None:
         if self._outbox.journals.is_dir():
             Sender(self._outbox, self._remote, host_name()).look(patient=False)
-        return self._client.get(*path, **query)

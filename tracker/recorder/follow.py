@@ -15,7 +15,7 @@ from tracker.recorder.look import Look
 from tracker.store.apply import apply_journal, finish_segment, segment_process
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
-from tracker.store.seal import SPILL_BYTES, seal, spill
+from tracker.store.seal import seal
 from tracker.store.store import Store
 
 # A writer that cannot be looked at (another host) is taken for dead when its journal has been
@@ -23,6 +23,10 @@ from tracker.store.store import Store
 MISSED_SECONDS = 60.0
 # A live journal with bytes that stay invalid this long is read past them: they are no late pages.
 STUCK_SECONDS = 30.0
+
+
+# How a writer says that it has ended; "crashed" is said of it by others, and may turn out wrong.
+SAID_BY_WRITERS = ("finished", "failed", "preempted")
 
 
 class Follower:
@@ -84,12 +88,13 @@ class Follower:
         sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
         if self._seen.get(name) == sizes and name not in self._stuck:
             return 0
-        total = 0
+        total, cold = 0, False
         for position, journal in enumerate(files):
             # A writer opens its next file only when it has given this one up.
             final = position < len(files) - 1 or self._waited_enough(name)
             while (done := apply_journal(self.store, journal, final=final)).records:
                 total += done.records
+                cold = cold or done.cold
                 if not done.more:
                     break
             if position == len(files) - 1:
@@ -98,8 +103,8 @@ class Follower:
                 else:
                     self._stuck.pop(name, None)
         self._seen[name] = sizes
-        if total:
-            self._spill_if_large(name)
+        if cold:
+            self._compact(name)
         return total
 
     def _waited_enough(self, name: str) -> bool:
@@ -114,7 +119,7 @@ class Follower:
         silent = time.time() - last.path.stat().st_mtime > MISSED_SECONDS
         if segment is None:
             return "silent" if silent else "live"
-        if segment.ended in ("finished", "failed"):
+        if segment.ended in SAID_BY_WRITERS:
             return "ended"
         process = segment_process(segment)
         # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
@@ -140,11 +145,13 @@ class Follower:
             seal(self.store, segment_id)
             self._seen.pop(name, None)
 
-    def _spill_if_large(self, name: str) -> None:
+    def _compact(self, name: str) -> None:
+        from tracker.store.compact import compact  # needs pyarrow, which most runs need only at their end
+
         with self.store.reading() as session:
-            segment = session.scalar(select(Segment).where(Segment.segment == name))
-        if segment is not None and segment.hot_bytes > SPILL_BYTES:
-            spill(self.store, segment.id)
+            segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
+        if segment_id is not None:
+            compact(self.store, segment_id)
 
 
 def catch_up(store: Store) -> None:

@@ -1,58 +1,70 @@
-"""Cold history: rows of one segment as a Parquet file with one column per key.
-
-Columns ``_row``, ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds), then the keys.
-A key's column has the type that fits most of its values: double, int64, bool, string, or JSON text
-(dicts, lists). Values that the column's type cannot hold exactly (an int among floats, None, a
-string among numbers) stand as JSON in a second column ``~exact:KEY``, which overrides the first
-where it is not null. Key names that begin with ``~`` get one more ``~``. The schema metadata
-``tracker`` maps every column to its key and role, so that nothing has to be guessed from names.
-"""
+"""Parquet files of history columns: how they are written, and read back. See ``tracker.store.columns``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracker import values
+from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.fold import FinishedRow
 
-FIXED = ("_row", "_step", "_runtime", "_timestamp")
-EXACT = "~exact:"
-METADATA = b"tracker"
+# A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
+CELLS_PER_GROUP = 4_000_000
+ROWS_PER_GROUP = 1_000_000
+# A look at this many values decides a column's encoding.
+SAMPLE = 2_000
+
+
+class Writer:
+    """Writes tables of one schema to a new Parquet file, each as a row group.
+
+    Args:
+        path: The file; replaced when it exists.
+        first: A table like those that will come: its values decide the encodings.
+    """
+
+    def __init__(self, path: Path, first: pa.Table) -> None:
+        encodings, dictionary = _choose_encodings(first)
+        self._writer = pq.ParquetWriter(
+            path,
+            first.schema,
+            compression="zstd",
+            use_dictionary=dictionary,
+            column_encoding=encodings,
+            write_statistics=["_row", "_step"],  # of 10,000 other columns they would only fill the footer
+        )
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table."""
+        if table.num_rows:
+            self._writer.write_table(table, row_group_size=rows_per_group(table.num_columns))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+def rows_per_group(columns: int) -> int:
+    """Return how many rows of so many columns make a row group."""
+    return max(1024, min(ROWS_PER_GROUP, CELLS_PER_GROUP // max(columns, 1)))
+
+
+def write_table(path: Path, table: pa.Table) -> int:
+    """Write a table of history columns to a new file; return its size in bytes."""
+    writer = Writer(path, table)
+    writer.write(table)
+    writer.close()
+    return path.stat().st_size
 
 
 def write_rows(path: Path, rows: list[FinishedRow]) -> int:
-    """Write rows to a new Parquet file at ``path``; return its size in bytes."""
-    columns: list[pa.Array] = [
-        pa.array([row.row for row in rows], pa.int64()),
-        pa.array([row.step for row in rows], pa.int64()),
-        pa.array([row.runtime for row in rows], pa.float64()),
-        pa.array([row.time for row in rows], pa.float64()),
-    ]
-    names = list(FIXED)
-    roles: dict[str, dict[str, str]] = {}
-    keys = dict.fromkeys(key for row in rows for key in row.data)
-    for key in keys:
-        cells = [row.data.get(key, _ABSENT) for row in rows]
-        kind, main, exact = _encode_column(cells)
-        column = "~" + key if key.startswith("~") or key in FIXED else key
-        names.append(column)
-        columns.append(main)
-        roles[column] = {"key": key, "kind": kind}
-        if exact is not None:
-            names.append(EXACT + key)
-            columns.append(exact)
-            roles[EXACT + key] = {"key": key, "kind": "exact"}
-    schema = pa.schema(
-        [pa.field(name, column.type) for name, column in zip(names, columns, strict=True)],
-        metadata={METADATA: values.dumps({"format": 1, "columns": roles}).encode()},
-    )
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, compression="zstd")
-    return path.stat().st_size
+    """Write rows to a new file; return its size in bytes."""
+    return write_table(path, rows_to_table(rows))
 
 
 def read_rows(path: Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
@@ -62,102 +74,114 @@ def read_rows(path: Path, keys: Iterable[str] | None = None) -> Iterator[Finishe
         path: A file that ``write_rows`` made.
         keys: Only these keys; a row that has none of them is left out.
     """
-    file = pq.ParquetFile(path)
-    roles = column_roles(file)
-    wanted = None if keys is None else set(keys)
-    chosen = [name for name, role in roles.items() if wanted is None or role["key"] in wanted]
-    mains = [
-        (name, roles[name]["key"], roles[name]["kind"]) for name in chosen if roles[name]["kind"] != "exact"
-    ]
-    for batch in file.iter_batches(columns=[*FIXED, *chosen]):
-        cells = {name: batch.column(name).to_pylist() for name in (*FIXED, *chosen)}
-        for at in range(batch.num_rows):
-            data: dict[str, Any] = {}
-            for name, key, kind in mains:
-                exact = cells[EXACT + key][at] if EXACT + key in cells else None
-                if exact is not None:
-                    data[key] = values.loads(exact)
-                elif (cell := cells[name][at]) is not None:
-                    data[key] = values.loads(cell) if kind == "json" else cell
-            if data or wanted is None:
-                row, step, runtime, time = (cells[name][at] for name in FIXED)
-                yield FinishedRow(row, step, time, runtime, data)
+    with pq.ParquetFile(path) as file:
+        roles = column_roles(file)
+        wanted = None if keys is None else set(keys)
+        chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
+        size = rows_per_group(10 * (len(chosen) + len(FIXED)))  # Python's values are ten times as large
+        for batch in file.iter_batches(size, columns=[*FIXED, *chosen]):
+            for row in table_to_rows(batch, chosen):
+                if row.data or wanted is None:
+                    yield row
 
 
-def read_numbers(path: Path, x: str, keys: list[str]) -> tuple[Any, list[int], dict[str, Any]]:
+class Numbers(NamedTuple):
+    """Numeric columns of a part, as numpy arrays of equal length.
+
+    Attributes:
+        start: Place of the first row in the part.
+        steps: The rows' steps, int64.
+        x: The x column, float64, NaN where it has no number; None when the part has no such numbers.
+        columns: For each key a float64 array and a bool array that says where it was logged as a number.
+    """
+
+    start: int
+    steps: np.ndarray
+    x: np.ndarray | None
+    columns: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def read_numbers(path: Path, x: str, keys: list[str], span: tuple[int, int] | None = None) -> Numbers:
     """Read numeric columns of a part without making a Python object per value.
 
     Args:
         path: A file that ``write_rows`` made.
         x: ``_step``, ``_runtime``, ``_timestamp`` or a numeric key.
         keys: The keys to read; those that the part lacks, or that are not numbers, are left out.
-
-    Returns:
-        The x column (float64 chunked array, or None when the part lacks it), the ``_step`` column
-        as Python ints' array, and for each key a float64 chunked array, null where not logged.
+        span: First row and row to stop before; a few rows outside may come too. None: all.
     """
-    file = pq.ParquetFile(path)
-    roles = column_roles(file)
-    columns = {role["key"]: name for name, role in roles.items() if role["kind"] in ("double", "int64")}
-    columns.update({name: name for name in FIXED})
-    chosen = [key for key in keys if key in columns]
-    names = list(dict.fromkeys([*(columns[key] for key in [x, *chosen] if key in columns), "_step"]))
-    table = file.read(columns=names)
-    as_double = {name: table.column(name).cast(pa.float64(), safe=False) for name in names}
-    x_column = as_double[columns[x]] if x in columns else None
-    return x_column, table.column("_step"), {key: as_double[columns[key]] for key in chosen}
+    with pq.ParquetFile(path) as file:
+        roles = column_roles(file)
+        chosen = [key for key in keys if roles.get(column_name(key), {}).get("kind") in NUMERIC]
+        x_name = x if x in FIXED else column_name(x)
+        has_x = x in FIXED or roles.get(x_name, {}).get("kind") in NUMERIC
+        names = ["_step", *([x_name] if has_x else []), *map(column_name, chosen)]
+        groups, start = (None, 0) if span is None else _row_groups(file.metadata, *span)
+        table = read_columns(file, list(dict.fromkeys(names)), groups)
+    x_values = None
+    if has_x:
+        x_values, present = to_numpy(table.column(x_name))
+        if not present.all():
+            x_values = np.where(present, x_values, np.nan)
+    columns = {key: to_numpy(table.column(column_name(key))) for key in chosen}
+    return Numbers(start, table.column("_step").to_numpy(), x_values, columns)
 
 
-def column_roles(file: pq.ParquetFile) -> dict[str, dict[str, str]]:
+def _row_groups(metadata: Any, first: int, last: int) -> tuple[list[int], int]:
+    """Return the row groups that hold the rows from ``first`` to before ``last``, and their first row."""
+    chosen: list[int] = []
+    start = at = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if at < last and at + rows > first:
+            start = start if chosen else at
+            chosen.append(group)
+        at += rows
+    return chosen, start
+
+
+def read_columns(file: pq.ParquetFile, names: list[str], groups: list[int] | None = None) -> pa.Table:
+    """Return some columns of an open part, of all row groups or of some."""
+    if groups is None:
+        return file.read(columns=names)
+    return file.read_row_groups(groups, columns=names)
+
+
+def to_numpy(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a numeric column as float64, and where it has a value (elsewhere stands NaN)."""
+    as_double = column.cast(pa.float64(), safe=False)
+    if as_double.null_count == 0:
+        return as_double.to_numpy(), np.ones(len(column), bool)
+    return as_double.to_numpy(), as_double.is_valid().to_numpy()
+
+
+def column_roles(file: pq.ParquetFile) -> Roles:
     """Return what each column stands for: ``{column: {"key": ..., "kind": ...}}``."""
-    metadata = file.schema_arrow.metadata or {}
-    described: dict[str, dict[str, dict[str, str]]] = values.loads(metadata[METADATA])
-    return described["columns"]
+    return roles_of(file.schema_arrow)
 
 
-_ABSENT = object()
+def _choose_encodings(table: pa.Table) -> tuple[dict[str, str], list[str]]:
+    """Return the encoding of each numeric column that repeats little, and the columns for a dictionary.
+
+    Of floats that differ, the bytes of equal rank compress best when they stand together; of ints
+    that differ, the differences do. Measured: docs/decisions/0012.
+    """
+    encodings: dict[str, str] = {}
+    dictionary: list[str] = []
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        if pa.types.is_boolean(column.type):
+            continue
+        if pa.types.is_string(column.type):
+            dictionary.append(name)
+            continue
+        if name not in FIXED and _repeats(column):
+            dictionary.append(name)
+        else:
+            floats = pa.types.is_floating(column.type)
+            encodings[name] = "BYTE_STREAM_SPLIT" if floats else "DELTA_BINARY_PACKED"
+    return encodings, dictionary
 
 
-def _encode_column(cells: list[Any]) -> tuple[str, pa.Array, pa.Array | None]:
-    """Return the column's kind, its main array and, where needed, the exact one."""
-    kinds = {type(cell) for cell in cells if cell is not _ABSENT and cell is not None}
-    if float in kinds or int in kinds:
-        whole = float not in kinds and all(-(2**63) <= cell < 2**63 for cell in cells if type(cell) is int)
-        return _numbers(cells, whole)
-    if kinds == {bool}:
-        return _typed(cells, "bool", pa.bool_(), bool)
-    if kinds == {str}:
-        return _typed(cells, "string", pa.string(), str)
-    text = [None if cell is _ABSENT else values.dumps(cell) for cell in cells]
-    return "json", pa.array(text, pa.string()), None
-
-
-def _numbers(cells: list[Any], whole: bool) -> tuple[str, pa.Array, pa.Array | None]:
-    if whole:
-        return _typed(cells, "int64", pa.int64(), int)
-    main: list[float | None] = []
-    exact: list[str | None] = []
-    for cell in cells:
-        kind = type(cell)
-        main.append(cell if kind is float else _nearest(cell) if kind is int else None)
-        exact.append(None if kind is float or cell is _ABSENT else values.dumps(cell))
-    return "double", pa.array(main, pa.float64()), _exact(exact)
-
-
-def _typed(
-    cells: list[Any], name: str, arrow: pa.DataType, kind: type
-) -> tuple[str, pa.Array, pa.Array | None]:
-    main = [cell if type(cell) is kind else None for cell in cells]
-    exact = [None if type(cell) is kind or cell is _ABSENT else values.dumps(cell) for cell in cells]
-    return name, pa.array(main, arrow), _exact(exact)
-
-
-def _exact(cells: list[str | None]) -> pa.Array | None:
-    return pa.array(cells, pa.string()) if any(cell is not None for cell in cells) else None
-
-
-def _nearest(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # beyond what a double reaches; the exact column has it
-        return float("inf") if value > 0 else float("-inf")
+def _repeats(column: Any) -> bool:
+    sample = column.slice(0, SAMPLE).drop_null()
+    return len(sample) >= 16 and len(sample.unique()) * 4 <= len(sample)

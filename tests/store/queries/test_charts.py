@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from builders import START, Writer, apply_all, end_segments, get_run, seal_all
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +27,7 @@ def lines(store: Store, keys: list[str], **options: Any) -> list[Series]:
 
 def points(series: Series) -> list[tuple[float, float]]:
     assert series.kind == "points"
-    return list(zip(series.columns["x"], series.columns["y"], strict=True))
+    return list(zip(series.columns["x"].tolist(), series.columns["y"].tolist(), strict=True))
 
 
 def test_points_over_each_axis_hot_and_cold(store: Store) -> None:
@@ -167,12 +168,12 @@ def test_newest_branch_only(store: Store, cold: bool) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.floats(), max_size=60), points=st.integers(1, 70))
 def test_buckets_of_anything(values: list[float], points: int) -> None:
-    xs, ys = charts.array("d", range(len(values))), charts.array("d", values)
-    series = charts._thin("y", xs, ys, points)
+    xs = np.arange(len(values), dtype=float)
+    series = charts._thin("y", [charts.Line(xs, np.array(values), xs.astype(int), None)], points)
     if len(values) <= points:
-        assert (series.kind, list(map(repr, series.columns["y"]))) == ("points", list(map(repr, values)))
+        assert (series.kind, repr(series.columns["y"].tolist())) == ("points", repr(values))
         return
-    columns = series.columns
+    columns = {name: column.tolist() for name, column in series.columns.items()}
     finite = [value for value in values if math.isfinite(value)]
     assert len(columns["x"]) == points
     assert sum(columns["count"]) == len(values)

@@ -1,0 +1,217 @@
+"""History rows as Arrow columns, one or two per key, and back. Knows no files.
+
+Columns ``_row``, ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds), then the keys.
+A key's column has the type that fits most of its values: double, int64, bool, string, or JSON text
+(dicts, lists). Values that the column's type cannot hold exactly (an int among floats, None, a
+string among numbers) stand as JSON in a second column ``~exact:KEY``, which overrides the first
+where it is not null. Key names that begin with ``~`` get one more ``~``. The schema metadata
+``tracker`` maps every column to its key and role, so that nothing has to be guessed from names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tracker import values
+from tracker.store.fold import FinishedRow
+
+FIXED = {"_row": pa.int64(), "_step": pa.int64(), "_runtime": pa.float64(), "_timestamp": pa.float64()}
+EXACT = "~exact:"
+METADATA = b"tracker"
+ARROW = {
+    "double": pa.float64(),
+    "int64": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "json": pa.string(),
+    "exact": pa.string(),
+}
+NUMERIC = ("double", "int64")
+
+# What stands for a key in a column: its kind, its main array and, where needed, the exact one.
+Encoded = tuple[str, pa.Array, pa.Array | None]
+Roles = dict[str, dict[str, str]]
+
+
+def column_name(key: str) -> str:
+    """Return the name of a key's main column."""
+    return "~" + key if key.startswith("~") or key in FIXED else key
+
+
+def rows_to_table(rows: list[FinishedRow]) -> pa.Table:
+    """Return rows as a table, in the order given."""
+    fixed = [
+        pa.array([row.row for row in rows], pa.int64()),
+        pa.array([row.step for row in rows], pa.int64()),
+        pa.array([row.runtime for row in rows], pa.float64()),
+        pa.array([row.time for row in rows], pa.float64()),
+    ]
+    keys = {key: _encode(cells, at, len(rows)) for key, (cells, at) in _cells_by_key(rows).items()}
+    return make_table(fixed, keys)
+
+
+def make_table(fixed: list[pa.Array], keys: dict[str, Encoded]) -> pa.Table:
+    """Return the table of the four fixed columns and of ``keys``."""
+    schema = make_schema({key: (kind, exact is not None) for key, (kind, _, exact) in keys.items()})
+    columns = list(fixed)
+    for _, main, exact in keys.values():
+        columns += [main] if exact is None else [main, exact]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def make_schema(keys: dict[str, tuple[str, bool]]) -> pa.Schema:
+    """Return the schema for keys of which the kind, and whether there is an exact column, are given."""
+    fields = [pa.field(name, kind) for name, kind in FIXED.items()]
+    roles: Roles = {}
+    for key, (kind, has_exact) in keys.items():
+        fields.append(pa.field(column_name(key), ARROW[kind]))
+        roles[column_name(key)] = {"key": key, "kind": kind}
+        if has_exact:
+            fields.append(pa.field(EXACT + key, pa.string()))
+            roles[EXACT + key] = {"key": key, "kind": "exact"}
+    described = values.dumps({"format": 1, "columns": roles}).encode()
+    return pa.schema(fields, metadata={METADATA: described})
+
+
+def roles_of(schema: pa.Schema) -> Roles:
+    """Return what each key column stands for: ``{column: {"key": ..., "kind": ...}}``."""
+    described: dict[str, Roles] = values.loads((schema.metadata or {})[METADATA])
+    return described["columns"]
+
+
+def kinds_of(schema: pa.Schema) -> dict[str, tuple[str, bool]]:
+    """Return each key's kind and whether it has an exact column; ``make_schema`` takes the same."""
+    roles = roles_of(schema)
+    return {
+        role["key"]: (role["kind"], EXACT + role["key"] in roles)
+        for role in roles.values()
+        if role["kind"] != "exact"
+    }
+
+
+def table_to_rows(batch: pa.Table | pa.RecordBatch, roles: Roles) -> Iterator[FinishedRow]:
+    """Yield the rows of a table that has the fixed columns and those in ``roles``."""
+    cells = {name: batch.column(name).to_pylist() for name in (*FIXED, *roles)}
+    mains = [(name, role["key"], role["kind"]) for name, role in roles.items() if role["kind"] != "exact"]
+    fixed = zip(*(cells[name] for name in FIXED), strict=True)
+    columns = [
+        (key, cells[name], cells.get(EXACT + key) if EXACT + key in roles else None, kind == "json")
+        for name, key, kind in mains
+    ]
+    for at, (row, step, runtime, time) in enumerate(fixed):
+        data: dict[str, Any] = {}
+        for key, main, exact, is_json in columns:
+            if exact is not None and (text := exact[at]) is not None:
+                data[key] = values.loads(text)
+            elif (cell := main[at]) is not None:
+                data[key] = values.loads(cell) if is_json else cell
+        yield FinishedRow(row, step, time, runtime, data)
+
+
+def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
+    """Return the kind that can hold a key's values from several tables, and whether some are exact."""
+    found = list(kinds)
+    exact = any(has_exact for _, has_exact in found)
+    names = {kind for kind, _ in found}
+    if len(names) == 1:
+        return names.pop(), exact
+    if names & set(NUMERIC):
+        return "double", True
+    return "json", False
+
+
+def convert(
+    kind: str, main: pa.ChunkedArray, exact: pa.ChunkedArray | None, target: tuple[str, bool]
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
+    """Return a key's columns as columns of the kind that ``common_kind`` gave."""
+    wanted, has_exact = target
+    if kind == wanted:
+        absent = pa.chunked_array([pa.nulls(len(main), pa.string())])
+        return main, (exact if exact is not None else absent) if has_exact else None
+    if kind == "int64" and wanted == "double":  # every int among floats is exact
+        text = main.cast(pa.string())
+        if exact is not None:
+            import pyarrow.compute as pc
+
+            text = pc.coalesce(exact, text)
+        return main.cast(pa.float64(), safe=False), text
+    texts = _as_json(kind, main, exact)
+    if wanted == "json":
+        return texts, None
+    return pa.chunked_array([pa.nulls(len(main), ARROW[wanted])]), texts
+
+
+def _as_json(kind: str, main: pa.ChunkedArray, exact: pa.ChunkedArray | None) -> pa.ChunkedArray:
+    cells = main.to_pylist()
+    texts = cells if kind == "json" else [None if cell is None else values.dumps(cell) for cell in cells]
+    if exact is not None:
+        texts = [text if over is None else over for text, over in zip(texts, exact.to_pylist(), strict=True)]
+    return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _cells_by_key(rows: list[FinishedRow]) -> dict[str, tuple[list[Any], list[int] | None]]:
+    """Return each key's values, and in which rows they stand (None: in every one)."""
+    first = rows[0].data.keys() if rows else {}
+    if all(row.data.keys() == first for row in rows):
+        return {key: ([row.data[key] for row in rows], None) for key in first}
+    found: dict[str, tuple[list[Any], list[int] | None]] = {}
+    for at, row in enumerate(rows):
+        for key, value in row.data.items():
+            column = found.get(key)
+            if column is None:
+                column = found[key] = ([], [])
+            column[0].append(value)
+            column[1].append(at)  # type: ignore[union-attr]
+    return found
+
+
+def _encode(cells: list[Any], at: list[int] | None, count: int) -> Encoded:
+    kinds = set(map(type, cells))
+    kind = _kind_for(kinds, cells)
+    if kind == "json":
+        return kind, _spread([values.dumps(cell) for cell in cells], at, count, kind), None
+    python = {"double": float, "int64": int, "bool": bool, "string": str}[kind]
+    if kinds == {python}:
+        return kind, _spread(cells, at, count, kind), None
+    main: list[Any]
+    if kind == "double":
+        main = [cell if type(cell) is float else _nearest(cell) for cell in cells]
+    else:
+        main = [cell if type(cell) is python else None for cell in cells]
+    exact = [None if type(cell) is python else values.dumps(cell) for cell in cells]
+    return kind, _spread(main, at, count, kind), _spread(exact, at, count, "exact")
+
+
+def _kind_for(kinds: set[type], cells: list[Any]) -> str:
+    if int in kinds and float not in kinds:
+        whole = all(-(2**63) <= cell < 2**63 for cell in cells if type(cell) is int)
+        return "int64" if whole else "double"
+    if float in kinds:
+        return "double"
+    scalar = kinds - {type(None)}
+    return "bool" if scalar == {bool} else "string" if scalar == {str} else "json"
+
+
+def _nearest(value: Any) -> float | None:
+    if type(value) is not int:
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # beyond what a double reaches; the exact column has it
+        return float("inf") if value > 0 else float("-inf")
+
+
+def _spread(cells: list[Any], at: list[int] | None, count: int, kind: str) -> pa.Array:
+    """Return an array of ``count`` cells with ``cells`` in the places ``at`` and nulls elsewhere."""
+    array = pa.array(cells, ARROW[kind])
+    if at is None or len(cells) == count:
+        return array
+    places = np.zeros(count, np.int64)
+    places[at] = np.arange(1, len(at) + 1)
+    absent = places == 0
+    places[~absent] -= 1
+    return array.take(pa.array(places, mask=absent))

@@ -1,0 +1,200 @@
+"""Compaction: neighbouring small parts of a segment become one, so that reading opens few files.
+
+Parts grow by classes, as in a log-structured merge tree: four of one class become one of the next, so
+each row is written again once per class. Like all of the store's files, the merged one is published
+first and named second; readers that still hold the old names look again when a file is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from tracker.store.columns import (
+    ARROW,
+    EXACT,
+    FIXED,
+    Roles,
+    column_name,
+    common_kind,
+    convert,
+    kinds_of,
+    make_schema,
+    roles_of,
+)
+from tracker.store.models import Part, Run, Rung, Segment
+from tracker.store.parquet import Writer, rows_per_group
+from tracker.store.parts import add_part, discard, publish_part
+from tracker.store.store import Store
+
+# This many parts of one class make one of the next, which is this many times as large.
+FAN = 4
+SMALLEST_CLASS = 4096
+# A part of so many rows, or bytes, is large: merging it again would cost more than opening it.
+LARGE_ROWS = 4_000_000
+LARGE_BYTES = 512 * 1024 * 1024
+
+Kinds = dict[str, tuple[str, bool]]
+
+
+def compact(store: Store, segment_id: int) -> bool:
+    """Merge the newest parts of a live segment when enough of one size have come together.
+
+    Returns:
+        Whether something was merged: there may be more to do then.
+    """
+    with store.reading() as session:
+        chosen = _due(_parts(session, segment_id))
+    return bool(chosen) and _merge(store, segment_id, chosen)
+
+
+def compact_all(store: Store, segment_id: int) -> None:
+    """Merge what is left of an ended segment into few large parts."""
+    while True:
+        with store.reading() as session:
+            groups = _groups(_parts(session, segment_id))
+        if not groups:
+            return
+        _merge(store, segment_id, groups[0])
+
+
+def _parts(session: Session, segment_id: int) -> list[Part]:
+    query = select(Part).where(Part.segment_id == segment_id).order_by(Part.first_row, Part.id)
+    return list(session.scalars(query))
+
+
+def _is_large(part: Part) -> bool:
+    return part.rows >= LARGE_ROWS or part.size >= LARGE_BYTES
+
+
+def _class(part: Part) -> int:
+    size, found = SMALLEST_CLASS * FAN, 0
+    while part.rows >= size:
+        size, found = size * FAN, found + 1
+    return found
+
+
+def _due(parts: list[Part]) -> list[Part]:
+    """Return the newest parts when ``FAN`` or more of them are of one class or below."""
+    tail: list[Part] = []
+    for part in reversed(parts):
+        if _is_large(part):
+            break
+        tail.append(part)
+    for largest in range(max(map(_class, tail), default=-1) + 1):
+        count = next((at for at, part in enumerate(tail) if _class(part) > largest), len(tail))
+        if count >= FAN:
+            return tail[:count][::-1]
+    return []
+
+
+def _groups(parts: list[Part]) -> list[list[Part]]:
+    """Return neighbours that are not large, in groups that make no part much larger than a large one."""
+    groups: list[list[Part]] = [[]]
+    rows = size = 0
+    for part in parts:
+        if _is_large(part) or rows >= LARGE_ROWS or size >= LARGE_BYTES:
+            groups.append([])
+            rows = size = 0
+        if not _is_large(part):
+            groups[-1].append(part)
+            rows, size = rows + part.rows, size + part.size
+    return [group for group in groups if len(group) > 1]
+
+
+def _merge(store: Store, segment_id: int, parts: list[Part]) -> bool:
+    with store.reading() as session:
+        segment = session.get_one(Segment, segment_id)
+        run = session.get_one(Run, segment.run_id)
+        folder = store.layout.run(run.project.entity, run.project.name, run.run_id) / "history"
+    paths = [store.root / part.path for part in parts]
+    extent = (
+        min(part.first_row for part in parts),
+        max(part.last_row for part in parts),
+        sum(part.rows for part in parts),
+    )
+    in_order = all(a.last_row < b.first_row for a, b in pairwise(parts))
+    try:
+        merged = publish_part(
+            store, folder, segment.segment, extent, lambda path: _write_merged(path, paths, in_order)
+        )
+    except FileNotFoundError:
+        return True  # somebody else has merged them: look again
+    with store.writing() as session:
+        ids = [part.id for part in parts]
+        session.execute(delete(Rung).where(Rung.part_id.in_(ids)))
+        gone = session.scalars(delete(Part).where(Part.id.in_(ids)).returning(Part.id)).all()
+        won = len(gone) == len(ids)
+        if won:
+            add_part(store, session, segment_id, merged)
+        else:
+            session.rollback()
+    if not won:
+        discard(merged)
+        return True
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _write_merged(target: Path, paths: list[Path], in_order: bool) -> int:
+    schemas = [pq.read_schema(path) for path in paths]
+    kinds = _common_kinds(schemas)
+    schema = make_schema(kinds)
+    tables = _conformed(paths, kinds, schema)
+    if not in_order:  # rows that came late stand between others
+        whole = pa.concat_tables(tables)
+        tables = iter([whole.sort_by([("_row", "ascending")])])
+    size = rows_per_group(len(schema))
+    writer: Writer | None = None
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(each.num_rows for each in waiting) >= size:
+            group = pa.concat_tables(waiting)
+            writer = writer or Writer(target, group)
+            whole_groups = len(group) - len(group) % size
+            writer.write(group.slice(0, whole_groups))
+            waiting = [group.slice(whole_groups)]
+    rest = pa.concat_tables(waiting)
+    writer = writer or Writer(target, rest)
+    writer.write(rest)
+    writer.close()
+    return target.stat().st_size
+
+
+def _common_kinds(schemas: list[pa.Schema]) -> Kinds:
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for schema in schemas:
+        for key, kind in kinds_of(schema).items():
+            found.setdefault(key, []).append(kind)
+    return {key: common_kind(kinds) for key, kinds in found.items()}
+
+
+def _conformed(paths: list[Path], kinds: Kinds, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the row groups of all parts with one schema."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            roles = roles_of(file.schema_arrow)
+            for group in range(file.num_row_groups):
+                yield _conform(file.read_row_group(group), roles, kinds, schema)
+
+
+def _conform(table: pa.Table, roles: Roles, kinds: Kinds, schema: pa.Schema) -> pa.Table:
+    columns: list[Any] = [table.column(name) for name in FIXED]
+    for key, (kind, has_exact) in kinds.items():
+        name = column_name(key)
+        if name in roles:
+            exact = table.column(EXACT + key) if EXACT + key in roles else None
+            main, over = convert(roles[name]["kind"], table.column(name), exact, (kind, has_exact))
+        else:
+            main, over = pa.nulls(len(table), ARROW[kind]), pa.nulls(len(table), pa.string())
+        columns += [main, over] if has_exact else [main]
+    return pa.Table.from_arrays(columns, schema=schema)

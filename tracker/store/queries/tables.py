@@ -1,0 +1,130 @@
+"""A run's history as an Arrow table: whole columns, no Python object per value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy.orm import Session
+
+from tracker.store.columns import (
+    ARROW,
+    EXACT,
+    FIXED,
+    column_name,
+    common_kind,
+    convert,
+    kinds_of,
+    roles_of,
+    rows_to_table,
+)
+from tracker.store.hot import read_hot
+from tracker.store.models import Run
+from tracker.store.parquet import read_columns
+from tracker.store.queries.history import FIXED_KEYS, Piece, visible_pieces
+
+Source = tuple[pa.Schema, pa.Table]
+
+
+def table(
+    session: Session, run: Run, root: Path, keys: Sequence[str] | None = None, *, segment: str | None = None
+) -> pa.Table:
+    """Return the run's history: columns ``_step``, ``_runtime``, ``_timestamp``, then one for each key.
+
+    A key's column is double, int64, bool, string, or JSON text (dicts, lists); the field's metadata
+    ``kind`` says which. Integers among floats, or beyond 64 bits, stand as the nearest double; what
+    fits no number (None, a string among numbers) is null: ``rows`` has every value exactly.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        keys: Only these keys, and rows that have at least one of them; a key never logged is left out.
+        segment: See ``visible_pieces``.
+    """
+    wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
+    sources: list[tuple[Piece, Source]] = []
+    for piece in visible_pieces(session, run, root, segment):
+        sources += [(piece, source) for source in _sources(session, piece, wanted)]
+    kinds: dict[str, list[tuple[str, bool]]] = {}
+    for _, (schema, _) in sources:
+        for key, kind in kinds_of(schema).items():
+            if wanted is None or key in wanted:
+                kinds.setdefault(key, []).append(kind)
+    targets = {key: common_kind(found)[0] for key, found in kinds.items()}
+    names = list(targets) if wanted is None else [key for key in wanted if key in targets]
+    pieces = [
+        _shown(piece, _conform(source, names, targets), any_of=names if wanted else None)
+        for piece, source in sources
+    ]
+    return _by_step(pieces) if pieces else _nothing()
+
+
+def _sources(session: Session, piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
+    for part in piece.parts:
+        with pq.ParquetFile(part.path) as file:
+            schema = file.schema_arrow
+            roles = roles_of(schema)
+            kinds = kinds_of(schema)
+            # The exact column matters only where columns of several kinds become JSON.
+            chosen = [
+                name for name, role in roles.items()
+                if (wanted is None or role["key"] in wanted)
+                and (role["kind"] != "exact" or kinds[role["key"]][0] not in ("double", "int64"))
+            ]  # fmt: skip
+            yield schema, read_columns(file, [*FIXED_KEYS, *chosen])
+    hot = read_hot(session, piece.segment_id)
+    if hot:
+        if wanted is not None:
+            hot = [
+                row._replace(data={key: row.data[key] for key in wanted if key in row.data}) for row in hot
+            ]
+        found = rows_to_table(hot)
+        yield found.schema, found
+
+
+def _conform(source: Source, names: list[str], targets: dict[str, str]) -> pa.Table:
+    schema, found = source
+    kinds = kinds_of(schema)
+    columns = [found.column(name) for name in FIXED_KEYS]
+    fields = [pa.field(name, FIXED[name]) for name in FIXED_KEYS]
+    for key in names:
+        target = targets[key]
+        if key in kinds:
+            name = column_name(key)
+            exact = found.column(EXACT + key) if EXACT + key in found.column_names else None
+            column, _ = convert(kinds[key][0], found.column(name), exact, (target, False))
+        else:
+            column = pa.chunked_array([pa.nulls(len(found), ARROW[target])])
+        columns.append(column)
+        fields.append(pa.field(key, ARROW[target], metadata={"kind": target}))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _shown(piece: Piece, found: pa.Table, any_of: list[str] | None) -> pa.Table:
+    mask = np.ones(len(found), bool)
+    if piece.before is not None:
+        mask &= found.column("_step").to_numpy() < piece.before
+    if any_of is not None:
+        columns = [found.column(len(FIXED_KEYS) + at) for at in range(len(any_of))]
+        if not any(column.null_count == 0 for column in columns):
+            logged = np.zeros(len(found), bool)
+            for column in columns:
+                logged |= column.is_valid().to_numpy()
+            mask &= logged
+    return found if mask.all() else found.filter(pa.array(mask))
+
+
+def _by_step(pieces: list[pa.Table]) -> pa.Table:
+    whole = pa.concat_tables(pieces)
+    steps = whole.column("_step").to_numpy()
+    if len(steps) and (np.diff(steps) < 0).any():
+        whole = whole.take(pa.array(np.argsort(steps, kind="stable")))
+    return whole
+
+
+def _nothing() -> pa.Table:
+    return pa.schema([pa.field(name, FIXED[name]) for name in FIXED_KEYS]).empty_table()
