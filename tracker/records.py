@@ -139,7 +139,7 @@ class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
 
 
 class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """The writer ended in good order: ``state`` is ``"finished"`` or ``"failed"``."""
+    """The writer ended in good order: ``state`` is ``"finished"``, ``"failed"`` or ``"preempted"``."""
 
     time: float
     state: str
@@ -148,7 +148,7 @@ class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
 
 
 class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):
-    """Records that could not be written and no longer fitted into memory."""
+    """Writing failed and works again: how many records no longer fitted into memory meanwhile."""
 
     count: int
     reason: str

@@ -11,5 +11,5 @@ def say(message: str, *, silent: bool = False) -> None:
         return
     try:
         print(f"tracker: {message}", file=sys.stderr, flush=True)  # noqa: T201
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RuntimeError):  # the last: a signal came inside a print
         pass

@@ -76,9 +76,21 @@ class JournalWriter:
                 self.offset,
                 f"a record of {len(payload)} bytes is over {MAX_PAYLOAD}",
             )
-        self._settle()
+        self.settle()
         self._write(pack_frame(payload, self.sequence, self._seed), frames=1)
         return self.offset
+
+    def settle(self) -> None:
+        """Find out whether a write that was interrupted, by a signal handler that raised, was done."""
+        if self._writing == 0 or self.poisoned:
+            return
+        offset, sequence = self._position
+        size = os.fstat(self._fd).st_size
+        if size == offset + self._writing:
+            self._position = (size, sequence + 1)
+        elif size != offset:
+            self.poisoned = True
+        self._writing = 0
 
     def sync(self) -> None:
         """Force what was written to the disk (``fdatasync``), against power loss."""
@@ -103,18 +115,6 @@ class JournalWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _settle(self) -> None:
-        """Find out whether a write that was interrupted, by a signal handler that raised, was done."""
-        if self._writing == 0 or self.poisoned:
-            return
-        offset, sequence = self._position
-        size = os.fstat(self._fd).st_size
-        if size == offset + self._writing:
-            self._position = (size, sequence + 1)
-        elif size != offset:
-            self.poisoned = True
-        self._writing = 0
 
     def _write(self, data: bytes, frames: int) -> None:
         if self.poisoned:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracker.artifacts import capture
+from tracker.sdk.signals import Termination
 
 if TYPE_CHECKING:
     from tracker.sdk.run import Run
@@ -27,6 +28,7 @@ def remember(run: Run, *, make_current: bool) -> None:
         _open.clear()  # those of a parent are the parent's to end
         _watch_exit()
     _open.append(run)
+    _termination.watch()
     if make_current:
         current = run
         capture.use_layout(run.journal.layout)
@@ -44,11 +46,28 @@ def note_failure(error: str) -> None:
         _error = error
 
 
+def last_line(error: BaseException) -> str:
+    """Return what the traceback of an exception ends with: its type and message."""
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "__main__")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    try:
+        said = str(error)
+    except Exception:
+        said = "<no message: its own str() failed>"
+    return f"{name}: {said}" if said else name
+
+
 def forget(run: Run) -> None:
     """Note that a run is finished."""
     global current
     if run in _open:
         _open.remove(run)
+    if not _open:
+        _termination.leave()
     if current is run:
         current = None
         capture.use_layout(None)
@@ -62,7 +81,7 @@ def _watch_exit() -> None:
     before = sys.excepthook
 
     def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        note_failure(f"{kind.__name__}: {error}".strip())
+        note_failure(last_line(error))
         before(kind, error, trace)
 
     note._tracker = True  # type: ignore[attr-defined]
@@ -88,7 +107,15 @@ def _end_all() -> None:
             run.finish()
 
 
+def _open_here() -> list[Run]:
+    return list(_open) if _owner == os.getpid() else []
+
+
+_termination = Termination(_open_here)
+
+
 def _leave_to_parent() -> None:
+    _termination.leave()
     for run in _open:
         run.leave_to_parent()
 

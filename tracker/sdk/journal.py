@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from typing import Any
 
@@ -56,14 +54,13 @@ class RunJournal:
 
     def put(self, payload: bytes) -> None:
         """Write one record; see ``SegmentWriter.put``."""
-        if self._writer is None:  # the first record of a forked child
-            child = msgspec.structs.replace(self._started, process=this_process(), rank=os.getpid())
-            self._writer = self._open(child)
-        self._writer.put(payload)
+        writer = self._writer or self._open_for_child()
+        writer.put(payload)
 
-    def save_blob(self, data: bytes) -> Blob:
-        """Store the content of a file; to be done before the record that names it."""
-        return self.blobs.add_bytes(data)
+    def save_blob(self, data: bytes) -> Blob | None:
+        """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
+        writer = self._writer or self._open_for_child()
+        return writer.put_blob(data)
 
     def close(self) -> None:
         """Close the segment."""
@@ -113,6 +110,12 @@ class RunJournal:
         published = read_json(self.layout.run_file(started.entity, started.project, started.run_id)) or {}
         return dict(published.get("summary", self._folder.state.summary))
 
+    def _open_for_child(self) -> SegmentWriter:
+        """Begin the segment of a forked child, with its first record."""
+        child = msgspec.structs.replace(self._started, process=this_process(), rank=os.getpid())
+        self._writer = self._open(child)
+        return self._writer
+
     def _open(self, started: RunStarted) -> SegmentWriter:
         first = pack(started)
         writer = SegmentWriter(
@@ -139,8 +142,7 @@ class NoJournal(RunJournal):
 
     def save_blob(self, data: bytes) -> Blob:
         """Only name the content."""
-        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-        return Blob(hashlib.sha256(data).hexdigest(), md5, len(data))
+        return BlobStore(self.layout).name(data)
 
     def put(self, payload: bytes) -> None:
         """Fold one record."""

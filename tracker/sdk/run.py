@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -51,6 +53,7 @@ class Run:
         self._steps = StepCounter(started.start_step)
         self._lock = threading.RLock()
         self._finished = False
+        self.preempted = False
         self.resumed = resumed
         self.starting_step = started.start_step
         self.config = Config(config, lambda values: self._put(ConfigChanged(values)))
@@ -262,7 +265,7 @@ class Run:
         if error is None or (isinstance(error, SystemExit) and not error.code):
             self.finish()
         else:
-            self.fail(f"{type(error).__name__}: {error}")
+            self.fail(active.last_line(error))
 
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"
@@ -275,8 +278,11 @@ class Run:
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
         """Store a file of this run: its bytes first, then the record that names them."""
-        blob = self._journal.save_blob(data)
-        self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
+        with self._lock:
+            blob = self._journal.save_blob(data)
+            if blob is None:  # a full disk, and no room in memory: counted as lost, and nothing may name it
+                return hashlib.sha256(data).hexdigest()
+            self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
         return blob.sha256
 
     @property
@@ -315,11 +321,32 @@ class Run:
             return value.to_plain()
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
+    # What a signal handler uses
+
+    @property
+    def is_busy_here(self) -> bool:
+        """Whether the calling thread is inside a call on this run, under the code that asks."""
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
+
+    def lock(self, seconds: float) -> bool:
+        """Keep all others from logging, until the process ends; return whether that could be done."""
+        return self._lock.acquire(timeout=seconds)
+
+    def preempt(self, seconds: float) -> None:
+        """End the run because the process was told to end (SIGTERM), unless others block it for too long."""
+        if self.lock(seconds):
+            try:
+                self._end("preempted", 128 + signal.SIGTERM, None)
+            finally:
+                self._lock.release()
+
     def _end(self, state: str, exit_code: int, error: str | None) -> None:
         with self._lock:
             if self._finished:
                 return
             self._finished = True
+            if self.preempted:
+                state = "preempted"
             self._journal.put(pack(RunFinished(time.time(), state, exit_code, error)))
             self._journal.close()
         active.forget(self)

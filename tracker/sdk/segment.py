@@ -9,10 +9,12 @@ import time
 from collections import deque
 
 from tracker.errors import JournalError
+from tracker.journal.format import HEADER
 from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
+from tracker.store.blobs import Blob, BlobStore
 from tracker.store.layout import Layout
 from tracker.terminal import say
 
@@ -22,6 +24,10 @@ LARGEST_BACKLOG = 64 * 1024 * 1024
 TOUCH_SECONDS = 15.0
 # How soon a killed recorder is noticed and replaced.
 RECORDER_SECONDS = 5.0
+# A disk that refuses every sync is given a new file no more often than this.
+SYNC_PATIENCE = 60.0
+# Stands in the backlog for the sequence number of what is no record but a blob's content.
+_BLOB = -1
 
 
 class SegmentWriter:
@@ -49,10 +55,12 @@ class SegmentWriter:
         self._recorder = recorder
         self._fsync_seconds = fsync_seconds
         self._lock = threading.Lock()
-        self._backlog: deque[bytes] = deque()
+        # Each record with its sequence number: whether it was written is then known after any interrupt.
+        self._backlog: deque[tuple[int, bytes]] = deque()
         self._backlog_bytes = 0
         self._lost = 0
         self._reason = ""
+        self._trust_until = 0.0
         self._closed = False
         self._deleted = False
         self._wake = threading.Event()
@@ -78,33 +86,48 @@ class SegmentWriter:
                 else:
                     self._dirty = True
                 return
-            self._keep(payload)
+            self._keep(self._next_sequence(), payload)
+
+    def put_blob(self, data: bytes) -> Blob | None:
+        """Store the content of a file, before the record that names it.
+
+        After a failed write it is kept in memory instead; None when there is no room for it any more,
+        and no record may then name it.
+        """
+        blobs = BlobStore(self.layout)
+        try:
+            return blobs.add_bytes(data)
+        except OSError as error:
+            with self._lock:
+                self._note_failure(error.strerror or str(error))
+                return blobs.name(data) if self._keep(_BLOB, data) else None
 
     def flush(self) -> bool:
         """Write what waits in memory and force the journal to the disk; return whether all is written."""
         with self._lock:
-            if self._backlog:
+            if self._reason or self._journal.poisoned:
                 self._try_new_journal()
-            if self._backlog:
+            if self._reason:
                 return False
             self._sync()
             return True
 
     def close(self) -> bool:
         """Flush and close; return False when records could not be written and are lost."""
-        written = self.flush()
+        self.flush()
         with self._lock:
             self._closed = True
             self._journal.close()
-            if not written:
+            lost = len(self._backlog) + self._lost
+            if lost:
                 say(
-                    f"{len(self._backlog) + self._lost} records could not be written to {self.layout.root} "
+                    f"{lost} records could not be written to {self.layout.root} "
                     f"({self._reason}) and are lost; all before them are safe",
                     silent=self._silent,
                 )
         self._wake.set()
         self._look_after_recorder()  # the run may be over before the helper thread came to it
-        return written
+        return lost == 0
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
@@ -113,46 +136,81 @@ class SegmentWriter:
         self._journal.close()
 
     def _start_backlog(self, payload: bytes, error: JournalError) -> None:
-        self._reason = error.reason
+        self._note_failure(error.reason)
+        self._keep(self._next_sequence(), payload)
+
+    def _note_failure(self, reason: str) -> None:
+        if self._reason:
+            return  # told already
+        self._reason = reason
         say(
-            f"cannot write to {self.layout.root}: {error.reason}. "
+            f"cannot write to {self.layout.root}: {reason}. "
             f"Up to {LARGEST_BACKLOG // 2**20} MB of records are kept in memory until writing works again; "
             "what was written is safe",
             silent=self._silent,
         )
-        self._keep(payload)
 
-    def _keep(self, payload: bytes) -> None:
-        if self._backlog_bytes + len(payload) > LARGEST_BACKLOG:
+    def _next_sequence(self) -> int:
+        waiting = (sequence for sequence, _ in reversed(self._backlog) if sequence != _BLOB)
+        return next(waiting, self._journal.sequence - 1) + 1
+
+    def _keep(self, sequence: int, data: bytes) -> bool:
+        if self._backlog_bytes + len(data) > LARGEST_BACKLOG:
             self._lost += 1
-            return
-        self._backlog.append(payload)
-        self._backlog_bytes += len(payload)
+            return False
+        self._backlog.append((sequence, data))
+        self._backlog_bytes += len(data)
+        return True
 
     def _try_new_journal(self) -> None:
-        """Go on in a new file; nobody ever writes behind a failed write in the old one."""
+        """Go on in a new file; nobody ever writes behind a failed write in the old one.
+
+        An interrupt (Ctrl-C in ``finish``) may end this anywhere; the next attempt then goes on.
+        """
         old = self._journal
-        path = self.layout.journal(self.host, self.segment, old.index + 1)
         try:
-            fresh = JournalWriter(path, self.segment, old.index + 1, old.sequence)
-        except JournalError:
-            path.unlink(missing_ok=True)  # a file without a whole header would only confuse readers
-            return
-        try:
-            while self._backlog:
-                fresh.append(self._backlog[0])
-                self._backlog_bytes -= len(self._backlog.popleft())
-            if self._lost:
-                fresh.append(encode(RowsLost(self._lost, self._reason, time.time())))
-        except JournalError:
-            self._journal = fresh  # poisoned in its turn: the next attempt opens the one after it
+            index = self._free_index(old)
+            path = self.layout.journal(self.host, self.segment, index)
+            try:
+                fresh = JournalWriter(path, self.segment, index, old.sequence)
+            except JournalError:
+                path.unlink(missing_ok=True)  # a file without a whole header would only confuse readers
+                return
+            self._journal = fresh  # before anything but a header stands in it
             old.close()
-            return
-        self._journal, self._dirty = fresh, True
-        old.close()
-        lost = f"; {self._lost} records were lost" if self._lost else ""
-        self._lost = 0
-        say(f"writing to {self.layout.root} works again{lost}", silent=self._silent)
+            self._write_backlog()
+        except (JournalError, OSError):
+            return  # poisoned in its turn: the next attempt opens another one
+        if self._reason:
+            lost = f"; {self._lost} records were lost" if self._lost else ""
+            self._lost, self._reason = 0, ""
+            say(f"writing to {self.layout.root} works again{lost}", silent=self._silent)
+
+    def _free_index(self, old: JournalWriter) -> int:
+        """Return the next file's number; an attempt that left nothing but a header is taken back."""
+        try:
+            empty = old.path.stat().st_size <= HEADER.size
+        except FileNotFoundError:  # taken back by the attempt before this one, or deleted by somebody
+            empty = old.offset <= HEADER.size
+        if empty:
+            old.path.unlink(missing_ok=True)
+        return old.index if empty else old.index + 1
+
+    def _write_backlog(self) -> None:
+        self._dirty = True
+        while self._backlog:
+            sequence, data = self._backlog[0]
+            if sequence == _BLOB:
+                BlobStore(self.layout).add_bytes(data)
+            else:
+                self._journal.settle()
+                if self._journal.sequence <= sequence:  # else it was written, and then came the interrupt
+                    self._journal.append(data)
+            self._backlog.popleft()
+            self._backlog_bytes -= len(data)
+        self._backlog_bytes = 0
+        if self._reason:
+            self._journal.append(encode(RowsLost(self._lost, self._reason, time.time())))
 
     def _sync(self) -> None:
         if self._dirty:
@@ -160,7 +218,16 @@ class SegmentWriter:
             try:
                 self._journal.sync()
             except JournalError as error:
-                say(str(error), silent=self._silent)
+                self._distrust(self._journal, error.reason)
+
+    def _distrust(self, journal: JournalWriter, reason: str) -> None:
+        """Go on in a new file after a failed sync: the kernel may have dropped what it could not write."""
+        now = time.monotonic()
+        if journal is self._journal and now > self._trust_until:
+            self._trust_until = now + SYNC_PATIENCE
+            journal.poisoned = True
+            self._note_failure(f"{reason} (syncing {journal.path.name})")
+            self._try_new_journal()
 
     def _tend(self) -> None:
         self._look_after_recorder()
@@ -180,23 +247,27 @@ class SegmentWriter:
         with self._lock:
             if self._closed:
                 return False
-            if self._backlog:
+            if self._reason or self._journal.poisoned:
                 self._try_new_journal()
             if now - self._touched > TOUCH_SECONDS:
                 self._touched = now
                 self._journal.touch()
-            if not self._deleted and self._journal.vanished:
+            if not self._deleted and not self._reason and self._journal.vanished:
                 self._deleted = True
                 say(
                     f"the journal in {self.layout.root} was deleted: what this run logs is lost from here "
                     "on; finish it and begin a new one",
                     silent=self._silent,
                 )
-            descriptor = self._journal.duplicate() if self._dirty else -1
+            journal = self._journal
+            descriptor = journal.duplicate() if self._dirty else -1
             self._dirty = False
         if descriptor >= 0:  # outside the lock: a slow disk must not hold up log()
             try:
                 os.fdatasync(descriptor)
+            except OSError as error:
+                with self._lock:
+                    self._distrust(journal, error.strerror or str(error))
             finally:
                 os.close(descriptor)
         if now - self._looked > RECORDER_SECONDS:

@@ -98,6 +98,11 @@ class BlobStore:
         """Whether the blob is there."""
         return self.path(sha256).is_file()
 
+    def name(self, data: bytes) -> Blob:
+        """Return what ``data`` would be called here, without storing it."""
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        return Blob(hashlib.sha256(data).hexdigest(), md5, len(data))
+
     def add_bytes(self, data: bytes) -> Blob:
         """Store ``data``; return its name. When this returns, the bytes are safe."""
         return self.add_chunks((data,))

@@ -125,7 +125,7 @@ class Folder:
             self._note_time(record.time)
             return self.flush()
         elif type(record) is RowsLost:
-            state.problems.append(f"{record.count} records were lost at {record.time:.0f}: {record.reason}")
+            state.problems.append(_gap(record))
         return []
 
     def flush(self) -> list[FinishedRow]:
@@ -270,6 +270,12 @@ def _is_finite(value: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _gap(record: RowsLost) -> str:
+    if record.count:
+        return f"{record.count} records were lost at {record.time:.0f}: {record.reason}"
+    return f"writing failed for a while until {record.time:.0f}: {record.reason}; all records were kept"
 
 
 def _change(target: dict[str, Any], values: dict[str, Any], removed: list[str]) -> None:

@@ -4,7 +4,7 @@
 export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-export type RunState = "running" | "finished" | "failed" | "crashed";
+export type RunState = "running" | "finished" | "failed" | "crashed" | "preempted";
 export type KeyKind = "number" | "image" | "table" | "histogram" | "text" | "other";
 
 export interface Session {

@@ -1,0 +1,209 @@
+"""SIGTERM, as SLURM sends it: runs end as preempted, and the process ends as if we were not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import scripts
+
+import tracker
+
+LOOP = """
+import sys, tracker
+run = tracker.init(project="p", id="run", settings={settings})
+print("ready", flush=True)
+while True:
+    run.log({{"x": run.step}})
+"""
+IDLE = """
+import signal, tracker
+first = tracker.init(project="p", id="run")
+second = tracker.init(project="p", id="second", reinit="create_new")
+first.log({"x": 0})
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def state(run_id: str = "run") -> str:
+    return tracker.Api().run(f"p/{run_id}").state
+
+
+def rows(run_id: str = "run") -> list[int]:
+    return [row["x"] for row in tracker.Api().run(f"p/{run_id}").history(keys=["x"], pandas=False)]
+
+
+def terminated(code: str, folder: Path, times: int = 1) -> int:
+    """Run a script that prints a line when it is ready, send SIGTERM, return its exit status."""
+    process = scripts.start(code, folder)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(times):
+        os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err, err
+    return process.returncode
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_busy_loop_ends_as_preempted_and_dies_by_the_signal(tmp_path: Path, attempt: int) -> None:
+    """The signal nearly always comes inside ``log``, with the run's lock held."""
+    assert terminated(LOOP.format(settings={"fsync_seconds": 0.01}), tmp_path) == -signal.SIGTERM
+    assert state() == "preempted"
+    found = rows()
+    assert found == list(range(len(found)))
+
+
+def test_a_waiting_process_ends_all_its_runs(tmp_path: Path) -> None:
+    assert terminated(IDLE, tmp_path, times=2) == -signal.SIGTERM
+    assert (state(), state("second")) == ("preempted", "preempted")
+    assert tracker.Api().run("p/run")._info.exit_code == 128 + signal.SIGTERM
+
+
+def test_another_thread_that_hangs_with_the_lock_delays_only_a_little(tmp_path: Path) -> None:
+    code = """
+import signal, threading, tracker
+run = tracker.init(project="p", id="run")
+run.log({"x": 0})
+def hang():
+    with run._lock:
+        print("ready", flush=True)
+        threading.Event().wait()
+threading.Thread(target=hang, daemon=True).start()
+signal.pause()
+"""
+    assert terminated(code, tmp_path) == -signal.SIGTERM
+    assert state() == "crashed"  # it could not say so itself
+    assert rows() == [0]
+
+
+def test_threads_that_log_are_stopped(tmp_path: Path) -> None:
+    code = """
+import signal, threading, tracker
+run = tracker.init(project="p", id="run")
+def log():
+    while True:
+        run.log({"x": 1})
+for _ in range(4):
+    threading.Thread(target=log, daemon=True).start()
+print("ready", flush=True)
+signal.pause()
+"""
+    process = scripts.start(code, tmp_path)
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert state() == "preempted"
+
+
+OWN_HANDLER = """
+import signal, sys, tracker
+{before}
+run = tracker.init(project="p", id="run")
+{after}
+run.log({{"x": 0}})
+print("ready", flush=True)
+signal.pause()
+run.log({{"x": 1}})
+{end}
+"""
+
+
+def test_a_handler_of_the_script_stays_alone(tmp_path: Path) -> None:
+    code = OWN_HANDLER.format(before="signal.signal(signal.SIGTERM, lambda *_: None)", after="", end="")
+    assert terminated(code, tmp_path) == 0
+    assert (state(), rows()) == ("finished", [0, 1])
+
+
+@pytest.mark.parametrize(("end", "status"), [("", 0), ("sys.exit(7)", 7), ("run.finish(exit_code=1)", 0)])
+def test_whoever_chains_the_handler_decides_how_the_process_ends(
+    tmp_path: Path, end: str, status: int
+) -> None:
+    after = """
+before = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, lambda *given: before(*given))
+"""
+    assert terminated(OWN_HANDLER.format(before="", after=after, end=end), tmp_path) == status
+    assert (state(), rows()) == ("preempted", [0, 1])
+
+
+def test_a_run_begun_after_the_signal_is_not_preempted(tmp_path: Path) -> None:
+    after = """
+before = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, lambda *given: before(*given))
+"""
+    end = "run.finish(); tracker.init(project='p', id='second').log({'x': 2})"
+    assert terminated(OWN_HANDLER.format(before="", after=after, end=end), tmp_path) == 0
+    assert (state(), state("second")) == ("preempted", "finished")
+
+
+def test_the_handler_is_there_only_while_a_run_is_open(tmp_path: Path) -> None:
+    code = """
+import signal, threading, tracker
+def action(): return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+print(action())
+run = tracker.init(project="p")
+print(action())
+run.finish()
+print(action())
+thread = threading.Thread(target=lambda: tracker.init(project="p").log({"x": 1}))
+thread.start(); thread.join()
+print(action())
+"""
+    assert scripts.run(code, tmp_path).stdout.split() == ["True", "False", "True", "True"]
+
+
+def test_a_forked_child_without_a_run_dies_as_ever(tmp_path: Path) -> None:
+    code = """
+import os, signal, tracker
+run = tracker.init(project="p", id="run")
+run.log({"x": 0})
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(write, b"!")
+    signal.pause()
+    os._exit(3)
+os.read(read, 1)
+os.kill(child, signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+run.log({"x": 1})
+"""
+    assert scripts.run(code, tmp_path).stdout.split() == [str(-signal.SIGTERM)]
+    assert (state(), rows()) == ("finished", [0, 1])
+
+
+LIGHTNING = """
+import signal, sys, os
+import torch
+import pytorch_lightning as pl
+from pytorch_lightning.demos.boring_classes import BoringModel
+from tracker.lightning import WandbLogger
+
+class Model(BoringModel):
+    def training_step(self, batch, index):
+        self.log("loss", 1.0)
+        if index == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().training_step(batch, index)
+
+logger = WandbLogger(project="p", id="run")
+logger.experiment
+pl.Trainer(accelerator="cpu", max_epochs=1, logger=logger, log_every_n_steps=1, enable_progress_bar=False,
+           enable_checkpointing=False, enable_model_summary=False).fit(Model())
+"""
+
+
+@pytest.mark.slow
+def test_lightning_stops_its_fit_and_the_run_is_preempted(tmp_path: Path) -> None:
+    pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
+    done = scripts.run(LIGHTNING, tmp_path, check=False)
+    assert "SIGTERM" in done.stderr
+    assert done.returncode != -signal.SIGTERM  # Lightning chains the handler and raises in its loop
+    assert state() == "preempted"
+    assert len(tracker.Api().run("p/run").history(keys=["loss"], pandas=False)) >= 5
