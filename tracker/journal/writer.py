@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 from tracker.errors import JournalError
 from tracker.journal.format import MAX_PAYLOAD, checksum_seed, pack_frame, pack_header
@@ -42,7 +43,14 @@ class JournalWriter:
         except OSError as error:
             raise JournalError("open", str(path), 0, error.strerror or str(error)) from error
         try:
-            self._write(pack_header(segment, index), frames=0)
+            header = pack_header(segment, index)
+            try:
+                written = os.write(self._fd, header)
+            except OSError as error:
+                self._fail(error.strerror or str(error))
+            if written != len(header):
+                self._fail_short(written, len(header))
+            self._position = (written, sequence)
         except JournalError:
             os.close(self._fd)
             raise
@@ -69,16 +77,28 @@ class JournalWriter:
             JournalError: The payload is too large (nothing was written, the writer goes on), or
                 the write failed or was short (the writer is poisoned and refuses what follows).
         """
-        if len(payload) > MAX_PAYLOAD:
+        size = len(payload)
+        if size > MAX_PAYLOAD:
             raise JournalError(
-                "write",
-                str(self.path),
-                self.offset,
-                f"a record of {len(payload)} bytes is over {MAX_PAYLOAD}",
+                "write", str(self.path), self.offset, f"a record of {size} bytes is over {MAX_PAYLOAD}"
             )
-        self.settle()
-        self._write(pack_frame(payload, self.sequence, self._seed), frames=1)
-        return self.offset
+        if self._writing:
+            self.settle()
+        if self.poisoned:
+            self._fail("an earlier write to it failed")
+        offset, sequence = self._position
+        frame = pack_frame(payload, sequence, self._seed)
+        self._writing = size = len(frame)
+        try:
+            written = os.write(self._fd, frame)
+        except OSError as error:
+            self._fail(error.strerror or str(error))
+        if written != size:
+            self._fail_short(written, size)
+        offset += size
+        self._position = (offset, sequence + 1)
+        self._writing = 0
+        return offset
 
     def settle(self) -> None:
         """Find out whether a write that was interrupted, by a signal handler that raised, was done."""
@@ -116,22 +136,9 @@ class JournalWriter:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, data: bytes, frames: int) -> None:
-        if self.poisoned:
-            raise JournalError("write", str(self.path), self.offset, "an earlier write to it failed")
-        self._writing = len(data)
-        try:
-            written = os.write(self._fd, data)
-        except OSError as error:
-            self.poisoned = True
-            raise JournalError("write", str(self.path), self.offset, error.strerror or str(error)) from error
-        if written != len(data):
-            self.poisoned = True
-            raise JournalError(
-                "write",
-                str(self.path),
-                self.offset,
-                f"only {written} of {len(data)} bytes were written (disk full?)",
-            )
-        self._position = (self.offset + written, self.sequence + frames)
-        self._writing = 0
+    def _fail(self, reason: str) -> NoReturn:
+        self.poisoned = True
+        raise JournalError("write", str(self.path), self.offset, reason)
+
+    def _fail_short(self, written: int, size: int) -> NoReturn:
+        self._fail(f"only {written} of {size} bytes were written (disk full?)")

@@ -26,6 +26,7 @@ from tracker.records import (
     RunFinished,
     RunStarted,
     SummaryChanged,
+    encode,
     pack,
 )
 from tracker.sdk import active
@@ -168,12 +169,18 @@ class Run:
                 )
             if not PLAIN.issuperset(map(type, data.values())):
                 data = self._to_plain_row(data, self._steps.step if step is None else step)
-            before = self._steps.state
+            steps = self._steps
+            before = steps.state
             try:
-                row, at, flags = self._steps.place(step, commit)
-                self._put(Row(row, at, flags, time.time(), data))
+                row, at, flags = steps.place(step, commit)
+                record = Row(row, at, flags, time.time(), data)
+                try:
+                    payload = encode(record)
+                except (OverflowError, UnicodeEncodeError):
+                    payload = pack(record)
+                self._journal.put(payload)
             except Exception:
-                self._steps.state = before  # nothing was logged
+                steps.state = before  # nothing was logged
                 raise
 
     def define_metric(

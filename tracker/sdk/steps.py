@@ -31,18 +31,14 @@ class StepCounter:
     """
 
     def __init__(self, start: int = 0) -> None:
-        self.step = start
-        self._next = 0
-        self._open: int | None = None
+        # Next step, next row and the open row. One tuple, exchanged in one assignment: whoever could not
+        # log what was placed sets the one before back.
+        self.state: tuple[int, int, int | None] = (start, 0, None)
 
     @property
-    def state(self) -> tuple[int, int, int | None]:
-        """All that ``place`` changes; set it back when what was placed could not be logged."""
-        return self.step, self._next, self._open
-
-    @state.setter
-    def state(self, state: tuple[int, int, int | None]) -> None:
-        self.step, self._next, self._open = state
+    def step(self) -> int:
+        """The step that a call without ``step`` goes to."""
+        return self.state[0]
 
     def place(self, step: int | None = None, commit: bool | None = None) -> Place:
         """Return the place of a call ``log(..., step=step, commit=commit)``.
@@ -50,22 +46,22 @@ class StepCounter:
         Raises:
             UsageError: The step is beyond what a record can hold; nothing has changed.
         """
-        if step is not None and not -LARGEST_STEP <= step <= LARGEST_STEP:
-            raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
-        if step is not None and step < self.step:
-            return Place(self._new_row(), step, COMMIT | ASIDE)
-        if step is not None and step > self.step:
-            self._open = None  # a record with another row number commits the open row
-            self.step = step
-        if self._open is None:
-            self._open = self._new_row()
-        committed = commit if commit is not None else step is None
-        place = Place(self._open, self.step, COMMIT if committed else 0)
-        if committed:
-            self._open = None
-            self.step += 1
-        return place
-
-    def _new_row(self) -> int:
-        self._next += 1
-        return self._next - 1
+        current, next_row, row = self.state
+        if step is None and commit is None and row is None:  # nearly every call
+            self.state = (current + 1, next_row + 1, None)
+            return Place(next_row, current, COMMIT)
+        if step is not None:
+            if not -LARGEST_STEP <= step <= LARGEST_STEP:
+                raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
+            if step < current:
+                self.state = (current, next_row + 1, row)
+                return Place(next_row, step, COMMIT | ASIDE)
+            if step > current:
+                current, row = step, None  # a record with another row number commits the open row
+        if row is None:
+            row, next_row = next_row, next_row + 1
+        if commit if commit is not None else step is None:
+            self.state = (current + 1, next_row, None)
+            return Place(row, current, COMMIT)
+        self.state = (current, next_row, row)
+        return Place(row, current, 0)
