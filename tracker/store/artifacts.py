@@ -39,6 +39,9 @@ def add_version(
         select(Version).where(Version.collection_id == collection.id).order_by(Version.index.desc()).limit(1)
     )
     version = session.scalar(select(Version).where(Version.segment == segment, Version.sequence == sequence))
+    again = version is not None  # a rebuild found its file: the record had been applied before
+    if version is not None and version.run_id is None:
+        version.run_id = run.id
     if version is None and newest is not None and newest.digest == record.digest:
         version = newest
     if version is None:
@@ -48,7 +51,8 @@ def add_version(
     if newest is None or version.index >= newest.index:
         aliases.append("latest")
     for alias in dict.fromkeys(aliases):
-        _move_alias(store, session, version, alias, record.time)
+        if not (again and _has_moved_on(store, collection, alias, record.time)):
+            _move_alias(store, session, version, alias, record.time)
     return version
 
 
@@ -161,6 +165,13 @@ def _claim_number(store: Store, session: Session, collection: Collection, descri
         if claim(temporary, layout.version(project.entity, project.name, collection.name, index)):
             return index
         index += 1
+
+
+def _has_moved_on(store: Store, collection: Collection, alias: str, time: float) -> bool:
+    """Whether an alias was moved after ``time``: a record that is applied again must not take it back."""
+    project = collection.project
+    held = read_json(store.layout.alias(project.entity, project.name, collection.name, alias)) or {}
+    return bool(held.get("moved_at", 0.0) > time)
 
 
 def _move_alias(store: Store, session: Session, version: Version, alias: str, time: float) -> None:

@@ -59,38 +59,64 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Session]:
     except IntegrityError:
         raise  # the caller's own doing, or a race that it knows of
     except DatabaseError as error:
-        raise StoreError(f"catalog {engine.url.database}: {error.orig}") from error
+        raise _refusal(engine, error) from error
 
 
-def migrate(engine: Engine, lock: Path) -> None:
+def migrate(engine: Engine, lock: Path) -> str | None:
     """Bring the catalog to this code's revision; a catalog of a newer one is refused, untouched.
+
+    Returns:
+        The revision that it had; None when it was new.
 
     Raises:
         StoreVersionError: A newer tracker made it.
     """
-    if _revision(engine) == REVISION:
-        return
+    if revision_of(engine) == REVISION:
+        return REVISION
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # several processes may find a new store at once
-        found = _revision(engine)
+        found = revision_of(engine)
         if found == REVISION:
-            return
-        if found is not None and found not in REVISIONS:
-            raise StoreVersionError(
-                f"{engine.url.database} was made by a newer tracker (catalog revision {found}, this one "
-                f"knows up to {REVISION}): upgrade airgap-tracker to open it. Nothing was changed."
-            )
+            return found
+        if found is not None:
+            check_revision(found, str(engine.url.database))
         _upgrade(engine)
+        return found
 
 
-def _revision(engine: Engine) -> str | None:
+def check_revision(found: str, catalog: str) -> None:
+    """Refuse a catalog of a revision that this code does not know.
+
+    Raises:
+        StoreVersionError: A newer tracker made it.
+    """
+    if found not in REVISIONS:
+        raise StoreVersionError(
+            f"{catalog} was made by a newer tracker (catalog revision {found}, this one "
+            f"knows up to {REVISION}): upgrade airgap-tracker to open it. Nothing was changed."
+        )
+
+
+def revision_of(engine: Engine) -> str | None:
+    """Return a catalog's revision; None while nobody has made its tables.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
     try:
         with engine.connect() as connection:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     except DatabaseError as error:
         if re.search("no such table", str(error.orig)):
             return None
-        raise StoreError(f"catalog {engine.url.database}: {error.orig}") from error
+        raise _refusal(engine, error) from error
+
+
+def _refusal(engine: Engine, error: DatabaseError) -> StoreError:
+    said = f"catalog {engine.url.database}: {error.orig}"
+    if re.search("malformed|not a database", str(error.orig)):
+        said += "; `tracker rebuild` makes a new one from the published files and journals beside it"
+    return StoreError(said)
 
 
 def _upgrade(engine: Engine) -> None:

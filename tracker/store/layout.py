@@ -9,7 +9,7 @@ runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
 tmp/                                         files being written, on the same file system
-locks/                                       recorder election, catalog creation
+locks/                                       recorder election, catalog creation, who has the store open
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -113,6 +114,23 @@ class Layout:
         """Return the published files of a collection's aliases; each says its alias and version."""
         folder = self.collection(entity, project, name) / "aliases"
         return sorted(path for path in _children(folder) if path.suffix == ".json")
+
+    def run_files(self) -> Iterator[Path]:
+        """Yield every published run file, of all entities and projects."""
+        return self.root.glob("runs/*/*/*/run.json")
+
+    def version_files(self) -> Iterator[Path]:
+        """Yield every published version file."""
+        return self.root.glob("artifacts/*/*/*/versions/*.json")
+
+    @property
+    def store_lock(self) -> Path:
+        """File whose lock everybody shares who has the store open."""
+        return self.locks / "store.lock"
+
+    def recorder_locks(self) -> list[Path]:
+        """Return the lock files of all recorders there were."""
+        return [path for path in _children(self.locks) if path.name.startswith("recorder-")]
 
     def recorder_lock(self, host: str) -> Path:
         """File whose lock the recorder of ``host`` holds."""

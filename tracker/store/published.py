@@ -11,30 +11,30 @@ from sqlalchemy.orm import Session
 
 from tracker.store.files import publish_json
 from tracker.store.fold import unpack_state
-from tracker.store.models import Part, Run, RunFile, Segment
-from tracker.store.store import Store
+from tracker.store.layout import Layout
+from tracker.store.models import ArtifactUse, Collection, Part, Project, Run, RunFile, Segment, Version
 
 # While a run goes on its file is refreshed at most this often; its journal has what is newer.
 REFRESH_SECONDS = 5.0
 
 
-def publish_run(store: Store, session: Session, run: Run, *, now: bool = True) -> None:
+def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True) -> None:
     """Write the run's ``run.json``: all that the catalog knows of it but its unsealed rows.
 
     Args:
-        store: Where.
+        layout: Where.
         session: A transaction that sees the run as it is to be described.
         run: The run.
         now: False to leave a file that is only a few seconds old as it is.
     """
-    path = store.layout.run_file(run.project.entity, run.project.name, run.run_id)
+    path = layout.run_file(run.project.entity, run.project.name, run.run_id)
     if not now:
         try:
             if time.time() - path.stat().st_mtime < REFRESH_SECONDS:
                 return
         except FileNotFoundError:
             pass
-    publish_json(store.layout.new_temporary(), path, describe_run(session, run))
+    publish_json(layout.new_temporary(), path, describe_run(session, run))
 
 
 def describe_run(session: Session, run: Run) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def describe_run(session: Session, run: Run) -> dict[str, Any]:
         "entity": run.project.entity,
         "project": run.project.name,
         "id": run.run_id,
+        "number": run.id,
         "name": run.name,
         "state": run.state,
         "created_at": run.created_at,
@@ -64,12 +65,28 @@ def describe_run(session: Session, run: Run) -> dict[str, Any]:
         "program": run.program,
         "config": run.config,
         "summary": run.summary,
+        "edits": run.edits,
+        "revision": run.revision,
         "files": [
             {"path": file.path, "sha256": file.sha256, "size": file.size, "mimetype": file.mimetype}
             for file in files
         ],
+        "uses": _describe_uses(session, run),
         "segments": [_describe_segment(session, segment) for segment in segments],
     }
+
+
+def _describe_uses(session: Session, run: Run) -> list[dict[str, Any]]:
+    uses = session.execute(
+        select(Project.entity, Project.name, Collection.name, Version.index, ArtifactUse.used_at)
+        .join_from(ArtifactUse, Version, Version.id == ArtifactUse.version_id)
+        .join(Collection)
+        .join(Project)
+        .where(ArtifactUse.run_id == run.id)
+        .order_by(ArtifactUse.used_at, Collection.name, Version.index)
+    )
+    names = ("entity", "project", "name", "version", "used_at")
+    return [dict(zip(names, use, strict=True)) for use in uses]
 
 
 def _describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
@@ -82,7 +99,8 @@ def _describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
         "start_step": segment.start_step,
         "ended": segment.ended,
         "sealed": segment.sealed,
-        "sequence": segment.sequence,  # of the first record that is not applied
+        # Of the first record whose effects are not all in published files.
+        "sequence": max(segment.sequence, segment.adopted),
         "parts": [
             {
                 "path": part.path,

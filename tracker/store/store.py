@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore
+from tracker.store.catalog import open_catalog
 from tracker.store.description import make_folders
 from tracker.store.layout import Layout
+
+T = TypeVar("T")
+# A file that is still missing when the catalog has been read so often is really lost.
+LARGEST_ATTEMPTS = 4
 
 
 class Store:
@@ -25,6 +32,8 @@ class Store:
     Raises:
         StoreError: There is no store and ``create`` is False, or the folder cannot be used.
         StoreVersionError: A newer tracker wrote it; nothing was changed.
+
+    A catalog that is gone, with published files left, is made anew from them first.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -35,8 +44,7 @@ class Store:
             )
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
-        self._engine = database.open_engine(self.layout.catalog)
-        database.migrate(self._engine, self.layout.locks / "catalog.lock")
+        self._engine, self._lock = open_catalog(self.layout)
 
     @property
     def root(self) -> Path:
@@ -51,6 +59,19 @@ class Store:
         """Open the one write transaction that may run at a time."""
         return database.transaction(self._engine, write=True)
 
+    def answer(self, question: Callable[[Session], T]) -> T:
+        """Return what ``question`` answers in a read transaction.
+
+        Asked again when a file was gone that the catalog had named: its rows have been merged into
+        another one meanwhile.
+        """
+        for _ in range(LARGEST_ATTEMPTS - 1):
+            with suppress(FileNotFoundError), self.reading() as session:
+                return question(session)
+        with self.reading() as session:
+            return question(session)
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self._lock.close()

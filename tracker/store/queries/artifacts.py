@@ -25,7 +25,7 @@ def list_artifacts(
         .join(Collection)
         .join(Project)
         .where(Project.entity == entity, Project.name == project)
-        .order_by(Version.created_at.desc(), Version.id.desc())
+        .order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
     )
     if name is not None:
         query = query.where(Collection.name == name)
@@ -54,6 +54,7 @@ def artifact_detail(
         select(Run.run_id)
         .join(ArtifactUse, ArtifactUse.run_id == Run.id)
         .where(ArtifactUse.version_id == version.id)
+        .order_by(ArtifactUse.used_at, Run.id)
     )
     info = _info(session, version, list(aliases))
     return ArtifactDetail(

@@ -1,0 +1,73 @@
+"""``tracker rebuild``: make the catalog anew from published files and journals."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from tracker.cli.server import add_store, store_of
+from tracker.errors import StoreError
+from tracker.store.layout import Layout
+
+if TYPE_CHECKING:
+    from tracker.store.rebuild import Rebuilt
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    rebuild = commands.add_parser(
+        "rebuild", help="make a store's catalog anew from its published files and journals"
+    )
+    add_store(rebuild)
+    rebuild.set_defaults(run=_rebuild)
+
+
+def _rebuild(options: argparse.Namespace) -> None:
+    from tracker.recorder.follow import Follower
+    from tracker.store.catalog import alone
+    from tracker.store.description import make_folders
+    from tracker.store.rebuild import rebuild
+    from tracker.store.salvage import clear_forgotten
+    from tracker.store.store import Store
+
+    layout = Layout(store_of(options))
+    if not layout.description.is_file():
+        raise StoreError(f"there is no store at {layout.root}: name its folder with --store")
+    make_folders(layout)
+    with alone(layout):
+        found = rebuild(layout)
+    store = Store(layout.root, create=False)
+    try:
+        follower = Follower(store)
+        look = follower.look(seal_ended=False)
+        salvaged = clear_forgotten(store, found.forgotten, set(follower.faults))
+        follower.look()
+    finally:
+        store.close()
+    print(
+        f"{layout.root}: catalog rebuilt from {found.runs} run files and {found.versions} artifact versions; "
+        f"{look.applied} records of journals applied"
+    )
+    for line in _notes(found):
+        print(f"  {line}")
+    broken = [*found.broken, *salvaged, *(f"{name}: {why}" for name, why in sorted(follower.faults.items()))]
+    for line in broken:
+        print(f"tracker: {line}", file=sys.stderr)
+    if broken:
+        sys.exit(1)
+
+
+def _notes(found: Rebuilt) -> list[str]:
+    notes = []
+    if found.keys is None:
+        notes.append(
+            "API keys, if there were any, could not be taken over: restore them from backup, or `tracker key`"
+        )
+    elif found.keys:
+        notes.append(f"API keys taken over: {found.keys}")
+    if found.kept is not None:
+        notes.append(f"the damaged catalog is kept as {found.kept.name}")
+    return notes

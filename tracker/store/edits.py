@@ -1,0 +1,92 @@
+"""What people change of a run after the fact: its name, tags, notes, group and job type."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from tracker.errors import UsageError
+from tracker.store.merged import EDITABLE, refresh_run
+from tracker.store.models import Run
+from tracker.store.published import publish_run
+from tracker.store.queries.runs import get_run
+from tracker.store.store import Store
+
+LONGEST_NAME = 1000
+
+
+class RunEdit(msgspec.Struct, frozen=True):
+    """A person gives fields of a run new values: a record like those of journals, applied at once.
+
+    Attributes:
+        time: Unix seconds; decides against a later attempt of the run (``tracker.store.merged``).
+        values: New values by field; None takes notes, group or job type away.
+    """
+
+    entity: str
+    project: str
+    run_id: str
+    time: float
+    values: dict[str, Any]
+
+
+def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunEdit:
+    """Return the edit that happens now.
+
+    Raises:
+        UsageError: A field cannot be edited, or not be given that value.
+    """
+    if not values:
+        raise UsageError(f"nothing to change: give {', '.join(EDITABLE)}")
+    return RunEdit(
+        entity, project, run_id, time.time(), {name: _checked(name, value) for name, value in values.items()}
+    )
+
+
+def apply_edit(store: Store, edit: RunEdit) -> None:
+    """Apply an edit: like a journal's records, published first and committed second.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    with store.writing() as session:
+        run = get_run(session, edit.entity, edit.project, edit.run_id)
+        _note(session, run, edit)
+        publish_run(store.layout, session, run)
+
+
+def _note(session: Session, run: Run, edit: RunEdit) -> None:
+    # A new dict: a change inside the old one would not be seen.
+    run.edits = {
+        **run.edits,
+        **{name: {"value": value, "time": edit.time} for name, value in edit.values.items()},
+    }
+    refresh_run(session, run)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name == "name":
+        if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME:
+            raise UsageError(f"a run's name is a text of 1 to {LONGEST_NAME} characters, not {_shown(value)}")
+    elif name == "tags":
+        if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in value):
+            raise UsageError(f"tags are a list of texts that are not empty, not {_shown(value)}")
+        return list(dict.fromkeys(_clean(tag) for tag in value))
+    elif name in EDITABLE:
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{name} is a text or None, not {_shown(value)}")
+    else:
+        raise UsageError(f"{name!r} of a run cannot be changed: only {', '.join(EDITABLE)}")
+    return _clean(value) if isinstance(value, str) else value
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # lone surrogates fit into no file
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:80] + "..."

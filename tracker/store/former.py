@@ -1,0 +1,114 @@
+"""The catalog that a rebuild replaces: what only it knows is read from it, then it makes room.
+
+SQLite keeps a log beside a database. A new database beside an old log is damaged, so the old log is
+folded into the old database first, or moved away together with it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracker.errors import StoreError
+from tracker.store.database import check_revision
+from tracker.store.files import sync_folder
+
+LOGS = ("-wal", "-shm")
+
+
+class Use(NamedTuple):
+    """A run used an artifact version."""
+
+    user_entity: str
+    user_project: str
+    run_id: str
+    entity: str
+    project: str
+    name: str
+    version: int
+    used_at: float
+
+
+class Former(NamedTuple):
+    """What a former catalog says that published files may not.
+
+    Attributes:
+        keys: Hashes of API keys, and when they were made; None when they cannot be read.
+        clock: The store's revision.
+        uses: Artifact uses; run files written before catalog revision 0002 lack them.
+        folded: Whether it is one whole file now.
+    """
+
+    keys: list[tuple[str, float]] | None = None
+    clock: int = 0
+    uses: list[Use] = []
+    folded: bool = False
+
+
+_USES = """
+SELECT p.entity, p.name, r.run_id, q.entity, q.name, c.name, v."index", u.used_at
+FROM artifact_uses u JOIN runs r ON r.id = u.run_id JOIN projects p ON p.id = r.project_id
+JOIN versions v ON v.id = u.version_id JOIN collections c ON c.id = v.collection_id
+JOIN projects q ON q.id = c.project_id
+"""
+
+
+def read_former(catalog: Path) -> Former | None:
+    """Read what can be read of a former catalog, and fold its log into it; None when there is none.
+
+    Raises:
+        StoreVersionError: A newer tracker made it; nothing was changed.
+        StoreError: Some program has it open.
+    """
+    if not catalog.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(catalog, timeout=1, isolation_level=None)) as connection:
+            for (found,) in _read(connection, "SELECT version_num FROM alembic_version") or []:
+                check_revision(found, str(catalog))
+            keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
+            clock = _read(connection, "SELECT revision FROM clock")
+            uses = [Use(*row) for row in _read(connection, _USES) or []]
+            # Fails while another connection is open; leaves no log behind.
+            folded = _read(connection, "PRAGMA journal_mode=DELETE") == [("delete",)]
+            return Former(keys, clock[0][0] if clock else 0, uses, folded)
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{catalog} is in use by another program ({error}): stop it, then try again"
+        ) from error
+
+
+def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:
+    """Return what a query finds; None when the catalog is damaged there, or lacks the table."""
+    try:
+        return connection.execute(query).fetchall()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise
+        return None
+
+
+def install(catalog: Path, new: Path, former: Former | None) -> Path | None:
+    """Put a new catalog in the place of the former one; return where a damaged one was kept.
+
+    A crash in between leaves the former one, the new one, or none; the next opener rebuilds it then.
+    """
+    kept: Path | None = None
+    if former is None or not former.folded:
+        if catalog.exists():
+            kept = catalog.with_name(catalog.name + ".broken")
+            os.replace(catalog, kept)
+        for ending in LOGS:
+            log = catalog.with_name(catalog.name + ending)
+            if log.exists():
+                if kept is not None:
+                    os.replace(log, kept.with_name(kept.name + ending))
+                else:
+                    log.unlink()
+        sync_folder(catalog.parent)
+    os.replace(new, catalog)
+    sync_folder(catalog.parent)
+    return kept

@@ -1,0 +1,382 @@
+"""Making the catalog anew from published files. Journals are applied afterwards, as ever.
+
+What a sealed segment said stands in its run's file and Parquet parts. Of an unsealed one only its place
+is kept: its journal has all of it, and is applied from the start by whoever follows the store next.
+What its records did beyond the segment (versions, aliases, files, uses) is taken from published
+files and not done again (``Segment.adopted``), so numbers stay and aliases do not move back.
+
+The new catalog is built beside the former one and takes its place by one rename.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from tracker.records import Process, RunStarted, encode
+from tracker.store import database
+from tracker.store.files import sync_file
+from tracker.store.fold import Folder, OpenRow, SegmentState, pack_state
+from tracker.store.former import Former, install, read_former
+from tracker.store.layout import Layout
+from tracker.store.merged import find_or_make_project, note_change
+from tracker.store.models import (
+    Alias,
+    ApiKey,
+    ArtifactUse,
+    Clock,
+    Collection,
+    Part,
+    Run,
+    RunFile,
+    Rung,
+    Segment,
+    Version,
+)
+from tracker.store.reread import (
+    PublishedAlias,
+    PublishedPart,
+    PublishedRun,
+    PublishedSegment,
+    PublishedUse,
+    PublishedVersion,
+    reread,
+)
+
+# No journal has so large a number: a segment that stands there takes none.
+PAST_ALL_JOURNALS = 1_000_000
+T = TypeVar("T", PublishedRun, PublishedVersion, PublishedAlias)
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild found.
+
+    Attributes:
+        runs: Runs in run files.
+        versions: Artifact versions.
+        keys: API keys taken over from the former catalog; None when it could not be read.
+        kept: Where a damaged former catalog was moved to.
+        broken: One line for each file that could not be read, or that is missing.
+        forgotten: Parts of unsealed segments: applying their journals makes them again.
+    """
+
+    runs: int
+    versions: int
+    keys: int | None
+    kept: Path | None
+    broken: list[str]
+    forgotten: list[Path]
+
+
+def rebuild(layout: Layout) -> Rebuilt:
+    """Make the catalog anew; the caller has the store alone (``tracker.store.catalog.alone``).
+
+    Raises:
+        StoreVersionError: A newer tracker wrote a file, or the former catalog; nothing was changed.
+        StoreError: The former catalog is open in another program.
+    """
+    former = read_former(layout.catalog)
+    new = layout.new_temporary()
+    try:
+        engine = database.open_engine(new)
+        try:
+            database.migrate(engine, layout.locks / "catalog.lock")
+            with database.transaction(engine, write=True) as session:
+                builder = _Builder(layout, session, former)
+                builder.build()
+        finally:
+            engine.dispose()
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
+        sync_file(new)
+        kept = install(layout.catalog, new, former)
+    finally:
+        for ending in ("", "-wal", "-shm"):
+            new.with_name(new.name + ending).unlink(missing_ok=True)
+    keys = None if former is None or former.keys is None else len(former.keys)
+    return Rebuilt(builder.runs, len(builder.versions), keys, kept, builder.broken, builder.forgotten)
+
+
+class _Builder:
+    """Fills an empty catalog from a store's published files."""
+
+    def __init__(self, layout: Layout, session: Session, former: Former | None) -> None:
+        self._layout = layout
+        self._session = session
+        self._former = former or Former()
+        self._journals = {journal.segment for journal in layout.list_journals()}
+        self._run_ids: dict[tuple[str, str, str], int] = {}
+        self._numbers: set[int] = set()
+        self._segments: set[str] = set()
+        self.versions: dict[tuple[str, str, str, int], int] = {}
+        self.broken: list[str] = []
+        self.forgotten: list[Path] = []
+        self.runs = 0
+
+    def build(self) -> None:
+        """Fill it."""
+        found = self._read_all(self._layout.run_files(), PublishedRun)
+        found.sort(key=lambda each: (each[1].number or math.inf, each[1].created_at, each[0]))
+        clock = max([self._former.clock, *(each.revision for _, each in found)])
+        self._session.add(Clock(id=1, revision=clock))
+        for sha256, created_at in self._former.keys or []:
+            self._session.add(ApiKey(sha256=sha256, created_at=created_at))
+        runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
+        self._add_versions()
+        for described, run in runs:
+            self._add_uses(described, run)
+            note_change(self._session, run)
+        self.runs = len(runs)
+
+    def _read_all(self, paths: Iterable[Path], kind: type[T]) -> list[tuple[Path, T]]:
+        read = ((path, self._read(path, kind)) for path in paths)
+        return [(path, described) for path, described in read if described is not None]
+
+    def _read(self, path: Path, kind: type[T]) -> T | None:
+        try:
+            return reread(path, kind)
+        except (ValueError, OSError) as error:
+            said = getattr(error, "strerror", None) or error
+            self.broken.append(f"{path} cannot be read and was left out: {said}")
+            if kind is PublishedRun:
+                _keep_copy(path)
+            return None
+
+    def _is_in_place(self, path: Path, run: PublishedRun) -> bool:
+        name = f"{run.entity}/{run.project}/{run.id}"
+        if path != self._layout.run_file(run.entity, run.project, run.id):
+            self.broken.append(f"{path} was left out: it describes run {name}, whose place is elsewhere")
+            return False
+        twice = [each.segment for each in run.segments if each.segment in self._segments]
+        if twice:
+            self.broken.append(f"{path} was left out: another run has its segment {twice[0]}")
+            return False
+        self._segments.update(each.segment for each in run.segments)
+        return True
+
+    def _add_run(self, described: PublishedRun) -> Run:
+        project = find_or_make_project(
+            self._session, described.entity, described.project, described.created_at
+        )
+        taken = described.number is None or described.number in self._numbers
+        run = Run(
+            id=None if taken else described.number,
+            project_id=project.id,
+            project=project,
+            run_id=described.id,
+            revision=0,
+            **{name: getattr(described, name) for name in _MERGED},
+        )
+        self._session.add(run)
+        self._session.flush()
+        self._run_ids[described.entity, described.project, described.id] = run.id
+        self._numbers.add(run.id)
+        for file in {file.path: file for file in described.files}.values():
+            self._session.add(RunFile(run_id=run.id, **msgspec.structs.asdict(file)))
+        for segment in described.segments:
+            self._add_segment(described, run, segment)
+        return run
+
+    def _add_segment(self, run: PublishedRun, row: Run, described: PublishedSegment) -> None:
+        added = Segment(
+            segment=described.segment,
+            run_id=row.id,
+            rank=described.rank,
+            attempt=described.attempt,
+            started_at=described.started_at,
+            start_step=described.start_step,
+            state=pack_state(SegmentState()),
+        )
+        self._session.add(added)
+        self._session.flush()  # one by one: their order is asked for
+        if described.sealed and described.state is not None:
+            added.sealed = True
+            added.ended = described.ended
+            added.sequence = described.sequence
+            added.state = pack_state(described.state)
+            if described.state.started is not None:
+                added.process = encode(described.state.started.process)
+            self._add_parts(added, described.parts)
+            return
+        added.adopted = described.sequence
+        if described.segment in self._journals:
+            history = self._layout.run(run.entity, run.project, run.id) / "history"
+            self.forgotten += history.glob(f"{described.segment}-*.parquet")
+            return
+        self.broken.append(
+            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {described.segment} is gone; "
+            "what it had beyond Parquet files is lost"
+        )
+        parts = self._add_parts(added, described.parts)
+        added.ended = described.ended or "crashed"
+        # Were the journal put back, it would be applied on top of this: only another rebuild may.
+        added.journal_index = PAST_ALL_JOURNALS
+        added.state = pack_state(self._fold_parts(run, described, parts))
+
+    def _add_parts(self, segment: Segment, parts: list[PublishedPart]) -> list[Path]:
+        found = []
+        for part in parts:
+            path = self._layout.root / part.path
+            if not path.is_file():
+                self.broken.append(f"{path} is missing: its {part.rows} rows are lost")
+                continue
+            added = Part(segment_id=segment.id, **msgspec.structs.asdict(part))
+            self._session.add(added)
+            self._session.flush()
+            self._add_rungs(added, path)
+            found.append(path)
+        return found
+
+    def _add_rungs(self, part: Part, path: Path) -> None:
+        from tracker.store.ladder import LADDER_ROWS, rungs_of_part  # pyarrow is heavy, most parts are small
+
+        if part.rows < LADDER_ROWS:
+            return
+        try:
+            rungs = [
+                {"part_id": part.id, "key": key, "bucket_rows": size, "data": data}
+                for key, size, data in rungs_of_part(path)
+            ]
+        except (ValueError, OSError, KeyError) as error:
+            self.broken.append(f"{path} cannot be read: {error}")
+            return
+        if rungs:
+            self._session.execute(insert(Rung), rungs)
+
+    def _fold_parts(self, run: PublishedRun, segment: PublishedSegment, parts: list[Path]) -> SegmentState:
+        """Return the state of a segment of which only its parts and its run's file are left."""
+        from tracker.store.parquet import read_rows
+
+        folder = Folder(SegmentState())
+        folder.state.started = RunStarted(
+            run.entity,
+            run.project,
+            run.id,
+            segment.started_at,
+            Process(run.host or "", "", 0, 0, 0),
+            name=run.name,
+            rank=segment.rank,
+            attempt=segment.attempt,
+            start_step=segment.start_step,
+            group=run.group,
+            job_type=run.job_type,
+            tags=run.tags,
+            notes=run.notes,
+            program=run.program,
+        )
+        state = folder.state
+        state.config = run.config
+        for path in parts:
+            for row in read_rows(path):
+                state.last_time = max(state.last_time, row.time)
+                state.runtime = max(state.runtime, row.runtime)
+                state.open = OpenRow(row.row, row.step, row.time, row.data)
+                folder.flush()
+        state.last_time = max(state.last_time, segment.started_at)
+        state.summary = run.summary
+        state.problems.append("the journal is gone: what was not in Parquet files yet is lost")
+        return state
+
+    def _add_versions(self) -> None:
+        layout = self._layout
+        found = self._read_all(layout.version_files(), PublishedVersion)
+        found.sort(key=lambda each: (each[1].created_at, each[0].parent, int(each[0].stem)))
+        collections: dict[Path, Collection] = {}
+        records: set[tuple[str, int]] = set()
+        for path, described in found:
+            index = int(path.stem)
+            place = layout.version(described.entity, described.project, described.name, index)
+            if path != place or (described.segment, described.sequence) in records:
+                self.broken.append(f"{path} was left out: it is a copy of another version")
+                continue
+            records.add((described.segment, described.sequence))
+            folder = path.parent.parent
+            collection = collections.get(folder)
+            if collection is None:
+                collection = collections[folder] = self._add_collection(described)
+            version = Version(
+                collection_id=collection.id,
+                collection=collection,
+                index=index,
+                digest=described.digest,
+                manifest=described.manifest,
+                size=described.size,
+                file_count=len(described.entries),
+                created_at=described.created_at,
+                description=described.description,
+                attributes=described.metadata,
+                run_id=self._run_ids.get((described.entity, described.project, described.logged_by or "")),
+                segment=described.segment,
+                sequence=described.sequence,
+            )
+            self._session.add(version)
+            self._session.flush()
+            self.versions[described.entity, described.project, described.name, index] = version.id
+        for folder, collection in collections.items():
+            self._add_aliases(folder, collection)
+
+    def _add_collection(self, described: PublishedVersion) -> Collection:
+        project = find_or_make_project(
+            self._session, described.entity, described.project, described.created_at
+        )
+        collection = Collection(
+            project_id=project.id, project=project, name=described.name, type=described.type
+        )
+        self._session.add(collection)
+        self._session.flush()
+        return collection
+
+    def _add_aliases(self, folder: Path, collection: Collection) -> None:
+        project = collection.project
+        for path in self._layout.alias_files(project.entity, project.name, collection.name):
+            described = self._read(path, PublishedAlias)
+            if described is None:
+                continue
+            version = self.versions.get((project.entity, project.name, collection.name, described.version))
+            if version is None or path != self._layout.alias(
+                project.entity, project.name, collection.name, described.alias
+            ):
+                self.broken.append(f"{path} was left out: there is no version {described.version} beside it")
+                continue
+            self._session.add(Alias(collection_id=collection.id, alias=described.alias, version_id=version))
+        self._session.flush()
+
+    def _add_uses(self, described: PublishedRun, run: Run) -> None:
+        uses = described.uses
+        if uses is None:  # an older file
+            place = (described.entity, described.project, described.id)
+            uses = [PublishedUse(*use[3:]) for use in self._former.uses if use[:3] == place]
+        for use in uses:
+            version = self.versions.get((use.entity, use.project, use.name, use.version))
+            if version is None:
+                self.broken.append(
+                    f"run {described.entity}/{described.project}/{described.id} used "
+                    f"{use.entity}/{use.project}/{use.name}:v{use.version}, which is not there"
+                )
+            elif self._session.get(ArtifactUse, (run.id, version)) is None:
+                self._session.add(ArtifactUse(run_id=run.id, version_id=version, used_at=use.used_at))
+
+
+# Columns of a run that its file has under the same name.
+_MERGED = (
+    *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
+    *("error", "group", "job_type", "tags", "notes", "host", "program", "config", "summary", "edits"),
+)
+
+
+def _keep_copy(path: Path) -> None:
+    """Keep a damaged run file beside itself: a journal that is applied next publishes a new one there."""
+    copy = path.with_name(path.name + ".broken")
+    try:
+        os.link(path, copy)
+    except OSError:
+        pass  # there is one already, or it cannot even be read
