@@ -53,6 +53,11 @@ class Client:
         data = json.dumps(body).encode()
         return values.loads(self._request("POST", path, query, data, headers).read())
 
+    def patch(self, *path: str, body: Any) -> Any:
+        """PATCH with a plain value as JSON; return the JSON answer."""
+        headers = {"Content-Type": "application/json"}
+        return values.loads(self._request("PATCH", path, {}, json.dumps(body).encode(), headers).read())
+
     def send(self, method: str, *path: str, data: bytes, **query: Any) -> Any:
         """Send bytes; return the JSON answer."""
         headers = {"Content-Type": "application/octet-stream"}

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.charts import pack_series
-from server.dependencies import Reader, StoreDep
+from server.dependencies import Reader, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import RunDetail
+from tracker.store.edits import apply_edit, make_edit
 from tracker.store.models import Run
 from tracker.store.queries import charts, history, media, tables
 from tracker.store.queries import runs as query
@@ -34,6 +35,15 @@ def detail(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
     """Describe a run, with the keys of its history."""
     with store.reading() as session:
         return ExactJSON(query.run_detail(session, entity, project, run_id))
+
+
+@router.patch("", response_model=RunDetail, dependencies=[Writer])
+def edit(
+    store: StoreDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
+) -> Response:
+    """Change a run's ``name``, ``tags``, ``notes``, ``group`` or ``job_type``: those that are given."""
+    apply_edit(store, make_edit(entity, project, run_id, body))
+    return detail(store, entity, project, run_id)
 
 
 @router.get("/chart")

@@ -78,6 +78,8 @@ def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]
     if path.endswith(("/journals/{name}", "/blobs/{sha256}")) and method != "GET":
         request["content"] = b"content" if "/blobs/" in path else b""
         request["headers"] = {**headers, "Content-Type": "application/octet-stream"}
+    elif method == "PATCH":
+        request["json"] = {"notes": "edited"}
     elif method == "POST":
         request["json"] = {"state": "crashed", "sha256": []}
     return request
@@ -228,7 +230,7 @@ def test_a_cookie_reads_and_never_writes(logged: Store, app: FastAPI) -> None:
     assert session.json() == {"key_required": True, "signed_in": True}
     before = content_of(logged.root)
     for (method, path), status in ask_all(app, browser).items():
-        if path.startswith(f"{API}/ingest"):
+        if path.startswith(f"{API}/ingest") or method == "PATCH":
             assert status == 401, (method, path)
         elif path != f"{API}/session":
             assert status not in (401, 403), (method, path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from tracker.answers import RunDetail, RunInfo
@@ -125,11 +126,26 @@ class Runs:
 
 
 class PublicRun:
-    """A run as it stood when it was looked up; ``load()`` looks again."""
+    """A run as it stood when it was looked up; ``load()`` looks again.
+
+    Name, tags, notes, group and job type may be set (``run.tags.append("x")`` will do);
+    ``update()`` stores what was changed.
+    """
 
     def __init__(self, reader: Reader, info: RunInfo | RunDetail) -> None:
         self._reader = reader
+        self._take(info)
+
+    def _take(self, info: RunInfo | RunDetail) -> None:
         self._info = info
+        self._name = info.name
+        self._tags = list(info.tags)
+        self._notes = info.notes
+        self._group = info.group
+        self._job_type = info.job_type
+        # Copies, made when somebody looks: a change of them is found and refused, not passed over.
+        self._config: dict[str, Any] | None = None
+        self._summary: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -139,7 +155,11 @@ class PublicRun:
     @property
     def name(self) -> str:
         """The display name."""
-        return self._info.name
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
 
     @property
     def entity(self) -> str:
@@ -164,34 +184,58 @@ class PublicRun:
     @property
     def config(self) -> dict[str, Any]:
         """The config."""
-        return self._info.config
+        if self._config is None:
+            self._config = deepcopy(self._info.config)
+        return self._config
 
     @property
     def summary(self) -> dict[str, Any]:
         """The summary, with ``_step``, ``_runtime`` and ``_timestamp``."""
+        if self._summary is None:
+            self._summary = self._whole_summary()
+        return self._summary
+
+    def _whole_summary(self) -> dict[str, Any]:
         extra = {"_runtime": self._info.duration, "_timestamp": self._info.updated_at}
         step = {} if self._info.last_step is None else {"_step": self._info.last_step}
-        return {**self._info.summary, **step, **extra}
+        return {**deepcopy(self._info.summary), **step, **extra}
 
     @property
     def tags(self) -> list[str]:
         """The tags."""
-        return self._info.tags
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        # A text is no list of tags, though list() would make one of it: update() says so.
+        self._tags = tags if isinstance(tags, str) else list(tags)  # type: ignore[assignment]
 
     @property
     def group(self) -> str | None:
         """The group."""
-        return self._info.group
+        return self._group
+
+    @group.setter
+    def group(self, group: str | None) -> None:
+        self._group = group
 
     @property
     def job_type(self) -> str | None:
         """The job type."""
-        return self._info.job_type
+        return self._job_type
+
+    @job_type.setter
+    def job_type(self, job_type: str | None) -> None:
+        self._job_type = job_type
 
     @property
     def notes(self) -> str | None:
         """The notes."""
-        return self._info.notes
+        return self._notes
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        self._notes = notes
 
     @property
     def lastHistoryStep(self) -> int:
@@ -199,8 +243,40 @@ class PublicRun:
         return -1 if self._info.last_step is None else self._info.last_step
 
     def load(self) -> None:
-        """Look the run up again."""
-        self._info = self._reader.run(self.entity, self.project, self.id)
+        """Look the run up again; changes that were not stored are dropped."""
+        self._take(self._reader.run(self.entity, self.project, self.id))
+
+    def update(self) -> None:
+        """Store what was changed of the name, the tags, the notes, the group or the job type.
+
+        An edit holds against what the run's writers say, unless a later attempt gives the field a value of
+        its own. Unlike wandb's, config and summary are what the run itself said: they are not edited.
+
+        Raises:
+            UsageError: A value is none that the field may have, or config or summary were changed.
+        """
+        if self._config not in (None, self._info.config) or self._summary not in (
+            None,
+            self._whole_summary(),
+        ):
+            raise UsageError(
+                "config and summary of a logged run cannot be edited: resume it with init(id=..., "
+                "resume='must') and set them there, or keep the remark in notes or tags"
+            )
+        now = {
+            "name": self._name,
+            "tags": self._tags,
+            "notes": self._notes,
+            "group": self._group,
+            "job_type": self._job_type,
+        }
+        changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
+        if changed:
+            self._take(self._reader.edit(self.entity, self.project, self.id, changed))
+
+    def save(self) -> None:
+        """Do what ``update`` does; wandb has both names."""
+        self.update()
 
     def history(self, samples: int | None = None, keys: list[str] | None = None, pandas: bool = True) -> Any:
         """Return the history rows, all of them unless ``samples`` asks for fewer.

@@ -42,6 +42,15 @@ class LocalReader:
         with self._store.reading() as session:
             return runs.run_detail(session, entity, project, run_id)
 
+    def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
+        """See ``Reader``."""
+        from tracker.store.edits import apply_edit, make_edit
+
+        catch_up(self._store)
+        apply_edit(self._store, make_edit(entity, project, run_id, values))
+        with self._store.reading() as session:
+            return runs.run_detail(session, entity, project, run_id)
+
     def history(
         self,
         entity: str,

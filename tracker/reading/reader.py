@@ -41,6 +41,9 @@ class Reader(ArtifactReader, Protocol):
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """One run."""
 
+    def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
+        """Change what people may change of a run (``tracker.store.edits``); return it as it is then."""
+
     def history(
         self,
         entity: str,

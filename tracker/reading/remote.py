@@ -48,6 +48,12 @@ class RemoteReader:
         """See ``Reader``."""
         return msgspec.convert(self._get("projects", entity, project, "runs", run_id), RunDetail)
 
+    def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
+        """See ``Reader``."""
+        self._send_rest()
+        found = self._client.patch("projects", entity, project, "runs", run_id, body=values)
+        return msgspec.convert(found, RunDetail)
+
     def history(
         self,
         entity: str,
