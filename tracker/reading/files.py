@@ -6,6 +6,7 @@ process has that only wants one run or one artifact: it imports neither SQLAlche
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -73,6 +74,8 @@ def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun
     config: dict[str, Any] = dict(published.get("config", {}))
     summary: dict[str, Any] = dict(published.get("summary", {}))
     name = published.get("name")
+    # An edit holds against whoever began before it, as in ``tracker.store.merged``.
+    renamed = published.get("edits", {}).get("name", {}).get("time", -math.inf)
     wanted = (entity, project, run_id)
     for state in _unapplied_states(layout, wanted):
         if state.started is None:
@@ -81,7 +84,8 @@ def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun
         runtime = max(runtime, state.runtime)
         config.update(state.config)
         summary.update(state.summary)
-        name = state.started.name or name
+        if state.started.name and state.started.time > renamed:
+            name = state.started.name
         if state.last_step is not None:
             steps.append(state.last_step)
     if not attempts:

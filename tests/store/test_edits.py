@@ -1,0 +1,204 @@
+"""What people change of a run: through ``Api``, here and over HTTP, and against what its writers say."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from builders import PROJECT, Writer, answers, apply_all, get_run, seal_all
+from serving import Server, serving
+
+import tracker
+from tracker.api.api import Api
+from tracker.errors import AuthenticationError, NotFoundError, UsageError
+from tracker.store.edits import apply_edit, make_edit
+from tracker.store.queries.runs import changes_since, revision
+from tracker.store.store import Store
+
+FIELDS = ("name", "tags", "notes", "group", "job_type")
+
+
+def shown(store: Store, run_id: str = "run1") -> dict[str, object]:
+    """Return what people may edit of a run, as the catalog has it."""
+    run = get_run(store, run_id)
+    return {field: getattr(run, field) for field in FIELDS}
+
+
+def edit(store: Store, run_id: str = "run1", **values: object) -> None:
+    """Edit a run now."""
+    apply_edit(store, make_edit("team", PROJECT, run_id, values))
+
+
+def log_run(folder: Path, **given: object) -> None:
+    """Log a run of a few rows."""
+    run = tracker.init(dir=folder, entity="team", project="demo", settings={"silent": True}, **given)
+    for value in range(3):
+        run.log({"x": value})
+    run.finish()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that asks for a key, with two runs."""
+    folder = tmp_path_factory.mktemp("edits")
+    for run_id in ("one", "two"):
+        log_run(folder, id=run_id, name=f"run {run_id}", tags=["first"], group="g", reinit="create_new")
+    with serving(folder / "tracker-store", "--require-key") as server:
+        yield server
+
+
+@pytest.fixture(params=["store", "server"])
+def api(request: pytest.FixtureRequest, served: Server) -> Api:
+    """Read and edit the same runs through the catalog, and through the server."""
+    if request.param == "store":
+        return Api({"entity": "team", "project": "demo", "store": served.store})
+    overrides = {"entity": "team", "project": "demo", "base_url": served.url, "api_key": served.key}
+    return Api({**overrides, "store": served.store.parent / "elsewhere"})
+
+
+def test_edits_are_stored_by_update(api: Api, served: Server) -> None:
+    run = api.run("one")
+    run.name = name = f"renamed ✓ {time.time()}"
+    run.tags.append(name)  # wandb's users write it so
+    run.notes = "the learning rate was wrong"
+    run.group, run.job_type = None, "eval"
+    assert api.run("one").name != name  # not before it is asked for
+    run.update()
+    for found in (run, api.run("one"), next(run for run in api.runs() if run.id == "one")):
+        assert (found.name, found.tags[0], found.tags[-1]) == (name, "first", name)
+        assert (found.notes, found.group, found.job_type) == ("the learning rate was wrong", None, "eval")
+    published = json.loads((served.store / "runs/team/demo/one/run.json").read_text())
+    assert (published["name"], published["tags"][-1]) == (name, name)
+    assert published["edits"]["name"]["value"] == name
+
+
+def test_what_was_not_changed_is_not_edited(api: Api, served: Server) -> None:
+    before = json.loads((served.store / "runs/team/demo/two/run.json").read_text())
+    run = api.run("two")
+    run.update()
+    run.tags = ("first",)
+    run.save()
+    assert json.loads((served.store / "runs/team/demo/two/run.json").read_text()) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", ""), ("name", None), ("name", "x" * 1001), ("tags", "text"), ("tags", [1]), ("notes", 5)],
+)
+def test_values_that_a_field_cannot_have_are_refused(api: Api, field: str, value: object) -> None:
+    run = api.run("two")
+    setattr(run, field, value)
+    with pytest.raises(UsageError, match=r"name is a text|tags are a list|notes is a text") as raised:
+        run.update()
+    assert "\n" not in str(raised.value)
+    run.load()
+    assert (run.name, run.tags, run.notes) == ("run two", ["first"], None)
+
+
+def test_config_and_summary_are_what_the_run_said(api: Api) -> None:
+    for changed in ("config", "summary"):
+        run = api.run("two")
+        getattr(run, changed)["x"] = "another"
+        with pytest.raises(UsageError, match="cannot be edited: resume it"):
+            run.update()
+
+
+def test_a_key_is_needed(served: Server) -> None:
+    overrides = {"entity": "team", "project": "demo", "base_url": served.url, "api_key": "local-" + "0" * 40}
+    with pytest.raises(AuthenticationError):
+        Api({**overrides, "store": served.store.parent / "elsewhere"}).run("two")
+    address = f"{served.url}/api/v1/projects/team/demo/runs/two"
+    assert httpx.patch(address, json={"name": "stolen"}, trust_env=False).status_code == 401
+
+
+def test_what_the_route_refuses(served: Server) -> None:
+    with served.client() as client:
+        for body, status in (({}, 400), ({"state": "finished"}, 400), ({"tags": {}}, 400), ([], 422)):
+            answer = client.patch("/projects/team/demo/runs/two", json=body)
+            assert answer.status_code == status, body
+            assert set(answer.json()["error"]) == {"code", "message"}
+        assert client.patch("/projects/team/demo/runs/none", json={"notes": "x"}).status_code == 404
+
+
+def test_an_edit_is_news(store: Store) -> None:
+    Writer(store.layout, "aa" * 16).finish()
+    apply_all(store)
+    with store.reading() as session:
+        before = revision(session)
+    edit(store, notes="seen live")
+    with store.reading() as session:
+        assert [run.id for run in changes_since(session, before).runs] == ["run1"]
+
+
+def test_an_edit_of_no_run(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="there is no run team/demo/run1"):
+        edit(store, notes="x")
+    with pytest.raises(UsageError, match="'state' of a run cannot be changed: only name, tags"):
+        edit(store, state="finished")
+
+
+def test_an_edit_holds_while_the_run_goes_on(store: Store) -> None:
+    writer = Writer(store.layout, "aa" * 16, name="first", tags=["t"], notes="said")
+    apply_all(store)
+    edit(store, name="second", notes=None)
+    writer.log({"x": 1})
+    writer.finish()
+    apply_all(store)
+    assert shown(store) == {"name": "second", "tags": ["t"], "notes": None, "group": None, "job_type": None}
+    seal_all(store)
+    edit(store, tags=[])
+    assert shown(store)["tags"] == []
+
+
+def test_an_edit_holds_against_a_later_attempt_that_says_nothing(store: Store) -> None:
+    Writer(store.layout, "aa" * 16, name="first", group="g").finish()
+    apply_all(store)
+    edit(store, name="second", tags=["mine"])
+    later = time.time() + 100
+    Writer(store.layout, "bb" * 16, attempt=1, start=later, notes="resumed").finish()
+    apply_all(store)
+    assert shown(store) == {
+        "name": "second",
+        "tags": ["mine"],
+        "notes": "resumed",
+        "group": "g",
+        "job_type": None,
+    }
+
+
+def test_a_later_attempt_that_names_a_value_has_the_word(store: Store) -> None:
+    Writer(store.layout, "aa" * 16, name="first").finish()
+    apply_all(store)
+    edit(store, name="second", tags=["mine"])
+    Writer(store.layout, "bb" * 16, attempt=1, name="applied late, began before").finish()
+    apply_all(store)
+    assert shown(store)["name"] == "second"
+    Writer(store.layout, "cc" * 16, attempt=2, start=time.time() + 100, name="third").finish()
+    apply_all(store)
+    assert (shown(store)["name"], shown(store)["tags"]) == ("third", ["mine"])
+    Writer(store.layout, "dd" * 16, rank=1, start=time.time() + 200, name="of another rank").finish()
+    apply_all(store)
+    assert shown(store)["name"] == "third"
+
+
+def test_a_real_resume_keeps_the_edited_name(tmp_path: Path) -> None:
+    log_run(tmp_path, id="resumed", name="as begun")
+    run = Api({"entity": "team", "project": "demo", "store": tmp_path / "tracker-store"}).run("resumed")
+    run.name = "as edited"
+    run.update()
+    log_run(tmp_path, id="resumed", resume="must")
+    run.load()
+    assert run.name == "as edited"
+
+
+def test_odd_texts_are_kept(store: Store) -> None:
+    Writer(store.layout, "aa" * 16).finish()
+    apply_all(store)
+    edit(store, name="größe \ud800 ✓", notes="line\nline\t\x00", tags=["a", "b", "a"])
+    assert shown(store)["name"] == "größe ? ✓"
+    assert (shown(store)["notes"], shown(store)["tags"]) == ("line\nline\t\x00", ["a", "b"])
+    answers(store)
