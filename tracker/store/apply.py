@@ -38,7 +38,7 @@ from tracker.store.parts import NewPart, add_part, discard, write_part
 from tracker.store.store import Store
 
 # One transaction takes at most this much of a journal, so that others get their turn.
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
 # A constraint that breaks this often is no race for a new segment, run or project.
 LARGEST_ATTEMPTS = 5
 
@@ -209,7 +209,7 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, head
         if offset - start > BATCH_BYTES:
             more = True
             break
-    return _Batch(state, rows, row_bytes, files, logged, used, offset, sequence, count, more, tail)
+    return _Batch(folder.state, rows, row_bytes, files, logged, used, offset, sequence, count, more, tail)
 
 
 def _commit(

@@ -28,6 +28,10 @@ from tracker.records import (
 )
 
 
+# Ways in which a script's rows may differ in their keys before we stop remembering them.
+LARGEST_SHAPES = 1000
+
+
 class FinishedRow(NamedTuple):
     """A whole history row: everything logged into ``row``."""
 
@@ -97,16 +101,40 @@ def unpack_state(data: bytes) -> SegmentState:
     return msgspec.msgpack.decode(data, type=SegmentState, ext_hook=read_extension)
 
 
+class _Shape:
+    """What is to be done with each row that has the same keys: worked out for the first of them."""
+
+    __slots__ = ("facts", "noted", "summarised", "synchronised", "types")
+
+    def __init__(self, noted: list[str], synchronised: list[str], summarised: list[str]) -> None:
+        self.noted = noted  # step metrics in the row, to be remembered
+        self.synchronised = synchronised  # step metrics that the row is to be given
+        self.summarised = summarised  # keys whose summary is more than their last value
+        self.types: tuple[type, ...] = ()  # of the last row's values
+        self.facts: list[KeyFacts] = []
+
+
 class Folder:
     """Folds records of one segment, in order, into its state; hands out the rows that get whole."""
 
     def __init__(self, state: SegmentState) -> None:
-        self.state = state
+        self._state = state
         self._definitions: dict[str, MetricDefined | None] = {}
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        # Rows of one shape come one after the other: their keys are counted when another comes.
+        self._counted: _Shape | None = None
+        self._count = 0
+        self._last_step = 0
+
+    @property
+    def state(self) -> SegmentState:
+        """What was folded so far."""
+        self._settle()
+        return self._state
 
     def fold(self, record: Record) -> list[FinishedRow]:
         """Take one record; return the rows that are whole now."""
-        state = self.state
+        state = self._state
         if type(record) is Row:
             return self._fold_row(record)
         if type(record) is RunStarted:
@@ -118,8 +146,10 @@ class Folder:
         elif type(record) is SummaryChanged:
             _change(state.summary, record.values, record.removed)
         elif type(record) is MetricDefined:
+            self._settle()
             state.metrics[record.name] = record
             self._definitions.clear()
+            self._shapes.clear()
         elif type(record) is RunFinished:
             state.finished = record
             self._note_time(record.time)
@@ -130,11 +160,11 @@ class Folder:
 
     def flush(self) -> list[FinishedRow]:
         """Close the open row: nothing more will come for it."""
-        left, self.state.open = self.state.open, None
+        left, self._state.open = self._state.open, None
         return [self._finish(left)] if left is not None and left.data else []
 
     def _fold_row(self, record: Row) -> list[FinishedRow]:
-        state = self.state
+        state = self._state
         self._note_time(record.time)
         if record.flags & ASIDE:
             return [self._finish(OpenRow(record.row, record.step, record.time, record.data))]
@@ -152,60 +182,90 @@ class Folder:
         return done + self.flush() if record.flags & COMMIT else done
 
     def _note_time(self, time: float) -> None:
-        state = self.state
+        state = self._state
         state.last_time = max(state.last_time, time)
         if state.started is not None:
             state.runtime = state.started.runtime_base + max(0.0, state.last_time - state.started.time)
 
     def _finish(self, row: OpenRow) -> FinishedRow:
-        state = self.state
+        state = self._state
         data = row.data
+        shape = self._shape(data)
         if state.metrics:
-            data = self._add_synchronised_steps(data)
+            for step in shape.noted:
+                state.steps[step] = data[step]
+            added = {step: state.steps[step] for step in shape.synchronised if step in state.steps}
+            if added:
+                data = data | added
+                shape = self._shape(data)
         state.rows += 1
         if state.last_step is None or row.step > state.last_step:
             state.last_step = row.step
-        for key, value in data.items():
-            facts = state.keys.get(key)
-            if facts is None:
-                state.keys[key] = KeyFacts(kind_of(value), 1, row.step)
-            else:
-                if value is not None and (kind := kind_of(value)) != facts.kind:
-                    facts.kind = kind if facts.kind == "null" else "other"
-                facts.count += 1
-                facts.last_step = row.step
-            self._summarise(key, value)
+        if shape is not self._counted:
+            self._settle()
+            self._counted = shape
+        types = tuple(map(type, data.values()))
+        if types != shape.types or dict in types:
+            self._note_kinds(shape, data, row.step)
+            shape.types = types
+        self._count += 1
+        self._last_step = row.step
+        if shape.summarised:
+            for key, value in data.items():
+                self._summarise(key, value)
+        else:
+            state.summary.update(data)
         started = state.started
         runtime = row.time - started.time + started.runtime_base if started else 0.0
         # wandb lets a script give its own time stamp
         time = data.get("_timestamp", row.time)
         return FinishedRow(row.row, row.step, float(time) if _is_finite(time) else row.time, runtime, data)
 
-    def _add_synchronised_steps(self, data: dict[str, Any]) -> dict[str, Any]:
-        steps = self.state.steps
-        for step in self._step_names():
-            if step in data:
-                steps[step] = data[step]
-        added: dict[str, Any] = {}
-        for key in data:
-            definition = self._definition(key)
-            if definition is None or not definition.step_metric or not definition.step_sync:
-                continue
-            step = definition.step_metric
-            if step not in data and step in steps:
-                added[step] = steps[step]
-        return data | added if added else data
+    def _shape(self, data: dict[str, Any]) -> _Shape:
+        keys = tuple(data)
+        shape = self._shapes.get(keys)
+        if shape is None:
+            steps = self._step_names()
+            rules = [rule for key in keys if (rule := self._definition(key)) is not None]
+            wanted = dict.fromkeys(rule.step_metric for rule in rules if rule.step_metric and rule.step_sync)
+            shape = self._shapes[keys] = _Shape(
+                [step for step in keys if step in steps],
+                [step for step in wanted if step not in data],
+                [rule.name for rule in rules if rule.summary],
+            )
+            if len(self._shapes) > LARGEST_SHAPES:  # a script whose rows never look alike
+                self._shapes.clear()
+        return shape
+
+    def _note_kinds(self, shape: _Shape, data: dict[str, Any], step: int) -> None:
+        keys = self._state.keys
+        for key, value in data.items():
+            facts = keys.get(key)
+            if facts is None:
+                keys[key] = KeyFacts(kind_of(value), 0, step)
+            elif value is not None and (kind := kind_of(value)) != facts.kind:
+                facts.kind = kind if facts.kind == "null" else "other"
+        if len(shape.facts) != len(data):
+            shape.facts = [keys[key] for key in data]
+
+    def _settle(self) -> None:
+        """Count the keys of the rows that came since the last time."""
+        if self._counted is not None:
+            for facts in self._counted.facts:
+                facts.count += self._count
+                facts.last_step = self._last_step
+        self._counted, self._count = None, 0
 
     def _step_names(self) -> set[str]:
         return {
-            definition.step_metric for definition in self.state.metrics.values() if definition.step_metric
+            definition.step_metric for definition in self._state.metrics.values() if definition.step_metric
         }
 
     def _definition(self, key: str) -> MetricDefined | None:
         """Return the definition that rules ``key``: the exact one, else the longest matching prefix."""
         if key in self._definitions:
             return self._definitions[key]
-        metrics = self.state.metrics
+        metrics = self._state.metrics
         found = metrics.get(key)
         if found is None and not key.startswith("_"):
             globs = [name for name in metrics if name.endswith("*") and key.startswith(name[:-1])]
@@ -214,8 +274,8 @@ class Folder:
         return found
 
     def _summarise(self, key: str, value: Any) -> None:
-        state = self.state
-        definition = self._definition(key) if state.metrics else None
+        state = self._state
+        definition = self._definition(key)
         if definition is None or not definition.summary:
             state.summary[key] = value
             return
