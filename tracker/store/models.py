@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # Steps, offsets and sizes outgrow the 32 bits that PostgreSQL gives an INTEGER.
@@ -71,16 +71,25 @@ class Run(Base):
 
 
 class RunField(Base):
-    """One value of a run's config or summary, for filters and orders; derived from its JSON.
+    """One value of a run's config or summary, or one tag, for filters and orders; derived from them.
 
-    ``field`` is ``config.KEY`` or ``summary.KEY``, nested keys joined by dots. A finite number or a
-    bool stands in ``number``, a string in ``text``; what is neither has no row.
+    A number or a bool stands in ``number``, a string in ``text``: see ``tracker.store.fields``.
     """
 
     __tablename__ = "run_fields"
     __table_args__ = (
+        # The first one finds all rows of a field, the second only strings.
         Index("ix_run_fields_number", "project_id", "field", "number", "run_id"),
-        Index("ix_run_fields_text", "project_id", "field", "text", "run_id"),
+        Index(
+            "ix_run_fields_text",
+            "project_id",
+            "field",
+            "text",
+            "run_id",
+            sqlite_where=text("text IS NOT NULL"),
+            postgresql_where=text("text IS NOT NULL"),
+        ),
+        {"sqlite_with_rowid": False},  # the rows lie in their primary key: a third less to store
     )
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     field: Mapped[str] = mapped_column(primary_key=True)
@@ -90,7 +99,11 @@ class RunField(Base):
 
 
 class Segment(Base):
-    """What one writer wrote in one attempt, and how far it has been applied."""
+    """What one writer wrote in one attempt, and how far it has been applied.
+
+    After a rebuild, what records before ``adopted`` did beyond the segment (files, versions, aliases,
+    uses) stands in published files already; applying them again gives only rows, config and summary.
+    """
 
     __tablename__ = "segments"
     __table_args__ = (Index("ix_segments_run", "run_id"),)
@@ -106,6 +119,7 @@ class Segment(Base):
     journal_index: Mapped[int] = mapped_column(default=0)
     offset: Mapped[Big] = mapped_column("journal_offset", default=0)
     sequence: Mapped[Big] = mapped_column(default=0)
+    adopted: Mapped[Big] = mapped_column(default=0)
     hot_bytes: Mapped[Big] = mapped_column(default=0)
     hot_count: Mapped[Big] = mapped_column(default=0)
     fault: Mapped[str | None]

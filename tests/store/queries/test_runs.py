@@ -83,8 +83,8 @@ def test_runs_without_a_comparable_value_come_last_either_way(store: Store) -> N
     write_runs(
         store, a={"x": math.nan}, b={"x": 2}, c={"x": {"min": 1}}, d={"x": None}, e={"x": 1}, f={"x": [1]}
     )
-    assert listed(store, order="summary.x") == ["e", "b", "f", "d", "c", "a"]
-    assert listed(store, order="-summary.x") == ["b", "e", "f", "d", "c", "a"]
+    assert listed(store, order="summary.x") == ["e", "b", "a", "f", "d", "c"]
+    assert listed(store, order="-summary.x") == ["b", "e", "a", "f", "d", "c"]
 
 
 @pytest.mark.parametrize("order", ["nonsense", "", "-", "summary", "id; DROP TABLE runs"])

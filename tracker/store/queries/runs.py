@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.answers import ChangedRun, Changes, KeyInfo, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.errors import NotFoundError, UsageError
 from tracker.store.fold import KeyFacts, unpack_state
-from tracker.store.models import Clock, Project, Run, Segment
+from tracker.store.models import Clock, Project, Run, RunField, Segment
+from tracker.store.queries.asking import check_text
+from tracker.store.queries.filters import canonical, condition, resolve
 
 LARGEST_PAGE = 1000
-ORDERS = {
+ORDERS: dict[str, InstrumentedAttribute[Any]] = {
     "created_at": Run.created_at,
     "updated_at": Run.updated_at,
     "name": Run.name,
@@ -21,6 +25,24 @@ ORDERS = {
     "last_step": Run.last_step,
     "duration": Run.duration,
 }
+# What else wandb and its users call these.
+ORDER_NAMES = {
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+    "heartbeat_at": "updated_at",
+    "heartbeatAt": "updated_at",
+    "display_name": "name",
+    "displayName": "name",
+    "summary._step": "last_step",
+    "summary._runtime": "duration",
+    "summary._timestamp": "updated_at",
+}
+# A run's columns in the order of ``RunInfo``, behind entity and project.
+_COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(
+    Run.run_id if each.name == "id" else getattr(Run, each.name) for each in fields(RunInfo)[2:]
+)
+
+Restriction = Callable[[Select[Any], InstrumentedAttribute[int]], Select[Any]]
 
 
 def list_projects(session: Session) -> list[ProjectInfo]:
@@ -45,8 +67,12 @@ def list_runs(
     offset: int = 0,
     order: str = "-created_at",
     search: str = "",
+    filters: Any = None,
 ) -> RunPage:
     """Return a page of a project's runs.
+
+    Ordered by a key, runs with a number come first, then those with a string, then the others;
+    runs that are equal in the order come newest first.
 
     Args:
         session: A read transaction.
@@ -56,17 +82,92 @@ def list_runs(
         offset: How many to pass over.
         order: A column of ``ORDERS``, ``summary.KEY`` or ``config.KEY``; ``-`` in front turns it round.
         search: Only runs whose name or id contains this.
+        filters: Only runs for which this is true, see ``tracker.store.queries.filters``.
 
     Raises:
-        UsageError: There is no such order.
+        UsageError: There is no such order, or the filter is wrong.
     """
-    matching = select(Run).join(Project).where(Project.entity == entity, Project.name == project)
-    if search:
-        pattern = f"%{_escape_like(search)}%"
-        matching = matching.where(Run.name.ilike(pattern, "\\") | Run.run_id.ilike(pattern, "\\"))
-    total = session.scalar(select(func.count()).select_from(matching.subquery())) or 0
-    page = _ordered(matching, order).limit(min(limit, LARGEST_PAGE)).offset(offset)
-    return RunPage(total, revision(session), [_info(run) for run in session.scalars(page)])
+    at = session.scalar(select(Project.id).where(Project.entity == entity, Project.name == project)) or 0
+    restrict = _restriction(session, at, search, filters)
+    by_field, key, down = _order(session, at, order)
+    total = session.scalar(restrict(select(func.count(Run.id)).where(Run.project_id == at), Run.id)) or 0
+    limit = min(limit, LARGEST_PAGE)
+    ids: list[int] = []
+    if offset < total and limit:
+        page = _page_by_field if by_field else _page_by_column
+        ids = page(session, at, restrict, key, down, limit, offset)
+    found = {
+        row[0]: RunInfo(entity, project, *row[1:])
+        for row in session.execute(select(Run.id, *_COLUMNS).where(Run.id.in_(ids)))
+    }
+    return RunPage(total, revision(session), [found[each] for each in ids])
+
+
+def _restriction(session: Session, project_id: int, search: str, filters: Any) -> Restriction:
+    """Return what adds search and filter to a query over some column with ids of runs."""
+    filtered = condition(session, project_id, filters) if filters else None
+    check_text(search)
+    pattern = f"%{_escape_like(search)}%"
+    named = Run.name.ilike(pattern, "\\") | Run.run_id.ilike(pattern, "\\")
+
+    def restrict(query: Select[Any], run_id: InstrumentedAttribute[int]) -> Select[Any]:
+        if search and run_id is Run.id:
+            query = query.where(named)
+        elif search:
+            query = query.where(run_id.in_(select(Run.id).where(Run.project_id == project_id, named)))
+        return query if filtered is None else query.where(filtered(run_id))
+
+    return restrict
+
+
+def _order(session: Session, project_id: int, order: str) -> tuple[bool, str, bool]:
+    """Return whether an order is by a field of ``run_fields``, which one or which column, and if it falls."""
+    name = order[1:] if order.startswith(("-", "+")) else order
+    check_text(name)
+    known = ORDER_NAMES.get(canonical(name), name)
+    if known in ORDERS:
+        return False, known, order.startswith("-")
+    if canonical(name).startswith(("summary.", "config.")):
+        return True, resolve(session, project_id, name), order.startswith("-")
+    raise UsageError(f"cannot order by {name!r}: use {', '.join(ORDERS)}, summary.KEY or config.KEY")
+
+
+def _page_by_column(
+    session: Session, project_id: int, restrict: Restriction, key: str, down: bool, limit: int, offset: int
+) -> list[int]:
+    column = ORDERS[key]
+    query = restrict(select(Run.id).where(Run.project_id == project_id), Run.id)
+    if column.nullable:
+        query = query.order_by(column.is_(None))
+    query = query.order_by(column.desc() if down else column.asc(), Run.id.desc())
+    return list(session.scalars(query.limit(limit).offset(offset)))
+
+
+def _page_by_field(
+    session: Session, project_id: int, restrict: Restriction, key: str, down: bool, limit: int, offset: int
+) -> list[int]:
+    """Walk an index that has the order already; what it does not list comes last."""
+    of_field = (RunField.project_id == project_id, RunField.field == key)
+    ids: list[int] = []
+    for column in (RunField.number, RunField.text):
+        has_it = (*of_field, column.is_not(None))
+        query = restrict(select(RunField.run_id).where(*has_it), RunField.run_id)
+        way = column.desc() if down else column.asc()
+        ordered = query.order_by(way, RunField.run_id.desc())
+        found = list(session.scalars(ordered.limit(limit - len(ids)).offset(offset)))
+        ids += found
+        if len(ids) == limit:
+            return ids
+        if found or not offset:
+            offset = 0
+        else:  # all of these are passed over
+            counted = restrict(select(func.count(RunField.run_id)).where(*has_it), RunField.run_id)
+            offset -= session.scalar(counted) or 0
+    listed = exists().where(
+        *of_field, RunField.run_id == Run.id, RunField.number.is_not(None) | RunField.text.is_not(None)
+    )
+    rest = restrict(select(Run.id).where(Run.project_id == project_id, ~listed), Run.id)
+    return ids + list(session.scalars(rest.order_by(Run.id.desc()).limit(limit - len(ids)).offset(offset)))
 
 
 def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
@@ -108,7 +209,7 @@ def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunD
             known.count += facts.count
             known.last_step = max(known.last_step, facts.last_step)
     return RunDetail(
-        **{name: getattr(_info(run), name) for name in RunInfo.__dataclass_fields__},
+        **_info(run),
         keys=[KeyInfo(key, facts.kind, facts.count, facts.last_step) for key, facts in sorted(keys.items())],
         problems=problems,
         attempts=attempts,
@@ -137,42 +238,11 @@ def revision(session: Session) -> int:
     return session.scalar(select(Clock.revision).where(Clock.id == 1)) or 0
 
 
-def _info(run: Run) -> RunInfo:
-    return RunInfo(
-        entity=run.project.entity,
-        project=run.project.name,
-        id=run.run_id,
-        name=run.name,
-        state=run.state,
-        created_at=run.created_at,
-        updated_at=run.updated_at,
-        finished_at=run.finished_at,
-        duration=run.duration,
-        last_step=run.last_step,
-        tags=run.tags,
-        group=run.group,
-        job_type=run.job_type,
-        notes=run.notes,
-        config=run.config,
-        summary=run.summary,
-        error=run.error,
-    )
-
-
-def _ordered(query: Select[Run], order: str) -> Select[Run]:
-    name = order.removeprefix("-").removeprefix("+")
-    column: ColumnElement[Any]
-    if name in ORDERS:
-        column = ORDERS[name].expression
-    elif name.startswith(("summary.", "config.")):
-        field_name, _, key = name.partition(".")
-        # Not json_extract: its paths cannot name every key. Lists, dicts and NaN have no atom.
-        items = func.json_each(getattr(Run, field_name)).table_valued("key", "atom")
-        column = select(items.c.atom).where(items.c.key == key).correlate(Run).scalar_subquery()
-    else:
-        raise UsageError(f"cannot order by {name!r}: use {', '.join(ORDERS)}, summary.KEY or config.KEY")
-    way = column.desc() if order.startswith("-") else column.asc()
-    return query.order_by(column.is_(None), way, Run.id.desc())
+def _info(run: Run) -> dict[str, Any]:
+    shown = {
+        each.name: getattr(run, "run_id" if each.name == "id" else each.name) for each in fields(RunInfo)[2:]
+    }
+    return {"entity": run.project.entity, "project": run.project.name, **shown}
 
 
 def _escape_like(text: str) -> str:

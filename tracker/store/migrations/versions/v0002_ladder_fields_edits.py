@@ -3,8 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tracker.store.fields import fields_of, row_of
+
 revision = "0002"
 down_revision = "0001"
+
+RUNS_AT_ONCE = 100
 
 
 def upgrade() -> None:
@@ -28,13 +32,45 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"]),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"]),
         sa.PrimaryKeyConstraint("run_id", "field"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_run_fields_number", "run_fields", ["project_id", "field", "number", "run_id"])
-    op.create_index("ix_run_fields_text", "run_fields", ["project_id", "field", "text", "run_id"])
+    op.create_index(
+        "ix_run_fields_text",
+        "run_fields",
+        ["project_id", "field", "text", "run_id"],
+        sqlite_where=sa.text("text IS NOT NULL"),
+        postgresql_where=sa.text("text IS NOT NULL"),
+    )
     op.add_column("runs", sa.Column("edits", sa.JSON(), nullable=False, server_default="{}"))
     op.add_column("segments", sa.Column("hot_count", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("segments", sa.Column("adopted", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("segments", sa.Column("fault", sa.String(), nullable=True))
     op.execute(
         "UPDATE segments SET hot_count = "
         "(SELECT count(*) FROM hot_rows WHERE hot_rows.segment_id = segments.id)"
     )
+    _fill_run_fields()
+
+
+def _fill_run_fields() -> None:
+    """Derive the fields of the runs that are there already."""
+    connection = op.get_bind()
+    columns = (sa.Column("id"), sa.Column("project_id"))
+    derived = (sa.Column(name, sa.JSON()) for name in ("config", "summary", "tags"))
+    runs = sa.table("runs", *columns, *derived)
+    into = sa.table(
+        "run_fields", *(sa.Column(name) for name in ("run_id", "field", "project_id", "number", "text"))
+    )
+    done = 0
+    while some := connection.execute(
+        sa.select(runs).where(runs.c.id > done).order_by(runs.c.id).limit(RUNS_AT_ONCE)
+    ).all():
+        rows = [
+            row_of(run.id, run.project_id, field, value)
+            for run in some
+            for field, value in fields_of(run.config, run.summary, run.tags).items()
+        ]
+        if rows:
+            connection.execute(into.insert(), rows)
+        done = some[-1].id

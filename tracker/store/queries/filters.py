@@ -1,0 +1,165 @@
+"""Filters of runs, written as wandb's public API has them: MongoDB's query language, in SQL.
+
+A filter becomes a condition on the id of a run. Each test of a field is ``id IN (SELECT run_id ...)``
+over one range of an index of ``run_fields``: that costs the runs that match, in whatever order the
+list is walked. Every value is a bound parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, not_, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from tracker.errors import UsageError
+from tracker.store.models import Run, RunField
+from tracker.store.queries.asking import COLUMNS, COMPARISONS, Asked, Column, Field, Place, Tags, shown
+
+OPERATORS = ("$eq", "$ne", *COMPARISONS, "$in", "$nin", "$exists", "$regex", "$all", "$not")
+GROUPS = ("$and", "$or", "$nor", "$not")
+
+# SQLite parses expressions up to 1,000 deep and takes 32,766 parameters.
+LARGEST_CONDITIONS = 400
+LARGEST_DEPTH = 20
+LARGEST_OPERANDS = 10_000
+
+Condition = Callable[[InstrumentedAttribute[int]], ColumnElement[bool]]
+
+
+def canonical(field: str) -> str:
+    """Return a field's name with wandb's ``summary_metrics.`` as ``summary.``."""
+    name = field.removeprefix("summary_metrics.")
+    return field if name == field else f"summary.{name}"
+
+
+def resolve(session: Session, project_id: int, field: str) -> str:
+    """Return the name in ``run_fields`` of ``config.KEY`` or ``summary.KEY``.
+
+    wandb writes ``config.KEY.value``; that is ``config.KEY`` unless a run has a key spelt so.
+    """
+    name = canonical(field)
+    before, _, behind = name.partition(".value")
+    if not name.startswith("config.") or before == name or behind[:1] not in ("", "."):
+        return name
+    known = select(RunField.run_id).where(RunField.project_id == project_id, RunField.field == name).limit(1)
+    return name if session.scalar(known) is not None else before + behind
+
+
+def condition(session: Session, project_id: int, filters: Any) -> Condition:
+    """Return a filter as a condition on a column that holds the ids of runs.
+
+    Args:
+        session: A read transaction; patterns are matched once, when the condition is first made.
+        project_id: The project whose runs are filtered.
+        filters: What the user wrote, a plain value.
+
+    Raises:
+        UsageError: The filter is wrong; the message says where.
+    """
+    matched: dict[tuple[str, str], list[int]] = {}
+
+    def on(run_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+        return _Compiler(Place(session, project_id, run_id, matched)).group(filters, 0)
+
+    on(Run.id)  # finds fault with it now
+    return on
+
+
+class _Compiler:
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._conditions = 0
+        self._operands = 0
+
+    def group(self, filters: Any, depth: int) -> ColumnElement[bool]:
+        """Compile ``{field: test, "$and": [...], ...}``: all must hold."""
+        if not isinstance(filters, dict):
+            raise UsageError(f"a filter is a dict such as {{'config.lr': 0.1}}, not {shown(filters)}")
+        self._check_depth(depth)
+        found = []
+        for key, test in filters.items():
+            self._count()
+            if not isinstance(key, str):
+                raise UsageError(f"a filter's keys are names of fields, not {shown(key)}")
+            if key == "$not":
+                found.append(not_(self.group(test, depth + 1)))
+            elif key in GROUPS:
+                if not isinstance(test, list) or not test:
+                    raise UsageError(f"{key} takes a list of filters, not {shown(test)}")
+                parts = [self.group(each, depth + 1) for each in test]
+                joined = and_(*parts) if key == "$and" else or_(*parts)
+                found.append(not_(joined) if key == "$nor" else joined)
+            elif key.startswith("$"):
+                raise UsageError(f"there is no {key}: use {', '.join(GROUPS)}, or the name of a field")
+            else:
+                found.append(self._tests(self._asked(key), test, depth))
+        return and_(true(), *found)
+
+    def _tests(self, asked: Asked, test: Any, depth: int) -> ColumnElement[bool]:
+        """Compile what is asked of one field: a value, or ``{operator: operand, ...}``."""
+        self._check_depth(depth)
+        if not (isinstance(test, dict) and any(str(name).startswith("$") for name in test)):
+            test = {"$eq": test}
+        found, together = [], []
+        for operator, operand in test.items():
+            self._count()
+            if operator == "$not":
+                if not isinstance(operand, dict):
+                    raise asked.refuse(f"$not takes a dict such as {{'$gt': 1}}, not {shown(operand)}")
+                found.append(not_(self._tests(asked, operand, depth + 1)))
+            elif operator == "$exists":
+                if operand not in (True, False):
+                    raise asked.refuse(f"$exists takes true or false, not {shown(operand)}")
+                found.append(asked.exists() if operand else not_(asked.exists()))
+            elif operator == "$regex":
+                if not isinstance(operand, str):
+                    raise asked.refuse(f"$regex takes a string, not {shown(operand)}")
+                found.append(asked.matches(operand))
+            elif operator in COMPARISONS:
+                together.append(asked.compared(operator, operand))
+            elif operator in OPERATORS:
+                found.append(self._equality(asked, operator, operand))
+            else:
+                raise asked.refuse(f"there is no operator {operator!r}: use {', '.join(OPERATORS)}")
+        if together:  # one range of the index
+            found.append(asked.holds(and_(*together)))
+        return and_(true(), *found)
+
+    def _equality(self, asked: Asked, operator: str, operand: Any) -> ColumnElement[bool]:
+        if operator in ("$eq", "$ne"):
+            operand = [operand]
+        elif not isinstance(operand, list):
+            raise asked.refuse(f"{operator} takes a list, not {shown(operand)}")
+        self._operands += len(operand)
+        if self._operands > LARGEST_OPERANDS:
+            raise UsageError(f"the filter names more than {LARGEST_OPERANDS} values")
+        if operator == "$all":
+            for _ in operand:
+                self._count()
+            return and_(true(), *(asked.is_one_of([each]) for each in operand))
+        one_of = asked.is_one_of(operand)
+        return not_(one_of) if operator in ("$ne", "$nin") else one_of
+
+    def _asked(self, key: str) -> Asked:
+        name = canonical(key)
+        if name in COLUMNS:
+            return Column(self._place, key, *COLUMNS[name])
+        if name == "tags":
+            return Tags(self._place, key, name)
+        if name.startswith(("config.", "summary.")):
+            field = Field(self._place, key, name)
+            field.name = resolve(self._place.session, self._place.project_id, name)
+            return field
+        known = ", ".join(sorted({name for name in COLUMNS if "." not in name} | {"tags"}))
+        raise UsageError(f"cannot filter by {key!r}: use config.KEY, summary_metrics.KEY or one of {known}")
+
+    def _count(self) -> None:
+        self._conditions += 1
+        if self._conditions > LARGEST_CONDITIONS:
+            raise UsageError(f"the filter has more than {LARGEST_CONDITIONS} conditions: try $in")
+
+    def _check_depth(self, depth: int) -> None:
+        if depth > LARGEST_DEPTH:
+            raise UsageError(f"the filter is nested more than {LARGEST_DEPTH} deep")
