@@ -353,7 +353,7 @@ class Run:
                 return
             self._finished = True
             if self.preempted:
-                state = "preempted"
+                state, error = "preempted", error or "SIGTERM"
             self._journal.put(pack(RunFinished(time.time(), state, exit_code, error)))
             self._journal.close()
         active.forget(self)

@@ -1,0 +1,185 @@
+"""How a process can end, or branch, and what becomes of its run: with a recorder alive, nobody asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import scripts
+from sqlalchemy import select
+
+import tracker
+from tracker.store.models import Run, Segment
+from tracker.store.store import Store
+
+# The contract's figure: this long after the end of a process a recorder on its host has noticed.
+NOTICED_SECONDS = 10.0
+
+
+def noticed(root: Path, state: str, run_id: str = "run") -> bool:
+    """Whether the catalog says so already; nobody is asked to apply anything."""
+    store = Store(root, create=False)
+    try:
+        with store.reading() as session:
+            return session.scalar(select(Run.state).where(Run.run_id == run_id)) == state
+    finally:
+        store.close()
+
+
+def rows(run_id: str = "run", key: str = "x") -> list[int]:
+    return [row[key] for row in tracker.Api().run(f"p/{run_id}").history(keys=[key], pandas=False)]
+
+
+ENDING = """
+import os, signal, sys, threading, tracker
+run = tracker.init(project="p", id="run")
+run.log({{"x": 1}})
+print("logged", flush=True)
+sys.stdin.readline()
+{ending}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "state", "error"),
+    [
+        ("", "finished", None),
+        ("sys.exit(0)", "finished", None),
+        ("sys.exit('no such file')", "failed", "SystemExit: no such file"),
+        ("raise ValueError('went\\nwrong')", "failed", "ValueError: went\nwrong"),
+        ("import json; json.loads('{')", "failed", "json.decoder.JSONDecodeError: Expecting property name"),
+        ("raise KeyboardInterrupt", "failed", "KeyboardInterrupt"),
+        ("with run: raise OSError(28, 'No space')", "failed", "OSError: [Errno 28] No space"),
+        ("threading.Thread(target=lambda: 1 / 0).start()", "finished", None),
+        ("os._exit(0)", "crashed", None),
+        ("os.abort()", "crashed", None),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "crashed", None),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "preempted", "SIGTERM"),
+    ],
+)
+def test_a_recorder_on_the_host_notices(tmp_path: Path, ending: str, state: str, error: str | None) -> None:
+    process = scripts.start(ENDING.format(ending=ending), tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "logged\n"
+    root = tmp_path / "tracker-store"
+    scripts.wait_for(lambda: (root / "catalog.db").exists() and noticed(root, "running"), "a recorder")
+    process.communicate("\n", timeout=30)
+    scripts.wait_for(lambda: noticed(root, state), state, seconds=NOTICED_SECONDS)
+    said = tracker.Api().run("p/run")._info.error
+    assert said == error if error is None else said.startswith(error)
+    assert rows() == [1]
+
+
+WORKERS = """
+import sys, torch, tracker
+from torch.utils.data import DataLoader, Dataset
+
+class Numbers(Dataset):
+    def __len__(self): return 40
+    def __getitem__(self, at): return torch.tensor(at)
+
+if __name__ == "__main__":
+    run = tracker.init(project="p", id="run")
+    for epoch in range(2):
+        for batch in DataLoader(Numbers(), batch_size=4, num_workers=2, multiprocessing_context=sys.argv[1]):
+            run.log({"x": int(batch[0])})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_dataloader_workers_leave_the_run_alone(tmp_path: Path, method: str) -> None:
+    pytest.importorskip("torch", reason="pip install 'airgap-tracker[lightning]'")
+    (tmp_path / "train.py").write_text(WORKERS)
+    code = f"import runpy, sys; sys.argv = ['train.py', '{method}']; runpy.run_path('train.py', run_name='__main__')"
+    if method == "spawn":  # the workers import the script: it must be a file
+        code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py', '{method}']))"
+    scripts.run(code, tmp_path)
+    assert tracker.Api().run("p/run").state == "finished"
+    assert rows() == [*range(0, 40, 4)] * 2
+    with Store(tmp_path / "tracker-store").reading() as session:
+        assert len(session.scalars(select(Segment)).all()) == 1
+
+
+FORK_WHILE_LOGGING = """
+import os, sys, threading, tracker
+run = tracker.init(project="p", id="run", settings={"fsync_seconds": 0.01})
+stop = threading.Event()
+def log():
+    while not stop.is_set():
+        run.log({"x": run.step})
+threads = [threading.Thread(target=log) for _ in range(3)]
+for thread in threads: thread.start()
+for number in range(30):
+    child = os.fork()
+    if child == 0:
+        run.log({"child": number})  # the lock may have been held by a thread that is not here
+        sys.exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+stop.set()
+for thread in threads: thread.join()
+print(run.step)
+"""
+
+
+def test_a_fork_while_other_threads_log(tmp_path: Path) -> None:
+    done = scripts.run(FORK_WHILE_LOGGING, tmp_path)
+    assert tracker.Api().run("p/run").state == "finished"
+    logged = rows()
+    assert len(logged) == int(done.stdout)
+    assert tracker.Api().run("p/run")._info.problems == []
+    with Store(tmp_path / "tracker-store").reading() as session:
+        assert len(session.scalars(select(Segment)).all()) == 1 + 30
+
+
+MULTIPROCESSING = """
+import multiprocessing, os, sys, tracker
+
+def work(number):
+    if number == 1: sys.exit(3)
+    if number == 2: raise ValueError("in the child")
+
+if __name__ == "__main__":
+    run = tracker.init(project="p", id="run")
+    run.log({"x": 0})
+    children = [multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(n,)) for n in range(4)]
+    for child in children: child.start()
+    children[3].terminate()
+    for child in children: child.join(30)
+    assert not any(child.is_alive() for child in children)
+    run.log({"x": 1})
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_that_fail_or_are_terminated_do_not_end_the_run(tmp_path: Path, method: str) -> None:
+    (tmp_path / "train.py").write_text(MULTIPROCESSING)
+    code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py', '{method}']))"
+    scripts.run(code, tmp_path)
+    assert (tracker.Api().run("p/run").state, rows()) == ("finished", [0, 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("now", "state"), [(False, "finished"), (True, "crashed")])
+def test_a_notebook_kernel_that_is_restarted(tmp_path: Path, now: bool, state: str) -> None:
+    manager = pytest.importorskip("jupyter_client.manager", reason="pip install ipykernel")
+    pytest.importorskip("ipykernel", reason="pip install ipykernel")
+    kernel, client = manager.start_new_kernel(
+        kernel_name="python3", cwd=str(tmp_path), env=scripts.environment()
+    )
+    try:
+        begin = "import tracker; run = tracker.init(project='p', id='run'); run.log({'x': 0})"
+        for cell in (begin, "1 / 0", "run.log({'x': 1})"):  # an exception in a cell does not end the run
+            client.execute_interactive(cell, timeout=60, output_hook=lambda _: None)
+        client.execute("import time\nwhile True: run.log({'x': 2}); time.sleep(0.01)") if now else None
+        if now:
+            root = tmp_path / "tracker-store"
+            scripts.wait_for(lambda: noticed(root, "running") and len(rows()) > 3, "the busy cell's rows")
+        kernel.restart_kernel(now=now)
+        client.wait_for_ready(timeout=60)
+        root = tmp_path / "tracker-store"
+        scripts.wait_for(lambda: noticed(root, state), state, seconds=NOTICED_SECONDS)
+        assert rows()[:2] == [0, 1]
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
