@@ -11,6 +11,7 @@ from server.dependencies import Reader, StoreDep
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import ProjectInfo, RunPage
 from tracker.store.queries import runs as query
+from tracker.store.queries.filters import parse
 
 router = APIRouter(tags=["projects"], dependencies=[Reader])
 
@@ -31,10 +32,19 @@ def runs(
     offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     order: str = "-created_at",
     search: str = "",
+    filters: str = "",
 ) -> Response:
-    """List a page of a project's runs; ``order`` may be ``summary.KEY``; ``-`` turns it round."""
+    """List a page of a project's runs: those that match a search and a filter, in an order."""
+    asked = parse(filters) if filters else None
     with store.reading() as session:
         page = query.list_runs(
-            session, entity, project, limit=limit, offset=offset, order=order, search=search
+            session,
+            entity,
+            project,
+            limit=limit,
+            offset=offset,
+            order=order,
+            search=search,
+            filters=asked,
         )
     return ExactJSON(page)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from tracker.answers import RunDetail, RunInfo
+from tracker.answers import RunDetail, RunInfo, RunPage
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import parse_reference
 from tracker.errors import UsageError
 from tracker.reading.open import open_reader
 from tracker.reading.reader import Reader
 from tracker.settings import load_settings
+from tracker.values import dumps, to_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,13 +55,36 @@ class Api:
         entity, project = self._place(parts[:-1])
         return PublicRun(self._reader, self._reader.run(entity, project, parts[-1]))
 
-    def runs(self, path: str | None = None, order: str = "+created_at", per_page: int = 50) -> Runs:
-        """Return a project's runs: ``[entity/]project``; oldest first unless ``order`` says otherwise."""
+    def runs(
+        self,
+        path: str | None = None,
+        filters: dict[str, Any] | None = None,
+        order: str = "+created_at",
+        per_page: int = 50,
+        include_sweeps: bool = False,
+        lazy: bool = True,
+    ) -> Runs:
+        """Return a project's runs that match; oldest first unless ``order`` says otherwise.
+
+        Args:
+            path: ``[entity/]project``.
+            filters: Such as ``{"config.lr": {"$lt": 0.1}, "state": "finished"}``: MongoDB's query language
+                over ``config.KEY``, ``summary_metrics.KEY``, ``tags``, ``state``, ``display_name``, ``name``
+                (the id), ``group``, ``job_type``, ``created_at`` and others; docs/rest-api.md has them all.
+            order: ``created_at``, ``config.KEY``, ``summary_metrics.KEY`` or another column; ``-`` turns it
+                round.
+            per_page: Runs fetched at once.
+            include_sweeps: As in wandb; there are no sweeps yet.
+            lazy: As in wandb; here runs always come whole.
+
+        Raises:
+            UsageError: The path is none, or (when the runs are looked at) filter or order are wrong.
+        """
         parts = path.strip("/").split("/") if path else []
         if len(parts) > 2:
             raise UsageError(f"{path!r} names no project: write [entity/]project")
         entity, project = self._place(parts)
-        return Runs(self._reader, entity, project, order, per_page)
+        return Runs(self._reader, entity, project, filters, order, per_page)
 
     def artifact(self, name: str, type: str | None = None) -> Artifact:
         """Return an artifact version: ``[[entity/]project/]name[:version|alias|digest]``.
@@ -93,36 +117,81 @@ class Api:
 
 
 class Runs:
-    """A project's runs, fetched page by page."""
+    """The runs of a project that match a filter, fetched page by page."""
 
-    def __init__(self, reader: Reader, entity: str, project: str, order: str, per_page: int) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        entity: str,
+        project: str,
+        filters: dict[str, Any] | None,
+        order: str,
+        per_page: int,
+    ) -> None:
         self._reader = reader
         self._per_page = min(max(per_page, 1), LARGEST_PAGE)
         self._place = (entity, project)
-        self._order = order.removeprefix("+")
+        self._filters = _plain_filters(filters)
+        self._order = order or "+created_at"
 
     def __iter__(self) -> Iterator[PublicRun]:
         offset = 0
-        while True:
-            limit = self._per_page
-            page = self._reader.runs(*self._place, limit=limit, offset=offset, order=self._order).runs
+        while page := self._page(self._per_page, offset).runs:
             yield from (PublicRun(self._reader, run) for run in page)
-            if len(page) < limit:
+            if len(page) < self._per_page:
                 return
-            offset += limit
+            offset += len(page)
 
     def __len__(self) -> int:
-        return self._reader.runs(*self._place, limit=0, offset=0, order=self._order).total
+        return self._page(0, 0).total
 
-    def __getitem__(self, index: int) -> PublicRun:
-        if index < 0:
-            index += len(self)
-            if index < 0:
-                raise IndexError(index - len(self))
-        page = self._reader.runs(*self._place, limit=1, offset=index, order=self._order).runs
+    @overload
+    def __getitem__(self, index: int) -> PublicRun: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[PublicRun]: ...
+
+    def __getitem__(self, index: int | slice) -> PublicRun | list[PublicRun]:
+        if isinstance(index, slice):
+            return self._slice(index)
+        at = index if index >= 0 else index + len(self)
+        page = self._page(1, at).runs if at >= 0 else []
         if not page:
             raise IndexError(index)
         return PublicRun(self._reader, page[0])
+
+    def _slice(self, index: slice) -> list[PublicRun]:
+        # Only what counts from the end needs to know where that is.
+        bounds = [each for each in (index.start, index.stop, index.step) if each is not None]
+        size = len(self) if index.stop is None or min(bounds) < 0 else index.stop
+        wanted = range(size)[index]
+        first, last = (min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])) if wanted else (0, -1)
+        found: list[RunInfo] = []
+        while first + len(found) <= last:
+            limit = min(last + 1 - first - len(found), LARGEST_PAGE)
+            page = self._page(limit, first + len(found)).runs
+            found += page
+            if len(page) < limit:
+                break
+        return [PublicRun(self._reader, found[at - first]) for at in wanted if at - first < len(found)]
+
+    def _page(self, limit: int, offset: int) -> RunPage:
+        return self._reader.runs(
+            *self._place, limit=limit, offset=offset, order=self._order, filters=self._filters
+        )
+
+    def __repr__(self) -> str:
+        return f"<Runs {'/'.join(self._place)}>"
+
+
+def _plain_filters(filters: dict[str, Any] | None) -> Any:
+    """Return a filter as JSON can carry it: of arrays' scalars, dates and tuples there is little left."""
+    try:
+        plain = to_plain(filters or {})
+        dumps(plain).encode()
+    except (TypeError, UnicodeEncodeError) as error:
+        raise UsageError(f"filters: {error}") from None
+    return plain
 
 
 class PublicRun:

@@ -27,13 +27,28 @@ class LocalReader:
             return runs.list_projects(session)
 
     def runs(
-        self, entity: str, project: str, *, limit: int, offset: int, order: str, search: str = ""
+        self,
+        entity: str,
+        project: str,
+        *,
+        limit: int,
+        offset: int,
+        order: str,
+        search: str = "",
+        filters: dict[str, Any] | None = None,
     ) -> RunPage:
         """See ``Reader``."""
         catch_up(self._store)
         with self._store.reading() as session:
             return runs.list_runs(
-                session, entity, project, limit=limit, offset=offset, order=order, search=search
+                session,
+                entity,
+                project,
+                limit=limit,
+                offset=offset,
+                order=order,
+                search=search,
+                filters=filters,
             )
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:

@@ -34,9 +34,17 @@ class Reader(ArtifactReader, Protocol):
         """All projects, the most recently changed first."""
 
     def runs(
-        self, entity: str, project: str, *, limit: int, offset: int, order: str, search: str = ""
+        self,
+        entity: str,
+        project: str,
+        *,
+        limit: int,
+        offset: int,
+        order: str,
+        search: str = "",
+        filters: dict[str, Any] | None = None,
     ) -> RunPage:
-        """A page of a project's runs."""
+        """A page of a project's runs; see ``tracker.store.queries.runs.list_runs``."""
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """One run."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tracker import values
 from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
 from tracker.http import Client
 from tracker.processes import host_name
@@ -36,12 +37,21 @@ class RemoteReader:
         return msgspec.convert(self._get("projects")["projects"], list[ProjectInfo])
 
     def runs(
-        self, entity: str, project: str, *, limit: int, offset: int, order: str, search: str = ""
+        self,
+        entity: str,
+        project: str,
+        *,
+        limit: int,
+        offset: int,
+        order: str,
+        search: str = "",
+        filters: dict[str, Any] | None = None,
     ) -> RunPage:
         """See ``Reader``."""
-        page = self._get(
-            "projects", entity, project, "runs", limit=limit, offset=offset, order=order, search=search
-        )
+        asked = {"limit": limit, "offset": offset, "order": order, "search": search}
+        if filters:
+            asked["filters"] = values.dumps(filters)
+        page = self._get("projects", entity, project, "runs", **asked)
         return msgspec.convert(page, RunPage)
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:

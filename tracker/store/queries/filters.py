@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, not_, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from tracker import values
 from tracker.errors import UsageError
 from tracker.store.models import Run, RunField
 from tracker.store.queries.asking import COLUMNS, COMPARISONS, Asked, Column, Field, Place, Tags, shown
@@ -45,6 +46,18 @@ def resolve(session: Session, project_id: int, field: str) -> str:
         return name
     known = select(RunField.run_id).where(RunField.project_id == project_id, RunField.field == name).limit(1)
     return name if session.scalar(known) is not None else before + behind
+
+
+def parse(text: str) -> Any:
+    """Return the filter that JSON spells.
+
+    Raises:
+        UsageError: It is no JSON.
+    """
+    try:
+        return values.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"filters: this is no JSON: {error}") from None
 
 
 def condition(session: Session, project_id: int, filters: Any) -> Condition:
