@@ -1,0 +1,116 @@
+"""What one ``log`` call costs on the caller's thread: figures ``log`` and ``log-wide``.
+
+Floor and product alternate in the same process, on the same rows. Run as a script it is one such pair.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data import make_rows
+from benchmarks.measuring import Options, metered, ours, say, workplace
+from benchmarks.product import begin, read_back, store_of, wait_sealed
+from benchmarks.report import Result, Row
+
+FLOOR = "orjson + os.write"
+# The floor of a fast machine is hardly larger than the clock's grain: the target has an absolute part.
+SLACK_US = 3.0
+
+
+def measure(options: Options) -> Result:
+    """Measure rows of 10 scalars."""
+    pairs = _pairs(options, options.rows, 10)
+    floor, log = _median(pairs, "floor", "p50"), _median(pairs, "log", "p50")
+    floor99, log99 = _median(pairs, "floor", "p99"), _median(pairs, "log", "p99")
+    rows = [
+        Row(
+            "log() of 10 scalars, p50",
+            "us",
+            log,
+            FLOOR,
+            floor,
+            "<= 3x or +3 us",
+            log <= max(3 * floor, floor + SLACK_US),
+        ),
+        Row("log() of 10 scalars, p99", "us", log99, FLOOR, floor99, "<= 10x", log99 <= 10 * floor99),
+    ]
+    return Result(rows, {"rows": options.rows, "pairs": pairs})
+
+
+def measure_wide(options: Options) -> Result:
+    """Measure rows of 1,000 scalars."""
+    pairs = _pairs(options, options.wide_rows, 1000)
+    floor, log = _median(pairs, "floor", "p50"), _median(pairs, "log", "p50")
+    row = Row("log() of 1,000 scalars, p50", "us", log, FLOOR, floor, "<= 3x", log <= 3 * floor)
+    return Result([row], {"rows": options.wide_rows, "pairs": pairs})
+
+
+def _pairs(options: Options, rows: int, keys: int) -> list[dict[str, Any]]:
+    pairs = []
+    for _ in range(options.repeats):
+        with workplace(options) as folder:
+            # Counted only to know when the recorder has left: the next pair's floor is not to meet it.
+            used = metered(ours("log_calls", folder, rows, keys), folder)
+            wait_sealed(store_of(folder), 1)
+            read_back(folder, "timed", make_rows(rows, keys))
+            pairs.append(used.answer)
+    return pairs
+
+
+def _median(pairs: list[dict[str, Any]], which: str, quantile: str) -> float:
+    return statistics.median(pair[which][quantile] for pair in pairs)
+
+
+def _pair(folder: Path, count: int, keys: int) -> None:
+    """Time the floor, then the product, row by row."""
+    rows = make_rows(count, keys)
+    floor = _floor(rows, folder)
+    run = begin(folder, "timed")
+    log = _times(run.log, rows)
+    run.finish()
+    say({"floor": _quantiles(floor), "log": _quantiles(log), "clock": _quantiles(_times(_nothing, rows))})
+
+
+def _floor(rows: list[dict[str, float]], folder: Path) -> list[int]:
+    from orjson import dumps
+
+    descriptor = os.open(folder / "floor", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        for row in rows[: len(rows) // 10]:  # warm
+            os.write(descriptor, dumps(row))
+        return _times(lambda row: os.write(descriptor, dumps(row)), rows)
+    finally:
+        os.close(descriptor)
+
+
+def _nothing(_row: dict[str, float]) -> None:
+    """Take what the clock and an empty call cost; it is in both figures."""
+
+
+def _times(call: Callable[[dict[str, float]], object], rows: list[dict[str, float]]) -> list[int]:
+    times = []
+    for row in rows:
+        start = time.perf_counter_ns()
+        call(row)
+        times.append(time.perf_counter_ns() - start)
+    return times
+
+
+def _quantiles(times: list[int]) -> dict[str, float]:
+    """Return quantiles in microseconds."""
+    ordered = sorted(times)
+    return {
+        "p50": ordered[len(ordered) // 2] / 1000,
+        "p99": ordered[len(ordered) * 99 // 100] / 1000,
+        "max": ordered[-1] / 1000,
+    }
+
+
+if __name__ == "__main__":
+    _pair(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

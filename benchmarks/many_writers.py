@@ -1,0 +1,164 @@
+"""Concurrent runs on one node: what starting them costs in memory and CPU, figure ``writers``.
+
+Run as a script it is the node's shell: it starts the writers, takes in their orphans and counts. Memory is
+proportional set size (shared pages counted once in all). From each writer a bare interpreter's share is
+taken off; the recorder counts whole.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.measuring import Options, ours, run_script, say, wait_for, workplace
+from benchmarks.meter import take_orphans_in
+from benchmarks.product import count_segments, store_of
+from benchmarks.report import Result, Row
+
+LARGEST_MB, LARGEST_CPU = 500, 5.0
+# Both sides import sys and nothing else of their own: what is left is the interpreter.
+BARE = "import sys; print('ready', flush=True); sys.stdin.readline(); " + (
+    "import resource as r; a, b = r.getrusage(r.RUSAGE_SELF), r.getrusage(r.RUSAGE_CHILDREN); "
+    "print(a.ru_utime + a.ru_stime + b.ru_utime + b.ru_stime, flush=True); sys.stdin.read()"
+)
+WRITER = """
+import sys
+import tracker
+run = tracker.init(project="benchmark", dir=sys.argv[1], id=sys.argv[2])
+run.define_metric("trainer/global_step")
+run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+run.log({f"metric/{at}": at / 8 for at in range(10)})
+"""
+
+
+def measure(options: Options) -> Result:
+    """Start bare interpreters, then as many writers, and count both."""
+    with workplace(options) as folder:
+        bare = run_script(ours("many_writers", "bare", folder, options.writers), folder)
+    with workplace(options) as folder:
+        found = run_script(ours("many_writers", "writers", folder, options.writers), folder)
+        _check(folder, options.writers)
+    memory = found["pss_mb"] - bare["pss_mb"]
+    cpu = found["cpu"] - bare["cpu"]
+    many = f"{options.writers} concurrent runs"
+    rows = [
+        Row(f"{many}: memory over bare interpreters", "MB", memory, "", None, f"< {LARGEST_MB} MB", memory < LARGEST_MB),
+        Row(f"{many}: CPU of start-up over bare interpreters", "s", cpu, "", None, f"< {LARGEST_CPU:g} s", cpu < LARGEST_CPU),
+    ]  # fmt: skip
+    return Result(rows, {"writers": options.writers, "bare": bare, "ours": found})
+
+
+def _check(folder: Path, writers: int) -> None:
+    import tracker
+
+    api = tracker.Api({"dir": str(folder)})
+    for at in range(writers):
+        (row,) = api.run(f"benchmark/w{at}").history(pandas=False)
+        if any(row[f"metric/{key}"] != key / 8 for key in range(10)):
+            raise SystemExit(f"w{at} reads {row}")
+
+
+def _main(which: str, folder: str, count: str) -> None:
+    take_orphans_in()
+    code = BARE if which == "bare" else WRITER + BARE.replace("; ", "\n")
+    start = time.perf_counter()
+    writers = [_start(code, folder, f"w{at}") for at in range(int(count))]
+    for writer in writers:
+        if _line(writer) != "ready":
+            raise SystemExit("a writer did not start")
+    ready = time.perf_counter() - start
+    reaped = 0.0
+    if which == "writers":
+        store = store_of(Path(folder))
+        wait_for(lambda: count_segments(store, "run_id IS NOT NULL") == len(writers), "the recorder", 120)
+    applied = time.perf_counter() - start
+    pids = {writer.pid for writer in writers}
+    others = _children() - pids
+    # Those that lost the election end by themselves; what they used counts.
+    while len(others) > (which == "writers"):
+        pid, _status, used = os.wait4(-1, 0)
+        if pid in pids:
+            raise SystemExit("a writer ended early")
+        reaped += used.ru_utime + used.ru_stime
+        others.discard(pid)
+    told = []
+    for writer in writers:
+        _tell(writer, "\n")
+        told.append(float(_line(writer)))
+    recorder_cpu = sum(_cpu(pid) for pid in others)
+    memory = {pid: _pss_mb(pid) for pid in pids | others}
+    recorder_mb = sum(memory[pid] for pid in others)
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.close()
+    with suppress(ChildProcessError):
+        while True:
+            os.wait4(-1, 0)
+    say(
+        {
+            "pss_mb": sum(memory.values()),
+            "pss_mb of the recorder": recorder_mb,
+            "pss_mb of a writer": (sum(memory.values()) - recorder_mb) / len(writers),
+            "cpu": sum(told) + recorder_cpu + reaped,
+            "cpu of the recorder": recorder_cpu,
+            "cpu of recorders that left": reaped,
+            "cpu of a writer": sum(told) / len(writers),
+            "recorders": len(others),
+            "seconds until all had logged": ready,
+            "seconds until all was applied": applied,
+        }
+    )
+
+
+def _start(code: str, folder: str, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, folder, name],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def _tell(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(text)
+    process.stdin.flush()
+
+
+def _children() -> set[int]:
+    """Return the processes whose parent this one is, orphans that it took in among them."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                    found.add(int(entry.name))
+    return found
+
+
+def _cpu(pid: int) -> float:
+    """Return the CPU seconds of a living process, to the nanosecond."""
+    return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3)
+
+
+def _pss_mb(pid: int) -> float:
+    """Return a process's proportional set size."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit(f"the kernel does not tell the memory of process {pid}")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

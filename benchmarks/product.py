@@ -1,0 +1,147 @@
+"""The product, used as a script under Lightning uses it, and looked at from outside.
+
+Run as a script (``python -m benchmarks.product COMMAND ...``) it is the training process of a figure.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.data import make_rows, walk
+from benchmarks.measuring import ScriptError, say, wait_for
+
+if TYPE_CHECKING:
+    from tracker.sdk.run import Run
+
+STEP = "trainer/global_step"
+PROJECT = "benchmark"
+
+
+def begin(folder: Path, run_id: str) -> Run:
+    """Begin a run in its default configuration, the step metric defined as Lightning defines it."""
+    import tracker
+
+    run = tracker.init(project=PROJECT, dir=folder, id=run_id, reinit="create_new")
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
+    return run
+
+
+def store_of(folder: Path) -> Path:
+    """Return the store of the runs that ``begin`` made in ``folder``."""
+    return folder / "tracker-store"
+
+
+def read_back(folder: Path, run_id: str, rows: Iterable[dict[str, float]]) -> None:
+    """Read a run whole through ``Api`` and compare it, value by value, with what was logged.
+
+    Raises:
+        ScriptError: It is not the same.
+    """
+    import tracker
+
+    found = tracker.Api({"dir": str(folder)}).run(f"{PROJECT}/{run_id}").history(pandas=False)
+    expected = list(rows)
+    if len(found) != len(expected):
+        raise ScriptError(f"{len(expected)} rows were logged, {len(found)} were read back")
+    for step, (logged, read) in enumerate(zip(expected, found, strict=True)):
+        if read["_step"] != step or any(not _same(read.get(key), value) for key, value in logged.items()):
+            raise ScriptError(f"row {step} was logged as {logged} and read back as {read}")
+
+
+def _same(read: Any, logged: float) -> bool:
+    return bool(read == logged) or (isinstance(read, float) and math.isnan(read) and math.isnan(logged))
+
+
+def count_segments(store: Path, where: str = "sealed") -> int:
+    """Return how many segments of a store are in a state; asks its catalog with plain SQLite."""
+    catalog = store / "catalog.db"
+    if not catalog.is_file():
+        return 0
+    with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True, timeout=60)) as connection:
+        try:
+            found = connection.execute(f"SELECT count(*) FROM segments WHERE {where}").fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # it is being made
+                return 0
+            raise
+    return int(found[0])
+
+
+def wait_sealed(store: Path, segments: int, seconds: float = 600.0) -> None:
+    """Wait until so many segments are sealed and no journal is left."""
+    wait_for(
+        lambda: count_segments(store) >= segments and not list(store.glob("journals/*/*.journal")),
+        f"{segments} sealed segments in {store}",
+        seconds,
+    )
+
+
+def folder_bytes(folder: Path) -> dict[str, int]:
+    """Return the size of every file in a folder, by relative path."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file():
+                found[str(path.relative_to(folder))] = path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def log_rows(folder: str, run_id: str, count: str, keys: str) -> None:
+    """Training process: log rows as fast as it can, and finish."""
+    rows = make_rows(int(count), int(keys))
+    start = time.perf_counter()
+    run = begin(Path(folder), run_id)
+    begun = time.perf_counter()
+    for row in rows:
+        run.log(row)
+    logged = time.perf_counter()
+    run.finish()
+    say({"init": begun - start, "loop": logged - begun, "finish": time.perf_counter() - logged})
+
+
+def make_only(count: str, keys: str) -> None:
+    """The training process without a tracker: what making the rows costs."""
+    say({"rows": len(make_rows(int(count), int(keys)))})
+
+
+def log_series(folder: str, run_id: str, steps: str, wait: str) -> None:
+    """Training process: one metric, many steps; with ``wait`` it stays alive until its input ends."""
+    run = begin(Path(folder), run_id)
+    start = time.perf_counter()
+    for value in walk(int(steps)):
+        run.log({"loss": value})
+    say({"loop": time.perf_counter() - start})
+    if wait == "wait":
+        sys.stdin.read()
+    run.finish()
+
+
+def log_names(folder: str, run_id: str, names: str, rows: str) -> None:
+    """Training process: rows of many distinct names."""
+    run = begin(Path(folder), run_id)
+    start = time.perf_counter()
+    for row in make_rows(int(rows), int(names)):
+        run.log(row)
+    say({"loop": time.perf_counter() - start})
+    run.finish()
+
+
+COMMANDS = {
+    "log-rows": log_rows,
+    "make-only": make_only,
+    "log-series": log_series,
+    "log-names": log_names,
+}
+
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

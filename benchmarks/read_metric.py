@@ -1,0 +1,113 @@
+"""Reading one whole metric into columns: figure ``read``.
+
+Ours is ``PublicRun.history_arrow``. The floor is pyarrow on one file with the same columns, written with its
+defaults and zstd. Both in one warm process, alternating. Each peer reads in a process of its own, its
+fastest way; one for which so many steps are hopeless gets fewer, is multiplied, and that is said.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data import walk
+from benchmarks.measuring import Options, ScriptError, metered, ours, say, workplace
+from benchmarks.peers.venvs import peer_answer, present
+from benchmarks.product import store_of, wait_sealed
+from benchmarks.report import Result, Row, absent
+
+# Steps that a peer gets, at most: mlflow writes a few thousand a second and aim tens of thousands.
+LARGEST = {"mlflow": 50_000, "aim": 100_000}
+# Offline runs of wandb can be read by its server alone.
+UNREADABLE = ("wandb",)
+TIMES_PYARROW, TIMES_PEER = 2, 5
+
+
+def measure(options: Options) -> Result:
+    """Measure a sealed run of one metric."""
+    steps = options.series_steps
+    with workplace(options) as folder:
+        metered(ours("product", "log-series", folder, "series", steps, "-"), folder)
+        wait_sealed(store_of(folder), 1, 10)
+        found = metered(ours("read_metric", folder, steps, options.repeats), folder).answer
+    seconds = statistics.median(found["ours"])
+    floor = statistics.median(found["pyarrow"])
+    figure = f"reading a metric of {steps:,} steps"
+    target = f"<= {TIMES_PYARROW}x"
+    rows = [Row(figure, "s", seconds, "pyarrow, one file", floor, target, seconds <= TIMES_PYARROW * floor)]
+    peers = present(options)
+    readings = {name: _peer(options, name) for name in peers if name not in UNREADABLE}
+    best = min((each["whole"] for each in readings.values()), default=None)
+    for name, reading in sorted(readings.items(), key=lambda each: each[1]["whole"]):
+        whole = reading["whole"]
+        fastest = whole == best
+        note = (
+            "" if reading["steps"] == steps else f"{name}: measured with {reading['steps']:,} steps, scaled"
+        )
+        rows.append(
+            Row(
+                figure,
+                "s",
+                seconds,
+                name,
+                whole,
+                f"{TIMES_PEER}x faster than the fastest" if fastest else "",
+                seconds * TIMES_PEER <= whole if fastest else None,
+                note,
+            )
+        )
+    if not readings:
+        rows.append(absent(figure, "s", seconds, "any peer", f"{TIMES_PEER}x faster than the fastest"))
+    return Result(
+        rows,
+        {
+            "steps": steps,
+            "measured": found,
+            "peers": readings,
+            "without a way to read": [name for name in peers if name in UNREADABLE],
+            "versions": peers,
+        },
+    )
+
+
+def _peer(options: Options, name: str) -> dict[str, Any]:
+    steps = min(options.series_steps, options.peer_steps, LARGEST.get(name, options.peer_steps))
+    with workplace(options) as folder:
+        peer_answer(options, name, "log-series", folder, "series", steps)
+        repeats = min(options.repeats, 3)
+        seconds = peer_answer(options, name, "read-series", folder, "series", steps, repeats)["seconds"]
+    whole = statistics.median(seconds) * options.series_steps / steps
+    return {"steps": steps, "seconds": seconds, "whole": whole}
+
+
+def _read(folder: Path, steps: int, repeats: int) -> None:
+    """Read with both, in turn."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    import tracker
+
+    run = tracker.Api({"dir": str(folder)}).run("benchmark/series")
+    table = run.history_arrow(["loss"])  # warm, and what the floor's file is made of
+    if table.num_rows != steps or table["loss"].to_pylist() != list(walk(steps)):
+        raise ScriptError(f"{steps} values were logged; {table.num_rows} were read, or others")
+    file = folder / "floor.parquet"
+    pq.write_table(pa.table({name: table[name] for name in table.column_names}), file, compression="zstd")
+    times: dict[str, list[float]] = {"ours": [], "pyarrow": []}
+    pq.read_table(file)
+    for _ in range(max(repeats, 5)):
+        start = time.perf_counter()
+        pq.read_table(file)
+        middle = time.perf_counter()
+        run.history_arrow(["loss"])
+        times["pyarrow"].append(middle - start)
+        times["ours"].append(time.perf_counter() - middle)
+    parts = len(list(store_of(folder).glob("runs/**/*.parquet")))
+    say({**times, "columns": table.column_names, "parts": parts, "bytes of the floor": file.stat().st_size})
+
+
+if __name__ == "__main__":
+    _read(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

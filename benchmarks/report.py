@@ -1,0 +1,135 @@
+"""What a figure is, the table of them, and their JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        figure: What was measured.
+        unit: Unit of ``ours`` and ``other``.
+        ours: The product's figure.
+        against: What it is held against: a floor, or a peer.
+        other: That one's figure; None when it is absent.
+        target: What the figure must reach, in words; empty for one that is only stated.
+        met: Whether it does; None when that cannot be said.
+        note: How to read it.
+    """
+
+    figure: str
+    unit: str
+    ours: float
+    against: str = ""
+    other: float | None = None
+    target: str = ""
+    met: bool | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over the other's."""
+        return self.ours / self.other if self.other else None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one benchmark found: lines of the table, and everything behind them."""
+
+    rows: list[Row]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def row(
+    figure: str,
+    unit: str,
+    ours: float,
+    against: str,
+    other: float | None,
+    *,
+    most: float | None = None,
+    target: str = "",
+    note: str = "",
+) -> Row:
+    """Return a line whose target, if any, is that ours is at most ``most`` times the other's."""
+    met = None if most is None or other is None else ours <= most * other
+    return Row(figure, unit, ours, against, other, target, met, note)
+
+
+def absent(figure: str, unit: str, ours: float, peer: str, target: str = "") -> Row:
+    """Return a line that says that a peer is not there to be measured."""
+    return Row(figure, unit, ours, peer, None, target, None, f"{peer} is absent: nothing to compare with")
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Return the median of repeated measurements, with all of them."""
+    return {"median": statistics.median(values), "all": values}
+
+
+def save(name: str, result: Result, folder: Path) -> Path:
+    """Write a benchmark's JSON; return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    described = {
+        "benchmark": name,
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine(),
+        "figures": [{**asdict(each), "ratio": each.ratio} for each in result.rows],
+        "details": result.details,
+    }
+    path.write_text(json.dumps(described, indent=1) + "\n")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Describe where this ran, as far as figures depend on it."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+
+
+def table(rows: list[Row]) -> str:
+    """Return the lines as text."""
+    head = ("figure", "ours", "against", "other", "ratio", "target", "met")
+    lines = [head] + [
+        (
+            each.figure,
+            f"{_number(each.ours)} {each.unit}",
+            each.against,
+            "absent" if each.other is None and each.against else _number(each.other),
+            "" if each.ratio is None else f"{each.ratio:.2f}",
+            each.target,
+            {True: "yes", False: "NO", None: ""}[each.met],
+        )
+        for each in rows
+    ]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    text.insert(1, "  ".join("-" * width for width in widths))
+    text += [f"  {each.figure}: {each.note}" for each in rows if each.note]
+    return "\n".join(text)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
