@@ -7,6 +7,7 @@ same record finds its own file and adopts the number instead of taking another.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -155,7 +156,7 @@ def _claim_number(store: Store, session: Session, collection: Collection, descri
     committed = set(session.scalars(select(Version.index).where(Version.collection_id == collection.id)))
     for index in layout.list_versions(project.entity, project.name, collection.name):
         if index not in committed:
-            found = read_json(layout.version(project.entity, project.name, collection.name, index)) or {}
+            found = _read(layout.version(project.entity, project.name, collection.name, index))
             if (found.get("segment"), found.get("sequence")) == (described["segment"], described["sequence"]):
                 return index
     index = max(committed, default=-1) + 1
@@ -170,8 +171,18 @@ def _claim_number(store: Store, session: Session, collection: Collection, descri
 def _has_moved_on(store: Store, collection: Collection, alias: str, time: float) -> bool:
     """Whether an alias was moved after ``time``: a record that is applied again must not take it back."""
     project = collection.project
-    held = read_json(store.layout.alias(project.entity, project.name, collection.name, alias)) or {}
-    return bool(held.get("moved_at", 0.0) > time)
+    held = _read(store.layout.alias(project.entity, project.name, collection.name, alias))
+    moved_at = held.get("moved_at", 0.0)
+    return isinstance(moved_at, (int, float)) and moved_at > time
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a published file says; a damaged one says nothing, and must not stop what is new."""
+    try:
+        found = read_json(path)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _move_alias(store: Store, session: Session, version: Version, alias: str, time: float) -> None:

@@ -22,10 +22,10 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from tracker.records import Process, RunStarted, encode
+from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.store import database
 from tracker.store.files import sync_file
-from tracker.store.fold import Folder, OpenRow, SegmentState, pack_state
+from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.former import Former, install, read_former
 from tracker.store.layout import Layout
 from tracker.store.merged import find_or_make_project, note_change
@@ -273,16 +273,14 @@ class _Builder:
             notes=run.notes,
             program=run.program,
         )
-        state = folder.state
-        state.config = run.config
+        last_time, runtime = segment.started_at, 0.0
         for path in parts:
             for row in read_rows(path):
-                state.last_time = max(state.last_time, row.time)
-                state.runtime = max(state.runtime, row.runtime)
-                state.open = OpenRow(row.row, row.step, row.time, row.data)
-                folder.flush()
-        state.last_time = max(state.last_time, segment.started_at)
-        state.summary = run.summary
+                last_time, runtime = max(last_time, row.time), max(runtime, row.runtime)
+                folder.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
+        state = folder.state
+        state.last_time, state.runtime = last_time, runtime
+        state.config, state.summary = run.config, run.summary
         state.problems.append("the journal is gone: what was not in Parquet files yet is lost")
         return state
 

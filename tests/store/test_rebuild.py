@@ -1,0 +1,664 @@
+"""A catalog made anew from published files and journals answers as the former one did."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import (
+    ENTITY,
+    PROJECT,
+    START,
+    Writer,
+    all_rows,
+    answers,
+    apply_all,
+    end_segments,
+    problems,
+    read_history,
+    seal_all,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from tracker import values
+from tracker.errors import StoreError, StoreVersionError
+from tracker.store import catalog as catalog_module
+from tracker.store.apply import finish_segment
+from tracker.store.catalog import alone
+from tracker.store.edits import apply_edit, make_edit
+from tracker.store.models import ApiKey, Part, Run, Rung, Segment
+from tracker.store.queries import artifacts, charts, runs
+from tracker.store.rebuild import Rebuilt, rebuild
+from tracker.store.salvage import clear_forgotten
+from tracker.store.store import Store
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+A, B, C, D = (name * 16 for name in ("a1", "b2", "c3", "d4"))
+
+
+@pytest.fixture(autouse=True)
+def small_parts() -> Iterator[None]:
+    """Let a few rows be enough for a part, and for an overview ladder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tracker.store.apply.HOT_ROWS", 6)
+        patch.setattr("tracker.store.ladder.LADDER_ROWS", 6)
+        yield
+
+
+def again(store: Store) -> tuple[Store, Rebuilt]:
+    """Close the store, rebuild its catalog, and open it."""
+    store.close()
+    with alone(store.layout):
+        found = rebuild(store.layout)
+    return Store(store.root, create=False), found
+
+
+def everything(store: Store) -> dict[str, Any]:
+    """Return what the queries answer, with charts, states of segments, ladders and published aliases."""
+    found: dict[str, Any] = {"answers": answers(store)}
+    with store.reading() as session:
+        for run in session.scalars(select(Run)):
+            keys = [key.key for key in runs.run_detail(session, ENTITY, run.project.name, run.run_id).keys]
+            lines = charts.chart(store, session, run, keys or ["none"], points=4)
+            found[f"chart of {run.project.name}/{run.run_id}"] = [
+                (line.key, line.kind, {name: list(column) for name, column in line.columns.items()})
+                for line in lines
+            ]
+        parts = {part.id: part.path for part in session.scalars(select(Part))}
+        found["rungs"] = sorted(
+            (parts[rung.part_id], rung.key, rung.bucket_rows, rung.data.hex())
+            for rung in session.scalars(select(Rung))
+            if _is_sealed(session, rung.part_id)
+        )
+        found["rows"] = {
+            name: len(all_rows(store, name)) for name in session.scalars(select(Segment.segment))
+        }
+    found["published"] = {
+        str(path.relative_to(store.root)): values.loads(path.read_bytes())
+        for path in sorted((store.root / "artifacts").rglob("*.json"))
+    }
+    return found
+
+
+def _is_sealed(session: Any, part_id: int) -> bool:
+    """Whether a part is of a sealed segment: others are made anew, under other names."""
+    segment = session.get_one(Segment, session.get_one(Part, part_id).segment_id)
+    return bool(segment.sealed)
+
+
+def shown(found: dict[str, Any]) -> str:
+    """Return ``everything`` as text, NaN equal to NaN."""
+    return values.dumps(json.loads(json.dumps(found, default=str)), indent=1, sort_keys=True)
+
+
+def write_all(store: Store) -> None:
+    """Fill a store: sealed and unsealed segments, resumes, artifacts, aliases that moved, uses, edits."""
+    first = Writer(store.layout, A, "alpha", name="first", tags=["t"], config={"lr": 0.1, "big": 2**70})
+    for value in range(20):
+        first.log({"loss": 1 / (value + 1), "nan": float("nan")})
+    first.file("media/a.txt", b"a")
+    first.artifact("data", {"a": b"1"}, ["best"])
+    first.artifact("data", {"a": b"1"}, ["same"])  # no new version
+    first.artifact("data", {"a": b"2"}, ["best"])
+    first.artifact("data", {"a": b"1"}, ["old content"])
+    first.use("data", 0)
+    first.log({"open": 1}, commit=False)
+    first.finish()
+    Writer(store.layout, B, "alpha", attempt=1, start=START + 100, start_step=10, runtime_base=40.0).log(
+        {"loss": 7.0}
+    )
+    other = Writer(store.layout, C, "beta", start=START, project="other")
+    for value in range(20):
+        other.log({"x": value})
+    other.use("data", 1)
+    other.artifact("model", {"w": b"w"}, ["latest"])
+    other.finish("failed", 3, "ValueError: it broke")
+    Writer(store.layout, D, "gamma", start=START).log({"x": 1})
+    apply_all(store)
+    apply_edit(store, make_edit(ENTITY, PROJECT, "alpha", {"name": "edited", "tags": ["mine"]}))
+    apply_edit(store, make_edit(ENTITY, "other", "beta", {"notes": "remark"}))
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("lost", ["nothing", "catalog", "catalog and its log", "everything in it"])
+def test_same_answers(store: Store, sealed: bool, lost: str) -> None:
+    write_all(store)
+    if sealed:
+        seal_all(store)
+    before = everything(store)
+    with store.reading() as session:
+        clock = runs.revision(session)
+    store.close()
+    if lost == "everything in it":
+        store.layout.catalog.write_bytes(os.urandom(9000))
+    elif lost != "nothing":
+        for path in store.root.glob("catalog.db*" if lost.endswith("log") else "catalog.db"):
+            path.unlink()
+    found_store, found = again(store)
+    apply_all(found_store)
+    assert clear_forgotten(found_store, found.forgotten, set()) == []
+    assert found.broken == []
+    assert (found.runs, found.versions) == (3, 4)
+    assert shown(everything(found_store)) == shown(before)
+    with found_store.reading() as session:
+        assert runs.revision(session) > clock  # a dashboard that waits for news must not wait for ever
+        named = set(session.scalars(select(Part.path)))
+    assert {str(path.relative_to(store.root)) for path in store.root.rglob("*.parquet")} == named
+    assert [path.name for path in store.layout.temporary.iterdir()] == []
+    again_store, _ = again(found_store)  # and what was published meanwhile is as good
+    apply_all(again_store)
+    assert shown(everything(again_store)) == shown(before)
+    again_store.close()
+
+
+@pytest.mark.parametrize("version", sorted(path.name for path in FIXTURES.glob("format-*")))
+def test_stores_of_every_format(version: str, tmp_path: Path) -> None:
+    root, lost = tmp_path / "sealed", tmp_path / "lost"
+    for copy in (root, lost):
+        shutil.copytree(FIXTURES / version / "sealed", copy)
+    store = Store(root)  # an old catalog is brought up to date, and with it what is published
+    before = answers(store)
+    store, found = again(store)
+    assert found.broken == []
+    assert shown(answers(store)) == shown(before)
+    store.close()
+    store.layout.catalog.unlink()
+    reopened = Store(root)
+    assert shown(answers(reopened)) == shown(before)
+    reopened.close()
+    (lost / "catalog.db").unlink()
+    without = Store(lost)
+    if version == "format-1":  # its run files did not say which artifacts a run used
+        for answer in before.values():
+            if isinstance(answer, dict) and "used_by" in answer.get("detail", {}):
+                answer["detail"]["used_by"] = []
+    assert shown(answers(without)) == shown(before)
+    without.close()
+
+
+def test_a_lost_catalog_is_never_begun_empty(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    write_all(store)
+    seal_all(store)
+    before = everything(store)
+    published = store.layout.run_file(ENTITY, PROJECT, "alpha").read_bytes()
+    store.close()
+    for path in store.root.glob("catalog.db*"):
+        path.unlink()
+    reopened = Store(store.root)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "catalog.db was gone: rebuilt from published files (3 runs, 4 artifact versions)" in said
+    assert store.layout.run_file(ENTITY, PROJECT, "alpha").read_bytes() == published
+    apply_all(reopened)
+    assert shown(everything(reopened)) == shown(before)
+    reopened.close()
+
+
+@pytest.mark.parametrize("content", [b"", "tables of nobody"])
+def test_a_catalog_that_nobody_filled_is_lost_too(store: Store, content: bytes | str) -> None:
+    write_all(store)
+    store.close()
+    store.layout.catalog.unlink()
+    if content == b"":
+        store.layout.catalog.write_bytes(b"")
+    else:
+        connection = sqlite3.connect(store.layout.catalog)
+        connection.execute("CREATE TABLE nobodys (x)")
+        connection.close()
+    reopened = Store(store.root)
+    with reopened.reading() as session:
+        assert {project.name for project in runs.list_projects(session)} == {PROJECT, "other"}
+    reopened.close()
+
+
+def test_a_catalog_that_goes_while_it_is_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_all(store)
+    store.layout.catalog.unlink()
+    monkeypatch.setattr(catalog_module, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(
+        StoreError, match=r"catalog.db is gone while another program has the store open"
+    ) as raised:
+        Store(store.root)
+    assert "\n" not in str(raised.value)
+    store.close()
+    Store(store.root).close()
+
+
+def test_nobody_else_has_the_store_open(store: Store) -> None:
+    write_all(store)
+    with pytest.raises(
+        StoreError, match="is in use: a server or another program has it open; stop it"
+    ) as raised:
+        with alone(store.layout):
+            raise AssertionError
+    assert "\n" not in str(raised.value)
+
+
+def test_another_connection_that_knows_no_lock(store: Store) -> None:
+    write_all(store)
+    store.close()
+    other = sqlite3.connect(store.layout.catalog)
+    other.execute("SELECT * FROM runs").fetchall()
+    with pytest.raises(StoreError, match="in use by another program"):
+        rebuild(store.layout)
+    other.close()
+    again(store)[0].close()
+
+
+def test_malformed_catalog_names_the_command(store: Store) -> None:
+    write_all(store)
+    before = everything(store)
+    store.close()
+    data = bytearray(store.layout.catalog.read_bytes())
+    data[4096:] = bytes(len(data) - 4096)
+    store.layout.catalog.write_bytes(data)
+    with pytest.raises(StoreError, match=r"malformed.*; `tracker rebuild` makes a new one") as raised:
+        damaged = Store(store.root)
+        try:
+            answers(damaged)
+        finally:
+            damaged.close()
+    assert "\n" not in str(raised.value)
+    rebuilt, found = again(store)
+    assert found.kept == store.root / "catalog.db.broken"
+    assert found.kept.read_bytes() == data
+    apply_all(rebuilt)
+    assert shown(everything(rebuilt)) == shown(before)
+    rebuilt.close()
+
+
+def test_newer_files_and_catalogs_are_refused_and_nothing_changed(store: Store) -> None:
+    write_all(store)
+    store.close()
+    connection = sqlite3.connect(store.layout.catalog)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreVersionError, match="catalog revision 9999"):
+        rebuild(store.layout)
+    store.layout.catalog.unlink()
+    file = store.layout.run_file(ENTITY, PROJECT, "alpha")
+    file.write_text(file.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(StoreVersionError, match=r"run.json has format 2, this tracker reads up to 1"):
+        rebuild(store.layout)
+    assert not store.layout.catalog.exists()
+    assert list(store.layout.temporary.iterdir()) == []
+
+
+def test_keys_come_from_the_former_catalog(store: Store) -> None:
+    with store.writing() as session:
+        session.add(ApiKey(sha256="ab" * 32, created_at=5.0))
+    rebuilt, found = again(store)
+    assert found.keys == 1
+    with rebuilt.reading() as session:
+        assert [(key.sha256, key.created_at) for key in session.scalars(select(ApiKey))] == [("ab" * 32, 5.0)]
+    rebuilt.close()
+    store.layout.catalog.write_bytes(b"garbage" * 1000)
+    rebuilt, found = again(store)
+    assert found.keys is None
+    rebuilt.close()
+
+
+@pytest.mark.parametrize("step", ["building", "moving"])
+def test_a_rebuild_that_fails_leaves_the_former_catalog(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    write_all(store)
+    before = everything(store)
+    store.close()
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "tracker.store.rebuild.note_change" if step == "building" else "tracker.store.rebuild.install",
+            fail,
+        )
+        with pytest.raises(OSError, match="No space left"):
+            rebuild(store.layout)
+    assert list(store.layout.temporary.iterdir()) == []
+    reopened = Store(store.root)
+    assert shown(everything(reopened)) == shown(before)
+    reopened.close()
+
+
+def test_killed_between_moving_the_broken_catalog_away_and_the_new_one_in(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_all(store)
+    seal_all(store)
+    before = everything(store)
+    store.close()
+    store.layout.catalog.write_bytes(b"garbage" * 1000)
+    (store.root / "catalog.db-wal").write_bytes(b"an old log must not meet the new catalog" * 100)
+    replace: Callable[..., None] = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if Path(target) == store.layout.catalog:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(store.layout)
+    reopened = Store(store.root)
+    apply_all(reopened)
+    assert shown(everything(reopened)) == shown(before)
+    reopened.close()
+
+
+DAMAGE: dict[str, Callable[[str], str]] = {
+    "cut": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "zeros": lambda text: "\0" * len(text),
+    "no object": lambda text: "[1]",
+    "another type": lambda text: text.replace('"tags": [', '"tags": 5, "x": ['),
+    "deep": lambda text: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_run_file_costs_that_run_alone(store: Store, how: str) -> None:
+    write_all(store)
+    seal_all(store)
+    before = answers(store)
+    file = store.layout.run_file(ENTITY, "other", "beta")
+    damaged = DAMAGE[how](file.read_text())
+    file.write_text(damaged)
+    rebuilt, found = again(store)
+    apply_all(rebuilt)
+    (line,) = found.broken
+    assert line.startswith(f"{file} cannot be read and was left out: ")
+    assert "\n" not in line
+    after = answers(rebuilt)
+    assert after["team/demo/alpha"] == before["team/demo/alpha"]
+    assert "team/other/beta" not in after
+    assert after["team/other/model:v0"]["detail"]["logged_by"] is None
+    Writer(store.layout, "ee" * 16, "beta", start=START + 500, project="other").finish()
+    apply_all(rebuilt)
+    assert file.with_name("run.json.broken").read_text() == damaged  # though the run was published anew
+    rebuilt.close()
+
+
+def test_damaged_versions_and_aliases_and_missing_parts(store: Store) -> None:
+    write_all(store)
+    seal_all(store)
+    with store.reading() as session:
+        part = session.scalars(select(Part.path)).first()
+    assert part is not None
+    (store.root / part).unlink()
+    store.layout.version(ENTITY, PROJECT, "data", 1).write_text("{")
+    store.layout.alias(ENTITY, "other", "model", "latest").write_text("{")
+    copy = store.root / "runs" / ENTITY / PROJECT / "copied"
+    shutil.copytree(store.layout.run(ENTITY, PROJECT, "alpha"), copy)
+    rebuilt, found = again(store)
+    lines = sorted(found.broken)
+    assert len(lines) == 6, lines
+    for words in (
+        "versions/1.json cannot be read",
+        "aliases/best.json was left out: there is no version 1",
+        "aliases/latest.json cannot be read",
+        "copied/run.json was left out: it describes run team/demo/alpha",
+        "is missing: its",
+        "used team/demo/data:v1, which is not there",
+    ):
+        assert sum(words in line for line in lines) == 1, words
+    with rebuilt.reading() as session:
+        found_versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
+    assert [info.version for info in found_versions] == ["v2", "v0"]
+    # The number of the damaged version stays taken.
+    writer = Writer(store.layout, "ee" * 16, "delta", start=START + 500)
+    record = writer.artifact("data", {"a": b"new"}, ["latest"])
+    writer.finish()
+    apply_all(rebuilt)
+    with rebuilt.reading() as session:
+        newest = artifacts.list_artifacts(session, ENTITY, PROJECT)[0]
+    assert (newest.version, newest.digest, newest.aliases) == ("v3", record.digest, ["latest"])
+    rebuilt.close()
+
+
+@pytest.mark.parametrize("described", ["whole", "damaged"])
+def test_old_records_that_are_applied_again_move_nothing_back(store: Store, described: str) -> None:
+    first = Writer(store.layout, A, "first")
+    first.artifact("data", {"a": b"1"}, ["best", "first"])
+    second = Writer(store.layout, B, "second", start=START + 50)
+    second.artifact("data", {"a": b"2"}, ["best"])
+    apply_all(store)
+    before = answers(store)
+    if described == "damaged":
+        store.layout.run_file(ENTITY, PROJECT, "first").write_text("{")
+    rebuilt, _ = again(store)
+    apply_all(rebuilt)
+    assert answers(rebuilt) == before
+    first.artifact("data", {"a": b"3"}, ["best"])  # a new one of the same journal
+    apply_all(rebuilt)
+    with rebuilt.reading() as session:
+        found = artifacts.list_artifacts(session, ENTITY, PROJECT)
+    assert [(info.version, info.aliases) for info in found] == [
+        ("v1", []),
+        ("v2", ["best", "latest"]),
+        ("v0", ["first"]),
+    ]
+    rebuilt.close()
+
+
+def test_records_that_no_run_file_knows_yet(store: Store) -> None:
+    """A run file may be seconds old: what its journals have beyond it is applied as new."""
+    writer = Writer(store.layout, A)
+    apply_all(store)
+    writer.file("late.txt", b"late")
+    writer.log({"x": 1})
+    apply_all(store)
+    assert json.loads(store.layout.run_file(ENTITY, PROJECT, "run1").read_text())["files"] == []
+    before = everything(store)
+    rebuilt, _ = again(store)
+    apply_all(rebuilt)
+    assert shown(everything(rebuilt)) == shown(before)
+    rebuilt.close()
+
+
+def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None:
+    writer = Writer(store.layout, A, name="named", config={"lr": 1})
+    for value in range(7):
+        writer.log({"x": value})
+    apply_all(store)
+    with store.reading() as session:
+        assert session.scalars(select(Part.path)).all()
+    journal = writer.path.read_bytes()
+    writer.path.unlink()
+    rebuilt, found = again(store)
+    (line,) = found.broken
+    assert f"run team/demo/run1: the journal of segment {A} is gone" in line
+    rows = read_history(rebuilt)
+    assert [row["x"] for row in rows] == list(range(len(rows)))
+    assert len(rows) >= 6
+    assert problems(rebuilt, A) == ["the journal is gone: what was not in Parquet files yet is lost"]
+    with rebuilt.reading() as session:
+        detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
+    assert (detail.name, detail.config, detail.keys[0].count) == ("named", {"lr": 1}, len(rows))
+    # Were it put back: nothing is applied twice, nothing is deleted, and a rebuild takes it.
+    writer.path.write_bytes(journal)
+    assert apply_all(rebuilt) == 0
+    rebuilt, found = again(rebuilt)
+    apply_all(rebuilt)
+    assert found.broken == []
+    assert [row["x"] for row in read_history(rebuilt)] == list(range(7))
+    rebuilt.close()
+
+
+def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    ends = [writer.log({"x": value}) for value in range(8)]
+    apply_all(store)
+    data = bytearray(writer.path.read_bytes())
+    data[ends[2] - 5] ^= 1
+    writer.path.write_bytes(data)
+    writer.log({"x": 8})
+    writer.finish()
+    rebuilt, found = again(store)
+    apply_all(rebuilt, final=True)
+    assert [row["x"] for row in read_history(rebuilt)] == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert clear_forgotten(rebuilt, found.forgotten, set()) == [
+        f"the journal of segment {A} lacks 1 rows: they were kept from Parquet files"
+    ]
+    assert [row["x"] for row in read_history(rebuilt)] == list(range(9))
+    assert not any(path.exists() for path in found.forgotten)
+    rebuilt.close()
+
+
+def test_runs_keep_their_order_where_nothing_else_decides(store: Store) -> None:
+    for at, segment in enumerate(("ff", "aa", "cc", "bb")):
+        Writer(store.layout, segment * 16, f"run {at}", name="same").finish()
+        apply_all(store)
+    seal_all(store)
+
+    def order(store: Store) -> list[str]:
+        with store.reading() as session:
+            return [run.id for run in runs.list_runs(session, ENTITY, PROJECT, order="name").runs]
+
+    before = order(store)
+    rebuilt, _ = again(store)
+    assert order(rebuilt) == before
+    rebuilt.close()
+
+
+STEP = st.one_of(
+    st.tuples(st.just("begin"), st.integers(0, 2), st.integers(0, 1)),
+    st.tuples(st.just("log"), st.integers(0, 5), st.integers(1, 9)),
+    st.tuples(st.just("artifact"), st.integers(0, 5), st.integers(0, 2), st.sampled_from(["best", "x"])),
+    st.tuples(st.just("use"), st.integers(0, 5), st.integers(0, 2)),
+    st.tuples(st.just("file"), st.integers(0, 5), st.integers(0, 2)),
+    st.tuples(st.just("edit"), st.integers(0, 2), st.sampled_from(["name", "notes", "group"])),
+    st.tuples(st.just("finish"), st.integers(0, 5)),
+    st.tuples(st.just("crash"), st.integers(0, 5)),
+    st.tuples(st.just("seal"), st.integers(0, 5)),
+    st.tuples(st.just("apply")),
+    st.tuples(st.just("rebuild")),
+)
+
+
+class Scenario:
+    """Several runs that go on at once in one store; every record has a time of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.writers: list[Writer] = []
+        self.ended: dict[str, str] = {}
+        self.clock = START
+
+    def play(self, steps: list[tuple[Any, ...]]) -> None:
+        """Do what the steps say."""
+        for name, *arguments in steps:
+            if name in ("begin", "edit", "apply", "rebuild"):
+                getattr(self, name)(*arguments)
+            elif self.writers:
+                writer = self.writers[arguments[0] % len(self.writers)]
+                if writer.segment not in self.ended or name == "seal":
+                    self.clock = writer.clock = self.clock + 1
+                    getattr(self, name)(writer, *arguments[1:])
+                    self.clock = writer.clock
+
+    def begin(self, run: int, rank: int) -> None:
+        attempts = sum(each.run_id == f"run{run}" for each in self.writers)
+        self.clock += 1
+        # Names in no order: ids and names must not be mixed up.
+        segment = f"{(len(self.writers) * 7 + 3) % 97:02x}" * 16
+        self.writers.append(
+            Writer(
+                self.store.layout, segment, f"run{run}", start=self.clock,
+                rank=rank, attempt=attempts, start_step=attempts * 3,
+                name=f"name {attempts}" if attempts % 2 else None, config={f"key {attempts}": self.clock},
+            )
+        )  # fmt: skip
+
+    def log(self, writer: Writer, count: int) -> None:
+        for at in range(count):
+            writer.log({"x": self.clock + at, f"only {writer.run_id}": at})
+
+    def artifact(self, writer: Writer, content: int, alias: str) -> None:
+        writer.artifact("data", {"a": b"%d" % content}, [alias])
+        self.apply()  # versions are numbered as they come
+
+    def use(self, writer: Writer, version: int) -> None:
+        writer.use("data", version)
+        self.apply()
+
+    def file(self, writer: Writer, content: int) -> None:
+        writer.file("file.txt", b"%d" % content)
+        self.apply()
+
+    def edit(self, run: int, field: str) -> None:
+        self.apply()
+        if any(writer.run_id == f"run{run}" for writer in self.writers):
+            self.clock += 1
+            edit = make_edit(ENTITY, PROJECT, f"run{run}", {field: f"edited at {self.clock}"})
+            apply_edit(self.store, type(edit)(ENTITY, PROJECT, f"run{run}", self.clock, edit.values))
+
+    def finish(self, writer: Writer) -> None:
+        writer.finish()
+        self.ended[writer.segment] = "finished"
+
+    def crash(self, writer: Writer) -> None:
+        writer.journal.close()
+        self.apply()
+        self.ended[writer.segment] = "crashed"
+        self.notice()
+
+    def seal(self, _writer: Writer) -> None:
+        self.apply()
+        self.notice()
+        seal_all(self.store)
+
+    def apply(self) -> None:
+        apply_all(self.store)
+
+    def notice(self) -> None:
+        """Do what a recorder does when it sees that writers are dead."""
+        for segment, ended in self.ended.items():
+            if ended == "crashed":
+                finish_segment(self.store, segment, "crashed")
+
+    def rebuild(self) -> None:
+        self.apply()
+        before = shown(everything(self.store))
+        self.store, found = again(self.store)
+        assert found.broken == []
+        self.apply()
+        self.notice()
+        assert clear_forgotten(self.store, found.forgotten, set()) == []
+        assert shown(everything(self.store)) == before
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEP, min_size=5, max_size=40))
+def test_any_scenario(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]) -> None:
+    root = tmp_path_factory.mktemp("scenario")
+    scenario = Scenario(root / "store")
+    try:
+        scenario.play([("begin", 0, 0), *steps, ("rebuild",), ("seal", 0), ("rebuild",)])
+    finally:
+        scenario.store.close()
+        shutil.rmtree(root)
+
+
+def test_unnamed_ended_segments_end_again(store: Store) -> None:
+    Writer(store.layout, A).log({"x": 1})
+    apply_all(store)
+    end_segments(store)
+    rebuilt, _ = again(store)
+    apply_all(rebuilt)
+    end_segments(rebuilt)
+    with rebuilt.reading() as session:
+        assert runs.run_detail(session, ENTITY, PROJECT, "run1").state == "crashed"
+    rebuilt.close()
