@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 from benchmarks.measuring import Options
 from benchmarks.peers import venvs
-from benchmarks.report import RESULTS, Row, save, table
+from benchmarks.report import RESULTS, Row, collect_scale, save, table
 
 # Name, module and function; those that take long come last.
 BENCHMARKS = {
@@ -52,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         save(name, result, results)
         print(table(result.rows), file=sys.stderr, flush=True)
         rows += result.rows
+    collect_scale(results)
     print(table(rows))
     if failed:
         print(f"failed: {', '.join(failed)}")

@@ -94,6 +94,18 @@ def save(name: str, result: Result, folder: Path) -> Path:
     return path
 
 
+def collect_scale(folder: Path) -> None:
+    """Write ``scale.json``: what all benchmarks in a folder say about scale, for ``docs/scale.md``."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        described = json.loads(path.read_text())
+        if "scale" in described.get("details", {}):
+            told = {name: described[name] for name in ("measured_at", "machine")}
+            found[described["benchmark"]] = {**described["details"]["scale"], **told}
+    if found:
+        (folder / "scale.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
 def machine() -> dict[str, Any]:
     """Describe where this ran, as far as figures depend on it."""
     return {

@@ -1,0 +1,176 @@
+"""The chart of a very long run, its files evicted from the page cache, beside a short run's: figure ``chart``.
+
+One store holds four runs, a long and a short one of each state: live (unsealed, their writers wait) and
+sealed. One server answers. Each answer comes after an eviction; long and short alternate.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cold import evict
+from benchmarks.measuring import Options, ScriptError, environment, ours, wait_for, workplace
+from benchmarks.product import count_segments, folder_bytes, store_of, wait_sealed
+from benchmarks.report import Result, Row
+from benchmarks.serving import RUNS, Server, serving
+
+POINTS = 1000
+MOST = 1.5
+# 10 million rows are logged in a minute or two, but applied by one process on a busy machine.
+PATIENCE = 3 * 3600.0
+SETTLED = 5.0
+REPEATS = 15
+WARM_REPEATS = 50
+
+
+def measure(options: Options) -> Result:
+    """Measure live runs, then the same ones sealed."""
+    steps = {"long": options.long_steps, "short": options.short_steps}
+    details: dict[str, Any] = {"steps": steps, "points": POINTS}
+    scale: dict[str, Any] = {"steps": options.long_steps}
+    rows = []
+    with workplace(options) as folder:
+        store = store_of(folder)
+        start = time.perf_counter()
+        with _writing(folder, steps) as told:
+            details["writers"] = told
+            wait_for(lambda: _all_applied(store, len(steps)), "the recorder", PATIENCE)
+            scale["seconds until applied"] = time.perf_counter() - start
+            _settle(store)
+            rows.append(_state(store, "unsealed", steps, details, scale))
+        start = time.perf_counter()
+        wait_sealed(store, len(steps), PATIENCE)
+        scale["seconds until sealed"] = time.perf_counter() - start
+        _settle(store)
+        rows.append(_state(store, "sealed", steps, details, scale))
+        scale["store_mb"] = sum(folder_bytes(store).values()) / 2**20
+    return Result(rows, {**details, "scale": scale})
+
+
+@contextmanager
+def _writing(folder: Path, steps: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """Log the runs, one after the other; their writers live while the block runs."""
+    writers, told = [], {}
+    try:
+        for name, count in steps.items():
+            writer = subprocess.Popen(
+                ours("product", "log-series", folder, name, count, "wait"),
+                cwd=folder,
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            writers.append(writer)
+            assert writer.stdout is not None
+            line = writer.stdout.readline()
+            if not line:
+                raise ScriptError(f"the writer of the {name} run ended early")
+            told[name] = json.loads(line)
+        yield told
+    finally:
+        for writer in writers:
+            writer.communicate("")
+
+
+def _all_applied(store: Path, runs: int) -> bool:
+    """Whether the catalog has what stands in all journals, to their last byte."""
+    if count_segments(store, "run_id IS NOT NULL") < runs:
+        return False
+    with closing(sqlite3.connect(f"file:{store / 'catalog.db'}?mode=ro", uri=True, timeout=60)) as connection:
+        found = connection.execute("SELECT segment, journal_index, journal_offset FROM segments").fetchall()
+    applied = {segment: (index, offset) for segment, index, offset in found}
+    for path in store.glob("journals/*/*.journal"):
+        segment, index = path.stem[:32], int(path.stem[33:])
+        if applied.get(segment, (-1, 0)) < (index, path.stat().st_size):
+            return False
+    return True
+
+
+def _settle(store: Path) -> None:
+    """Wait until no file of the store has changed for a while: merging in the background is done."""
+    seen: tuple[float, dict[str, int]] = (time.monotonic(), {})
+
+    def quiet() -> bool:
+        nonlocal seen
+        now = folder_bytes(store)
+        if now != seen[1]:
+            seen = (time.monotonic(), now)
+        return time.monotonic() - seen[0] > SETTLED
+
+    wait_for(quiet, "the store to settle", PATIENCE)
+
+
+def _state(
+    store: Path, state: str, steps: dict[str, int], details: dict[str, Any], scale: dict[str, Any]
+) -> Row:
+    """Measure the runs in one state, with a server of its own."""
+    with serving(store) as server:
+        before = server.memory_mb()
+        for name in steps:
+            _check(server, name, steps[name])
+        cold: dict[str, list[float]] = {name: [] for name in steps}
+        left = []
+        for _ in range(REPEATS):
+            for name in steps:
+                left.append(evict(store))
+                cold[name].append(server.seconds(f"{RUNS}/{name}/chart", key="loss", points=POINTS))
+        middle = {name: statistics.median(times) * 1000 for name, times in cold.items()}
+        warm = {
+            name: server.p50_ms(WARM_REPEATS, f"{RUNS}/{name}/chart", key="loss", points=POINTS)
+            for name in steps
+        }
+        scale[state] = {
+            "chart p50 ms, evicted": middle["long"],
+            "chart p50 ms": warm["long"],
+            "zoomed chart p50 ms": server.p50_ms(
+                WARM_REPEATS, f"{RUNS}/long/chart", key="loss", points=POINTS, **_middle(steps["long"])
+            ),
+            "listing p50 ms": server.p50_ms(WARM_REPEATS, RUNS),
+            "run p50 ms": server.p50_ms(WARM_REPEATS, f"{RUNS}/long"),
+            "server memory_mb before": before,
+            "server memory_mb": server.memory_mb(),
+        }
+    details[state] = {
+        "evicted ms": {name: [seconds * 1000 for seconds in times] for name, times in cold.items()},
+        "warm p50 ms": warm,
+        "pages that came back before the question": left,
+    }
+    return Row(
+        f"chart of {steps['long']:,} steps, evicted, {state}",
+        "ms",
+        middle["long"],
+        f"{steps['short']:,} steps",
+        middle["short"],
+        f"< {MOST}x",
+        middle["long"] < MOST * middle["short"],
+    )
+
+
+def _middle(steps: int) -> dict[str, int]:
+    """A window of a hundredth of the steps, in the middle."""
+    return {"min": steps // 2, "max": steps // 2 + steps // 100}
+
+
+def _check(server: Server, name: str, steps: int) -> None:
+    """Make sure that the chart counts every step that was logged."""
+    body = server.get(f"{RUNS}/{name}/chart", key="loss", points=POINTS)
+    (length,) = struct.unpack_from("<I", body)
+    (series,) = json.loads(body[4 : 4 + length])["series"]
+    if series["kind"] == "points":
+        counted = series["length"]
+    else:
+        at = 4 + length + 8 * series["length"] * series["columns"].index("count")
+        counted = int(sum(struct.unpack_from(f"<{series['length']}d", body, at)))
+    if counted != steps:
+        raise ScriptError(f"the chart of {name} counts {counted} of {steps} steps")

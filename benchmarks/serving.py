@@ -1,0 +1,90 @@
+"""A running ``tracker server``, asked over one connection that stays open."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from benchmarks.measuring import ScriptError, environment
+
+ADDRESS = re.compile(r"tracker server: http://127\.0\.0\.1:(\d+) ")
+RUNS = "/api/v1/projects/local/benchmark/runs"
+
+
+class Server:
+    """Asks a server and knows what it uses."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self._process = process
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+
+    def get(self, path: str, **query: Any) -> bytes:
+        """Return the body of an answer.
+
+        Raises:
+            ScriptError: The server refuses.
+        """
+        self._connection.request("GET", path + ("?" + urlencode(query, doseq=True) if query else ""))
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise ScriptError(f"{path}: {answer.status} {body[:500]!r}")
+        return body
+
+    def seconds(self, path: str, **query: Any) -> float:
+        """Return how long an answer takes."""
+        start = time.perf_counter()
+        self.get(path, **query)
+        return time.perf_counter() - start
+
+    def p50_ms(self, repeats: int, path: str, **query: Any) -> float:
+        """Return the median time of an answer in milliseconds, warm."""
+        self.get(path, **query)
+        return statistics.median(self.seconds(path, **query) for _ in range(repeats)) * 1000
+
+    def memory_mb(self) -> dict[str, float]:
+        """Return the server's resident size, now and at its largest."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        found = dict(line.split(":", 1) for line in lines)
+        return {
+            name: int(found[key].split()[0]) / 1024 for name, key in (("rss", "VmRSS"), ("largest", "VmHWM"))
+        }
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[Server]:
+    """Serve a store on loopback while the block runs.
+
+    Raises:
+        ScriptError: The server does not start.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker.cli.main", "server", "--store", str(store), "--port", "0"],
+        cwd=store.parent,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        ports = (found[1] for line in process.stdout if (found := ADDRESS.match(line)))
+        port = next(ports, None)
+        if port is None:
+            raise ScriptError(f"the server of {store} did not start")
+        yield Server(process, int(port))
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        if process.stdout is not None:
+            process.stdout.close()
