@@ -91,10 +91,8 @@ if __name__ == "__main__":
 def test_dataloader_workers_leave_the_run_alone(tmp_path: Path, method: str) -> None:
     pytest.importorskip("torch", reason="pip install 'airgap-tracker[lightning]'")
     (tmp_path / "train.py").write_text(WORKERS)
-    code = f"import runpy, sys; sys.argv = ['train.py', '{method}']; runpy.run_path('train.py', run_name='__main__')"
-    if method == "spawn":  # the workers import the script: it must be a file
-        code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py', '{method}']))"
-    scripts.run(code, tmp_path)
+    code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py', '{method}']))"
+    scripts.run(code, tmp_path)  # spawned workers import the script: it must be a file
     assert tracker.Api().run("p/run").state == "finished"
     assert rows() == [*range(0, 40, 4)] * 2
     with Store(tmp_path / "tracker-store").reading() as session:

@@ -43,7 +43,7 @@ def terminated(code: str, folder: Path, times: int = 1) -> int:
     assert process.stdout.readline() == "ready\n"
     for _ in range(times):
         os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=30)
     assert "Traceback" not in err, err
     return process.returncode
 

@@ -48,6 +48,7 @@ class Follower:
     def look(self, *, seal_ended: bool = True) -> Look:
         """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold."""
         applied = live = waiting = 0
+        faults: dict[str, str] = {}
         for name, files in self._segments():
             try:
                 applied += self._follow(name, files)
@@ -60,9 +61,9 @@ class Follower:
                     waiting += 1
             except Exception as error:
                 # One bad journal must not stop the others, whatever is wrong with it; it stays where it is.
-                self.faults[name] = str(error)
-            else:
-                self.faults.pop(name, None)
+                if any(journal.path.exists() for journal in files):  # else somebody else sealed it meanwhile
+                    faults[name] = str(error)
+        self.faults = faults
         return Look(applied, live, waiting)
 
     def _segments(self) -> list[tuple[str, list[JournalPath]]]:

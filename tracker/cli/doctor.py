@@ -1,0 +1,129 @@
+"""``tracker doctor``: is this place fit for logging; ``--crash-test`` proves it by killing writers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.cli.examine import Finding, examine
+from tracker.cli.server import add_store, store_of
+from tracker.errors import StoreError, UsageError
+from tracker.settings import load_settings
+
+if TYPE_CHECKING:
+    from tracker.crashtest.run import Report
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    doctor = commands.add_parser("doctor", help="check this place, or prove that kills lose nothing here")
+    add_store(doctor)
+    doctor.add_argument(
+        "--crash-test",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="kill writers and appliers at random moments, in a new folder in DIR (default: by the store)",
+    )
+    doctor.add_argument(
+        "--kills", type=_kills, default=300, help="how many writers the crash test kills (default: 300)"
+    )
+    doctor.add_argument("--seed", type=int, default=None, help="seed of the crash test's chance")
+    doctor.add_argument("--json", action="store_true", help="print the result as JSON")
+    doctor.set_defaults(run=_doctor)
+
+
+def _kills(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of kills: give 1 to 100000")
+    return int(text)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    store = store_of(options)
+    if options.crash_test is None:
+        _print_findings(examine(load_settings(store=store)), as_json=options.json)
+        return
+    seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    _crash_test(Path(options.crash_test) if options.crash_test else None, store, options, seed)
+
+
+def _print_findings(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(f"{'ok   ' if finding.good else 'WRONG'}  {finding.name:<12} {finding.text}")
+    if not all(finding.good for finding in findings):
+        sys.exit(1)
+
+
+def _crash_test(given: Path | None, store: Path, options: argparse.Namespace, seed: int) -> None:
+    from tracker.crashtest.run import crash_test
+
+    place = given if given is not None else _nearest(store)
+    if not place.is_dir():
+        raise UsageError(f"{place} is no folder: name one on the file system that is to be tested")
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="tracker-crash-test-", dir=place)).absolute()
+    except OSError as error:
+        raise StoreError(f"cannot make a folder in {place}: {error.strerror}") from error
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    tell(f"crash test in {folder}, seed {seed}")
+    try:
+        report = crash_test(folder, options.kills, seed, tell)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except (OSError, RuntimeError, StoreError) as error:
+        raise StoreError(
+            f"the crash test could not be done: {error}. What it made lies in {folder}"
+        ) from error
+    if not report.failures:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps(asdict(report), indent=1) if options.json else _as_text(report))
+    if report.failures:
+        sys.exit(1)
+
+
+def _nearest(store: Path) -> Path:
+    """Return the store's folder, or the nearest one above it that exists: on the same file system."""
+    place = store
+    while not place.is_dir():
+        place = place.parent
+    return place
+
+
+def _as_text(report: Report) -> str:
+    inside = report.kills_inside_a_burst
+    lines = [
+        f"{report.kills} writers killed, {inside} ({inside / report.kills:.0%}) inside a burst of writes",
+        f"  {report.recorder_kills} recorders and {report.applier_kills} other appliers killed meanwhile",
+        f"{report.acknowledged_calls} calls had returned; {report.calls_in_the_store} are in the store, "
+        f"{report.unacknowledged_but_whole} of them killed before they could say so",
+        f"{report.tables_read} tables read back; the same journals applied live, once, and by two processes "
+        "at once",
+        f"{report.damaged_journals} damaged copies ({report.torn_tails} torn tails): what is whole was read",
+    ]
+    if report.failures:
+        lines += [f"WRONG  {line}" for line in report.failures[:20]]
+        if len(report.failures) > 20:
+            lines.append(f"WRONG  and {len(report.failures) - 20} more")
+        lines.append(
+            f"FAILED. The evidence lies in {report.folder}; --seed {report.seed} repeats the chances"
+        )
+    else:
+        lines.append("PASSED. Nothing that was acknowledged is lost, nothing is there twice")
+    return "\n".join(lines)

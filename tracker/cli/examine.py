@@ -1,0 +1,174 @@
+"""Looking at a store and its surroundings without changing anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+
+from tracker.errors import Error
+from tracker.filesystems import filesystem_type, is_network
+from tracker.journal.reader import read_header
+from tracker.processes import host_name, is_alive
+from tracker.reading.open import is_journal_only
+from tracker.recorder.election import RecorderLock
+from tracker.recorder.live import writer_of
+from tracker.recorder.remote import list_outboxes, remote_of
+from tracker.settings import Settings
+from tracker.store.description import check_description
+from tracker.store.layout import JournalPath, Layout
+from tracker.store.migrations import REVISION, REVISIONS
+from tracker.version import __version__
+
+# Less free space than a full backlog of one writer and the catalog's own needs.
+LEAST_FREE = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line about the environment; ``good`` is False when something must be done."""
+
+    name: str
+    good: bool
+    text: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Return what can be said about a store and its surroundings; changes nothing."""
+    layout = Layout(settings.store)
+    found = [_versions(), _store(layout), _file_system(settings), _free_space(layout)]
+    if layout.description.is_file():
+        found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
+    for outbox in list_outboxes(layout.root):
+        remote = remote_of(outbox)
+        found += _segments(outbox, "outbox", f"wait for {remote.url}" if remote else "wait for no server")
+    return found
+
+
+def _versions() -> Finding:
+    parts = [f"tracker {__version__}", f"Python {platform.python_version()}"]
+    missing = []
+    for name in ("msgspec", "sqlalchemy", "alembic", "pyarrow"):
+        try:
+            parts.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        parts.append(f"{', '.join(missing)} not installed: journals wait for a machine that has them")
+    return Finding("versions", not missing, ", ".join(parts))
+
+
+def _store(layout: Layout) -> Finding:
+    try:
+        check_description(layout)
+    except Error as error:
+        return Finding("store", False, error.message)
+    if not layout.description.is_file():
+        return Finding("store", True, f"{layout.root} does not exist yet; the first run makes it")
+    if not os.access(layout.root, os.W_OK | os.X_OK):
+        return Finding("store", False, f"{layout.root} cannot be written by this user")
+    return Finding("store", True, str(layout.root))
+
+
+def _file_system(settings: Settings) -> Finding:
+    place = _existing(settings.store)
+    kind = filesystem_type(place)
+    seen = "shared over a network" if is_network(place) else "local"
+    if is_journal_only(settings):
+        what = "journals only; the host that runs `tracker server` or `tracker sync` keeps the catalog"
+    else:
+        what = "the catalog is kept from here"
+    # SQLite over a network file system may be damaged by two hosts: only a setting brings that about.
+    good = is_journal_only(settings) or not is_network(place)
+    return Finding("file system", good, f"{kind}, {seen}: {what}")
+
+
+def _free_space(layout: Layout) -> Finding:
+    free = shutil.disk_usage(_existing(layout.root)).free
+    return Finding("free space", free >= LEAST_FREE, f"{free / 1e9:.1f} GB")
+
+
+def _catalog(layout: Layout, settings: Settings) -> Finding:
+    if not layout.catalog.is_file():
+        return Finding(
+            "catalog", True, "none yet" if is_journal_only(settings) else "made by the next reader"
+        )
+    try:
+        with closing(_open(layout.catalog)) as catalog:
+            (revision,) = catalog.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        return Finding(
+            "catalog", False, f"{layout.catalog} cannot be read ({error}): `tracker rebuild` makes it anew"
+        )
+    if revision not in REVISIONS:
+        what = (
+            f"revision {revision} is of a newer tracker: upgrade airgap-tracker (this one knows {REVISION})"
+        )
+        return Finding("catalog", False, what)
+    later = "" if revision == REVISION else f"; the next program that opens it brings it to {REVISION}"
+    return Finding("catalog", True, f"revision {revision}{later}")
+
+
+def _recorder(layout: Layout) -> Finding:
+    lock = RecorderLock(layout)
+    try:
+        alive = not lock.acquire()
+    except OSError as error:
+        return Finding("recorder", False, f"its lock cannot be opened: {error}")
+    lock.release()
+    return Finding("recorder", True, "alive" if alive else "none: nobody writes, or the next run starts one")
+
+
+def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` applies them") -> list[Finding]:
+    live = silent = size = 0
+    found = []
+    faults = _known_faults(layout)
+    for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
+        files = list(group)
+        fault = _fault(files) or faults.get(segment)
+        if fault:
+            found.append(Finding(name, False, f"{files[0].path}: {fault}"))
+        size += sum(file.path.stat().st_size for file in files if file.path.exists())
+        writer = writer_of(files[0])
+        if writer is not None and is_alive(writer):
+            live += 1
+        else:
+            silent += 1
+    text = f"{live} written on {host_name()} now, {silent} {wait}; {size / 1e6:.1f} MB"
+    return [Finding(name, True, text), *found]
+
+
+def _fault(files: list[JournalPath]) -> str | None:
+    try:
+        for file in files:
+            read_header(file.path)
+    except Error as error:
+        return error.message
+    return None
+
+
+def _known_faults(layout: Layout) -> dict[str, str]:
+    """Return what those who apply have noted about segments that they cannot go on with."""
+    try:
+        with closing(_open(layout.catalog)) as catalog:
+            return dict(catalog.execute("SELECT segment, fault FROM segments WHERE fault IS NOT NULL"))
+    except sqlite3.Error:
+        return {}  # no catalog, or one of before such notes
+
+
+def _open(catalog: Path) -> sqlite3.Connection:
+    if not catalog.is_file():
+        raise sqlite3.OperationalError("there is none")
+    return sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+
+
+def _existing(place: Path) -> Path:
+    while not place.exists():
+        place = place.parent
+    return place

@@ -1,0 +1,142 @@
+"""The crash test as a whole: writers and appliers are killed, then everything is compared."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracker.crashtest import applying, checking, damage, writing
+from tracker.crashtest.children import ask
+from tracker.processes import host_name
+from tracker.store.layout import Layout
+from tracker.store.store import Store
+
+# Kills that miss the burst of writes prove nothing: with more than a tenth of those the test fails.
+LEAST_INSIDE = 0.9
+# So many damaged copies are looked at, at most.
+MOST_DAMAGED = 60
+
+
+@dataclass
+class Report:
+    """What a crash test did and saw; ``failures`` is empty when all is well."""
+
+    folder: str
+    seed: int
+    kills: int = 0
+    kills_inside_a_burst: int = 0
+    recorder_kills: int = 0
+    applier_kills: int = 0
+    acknowledged_calls: int = 0
+    calls_in_the_store: int = 0
+    unacknowledged_but_whole: int = 0
+    tables_read: int = 0
+    torn_tails: int = 0
+    damaged_journals: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def crash_test(folder: Path, kills: int, seed: int, tell: Callable[[str], None]) -> Report:
+    """Run a crash test in an empty folder; what it makes stays there.
+
+    Args:
+        folder: On the file system in question.
+        kills: How many writers are killed.
+        seed: Of all that is random.
+        tell: Takes one line about each part.
+    """
+    for name in list(os.environ):
+        if name.startswith(("TRACKER_", "WANDB_")):
+            del os.environ[name]  # the test's runs go nowhere else
+    chance = random.Random(seed)
+    report = Report(str(folder), seed)
+    tell(f"killing {kills} writers, and those who apply what they write")
+    killed = _kill_writers(folder / "live", kills, chance, report)
+    _judge_kills(killed, report)
+    tell("applying the same journals once, and by two processes at once that are killed too")
+    _apply_copies(folder, killed, chance, report)
+    tell("comparing what the stores answer with what the writers had said")
+    _compare(folder, killed, report)
+    tell("damaging copies of journals")
+    _damage(folder, killed, chance, report)
+    return report
+
+
+def _kill_writers(store: Path, kills: int, chance: random.Random, report: Report) -> list[writing.Killed]:
+    ask(_make_store, store)
+    appliers = [
+        applying.Replaced(applying.record, store, chance=chance, longest_life=1.5),
+        applying.Replaced(applying.apply_on, store, chance=chance, longest_life=0.7),
+    ]
+    killed = []
+    try:
+        for number in range(kills):
+            killed.append(writing.kill_a_writer(store, number, chance))
+            for applier in appliers:
+                applier.look()
+    finally:
+        for applier in appliers:
+            applier.stop()
+    report.recorder_kills, report.applier_kills = (applier.kills for applier in appliers)
+    return killed
+
+
+def _judge_kills(killed: list[writing.Killed], report: Report) -> None:
+    report.kills = len(killed)
+    report.kills_inside_a_burst = sum(each.inside for each in killed)
+    report.acknowledged_calls = sum(each.acknowledged + 1 for each in killed)
+    if report.kills_inside_a_burst < LEAST_INSIDE * report.kills:
+        report.failures.append(
+            f"only {report.kills_inside_a_burst} of {report.kills} kills came inside a burst of writes: "
+            "the test proves too little; run it again when the machine is less busy"
+        )
+
+
+def _apply_copies(folder: Path, killed: list[writing.Killed], chance: random.Random, report: Report) -> None:
+    ask(applying.apply_all, folder / "live")
+    for name in ("once", "twice"):
+        layout = Layout(folder / name)
+        ask(_make_store, layout.root)
+        shutil.copytree(folder / "live" / "blobs", layout.root / "blobs", dirs_exist_ok=True)
+        journals = layout.host_journals(host_name())
+        journals.mkdir(parents=True)
+        for each in killed:
+            (journals / each.name).write_bytes(each.journal)
+    ask(applying.apply_all, folder / "once")
+    report.applier_kills += applying.apply_by_two(folder / "twice", chance, kills=max(2, len(killed) // 20))
+
+
+def _compare(folder: Path, killed: list[writing.Killed], report: Report) -> None:
+    said = checking.acknowledged_by(killed)
+    live, once, twice = (ask(checking.check, folder / name, said) for name in ("live", "once", "twice"))
+    for name, found in (("live", live), ("once", once), ("twice", twice)):
+        report.failures += [f"{name}: {line}" for line in found.lines]
+    report.failures += checking.compare(live.digests, once.digests, "live and once")
+    report.failures += checking.compare(once.digests, twice.digests, "once and twice")
+    report.calls_in_the_store, report.tables_read = live.calls, live.tables
+    report.unacknowledged_but_whole = live.unacknowledged
+
+
+def _damage(folder: Path, killed: list[writing.Killed], chance: random.Random, report: Report) -> None:
+    store = Layout(folder / "damaged")
+    ask(_make_store, store.root)
+    journals = store.host_journals(host_name())
+    journals.mkdir(parents=True)
+    made = []
+    for each in chance.sample(killed, min(MOST_DAMAGED, len(killed))):
+        copy = damage.damage(each, folder, chance)
+        if copy is not None:
+            made.append(copy)
+            (journals / copy.name).write_bytes(copy.content)
+            report.failures += damage.check_reading(journals / copy.name, copy)
+    report.damaged_journals = len(made)
+    report.torn_tails = sum(copy.missing is None for copy in made)
+    report.failures += ask(damage.check_applied, store.root, made)
+
+
+def _make_store(root: Path) -> None:
+    Store(root).close()
