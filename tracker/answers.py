@@ -59,12 +59,44 @@ class KeyInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """What one writer (rank, node) of a run wrote in one attempt.
+
+    Attributes:
+        id: Names it in ``history(segment=...)``.
+        rank: 0 for the primary writer.
+        attempt: 0, then one more per resume.
+        host: Where it was written.
+        started_at: Unix seconds.
+        start_step: First step that it gives.
+        last_step: Largest step logged, None when there is none.
+        rows: How many rows are complete.
+        state: As a run's.
+        shown: Whether its rows belong to the history that shows by default.
+        shown_before: Only those of smaller steps do (None: all): a later attempt logged the others again.
+    """
+
+    id: str
+    rank: int
+    attempt: int
+    host: str | None
+    started_at: float
+    start_step: int
+    last_step: int | None
+    rows: int
+    state: str
+    shown: bool
+    shown_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetail(RunInfo):
-    """A run with the keys of its history, lines that a person should read, and its number of attempts."""
+    """A run with its history's keys, lines that a person should read, its attempts and their segments."""
 
     keys: list[KeyInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     attempts: int = 0
+    segments: list[SegmentInfo] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         store = os.path.join(folder or variable("DIR") or ".", STORE_FOLDER)
     tags = variable("TAGS")
     found: dict[str, Any] = {
-        "store": Path(store).expanduser().absolute(),
+        "store": store,
         "base_url": variable("BASE_URL"),
         "api_key": variable("API_KEY"),
         "mode": _mode(variable("MODE"), variable("DISABLED")),
@@ -94,6 +94,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "silent": _flag(variable("SILENT")),
     }
     found.update({name: value for name, value in given.items() if value is not None})
+    found["store"] = Path(found["store"]).expanduser().absolute()
     if found["mode"] not in (None, *MODES):
         raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
     return Settings(**{name: value for name, value in found.items() if value is not None})

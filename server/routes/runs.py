@@ -17,7 +17,7 @@ from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import RunDetail
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.models import Run
-from tracker.store.queries import charts, history, media, tables
+from tracker.store.queries import charts, history, media
 from tracker.store.queries import runs as query
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -99,7 +99,7 @@ def columns(
 ) -> Response:
     """Return the rows as columns: an Arrow IPC stream."""
     found = store.answer(
-        lambda session: tables.table(
+        lambda session: history.table(
             session, _run(session, entity, project, run_id), store.root, key, segment=segment
         )
     )

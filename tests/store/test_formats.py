@@ -23,6 +23,15 @@ def copy(version: int, name: str, tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURES / f"format-{version}" / name, tmp_path / name))
 
 
+def said(store: Store) -> str:
+    """What a store answers, without the fields that answers have got since the fixtures were made."""
+    found = answers(store)
+    for answer in found.values():
+        if isinstance(answer, dict) and "run" in answer:
+            del answer["run"]["segments"]
+    return dumps(found, indent=1, sort_keys=True)
+
+
 def expected(version: int) -> str:
     text = (FIXTURES / f"format-{version}" / "expected.json").read_text(encoding="utf-8")
     return dumps(loads(text), indent=1, sort_keys=True)
@@ -39,7 +48,7 @@ def test_every_format_has_a_fixture() -> None:
 class TestFormat:
     def test_sealed_store(self, version: int, tmp_path: Path) -> None:
         store = Store(copy(version, "sealed", tmp_path), create=False)
-        assert dumps(answers(store), indent=1, sort_keys=True) == expected(version)
+        assert said(store) == expected(version)
         assert apply_all(store, final=True) == 0
         store.close()
 
@@ -48,10 +57,10 @@ class TestFormat:
         assert answers(store) == {"projects": []}
         apply_all(store, final=True)
         end_segments(store)
-        assert dumps(answers(store), indent=1, sort_keys=True) == expected(version)
+        assert said(store) == expected(version)
         seal_all(store)
         assert store.layout.list_journals() == []
-        assert dumps(answers(store), indent=1, sort_keys=True) == expected(version)
+        assert said(store) == expected(version)
         store.close()
 
     @pytest.mark.parametrize("name", ["sealed", "unsealed"])
@@ -63,8 +72,8 @@ class TestFormat:
         assert (found.version, found.digest, found.aliases) == ("v1", meant["digest"], ["latest", "raw"])
         run = find_run(layout, "team", "demo", "alpha")
         assert run is not None
-        said = json.loads(expected(version))["team/demo/alpha"]["run"]
-        assert (run.last_step, run.attempts, run.name) == (said["last_step"], said["attempts"], said["name"])
+        meant = json.loads(expected(version))["team/demo/alpha"]["run"]
+        assert (run.last_step, run.attempts, run.name) == (meant["last_step"], meant["attempts"], meant["name"])
 
     @pytest.mark.parametrize("name", ["sealed", "unsealed"])
     def test_blobs_are_what_their_names_say(self, version: int, name: str) -> None:

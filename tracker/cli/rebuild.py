@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
-from tracker.errors import StoreError
 from tracker.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -28,14 +27,13 @@ def add_commands(commands: Commands) -> None:
 def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
     from tracker.store.catalog import alone
-    from tracker.store.description import make_folders
+    from tracker.store.description import make_folders, require_store
     from tracker.store.rebuild import rebuild
     from tracker.store.salvage import clear_forgotten
     from tracker.store.store import Store
 
     layout = Layout(store_of(options))
-    if not layout.description.is_file():
-        raise StoreError(f"there is no store at {layout.root}: name its folder with --store")
+    require_store(layout)
     make_folders(layout)
     with alone(layout):
         found = rebuild(layout)

@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
-from tracker.errors import Error, StoreError
+from tracker.errors import Error
 from tracker.recorder.remote import Remote, list_outboxes, remote_of, write_remote
 from tracker.settings import load_settings
+from tracker.store.description import require_store
 from tracker.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def add_commands(commands: Commands) -> None:
 def _sync(options: argparse.Namespace) -> None:
     root = store_of(options)
     layout = Layout(root)
-    if not layout.description.is_file() and not list_outboxes(root):
-        raise StoreError(f"there is no store at {root}: log a run there first, or name another folder")
+    if not list_outboxes(root):
+        require_store(layout)
     if layout.description.is_file():
         _apply(layout)
     failed = False

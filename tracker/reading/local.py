@@ -93,12 +93,10 @@ class LocalReader:
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
         """See ``Reader``."""
-        from tracker.store.queries.tables import table
-
         catch_up(self._store)
         root = self._store.root
         return self._store.answer(
-            lambda session: table(
+            lambda session: history.table(
                 session, runs.get_run(session, entity, project, run_id), root, keys, segment=segment
             )
         )

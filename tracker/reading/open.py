@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tracker.errors import StoreError
 from tracker.filesystems import is_network
+from tracker.reading.quick import QuickReader
 from tracker.reading.reader import Reader
 from tracker.recorder.remote import Remote, check_url, outbox_folder
 from tracker.settings import Settings
+from tracker.store.description import require_store
 from tracker.store.layout import Layout
 
 
@@ -49,6 +51,12 @@ def open_reader(settings: Settings) -> Reader:
             f"{settings.store} is shared over a network: lists and histories are read on the host that runs "
             "`tracker server` or `tracker sync` there. use_artifact and resume work here"
         )
+    layout = Layout(settings.store)
+    require_store(layout)
+    return QuickReader(layout, lambda: _open_catalog(settings))
+
+
+def _open_catalog(settings: Settings) -> Reader:
     try:
         from tracker.reading.local import LocalReader
         from tracker.store.store import Store

@@ -280,7 +280,8 @@ def _commit(
             artifacts.add_use(session, run, use)
     refresh_run(session, run)
     # Who reads without a catalog learns there which of the logged artifacts have been given a version.
-    now = seen is None or state.finished is not None or bool(batch.logged)
+    # A use of what was not there then is passed over for good: a rebuild must not find it later.
+    now = seen is None or state.finished is not None or bool(batch.logged or batch.used)
     published.publish_run(store.layout, session, run, now=now)
     return True
 

@@ -33,6 +33,20 @@ def check_description(layout: Layout) -> None:
         )
 
 
+def require_store(layout: Layout) -> None:
+    """Check that there is a store that this code can read.
+
+    Raises:
+        StoreError: There is none.
+        StoreVersionError: A newer tracker wrote it.
+    """
+    if not layout.description.is_file():
+        raise StoreError(
+            f"there is no store at {layout.root}: log a run there first, or name another folder"
+        )
+    check_description(layout)
+
+
 def write_description(layout: Layout, store_id: str) -> None:
     """Write the description of a new store; another process may be first."""
     temporary = layout.new_temporary()

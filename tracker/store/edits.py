@@ -9,11 +9,12 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
-from tracker.store.merged import EDITABLE, refresh_run
+from tracker.store.merged import refresh_run
 from tracker.store.models import Run
 from tracker.store.published import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
+from tracker.store.view import EDITABLE
 
 LONGEST_NAME = 1000
 

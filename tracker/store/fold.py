@@ -27,7 +27,6 @@ from tracker.records import (
     read_extension,
 )
 
-
 # Ways in which a script's rows may differ in their keys before we stop remembering them.
 LARGEST_SHAPES = 1000
 

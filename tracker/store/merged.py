@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -11,9 +9,7 @@ from tracker.records import RunStarted
 from tracker.store.fields import refresh_fields
 from tracker.store.fold import unpack_state
 from tracker.store.models import Clock, Project, Run, Segment
-
-# What a person may change of a run. Config, summary and history are what the run itself said.
-EDITABLE = ("name", "tags", "notes", "group", "job_type")
+from tracker.store.view import RunView, SegmentView, merge_segments
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
@@ -51,62 +47,35 @@ def find_or_make_run(session: Session, started: RunStarted) -> Run:
 
 
 def refresh_run(session: Session, run: Run) -> None:
-    """Work out the run's merged view from all its segments; the primary writer's newest wins.
-
-    A person's edit of a field holds against what the writers say of it, those of before and those
-    of a later attempt that says nothing. Only a segment that began after the edit and gave the field
-    explicitly (``init(name=...)``) has the word again: its user meant that, and knew of the edit.
-    """
-    segments = session.scalars(select(Segment).where(Segment.run_id == run.id)).all()
-    # Later in this order overrides earlier: other ranks first, then the primary's attempts.
-    ordered = sorted(segments, key=lambda segment: (-segment.rank, segment.attempt, segment.started_at))
-    states = [(segment, unpack_state(segment.state)) for segment in ordered]
-    config: dict[str, object] = {}
-    summary: dict[str, object] = {}
-    given: dict[str, tuple[Any, float]] = {}  # field: the last writer's value, and when that writer began
-    for _segment, state in states:
-        config.update(state.config)
-        summary.update(state.summary)
-        started = state.started
-        if started is None:
-            continue
-        for field in EDITABLE:
-            value = getattr(started, field)
-            if value is not None and (value or field != "name"):
-                given[field] = (value, started.time)
-        run.host, run.program = started.process.host, started.program or run.program
-    _name(run, given)
-    newest, state = states[-1]
-    run.config, run.summary = config, summary
-    run.created_at = min(each.started_at for each in segments)
-    run.updated_at = max(state.last_time for _segment, state in states)
-    run.duration = max(state.runtime for _segment, state in states)
-    run.last_step = max(
-        (state.last_step for _s, state in states if state.last_step is not None), default=None
-    )
-    run.state = newest.ended or "running"
-    finished = state.finished
-    run.exit_code = finished.exit_code if finished else None
-    run.error = finished.error if finished else None
-    run.finished_at = finished.time if finished else (run.updated_at if newest.ended else None)
+    """Work out the run's merged view from all its segments; see ``merge_segments``."""
+    view = merge_segments(run.run_id, segment_views(session, run), run.edits)
+    for field in RunView.__dataclass_fields__:
+        setattr(run, field, getattr(view, field))
     note_change(session, run)
+
+
+def segment_views(session: Session, run: Run) -> list[SegmentView]:
+    """Return what the catalog holds of a run's segments, in the order in which they became known."""
+    found = session.execute(
+        select(
+            Segment.segment,
+            Segment.rank,
+            Segment.attempt,
+            Segment.started_at,
+            Segment.start_step,
+            Segment.ended,
+            Segment.state,
+        )
+        .where(Segment.run_id == run.id)
+        .order_by(Segment.id)
+    )
+    return [SegmentView(*row[:-1], unpack_state(row[-1])) for row in found]
 
 
 def note_change(session: Session, run: Run) -> None:
     """Bring what is derived from a run's row up to date, and count the change."""
     run.revision = _tick(session)
     refresh_fields(session, run)
-
-
-def _name(run: Run, given: dict[str, tuple[Any, float]]) -> None:
-    """Set what people may edit from what the writers gave, and from the edits that hold."""
-    found: dict[str, Any] = {"name": run.run_id, "tags": []}
-    found.update({field: value for field, (value, _time) in given.items()})
-    for field, edit in run.edits.items():
-        if field in EDITABLE and (field not in given or given[field][1] <= edit["time"]):
-            found[field] = edit["value"]
-    for field in EDITABLE:
-        setattr(run, field, found.get(field))
 
 
 def _tick(session: Session) -> int:

@@ -43,6 +43,7 @@ class Run(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "run_id"),
         Index("ix_runs_project_created", "project_id", "created_at"),
+        Index("ix_runs_project_updated", "project_id", "updated_at"),
         Index("ix_runs_revision", "revision"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)

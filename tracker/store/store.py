@@ -10,11 +10,10 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore
 from tracker.store.catalog import open_catalog
-from tracker.store.description import make_folders
+from tracker.store.description import make_folders, require_store
 from tracker.store.layout import Layout
 
 T = TypeVar("T")
@@ -38,10 +37,8 @@ class Store:
 
     def __init__(self, root: str | os.PathLike[str], *, create: bool = True) -> None:
         self.layout = Layout(root)
-        if not create and not self.layout.description.is_file():
-            raise StoreError(
-                f"there is no store at {self.layout.root}: log a run there first, or name another folder"
-            )
+        if not create:
+            require_store(self.layout)
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
         self._engine, self._lock = open_catalog(self.layout)

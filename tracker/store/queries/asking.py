@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, false, literal_column, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    and_,
+    exists,
+    false,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
@@ -61,12 +71,15 @@ class Place(NamedTuple):
         session: A read transaction.
         project_id: Only this project's runs are asked.
         run_id: The column that holds a run's id: ``Run.id``, or that of a table to be walked instead.
+        probe: Look each run up that is walked, instead of listing first all that match: cheaper where
+            many match and few are walked.
         matched: What patterns have matched already.
     """
 
     session: Session
     project_id: int
     run_id: SQLColumnExpression[int]
+    probe: bool
     matched: dict[tuple[str, str], list[int]]
 
 
@@ -146,10 +159,11 @@ class Field(Asked):
 
     def holds(self, test: ColumnElement[bool] | None) -> ColumnElement[bool]:
         """See ``Asked``; without a test all runs that have the key are meant."""
-        found = select(RunField.run_id).where(
-            RunField.project_id == self.place.project_id, RunField.field == self.name
-        )
-        return self.place.run_id.in_(found if test is None else found.where(test))
+        tests = [RunField.field == self.name] if test is None else [RunField.field == self.name, test]
+        if self.place.probe:
+            return exists().where(RunField.run_id == self.place.run_id, *tests)
+        found = select(RunField.run_id).where(RunField.project_id == self.place.project_id, *tests)
+        return self.place.run_id.in_(found)
 
     def exists(self) -> ColumnElement[bool]:
         """See ``Asked``."""
@@ -170,17 +184,16 @@ class Field(Asked):
 
     def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
         """See ``Asked``."""
-        values = [self._value(each) for each in operands if each is not None]
-        numbers = [value.number for value in values if value.number is not None]
-        texts = [value.text for value in values if value.text is not None]
-        found = []
-        if numbers:
-            found.append(self.holds(RunField.number.in_(numbers)))
-        if texts:
-            found.append(self.holds(RunField.text.in_(texts)))
-        if len(values) < len(operands):
-            found.append(not_(self.exists()))
-        return or_(false(), *found)
+        found = [self.holds(test) for test in self._equal(operands)]
+        return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
+
+    def driving(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
+        """Return a test of ``run_fields`` that says the same, if there is one: runs can be counted by it."""
+        if operator in COMPARISONS:
+            return self.compared(operator, operand)
+        if operator != "$eq" or operand is None:
+            return None
+        return or_(false(), *self._equal([operand]))
 
     def texts(self) -> Iterable[tuple[int, str | None]]:
         """See ``Asked``."""
@@ -189,7 +202,14 @@ class Field(Asked):
             RunField.field == self.name,
             RunField.text.is_not(None),
         )
-        return self.place.session.execute(found).tuples()
+        return [(run, text) for run, text in self.place.session.execute(found)]
+
+    def _equal(self, operands: list[Any]) -> list[ColumnElement[bool]]:
+        values = [self._value(each) for each in operands if each is not None]
+        numbers = [value.number for value in values if value.number is not None]
+        texts = [value.text for value in values if value.text is not None]
+        found: list[ColumnElement[bool]] = [RunField.number.in_(numbers)] if numbers else []
+        return [*found, RunField.text.in_(texts)] if texts else found
 
     def _value(self, operand: Any) -> Value:
         if isinstance(operand, str):
@@ -239,6 +259,8 @@ class Column(Asked):
         """See ``Asked``."""
         if self.place.run_id is Run.id:
             return and_(self.column.is_not(None), test) if self.column.nullable else test
+        if self.place.probe:
+            return exists().where(Run.id == self.place.run_id, test)
         return self.place.run_id.in_(select(Run.id).where(Run.project_id == self.place.project_id, test))
 
     def exists(self) -> ColumnElement[bool]:
@@ -260,7 +282,7 @@ class Column(Asked):
         if self.kind != "text":
             raise self.refuse("$regex is for strings")
         found = select(Run.id, self.column).where(Run.project_id == self.place.project_id)
-        return self.place.session.execute(found).tuples()
+        return [(run, text) for run, text in self.place.session.execute(found)]
 
     def _value(self, operand: Any) -> Any:
         is_number = isinstance(operand, (int, float)) and not isinstance(operand, bool)

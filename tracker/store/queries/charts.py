@@ -17,7 +17,8 @@ from tracker.store.hot import read_hot_keys
 from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
 from tracker.store.models import Run, Rung
 from tracker.store.parquet import read_numbers
-from tracker.store.queries.history import PartFile, Piece, visible_pieces
+from tracker.store.pieces import PartFile, Piece
+from tracker.store.queries.history import visible_pieces
 from tracker.store.store import Store
 
 

@@ -7,11 +7,10 @@ list is walked. Every value is a bound parameter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_, select, true
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, not_, or_, select, true
+from sqlalchemy.orm import Session
 
 from tracker import values
 from tracker.errors import UsageError
@@ -25,8 +24,6 @@ GROUPS = ("$and", "$or", "$nor", "$not")
 LARGEST_CONDITIONS = 400
 LARGEST_DEPTH = 20
 LARGEST_OPERANDS = 10_000
-
-Condition = Callable[[InstrumentedAttribute[int]], ColumnElement[bool]]
 
 
 def canonical(field: str) -> str:
@@ -60,24 +57,54 @@ def parse(text: str) -> Any:
         raise UsageError(f"filters: this is no JSON: {error}") from None
 
 
-def condition(session: Session, project_id: int, filters: Any) -> Condition:
-    """Return a filter as a condition on a column that holds the ids of runs.
+class Filter:
+    """A filter of one project's runs.
 
     Args:
-        session: A read transaction; patterns are matched once, when the condition is first made.
+        session: A read transaction; patterns are matched when the filter is made.
         project_id: The project whose runs are filtered.
-        filters: What the user wrote, a plain value.
+        written: What the user wrote, a plain value.
 
     Raises:
         UsageError: The filter is wrong; the message says where.
     """
-    matched: dict[tuple[str, str], list[int]] = {}
 
-    def on(run_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
-        return _Compiler(Place(session, project_id, run_id, matched)).group(filters, 0)
+    def __init__(self, session: Session, project_id: int, written: Any) -> None:
+        self._session = session
+        self._project_id = project_id
+        self._written = written
+        self._matched: dict[tuple[str, str], list[int]] = {}
+        self.on(Run.id)
 
-    on(Run.id)  # finds fault with it now
-    return on
+    def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
+        """Return the condition on a column that holds ids of runs; for ``probe`` see ``Place``."""
+        return self._compile(self._written, run_id, probe)
+
+    def counted(self) -> Select[int]:
+        """Return the query that counts the runs: over a range of an index where one test allows it."""
+        for key, test in self._written.items():
+            if not canonical(key).startswith(("config.", "summary.")) or canonical(key) in COLUMNS:
+                continue
+            tests = test if isinstance(test, dict) else {"$eq": test}
+            place = Place(self._session, self._project_id, RunField.run_id, False, self._matched)
+            field = _field(place, key)
+            found = [field.driving(operator, operand) for operator, operand in tests.items()]
+            driving = [each for each in found if each is not None]
+            if len(driving) == len(found):
+                query = select(func.count(RunField.run_id)).where(
+                    RunField.project_id == self._project_id, RunField.field == field.name, *driving
+                )
+                rest = {name: other for name, other in self._written.items() if name != key}
+                return query.where(self._compile(rest, RunField.run_id, False)) if rest else query
+        return select(func.count(Run.id)).where(Run.project_id == self._project_id, self.on(Run.id))
+
+    def _compile(self, written: Any, run_id: SQLColumnExpression[int], probe: bool) -> ColumnElement[bool]:
+        place = Place(self._session, self._project_id, run_id, probe, self._matched)
+        return _Compiler(place).group(written, 0)
+
+
+def _field(place: Place, key: str) -> Field:
+    return Field(place, key, resolve(place.session, place.project_id, key))
 
 
 class _Compiler:
@@ -162,10 +189,8 @@ class _Compiler:
         if name == "tags":
             return Tags(self._place, key, name)
         if name.startswith(("config.", "summary.")):
-            field = Field(self._place, key, name)
-            field.name = resolve(self._place.session, self._place.project_id, name)
-            return field
-        known = ", ".join(sorted({name for name in COLUMNS if "." not in name} | {"tags"}))
+            return _field(self._place, key)
+        known = ", ".join(sorted({name for name in COLUMNS if "." not in name and name.islower()} | {"tags"}))
         raise UsageError(f"cannot filter by {key!r}: use config.KEY, summary_metrics.KEY or one of {known}")
 
     def _count(self) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, SQLColumnExpression, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tracker.answers import ChangedRun, Changes, KeyInfo, ProjectInfo, RunDetail, RunInfo, RunPage
+from tracker.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.errors import NotFoundError, UsageError
-from tracker.store.fold import KeyFacts, unpack_state
-from tracker.store.models import Clock, Project, Run, RunField, Segment
+from tracker.store.merged import segment_views
+from tracker.store.models import Clock, Project, Run, RunField
 from tracker.store.queries.asking import check_text
-from tracker.store.queries.filters import canonical, condition, resolve
+from tracker.store.queries.filters import Filter, canonical, resolve
+from tracker.store.view import describe_segments
 
 LARGEST_PAGE = 1000
+# So many times a page are looked at before all runs that match a filter are listed.
+WALKED = 4
+LARGEST_WALK = 4000
 ORDERS: dict[str, InstrumentedAttribute[Any]] = {
     "created_at": Run.created_at,
     "updated_at": Run.updated_at,
@@ -41,8 +44,6 @@ ORDER_NAMES = {
 _COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(
     Run.run_id if each.name == "id" else getattr(Run, each.name) for each in fields(RunInfo)[2:]
 )
-
-Restriction = Callable[[Select[Any], InstrumentedAttribute[int]], Select[Any]]
 
 
 def list_projects(session: Session) -> list[ProjectInfo]:
@@ -88,36 +89,17 @@ def list_runs(
         UsageError: There is no such order, or the filter is wrong.
     """
     at = session.scalar(select(Project.id).where(Project.entity == entity, Project.name == project)) or 0
-    restrict = _restriction(session, at, search, filters)
+    listing = _Listing(session, at, search, filters)
     by_field, key, down = _order(session, at, order)
-    total = session.scalar(restrict(select(func.count(Run.id)).where(Run.project_id == at), Run.id)) or 0
-    limit = min(limit, LARGEST_PAGE)
+    limit = min(limit, LARGEST_PAGE, listing.total - offset)
     ids: list[int] = []
-    if offset < total and limit:
-        page = _page_by_field if by_field else _page_by_column
-        ids = page(session, at, restrict, key, down, limit, offset)
+    if limit > 0:
+        ids = (listing.by_field if by_field else listing.by_column)(key, down, limit, offset)
     found = {
         row[0]: RunInfo(entity, project, *row[1:])
         for row in session.execute(select(Run.id, *_COLUMNS).where(Run.id.in_(ids)))
     }
-    return RunPage(total, revision(session), [found[each] for each in ids])
-
-
-def _restriction(session: Session, project_id: int, search: str, filters: Any) -> Restriction:
-    """Return what adds search and filter to a query over some column with ids of runs."""
-    filtered = condition(session, project_id, filters) if filters else None
-    check_text(search)
-    pattern = f"%{_escape_like(search)}%"
-    named = Run.name.ilike(pattern, "\\") | Run.run_id.ilike(pattern, "\\")
-
-    def restrict(query: Select[Any], run_id: InstrumentedAttribute[int]) -> Select[Any]:
-        if search and run_id is Run.id:
-            query = query.where(named)
-        elif search:
-            query = query.where(run_id.in_(select(Run.id).where(Run.project_id == project_id, named)))
-        return query if filtered is None else query.where(filtered(run_id))
-
-    return restrict
+    return RunPage(listing.total, revision(session), [found[each] for each in ids])
 
 
 def _order(session: Session, project_id: int, order: str) -> tuple[bool, str, bool]:
@@ -132,42 +114,86 @@ def _order(session: Session, project_id: int, order: str) -> tuple[bool, str, bo
     raise UsageError(f"cannot order by {name!r}: use {', '.join(ORDERS)}, summary.KEY or config.KEY")
 
 
-def _page_by_column(
-    session: Session, project_id: int, restrict: Restriction, key: str, down: bool, limit: int, offset: int
-) -> list[int]:
-    column = ORDERS[key]
-    query = restrict(select(Run.id).where(Run.project_id == project_id), Run.id)
-    if column.nullable:
-        query = query.order_by(column.is_(None))
-    query = query.order_by(column.desc() if down else column.asc(), Run.id.desc())
-    return list(session.scalars(query.limit(limit).offset(offset)))
+class _Listing:
+    """The runs of one project that match a search and a filter: how many, and which in an order."""
 
+    def __init__(self, session: Session, project_id: int, search: str, filters: Any) -> None:
+        check_text(search)
+        self._session = session
+        self._project_id = project_id
+        self._filter = Filter(session, project_id, filters) if filters else None
+        pattern = f"%{_escape_like(search)}%"
+        named = Run.name.ilike(pattern, "\\") | Run.run_id.ilike(pattern, "\\")
+        self._named = named if search else None
+        self.total = self._count()
 
-def _page_by_field(
-    session: Session, project_id: int, restrict: Restriction, key: str, down: bool, limit: int, offset: int
-) -> list[int]:
-    """Walk an index that has the order already; what it does not list comes last."""
-    of_field = (RunField.project_id == project_id, RunField.field == key)
-    ids: list[int] = []
-    for column in (RunField.number, RunField.text):
-        has_it = (*of_field, column.is_not(None))
-        query = restrict(select(RunField.run_id).where(*has_it), RunField.run_id)
-        way = column.desc() if down else column.asc()
-        ordered = query.order_by(way, RunField.run_id.desc())
-        found = list(session.scalars(ordered.limit(limit - len(ids)).offset(offset)))
-        ids += found
-        if len(ids) == limit:
-            return ids
-        if found or not offset:
-            offset = 0
-        else:  # all of these are passed over
-            counted = restrict(select(func.count(RunField.run_id)).where(*has_it), RunField.run_id)
-            offset -= session.scalar(counted) or 0
-    listed = exists().where(
-        *of_field, RunField.run_id == Run.id, RunField.number.is_not(None) | RunField.text.is_not(None)
-    )
-    rest = restrict(select(Run.id).where(Run.project_id == project_id, ~listed), Run.id)
-    return ids + list(session.scalars(rest.order_by(Run.id.desc()).limit(limit - len(ids)).offset(offset)))
+    def _count(self) -> int:
+        if self._filter is not None and self._named is None:
+            query = self._filter.counted()
+        else:
+            query = self._restrict(
+                select(func.count(Run.id)).where(Run.project_id == self._project_id), Run.id
+            )
+        return self._session.scalar(query) or 0
+
+    def by_column(self, key: str, down: bool, limit: int, offset: int) -> list[int]:
+        column = ORDERS[key]
+        query = self._restrict(select(Run.id).where(Run.project_id == self._project_id), Run.id)
+        if column.nullable:
+            query = query.order_by(column.is_(None))
+        query = query.order_by(column.desc() if down else column.asc(), Run.id.desc())
+        return list(self._session.scalars(query.limit(limit).offset(offset)))
+
+    def by_field(self, key: str, down: bool, limit: int, offset: int) -> list[int]:
+        """Walk an index that has the order already; what it does not list comes last."""
+        of_field = (RunField.project_id == self._project_id, RunField.field == key)
+        ids: list[int] = []
+        for column in (RunField.number, RunField.text):
+            has_it = select(RunField.run_id).where(*of_field, column.is_not(None))
+            found = self._walk(has_it, column, down, limit - len(ids), offset)
+            ids += found
+            if len(ids) == limit:
+                return ids
+            if found or not offset:
+                offset = 0
+            else:  # all of these are passed over
+                counted = has_it.with_only_columns(func.count(RunField.run_id))
+                offset -= self._session.scalar(self._restrict(counted, RunField.run_id)) or 0
+        listed = exists().where(
+            *of_field, RunField.run_id == Run.id, RunField.number.is_not(None) | RunField.text.is_not(None)
+        )
+        rest = self._restrict(select(Run.id).where(Run.project_id == self._project_id, ~listed), Run.id)
+        rest = rest.order_by(Run.id.desc()).limit(limit - len(ids)).offset(offset)
+        return ids + list(self._session.scalars(rest))
+
+    def _walk(self, rows: Select[Any], column: Any, down: bool, limit: int, offset: int) -> list[int]:
+        """Return the runs of some of the rows of ``run_fields``, in the order of one of its columns."""
+
+        def page(query: Select[Any], place: Any, run_id: Any, *, probe: bool = False) -> list[int]:
+            query = self._restrict(query, run_id, probe=probe)
+            query = query.order_by(place.desc() if down else place.asc(), run_id.desc())
+            return list(self._session.scalars(query.limit(limit).offset(offset)))
+
+        if self._filter is not None and WALKED * (offset + limit) <= min(self.total, LARGEST_WALK):
+            # Where many runs match, the page is full long before all that match would be listed.
+            first = rows.add_columns(column.label("place"))
+            first = first.order_by(column.desc() if down else column.asc(), RunField.run_id.desc())
+            walked = first.limit(WALKED * (offset + limit)).subquery()
+            found = page(select(walked.c.run_id), walked.c.place, walked.c.run_id, probe=True)
+            if len(found) == limit:
+                return found
+        return page(rows, column, RunField.run_id)
+
+    def _restrict(
+        self, query: Select[Any], run_id: SQLColumnExpression[int], *, probe: bool = False
+    ) -> Select[Any]:
+        """Add search and filter to a query over a column that holds ids of runs."""
+        if self._named is not None and run_id is Run.id:
+            query = query.where(self._named)
+        elif self._named is not None:
+            named = select(Run.id).where(Run.project_id == self._project_id, self._named)
+            query = query.where(run_id.in_(named))
+        return query if self._filter is None else query.where(self._filter.on(run_id, probe=probe))
 
 
 def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
@@ -193,27 +219,7 @@ def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunD
         NotFoundError: There is no such run.
     """
     run = get_run(session, entity, project, run_id)
-    keys: dict[str, KeyFacts] = {}
-    problems: list[str] = []
-    attempts = 0
-    for segment in session.scalars(select(Segment).where(Segment.run_id == run.id).order_by(Segment.id)):
-        state = unpack_state(segment.state)
-        attempts = max(attempts, segment.attempt + 1)
-        problems += state.problems
-        for key, facts in state.keys.items():
-            known = keys.get(key)
-            if known is None:
-                keys[key] = facts
-                continue
-            known.kind = known.kind if facts.kind in (known.kind, "null") else facts.kind
-            known.count += facts.count
-            known.last_step = max(known.last_step, facts.last_step)
-    return RunDetail(
-        **_info(run),
-        keys=[KeyInfo(key, facts.kind, facts.count, facts.last_step) for key, facts in sorted(keys.items())],
-        problems=problems,
-        attempts=attempts,
-    )
+    return RunDetail(**_info(run), **describe_segments(segment_views(session, run)))
 
 
 def changes_since(session: Session, since: int | None) -> Changes:

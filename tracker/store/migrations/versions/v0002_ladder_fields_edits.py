@@ -42,6 +42,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("text IS NOT NULL"),
         postgresql_where=sa.text("text IS NOT NULL"),
     )
+    op.create_index("ix_runs_project_updated", "runs", ["project_id", "updated_at"])
     op.add_column("runs", sa.Column("edits", sa.JSON(), nullable=False, server_default="{}"))
     op.add_column("segments", sa.Column("hot_count", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("segments", sa.Column("adopted", sa.BigInteger(), nullable=False, server_default="0"))

@@ -1,14 +1,12 @@
-"""A run's history as an Arrow table: whole columns, no Python object per value."""
+"""A run's history as an Arrow table: whole columns, no Python object per value. Knows no catalog."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy.orm import Session
 
 from tracker.store.columns import (
     ARROW,
@@ -21,34 +19,27 @@ from tracker.store.columns import (
     roles_of,
     rows_to_table,
 )
-from tracker.store.hot import read_hot
-from tracker.store.models import Run
 from tracker.store.parquet import read_columns
-from tracker.store.queries.history import FIXED_KEYS, Piece, visible_pieces
+from tracker.store.pieces import FIXED_KEYS, Piece
 
 Source = tuple[pa.Schema, pa.Table]
 
 
-def table(
-    session: Session, run: Run, root: Path, keys: Sequence[str] | None = None, *, segment: str | None = None
-) -> pa.Table:
-    """Return the run's history: columns ``_step``, ``_runtime``, ``_timestamp``, then one for each key.
+def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table:
+    """Return history as columns ``_step``, ``_runtime``, ``_timestamp``, then one for each key, by step.
 
     A key's column is double, int64, bool, string, or JSON text (dicts, lists); the field's metadata
     ``kind`` says which. Integers among floats, or beyond 64 bits, stand as the nearest double; what
-    fits no number (None, a string among numbers) is null: ``rows`` has every value exactly.
+    fits no number (None, a string among numbers) is null: ``rows_of`` has every value exactly.
 
     Args:
-        session: A read transaction.
-        run: The run.
-        root: The store's folder.
+        pieces: What shows, oldest attempt first.
         keys: Only these keys, and rows that have at least one of them; a key never logged is left out.
-        segment: See ``visible_pieces``.
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     sources: list[tuple[Piece, Source]] = []
-    for piece in visible_pieces(session, run, root, segment):
-        sources += [(piece, source) for source in _sources(session, piece, wanted)]
+    for piece in pieces:
+        sources += [(piece, source) for source in _sources(piece, wanted)]
     kinds: dict[str, list[tuple[str, bool]]] = {}
     for _, (schema, _) in sources:
         for key, kind in kinds_of(schema).items():
@@ -56,14 +47,14 @@ def table(
                 kinds.setdefault(key, []).append(kind)
     targets = {key: common_kind(found)[0] for key, found in kinds.items()}
     names = list(targets) if wanted is None else [key for key in wanted if key in targets]
-    pieces = [
+    shown = [
         _shown(piece, _conform(source, names, targets), any_of=names if wanted else None)
         for piece, source in sources
     ]
-    return _by_step(pieces) if pieces else _nothing()
+    return _by_step(shown) if shown else _nothing()
 
 
-def _sources(session: Session, piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
+def _sources(piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
     for part in piece.parts:
         with pq.ParquetFile(part.path) as file:
             schema = file.schema_arrow
@@ -76,7 +67,7 @@ def _sources(session: Session, piece: Piece, wanted: list[str] | None) -> Iterab
                 and (role["kind"] != "exact" or kinds[role["key"]][0] not in ("double", "int64"))
             ]  # fmt: skip
             yield schema, read_columns(file, [*FIXED_KEYS, *chosen])
-    hot = read_hot(session, piece.segment_id)
+    hot = piece.hot()
     if hot:
         if wanted is not None:
             hot = [

@@ -1,0 +1,135 @@
+"""A run read from files says what the catalog says; what files cannot say is left to the catalog."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
+
+from tracker import values
+from tracker.errors import NotFoundError
+from tracker.reading import quick
+from tracker.reading.local import LocalReader
+from tracker.reading.quick import QuickReader, find_quickly
+from tracker.records import SummaryChanged
+from tracker.store.store import Store
+
+A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
+PLACE = (ENTITY, PROJECT, "run1")
+
+
+def everything(reader: Any) -> str:
+    detail = reader.run(*PLACE)
+    found: dict[str, Any] = {
+        "run": msgspec.to_builtins(detail),
+        "history": reader.history(*PLACE, None, False),
+        "some": reader.history(*PLACE, ["loss", "note"], False),
+        "complete": reader.history(*PLACE, ["loss", "note"], True),
+        "columns": reader.table(*PLACE, None, None).to_pydict(),
+        "loss": reader.table(*PLACE, ["loss"], None).to_pydict(),
+    }
+    for segment in detail.segments:
+        found[segment.id] = reader.history(*PLACE, None, False, segment.id)
+        found[segment.id + " columns"] = reader.table(*PLACE, None, segment.id).to_pydict()
+    return values.dumps(found, indent=1, sort_keys=True)
+
+
+def refuse() -> Any:
+    raise AssertionError("the catalog was asked")
+
+
+def write(store: Store) -> None:
+    first = Writer(store.layout, A, config={"lr": 0.1}, name="first", tags=["x"])
+    for at in range(20):
+        first.log({"loss": at / 2, "big": 2**70 + at})
+    first.log({"loss": 7}, step=3)  # a smaller step
+    first.log({"loss": None, "note": "text"}, step=25)
+    first.finish("failed", 1, "ValueError: no")
+    second = Writer(store.layout, B, start=first.clock + 60, attempt=1, start_step=10, notes="again")
+    for at in range(20):
+        second.log({"loss": -float(at), "note": {"a": [at]}} if at % 2 else {"loss": float("nan")})
+    second.put(SummaryChanged({"best": float("inf")}))
+    second.finish()
+    other = Writer(store.layout, C, start=first.clock, rank=1, config={"lr": 9, "rank": 1})
+    other.log({"gpu": 1})
+    other.finish()
+
+
+@pytest.mark.parametrize("state", ["nobody applied it", "applied", "partly sealed", "sealed"])
+def test_files_say_what_the_catalog_says(store: Store, state: str) -> None:
+    write(store)
+    if state == "applied":
+        apply_all(store)
+    if state == "partly sealed":
+        later = [journal.path for journal in store.layout.list_journals() if journal.segment != A]
+        for path in later:
+            path.rename(path.with_suffix(".later"))
+        apply_all(store)
+        seal_all(store)
+        for path in later:
+            path.with_suffix(".later").rename(path)
+    if state == "sealed":
+        apply_all(store)
+        seal_all(store)
+    said = everything(QuickReader(store.layout, refuse))
+    apply_all(store)
+    assert said == everything(LocalReader(store))
+
+
+def test_what_is_left_to_the_catalog(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_quickly(store.layout, PLACE) is None
+    with pytest.raises(NotFoundError):
+        QuickReader(store.layout, lambda: LocalReader(store)).run(*PLACE)
+    writer = Writer(store.layout, A)
+    writer.log({"loss": 1.0})
+    assert find_quickly(store.layout, PLACE) is None  # it goes on
+    writer.finish()
+    assert find_quickly(store.layout, PLACE) is not None
+    apply_all(store)
+    monkeypatch.setattr(quick, "LONGEST_JOURNALS", 100)
+    assert find_quickly(store.layout, PLACE) is None
+    assert QuickReader(store.layout, lambda: LocalReader(store)).run(*PLACE).state == "finished"
+    monkeypatch.undo()
+    path = store.layout.run_file(*PLACE)
+    path.write_bytes(path.read_bytes()[:-20])  # a damaged file
+    assert QuickReader(store.layout, lambda: LocalReader(store)).run(*PLACE).state == "finished"
+
+
+def test_damage_is_left_to_the_catalog(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    middle = writer.log({"loss": 1.0})
+    writer.log({"loss": 2.0})
+    writer.finish()
+    data = bytearray(writer.path.read_bytes())
+    data[middle + 25] ^= 1
+    writer.path.write_bytes(data)
+    assert find_quickly(store.layout, PLACE) is None
+
+
+def test_unknown_segment(store: Store) -> None:
+    write(store)
+    with pytest.raises(NotFoundError, match="has no segment 'nowhere'"):
+        QuickReader(store.layout, refuse).history(*PLACE, None, False, "nowhere")
+
+
+def test_reading_one_run_imports_no_database(store: Store) -> None:
+    write(store)
+    code = """
+import sys, tracker
+run = tracker.Api({"store": sys.argv[1]}).run("team/demo/run1")
+assert len(list(run.scan_history())) > 20
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"sqlalchemy", "pyarrow", "numpy"}))
+"""
+    for expected in ("[]", "['numpy', 'pyarrow']"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(store.root)],
+            check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert (done.stderr, done.stdout.strip()) == ("", expected)
+        apply_all(store)
+        seal_all(store)

@@ -1,0 +1,252 @@
+"""Reading one run without the catalog: its published file, Parquet parts and short journals.
+
+A process that only wants one run's history need not import a database toolkit for that, which takes
+longer than all else it does. A run that is still being written, or whose journals are long or
+damaged, is left to the catalog, as are all lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+from tracker.errors import JournalError, NotFoundError
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames, read_header
+from tracker.reading.reader import Reader
+from tracker.recorder.live import first_record
+from tracker.records import decode
+from tracker.store.fold import FinishedRow, Folder, SegmentState
+from tracker.store.layout import JournalPath, Layout
+from tracker.store.pieces import PartFile, Piece, rows_of
+from tracker.store.reread import PublishedRun, PublishedSegment, reread
+from tracker.store.view import SegmentView, describe_run, newest_branch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Folding so much of journals takes about as long as opening the catalog.
+LONGEST_JOURNALS = 2 * 1024 * 1024
+# A journal that goes while it is read has been sealed: the published file then says so.
+ATTEMPTS = 3
+
+Place = tuple[str, str, str]
+
+
+class QuickRun(NamedTuple):
+    """All of a run that has ended: its segments, their parts and the rows that are in none."""
+
+    segments: list[SegmentView]
+    parts: dict[str, list[PartFile]]
+    rows: dict[str, list[FinishedRow]]
+    edits: dict[str, Any]
+
+    def pieces(self, run_id: str, segment: str | None) -> list[Piece]:
+        """Return what shows of the history; see ``visible_pieces``."""
+        shown = newest_branch(self.segments)
+        if segment is not None:
+            if segment not in self.parts:
+                raise NotFoundError(f"run {run_id} has no segment {segment!r}: its detail lists them")
+            shown = [(segment, None)]
+        return [
+            Piece(self.parts[name], lambda name=name: self.rows[name], before)  # type: ignore[misc]
+            for name, before in shown
+        ]
+
+
+class QuickReader:
+    """Answers what it can from files, and asks another reader, opened when first needed, for the rest.
+
+    Args:
+        layout: The store.
+        open_other: Opens the reader of the catalog.
+    """
+
+    def __init__(self, layout: Layout, open_other: Callable[[], Reader]) -> None:
+        self._layout = layout
+        self._open_other = open_other
+        self._other: Reader | None = None
+
+    def run(self, entity: str, project: str, run_id: str) -> RunDetail:
+        """See ``Reader``."""
+        found = self._find(entity, project, run_id)
+        if found is None:
+            return self._catalog().run(entity, project, run_id)
+        return describe_run(entity, project, run_id, found.segments, found.edits)
+
+    def history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        complete: bool,
+        segment: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """See ``Reader``."""
+        found = self._find(entity, project, run_id)
+        if found is None:
+            return self._catalog().history(entity, project, run_id, keys, complete, segment)
+        return rows_of(found.pieces(run_id, segment), keys, complete=complete)
+
+    def table(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+    ) -> pa.Table:
+        """See ``Reader``."""
+        found = self._find(entity, project, run_id)
+        if found is None:
+            return self._catalog().table(entity, project, run_id, keys, segment)
+        from tracker.store.tables import table_of
+
+        return table_of(found.pieces(run_id, segment), keys)
+
+    def projects(self) -> list[ProjectInfo]:
+        """See ``Reader``."""
+        return self._catalog().projects()
+
+    def runs(
+        self,
+        entity: str,
+        project: str,
+        *,
+        limit: int,
+        offset: int,
+        order: str,
+        search: str = "",
+        filters: dict[str, Any] | None = None,
+    ) -> RunPage:
+        """See ``Reader``."""
+        return self._catalog().runs(
+            entity, project, limit=limit, offset=offset, order=order, search=search, filters=filters
+        )
+
+    def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
+        """See ``Reader``."""
+        return self._catalog().edit(entity, project, run_id, values)
+
+    def artifacts(
+        self, entity: str, project: str, run_id: str | None, name: str | None
+    ) -> list[ArtifactInfo]:
+        """See ``Reader``."""
+        return self._catalog().artifacts(entity, project, run_id, name)
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """See ``Reader``."""
+        return self._catalog().artifact(entity, project, name, reference)
+
+    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._catalog().chunks(artifact, entry)
+
+    def close(self) -> None:
+        """See ``Reader``."""
+        if self._other is not None:
+            self._other.close()
+
+    def _catalog(self) -> Reader:
+        if self._other is None:
+            self._other = self._open_other()
+        return self._other
+
+    def _find(self, entity: str, project: str, run_id: str) -> QuickRun | None:
+        if self._other is not None:
+            return None  # the catalog is open: it is as quick, and knows more
+        for _ in range(ATTEMPTS):
+            try:
+                return find_quickly(self._layout, (entity, project, run_id))
+            except (JournalError, FileNotFoundError):
+                continue
+            except (ValueError, OSError):
+                return None  # damaged: the catalog may know better
+        return None
+
+
+def find_quickly(layout: Layout, place: Place) -> QuickRun | None:
+    """Return a run, found without the catalog; None when it has not ended, or is not this easy to read.
+
+    Args:
+        layout: The store.
+        place: Entity, project and id of the run.
+
+    Raises:
+        JournalError: A journal could not be read: it may just have been sealed.
+        OSError: The published file cannot be read.
+        ValueError: It is damaged.
+    """
+    journals = _journals_of(layout, place)  # before the published file: what goes meanwhile is sealed there
+    try:
+        published: PublishedRun | None = reread(layout.run_file(*place), PublishedRun)
+    except FileNotFoundError:
+        published = None
+    found = QuickRun([], {}, {}, dict(published.edits) if published is not None else {})
+    if journals is None or (published is None and not journals):
+        return None
+    for segment in published.segments if published is not None else []:
+        if segment.sealed and segment.state is not None:
+            _add_sealed(layout, found, segment)
+            journals.pop(segment.segment, None)
+            continue
+        files = journals.pop(segment.segment, None)
+        if files is None or not _add_unsealed(found, segment.segment, files):
+            return None
+    if not all(_add_unsealed(found, name, files) for name, files in journals.items()):
+        return None
+    return found
+
+
+def _journals_of(layout: Layout, place: Place) -> dict[str, list[JournalPath]] | None:
+    """Return the journals of a run's segments, by age; None when they are long."""
+    found = []
+    size = 0
+    for name, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
+        files = list(group)
+        first = first_record(files[0])
+        if first is None or (first.entity, first.project, first.run_id) != place:
+            continue
+        size += sum(journal.path.stat().st_size for journal in files)
+        found.append((first.time, name, files))
+    if size > LONGEST_JOURNALS:
+        return None
+    return {name: files for _, name, files in sorted(found)}
+
+
+def _add_sealed(layout: Layout, found: QuickRun, segment: PublishedSegment) -> None:
+    assert segment.state is not None
+    found.segments.append(
+        SegmentView(
+            segment.segment,
+            segment.rank,
+            segment.attempt,
+            segment.started_at,
+            segment.start_step,
+            segment.ended,
+            segment.state,
+        )
+    )
+    found.parts[segment.segment] = [PartFile(0, layout.root / part.path, part.rows) for part in segment.parts]
+    found.rows[segment.segment] = []
+
+
+def _add_unsealed(found: QuickRun, name: str, files: list[JournalPath]) -> bool:
+    """Fold a segment's journals; return False when its writer has not ended in good order."""
+    folder, rows = Folder(SegmentState()), []
+    for journal in files:
+        if read_header(journal.path) is None:
+            return False
+        for outcome in read_frames(journal.path, name, final=True):
+            if not isinstance(outcome, Frame):
+                return False
+            rows += folder.fold(decode(outcome.payload, str(journal.path), outcome.offset))
+    state = folder.state
+    started, finished = state.started, state.finished
+    if started is None or finished is None:
+        return False
+    found.segments.append(
+        SegmentView(
+            name, started.rank, started.attempt, started.time, started.start_step, finished.state, state
+        )
+    )
+    found.parts[name], found.rows[name] = [], sorted(rows, key=lambda row: row.row)
+    return True

@@ -1,0 +1,81 @@
+"""The pieces that a run's history consists of, and its rows out of them. Knows no catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracker.store.fold import FinishedRow
+
+FIXED_KEYS = ("_step", "_runtime", "_timestamp")
+
+
+class PartFile(NamedTuple):
+    """A Parquet file of a segment; ``id`` is its number in the catalog, 0 without one."""
+
+    id: int
+    path: Path
+    rows: int
+
+
+class Piece(NamedTuple):
+    """One segment's part of the history that shows.
+
+    Attributes:
+        parts: Its Parquet files, by first row.
+        hot: Returns its rows that are in no part yet, in order of logging.
+        before: Rows at this step and beyond were logged again by a later attempt (None: all show).
+        segment_id: The segment's number in the catalog, 0 without one.
+    """
+
+    parts: list[PartFile]
+    hot: Callable[[], list[FinishedRow]]
+    before: int | None
+    segment_id: int = 0
+
+    def shows(self, step: int) -> bool:
+        """Whether a row of this segment at ``step`` belongs to the newest branch."""
+        return self.before is None or step < self.before
+
+
+def rows_of(
+    pieces: list[Piece], keys: Iterable[str] | None = None, *, complete: bool = False
+) -> list[dict[str, Any]]:
+    """Return history as wandb gives rows: the logged keys, ``_step``, ``_runtime``, ``_timestamp``.
+
+    Args:
+        pieces: What shows, oldest attempt first.
+        keys: Only these keys, and rows that have at least one of them.
+        complete: Only rows that have all of ``keys``.
+
+    Returns:
+        Rows by step; those of equal steps in order of logging.
+    """
+    wanted = None if keys is None else [key for key in keys if key not in FIXED_KEYS]
+    found: list[FinishedRow] = []
+    for piece in pieces:
+        found += _rows(piece, wanted or None)
+    found.sort(key=attrgetter("step"))
+    answer = []
+    for row in found:
+        data = row.data if wanted is None else {key: row.data[key] for key in wanted if key in row.data}
+        if complete and wanted and len(data) < len(wanted):
+            continue
+        answer.append({**data, "_step": row.step, "_runtime": row.runtime, "_timestamp": row.time})
+    return answer
+
+
+def _rows(piece: Piece, keys: list[str] | None) -> Iterator[FinishedRow]:
+    """Return a piece's rows in order of logging; with ``keys``, only those that have some of them."""
+    found: list[FinishedRow] = []
+    if piece.parts:
+        # pyarrow is heavy, and a short run may have no part yet.
+        from tracker.store.parquet import read_rows
+
+        for part in piece.parts:
+            found += read_rows(part.path, keys)
+    found += (row for row in piece.hot() if keys is None or any(key in row.data for key in keys))
+    found.sort(key=attrgetter("row"))
+    return (row for row in found if piece.shows(row.step))

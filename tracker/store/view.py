@@ -1,0 +1,189 @@
+"""A run as its segments tell it: the one merge that the catalog, and readers without one, share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from tracker.answers import KeyInfo, RunDetail, RunInfo, SegmentInfo
+from tracker.store.fold import KeyFacts, SegmentState
+
+# What a person may change of a run. Config, summary and history are what the run itself said.
+EDITABLE = ("name", "tags", "notes", "group", "job_type")
+
+
+class Attempt(Protocol):
+    """What decides which of a run's segments show: a ``SegmentView``, or the catalog's own row."""
+
+    @property
+    def segment(self) -> str:
+        """Its id."""
+
+    @property
+    def rank(self) -> int:
+        """0 for the primary writer."""
+
+    @property
+    def attempt(self) -> int:
+        """One more per resume."""
+
+    @property
+    def started_at(self) -> float:
+        """Unix seconds."""
+
+    @property
+    def start_step(self) -> int:
+        """First step that it gives."""
+
+
+class SegmentView(NamedTuple):
+    """What one writer said in one attempt; the fields are those of the catalog's segments."""
+
+    segment: str
+    rank: int
+    attempt: int
+    started_at: float
+    start_step: int
+    ended: str | None
+    state: SegmentState
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What all writers of a run said, with people's edits laid over; see ``RunInfo``."""
+
+    name: str
+    tags: list[str]
+    notes: str | None
+    group: str | None
+    job_type: str | None
+    host: str | None
+    program: str | None
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    created_at: float
+    updated_at: float
+    finished_at: float | None
+    duration: float
+    last_step: int | None
+    state: str
+    exit_code: int | None
+    error: str | None
+
+
+def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
+    """Return the merged view of a run's segments (at least one); the primary writer's newest wins.
+
+    A person's edit of a field holds against what the writers say of it, those of before and those
+    of a later attempt that says nothing. Only a segment that began after the edit and gave the field
+    explicitly (``init(name=...)``) has the word again: its user meant that, and knew of the edit.
+    """
+    # Later in this order overrides earlier: other ranks first, then the primary's attempts.
+    ordered = sorted(segments, key=lambda each: (-each.rank, each.attempt, each.started_at))
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    given: dict[str, tuple[Any, float]] = {}  # field: the last writer's value, and when that writer began
+    host = program = None
+    for each in ordered:
+        config.update(each.state.config)
+        summary.update(each.state.summary)
+        started = each.state.started
+        if started is None:
+            continue
+        for field in EDITABLE:
+            value = getattr(started, field)
+            if value is not None and (value or field != "name"):
+                given[field] = (value, started.time)
+        host, program = started.process.host, started.program or program
+    named: dict[str, Any] = {"name": run_id, "tags": [], "notes": None, "group": None, "job_type": None}
+    named.update({field: value for field, (value, _time) in given.items()})
+    for field, edit in edits.items():
+        if field in EDITABLE and (field not in given or given[field][1] <= edit["time"]):
+            named[field] = edit["value"]
+    newest, states = ordered[-1], [each.state for each in ordered]
+    updated_at = max(state.last_time for state in states)
+    finished = newest.state.finished
+    return RunView(
+        **named,
+        host=host,
+        program=program,
+        config=config,
+        summary=summary,
+        created_at=min(each.started_at for each in segments),
+        updated_at=updated_at,
+        finished_at=finished.time if finished else (updated_at if newest.ended else None),
+        duration=max(state.runtime for state in states),
+        last_step=max((state.last_step for state in states if state.last_step is not None), default=None),
+        state=newest.ended or "running",
+        exit_code=finished.exit_code if finished else None,
+        error=finished.error if finished else None,
+    )
+
+
+def describe_run(
+    entity: str, project: str, run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]
+) -> RunDetail:
+    """Return a run (of at least one segment) with its keys, problems and segments."""
+    merged = merge_segments(run_id, segments, edits)
+    shown = {name: getattr(merged, name) for name in RunInfo.__dataclass_fields__ if hasattr(merged, name)}
+    return RunDetail(entity=entity, project=project, id=run_id, **shown, **describe_segments(segments))
+
+
+def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
+    """Return the fields of a ``RunDetail`` that a ``RunInfo`` has not; primary writer and oldest first."""
+    segments = sorted(segments, key=lambda each: (each.rank, each.attempt, each.started_at))
+    shown = dict(newest_branch(segments))
+    keys: dict[str, KeyFacts] = {}
+    for each in segments:
+        for key, facts in each.state.keys.items():
+            known = keys.get(key)
+            if known is None:
+                keys[key] = KeyFacts(facts.kind, facts.count, facts.last_step)
+                continue
+            known.kind = known.kind if facts.kind in (known.kind, "null") else facts.kind
+            known.count += facts.count
+            known.last_step = max(known.last_step, facts.last_step)
+    return {
+        "keys": [
+            KeyInfo(key, facts.kind, facts.count, facts.last_step) for key, facts in sorted(keys.items())
+        ],
+        "problems": [problem for each in segments for problem in each.state.problems],
+        "attempts": max((each.attempt + 1 for each in segments), default=0),
+        "segments": [
+            SegmentInfo(
+                id=each.segment,
+                rank=each.rank,
+                attempt=each.attempt,
+                host=each.state.started.process.host if each.state.started else None,
+                started_at=each.started_at,
+                start_step=each.start_step,
+                last_step=each.state.last_step,
+                rows=each.state.rows,
+                state=each.ended or "running",
+                shown=each.segment in shown,
+                shown_before=shown.get(each.segment),
+            )
+            for each in segments
+        ],
+    }
+
+
+def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
+    """Return the segments whose history shows by default, oldest attempt first.
+
+    They are the attempts of the primary writer (rank 0, else the first). Rows of an attempt at or
+    beyond the step given with it were logged again by a later one (None: all of them show).
+    """
+    if not segments:
+        return []
+    primary = min(each.rank for each in segments)
+    attempts = sorted(
+        (each for each in segments if each.rank == primary), key=lambda each: (each.attempt, each.started_at)
+    )
+    found: list[tuple[str, int | None]] = []
+    before: int | None = None
+    for each in reversed(attempts):
+        found.append((each.segment, before))
+        before = each.start_step if before is None else min(before, each.start_step)
+    return found[::-1]
