@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tracker.counting import count_values
@@ -18,6 +19,8 @@ LONGEST_LIST = 32
 
 # What stands for numbers that JSON has not.
 NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+_MARK, _MARK_BYTES = '"_type"', b'"_type"'
 
 # Values of these types need no conversion.
 PLAIN = frozenset((float, int, str, bool, type(None)))
@@ -94,6 +97,11 @@ def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> 
 
 def loads(text: str | bytes) -> Any:
     """Return the plain value that ``dumps`` was given."""
+    if (_MARK if isinstance(text, str) else _MARK_BYTES) not in text:  # type: ignore[operator]
+        import msgspec  # six times as fast; what it refuses, such as a bare NaN, the other may know
+
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(text)
     return json.loads(text, object_hook=_unmark)
 
 
