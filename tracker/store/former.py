@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from tracker.errors import StoreError
 from tracker.store.database import check_revision
 from tracker.store.files import sync_folder
 
+# A process that ends may close its connections a moment after it lets go of the store's lock.
+PATIENCE_SECONDS = 2.0
 LOGS = ("-wal", "-shm")
 
 
@@ -65,20 +68,28 @@ def read_former(catalog: Path) -> Former | None:
     """
     if not catalog.is_file():
         return None
-    try:
-        with closing(sqlite3.connect(catalog, timeout=1, isolation_level=None)) as connection:
-            for (found,) in _read(connection, "SELECT version_num FROM alembic_version") or []:
-                check_revision(found, str(catalog))
-            keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
-            clock = _read(connection, "SELECT revision FROM clock")
-            uses = [Use(*row) for row in _read(connection, _USES) or []]
-            # Fails while another connection is open; leaves no log behind.
-            folded = _read(connection, "PRAGMA journal_mode=DELETE") == [("delete",)]
-            return Former(keys, clock[0][0] if clock else 0, uses, folded)
-    except sqlite3.OperationalError as error:
-        raise StoreError(
-            f"{catalog} is in use by another program ({error}): stop it, then try again"
-        ) from error
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return _read_former(catalog)
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{catalog} is in use by another program ({error}): stop it, then try again"
+                ) from error
+            time.sleep(0.05)
+
+
+def _read_former(catalog: Path) -> Former:
+    with closing(sqlite3.connect(catalog, timeout=1, isolation_level=None)) as connection:
+        for (found,) in _read(connection, "SELECT version_num FROM alembic_version") or []:
+            check_revision(found, str(catalog))
+        keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
+        clock = _read(connection, "SELECT revision FROM clock")
+        uses = [Use(*row) for row in _read(connection, _USES) or []]
+        # Fails while another connection is open; leaves no log behind.
+        folded = _read(connection, "PRAGMA journal_mode=DELETE") == [("delete",)]
+        return Former(keys, clock[0][0] if clock else 0, uses, folded)
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:

@@ -18,6 +18,8 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._close = weakref.finalize(self, os.close, self._descriptor)
+        # A process that ends keeps it to the last moment: its database connections close later than this.
+        self._close.atexit = False
 
     def share(self) -> None:
         """Wait until nobody has the lock alone, then share it."""
