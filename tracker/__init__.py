@@ -73,6 +73,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LIVE:
+        _prepare()
         from tracker.sdk import module
 
         return module.live(name)
@@ -81,9 +82,16 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tracker' has no attribute {name!r}")
     from importlib import import_module
 
+    _prepare()
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _prepare() -> None:
+    from tracker.lean import import_msgspec
+
+    import_msgspec()
 
 
 def __dir__() -> list[str]:

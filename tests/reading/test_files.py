@@ -14,7 +14,8 @@ from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segmen
 from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError
 from tracker.journal.format import pack_header
-from tracker.reading.files import FilesReader, find_artifact, find_run
+from tracker.reading.files import FilesReader, find_artifact
+from tracker.reading.known import find_run
 from tracker.store.layout import Layout
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.store import Store

@@ -11,7 +11,8 @@ import pytest
 from builders import answers, apply_all, end_segments, seal_all
 
 from tracker.journal.format import VERSION
-from tracker.reading.files import find_artifact, find_run
+from tracker.reading.files import find_artifact
+from tracker.reading.known import find_run
 from tracker.store.layout import FORMAT_VERSION, Layout
 from tracker.store.store import Store
 from tracker.values import dumps, loads

@@ -6,44 +6,20 @@ process has that only wants one run or one artifact: it imports neither SQLAlche
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from tracker.answers import ArtifactDetail, ArtifactEntry
-from tracker.errors import JournalError, NotFoundError
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames, read_header
-from tracker.records import ArtifactLogged, Record, RunStarted, decode
+from tracker.errors import NotFoundError
+from tracker.reading.known import journal_records
+from tracker.records import ArtifactLogged, RunStarted
 from tracker.store.blobs import BlobStore
 from tracker.store.files import read_json
-from tracker.store.fold import Folder, SegmentState
-from tracker.store.layout import JournalPath, Layout
+from tracker.store.layout import Layout
 from tracker.store.manifest import read_manifest
 
 VERSION = re.compile(r"v(\d{1,9})")
-
-
-class KnownRun(NamedTuple):
-    """What a node can tell of a run that exists.
-
-    Attributes:
-        last_step: Largest step logged, or None.
-        attempts: How many attempts there were.
-        runtime: Seconds that it lasted so far.
-        config: Its config.
-        summary: Its summary.
-        name: Its display name.
-    """
-
-    last_step: int | None
-    attempts: int
-    runtime: float
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    name: str | None
 
 
 class FilesReader:
@@ -63,34 +39,6 @@ class FilesReader:
 
     def close(self) -> None:
         """See ``Reader``."""
-
-
-def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun | None:
-    """Return what published files and unapplied journals say of a run; None when it is unknown."""
-    published = read_json(layout.run_file(entity, project, run_id)) or {}
-    steps = [published["last_step"]] if published.get("last_step") is not None else []
-    attempts = [segment["attempt"] for segment in published.get("segments", [])]
-    runtime = float(published.get("duration", 0.0))
-    config: dict[str, Any] = dict(published.get("config", {}))
-    summary: dict[str, Any] = dict(published.get("summary", {}))
-    name = published.get("name")
-    # An edit holds against whoever began before it, as in ``tracker.store.merged``.
-    renamed = published.get("edits", {}).get("name", {}).get("time", -math.inf)
-    wanted = (entity, project, run_id)
-    for state in _unapplied_states(layout, wanted):
-        if state.started is None:
-            continue
-        attempts.append(state.started.attempt)
-        runtime = max(runtime, state.runtime)
-        config.update(state.config)
-        summary.update(state.summary)
-        if state.started.name and state.started.time > renamed:
-            name = state.started.name
-        if state.last_step is not None:
-            steps.append(state.last_step)
-    if not attempts:
-        return None
-    return KnownRun(max(steps, default=None), max(attempts) + 1, runtime, config, summary, name)
 
 
 def find_artifact(layout: Layout, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
@@ -183,7 +131,7 @@ def _logged_artifacts(
     layout: Layout, entity: str, project: str, name: str
 ) -> list[tuple[str, RunStarted, int, ArtifactLogged]]:
     found = []
-    for segment, records in _segments(layout):
+    for segment, records in journal_records(layout):
         started: RunStarted | None = None
         applied = 0
         for sequence, record in records:
@@ -206,34 +154,3 @@ def _applied(layout: Layout, started: RunStarted, segment: str) -> int:
         each.get("sequence", 0) for each in published.get("segments", []) if each["segment"] == segment
     ]
     return max(numbers, default=0)
-
-
-def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[SegmentState]:
-    for _segment, records in _segments(layout):
-        folder = Folder(SegmentState())
-        for _sequence, record in records:
-            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
-                break
-            folder.fold(record)
-        else:
-            folder.flush()
-            yield folder.state
-
-
-def _segments(layout: Layout) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:
-    """Yield each segment that has journals, with its whole records and their numbers, over all its files."""
-    for segment, journals in groupby(layout.list_journals(), key=lambda journal: journal.segment):
-        yield segment, _records(list(journals))
-
-
-def _records(journals: list[JournalPath]) -> Iterator[tuple[int, Record]]:
-    """Yield the records of a segment's journals; one that cannot be read, or is just going, has none."""
-    for journal in journals:
-        try:
-            if read_header(journal.path) is None:
-                continue
-            for outcome in read_frames(journal.path, journal.segment, final=True):
-                if isinstance(outcome, Frame):
-                    yield outcome.sequence, decode(outcome.payload, str(journal.path), outcome.offset)
-        except JournalError:
-            continue

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tracker.errors import StoreError
 from tracker.filesystems import is_network
-from tracker.reading.quick import QuickReader
-from tracker.reading.reader import Reader
 from tracker.recorder.remote import Remote, check_url, outbox_folder
 from tracker.settings import Settings
 from tracker.store.description import require_store
 from tracker.store.layout import Layout
+
+if TYPE_CHECKING:
+    from tracker.reading.reader import Reader
 
 
 def remote_for(settings: Settings) -> Remote | None:
@@ -35,6 +38,13 @@ def is_journal_only(settings: Settings) -> bool:
     return is_network(parent)
 
 
+def can_apply() -> bool:
+    """Whether this installation has what applying journals needs (SQLAlchemy, Alembic, pyarrow)."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) is not None for name in ("sqlalchemy", "alembic", "pyarrow"))
+
+
 def open_reader(settings: Settings) -> Reader:
     """Return a reader of what the settings name.
 
@@ -52,6 +62,8 @@ def open_reader(settings: Settings) -> Reader:
             "`tracker server` or `tracker sync` there. use_artifact and resume work here"
         )
     layout = Layout(settings.store)
+    from tracker.reading.quick import QuickReader  # what only writes needs none of it
+
     require_store(layout)
     return QuickReader(layout, lambda: _open_catalog(settings))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
 
 
 class ArtifactReader(Protocol):

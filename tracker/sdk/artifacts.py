@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import ArtifactReference, parse_reference
 from tracker.errors import UsageError
 from tracker.names import check_alias
-from tracker.reading.open import is_journal_only, open_reader, remote_for
+from tracker.reading.open import can_apply, is_journal_only, open_reader, remote_for
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactLogged, ArtifactUsed
 from tracker.settings import Settings
@@ -64,7 +63,7 @@ class RunArtifacts:
                 manifest.size,
                 len(manifest.entries),
                 named,
-                secrets.token_hex(16),
+                os.urandom(16).hex(),
                 time.time(),
                 artifact.description,
                 to_plain(artifact.metadata),
@@ -118,10 +117,3 @@ def find_artifact(settings: Settings, wanted: ArtifactReference) -> tuple[Artifa
     else:
         reader = open_reader(settings)
     return reader.artifact(*wanted), reader
-
-
-def can_apply() -> bool:
-    """Whether this installation has what applying journals needs (SQLAlchemy, Alembic, pyarrow)."""
-    from importlib.util import find_spec
-
-    return all(find_spec(name) is not None for name in ("sqlalchemy", "alembic", "pyarrow"))

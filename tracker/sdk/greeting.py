@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tracker.errors import Error, NotFoundError
-from tracker.reading.files import KnownRun
+from tracker.reading.known import KnownRun
 from tracker.recorder.remote import Remote
 from tracker.terminal import say
 

@@ -12,12 +12,11 @@ from typing import Any
 from tracker import names
 from tracker.errors import CommError, UsageError
 from tracker.processes import this_process
-from tracker.reading.files import KnownRun, find_run
-from tracker.reading.open import is_journal_only, layout_for, remote_for
+from tracker.reading.known import KnownRun, find_run
+from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_for
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active
-from tracker.sdk.artifacts import can_apply
 from tracker.sdk.config import as_config
 from tracker.sdk.greeting import ask_for_run, greet
 from tracker.sdk.journal import NoJournal, RunJournal

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,8 +18,10 @@ from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
 from tracker.store.blobs import Blob, BlobStore
 from tracker.store.files import read_json
-from tracker.store.fold import Folder, SegmentState
 from tracker.store.layout import JournalPath, Layout
+
+if TYPE_CHECKING:
+    from tracker.store.fold import Folder
 
 
 class RunJournal:
@@ -49,7 +52,7 @@ class RunJournal:
         self._started = started
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
-        self._folder = Folder(SegmentState(summary=dict(summary)))
+        self._known_summary = dict(summary)
         self._read = (0, HEADER.size)  # journal number and offset up to which the folder has read
 
     def put(self, payload: bytes) -> None:
@@ -89,6 +92,12 @@ class RunJournal:
             step = state.open.step if state.open is not None else state.last_step
             summary.update(_step=step, _runtime=state.runtime, _timestamp=state.last_time)
         return summary
+
+    @cached_property
+    def _folder(self) -> Folder:
+        from tracker.store.fold import Folder, SegmentState  # most runs never read their summary back
+
+        return Folder(SegmentState(summary=self._known_summary))
 
     def _fold_on(self, writer: SegmentWriter) -> None:
         number, offset = self._read
@@ -138,7 +147,7 @@ class NoJournal(RunJournal):
         self.layout = Layout(settings.store)
         self._started = started
         self._writer = None
-        self._folder = Folder(SegmentState())
+        self._known_summary = {}
 
     def save_blob(self, data: bytes) -> Blob:
         """Only name the content."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracker.artifacts.artifact import Artifact
 from tracker.errors import Error
 from tracker.records import MetricDefined
 from tracker.sdk import active
 from tracker.sdk.run import Run
+
+if TYPE_CHECKING:
+    from tracker.artifacts.artifact import Artifact
 
 
 def log(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:

@@ -11,9 +11,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracker.artifacts.artifact import Artifact
 from tracker.data_types.histogram import Histogram
 from tracker.data_types.media import Media
 from tracker.errors import UsageError
@@ -30,13 +29,16 @@ from tracker.records import (
     pack,
 )
 from tracker.sdk import active
-from tracker.sdk.artifacts import RunArtifacts
 from tracker.sdk.config import Config
 from tracker.sdk.define import parse_metric
 from tracker.sdk.journal import RunJournal
 from tracker.sdk.steps import StepCounter
 from tracker.sdk.summary import Summary
 from tracker.values import PLAIN, to_plain
+
+if TYPE_CHECKING:
+    from tracker.artifacts.artifact import Artifact
+    from tracker.sdk.artifacts import RunArtifacts
 
 
 class Run:
@@ -61,7 +63,6 @@ class Run:
         self.summary = Summary(
             journal.read_summary, lambda values, removed: self._put(SummaryChanged(values, removed))
         )
-        self._artifacts = RunArtifacts(self, journal.settings)
 
     # Identity
 
@@ -231,7 +232,7 @@ class Run:
         Raises:
             ValueError: An alias or a name is not allowed.
         """
-        return self._artifacts.log(artifact_or_path, name, type, aliases)
+        return self._artifacts().log(artifact_or_path, name, type, aliases)
 
     def use_artifact(self, artifact_or_name: Artifact | str, type: str | None = None) -> Artifact:
         """Find an artifact version and note that this run uses it. Needs neither server nor network.
@@ -243,7 +244,12 @@ class Run:
         Raises:
             NotFoundError: There is no such artifact, version or alias; says which there are.
         """
-        return self._artifacts.use(artifact_or_name, type)
+        return self._artifacts().use(artifact_or_name, type)
+
+    def _artifacts(self) -> RunArtifacts:
+        from tracker.sdk.artifacts import RunArtifacts  # many runs log none
+
+        return RunArtifacts(self, self._journal.settings)
 
     # Life
 

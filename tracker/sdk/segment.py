@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections import deque
@@ -48,7 +47,7 @@ class SegmentWriter:
     """
 
     def __init__(self, layout: Layout, *, fsync_seconds: float, recorder: bool, silent: bool) -> None:
-        self.segment = secrets.token_hex(16)
+        self.segment = os.urandom(16).hex()
         self.layout = layout
         self.host = host_name()
         self._silent = silent
@@ -169,6 +168,7 @@ class SegmentWriter:
         """
         old = self._journal
         try:
+            old.settle()
             index = self._free_index(old)
             path = self.layout.journal(self.host, self.segment, index)
             try:

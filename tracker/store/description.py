@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 
 from tracker.errors import StoreError, StoreVersionError
@@ -66,6 +66,6 @@ def make_folders(layout: Layout) -> None:
     try:
         layout.make()
         if not layout.description.is_file():
-            write_description(layout, secrets.token_hex(16))
+            write_description(layout, os.urandom(16).hex())
     except OSError as error:
         raise StoreError(f"cannot use {layout.root} as a store: {error.strerror or error}") from error

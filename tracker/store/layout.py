@@ -14,10 +14,8 @@ locks/                                       recorder election, catalog creation
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +79,7 @@ class Layout:
 
     def new_temporary(self) -> Path:
         """A name in the store's temporary folder that nobody else uses."""
-        return self.temporary / secrets.token_hex(16)
+        return self.temporary / os.urandom(16).hex()
 
     def run(self, entity: str, project: str, run_id: str) -> Path:
         """Folder of one run's published files."""
@@ -151,6 +149,8 @@ def _component(name: str) -> str:
     """
     quoted = quote(name, safe=" +=@,()")
     if len(quoted) > LONGEST_COMPONENT:
+        import hashlib  # few names are so long
+
         return f"{quoted[:KEPT_OF_LONG]}%~{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
 

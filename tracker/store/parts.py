@@ -6,7 +6,7 @@ the one whose transaction comes second removes its own, and nobody ever replaces
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +70,7 @@ def publish_part(
         size = write(temporary)
         sync_file(temporary)
         rungs = list(rungs_of_part(temporary))
-        path = folder / f"{segment}-{first:012d}-{last:012d}-{secrets.token_hex(4)}.parquet"
+        path = folder / f"{segment}-{first:012d}-{last:012d}-{os.urandom(4).hex()}.parquet"
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
