@@ -85,8 +85,14 @@ def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> 
     JSON has no NaN and no infinities: they become ``{"_type": "number", "value": "NaN"}``.
     Integers of any size are written in full.
     """
+    marked = _mark(value)
+    if indent is None and not sort_keys:
+        import msgspec
+
+        with suppress(TypeError, ValueError, OverflowError):  # integers beyond 64 bits, odd text: below
+            return msgspec.json.encode(marked).decode()
     return json.dumps(
-        _mark(value),
+        marked,
         indent=indent,
         sort_keys=sort_keys,
         allow_nan=False,
@@ -100,7 +106,7 @@ def loads(text: str | bytes) -> Any:
     if (_MARK if isinstance(text, str) else _MARK_BYTES) not in text:  # type: ignore[operator]
         import msgspec  # six times as fast; what it refuses, such as a bare NaN, the other may know
 
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.DecodeError, UnicodeError):
             return msgspec.json.decode(text)
     return json.loads(text, object_hook=_unmark)
 
