@@ -12,6 +12,7 @@ import scripts
 from serving import Server, serving
 
 import tracker
+from tracker.api.api import Runs
 from tracker.errors import NotFoundError, UsageError
 from tracker.reading.files import FilesReader
 from tracker.reading.local import LocalReader
@@ -128,6 +129,42 @@ def test_runs_in_pages_and_order(reader: Reader) -> None:
     assert reader.runs("team", "nothing", limit=9, offset=0, order="name").runs == []
     with pytest.raises(UsageError, match="cannot order by 'colour'"):
         reader.runs("team", "p", limit=1, offset=0, order="colour")
+
+
+def test_runs_that_match_a_filter(reader: Reader) -> None:
+    found = Runs(reader, "team", "p", {"config.at": {"$gte": 1}, "tags": "t"}, "-config.at", 3)
+    assert len(found) == 4
+    assert [run.config["at"] for run in found] == [4, 3, 2, 1]
+    assert (found[0].config["at"], found[-1].config["at"]) == (4, 1)
+    for part in (
+        slice(2),
+        slice(1, 3),
+        slice(None),
+        slice(-2, None),
+        slice(None, None, -2),
+        slice(3, 99),
+        slice(7, 9),
+    ):
+        assert [run.config["at"] for run in found[part]] == [4, 3, 2, 1][part]
+    with pytest.raises(IndexError):
+        found[4]
+    nan = Runs(reader, "team", "p", {"config.nan": math.nan, "created_at": {"$gt": np.float64(1)}}, "", 50)
+    assert len(nan) == 5
+    with pytest.raises(UsageError, match=r"config.at: \$in takes a list, not 1"):
+        len(Runs(reader, "team", "p", {"config.at": {"$in": 1}}, "", 50))
+    with pytest.raises(UsageError, match="filters: "):
+        Runs(reader, "team", "p", {"config.at": object()}, "", 50)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{", "[1]", '{"colour": 1}', '{"name": "\\ud800"}', "[" * 5_000, '{"a": NaN']
+)
+def test_wrong_filters_over_http_are_refused(served: Server, wrong: str) -> None:
+    with served.client() as client:
+        answer = client.get("/projects/team/p/runs", params={"filters": wrong})
+        assert answer.status_code == 400
+        assert "\n" not in answer.json()["error"]["message"]
+        assert client.get("/projects/team/p/runs").json()["total"] == 5
 
 
 def test_a_run_is_exact(reader: Reader) -> None:

@@ -109,6 +109,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"config.opt": {"$ne": LONG + "2"}}, "abc"),
     ({"config.opt": {"$regex": "^(ad|sg)"}}, "ab"),
     ({"config.opt": {"$regex": "(x+x+)+y"}}, ""),
+    ({"config.opt": {"$regex": "^x+$"}}, "cd"),
     ({"config.lr": {"$regex": "."}}, "c"),
     ({"config.opt": {"$not": {"$regex": "^x"}}}, "ab"),
     ({"summary.val/acc": {"$gt": 0.5}}, "a"),

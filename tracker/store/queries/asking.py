@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
-from tracker.store.fields import OTHER, Value, value_of
+from tracker.store.fields import LONGEST_TEXT, OTHER, Value, value_of
 from tracker.store.models import Run, RunField
 
 Kind = Literal["text", "number", "time"]
@@ -202,7 +202,7 @@ class Field(Asked):
             RunField.field == self.name,
             RunField.text.is_not(None),
         )
-        return [(run, text) for run, text in self.place.session.execute(found)]
+        return [(run, text[:LONGEST_TEXT]) for run, text in self.place.session.execute(found)]
 
     def _equal(self, operands: list[Any]) -> list[ColumnElement[bool]]:
         values = [self._value(each) for each in operands if each is not None]
