@@ -97,7 +97,8 @@ class Ingest:
         """The sender says that a segment's writer died and that all of it has been sent."""
         if parse_journal_name(f"{segment}-000000") is None:
             raise UsageError(f"{segment!r} is no segment id")
-        self._apply(segment, LAST, final=True)
+        if not self._apply(segment, LAST, final=True):
+            return  # it stays on the disk, and live, until the watcher can apply it
         finish_segment(self._store, segment, "crashed")
         with self._store.reading() as session:
             found = session.scalar(select(Segment.id).where(Segment.segment == segment))
@@ -143,14 +144,19 @@ class Ingest:
         if frames:
             journal.sequence = frames[-1].sequence + 1
 
-    def _apply(self, segment: str, last: int, *, final: bool = False) -> None:
-        """Apply a segment's journals up to number ``last``: each only behind all of the one before."""
+    def _apply(self, segment: str, last: int, *, final: bool = False) -> bool:
+        """Apply a segment's journals up to number ``last``, each only behind all of the one before.
+
+        Returns:
+            Whether that could be done now.
+        """
         try:
             for journal in self._list(segment):
                 while journal.number <= last and apply_journal(self._store, journal, final=final).records:
                     pass
         except (StoreError, NotFoundError, OSError):
-            pass  # it is on the disk: the watcher applies it when it can
+            return False  # it is on the disk: the watcher applies it when it can
+        return True
 
     def _list(self, segment: str) -> list[JournalPath]:
         return [found for found in self._store.layout.list_journals(INGEST) if found.segment == segment]

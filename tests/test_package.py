@@ -52,7 +52,7 @@ def test_a_plain_install_pulls_neither_the_server_nor_torch(wheel: zipfile.ZipFi
     (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     required = Parser().parsestr(wheel.read(metadata).decode()).get_all("Requires-Dist") or []
     plain = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in required if "extra ==" not in line}
-    assert plain == {"msgspec", "sqlalchemy", "alembic", "pyarrow"}
+    assert plain == {"msgspec", "sqlalchemy", "alembic", "pyarrow", "numpy"}
     extras = {line for line in required if "extra ==" in line}
     assert any(line.startswith("fastapi") and "server" in line for line in extras)
     assert any(line.startswith("torch") and "lightning" in line for line in extras)

@@ -62,8 +62,9 @@ run.log_artifact(artifact)
 print(open(run.use_artifact("a:latest").download() + "/x").read())
 print(run.summary["loss"])
 run.finish()
+print(tracker.Api().run("p/bare").summary["loss"])
 try:
-    tracker.Api()
+    tracker.Api().runs("p")[0]
 except tracker.Error as error:
     print(error)
 """
@@ -71,8 +72,8 @@ except tracker.Error as error:
         [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, env={"PATH": ""}
     )
     assert done.returncode == 0, done.stderr
-    hello, loss, refusal = done.stdout.splitlines()
-    assert (hello, loss) == ("hello", "1.5")
+    hello, loss, read_back, refusal = done.stdout.splitlines()
+    assert (hello, loss, read_back) == ("hello", "1.5", "1.5")
     assert "pip install airgap-tracker" in refusal
     assert sum("await a recorder" in line for line in done.stderr.splitlines()) == 1
     # Whoever has the rest installed takes the journal over.

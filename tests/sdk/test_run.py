@@ -202,13 +202,11 @@ def test_an_id_used_again_without_resume_loses_nothing() -> None:
     second.log({"x": 100})
     second.finish()
     assert [row["x"] for row in rows(second)] == [100]  # the newest branch shows
-    from tracker.settings import load_settings
-    from tracker.store.models import HotRow, Part
-    from tracker.store.store import Store
-
-    with Store(load_settings().store).reading() as session:
-        kept = session.query(HotRow).count() + sum(part.rows for part in session.query(Part))
-    assert kept == 6  # and the older one is still there
+    run = tracker.Api().run("p/abc")
+    older, newer = run.segments
+    assert (older.shown_before, newer.shown_before) == (0, None)
+    kept = run.history(pandas=False, segment=older.id)
+    assert [row["x"] for row in kept] == [0, 1, 2, 3, 4]  # and the older one is still there
 
 
 def test_disabled_keeps_nothing_but_answers() -> None:

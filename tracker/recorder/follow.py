@@ -56,7 +56,7 @@ class Follower:
                 if found == "live":
                     live += 1
                 elif found == "ended" and seal_ended:
-                    self._seal(name)
+                    self._seal(name, files)
                 else:
                     waiting += 1
             except Exception as error:
@@ -139,10 +139,13 @@ class Follower:
         finish_segment(self.store, name, "crashed")
         return "ended"
 
-    def _seal(self, name: str) -> None:
+    def _seal(self, name: str, files: list[JournalPath]) -> None:
         with self.store.reading() as session:
             segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
         if segment_id is not None:
+            for journal in files:
+                while apply_journal(self.store, journal, final=True).records:
+                    pass
             seal(self.store, segment_id)
             self._seen.pop(name, None)
 

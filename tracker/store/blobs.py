@@ -75,8 +75,10 @@ class NewBlob:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._file.close()  # writes what is buffered, which a full disk refuses once more
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
 
 class BlobStore:

@@ -41,9 +41,7 @@ def require_store(layout: Layout) -> None:
         StoreVersionError: A newer tracker wrote it.
     """
     if not layout.description.is_file():
-        raise StoreError(
-            f"there is no store at {layout.root}: log a run there first, or name another folder"
-        )
+        raise StoreError(f"there is no store at {layout.root}: log a run there first, or name another folder")
     check_description(layout)
 
 

@@ -97,11 +97,13 @@ def merge(buckets: Buckets, starts: np.ndarray, index: np.ndarray) -> Buckets:
     places = np.arange(count)
     lengths = np.diff(starts, append=count)
     latest = np.maximum.reduceat(np.where(np.isnan(buckets.last), -1, places), starts)
+    with np.errstate(over="ignore"):  # a sum beyond what a double holds is infinite
+        total = np.add.reduceat(buckets.total, starts)
     return Buckets(
         index.astype(np.float64),
         low,
         high,
-        np.add.reduceat(buckets.total, starts),
+        total,
         np.where(latest >= 0, buckets.last[latest], np.nan),
         np.add.reduceat(buckets.count, starts),
         np.add.reduceat(buckets.nonfinite, starts),

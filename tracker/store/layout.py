@@ -73,6 +73,16 @@ class Layout:
                     found.append(JournalPath(path, match[1], int(match[2])))
         return sorted(found, key=lambda journal: (journal.segment, journal.number))
 
+    def segment_journals(self, segment: str, last: int) -> list[JournalPath]:
+        """Return one segment's journals up to number ``last``, without listing those of all others."""
+        names = [(number, f"{segment}-{number:06d}.journal") for number in range(last + 1)]
+        return [
+            JournalPath(folder / name, segment, number)
+            for folder in _children(self.journals)
+            for number, name in names
+            if (folder / name).exists()
+        ]
+
     def blob(self, sha256: str) -> Path:
         """The blob of that SHA-256 (64 hex digits)."""
         return self.blobs / sha256[:2] / sha256[2:]

@@ -6,8 +6,11 @@ only when that commit is durable may a sealed segment's journals go.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import select
 
+from tracker.journal.format import HEADER
 from tracker.store.hot import read_hot, take_hot
 from tracker.store.models import Part, Run, Segment
 from tracker.store.parts import add_part, discard, write_part
@@ -41,8 +44,12 @@ def spill(store: Store, segment_id: int) -> bool:
 def seal(store: Store, segment_id: int) -> None:
     """Make an ended segment's history cold and let its journals go. Idempotent.
 
-    The caller has applied its journals to their end.
+    The caller has applied its journals to their end; one that holds more is kept, and nothing is sealed.
     """
+    with store.reading() as session:
+        journals = _journals(store, session.get_one(Segment, segment_id))
+    if journals is None:
+        return
     while spill(store, segment_id):
         pass
     with store.reading() as session:
@@ -67,6 +74,16 @@ def seal(store: Store, segment_id: int) -> None:
     for path in folder.glob(f"{name}-*.parquet"):
         if str(path.relative_to(store.root)) not in named:
             path.unlink(missing_ok=True)
-    for journal in store.layout.list_journals():
-        if journal.segment == name:
-            journal.path.unlink(missing_ok=True)
+    for path in journals:
+        path.unlink(missing_ok=True)
+
+
+def _journals(store: Store, segment: Segment) -> list[Path] | None:
+    """Return a segment's journals; None when one holds what was not applied."""
+    found = []
+    for journal in store.layout.segment_journals(segment.segment, segment.journal_index + 1):
+        applied = segment.offset if journal.number == segment.journal_index else HEADER.size
+        if journal.number >= segment.journal_index and journal.path.stat().st_size > applied:
+            return None
+        found.append(journal.path)
+    return found
