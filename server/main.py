@@ -57,7 +57,8 @@ class _Server(uvicorn.Server):
 def _listen(settings: ServerSettings) -> socket.socket:
     """Take the port before anything else, so that a taken one is one clear line."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Named, or asyncio would not know it for TCP, and small answers would wait 40 ms for an acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
