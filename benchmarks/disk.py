@@ -64,7 +64,7 @@ def measure(options: Options) -> Result:
 
 
 def _log(options: Options, folder: Path, run_id: str, segments: int) -> dict[str, int]:
-    """Log a run; return the sizes of all files of the store when it is sealed and our processes have ended."""
+    """Log a run; return the sizes of all files when it is sealed and our processes have ended."""
     metered(ours("product", "log-rows", folder, run_id, options.rows, KEYS), folder)
     wait_sealed(store_of(folder), segments, 10)
     return folder_bytes(store_of(folder))
@@ -80,7 +80,7 @@ def _history(folder: Path, run_id: str) -> dict[str, list[Any]]:
 
 
 def _best_parquet(columns: dict[str, list[Any]]) -> dict[str, Any]:
-    """Return the size of the smallest file that pyarrow writes of these columns, each at its best encoding."""
+    """Return the size of the file that pyarrow writes of these columns, each at its best encoding."""
     import pyarrow as pa
 
     table = pa.table(columns)

@@ -1,7 +1,7 @@
-"""The chart of a very long run, its files evicted from the page cache, beside a short run's: figure ``chart``.
+"""The chart of a very long run, its files evicted, beside a short run's: figure ``chart``.
 
-One store holds four runs, a long and a short one of each state: live (unsealed, their writers wait) and
-sealed. One server answers. Each answer comes after an eviction; long and short alternate.
+One store holds both. They are asked for while their writers live (unsealed), then sealed. One server
+answers each time. Each answer comes after an eviction; long and short alternate.
 """
 
 from __future__ import annotations
@@ -120,11 +120,13 @@ def _state(
         for name in steps:
             _check(server, name, steps[name])
         cold: dict[str, list[float]] = {name: [] for name in steps}
-        left = []
+        left, read = [], dict.fromkeys(steps, 0)
         for _ in range(REPEATS):
             for name in steps:
                 left.append(evict(store))
+                before_read = server.bytes_read()
                 cold[name].append(server.seconds(f"{RUNS}/{name}/chart", key="loss", points=POINTS))
+                read[name] += server.bytes_read() - before_read
         middle = {name: statistics.median(times) * 1000 for name, times in cold.items()}
         warm = {
             name: server.p50_ms(WARM_REPEATS, f"{RUNS}/{name}/chart", key="loss", points=POINTS)
@@ -144,6 +146,9 @@ def _state(
     details[state] = {
         "evicted ms": {name: [seconds * 1000 for seconds in times] for name, times in cold.items()},
         "warm p50 ms": warm,
+        "bytes that the server read from the disk for an answer": {
+            name: total // REPEATS for name, total in read.items()
+        },
         "pages that came back before the question": left,
     }
     return Row(

@@ -126,9 +126,8 @@ def run_script(command: list[str], folder: Path, **variables: str) -> dict[str, 
 
 def _answer(command: list[str], done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if done.returncode:
-        raise ScriptError(
-            f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        )
+        said = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        raise ScriptError(f"{' '.join(command)} failed with {done.returncode}:\n{said}")
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
     return found
@@ -160,7 +159,7 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 600.0) -> T
     return answer
 
 
-def median_seconds(call: Callable[[], object], repeats: int) -> list[float]:
+def times_of(call: Callable[[], object], repeats: int) -> list[float]:
     """Return how long each of ``repeats`` calls took."""
     times = []
     for _ in range(repeats):

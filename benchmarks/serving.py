@@ -51,6 +51,11 @@ class Server:
         self.get(path, **query)
         return statistics.median(self.seconds(path, **query) for _ in range(repeats)) * 1000
 
+    def bytes_read(self) -> int:
+        """Return what the server has read from disks so far; the page cache does not count."""
+        lines = Path(f"/proc/{self._process.pid}/io").read_text().splitlines()
+        return int(dict(line.split(": ") for line in lines)["read_bytes"])
+
     def memory_mb(self) -> dict[str, float]:
         """Return the server's resident size, now and at its largest."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
