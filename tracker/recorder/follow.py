@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from itertools import groupby
 from typing import Literal
 
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from tracker.processes import host_name, is_alive
 from tracker.recorder.live import first_record
 from tracker.recorder.look import Look
+from tracker.records import Process
 from tracker.store.apply import apply_journal, finish_segment, segment_process
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
@@ -43,6 +45,8 @@ class Follower:
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
         self._stuck: dict[str, float] = {}
         self._started: dict[str, float] = {}
+        self._writers: dict[str, tuple[str | None, Process | None]] = {}
+        self._noted: dict[str, str | None] = {}  # what the catalog says of each segment's fault
         self.faults: dict[str, str] = {}
 
     def look(self, *, seal_ended: bool = True) -> Look:
@@ -59,12 +63,19 @@ class Follower:
                     self._seal(name, files)
                 else:
                     waiting += 1
+                if self._noted.get(name) is not None:
+                    self._note_fault(name, None)
             except Exception as error:
                 # One bad journal must not stop the others, whatever is wrong with it; it stays where it is.
                 if any(journal.path.exists() for journal in files):  # else somebody else sealed it meanwhile
                     faults[name] = str(error)
+                    self._note_fault(name, faults[name])
         self.faults = faults
         return Look(applied, live, waiting)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
 
     def _segments(self) -> list[tuple[str, list[JournalPath]]]:
         """Return the journals of each segment; those of runs that began first come first.
@@ -104,6 +115,7 @@ class Follower:
                 else:
                     self._stuck.pop(name, None)
         self._seen[name] = sizes
+        self._writers.pop(name, None)
         if cold:
             self._compact(name)
         return total
@@ -114,15 +126,14 @@ class Follower:
 
     def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
         """Return what is known of a segment's writer; note in the catalog that a dead one has ended."""
-        with self.store.reading() as session:
-            segment = session.scalar(select(Segment).where(Segment.segment == name))
         last = files[-1]
         silent = time.time() - last.path.stat().st_mtime > MISSED_SECONDS
-        if segment is None:
+        known = self._writers.get(name) or self._read_writer(name)
+        if known is None:
             return "silent" if silent else "live"
-        if segment.ended in SAID_BY_WRITERS:
+        ended, process = known
+        if ended in SAID_BY_WRITERS:
             return "ended"
-        process = segment_process(segment)
         # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
         # its process lives says nothing about them.
         own = last.path.parent == self.store.layout.host_journals(host_name())
@@ -130,14 +141,27 @@ class Follower:
         if alive:
             return "live"
         if alive is None:  # on another host: it may come back, so its journal stays
-            if silent and segment.ended is None:
-                finish_segment(self.store, name, "crashed")
+            if silent and ended is None:
+                self._finish(name)
             return "silent" if silent else "live"
         # Dead for certain: whatever its files hold now is all there will ever be.
         while apply_journal(self.store, last, final=True).records:
             pass
-        finish_segment(self.store, name, "crashed")
+        self._finish(name)
         return "ended"
+
+    def _read_writer(self, name: str) -> tuple[str | None, Process | None] | None:
+        """Return how a segment ended, and who writes it; asked once, until more of it is applied."""
+        with self.store.reading() as session:
+            segment = session.scalar(select(Segment).where(Segment.segment == name))
+        if segment is None:
+            return None
+        self._writers[name] = (segment.ended, segment_process(segment))
+        return self._writers[name]
+
+    def _finish(self, name: str) -> None:
+        finish_segment(self.store, name, "crashed")
+        self._writers.pop(name, None)
 
     def _seal(self, name: str, files: list[JournalPath]) -> None:
         with self.store.reading() as session:
@@ -148,6 +172,7 @@ class Follower:
                     pass
             seal(self.store, segment_id)
             self._seen.pop(name, None)
+            self._writers.pop(name, None)
 
     def _compact(self, name: str) -> None:
         from tracker.store.compact import compact  # needs pyarrow, which most runs need only at their end

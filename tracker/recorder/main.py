@@ -49,14 +49,17 @@ def _follow(layout: Layout) -> None:
     work = _worker(layout)
     wait = SHORTEST_WAIT
     idle_since = time.monotonic()
-    while True:
-        look = work.look()
-        if look.live or look.applied:
-            idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > IDLE_SECONDS:
-            return
-        wait = SHORTEST_WAIT if look.applied else min(wait * 1.5, LONGEST_WAIT)
-        time.sleep(wait)
+    try:
+        while True:
+            look = work.look()
+            if look.live or look.applied:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > IDLE_SECONDS:
+                return
+            wait = SHORTEST_WAIT if look.applied else min(wait * 1.5, LONGEST_WAIT)
+            time.sleep(wait)
+    finally:
+        work.close()
 
 
 def _worker(layout: Layout) -> Follower | Sender:

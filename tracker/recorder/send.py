@@ -88,6 +88,10 @@ class Sender:
                 waiting += state == "silent"
         return Look(sent, live, waiting)
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
     def _send(self, segment: str, files: list[JournalPath]) -> tuple[int, State]:
         """Send what a segment has more than the server; return the records sent and its writer's state."""
         with self._lock_outbox():  # the recorder and a process that reads may both be at it
