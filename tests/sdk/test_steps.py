@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tracker.errors import UsageError
 from tracker.records import ASIDE, COMMIT, Row
-from tracker.sdk.steps import Place, StepCounter
+from tracker.sdk.steps import StepCounter
 from tracker.store.fold import Folder, SegmentState
 
 Call = tuple[str, dict[str, Any]]
@@ -93,10 +93,10 @@ def test_a_resumed_run_goes_on_at_its_start() -> None:
 
 def test_places_carry_the_flags_of_the_record() -> None:
     counter = StepCounter()
-    assert counter.place() == Place(0, 0, COMMIT)
-    assert counter.place(commit=False) == Place(1, 1, 0)
-    assert counter.place(step=0) == Place(2, 0, COMMIT | ASIDE)
-    assert counter.place(step=1) == Place(1, 1, 0)
+    assert counter.place() == (0, 0, COMMIT)
+    assert counter.place(commit=False) == (1, 1, 0)
+    assert counter.place(step=0) == (2, 0, COMMIT | ASIDE)
+    assert counter.place(step=1) == (1, 1, 0)
     assert (counter.step, counter.place().row, counter.step) == (1, 1, 2)
 
 
@@ -105,7 +105,7 @@ def test_a_step_that_no_record_can_hold_is_refused_and_changes_nothing(step: int
     counter = StepCounter()
     with pytest.raises(UsageError, match="64 bits"):
         counter.place(step=step)
-    assert counter.place() == Place(0, 0, COMMIT)
+    assert counter.place() == (0, 0, COMMIT)
 
 
 @given(

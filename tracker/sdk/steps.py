@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from tracker.errors import UsageError
 from tracker.records import ASIDE, COMMIT
 
@@ -11,12 +9,8 @@ from tracker.records import ASIDE, COMMIT
 LARGEST_STEP = 2**62
 
 
-class Place(NamedTuple):
-    """Where one call's keys go: row number, step, flags of the ``Row`` record."""
-
-    row: int
-    step: int
-    flags: int
+# Where one call's keys go: row number, step, flags of the ``Row`` record. No class: one is made per call.
+Place = tuple[int, int, int]
 
 
 class StepCounter:
@@ -49,19 +43,19 @@ class StepCounter:
         current, next_row, row = self.state
         if step is None and commit is None and row is None:  # nearly every call
             self.state = (current + 1, next_row + 1, None)
-            return Place(next_row, current, COMMIT)
+            return next_row, current, COMMIT
         if step is not None:
             if not -LARGEST_STEP <= step <= LARGEST_STEP:
                 raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
             if step < current:
                 self.state = (current, next_row + 1, row)
-                return Place(next_row, step, COMMIT | ASIDE)
+                return next_row, step, COMMIT | ASIDE
             if step > current:
                 current, row = step, None  # a record with another row number commits the open row
         if row is None:
             row, next_row = next_row, next_row + 1
         if commit if commit is not None else step is None:
             self.state = (current + 1, next_row, None)
-            return Place(row, current, COMMIT)
+            return row, current, COMMIT
         self.state = (current, next_row, row)
-        return Place(row, current, 0)
+        return row, current, 0
