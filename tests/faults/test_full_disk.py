@@ -1,0 +1,294 @@
+"""Writes that the kernel refuses: logging neither raises nor blocks, and goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import scripts
+
+import tracker
+from tracker.store.blobs import BlobStore
+from tracker.store.layout import Layout
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+SETTINGS = {"journal_only": True, "fsync_seconds": 0.05}
+WRITER = """
+import sys, tracker
+run = tracker.init(project="p", id="run", dir=sys.argv[1], settings={settings})
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+class Script:
+    """A script that logs what it is told to, line by line."""
+
+    def __init__(self, place: Path, code: str = WRITER) -> None:
+        self.place = place
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code.format(settings=SETTINGS), str(place)],
+            env=scripts.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def do(self, line: str) -> None:
+        """Run a line in it; it answers when the line has returned."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        if self.process.stdout.readline() != "done\n":
+            raise AssertionError(f"the script failed: {self.process.communicate()[1]}")
+
+    def end(self, status: int = 0) -> str:
+        """End it; return what it said."""
+        _, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == status, err
+        assert "Traceback" not in err, err
+        return err
+
+    def journals(self) -> list[Path]:
+        """Return its journal files."""
+        return [each.path for each in Layout(self.place / "tracker-store").list_journals()]
+
+
+def read(place: Path, tmp_path: Path) -> tuple[list[int], tracker.api.api.Run]:
+    """Return the values and the run, from a copy of the store where there is room for a catalog."""
+    copy = tmp_path / "copy"
+    shutil.copytree(place / "tracker-store", copy / "tracker-store")
+    os.environ["TRACKER_DIR"] = str(copy)
+    try:
+        run = tracker.Api().run("p/run")
+        return [row["x"] for row in run.history(keys=["x"], pandas=False)], run
+    finally:
+        del os.environ["TRACKER_DIR"]
+
+
+def fill(place: Path) -> Path:
+    """Take all the room there is."""
+    filler = place / "filler"
+    with filler.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                continue
+    return filler
+
+
+def test_rows_wait_in_memory_and_are_written_when_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    script = Script(small_disk)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("[run.log({'x': at, 'pad': 'y' * 1000}) for at in range(1, 3000)]")
+    before = script.journals()
+    script.do("[run.log({'x': at}, step=run.step, commit=True) for at in range(3000, 3010)]")
+    filler.unlink()
+    # A file system of 2 MB does not hold 3 MB: what fits is written, the rest waits for more room.
+    assert subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)]).returncode == 0
+    scripts.wait_for(lambda: len(script.journals()) > len(before), "a new file")
+    script.do("run.log({'x': 3010})")
+    said = script.end()
+    assert said.count("cannot write to") == 1
+    assert said.count("tracker: writing to") == 1
+    assert "were lost" not in said
+    seen, run = read(small_disk, tmp_path)
+    assert seen == list(range(3011))
+    assert run.state == "finished"
+    assert any("all records were kept" in line for line in run._info.problems)
+
+
+def test_beyond_what_memory_may_hold_is_counted(small_disk: Path, tmp_path: Path) -> None:
+    script = Script(small_disk)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("[run.log({'x': at, 'pad': 'y' * 1000_000}) for at in range(1, 81)]")  # 80 MB
+    assert subprocess.run(["mount", "-o", "remount,size=128m", str(small_disk)]).returncode == 0
+    filler.unlink()
+    scripts.wait_for(lambda: sum(path.stat().st_size for path in script.journals()) > 60e6, "the rows")
+    script.do("run.log({'x': 81})")
+    assert "records were lost" in script.end()
+    seen, run = read(small_disk, tmp_path)
+    kept = len(seen) - 2
+    assert seen == [*range(kept + 1), 81]
+    assert kept == 64 * 2**20 // 1_000_050
+    (problem,) = (line for line in run._info.problems if "records were lost" in line)
+    assert problem.startswith(f"{80 - kept} records were lost at ")
+    assert "No space left on device" in problem or "disk full" in problem
+
+
+def test_a_disk_that_stays_full_is_said_at_the_end(small_disk: Path, tmp_path: Path) -> None:
+    script = Script(small_disk)
+    script.do("run.log({'x': 0})")
+    fill(small_disk)
+    script.do("[run.log({'x': at, 'pad': 'y' * 1000}) for at in range(1, 10)]")
+    said = script.end()
+    assert "records could not be written" in said
+    assert "all before them are safe" in said
+    seen, run = read(small_disk, tmp_path)
+    assert seen == list(range(len(seen)))
+    assert run.state == "crashed"
+
+
+def test_media_wait_too(small_disk: Path, tmp_path: Path) -> None:
+    script = Script(small_disk)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("run.log({'x': 1, 'table': tracker.Table(['a'], [['z' * 300_000]])})")
+    filler.unlink()
+    scripts.wait_for(lambda: len(script.journals()) > 1, "a new file")
+    script.do("run.log({'x': 2})")
+    script.end()
+    seen, run = read(small_disk, tmp_path)
+    assert seen == [0, 1, 2]
+    table = run.history(keys=["table"], pandas=False)[0]["table"]
+    content = BlobStore(Layout(tmp_path / "copy" / "tracker-store")).read(table["sha256"])
+    assert content.count(b"z") == 300_000
+
+
+def test_media_beyond_what_memory_may_hold_leave_the_rest_readable(small_disk: Path, tmp_path: Path) -> None:
+    script = Script(small_disk)
+    script.do("pass")  # the run is begun
+    filler = fill(small_disk)
+    script.do("run.log({'x': 0, 'table': tracker.Table(['a'], [['z' * 70_000_000]])})")
+    filler.unlink()
+    scripts.wait_for(lambda: len(script.journals()) > 1, "a new file")
+    script.do("run.log({'x': 1})")
+    assert "1 records were lost" in script.end()
+    seen, run = read(small_disk, tmp_path)
+    assert seen == [0, 1]
+    assert any("1 records were lost" in line for line in run._info.problems)
+
+
+def test_a_file_system_that_gets_read_only(small_disk: Path, tmp_path: Path) -> None:
+    script = Script(small_disk)
+    script.do("run.log({'x': 0})")
+    # What is open for writing forbids it: as the kernel does after an I/O error, it is done lazily, by force.
+    limit = subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True)
+    if limit.returncode == 0:
+        script.do("run.log({'x': 1})")
+        assert subprocess.run(["mount", "-o", "remount,rw", str(small_disk)]).returncode == 0
+    script.do("run.log({'x': 2})")
+    script.end()
+    seen, _ = read(small_disk, tmp_path)
+    assert seen == ([0, 1, 2] if limit.returncode == 0 else [0, 2])
+
+
+def test_an_interrupt_while_the_backlog_is_written_neither_loses_nor_doubles(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C in ``finish``: it may come between any two steps of going on in a new file."""
+    # Without the helper thread, it is finish that writes the backlog.
+    code = WRITER.replace("for line", "run._journal._writer._wake.set()\nfor line")
+    script = Script(small_disk, code)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("[run.log({'x': at, 'pad': 'y' * 100}) for at in range(1, 2000)]")
+    filler.unlink()
+    interrupted = """
+import signal
+def again(number, frame):
+    global rounds
+    rounds += 1
+    if rounds < 300: signal.setitimer(signal.ITIMER_REAL, 0.0002)
+    raise KeyboardInterrupt
+rounds = 0
+signal.signal(signal.SIGALRM, again)
+signal.setitimer(signal.ITIMER_REAL, 0.0001)
+while True:
+    try:
+        if run._journal._writer.flush(): break
+    except KeyboardInterrupt: pass
+signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+"""
+    script.do(f"exec({interrupted!r})")
+    script.do("run.log({'x': 2000})")
+    script.end()
+    seen, run = read(small_disk, tmp_path)
+    assert seen == list(range(2001))
+    assert run.state == "finished"
+    assert not [line for line in run._info.problems if "again" in line or "missing" in line]
+
+
+@contextmanager
+def failing(script: Script, call: str) -> Iterator[None]:
+    """Make one system call of a script on its present journal fail with EIO."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    (path,) = script.journals()
+    tracer = subprocess.Popen(
+        f"strace -f -o /dev/null -e trace={call} -e inject={call}:error=EIO:when=1 -P".split()
+        + f"{path} -p {script.process.pid}".split(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tracer.stderr is not None
+    if "attached" not in (line := tracer.stderr.readline()):
+        pytest.skip(f"strace may not trace here: {line.strip()}")
+    try:
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)  # lets go of the script
+        tracer.communicate(timeout=30)
+
+
+def test_a_write_that_fails_goes_to_a_new_file(tmp_path: Path) -> None:
+    script = Script(tmp_path)
+    script.do("run.log({'x': 0})")
+    with failing(script, "write"):
+        script.do("[run.log({'x': at}) for at in range(1, 50)]")
+        scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
+    script.do("run.log({'x': 50})")
+    said = script.end()
+    assert said.count("cannot write to") == said.count("tracker: writing to") == 1
+    seen, run = read(tmp_path, tmp_path)
+    assert (seen, run.state) == (list(range(51)), "finished")
+    assert any("Input/output error; all records were kept" in line for line in run._info.problems)
+
+
+def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> None:
+    """The kernel may drop what it could not write, and call the next sync a success."""
+    script = Script(tmp_path)
+    script.do("run.log({'x': 0})")
+    with failing(script, "fdatasync"):
+        script.do("run.log({'x': 1})")
+        scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
+    old, new = script.journals()
+    size = old.stat().st_size
+    script.do("run.log({'x': 2})")
+    assert old.stat().st_size == size
+    assert "Input/output error (syncing" in script.end()
+    seen, run = read(tmp_path, tmp_path)
+    assert (seen, run.state) == ([0, 1, 2], "finished")
+    assert any("Input/output error (syncing" in line for line in run._info.problems)
+    assert new.stat().st_size > 32
