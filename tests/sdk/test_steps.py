@@ -97,7 +97,7 @@ def test_places_carry_the_flags_of_the_record() -> None:
     assert counter.place(commit=False) == (1, 1, 0)
     assert counter.place(step=0) == (2, 0, COMMIT | ASIDE)
     assert counter.place(step=1) == (1, 1, 0)
-    assert (counter.step, counter.place().row, counter.step) == (1, 1, 2)
+    assert (counter.step, counter.place()[0], counter.step) == (1, 1, 2)
 
 
 @pytest.mark.parametrize("step", [2**62 + 1, 2**63, -(2**63) - 1, 10**30])
