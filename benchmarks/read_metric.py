@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import statistics
 import sys
-import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,26 +93,29 @@ def _read(folder: Path, steps: int, repeats: int) -> None:
     table = run.history_arrow(["loss"])  # warm, and what the floor's file is made of
     if table.num_rows != steps or table["loss"].to_pylist() != list(walk(steps)):
         raise ScriptError(f"{steps} values were logged; {table.num_rows} were read, or others")
-    file, encoding = _fastest_file(folder, pa.table({name: table[name] for name in table.column_names}))
-    times: dict[str, list[float]] = {"ours": [], "pyarrow": []}
-    for _ in range(max(repeats, 5)):
-        start = time.perf_counter()
-        pq.read_table(file)
-        middle = time.perf_counter()
-        run.history_arrow(["loss"])
-        times["pyarrow"].append(middle - start)
-        times["ours"].append(time.perf_counter() - middle)
-    said = {
-        "columns": table.column_names,
-        "parts": len(list(store_of(folder).glob("runs/**/*.parquet"))),
-        "floor's encoding": encoding,
-        "floor's bytes": file.stat().st_size,
-    }
-    say({**times, **said})
+    files = _write_files(folder, pa.table({name: table[name] for name in table.column_names}))
+    mine: list[float] = []
+    floors: dict[str, list[float]] = {name: [] for name in files}
+    for _ in range(max(repeats, 5) * 2):
+        for name, path in files.items():
+            floors[name] += times_of(lambda path=path: pq.ParquetFile(path).read(), 1)
+        mine += times_of(lambda: run.history_arrow(["loss"]), 1)
+    best = min(floors, key=lambda name: statistics.median(floors[name]))
+    say(
+        {
+            "ours": mine,
+            "pyarrow": floors[best],
+            "encoding": best,
+            "all encodings": floors,
+            "columns": table.column_names,
+            "parts": len(list(store_of(folder).glob("runs/**/*.parquet"))),
+            "bytes": {name: path.stat().st_size for name, path in files.items()},
+        }
+    )
 
 
-def _fastest_file(folder: Path, table: Any) -> tuple[Path, str]:
-    """Write a table in several encodings; return the file that pyarrow reads fastest."""
+def _write_files(folder: Path, table: Any) -> dict[str, Path]:
+    """Write a table to one file in each of several encodings."""
     import pyarrow.parquet as pq
 
     ways: dict[str, dict[str, Any]] = {
@@ -125,12 +126,9 @@ def _fastest_file(folder: Path, table: Any) -> tuple[Path, str]:
             "column_encoding": dict.fromkeys(table.column_names, "BYTE_STREAM_SPLIT"),
         },
     }
-    seconds = {}
     for name, how in ways.items():
         pq.write_table(table, folder / name, compression="zstd", **how)
-        seconds[name] = min(times_of(partial(pq.read_table, folder / name), 5))
-    best = min(seconds, key=lambda name: seconds[name])
-    return folder / best, best
+    return {name: folder / name for name in ways}
 
 
 if __name__ == "__main__":
