@@ -95,3 +95,16 @@ def test_the_journal_format_is_as_documented() -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_line_of_the_durability_contract_names_tests_that_exist() -> None:
+    text = (scripts.ROOT / "docs" / "durability.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    for path, test in named:
+        assert re.search(rf"^def {test}\(", (scripts.ROOT / path).read_text(), re.MULTILINE), (
+            f"{path}::{test}"
+        )
+    lines = re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]
+    assert len(lines) == 19
+    for line in lines:
+        assert "`tests/" in line, line

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 import scripts
+from builders import Writer, get_run, read_history
 from sqlalchemy import select
 
 import tracker
+from tracker.recorder.follow import MISSED_SECONDS, Follower
 from tracker.store.models import Run, Segment
 from tracker.store.store import Store
 
@@ -181,3 +185,22 @@ def test_a_notebook_kernel_that_is_restarted(tmp_path: Path, now: bool, state: s
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
+
+
+def test_a_writer_on_another_host_that_misses_its_heartbeat(store: Store) -> None:
+    writer = Writer(store.layout, "aa" * 16)
+    writer.log({"x": 0})
+    follower = Follower(store)
+    assert follower.look().live == 1
+    assert get_run(store).state == "running"
+    before = time.time() - MISSED_SECONDS
+    os.utime(writer.path, (before + 30, before + 30))
+    follower.look()
+    assert get_run(store).state == "running"
+    os.utime(writer.path, (before - 1, before - 1))
+    follower.look()
+    assert get_run(store).state == "crashed"
+    writer.log({"x": 1})  # it was only slow, or its network was
+    follower.look()
+    assert get_run(store).state == "running"
+    assert [row["x"] for row in read_history(store)] == [0, 1]
