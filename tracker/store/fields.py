@@ -29,6 +29,9 @@ class Value(NamedTuple):
     text: str | None = None
 
 
+# A value as it is kept: what ``Value`` is, but quicker made, and there are many.
+Kept = tuple[float | None, str | None]
+
 OTHER = Value()
 PRESENT = Value(1.0)
 
@@ -56,9 +59,9 @@ def text_of(text: str) -> str:
     return f"{text[:LONGEST_TEXT]}…{digest[:32]}"
 
 
-def fields_of(config: Mapping[str, Any], summary: Mapping[str, Any], tags: Iterable[str]) -> dict[str, Value]:
+def fields_of(config: Mapping[str, Any], summary: Mapping[str, Any], tags: Iterable[str]) -> dict[str, Kept]:
     """Return the fields of a run. A value of None counts as missing."""
-    found: dict[str, Value] = {}
+    found: dict[str, Kept] = {}
     _flatten("config.", config, found)
     _flatten("summary.", summary, found)
     for tag in tags:
@@ -67,19 +70,19 @@ def fields_of(config: Mapping[str, Any], summary: Mapping[str, Any], tags: Itera
     return found
 
 
-def _flatten(prefix: str, values: Mapping[str, Any], found: dict[str, Value]) -> None:
+def _flatten(prefix: str, values: Mapping[str, Any], found: dict[str, Kept]) -> None:
     for key, value in values.items():
         kind = type(value)
         if kind is dict:
             # A key that has the dots itself is not hidden by nested ones that spell the same.
             found.setdefault(prefix + key, OTHER)
-            nested: dict[str, Value] = {}
+            nested: dict[str, Kept] = {}
             _flatten(f"{prefix}{key}.", value, nested)
             for name, inner in nested.items():
                 if name.removeprefix(prefix) not in values:
                     found[name] = inner
         elif kind is float and -math.inf < value < math.inf:
-            found[prefix + key] = Value(value)
+            found[prefix + key] = (value, None)
         elif value is not None:
             found[prefix + key] = value_of(value)
 
@@ -93,20 +96,16 @@ def refresh_fields(session: Session, run: Run) -> None:
     """
     wanted = fields_of(run.config, run.summary, run.tags)
     with session.no_autoflush:
-        stored = {
-            field: Value(number, text)
-            for field, number, text in session.execute(
-                select(RunField.field, RunField.number, RunField.text).where(RunField.run_id == run.id)
-            )
-        }
+        connection = session.connection()
+        kept = select(RunField.field, RunField.number, RunField.text).where(RunField.run_id == run.id)
+        stored = {row[0]: (row[1], row[2]) for row in connection.execute(kept).all()}
         added, changed = [], []
         for field, value in wanted.items():
             before = stored.pop(field, None)
             if before is None:
                 added.append(row_of(run.id, run.project_id, field, value))
             elif before != value:
-                changed.append({"at": field, "number": value.number, "text": value.text})
-        connection = session.connection()
+                changed.append({"at": field, "number": value[0], "text": value[1]})
         if stored:  # what is left is not there any more
             connection.execute(
                 delete(RunField).where(RunField.run_id == run.id, RunField.field == bindparam("at")),
@@ -120,12 +119,12 @@ def refresh_fields(session: Session, run: Run) -> None:
             connection.execute(insert(RunField), added)
 
 
-def row_of(run: int, project: int, field: str, value: Value) -> dict[str, Any]:
+def row_of(run: int, project: int, field: str, value: Kept) -> dict[str, Any]:
     """Return a row of ``run_fields``."""
     return {
         "run_id": run,
         "field": field,
         "project_id": project,
-        "number": value.number,
-        "text": value.text,
+        "number": value[0],
+        "text": value[1],
     }
