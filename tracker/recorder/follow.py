@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy import select
 
 from tracker.processes import host_name, is_alive
+from tracker.recorder.faults import note_fault
 from tracker.recorder.live import first_record
 from tracker.recorder.look import Look
 from tracker.records import Process
@@ -156,12 +157,22 @@ class Follower:
             segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None:
             return None
+        self._noted[name] = segment.fault
         self._writers[name] = (segment.ended, segment_process(segment))
         return self._writers[name]
 
     def _finish(self, name: str) -> None:
         finish_segment(self.store, name, "crashed")
         self._writers.pop(name, None)
+
+    def _note_fault(self, name: str, fault: str | None) -> None:
+        """Let the catalog say why a segment is not applied (None: it is again), where it knows the segment."""
+        if name in self._noted and self._noted[name] == fault:
+            return
+        # When it is the catalog that cannot be written, it cannot say so either: `faults` does.
+        with suppress(Exception):
+            note_fault(self.store, name, fault)
+            self._noted[name] = fault
 
     def _seal(self, name: str, files: list[JournalPath]) -> None:
         with self.store.reading() as session:

@@ -65,11 +65,12 @@ def segment_views(session: Session, run: Run) -> list[SegmentView]:
             Segment.start_step,
             Segment.ended,
             Segment.state,
+            Segment.fault,
         )
         .where(Segment.run_id == run.id)
         .order_by(Segment.id)
     )
-    return [SegmentView(*row[:-1], unpack_state(row[-1])) for row in found]
+    return [SegmentView(*row[:-2], unpack_state(row.state), row.fault) for row in found]
 
 
 def note_change(session: Session, run: Run) -> None:

@@ -38,7 +38,10 @@ class Attempt(Protocol):
 
 
 class SegmentView(NamedTuple):
-    """What one writer said in one attempt; the fields are those of the catalog's segments."""
+    """What one writer said in one attempt; the fields are those of the catalog's segments.
+
+    ``fault`` says why its journals cannot be applied at present, None when they can.
+    """
 
     segment: str
     rank: int
@@ -47,6 +50,7 @@ class SegmentView(NamedTuple):
     start_step: int
     ended: str | None
     state: SegmentState
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
         "keys": [
             KeyInfo(key, facts.kind, facts.count, facts.last_step) for key, facts in sorted(keys.items())
         ],
-        "problems": [problem for each in segments for problem in each.state.problems],
+        "problems": [problem for each in segments for problem in _problems(each)],
         "attempts": max((each.attempt + 1 for each in segments), default=0),
         "segments": [
             SegmentInfo(
@@ -167,6 +171,12 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             for each in segments
         ],
     }
+
+
+def _problems(segment: SegmentView) -> list[str]:
+    if segment.fault is None:
+        return segment.state.problems
+    return [*segment.state.problems, f"records wait to be applied: {segment.fault}"]
 
 
 def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
