@@ -12,7 +12,7 @@ import scripts
 from serving import Server, serving
 
 import tracker
-from tracker.api.api import Runs
+from tracker.api.runs import Runs
 from tracker.errors import NotFoundError, UsageError
 from tracker.reading.files import FilesReader
 from tracker.reading.local import LocalReader

@@ -202,7 +202,7 @@ class Field(Asked):
             RunField.field == self.name,
             RunField.text.is_not(None),
         )
-        return [(run, text[:LONGEST_TEXT]) for run, text in self.place.session.execute(found)]
+        return [(run, text and text[:LONGEST_TEXT]) for run, text in self.place.session.execute(found)]
 
     def _equal(self, operands: list[Any]) -> list[ColumnElement[bool]]:
         values = [self._value(each) for each in operands if each is not None]

@@ -57,9 +57,8 @@ def upgrade() -> None:
 def _fill_run_fields() -> None:
     """Derive the fields of the runs that are there already."""
     connection = op.get_bind()
-    columns = (sa.Column("id"), sa.Column("project_id"))
     derived = (sa.Column(name, sa.JSON()) for name in ("config", "summary", "tags"))
-    runs = sa.table("runs", *columns, *derived)
+    runs = sa.table("runs", sa.column("id"), sa.column("project_id"), *derived)
     into = sa.table(
         "run_fields", *(sa.Column(name) for name in ("run_id", "field", "project_id", "number", "text"))
     )
