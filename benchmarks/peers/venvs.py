@@ -17,7 +17,7 @@ REQUIREMENTS: dict[str, list[str]] = {
     "trackio": ["trackio==0.43.0"],
     "mlflow": ["mlflow==3.17.2"],
     "tensorboard": ["tensorboard==2.21.0", "torch==2.13.0"],
-    "aim": ["aim"],
+    "aim": ["aim==3.29.1"],
 }
 DISTRIBUTIONS = ("wandb", "trackio", "mlflow", "tensorboard", "torch", "aim")
 _VERSIONS = (

@@ -21,6 +21,8 @@ from tracker.store.migrations import REVISION, REVISIONS
 
 # Longer than any transaction of ours; past it something is stuck and the user should know.
 BUSY_SECONDS = 60
+# What the write-ahead log keeps of the disk once its pages are in the catalog.
+LARGEST_LOG = 4 * 1024 * 1024
 
 
 def open_engine(path: Path) -> Engine:
@@ -38,6 +40,7 @@ def open_engine(path: Path) -> Engine:
         # FULL: a commit that says "sealed" must be durable before its journal may go.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
         _write_ahead(connection)
 
     @event.listens_for(engine, "begin")
