@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 
 from tracker.recorder.follow import Follower
@@ -12,6 +13,8 @@ from tracker.store.store import Store
 from tracker.terminal import say
 
 INTERVAL = 0.25
+# A round that takes long is waited for twice as long, but no longer than this.
+LONGEST_INTERVAL = 2.0
 
 
 class Watcher:
@@ -56,7 +59,9 @@ class Watcher:
             await asyncio.wait_for(newer(), timeout)
 
     def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
+        took = 0.0
+        while not self._stop.wait(min(max(INTERVAL, 2 * took), LONGEST_INTERVAL)):
+            began = time.monotonic()
             try:
                 self._follower.look()
                 with self._store.reading() as session:
@@ -65,6 +70,8 @@ class Watcher:
                 # A full disk, say: what is stored stays readable, and the next round tries again.
                 self._complain(str(error))
                 continue
+            finally:
+                took = time.monotonic() - began
             if now != self.revision:
                 self.revision = now
                 if self._loop is not None and not self._loop.is_closed():
