@@ -1,4 +1,4 @@
-"""Why a segment's journals are not applied at present, noted in the catalog, so that people see it with the run."""
+"""Why a segment's journals are not applied at present, noted in the catalog for people to see."""
 
 from __future__ import annotations
 

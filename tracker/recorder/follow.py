@@ -166,7 +166,7 @@ class Follower:
         self._writers.pop(name, None)
 
     def _note_fault(self, name: str, fault: str | None) -> None:
-        """Let the catalog say why a segment is not applied (None: it is again), where it knows the segment."""
+        """Let the catalog say why a segment that it knows is not applied (None: it is again)."""
         if name in self._noted and self._noted[name] == fault:
             return
         # When it is the catalog that cannot be written, it cannot say so either: `faults` does.

@@ -11,8 +11,8 @@ const EMPTY: ChartSeries = { key: "", kind: "points", x: new Float64Array(0), y:
 
 /** `version` changes when the run has new values. A failed load is forgotten, so that it can be tried again. */
 export function loadLine(request: ChartRequest, version: number): Promise<Line> {
-  const { entity, project, run, key, x, zoom } = request;
-  const id = JSON.stringify([entity, project, run, key, x, zoom, version]);
+  const { entity, project, run, key, x, segment, zoom } = request;
+  const id = JSON.stringify([entity, project, run, key, x, segment, zoom, version]);
   const known = cache.get(id);
   if (known !== undefined) return known;
   const line = charts.load(request).then((series) => toLine(series ?? EMPTY));

@@ -5,7 +5,7 @@ import { buildModel, dotIndices, xRange, yRange, type ChartView } from "./model"
 
 const view: ChartView = { axis: "_step", zoom: null, log: false, smoothing: 0 };
 const style = { color: "#000000", dash: [] };
-const line = (change: Partial<Line>): Line => ({ x: [0, 1, 2], y: [1, 2, 3], band: null, marks: [], last: 3, ...change });
+const line = (change: Partial<Line>): Line => ({ x: [0, 1, 2], y: [1, 2, 3], band: null, buckets: null, marks: [], last: 3, ...change });
 const named = (item: Line, id = "a") => ({ id, name: id, style, line: item });
 
 it("draws band, ghost and line, and tells a new shape from new values", () => {

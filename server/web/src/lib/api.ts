@@ -8,6 +8,7 @@ import type {
   Media,
   Project,
   RunDetail,
+  RunEdit,
   RunPage,
   Session,
   TablePage,
@@ -36,6 +37,8 @@ export interface ChartQuery {
   keys: string[];
   x: string;
   points: number;
+  /** All rows of one segment instead of the newest branch. */
+  segment?: string | undefined;
   min?: number | undefined;
   max?: number | undefined;
 }
@@ -133,6 +136,17 @@ export function createApi(options: ApiOptions) {
 
     run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
       getJson<RunDetail>(buildUrl(inProject(entity, project, "runs", id)), signal),
+
+    /** Answers with the run as it is now. */
+    editRun: (entity: string, project: string, id: string, edit: RunEdit) =>
+      counted(async () => {
+        const headers = { "content-type": "application/json" };
+        const init = { method: "PATCH", headers, body: JSON.stringify(edit) };
+        // A browser that may read but not write stays signed in.
+        const nothing = () => undefined;
+        const response = await send(buildUrl(inProject(entity, project, "runs", id)), init, nothing);
+        return parseJson(await response.text()) as RunDetail;
+      }),
 
     chart: (
       entity: string,

@@ -36,6 +36,14 @@ describe("decodeChart", () => {
     expect(points).toMatchObject({ key: "bücher/loss", y: new Float64Array([0.5, NaN, -Infinity]) });
     expect(none).toMatchObject({ key: "none", x: new Float64Array(0) });
     expect(buckets).toMatchObject({ max: new Float64Array([3, 4]), count: new Float64Array([100, 7]) });
+    expect(buckets).toMatchObject({ minStep: new Float64Array(0), nonfinite: new Float64Array(0) });
+  });
+
+  it("reads where the extremes of buckets stand", () => {
+    const columns = ["x", "last", "min", "max", "count", "min_step", "max_step"];
+    const series = [{ key: "b", kind: "buckets", length: 1, columns }];
+    const chart = decodeChart(encode({ x: "_step", series }, [[9], [1], [0], [5], [4], [7], [8]]));
+    expect(chart.series[0]).toMatchObject({ minStep: new Float64Array([7]), maxStep: new Float64Array([8]) });
   });
 
   it("takes columns it does not know in its stride", () => {

@@ -14,9 +14,13 @@ export interface BucketSeries {
   last: Float64Array;
   min: Float64Array;
   max: Float64Array;
+  mean: Float64Array;
   count: Float64Array;
   /** How many values of each bucket were NaN or infinite; empty when the server does not tell. */
   nonfinite: Float64Array;
+  /** The steps at which the lowest and the highest value stand; empty when the server does not tell. */
+  minStep: Float64Array;
+  maxStep: Float64Array;
 }
 
 export type ChartSeries = PointSeries | BucketSeries;
@@ -76,6 +80,7 @@ function toSeries(item: SeriesHeader, columns: Map<string, Float64Array>): Chart
     if (found === undefined && item.length > 0) throw new ChartFormatError(`${item.key} lacks the column ${name}.`);
     return found ?? new Float64Array(0);
   };
+  const optional = (name: string) => columns.get(name) ?? new Float64Array(0);
   if (item.kind === "points") return { key: item.key, kind: "points", x: column("x"), y: column("y") };
   if (item.kind !== "buckets") throw new ChartFormatError(`${item.key} is of the unknown kind ${item.kind}.`);
   return {
@@ -86,6 +91,9 @@ function toSeries(item: SeriesHeader, columns: Map<string, Float64Array>): Chart
     min: column("min"),
     max: column("max"),
     count: column("count"),
-    nonfinite: columns.get("nonfinite") ?? new Float64Array(0),
+    mean: optional("mean"),
+    nonfinite: optional("nonfinite"),
+    minStep: optional("min_step"),
+    maxStep: optional("max_step"),
   };
 }

@@ -7,6 +7,8 @@ export interface ChartRequest {
   run: string;
   key: string;
   x: string;
+  /** All rows of this segment; null for the newest branch. */
+  segment: string | null;
   zoom: [number, number] | null;
 }
 
@@ -38,8 +40,8 @@ export function planCalls<T extends { request: ChartRequest }>(waiting: T[], key
   const open = new Map<string, { keys: Set<string>; call: T[] }[]>();
   const calls: T[][] = [];
   for (const item of waiting) {
-    const { entity, project, run, x, zoom, key } = item.request;
-    const id = JSON.stringify([entity, project, run, x, zoom]);
+    const { entity, project, run, x, segment, zoom, key } = item.request;
+    const id = JSON.stringify([entity, project, run, x, segment, zoom]);
     const groups = open.get(id) ?? [];
     open.set(id, groups);
     // A key that is asked for already rides along, however full its call is.

@@ -1,6 +1,6 @@
 // Lines: order, gaps, marks, bands, alignment of several runs, smoothing.
 import { describe, expect, it } from "vitest";
-import { align, nearest, smooth, toLine, valueRange } from "./lines";
+import { align, nearest, readLine, smooth, toLine, valueRange } from "./lines";
 
 const points = (x: number[], y: number[]) =>
   toLine({ key: "k", kind: "points", x: Float64Array.from(x), y: Float64Array.from(y) });
@@ -31,12 +31,29 @@ describe("toLine", () => {
       last: column(5, 7, NaN),
       min: column(4, 7, NaN),
       max: column(6, 7, NaN),
+      mean: column(5, 7, NaN),
       count: column(3, 3, 3),
+      minStep: column(0, 4, NaN),
+      maxStep: column(1, 4, NaN),
       nonfinite: column(0, 1, 3),
     });
     expect(line.band).toEqual({ low: [4, 7, null], high: [6, 7, null] });
     expect(line.marks.map((mark) => mark.x)).toEqual([2, 3]);
     expect(line.last).toBeNaN();
+    expect(readLine(line, 1.2, Infinity)).toEqual({
+      x: 1,
+      value: 5,
+      bucket: { count: 3, nonfinite: 0, mean: 5, low: 4, high: 6, lowStep: 0, highStep: 1 },
+    });
+    expect(readLine(line, 3, Infinity)).toMatchObject({ x: 3, value: NaN, bucket: { nonfinite: 3, low: null } });
+  });
+
+  it("reads what stands nearest, also what has no height", () => {
+    const line = points([0, 1, 2], [5, -Infinity, 7]);
+    expect(readLine(line, 0.9, Infinity)).toEqual({ x: 1, value: -Infinity, bucket: null });
+    expect(readLine(line, null, 0)).toEqual({ x: 2, value: 7, bucket: null });
+    expect(readLine(line, 9, 1)).toBeUndefined();
+    expect(readLine(points([], []), null, 1)).toBeUndefined();
   });
 
   it("has no last value without values", () => {

@@ -1,5 +1,5 @@
 // From decoded series to what a line chart draws: sorted lines with bands and marks, aligned on one x column.
-import type { ChartSeries } from "./chart-data";
+import type { BucketSeries, ChartSeries } from "./chart-data";
 
 /** null breaks a line; undefined only means "this line has no point here". */
 export type Cell = number | null | undefined;
@@ -10,11 +10,24 @@ export interface Mark {
   value: number;
 }
 
+/** What stands behind one drawn point: null where the server does not tell, or nothing has a height. */
+export interface Bucket {
+  count: number;
+  nonfinite: number;
+  mean: number | null;
+  low: number | null;
+  high: number | null;
+  lowStep: number | null;
+  highStep: number | null;
+}
+
 export interface Line {
   x: number[];
   y: (number | null)[];
   /** Lowest and highest value per point, where the points are buckets. */
   band: { low: (number | null)[]; high: (number | null)[] } | null;
+  /** What else is known of each bucket; null where the points are single values. */
+  buckets: Bucket[] | null;
   marks: Mark[];
   /** The newest value, non-finite ones included; null when there is none. */
   last: number | null;
@@ -55,9 +68,43 @@ export function toLine(series: ChartSeries): Line {
     x: order.map((i) => series.x[i] as number),
     y: pick(values),
     band: series.kind === "buckets" ? { low: pick(series.min), high: pick(series.max) } : null,
+    buckets: series.kind === "buckets" ? order.map((i) => bucketAt(series, i)) : null,
     marks,
     last: values.length > 0 ? (values[values.length - 1] as number) : null,
   };
+}
+
+function bucketAt(series: BucketSeries, i: number): Bucket {
+  return {
+    count: series.count[i] ?? 0,
+    nonfinite: series.nonfinite[i] ?? 0,
+    mean: finite(series.mean[i]),
+    low: finite(series.min[i]),
+    high: finite(series.max[i]),
+    lowStep: finite(series.minStep[i]),
+    highStep: finite(series.maxStep[i]),
+  };
+}
+
+/** What the crosshair at `x` reads from a line. */
+export interface Reading {
+  x: number;
+  /** Without a height (NaN, an infinity) where that is what stands nearest; null where nothing does. */
+  value: number | null;
+  bucket: Bucket | null;
+}
+
+/** Reads the point nearest to `x`, or (null) the newest; undefined when the line has none within reach. */
+export function readLine(line: Line, x: number | null, reach: number): Reading | undefined {
+  if (x === null) {
+    const end = line.x.at(-1);
+    return end === undefined ? undefined : { x: end, value: line.last, bucket: null };
+  }
+  const place = nearest(line.x, line.x, x, reach);
+  const at = line.x[place];
+  if (at === undefined) return undefined;
+  const mark = line.y[place] === null ? line.marks.find((each) => each.x === at) : undefined;
+  return { x: at, value: mark?.value ?? line.y[place] ?? null, bucket: line.buckets?.[place] ?? null };
 }
 
 /** Debiased exponential moving average; gaps stay gaps. `weight` 0 changes nothing. */

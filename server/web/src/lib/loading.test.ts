@@ -8,7 +8,7 @@ import { backoff, followLive } from "./live";
 import type { RunRef } from "./records";
 import { createSettings, isFiniteNumber } from "./storage";
 
-const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", zoom: null };
+const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", segment: null, zoom: null };
 
 describe("the chart loader", () => {
   it("asks once for the keys of one moment and once per run", async () => {
@@ -31,13 +31,15 @@ describe("the chart loader", () => {
       loader.load(request),
       loader.load({ ...request, key: "c" }),
       loader.load({ ...request, run: "other" }),
+      loader.load({ ...request, segment: "s" }),
     ]);
-    expect(calls.map((call) => [call.run, call.keys])).toEqual([
-      ["r", ["a", "absent"]],
-      ["r", ["c"]],
-      ["other", ["a"]],
+    expect(calls.map((call) => [call.run, call.segment, call.keys])).toEqual([
+      ["r", null, ["a", "absent"]],
+      ["r", null, ["c"]],
+      ["other", null, ["a"]],
+      ["r", "s", ["a"]],
     ]);
-    expect(found.map((series) => series?.key)).toEqual(["a", undefined, "a", "c", "a"]);
+    expect(found.map((series) => series?.key)).toEqual(["a", undefined, "a", "c", "a", "a"]);
   });
 
   it("tells everybody of a failed call and goes on", async () => {

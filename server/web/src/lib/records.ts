@@ -46,9 +46,34 @@ export interface RunKey {
   last_step: number | null;
 }
 
+/** What one writer (rank, node) of a run wrote in one attempt. */
+export interface RunSegment {
+  id: string;
+  rank: number;
+  attempt: number;
+  host: string | null;
+  started_at: number;
+  start_step: number;
+  last_step: number | null;
+  rows: number;
+  state: RunState;
+  /** Whether its rows belong to the newest branch, and then (unless null) only those before this step. */
+  shown: boolean;
+  shown_before: number | null;
+}
+
 export interface RunDetail extends Run {
   keys: RunKey[];
   problems: string[];
+  attempts: number;
+  segments: RunSegment[];
+}
+
+/** What a person may change of a run. */
+export interface RunEdit {
+  name?: string;
+  tags?: string[];
+  notes?: string | null;
 }
 
 export interface RunPage {

@@ -1,6 +1,6 @@
 // Addresses to state and back.
 import { describe, expect, it } from "vitest";
-import { formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
+import { changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
 
 const roundTrip = (route: Route): Route => {
   const url = new URL(formatRoute(route), "http://host");
@@ -12,6 +12,7 @@ describe("routes", () => {
     const full: Route = {
       ...projectRoute("team a/b", "naïve?&#"),
       run: "r/1 %",
+      writer: "0123456789abcdef0123456789abcdef",
       tab: "tables",
       order: "summary.val/loss",
       search: "a&b=c",
@@ -32,11 +33,19 @@ describe("routes", () => {
   });
 
   it("fall back where they make no sense", () => {
-    expect(parseRoute("/t/p", "?tab=nope&zoom=5~1&order=&run=")).toEqual(projectRoute("t", "p"));
+    expect(parseRoute("/t/p", "?tab=nope&zoom=5~1&order=&run=&writer=r1")).toEqual(projectRoute("t", "p"));
     expect(parseRoute("/t/p", "?zoom=~3")).toMatchObject({ zoom: null });
     expect(parseRoute("/%E0%A4%A/p", "")).toMatchObject({ entity: "%E0%A4%A" });
     expect(parseRoute("/a/b/c", "")).toEqual({ page: "unknown", path: "/a/b/c" });
   });
+});
+
+it("leaves a writer with its run", () => {
+  const route = { ...projectRoute("t", "p"), run: "r", writer: "0".repeat(32) };
+  expect(changeRoute(route, { tab: "images" }).writer).toBe(route.writer);
+  expect(changeRoute(route, { run: "r", metric: "x" }).writer).toBe(route.writer);
+  expect(changeRoute(route, { run: "other" })).toMatchObject({ run: "other", writer: null });
+  expect(changeRoute(route, { run: null }).writer).toBeNull();
 });
 
 it("sorts numbers downwards and names upwards first", () => {

@@ -10,6 +10,8 @@ export interface ProjectRoute {
   entity: string;
   project: string;
   run: string | null;
+  /** The segment whose rows the charts of the run show; null means the newest branch. */
+  writer: string | null;
   tab: Tab;
   order: string;
   search: string;
@@ -33,6 +35,7 @@ export function projectRoute(entity: string, project: string): ProjectRoute {
     entity,
     project,
     run: null,
+    writer: null,
     tab: "charts",
     order: DEFAULT_ORDER,
     search: "",
@@ -50,6 +53,10 @@ function decode(segment: string): string {
   } catch {
     return segment;
   }
+}
+
+function parseWriter(text: string | null): string | null {
+  return text !== null && /^[0-9a-f]{32}$/.test(text) ? text : null;
 }
 
 function parseZoom(text: string | null): [number, number] | null {
@@ -74,6 +81,7 @@ export function parseRoute(path: string, query: string): Route {
     entity,
     project,
     run: params.get("run") || null,
+    writer: parseWriter(params.get("writer")),
     tab: TABS.includes(tab) ? tab : "charts",
     order: params.get("order") || DEFAULT_ORDER,
     search: params.get("q") ?? "",
@@ -91,6 +99,7 @@ export function formatRoute(route: Route): string {
   if (route.page === "projects") return route.entity === null ? "/" : `/${encodeURIComponent(route.entity)}`;
   const params = new URLSearchParams();
   if (route.run !== null) params.set("run", route.run);
+  if (route.writer !== null) params.set("writer", route.writer);
   if (route.tab !== "charts") params.set("tab", route.tab);
   if (route.order !== DEFAULT_ORDER) params.set("order", route.order);
   if (route.search !== "") params.set("q", route.search);
@@ -101,6 +110,12 @@ export function formatRoute(route: Route): string {
   if (route.artifact !== null) params.set("artifact", route.artifact);
   const query = params.toString();
   return `/${encodeURIComponent(route.entity)}/${encodeURIComponent(route.project)}${query === "" ? "" : `?${query}`}`;
+}
+
+/** A route with some parts changed; another run begins with its newest branch. */
+export function changeRoute(route: ProjectRoute, change: Partial<Omit<ProjectRoute, "page">>): ProjectRoute {
+  const elsewhere = change.run !== undefined && change.run !== route.run;
+  return { ...route, ...(elsewhere ? { writer: null } : {}), ...change };
 }
 
 export interface Order {

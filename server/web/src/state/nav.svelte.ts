@@ -1,5 +1,5 @@
 // The route on display, kept in step with the address bar.
-import { formatRoute, parseRoute, type ProjectRoute, type Route } from "../lib/route";
+import { changeRoute, formatRoute, parseRoute, type ProjectRoute, type Route } from "../lib/route";
 
 const read = (): Route => parseRoute(window.location.pathname, window.location.search);
 
@@ -21,12 +21,12 @@ export function go(route: Route, replace = false): void {
 
 /** Changes parts of the present project route. */
 export function patch(change: Partial<Omit<ProjectRoute, "page">>, replace = false): void {
-  if (current.page === "project") go({ ...current, ...change }, replace);
+  if (current.page === "project") go(changeRoute(current, change), replace);
 }
 
 /** The address of the present project route with some parts changed, for links. */
 export function hrefWith(change: Partial<Omit<ProjectRoute, "page">>): string {
-  return current.page === "project" ? formatRoute({ ...current, ...change }) : "/";
+  return current.page === "project" ? formatRoute(changeRoute(current, change)) : "/";
 }
 
 function onClick(event: MouseEvent): void {

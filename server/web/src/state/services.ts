@@ -24,8 +24,15 @@ export const api = createApi({
 });
 
 export const charts = createChartLoader({
-  fetch: ({ entity, project, run, keys, x, zoom }) =>
-    api.chart(entity, project, run, { keys, x, points: CHART_POINTS, min: zoom?.[0], max: zoom?.[1] }),
+  fetch: ({ entity, project, run, keys, x, segment, zoom }) =>
+    api.chart(entity, project, run, {
+      keys,
+      x,
+      points: CHART_POINTS,
+      min: zoom?.[0],
+      max: zoom?.[1],
+      segment: segment ?? undefined,
+    }),
   defer: (work) => window.setTimeout(work, 16),
 });
 
