@@ -86,7 +86,10 @@ def test_other_axes_and_a_window(api: httpx.Client) -> None:
 def test_a_long_run_is_thinned_without_losing_its_spike(api: httpx.Client, points: int) -> None:
     header, (series,) = read_chart(api, "long", key="wave", points=points)
     assert header["series"][0]["kind"] == "buckets"
-    assert header["series"][0]["columns"][:5] == ["x", "last", "min", "max", "count"]
+    columns = ["x", "last", "min", "max", "mean", "count", "nonfinite", "min_step", "max_step"]
+    assert header["series"][0]["columns"] == columns
+    highest = series["max"].index(max(series["max"]))
+    assert series["max_step"][highest] == SPIKE
     assert header["series"][0]["length"] <= points
     assert sum(series["count"]) == 10_000
     assert series["x"][-1] == 9999
