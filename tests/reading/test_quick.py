@@ -111,6 +111,29 @@ def test_damage_is_left_to_the_catalog(store: Store) -> None:
     assert find_quickly(store.layout, PLACE) is None
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_keys_named_like_the_columns_of_every_row(store: Store, sealed: bool) -> None:
+    writer = Writer(store.layout, A)
+    for at in range(3):
+        writer.log({"_timestamp": 5.0 + at, "_step": "mine", "_runtime": None, "_row": at, "~_row": -at})
+    writer.finish()
+    if sealed:
+        apply_all(store)
+        seal_all(store)
+    reader = QuickReader(store.layout, refuse)
+    found = reader.table(*PLACE, None, None).to_pydict()
+    assert found == {
+        "_step": [0, 1, 2],
+        "_runtime": [1.0, 2.0, 3.0],
+        "_timestamp": [5.0, 6.0, 7.0],
+        "_row": [0, 1, 2],
+        "~_row": [0, -1, -2],
+    }
+    assert reader.history(*PLACE, None, False) == [
+        {key: column[at] for key, column in found.items()} for at in range(3)
+    ]
+
+
 def test_unknown_segment(store: Store) -> None:
     write(store)
     with pytest.raises(NotFoundError, match="has no segment 'nowhere'"):

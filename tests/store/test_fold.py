@@ -82,7 +82,8 @@ def test_the_end_closes_the_open_row() -> None:
 
 
 def test_nothing_logged_is_no_row() -> None:
-    rows, state = fold(row(0, {}), row(1, {}, flags=0), RunFinished(102.0, "finished"))
+    aside = row(2, {}, step=-1, flags=COMMIT | ASIDE)
+    rows, state = fold(row(0, {}), row(1, {}, flags=0), aside, RunFinished(102.0, "finished"))
     assert (rows, state.rows, state.last_step) == ([], 0, None)
 
 

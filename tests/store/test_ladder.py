@@ -92,6 +92,21 @@ def test_no_spike_disappears(store: Store, state: str, axis: str) -> None:
             assert columns["mean"][0] == pytest.approx(math.fsum(finite) / len(finite))
 
 
+def test_keys_named_like_an_axis_move_nothing(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for at in range(1000):
+        own: dict[str, Any] = {"_step": at * 7, "_runtime": 5.0} if at < 100 else {}
+        writer.log({"y": float(at), **own, **({"_timestamp": 1e9 + at} if at % 3 == 0 else {})})
+    writer.finish()
+    apply_all(store)
+    for _ in ("live", "sealed"):
+        for axis in ("_step", "_runtime", "_timestamp"):
+            line = one(store, x=axis, points=10)
+            assert (line.kind, sum(line.columns["count"])) == ("buckets", 1000)
+        assert one(store, points=10).columns["x"][-1] == 999
+        seal_all(store)
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 def test_zooming_reads_finer_rungs_down_to_the_points(store: Store, sealed: bool) -> None:
     log_values(store, [float(at % 97) for at in range(3000)])

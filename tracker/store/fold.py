@@ -166,6 +166,8 @@ class Folder:
         state = self._state
         self._note_time(record.time)
         if record.flags & ASIDE:
+            if not record.data:
+                return []  # as elsewhere: nothing was said
             return [self._finish(OpenRow(record.row, record.step, record.time, record.data))]
         done = []
         opened = state.open

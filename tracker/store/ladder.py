@@ -144,7 +144,9 @@ def rungs_of_part(path: Path) -> Iterator[tuple[str, int, bytes]]:
             return
         keys = {axis: axis for axis in AXES}
         roles = column_roles(file).values()
-        keys.update({role["key"]: column_name(role["key"]) for role in roles if role["kind"] in NUMERIC})
+        # A script may log keys named like an axis: theirs are other values, and not in every row.
+        numeric = [role["key"] for role in roles if role["kind"] in NUMERIC and role["key"] not in AXES]
+        keys.update({key: column_name(key) for key in numeric})
         steps = read_columns(file, ["_step"]).column("_step").to_numpy()
         names = list(keys.items())
         for first in range(0, len(names), COLUMNS_AT_ONCE):

@@ -43,7 +43,7 @@ def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table
     kinds: dict[str, list[tuple[str, bool]]] = {}
     for _, (schema, _) in sources:
         for key, kind in kinds_of(schema).items():
-            if wanted is None or key in wanted:
+            if key in wanted if wanted is not None else key not in FIXED_KEYS:  # as ``rows_of`` has it
                 kinds.setdefault(key, []).append(kind)
     targets = {key: common_kind(found)[0] for key, found in kinds.items()}
     names = list(targets) if wanted is None else [key for key in wanted if key in targets]

@@ -262,7 +262,7 @@ def _thin(key: str, lines: list[Line], points: int) -> Series:
     if not lines:
         return Series(key, "points", {"x": np.empty(0), "y": np.empty(0)})
     x = np.concatenate([line.x for line in lines])
-    order = np.argsort(x, kind="stable") if (np.diff(x) < 0).any() else None
+    order = np.argsort(x, kind="stable") if (x[1:] < x[:-1]).any() else None
     if len(x) <= points and all(line.values is not None for line in lines):
         y = np.concatenate([line.values for line in lines if line.values is not None])
         return Series(key, "points", {"x": x, "y": y} if order is None else {"x": x[order], "y": y[order]})
