@@ -1,0 +1,83 @@
+"""Comparing history exactly: type by type, NaN with NaN, -0.0 apart from 0.0."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyarrow as pa
+
+from tracker import values
+
+FIXED = ("_step", "_runtime", "_timestamp")
+NUMERIC = ("double", "int64")
+
+
+def exact(value: Any) -> str:
+    """Return a text that is the same for values that are the same in type and value."""
+    return repr(_sorted(value))
+
+
+def _sorted(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if type(value) is list:
+        return [_sorted(item) for item in value]
+    return value
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return history rows as they were logged: keys and ``_step``, without the clock's columns."""
+    return [
+        {key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")} for row in rows
+    ]
+
+
+def check_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Fail unless both are the same rows in the same order; names the first that differs."""
+    for at, (row, meant) in enumerate(zip(without_times(found), expected, strict=False)):
+        assert exact(row) == exact(meant), f"row {at}"
+    assert len(found) == len(expected)
+    for row in found:
+        assert type(row["_timestamp"]) is type(row["_runtime"]) is float
+
+
+def check_table(table: pa.Table, expected: list[dict[str, Any]]) -> None:
+    """Fail unless a table of ``history_arrow`` says of these rows what its documentation promises."""
+    assert table.column("_step").to_pylist() == [row["_step"] for row in expected]
+    assert set(table.schema.names) == {*FIXED, *(key for row in expected for key in row)}
+    for key in set(table.schema.names) - set(FIXED):
+        kind = table.schema.field(key).metadata[b"kind"].decode()
+        logged = [row[key] for row in expected if key in row]
+        _check_kind(kind, {type(value) for value in logged})
+        cells = table.column(key).to_pylist()
+        for row, cell in zip(expected, cells, strict=True):
+            meant = _cell(kind, row[key]) if key in row else None
+            given = exact(values.loads(cell)) if kind == "json" and cell is not None else cell
+            assert repr(given) == repr(meant), f"{key!r} at step {row['_step']}: a column of {kind}"
+
+
+def _check_kind(kind: str, types: set[type]) -> None:
+    if float in types:
+        assert kind == "double", types
+    elif int in types:
+        assert kind in NUMERIC, types
+    elif types == {bool}:
+        assert kind == "bool"
+    elif types == {str}:
+        assert kind == "string"
+    else:
+        assert kind in ("json", "bool", "string"), types
+
+
+def _cell(kind: str, value: Any) -> Any:
+    """Return what stands for a logged value in a column of a kind."""
+    if kind == "json":
+        return exact(value)
+    if kind == "double" and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    python = {"double": float, "int64": int, "bool": bool, "string": str}[kind]
+    return value if type(value) is python else None

@@ -1,0 +1,426 @@
+"""What is logged is read back, value for value, type for type, wherever it lies, however asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from itertools import accumulate, count, pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import scripts
+from builders import Writer, all_rows, apply_all, end_segments, seal_all, segment_id
+from exact import FIXED, check_rows, check_table, exact
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from serving import Server, serving
+from sqlalchemy import select
+
+import tracker
+from tracker import values
+from tracker.api.runs import PublicRun
+from tracker.reading.remote import RemoteReader
+from tracker.recorder.election import RecorderLock
+from tracker.recorder.remote import Remote, outbox_folder
+from tracker.sdk.run import Run
+from tracker.store.columns import (
+    EXACT,
+    Encoded,
+    column_name,
+    common_kind,
+    convert,
+    kinds_of,
+    make_table,
+    roles_of,
+    rows_to_table,
+    table_to_rows,
+)
+from tracker.store.columns import FIXED as FIXED_COLUMNS
+from tracker.store.compact import compact_all
+from tracker.store.fold import FinishedRow
+from tracker.store.layout import Layout
+from tracker.store.models import Segment
+from tracker.store.parts import add_part, write_part
+from tracker.store.store import Store
+
+PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+
+# Of each key: one value a row, so that in parts of three rows its type changes between parts.
+KEYS: dict[str, list[Any]] = {
+    "floats": [0.1, -0.0, 5e-324, 1.7976931348623157e308, 1e16, -2.5, 1.0, 0.3, 1 / 3, 2.0**70],
+    "not finite": [math.nan, math.inf, -math.inf, 1.0, math.nan, math.nan, 0.5, -0.0, math.inf, 0.0],
+    "ints": [0, -1, 2**53 + 1, 2**63 - 1, -(2**63), 7, -(2**53) - 1, 2**31, 5, 6],
+    "huge ints": [2**63, 2**64, 2**64 + 1, -(2**63) - 1, 10**400, -(10**400), 1, 2**70, 3, 2**64 - 1],
+    "bools": [True, False, True, True, False, False, True, False, True, True],
+    "text": ["", "word", "größe ✓", "null", "NaN", '"', "\x00", "1", "\n", "🙂"],
+    "None": [None] * 10,
+    "dicts": [{"a": {"b": [1, None, 2**70, -0.0]}}, {}, {"x": math.nan}, {"": ""}, {"a.b": True}] * 2,
+    "lists": [[], [1, 2.0, "x", None, True], [[math.inf]], [{}], [2**64]] * 2,
+    "int float text dict": [1, 2, 2**53 + 1, 1.5, math.nan, 2.0, "text", "1", {"a": 1}, [1]],
+    "dict to int": [{"a": 1}, [2], {}, "x", "y", None, True, False, 2**60 + 1, 3],
+    "bool then int": [True, False, True, 1, 0, 2**53 + 1, 1, True, 0, False],
+    "text then None": ["a", "b", "c", None, None, None, "d", None, "e", "f"],
+    "all in one part": [1, 1.0, True, "1", None, [1], {"v": 1}, 2**64, math.nan, -0.0],
+    "~tilde": [1, 1.5, 2, "x", 3, 4, 5.5, 6, 7, 8],
+    "~exact:floats": [1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    "_row": [9, 8, 7, 6, 5, "mine", 3, 2, 1, 0],
+    "a/b.c d": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+}
+ROWS = [{key: column[at] for key, column in KEYS.items()} for at in range(10)]
+SPARSE: list[dict[str, Any]] = [{}, {"floats": 1}, {"only here": 2**64}, {"only here": "text", "late": -0.0}]
+
+
+@pytest.fixture(autouse=True)
+def no_recorder(tmp_path: Path) -> Iterator[None]:
+    """Have the recorder's place in the test's own store, so that each stage holds still while it is read."""
+    layout = Layout(tmp_path / "tracker-store")
+    layout.make()
+    lock = RecorderLock(layout)
+    assert lock.acquire()
+    yield
+    lock.release()
+
+
+def init(folder: Path, run_id: str, **arguments: Any) -> Run:
+    return tracker.init(
+        dir=folder,
+        entity="team",
+        project="p",
+        id=run_id,
+        reinit="create_new",
+        settings={"silent": True},
+        **arguments,
+    )
+
+
+def logged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the history of a run that logged these rows: a step each, nothing for an empty one."""
+    return [{**row, "_step": step} for step, row in enumerate(rows) if row]
+
+
+def log_all(run: Run) -> list[dict[str, Any]]:
+    """Log every kind of value; return the rows that history must give."""
+    expected = [*ROWS, *SPARSE]
+    for data in [*ROWS, *SPARSE]:
+        run.log(data)
+    run.log({"array": np.arange(3.0), "scalar": np.int64(7), "half": np.float32(0.1), "flag": np.bool_(True)})
+    run.log({"histogram": tracker.Histogram(np_histogram=([1, 2], [0.0, 0.5, 1.0])), "late": 2**64})
+    expected.append({"array": [0.0, 1.0, 2.0], "scalar": 7, "half": 0.10000000149011612, "flag": True})
+    histogram = {"_type": "histogram", "values": [1.0, 2.0], "bins": [0.0, 0.5, 1.0]}
+    expected.append({"histogram": histogram, "late": 2**64})
+    image, table = (
+        tracker.Image(PIXELS, caption="✓"),
+        tracker.Table(["id", "v"], [[1, math.nan], [2**70, None]]),
+    )
+    run.log({"image": image, "images": [image, tracker.Image(PIXELS)]})
+    run.log({"table": table})
+    sizes = {"size": len(image.data), "sha256": hashlib.sha256(image.data).hexdigest()}
+    text = values.dumps({"columns": table.columns, "data": table.data, "ncols": 2, "nrows": 2}).encode()
+    expected.append({"image": {"_type": "image-file", "width": 2, "height": 2, "caption": "✓", **sizes}})
+    digest = hashlib.sha256(text).hexdigest()
+    expected.append({"table": {"_type": "table-file", "ncols": 2, "nrows": 2, "sha256": digest}})
+    return logged(expected)
+
+
+def complete_media(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the expected rows with what media references say beyond what the test knows: names of files."""
+    image, table = found[-2], found[-1]
+    assert expected[-2]["image"].items() <= image["image"].items()
+    assert expected[-1]["table"].items() <= table["table"].items()
+    assert image["images"]["_type"] == "images/separated"
+    assert image["images"]["count"] == 2
+    return [
+        *expected[:-2],
+        {"image": image["image"], "images": image["images"], "_step": expected[-2]["_step"]},
+        {"table": table["table"], "_step": expected[-1]["_step"]},
+    ]
+
+
+def read(run: PublicRun) -> list[dict[str, Any]]:
+    """Return a run's rows, having seen that all ways to ask for rows agree."""
+    rows: list[dict[str, Any]] = run.history(pandas=False)
+    assert exact(list(run.scan_history(min_step=-(2**62)))) == exact(rows)
+    return rows
+
+
+def check_keys(run: PublicRun, expected: list[dict[str, Any]]) -> None:
+    """See that a few keys, asked for alone, have the rows that have any of them."""
+    for keys in (["floats"], ["late", "only here"], ["int float text dict", "~tilde"], ["nowhere"]):
+        some = [
+            {key: row[key] for key in (*keys, "_step") if key in row}
+            for row in expected
+            if any(key in row for key in keys)
+        ]
+        check_rows(run.history(keys=keys, pandas=False), some)
+        whole = [row for row in some if all(key in row for key in keys)]
+        scanned = list(run.scan_history(keys))
+        assert exact(scanned) == exact([{key: row[key] for key in keys} for row in whole])
+        if some:
+            check_table(run.history_arrow(keys), some)
+
+
+def check_run(run: PublicRun, expected: list[dict[str, Any]]) -> None:
+    """See that a run has these rows, and no other, whichever way they are asked for."""
+    check_rows(read(run), expected)
+    check_table(run.history_arrow(), expected)
+    check_keys(run, expected)
+
+
+def stages(folder: Path, rows_in_part: int) -> Iterator[str]:
+    """Bring the runs of a store from journals to hot rows, parts, merged parts and a sealed run.
+
+    Each yield is one stage, to be looked at.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tracker.store.apply.HOT_ROWS", rows_in_part)
+        patch.setattr("tracker.store.apply.BATCH_BYTES", 600)
+        yield "journal"
+        store = Store(folder / "tracker-store")
+        try:
+            apply_all(store)
+            yield "parts"
+            with store.reading() as session:
+                ids = session.scalars(select(Segment.id)).all()
+            for each in ids:
+                compact_all(store, each)
+            yield "merged"
+            end_segments(store)
+            seal_all(store)
+            assert not store.layout.list_journals()
+            yield "sealed"
+        finally:
+            store.close()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("rows_in_part", [3, 1000])
+def test_a_local_run_at_every_stage(tmp_path: Path, ended: bool, rows_in_part: int) -> None:
+    run = init(tmp_path, "run")
+    expected = log_all(run)
+    if ended:
+        run.finish()
+    seen = []
+    for stage in stages(tmp_path, rows_in_part):
+        found = tracker.Api().run("team/p/run")
+        if not seen:
+            expected = complete_media(expected, read(found))
+        check_run(found, expected)
+        if stage == "parts":
+            parts = len(list((tmp_path / "tracker-store").rglob("*.parquet")))
+            # Who reads a live run applies it, and merges parts as they come.
+            assert parts > (2 if ended else 0) if rows_in_part == 3 else parts == 0
+        seen.append(stage)
+        if stage == "merged" and not ended:
+            break
+    assert seen == ["journal", "parts", "merged", "sealed"][: 4 if ended else 3]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a store that runs on this host log into."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "tracker-store").mkdir()
+    with serving(folder / "tracker-store") as server:
+        yield server
+
+
+def remote_reader(server: Server, folder: Path) -> RemoteReader:
+    remote = Remote(server.url, server.key)
+    return RemoteReader(remote, Layout(outbox_folder(folder / "nothing", remote.url)))
+
+
+def check_served(server: Server, run_id: str, expected: list[dict[str, Any]], folder: Path) -> None:
+    """See that a server has these rows, and no other: in its JSON, as Arrow, and through the Api."""
+    with server.client() as api:
+        answer = api.get(f"/projects/team/p/runs/{run_id}/history")
+    assert answer.status_code == 200
+    check_rows(values.loads(answer.content)["rows"], expected)
+    json.loads(answer.content, parse_constant=_refuse)  # other languages can parse it too
+    reader = remote_reader(server, folder)
+    try:
+        check_rows(reader.history("team", "p", run_id, None, False), expected)
+        check_table(reader.table("team", "p", run_id, None, None), expected)
+    finally:
+        reader.close()
+    run = tracker.Api({"base_url": server.url, "dir": str(folder)}).run(f"team/p/{run_id}")
+    check_keys(run, expected)
+
+
+def _refuse(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
+
+
+def rows_served(server: Server, run_id: str) -> int:
+    with server.client() as api:
+        answer = api.get(f"/projects/team/p/runs/{run_id}/history")
+    return len(values.loads(answer.content)["rows"]) if answer.status_code == 200 else 0
+
+
+def state_served(server: Server, run_id: str) -> str:
+    with server.client() as api:
+        return str(api.get(f"/projects/team/p/runs/{run_id}").json()["state"])
+
+
+def test_through_a_server_live_and_sealed(served: Server, tmp_path: Path) -> None:
+    run = init(served.store.parent, "served")
+    expected = log_all(run)
+    scripts.wait_for(lambda: rows_served(served, "served") == len(expected), "all rows")
+    expected = complete_media(
+        expected, remote_reader(served, tmp_path).history("team", "p", "served", None, False)
+    )
+    check_served(served, "served", expected, tmp_path)
+    run.finish()
+    scripts.wait_for(lambda: not list(served.store.rglob("*.journal")), "the run to be sealed")
+    assert state_served(served, "served") == "finished"
+    check_served(served, "served", expected, tmp_path)
+
+
+# Random rows
+
+keys = st.one_of(
+    st.sampled_from(["loss", "a.b", "~x", "~exact:loss", "_row", "~_row", "a", ""]),
+    st.text(st.characters(codec="utf-8"), max_size=6).filter(lambda key: key not in FIXED),
+)
+plain = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from([2**53 + 1, -(2**53) - 1, 2**63, 2**64, -(2**63) - 1, 10**400]),
+        st.floats(),
+        st.text(st.characters(codec="utf-8"), max_size=6),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text("ab_", max_size=3), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+rows_of_few_keys = st.lists(st.dictionaries(keys, plain, max_size=4), min_size=1, max_size=8)
+numbers = count()
+IN_ONE_STORE = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@IN_ONE_STORE
+@given(rows_of_few_keys)
+def test_random_rows_at_every_stage(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    run_id = f"random-{next(numbers)}"
+    run = init(tmp_path, run_id)
+    for row in rows:
+        run.log(row)
+    run.finish()
+    expected = logged(rows)
+    for _ in stages(tmp_path, 2):
+        found = tracker.Api().run(f"team/p/{run_id}")
+        check_rows(read(found), expected)
+        check_table(found.history_arrow(), expected)
+
+
+@settings(IN_ONE_STORE, max_examples=20)
+@given(rows_of_few_keys)
+def test_random_rows_through_a_server(served: Server, tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    assume(any(rows))
+    run_id = f"random-{next(numbers)}"
+    run = init(served.store.parent, run_id)
+    for row in rows:
+        run.log(row)
+    run.finish()
+    expected = logged(rows)
+    scripts.wait_for(lambda: rows_served(served, run_id) == len(expected), "all rows")
+    reader = remote_reader(served, tmp_path)
+    check_rows(reader.history("team", "p", run_id, None, False), expected)
+    check_table(reader.table("team", "p", run_id, None, None), expected)
+    reader.close()
+
+
+# Merging parts
+
+finished_rows = st.lists(
+    st.tuples(
+        st.dictionaries(st.sampled_from(["a", "b", "~a", "~exact:a", "_row", "_step"]), plain, max_size=4),
+        st.integers(-(2**62), 2**62),
+        st.floats(0, 1e10),
+    ),
+    min_size=1,
+    max_size=12,
+).map(
+    lambda drawn: [FinishedRow(at, step, time, time / 2, data) for at, (data, step, time) in enumerate(drawn)]
+)
+
+
+def cut(rows: list[FinishedRow], sizes: list[int]) -> list[list[FinishedRow]]:
+    """Return the rows in pieces of these sizes, the rest as the last one."""
+    bounds = [0, *(at for at in accumulate(sizes) if at < len(rows)), len(rows)]
+    return [rows[low:high] for low, high in pairwise(bounds)]
+
+
+def text_of(rows: list[FinishedRow]) -> list[str]:
+    return [exact([row.row, row.step, row.time, row.runtime, row.data]) for row in rows]
+
+
+@settings(max_examples=200, deadline=None)
+@given(finished_rows, st.lists(st.integers(1, 5), max_size=12))
+def test_columns_of_any_kinds_become_columns_of_one(rows: list[FinishedRow], sizes: list[int]) -> None:
+    tables = [rows_to_table(piece) for piece in cut(rows, sizes)]
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for table in tables:
+        for key, kind in kinds_of(table.schema).items():
+            found.setdefault(key, []).append(kind)
+    targets = {key: common_kind(kinds) for key, kinds in found.items()}
+    back: list[FinishedRow] = []
+    for table in tables:
+        encoded: dict[str, Encoded] = {}
+        for key, (kind, _) in kinds_of(table.schema).items():
+            over = table.column(EXACT + key) if EXACT + key in roles_of(table.schema) else None
+            main, texts = convert(kind, table.column(column_name(key)), over, targets[key])
+            assert (texts is not None) == targets[key][1]
+            encoded[key] = (targets[key][0], main, texts)
+        conformed = make_table([table.column(name) for name in FIXED_COLUMNS], encoded)
+        back += table_to_rows(conformed, roles_of(conformed.schema))
+    assert text_of(back) == text_of(rows)
+
+
+kinds = st.one_of(
+    st.tuples(st.sampled_from(["double", "int64", "bool", "string"]), st.booleans()),
+    st.just(("json", False)),
+)
+
+
+@given(st.lists(kinds, min_size=2, max_size=6), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_the_kind_of_merged_parts_is_the_same_in_any_order(
+    found: list[tuple[str, bool]], random: Random, at: int
+) -> None:
+    whole = common_kind(found)
+    shuffled = random.sample(found, len(found))
+    assert common_kind(shuffled) == whole
+    at = min(at, len(found) - 1)
+    in_steps = common_kind([common_kind(shuffled[:at]), common_kind(shuffled[at:])])
+    assert in_steps[0] == whole[0]
+
+
+@IN_ONE_STORE
+@given(finished_rows, st.lists(st.integers(1, 4), max_size=8), st.booleans())
+def test_merged_parts_hold_the_rows_of_their_parts(
+    store: Store, rows: list[FinishedRow], sizes: list[int], late: bool
+) -> None:
+    name = f"{next(numbers):032x}"
+    Writer(store.layout, name, f"run-{name}").journal.close()
+    apply_all(store)
+    folder = store.layout.run("team", "demo", f"run-{name}") / "history"
+    at = segment_id(store, name)
+    pieces = [rows[start::3] for start in range(3) if rows[start::3]] if late else cut(rows, sizes)
+    for piece in pieces:
+        part = write_part(store, folder, name, piece)
+        with store.writing() as session:
+            add_part(store, session, at, part)
+    assert len(list(folder.glob("*.parquet"))) == len(pieces)
+    compact_all(store, at)
+    (path,) = folder.glob("*.parquet")
+    assert path.name.startswith(f"{name}-{0:012d}-{rows[-1].row:012d}-")
+    assert [exact(list(row)) for row in all_rows(store, name)] == text_of(rows)
