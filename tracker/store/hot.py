@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
@@ -49,16 +50,24 @@ def read_hot_keys(
 
     The other keys are passed over in C: of a row with 10,000 keys a chart wants two.
     """
-    names = list(dict.fromkeys(keys))
-    shape = msgspec.defstruct(
-        "Keys",
-        [(f"k{at}", Any, msgspec.UNSET) for at in range(len(names))],
-        rename={f"k{at}": key for at, key in enumerate(names)},
-    )
-    decode = msgspec.msgpack.Decoder(shape, ext_hook=read_extension).decode
+    pick = _picker(list(dict.fromkeys(keys)))
     found = session.execute(select(*_COLUMNS).where(HotRow.segment_id == segment_id).order_by(HotRow.row))
     for row, step, time, runtime, data in found:
-        yield FinishedRow(row, step, time, runtime, {}), msgspec.structs.astuple(decode(data))
+        yield FinishedRow(row, step, time, runtime, {}), pick(data)
+
+
+def _picker(names: list[str]) -> Callable[[bytes], tuple[Any, ...]]:
+    """Return what takes the values of ``names`` out of packed data."""
+    try:
+        shape = msgspec.defstruct(
+            "Keys",
+            [(f"k{at}", Any, msgspec.UNSET) for at in range(len(names))],
+            rename={f"k{at}": key for at, key in enumerate(names)},
+        )
+    except ValueError:  # quotes, backslashes and control characters are no names of fields
+        return lambda data: tuple(map(_decode(data).get, names, repeat(msgspec.UNSET)))
+    decode = msgspec.msgpack.Decoder(shape, ext_hook=read_extension).decode
+    return lambda data: msgspec.structs.astuple(decode(data))
 
 
 def add_hot(session: Session, segment: Segment, rows: list[FinishedRow]) -> None:

@@ -53,6 +53,22 @@ def test_points_over_each_axis_hot_and_cold(store: Store) -> None:
         seal_all(store)
 
 
+@pytest.mark.parametrize("key", ['say "a"', "a\\b", "a\nb", "\0", "", "k0", "_row", "~exact:y", "é/✓"])
+def test_keys_of_any_name(store: Store, key: str) -> None:
+    writer = Writer(store.layout, A)
+    for at in range(3):
+        writer.log({key: at, "y": 2 * at} if at else {"y": 0})
+    writer.finish()
+    apply_all(store)
+    for _ in ("hot", "cold"):
+        assert [points(each) for each in lines(store, [key, "y"])] == [
+            [(1, 1), (2, 2)],
+            [(0, 0), (1, 2), (2, 4)],
+        ]
+        assert points(lines(store, ["y"], x=key)[0]) == [(1, 2), (2, 4)]
+        seal_all(store)
+
+
 def test_only_numbers_are_drawn(store: Store) -> None:
     writer = Writer(store.layout, A)
     for value in (1, True, None, "2", 2.5, [3], math.nan, 2**70, 10**400, -(10**400)):
