@@ -1,6 +1,6 @@
 // Text for people: the edges of every unit.
 import { describe, expect, it } from "vitest";
-import { formatAgo, formatBytes, formatDuration, formatNumber, formatTimeTicks, formatValue, plural } from "./format";
+import { formatAgo, formatBytes, formatDuration, formatNumber, formatProblem, formatTime, formatTimeTicks, formatValue, plural } from "./format";
 
 describe("formatNumber", () => {
   it.each([
@@ -83,4 +83,12 @@ describe("formatValue", () => {
 it("counts things", () => {
   expect(plural(1, "run")).toBe("1 run");
   expect(plural(1000, "run")).toBe("1,000 runs");
+});
+
+it("dates lost records for people and leaves other problems as they are", () => {
+  expect(formatProblem("2 records were lost at 1700000000: No space left on device")).toBe(
+    `2 records were lost at ${formatTime(1700000000)}: No space left on device`,
+  );
+  const damaged = "journal a.journal is damaged at bytes 603 to 652: checksum mismatch";
+  expect(formatProblem(damaged)).toBe(damaged);
 });

@@ -85,6 +85,11 @@ export function formatTime(time: number): string {
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
+/** A problem's line with its unix time as a date. */
+export function formatProblem(line: string): string {
+  return line.replace(/(were lost at )(\d+)(?=:|$)/, (_all, before: string, time: string) => before + formatTime(Number(time)));
+}
+
 /** Labels for a time axis: the day where it is first shown or changes, else only the time of day. */
 export function formatTimeTicks(times: number[], step: number): string[] {
   let day = "";

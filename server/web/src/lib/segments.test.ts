@@ -40,6 +40,9 @@ it("finds what a resume left behind, and nothing else", () => {
   expect(found.map(describeAbandoned)).toEqual([
     "Steps 900 to 1,200 of attempt 0 are not drawn: attempt 1 went back to step 900.",
   ]);
+  expect(describeAbandoned({ segment: went, from: 900, to: 900, by: null })).toBe(
+    "Step 900 of attempt 0 is not drawn: a later attempt went back behind it.",
+  );
   // One that went on where the last one ended leaves nothing behind.
   expect(abandonedBranches([{ ...went, shown_before: 1201 }, { ...back, start_step: 1201 }])).toEqual([]);
   expect(abandonedBranches([{ ...went, last_step: null }, back])).toEqual([]);

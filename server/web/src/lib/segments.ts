@@ -54,6 +54,7 @@ function stepsOf({ start_step: first, last_step: last }: RunSegment): string {
 
 export function describeAbandoned({ segment, from, to, by }: Abandoned): string {
   const steps = from === to ? `Step ${formatNumber(from)}` : `Steps ${formatNumber(from)} to ${formatNumber(to)}`;
-  const again = by === null ? "a later attempt went back behind them" : `attempt ${by} went back to step ${formatNumber(from)}`;
-  return `${steps} of attempt ${segment.attempt} are not drawn: ${again}.`;
+  const are = from === to ? "is" : "are";
+  const again = by === null ? `a later attempt went back behind ${from === to ? "it" : "them"}` : `attempt ${by} went back to step ${formatNumber(from)}`;
+  return `${steps} of attempt ${segment.attempt} ${are} not drawn: ${again}.`;
 }

@@ -23,7 +23,7 @@ const run = (id: string, label: string, width: number, numeric: boolean): Column
 
 export const NAME_COLUMN = run("name", "Name", 190, false);
 export const RUN_COLUMNS: Column[] = [
-  run("state", "State", 96, false),
+  run("state", "State", 120, false),
   run("created_at", "Created", 92, false),
   run("duration", "Duration", 84, true),
   run("last_step", "Last step", 84, true),

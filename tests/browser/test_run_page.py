@@ -1,0 +1,227 @@
+"""The page of one run: its writers and left branches, its problems, what a bucket holds, editing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import pytest
+from builders import HOST, START, Writer, apply_all, end_segments, problems, seal_all
+from playwright.sync_api import Page, expect
+
+from tracker.records import RowsLost
+from tracker.store.queries.runs import run_detail
+from tracker.store.store import Store
+
+WENT, BACK, OTHER = "a" * 32, "b" * 32, "c" * 32
+
+
+def settle(store: Store) -> None:
+    """Take in and seal what was written, as a recorder would when all writers have gone."""
+    apply_all(store, final=True)
+    end_segments(store)
+    seal_all(store)
+
+
+def last_value(page: Page, key: str) -> float | None:
+    """Return what the chart of ``key`` says is the newest value."""
+    page.evaluate("window.trackerIdle()")
+    chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
+    found = json.loads(chart.get_attribute("data-last") or "{}").get("run1")
+    return None if found is None else float(found)
+
+
+@pytest.fixture
+def resumed(store: Store) -> Store:
+    """A run that logged 30 steps, went back to step 20 and on to 40; rank 1 logged beside it at first."""
+    first = Writer(store.layout, WENT)
+    for step in range(30):
+        first.log({"loss": 100 + step})
+    first.finish("preempted")
+    other = Writer(store.layout, OTHER, rank=1)
+    other.log({"loss": 7.0})
+    other.finish()
+    second = Writer(store.layout, BACK, start=START + 100, attempt=1, start_step=20)
+    for step in range(20, 40):
+        second.log({"loss": 200 + step}, step=step)
+    second.finish()
+    settle(store)
+    return store
+
+
+def test_a_branch_left_behind_is_found_and_drawn(
+    serve: Callable, page: Page, visit: Callable, resumed: Store
+) -> None:
+    url = serve().url
+    visit(f"{url}/team/demo?run=run1")
+    assert last_value(page, "loss") == 239
+    note = page.get_by_test_id("branch-note")
+    expect(note).to_contain_text("Steps 20 to 29 of attempt 0 are not drawn: attempt 1 went back to step 20.")
+    note.get_by_role("button", name="Show attempt 0").click()
+    page.wait_for_url(f"**writer={WENT}*")
+    assert last_value(page, "loss") == 129
+
+    picker = page.get_by_test_id("writer")
+    assert picker.locator("option").all_text_contents() == [
+        "Newest branch",
+        f"attempt 0 · rank 0 · {HOST} · steps 0\u201329 · hidden from 20 · preempted",
+        f"attempt 1 · rank 0 · {HOST} · steps 20\u201339",
+        f"attempt 0 · rank 1 · {HOST} · step 0",
+    ]
+    picker.select_option(OTHER)
+    assert last_value(page, "loss") == 7
+    page.reload()
+    assert last_value(page, "loss") == 7
+    expect(picker).to_have_value(OTHER)
+    note.get_by_role("button", name="Back to the newest branch").click()
+    assert last_value(page, "loss") == 239
+    assert "writer=" not in page.url
+
+
+def test_a_run_of_one_writer_offers_no_choice(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    writer = Writer(store.layout, WENT)
+    writer.log({"loss": 1.0})
+    writer.finish()
+    settle(store)
+    visit(f"{serve().url}/team/demo?run=run1&writer={OTHER}")
+    assert last_value(page, "loss") == 1
+    expect(page.get_by_test_id("writer")).to_have_count(0)
+    expect(page.get_by_test_id("branch-note")).to_have_count(0)
+
+
+def test_problems_are_listed_and_many_are_folded(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    few = Writer(store.layout, WENT)
+    few.log({"loss": 1.0})
+    few.put(RowsLost(12, "No space left on device", START))
+    few.log({"loss": 2.0})
+    end = few.path.stat().st_size
+    with few.path.open("r+b") as file:
+        file.truncate(end - 3)
+    many = Writer(store.layout, OTHER, "run2")
+    for _ in range(9):
+        many.put(RowsLost(1, "Disk quota exceeded", many.tick()))
+    many.finish()
+    settle(store)
+    assert len(problems(store, WENT)) == 2
+    url = serve().url
+    visit(f"{url}/team/demo?run=run1")
+    expect(page.get_by_test_id("problems")).to_contain_text("2 problems with this run's records")
+    expect(page.get_by_text("12 records were lost at 2023-11-1")).to_be_visible()
+    expect(page.get_by_text("ends in an unfinished record")).to_be_visible()
+
+    visit(f"{url}/team/demo?run=run2")
+    expect(page.get_by_test_id("problems")).to_contain_text("9 problems")
+    lost = page.get_by_text("Disk quota exceeded").first
+    expect(lost).to_be_hidden()
+    page.get_by_test_id("problems").click()
+    expect(lost).to_be_visible()
+
+
+def test_a_bucket_tells_its_extremes_and_zooming_gets_to_the_points(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    writer = Writer(store.layout, WENT)
+    for step in range(5000):
+        writer.log({"loss": 50.0 if step == 2503 else math.nan if step == 2504 else 1.0})
+    writer.finish()
+    settle(store)
+    url = serve().url
+    visit(f"{url}/team/demo?run=run1")
+    over = page.locator('[data-key="loss"] .u-over')
+    box = over.bounding_box()
+    assert box is not None
+    bucket = page.get_by_test_id("bucket")
+    over.hover(position={"x": box["width"] * 2503 / 4999, "y": 20})
+    expect(bucket).to_contain_text("at step")
+    with page.expect_request(lambda request: "/chart?" in request.url and "min=" in request.url) as asked:
+        page.mouse.move(box["x"] + box["width"] * 0.49, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.52, box["y"] + 20, steps=4)
+        page.mouse.up()
+    assert "max=" in asked.value.url
+    page.evaluate("window.trackerIdle()")
+    page.wait_for_url("**zoom=*")
+
+    visit(f"{url}/team/demo?run=run1&zoom=2500~2507")  # eight points: no buckets any more
+    at = page.locator('[data-key="loss"] figcaption')
+    for step, shown in ((2503, "50"), (2504, "NaN"), (2505, "1")):
+        over.hover(position={"x": box["width"] * (step - 2500) / 7, "y": 20})
+        expect(at).to_contain_text(f"{step:,}")
+        expect(at.locator("b")).to_have_text(shown)
+    expect(bucket).to_have_count(0)
+
+
+def test_name_tags_and_notes_are_edited_in_place(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    writer = Writer(store.layout, WENT, name="first name", tags=["old"])
+    writer.log({"loss": 1.0})
+    writer.finish()
+    settle(store)
+    visit(f"{serve().url}/team/demo?run=run1")
+    page.get_by_role("button", name="Edit the name").click()
+    field = page.get_by_role("textbox", name="name", exact=True)
+    expect(field).to_be_focused()
+    page.allowed_errors.append("status of 400")  # type: ignore[attr-defined]
+    field.fill("  ")
+    field.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("a run's name is a text of 1 to 1000 characters")
+    expect(field).to_have_value("  ")
+    field.fill("better name")
+    field.press("Enter")
+    expect(page.get_by_role("heading", name="better name")).to_be_visible()
+    expect(page.get_by_test_id("run-row")).to_contain_text("better name")
+
+    page.get_by_role("button", name="Edit the tags").click()
+    tag = page.get_by_role("textbox", name="New tag")
+    tag.fill("baseline, of 2023")
+    tag.press("Enter")
+    expect(page.get_by_text("baseline, of 2023")).to_be_visible()
+    page.get_by_role("button", name="Remove the tag old").click()
+    expect(page.get_by_text("old", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Done").click()
+
+    page.get_by_role("button", name="Edit the notes").click()
+    notes = page.get_by_role("textbox", name="notes")
+    notes.fill("thrown away")
+    notes.press("Escape")
+    expect(page.get_by_text("thrown away")).to_have_count(0)
+    page.get_by_role("button", name="Edit the notes").click()
+    notes.fill("one line\nand another")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("and another")).to_be_visible()
+    page.evaluate("window.trackerIdle()")
+    with store.reading() as session:
+        run = run_detail(session, "team", "demo", "run1")
+    assert (run.name, run.tags, run.notes) == ("better name", ["baseline, of 2023"], "one line\nand another")
+
+
+def test_who_may_only_read_is_told_and_keeps_what_was_typed(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    writer = Writer(store.layout, WENT, notes="as it was")
+    writer.log({"loss": 1.0})
+    writer.finish()
+    settle(store)
+    served = serve("--require-key")
+    page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
+    visit(f"{served.url}/team/demo?run=run1")
+    field = page.get_by_test_id("sign-in").get_by_role("textbox")
+    field.fill(served.key)
+    field.press("Enter")
+    page.get_by_role("button", name="Edit the notes").click()
+    notes = page.get_by_role("textbox", name="notes")
+    notes.fill("much typing")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("you may only read here")
+    expect(notes).to_have_value("much typing")
+    expect(page.get_by_test_id("sign-in")).to_have_count(0)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("as it was")).to_be_visible()
+    for what in ("name", "tags", "notes"):
+        expect(page.get_by_role("button", name=f"Edit the {what}")).to_have_count(0)
