@@ -1,0 +1,249 @@
+"""Catalogs of earlier revisions are brought to this one, and newer ones are left alone."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scripts
+from builders import all_rows, answers, apply_all, end_segments, seal_all
+from exact import exact
+from serving import command
+from sqlalchemy import select
+
+from tracker import values
+from tracker.errors import StoreVersionError
+from tracker.store.catalog import alone
+from tracker.store.migrations import REVISION, REVISIONS
+from tracker.store.models import HotRow, Part, Segment
+from tracker.store.queries.runs import list_runs
+from tracker.store.rebuild import rebuild
+from tracker.store.store import Store
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+EXPECTED = values.loads((FIXTURES / "revision-0001" / "expected.json").read_text(encoding="utf-8"))
+A_RUN = "team/demo/alpha"
+
+# Opens a store, and is killed by its own hand just before, or just after, the N-th statement of the upgrade
+# (0: never). Prints how many there were.
+UPGRADE = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import Engine, event
+from tracker.store.store import Store
+at, when = int(sys.argv[2]), sys.argv[3]
+seen = 0
+def count(moment):
+    def on(connection, cursor, statement, *rest):
+        global seen
+        if statement.split()[0] in ("PRAGMA", "SELECT"):
+            return
+        seen += moment == "before"
+        if seen == at and moment == when:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return on
+event.listen(Engine, "before_cursor_execute", count("before"))
+event.listen(Engine, "after_cursor_execute", count("after"))
+def committed(connection):
+    if when == "commit" and seen >= at:
+        os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Engine, "commit", committed)
+Store(Path(sys.argv[1]), create=False).close()
+print(seen)
+"""
+
+
+def copy(tmp_path: Path, fixture: str = "revision-0001/store") -> Path:
+    return Path(shutil.copytree(FIXTURES / fixture, tmp_path / "tracker-store"))
+
+
+def said(store: Store) -> str:
+    return text_of(answers(store))
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """What queries answered, without fields that answers have got since the fixture was made."""
+    for answer in found.values():
+        if isinstance(answer, dict) and "run" in answer:
+            answer["run"].pop("segments", None)
+    return values.dumps(found, indent=1, sort_keys=True)
+
+
+def revision(root: Path) -> str:
+    catalog = sqlite3.connect(root / "catalog.db")
+    try:
+        return str(catalog.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    finally:
+        catalog.close()
+
+
+def found(store: Store, filters: dict[str, Any]) -> list[str]:
+    with store.reading() as session:
+        return sorted(run.id for run in list_runs(session, "team", "demo", filters=filters).runs)
+
+
+def rows_of(store: Store, segment: str) -> list[str]:
+    return [exact(list(row)) for row in all_rows(store, segment)]
+
+
+def upgrade(root: Path, at: int = 0, when: str = "never") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", UPGRADE, str(root), str(at), when],
+        env=scripts.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file of a store but locks, and what reading a database leaves beside it."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and "locks" not in path.parts and path.suffix not in (".db-wal", ".db-shm")
+    }
+
+
+def test_every_revision_but_the_newest_has_a_fixture() -> None:
+    assert {path.name for path in FIXTURES.glob("revision-*")} == {
+        f"revision-{name}" for name in REVISIONS[:-1]
+    }
+
+
+def test_an_older_store_answers_as_before(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    assert revision(root) == "0001"
+    store = Store(root, create=False)
+    assert revision(root) == REVISION
+    assert said(store) == text_of(EXPECTED["opened"])
+    with store.reading() as session:
+        for segment in session.scalars(select(Segment)):
+            hot = session.scalars(select(HotRow.row).where(HotRow.segment_id == segment.id)).all()
+            assert segment.hot_count == len(hot)
+            assert segment.adopted == 0
+            assert segment.fault is None
+        assert session.scalars(select(HotRow.row)).first() is not None
+    store.close()
+
+
+def test_its_runs_are_found_by_filters(tmp_path: Path) -> None:
+    store = Store(copy(tmp_path), create=False)
+    assert found(store, {"config.lr": 0.1}) == ["alpha"]
+    assert found(store, {"config.lr": {"$gt": 0.0}}) == ["alpha", "beta"]
+    assert found(store, {"config.opt.name": "adam"}) == ["alpha"]
+    assert found(store, {"tags": "größe"}) == ["alpha"]
+    assert found(store, {"summary_metrics.x": {"$gte": 9}}) == ["beta"]
+    apply_all(store, final=True)
+    assert found(store, {"config.lr": {"$in": [0.3, 0.4]}}) == ["beta", "gamma"]
+    store.close()
+
+
+def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    store = Store(root, create=False)
+    apply_all(store, final=True)
+    end_segments(store)
+    assert said(store) == text_of(EXPECTED["ended"])
+    with store.reading() as session:
+        names = session.scalars(select(Segment.segment)).all()
+    before = {name: rows_of(store, name) for name in names}
+    seal_all(store)
+    assert not store.layout.list_journals()
+    with store.reading() as session:
+        assert session.scalars(select(HotRow.row)).all() == []
+        parts = session.scalars(select(Part.segment_id)).all()
+        assert len(set(parts)) == len(names)
+    assert {name: rows_of(store, name) for name in names} == before
+    assert said(store) == text_of(EXPECTED["ended"])
+    store.close()
+    (root / "catalog.db").unlink()
+    with alone(store.layout):
+        assert rebuild(store.layout).broken == []
+    again = Store(root, create=False)
+    assert said(again) == text_of(EXPECTED["ended"])
+    again.close()
+
+
+def test_it_is_rebuilt_before_its_journals_are_applied(tmp_path: Path) -> None:
+    """Parts that the older code made of a segment that is not sealed are in its journal too."""
+    root = copy(tmp_path)
+    Store(root, create=False).close()
+    done = command("rebuild", "--store", str(root), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    store = Store(root, create=False)
+    end_segments(store)
+    assert said(store) == text_of(EXPECTED["ended"])
+    store.close()
+
+
+def test_it_is_rebuilt_without_being_upgraded_first(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    done = command("rebuild", "--store", str(root), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    store = Store(root, create=False)
+    end_segments(store)
+    assert said(store) == text_of(EXPECTED["ended"])
+    store.close()
+
+
+@pytest.mark.parametrize("fixture", ["revision-0001/store", "format-1/sealed"])
+def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fixture: str) -> None:
+    whole = upgrade(copy(tmp_path / "whole", fixture))
+    assert whole.returncode == 0, whole.stderr
+    statements = int(whole.stdout)
+    assert statements > 10
+    store = Store(tmp_path / "whole" / "tracker-store")
+    meant = said(store)
+    store.close()
+    points = [(1 + at * (statements - 1) // 5, "before") for at in range(6)]
+    points += [(statements // 2, "after"), (1, "commit"), (statements - 1, "after")]
+    for number, (at, when) in enumerate(points):
+        root = copy(tmp_path / str(number), fixture)
+        killed = upgrade(root, at, when)
+        assert killed.returncode == -signal.SIGKILL, (at, when, killed.stderr)
+        assert revision(root) in REVISIONS
+        store = Store(root, create=False)
+        assert revision(root) == REVISION
+        assert said(store) == meant, (at, when)
+        with store.reading() as session:
+            assert session.connection().exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        store.close()
+
+
+def test_several_openers_upgrade_it_once(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    code = "import sys; from tracker.store.store import Store; Store(sys.argv[1], create=False).close()"
+    openers = [
+        subprocess.Popen([sys.executable, "-c", code, str(root)], env=scripts.environment()) for _ in range(5)
+    ]
+    assert [opener.wait(timeout=60) for opener in openers] == [0] * 5
+    store = Store(root, create=False)
+    assert said(store) == text_of(EXPECTED["opened"])
+    store.close()
+
+
+def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    Store(root, create=False).close()
+    catalog = sqlite3.connect(root / "catalog.db")
+    catalog.execute("UPDATE alembic_version SET version_num = '9999'")
+    catalog.commit()
+    catalog.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    catalog.close()
+    before = contents(root)
+    with pytest.raises(StoreVersionError, match=r"newer tracker \(catalog revision 9999.*upgrade"):
+        Store(root, create=False)
+    for arguments in (["server", "--store", str(root)], ["rebuild", "--store", str(root)]):
+        done = command(*arguments, folder=tmp_path)
+        assert done.returncode not in (0, -signal.SIGKILL), arguments
+        assert "Traceback" not in done.stderr
+        assert "revision 9999" in done.stderr, arguments
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert contents(root) == before
