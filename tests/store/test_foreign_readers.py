@@ -1,0 +1,155 @@
+"""Programs that know nothing of tracker read its Parquet files, by docs/store-layout.md alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scripts
+from exact import exact
+
+import tracker
+from tracker.store.store import Store
+
+DOCUMENT = (scripts.ROOT / "docs" / "store-layout.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)
+
+# The document's examples leave ``rows``, ``table`` and ``found``; the rest follows what it says of columns.
+READER = """
+import json, math, sys
+import pyarrow as pa
+{examples}
+NONFINITE = {{"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}}
+def number(item):
+    return NONFINITE[item["value"]] if item.get("_type") == "number" else item
+def parse(text):
+    return json.loads(text, object_hook=number)
+def kinds():
+    import pyarrow.parquet as pq
+    known = {{}}
+    for path in folder.glob("*.parquet"):
+        described = json.loads(pq.read_schema(path).metadata[b"tracker"])
+        assert described["format"] == 1
+        for column, role in described["columns"].items():
+            known.setdefault(column, []).append((role["key"], role["kind"]))
+    return known
+def mean(columns, known):
+    out = []
+    for at in range(len(columns["_row"])):
+        row = {{"_step": columns["_step"][at]}}
+        for column, roles in known.items():
+            (key,) = {{key for key, _ in roles}}
+            cell = columns[column][at]
+            if cell is None:
+                continue
+            if roles[0][1] == "exact" or all(kind == "json" for _, kind in roles):
+                cell = parse(cell)
+            if key not in row or roles[0][1] == "exact":
+                row[key] = cell
+        out.append(row)
+    return out
+def text(value):
+    if type(value) is dict:
+        return "{{" + ", ".join(f"{{key!r}}: {{text(value[key])}}" for key in sorted(value)) + "}}"
+    if type(value) is list:
+        return "[" + ", ".join(map(text, value)) + "]"
+    return repr(value)
+def show(columns):
+    return [text(row) for row in mean(columns, kinds())]
+answer = {{
+    "pandas": show({{name: pa.array(rows[name]).to_pylist() for name in rows.columns}}),
+    "polars": show({{name: table[name].to_list() for name in table.columns}}),
+    "duckdb": show(dict(zip(found.columns, map(list, zip(*found.fetchall()))))),
+    "columns": [list(rows.columns), table.columns, found.columns],
+    "ours": sorted(name for name in sys.modules if name.partition(".")[0] in ("tracker", "server")),
+}}
+print(json.dumps(answer))
+"""
+
+ROWS: list[dict[str, Any]] = [
+    {"loss": 0.5, "epoch": 0, "note": "start", "ok": True, "n": {"y": [1, None]}, "mixed": 1.5},
+    {"loss": math.nan, "epoch": 1, "n": {"y": 2}, "mixed": 2**53 + 1, "big": 2**70},
+    {"loss": -math.inf, "epoch": 2**53 + 1, "note": "größe", "ok": False, "mixed": "text", "~odd": 1},
+    {"loss": -0.0, "mixed": None, "deep": {"nan": math.nan}, "list": [1, 2.5, "x"], "big": 1},
+    {"loss": 5e-324, "mixed": True, "note": "", "_row": 7, "a.b/c d": 1.0, "big": -(2**64)},
+]
+
+
+def log(folder: Path, *, count: int) -> Any:
+    run = tracker.init(dir=folder, entity="local", project="digits", id="RUN", settings={"silent": True})
+    for at in range(count):
+        run.log(ROWS[at % len(ROWS)] if at < 5 else {"loss": at / 3, "epoch": at, "late": float(at)})
+    return run
+
+
+def read_foreign(folder: Path) -> dict[str, Any]:
+    """Run the document's examples, and what follows from its words, where tracker cannot be imported."""
+    code = READER.format(examples="\n".join(EXAMPLES))
+    done = scripts.run(code, folder, PYTHONPATH="")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert answer["ours"] == []
+    return answer
+
+
+def expected(count: int) -> list[str]:
+    rows = [ROWS[at] if at < 5 else {"loss": at / 3, "epoch": at, "late": float(at)} for at in range(count)]
+    return [exact({**row, "_step": step}) for step, row in enumerate(rows)]
+
+
+def test_a_sealed_run(tmp_path: Path) -> None:
+    log(tmp_path, count=40).finish()
+    root = tmp_path / "tracker-store"
+    scripts.wait_for(lambda: root.is_dir() and not list(root.rglob("*.journal")), "the run to be sealed")
+    answer = read_foreign(tmp_path)
+    for program in ("pandas", "polars", "duckdb"):
+        assert answer[program] == expected(40), program
+    columns = ["_row", "_step", "_runtime", "_timestamp", "loss", "epoch", "note", "ok", "n", "mixed"]
+    columns += ["~exact:mixed", "big", "~exact:big", "~odd", "deep", "list", "~_row", "a.b/c d", "late"]
+    for found in answer["columns"]:
+        assert sorted(found) == sorted(name if name != "~odd" else "~~odd" for name in columns)
+
+
+def test_a_live_run_in_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in Parquet of a run that goes on: its first rows, whole and in order."""
+    from builders import apply_all
+
+    monkeypatch.setattr("tracker.store.apply.HOT_ROWS", 4)
+    monkeypatch.setattr("tracker.store.apply.BATCH_BYTES", 300)
+    monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")  # nobody but this test applies
+    run = log(tmp_path, count=38)
+    store = Store(tmp_path / "tracker-store")
+    apply_all(store)
+    files = list((tmp_path / "tracker-store").rglob("*.parquet"))
+    assert len(files) > 3
+    answer = read_foreign(tmp_path)
+    cold = len(answer["pandas"])
+    assert 30 < cold <= 38
+    for program in ("pandas", "polars", "duckdb"):
+        assert answer[program] == expected(38)[:cold], program
+    for path in files:
+        name = re.fullmatch(r"[0-9a-f]{32}-(\d{12})-(\d{12})-[0-9a-f]{8}\.parquet", path.name)
+        assert name is not None, path.name
+    store.close()
+    run.finish()
+
+
+def test_run_json_names_the_parts_of_each_segment(tmp_path: Path) -> None:
+    log(tmp_path, count=10).finish()
+    root = tmp_path / "tracker-store"
+    scripts.wait_for(lambda: root.is_dir() and not list(root.rglob("*.journal")), "the run to be sealed")
+    again = tracker.init(
+        dir=tmp_path, entity="local", project="digits", id="RUN", resume="must", settings={"silent": True}
+    )
+    again.log({"loss": 1.0})
+    again.finish()
+    scripts.wait_for(lambda: not list(root.rglob("*.journal")), "the second attempt to be sealed")
+    home = root / "runs" / "local" / "digits" / "RUN"
+    described = json.loads((home / "run.json").read_text())
+    named = [part["path"] for segment in described["segments"] for part in segment["parts"]]
+    assert len(named) == 2
+    assert sorted(named) == sorted(str(path.relative_to(root)) for path in home.rglob("*.parquet"))
+    assert [segment["attempt"] for segment in described["segments"]] == [0, 1]
