@@ -12,7 +12,7 @@ import pytest
 from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
 
 from tracker import values
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, StoreError
 from tracker.reading import quick
 from tracker.reading.local import LocalReader
 from tracker.reading.quick import QuickReader, find_quickly
@@ -132,6 +132,33 @@ def test_keys_named_like_the_columns_of_every_row(store: Store, sealed: bool) ->
     assert reader.history(*PLACE, None, False) == [
         {key: column[at] for key, column in found.items()} for at in range(3)
     ]
+
+
+def test_a_lost_or_damaged_part_is_named_in_one_line(store: Store) -> None:
+    write(store)
+    apply_all(store)
+    seal_all(store)
+    (part,) = (store.root / "runs").rglob(f"{A}-*.parquet")
+    content = part.read_bytes()
+    for damaged in (b"", content[:200], bytes(len(content)), None):
+        if damaged is None:
+            part.unlink()
+        else:
+            part.write_bytes(damaged)
+        for reader in (LocalReader(store), QuickReader(store.layout, lambda: LocalReader(store))):
+            for ask in (
+                lambda: reader.history(*PLACE, None, False),  # noqa: B023
+                lambda: reader.table(*PLACE, ["loss"], None),  # noqa: B023
+            ):
+                with pytest.raises(StoreError, match="from a backup") as caught:
+                    ask()
+                assert part.name in str(caught.value)
+                assert "\n" not in str(caught.value)
+        assert [row["gpu"] for row in LocalReader(store).history(*PLACE, None, False, C)] == [1]
+    path = store.layout.run_file(*PLACE)
+    described = values.loads(path.read_bytes())
+    path.write_text(values.dumps({**described, "segments": []}))
+    assert QuickReader(store.layout, lambda: LocalReader(store)).run(*PLACE).attempts == 2
 
 
 def test_unknown_segment(store: Store) -> None:

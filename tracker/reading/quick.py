@@ -8,6 +8,7 @@ damaged, is left to the catalog, as are all lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,20 +88,22 @@ class QuickReader:
     ) -> list[dict[str, Any]]:
         """See ``Reader``."""
         found = self._find(entity, project, run_id)
-        if found is None:
-            return self._catalog().history(entity, project, run_id, keys, complete, segment)
-        return rows_of(found.pieces(run_id, segment), keys, complete=complete)
+        if found is not None:
+            with suppress(FileNotFoundError):  # a part is gone: the catalog may know why
+                return rows_of(found.pieces(run_id, segment), keys, complete=complete)
+        return self._catalog().history(entity, project, run_id, keys, complete, segment)
 
     def table(
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
         """See ``Reader``."""
         found = self._find(entity, project, run_id)
-        if found is None:
-            return self._catalog().table(entity, project, run_id, keys, segment)
-        from tracker.store.tables import table_of
+        if found is not None:
+            from tracker.store.tables import table_of
 
-        return table_of(found.pieces(run_id, segment), keys)
+            with suppress(FileNotFoundError):
+                return table_of(found.pieces(run_id, segment), keys)
+        return self._catalog().table(entity, project, run_id, keys, segment)
 
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
@@ -193,7 +196,7 @@ def find_quickly(layout: Layout, place: Place) -> QuickRun | None:
             return None
     if not all(_add_unsealed(found, name, files) for name, files in journals.items()):
         return None
-    return found
+    return found if found.segments else None
 
 
 def _journals_of(layout: Layout, place: Place) -> dict[str, list[JournalPath]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracker.errors import StoreError
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.fold import FinishedRow
+from tracker.store.pieces import FIXED_KEYS
 
 # A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
 CELLS_PER_GROUP = 4_000_000
@@ -67,6 +70,26 @@ def write_rows(path: Path, rows: list[FinishedRow]) -> int:
     return write_table(path, rows_to_table(rows))
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a part for reading.
+
+    Raises:
+        FileNotFoundError: It is gone: merged into another, unless the catalog still names it.
+        StoreError: It is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(
+            f"cannot read {path}, which holds rows of a run: {str(error).partition(chr(10))[0]}; "
+            "restore this file from a backup"
+        ) from error
+
+
 def read_rows(path: Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
     """Yield the rows of a part in the order in which they were logged.
 
@@ -74,7 +97,7 @@ def read_rows(path: Path, keys: Iterable[str] | None = None) -> Iterator[Finishe
         path: A file that ``write_rows`` made.
         keys: Only these keys; a row that has none of them is left out.
     """
-    with pq.ParquetFile(path) as file:
+    with opened(path) as file:
         roles = column_roles(file)
         wanted = None if keys is None else set(keys)
         chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
@@ -110,11 +133,11 @@ def read_numbers(path: Path, x: str, keys: list[str], span: tuple[int, int] | No
         keys: The keys to read; those that the part lacks, or that are not numbers, are left out.
         span: First row and row to stop before; a few rows outside may come too. None: all.
     """
-    with pq.ParquetFile(path) as file:
+    with opened(path) as file:
         roles = column_roles(file)
         chosen = [key for key in keys if roles.get(column_name(key), {}).get("kind") in NUMERIC]
-        x_name = x if x in FIXED else column_name(x)
-        has_x = x in FIXED or roles.get(x_name, {}).get("kind") in NUMERIC
+        x_name = x if x in FIXED_KEYS else column_name(x)  # `_row` is ours: a key may be named so
+        has_x = x in FIXED_KEYS or roles.get(x_name, {}).get("kind") in NUMERIC
         names = ["_step", *([x_name] if has_x else []), *map(column_name, chosen)]
         groups, start = (None, 0) if span is None else _row_groups(file.metadata, *span)
         table = read_columns(file, list(dict.fromkeys(names)), groups)

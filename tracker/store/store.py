@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore
 from tracker.store.catalog import open_catalog
@@ -65,8 +66,13 @@ class Store:
         for _ in range(LARGEST_ATTEMPTS - 1):
             with suppress(FileNotFoundError), self.reading() as session:
                 return question(session)
-        with self.reading() as session:
-            return question(session)
+        try:
+            with self.reading() as session:
+                return question(session)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"a file that the catalog names is gone ({error}): restore it from a backup"
+            ) from error
 
     def close(self) -> None:
         """Close all connections."""

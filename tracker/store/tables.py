@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tracker.store.columns import (
     ARROW,
@@ -19,7 +18,7 @@ from tracker.store.columns import (
     roles_of,
     rows_to_table,
 )
-from tracker.store.parquet import read_columns
+from tracker.store.parquet import opened, read_columns
 from tracker.store.pieces import FIXED_KEYS, Piece
 
 Source = tuple[pa.Schema, pa.Table]
@@ -56,7 +55,7 @@ def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table
 
 def _sources(piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
     for part in piece.parts:
-        with pq.ParquetFile(part.path) as file:
+        with opened(part.path) as file:
             schema = file.schema_arrow
             roles = roles_of(schema)
             kinds = kinds_of(schema)
