@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
 
+import tracker
 from tracker import values
 from tracker.errors import NotFoundError, StoreError
 from tracker.reading import quick
@@ -159,6 +160,17 @@ def test_a_lost_or_damaged_part_is_named_in_one_line(store: Store) -> None:
     described = values.loads(path.read_bytes())
     path.write_text(values.dumps({**described, "segments": []}))
     assert QuickReader(store.layout, lambda: LocalReader(store)).run(*PLACE).attempts == 2
+
+
+def test_rows_at_negative_steps_and_keys_named_twice(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for step in (3, -2, 5):
+        writer.log({"loss": 1.0, "step": step}, step=step)
+    writer.finish()
+    run = tracker.Api({"store": str(store.root)}).run("/".join(PLACE))
+    assert [row["step"] for row in run.scan_history()] == [-2, 3, 5]
+    assert [row["step"] for row in run.scan_history(min_step=-1)] == [3, 5]
+    assert list(run.scan_history(["step", "step"], max_step=5)) == [{"step": -2}, {"step": 3}]
 
 
 def test_unknown_segment(store: Store) -> None:

@@ -312,12 +312,12 @@ class PublicRun:
 
         Args:
             keys: The keys.
-            min_step: First step.
+            min_step: First step; 0 for the very first, should it be negative.
             max_step: Step to stop before.
             segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
         """
         for row in self._reader.history(self.entity, self.project, self.id, keys, True, segment):
-            if row["_step"] >= min_step and (max_step is None or row["_step"] < max_step):
+            if (min_step == 0 or row["_step"] >= min_step) and (max_step is None or row["_step"] < max_step):
                 if keys is None:
                     yield row
                 else:

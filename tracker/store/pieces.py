@@ -53,7 +53,7 @@ def rows_of(
     Returns:
         Rows by step; those of equal steps in order of logging.
     """
-    wanted = None if keys is None else [key for key in keys if key not in FIXED_KEYS]
+    wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     found: list[FinishedRow] = []
     for piece in pieces:
         found += _rows(piece, wanted or None)
