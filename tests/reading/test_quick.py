@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import builders
 import msgspec
 import pytest
 from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
@@ -14,6 +15,7 @@ from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
 import tracker
 from tracker import values
 from tracker.errors import NotFoundError, StoreError
+from tracker.processes import host_name
 from tracker.reading import quick
 from tracker.reading.local import LocalReader
 from tracker.reading.quick import QuickReader, find_quickly
@@ -22,6 +24,11 @@ from tracker.store.store import Store
 
 A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
 PLACE = (ENTITY, PROJECT, "run1")
+
+
+@pytest.fixture(autouse=True)
+def written_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builders, "HOST", host_name())
 
 
 def everything(reader: Any) -> str:
@@ -171,6 +178,21 @@ def test_rows_at_negative_steps_and_keys_named_twice(store: Store) -> None:
     assert [row["step"] for row in run.scan_history()] == [-2, 3, 5]
     assert [row["step"] for row in run.scan_history(min_step=-1)] == [3, 5]
     assert list(run.scan_history(["step", "step"], max_step=5)) == [{"step": -2}, {"step": 3}]
+
+
+def test_what_another_host_wrote_is_there_when_the_catalog_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builders, "HOST", "elsewhere")
+    write(store)
+    reader = QuickReader(store.layout, lambda: LocalReader(store))
+    for _ in range(2):  # the answer is the same before and after the catalog was opened
+        with pytest.raises(NotFoundError):
+            reader.run(*PLACE)
+    apply_all(store)
+    assert reader.run(*PLACE).state == "finished"
+    seal_all(store)
+    assert everything(QuickReader(store.layout, refuse)) == everything(reader)
 
 
 def test_unknown_segment(store: Store) -> None:

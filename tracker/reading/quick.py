@@ -16,6 +16,7 @@ from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, Project
 from tracker.errors import JournalError, NotFoundError
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
+from tracker.processes import host_name
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
 from tracker.records import decode
@@ -200,14 +201,21 @@ def find_quickly(layout: Layout, place: Place) -> QuickRun | None:
 
 
 def _journals_of(layout: Layout, place: Place) -> dict[str, list[JournalPath]] | None:
-    """Return the journals of a run's segments, by age; None when they are long."""
+    """Return the journals of a run's segments, by age; None when they are long, or another host's.
+
+    What other hosts wrote, the catalog takes in when their journals are applied: until then it is
+    not there, whoever asks.
+    """
     found = []
     size = 0
+    own = layout.host_journals(host_name())
     for name, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         files = list(group)
         first = first_record(files[0])
         if first is None or (first.entity, first.project, first.run_id) != place:
             continue
+        if files[0].path.parent != own:
+            return None
         size += sum(journal.path.stat().st_size for journal in files)
         found.append((first.time, name, files))
     if size > LONGEST_JOURNALS:

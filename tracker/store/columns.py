@@ -120,7 +120,7 @@ def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
     if len(names) == 1:
         return names.pop(), exact
     if names & set(NUMERIC):
-        return "double", True
+        return "double" if "double" in names else "int64", True
     return "json", False
 
 

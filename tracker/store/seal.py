@@ -47,9 +47,8 @@ def seal(store: Store, segment_id: int) -> None:
     The caller has applied its journals to their end; one that holds more is kept, and nothing is sealed.
     """
     with store.reading() as session:
-        journals = _journals(store, session.get_one(Segment, segment_id))
-    if journals is None:
-        return
+        if _journals(store, session.get_one(Segment, segment_id)) is None:
+            return
     while spill(store, segment_id):
         pass
     with store.reading() as session:
@@ -60,8 +59,9 @@ def seal(store: Store, segment_id: int) -> None:
         compact_all(store, segment_id)
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
-        if segment.ended is None or segment.run_id is None:
-            return
+        journals = _journals(store, segment)
+        if segment.ended is None or segment.run_id is None or segment.hot_count or journals is None:
+            return  # its writer went on after all: look again when that has been applied
         run = session.get_one(Run, segment.run_id)
         if not segment.sealed:
             segment.sealed = True

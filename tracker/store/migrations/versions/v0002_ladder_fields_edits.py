@@ -60,7 +60,7 @@ def _fill_run_fields() -> None:
     derived = (sa.Column(name, sa.JSON()) for name in ("config", "summary", "tags"))
     runs = sa.table("runs", sa.column("id"), sa.column("project_id"), *derived)
     into = sa.table(
-        "run_fields", *(sa.Column(name) for name in ("run_id", "field", "project_id", "number", "text"))
+        "run_fields", *(sa.column(name) for name in ("run_id", "field", "project_id", "number", "text"))
     )
     done = 0
     while some := connection.execute(
