@@ -256,3 +256,25 @@ def test_scan_history_and_runs() -> None:
     assert [run.config["n"] for run in api.runs("local/many", order="-config.n")] == [2, 1, 0]
     assert list(runs[1].scan_history(keys=["b"])) == [{"b": 1}]
     assert [row["_step"] for row in runs[1].scan_history(min_step=1)] == [1]
+
+
+def test_a_run_resumed_from_an_earlier_checkpoint_is_a_new_branch() -> None:
+    first = tracker.init(project="p", id="back")
+    for step in range(10):
+        first.log({"x": step}, step=step)
+    first.finish()
+    second = tracker.init(project="p", id="back", resume="must")
+    assert second.starting_step == 10
+    for step in range(6, 9):
+        second.log({"x": -step}, step=step)
+    second.log({"late": 1}, step=2)  # a smaller step in one attempt is one more row
+    second.finish()
+    run = tracker.Api().run("p/back")
+    shown = [(row["_step"], row.get("x")) for row in run.history(pandas=False)]
+    assert shown == [(0, 0), (1, 1), (2, 2), (2, None), (3, 3), (4, 4), (5, 5), (6, -6), (7, -7), (8, -8)]
+    older, newer = run.segments
+    assert (older.shown_before, newer.start_step) == (6, 6)
+    kept = [row["x"] for row in run.history(pandas=False, segment=older.id)]
+    assert kept == list(range(10))
+    listed = tracker.Api().runs("p")[0]  # the catalog says the same
+    assert [(row["_step"], row.get("x")) for row in listed.history(pandas=False)] == shown

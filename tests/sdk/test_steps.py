@@ -100,6 +100,17 @@ def test_places_carry_the_flags_of_the_record() -> None:
     assert (counter.step, counter.place()[0], counter.step) == (1, 1, 2)
 
 
+def test_a_resumed_run_goes_on_where_its_first_call_says() -> None:
+    counter = StepCounter(1200)
+    assert counter.place(step=900) == (0, 900, 0)
+    assert counter.place(step=901) == (1, 901, 0)
+    assert counter.place(step=100) == (2, 100, COMMIT | ASIDE)  # only the first call decides
+    later = StepCounter(1200)
+    assert later.place() == (0, 1200, COMMIT)
+    assert later.place(step=900) == (1, 900, COMMIT | ASIDE)
+    assert StepCounter(1200).place(step=-1) == (0, -1, COMMIT | ASIDE)
+
+
 @pytest.mark.parametrize("step", [2**62 + 1, 2**63, -(2**63) - 1, 10**30])
 def test_a_step_that_no_record_can_hold_is_refused_and_changes_nothing(step: int) -> None:
     counter = StepCounter()

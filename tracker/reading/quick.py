@@ -256,7 +256,7 @@ def _add_unsealed(found: QuickRun, name: str, files: list[JournalPath]) -> bool:
         return False
     found.segments.append(
         SegmentView(
-            name, started.rank, started.attempt, started.time, started.start_step, finished.state, state
+            name, started.rank, started.attempt, started.time, state.start_step, finished.state, state
         )
     )
     found.parts[name], found.rows[name] = [], sorted(rows, key=lambda row: row.row)

@@ -18,7 +18,9 @@ class StepCounter:
 
     Without ``step`` a call adds to the open row and commits it; the step then rises by one. With a
     larger ``step`` the open row is committed and the new one stays open; an equal one adds to it.
-    Where wandb drops a smaller step, we make it a row of its own and leave the open row open.
+    Where wandb drops a smaller step, we make it a row of its own and leave the open row open. Only the
+    very first call decides where the segment begins: a run that is resumed from a checkpoint goes on
+    from that checkpoint's step, not from the last one that was logged.
 
     Args:
         start: The first step.
@@ -47,6 +49,8 @@ class StepCounter:
         if step is not None:
             if not -LARGEST_STEP <= step <= LARGEST_STEP:
                 raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
+            if step < current and next_row == 0 and step >= 0:
+                current = step
             if step < current:
                 self.state = (current, next_row + 1, row)
                 return next_row, step, COMMIT | ASIDE

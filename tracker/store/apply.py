@@ -234,7 +234,7 @@ def _commit(
         fields["rank"] = state.started.rank
         fields["attempt"] = state.started.attempt
         fields["started_at"] = state.started.time
-        fields["start_step"] = state.started.start_step
+        fields["start_step"] = state.start_step
         fields["process"] = encode(state.started.process)
     if seen is None:
         segment = Segment(segment=journal.segment, **fields)

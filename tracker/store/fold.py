@@ -81,10 +81,17 @@ class SegmentState(msgspec.Struct):
     aggregates: dict[str, Aggregate] = {}
     keys: dict[str, KeyFacts] = {}
     rows: int = 0
+    first_step: int | None = None
     last_step: int | None = None
     last_time: float = 0.0
     runtime: float = 0.0
     problems: list[str] = []
+
+    @property
+    def start_step(self) -> int:
+        """Where the segment begins: where its writer was to begin, or went back to with its first row."""
+        start = self.started.start_step if self.started is not None else 0
+        return start if self.first_step is None else min(start, self.first_step)
 
 
 def pack_state(state: SegmentState) -> bytes:
@@ -165,6 +172,8 @@ class Folder:
     def _fold_row(self, record: Row) -> list[FinishedRow]:
         state = self._state
         self._note_time(record.time)
+        if state.first_step is None and not record.flags & ASIDE:
+            state.first_step = record.step
         if record.flags & ASIDE:
             if not record.data:
                 return []  # as elsewhere: nothing was said
