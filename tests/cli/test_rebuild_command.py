@@ -73,7 +73,7 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
     assert before["dead"]["state"] == "crashed"
     assert before["model:v1"]["used_by"] == ["dead"]
     done = rebuild(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert re.search(r"catalog rebuilt from 2 run files and 2 artifact versions; 0 records", done.stdout)
     assert "API keys taken over: 1" in done.stdout
     assert look(tmp_path) == before
@@ -83,7 +83,7 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
         if damaged:
             (store / "catalog.db").write_bytes(damaged)
         done = rebuild(tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
         assert "API keys, if there were any, could not be taken over" in done.stdout
         assert ("kept as catalog.db.broken" in done.stdout) == bool(damaged)
         assert look(tmp_path) == before
@@ -98,7 +98,7 @@ def test_unsealed_runs_of_dead_writers_are_applied_and_sealed(tmp_path: Path) ->
     layout = Layout(tmp_path / "tracker-store")
     assert layout.list_journals()
     done = rebuild(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert re.search(r"; 5\d records of journals applied", done.stdout)
     found = look(tmp_path)
     assert (found["run"]["state"], len(found["run"]["history"])) == ("crashed", 50)

@@ -220,7 +220,8 @@ def again(number, frame):
     global rounds
     rounds += 1
     if rounds < 300: signal.setitimer(signal.ITIMER_REAL, 0.0002)
-    raise KeyboardInterrupt
+    while frame is not None and frame.f_code.co_name != 'flush': frame = frame.f_back
+    if frame is not None: raise KeyboardInterrupt  # only where the loop below can catch it
 rounds = 0
 signal.signal(signal.SIGALRM, again)
 signal.setitimer(signal.ITIMER_REAL, 0.0001)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
@@ -16,6 +18,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.catalog import open_catalog
 from tracker.store.description import make_folders, require_store
 from tracker.store.layout import Layout
+from tracker.store.locks import FileLock
 
 T = TypeVar("T")
 # A file that is still missing when the catalog has been read so often is really lost.
@@ -42,7 +45,10 @@ class Store:
             require_store(self.layout)
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
-        self._engine, self._lock = open_catalog(self.layout)
+        self._engine, lock = open_catalog(self.layout)
+        # A store that nobody closed, and nobody holds any more, must not keep others from a rebuild.
+        self._close = weakref.finalize(self, _let_go, self._engine, lock)
+        self._close.atexit = False
 
     @property
     def root(self) -> Path:
@@ -76,5 +82,9 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
-        self._lock.close()
+        self._close()
+
+
+def _let_go(engine: Engine, lock: FileLock) -> None:
+    engine.dispose()
+    lock.close()
