@@ -51,5 +51,6 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     add_error_handlers(app)
     for routes in (session, projects, runs, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)
+    app.include_router(artifacts.changing, prefix=API)
     add_dashboard(app)
     return app

@@ -181,7 +181,7 @@ def missing_blobs(store: Store, names: list[Any]) -> list[str]:
     Raises:
         UsageError: A name is no SHA-256.
     """
-    return [name for name in names if not store.blobs.has(check_sha256(name))]
+    return [name for name in names if not store.blobs.touch(check_sha256(name))]
 
 
 def check_sha256(name: Any) -> str:
@@ -189,3 +189,10 @@ def check_sha256(name: Any) -> str:
     if not isinstance(name, str) or len(name) != 64 or set(name) - set("0123456789abcdef"):
         raise UsageError(f"{name!r} is no SHA-256 in lower-case hex")
     return name
+
+
+def check_token(token: str) -> str:
+    """Return a draft's token, or raise UsageError when it is none."""
+    if len(token) != 32 or set(token) - set("0123456789abcdef"):
+        raise UsageError(f"{token!r} is no token of a draft")
+    return token

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from tracker.answers import ArtifactDetail, TablePage
+from tracker.store.manifest import Entry
 from tracker.store.models import Run
 
 
@@ -28,15 +29,30 @@ def link_table(run: Run, page: TablePage) -> dict[str, Any]:
 
 
 def link_artifact(artifact: ArtifactDetail) -> dict[str, Any]:
-    """Return an artifact with the addresses of its files."""
-    base = (
-        f"/api/v1/projects/{quote(artifact.entity, safe='')}/{quote(artifact.project, safe='')}"
-        f"/artifacts/{quote(artifact.name, safe='')}/{artifact.version}/files/"
-    )
+    """Return an artifact with the address of the list of its files."""
     answer: dict[str, Any] = msgspec.to_builtins(artifact)
-    for file in answer["files"]:
-        file["url"] = base + quote(file["path"])
+    answer["files_url"] = _files_url(artifact)
     return answer
+
+
+def link_file(artifact: ArtifactDetail, entry: Entry) -> dict[str, Any]:
+    """Return one file of an artifact with its address; that of a reference is where it points to."""
+    url = f"{_files_url(artifact)}/{quote(entry.path)}" if entry.ref is None else None
+    return {
+        "path": entry.path,
+        "size": entry.size,
+        "digest": entry.digest,
+        "sha256": entry.sha256,
+        "ref": entry.ref,
+        "url": url,
+    }
+
+
+def _files_url(artifact: ArtifactDetail) -> str:
+    return (
+        f"/api/v1/projects/{quote(artifact.entity, safe='')}/{quote(artifact.project, safe='')}"
+        f"/artifacts/{quote(artifact.name, safe='')}/{artifact.version}/files"
+    )
 
 
 def _link_cell(run: Run, cell: Any) -> Any:

@@ -27,7 +27,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.fold import unpack_state
 from tracker.store.hot import unpack_data
 from tracker.store.layout import JournalPath, Layout
-from tracker.store.manifest import Entry, make_manifest, write_manifest
+from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest
 from tracker.store.models import Alias, ArtifactUse, HotRow, Part, Project, Run, RunFile, Segment, Version
 from tracker.store.parquet import read_rows
 from tracker.store.queries import artifacts, history, media, runs
@@ -304,11 +304,16 @@ def answers(store: Store) -> dict[str, Any]:
                 }
             for version in artifacts.list_artifacts(session, *place):
                 reference = f"{version.name}:{version.version}"
-                detail = artifacts.artifact_detail(store, session, *place, version.name, version.version)
+                detail = artifacts.artifact_detail(session, *place, version.name, version.version)
+                entries = read_manifest(store.blobs, detail.manifest).entries
                 found["/".join((*place, reference))] = {
                     "detail": detail,
+                    "files": entries,
                     "contents": {
-                        file.path: b"".join(store.blobs.chunks(file.sha256)).decode() for file in detail.files
+                        entry.path: b"".join(
+                            store.blobs.chunks(entry.blob or "", entry.offset, entry.size)
+                        ).decode()
+                        for entry in entries
                     },
                 }
     plain: dict[str, Any] = values.loads(values.dumps(msgspec.to_builtins(found)))

@@ -13,18 +13,30 @@ from tracker.version import __version__
 if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.artifacts.artifact import Artifact
+    from tracker.artifacts.ttl import ArtifactTTL
     from tracker.data_types.histogram import Histogram
     from tracker.data_types.image import Image
     from tracker.data_types.table import Table
     from tracker.errors import AuthenticationError, CommError, ConfigError, Error, UsageError
     from tracker.sdk.init import init
-    from tracker.sdk.module import define_metric, finish, log, log_artifact, use_artifact
+    from tracker.sdk.module import (
+        define_metric,
+        finish,
+        link_artifact,
+        link_model,
+        log,
+        log_artifact,
+        log_model,
+        use_artifact,
+        use_model,
+    )
     from tracker.sdk.run import Run
     from tracker.settings import Settings
 
 _HOMES = {
     "Api": "tracker.api.api",
     "Artifact": "tracker.artifacts.artifact",
+    "ArtifactTTL": "tracker.artifacts.ttl",
     "AuthenticationError": "tracker.errors",
     "CommError": "tracker.errors",
     "ConfigError": "tracker.errors",
@@ -38,9 +50,13 @@ _HOMES = {
     "define_metric": "tracker.sdk.module",
     "finish": "tracker.sdk.module",
     "init": "tracker.sdk.init",
+    "link_artifact": "tracker.sdk.module",
+    "link_model": "tracker.sdk.module",
     "log": "tracker.sdk.module",
     "log_artifact": "tracker.sdk.module",
+    "log_model": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
+    "use_model": "tracker.sdk.module",
 }
 # What changes with the active run is asked for each time.
 _LIVE = ("run", "config", "summary")
@@ -48,6 +64,7 @@ _LIVE = ("run", "config", "summary")
 __all__ = [
     "Api",
     "Artifact",
+    "ArtifactTTL",
     "AuthenticationError",
     "CommError",
     "ConfigError",
@@ -63,11 +80,15 @@ __all__ = [
     "define_metric",
     "finish",
     "init",
+    "link_artifact",
+    "link_model",
     "log",
     "log_artifact",
+    "log_model",
     "run",
     "summary",
     "use_artifact",
+    "use_model",
 ]
 
 

@@ -150,7 +150,28 @@ class TablePage:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactInfo:
-    """An artifact version; ``size`` is bytes, ``created_at`` unix seconds, ``logged_by`` a run id."""
+    """An artifact version.
+
+    Attributes:
+        entity: Whose project it is in.
+        project: Project of its collection.
+        name: The collection.
+        type: Such as ``"model"``.
+        version: ``v0``, ``v1``, ...
+        aliases: Those that name it now, sorted.
+        size: Bytes of all files together.
+        file_count: How many files.
+        digest: Digest over names and contents, equal to wandb's.
+        created_at: Unix seconds.
+        updated_at: Unix seconds of the last edit.
+        description: Free text.
+        metadata: Plain values.
+        tags: Sorted.
+        logged_by: Id of the run that logged it.
+        expires_at: Unix seconds after which it may be deleted; None: never.
+        source: ``ENTITY/PROJECT/NAME:vN`` of the version that it links to; None for an original.
+        manifest: SHA-256 of the blob that lists its files.
+    """
 
     entity: str
     project: str
@@ -165,21 +186,53 @@ class ArtifactInfo:
     description: str | None
     metadata: dict[str, Any]
     logged_by: str | None
+    manifest: str
+    updated_at: float = 0.0
+    tags: list[str] = field(default_factory=list)
+    expires_at: float | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactEntry:
-    """One file of an artifact: ``digest`` is the base64 of its MD5, ``sha256`` names its content."""
+class RunName:
+    """Names a run."""
 
-    path: str
-    digest: str
-    size: int
-    sha256: str
+    entity: str
+    project: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactDetail(ArtifactInfo):
-    """An artifact version with its entries and the ids of the runs that used it."""
+    """An artifact version with the runs that used it."""
 
-    files: list[ArtifactEntry] = field(default_factory=list)
-    used_by: list[str] = field(default_factory=list)
+    used_by: list[RunName] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """An artifact collection: versions of one thing under one name.
+
+    Attributes:
+        entity: Whose project it is in.
+        project: Its project.
+        name: Its name.
+        type: Type of all its versions.
+        versions: How many versions there are.
+        latest: The newest, ``vN``; None without any.
+        size: Bytes of all versions together, contents that they share counted each time.
+        updated_at: Unix seconds of the newest version.
+        description: Free text.
+        tags: Sorted.
+    """
+
+    entity: str
+    project: str
+    name: str
+    type: str
+    versions: int
+    latest: str | None
+    size: int
+    updated_at: float
+    description: str | None = None
+    tags: list[str] = field(default_factory=list)

@@ -113,7 +113,19 @@ class FileSaved(msgspec.Struct, frozen=True, array_like=True, tag=6):
 
 
 class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """An artifact was logged. ``manifest`` is the blob (SHA-256) that lists its entries."""
+    """An artifact was logged.
+
+    Attributes:
+        digest: Digest over names and contents; empty when ``draft`` is given.
+        manifest: The blob (SHA-256) that lists its entries; empty when ``draft`` is given.
+        size: Bytes of all entries.
+        file_count: How many entries.
+        aliases: Moved to the version.
+        client_id: 32 random hex digits.
+        time: Unix seconds.
+        ttl: Seconds from ``time`` on after which it may be deleted; None: never.
+        draft: Token of the draft that holds its files, when nobody has computed their digests yet.
+    """
 
     name: str
     artifact_type: str
@@ -126,6 +138,9 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     time: float
     description: str | None = None
     metadata: dict[str, Any] = {}
+    tags: list[str] = []
+    ttl: float | None = None
+    draft: str | None = None
 
 
 class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
@@ -155,6 +170,59 @@ class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):
     time: float
 
 
+class ArtifactChanged(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """What is said of a version was changed, or the version deleted; ``None`` fields stay as they are.
+
+    Attributes:
+        version: Its number, as the writer saw it.
+        digest: Its digest: where the number turned out to be another one, this decides.
+        time: Unix seconds.
+        aliases_added: Moved to this version.
+        aliases_removed: Taken from it.
+        values: ``description``, ``metadata``, ``tags`` and ``expires_at`` (unix seconds, or None), as given.
+        deleted: The version goes: its number is never given again.
+    """
+
+    entity: str
+    project: str
+    name: str
+    version: int
+    digest: str
+    time: float
+    aliases_added: list[str] = []
+    aliases_removed: list[str] = []
+    values: dict[str, Any] = {}
+    deleted: bool = False
+
+
+class ArtifactLinked(msgspec.Struct, frozen=True, array_like=True, tag=12):
+    """A version was linked into another collection, such as a registered model.
+
+    Attributes:
+        entity: Of the version that is linked.
+        project: Likewise.
+        name: Its collection.
+        version: Its number, as the writer saw it.
+        digest: Its digest: where the number turned out to be another one, this decides.
+        target_entity: Where to.
+        target_project: Likewise.
+        target_name: The collection, made if there is none.
+        aliases: Moved to the new version of that collection.
+        time: Unix seconds.
+    """
+
+    entity: str
+    project: str
+    name: str
+    version: int
+    digest: str
+    target_entity: str
+    target_project: str
+    target_name: str
+    aliases: list[str]
+    time: float
+
+
 RECORD_KINDS = (
     RunStarted,
     Row,
@@ -166,6 +234,8 @@ RECORD_KINDS = (
     ArtifactUsed,
     RunFinished,
     RowsLost,
+    ArtifactChanged,
+    ArtifactLinked,
 )
 Record = (
     RunStarted
@@ -178,6 +248,8 @@ Record = (
     | ArtifactUsed
     | RunFinished
     | RowsLost
+    | ArtifactChanged
+    | ArtifactLinked
 )
 
 

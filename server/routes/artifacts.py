@@ -1,22 +1,49 @@
-"""Artifacts: versions, aliases, files."""
+"""Artifacts: collections, versions, aliases, files."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from server.dependencies import Reader, StoreDep
-from server.downloads import send_blob
-from server.links import link_artifact
+from server.dependencies import Reader, StoreDep, Writer
+from server.downloads import send_blob, send_piece
+from server.links import link_artifact, link_file
 from server.responses import ExactJSON
-from tracker.answers import ArtifactDetail, ArtifactInfo
-from tracker.errors import NotFoundError
+from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
+from tracker.errors import NotFoundError, UsageError
+from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.store import changes
+from tracker.store.manifest import Entry, read_manifest
 from tracker.store.queries import artifacts as query
+from tracker.store.queries.runs import get_run
+from tracker.store.store import Store
 
-router = APIRouter(prefix="/projects/{entity}/{project}/artifacts", tags=["artifacts"], dependencies=[Reader])
+router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
+changing = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Writer])
+
+# How many files one page lists.
+PAGE = 1000
 
 
-@router.get("", response_model=dict[str, list[ArtifactInfo]])
+@router.get("/collections", response_model=dict[str, list[CollectionInfo]])
+def collections(store: StoreDep, entity: str, project: str, type: str | None = None) -> Response:
+    """List artifact collections by name; only those of a type, if given."""
+    with store.reading() as session:
+        return ExactJSON({"collections": query.list_collections(session, entity, project, type)})
+
+
+@router.get("/runs/{run_id}/used-artifacts", response_model=dict[str, list[ArtifactInfo]])
+def used(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+    """List the artifact versions that a run used, in that order."""
+    with store.reading() as session:
+        run = get_run(session, entity, project, run_id)
+        return ExactJSON({"artifacts": query.used_artifacts(session, run)})
+
+
+@router.get("/artifacts", response_model=dict[str, list[ArtifactInfo]])
 def versions(
     store: StoreDep, entity: str, project: str, run: str | None = None, name: str | None = None
 ) -> Response:
@@ -25,23 +52,91 @@ def versions(
         return ExactJSON({"artifacts": query.list_artifacts(session, entity, project, run_id=run, name=name)})
 
 
-@router.get("/{name}/{reference}", response_model=ArtifactDetail)
+@router.get("/artifacts/{name}/{reference}", response_model=ArtifactDetail)
 def detail(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
     """Describe a version: by ``vN``, alias or digest."""
-    with store.reading() as session:
-        return ExactJSON(
-            link_artifact(query.artifact_detail(store, session, entity, project, name, reference))
-        )
+    return ExactJSON(link_artifact(_find(store, entity, project, name, reference)))
 
 
-@router.get("/{name}/{reference}/files/{path:path}")
+@router.get("/artifacts/{name}/{reference}/manifest")
+def manifest(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
+    """Return the list of a version's files as it is stored."""
+    version = _find(store, entity, project, name, reference)
+    return send_blob(store, version.manifest, "manifest.json", None)
+
+
+@router.get("/artifacts/{name}/{reference}/files")
+def files(
+    store: StoreDep, entity: str, project: str, name: str, reference: str, offset: int = 0, limit: int = PAGE
+) -> Response:
+    """List some of a version's files in path order, with their addresses."""
+    version = _find(store, entity, project, name, reference)
+    entries = read_manifest(store.blobs, version.manifest).entries
+    some = entries[max(offset, 0) : max(offset, 0) + max(limit, 0)]
+    return ExactJSON({"total": len(entries), "files": [link_file(version, entry) for entry in some]})
+
+
+@router.get("/artifacts/{name}/{reference}/files/{path:path}")
 def file(
     store: StoreDep, entity: str, project: str, name: str, reference: str, path: str, download: bool = False
 ) -> Response:
     """Return one file of a version; answers ranges."""
-    with store.reading() as session:
-        version = query.artifact_detail(store, session, entity, project, name, reference)
-    for entry in version.files:
+    version = _find(store, entity, project, name, reference)
+    for entry in read_manifest(store.blobs, version.manifest).entries:
         if entry.path == path:
-            return send_blob(store, entry.sha256, path, None, attachment=download)
+            return _send(store, entry, download)
     raise NotFoundError(f"artifact {name}:{version.version} has no file {path}")
+
+
+@router.get("/artifacts/{name}/{reference}/blobs/{sha256}")
+def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str) -> Response:
+    """Return one of the blobs that hold a version's files, such as a pack; answers ranges."""
+    version = _find(store, entity, project, name, reference)
+    if sha256 not in read_manifest(store.blobs, version.manifest).blobs:
+        raise NotFoundError(f"artifact {name}:{version.version} has no content {sha256}")
+    return send_blob(store, sha256, sha256, None)
+
+
+@changing.post("/change", response_model=ArtifactDetail)
+def change(store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """Change what is said of a version (aliases, description, metadata, tags, lifetime), or delete it."""
+    return ExactJSON(link_artifact(changes.change_artifact(store, _record(body, ArtifactChanged))))
+
+
+@changing.post("/link")
+def link(store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """Link a version into another collection."""
+    changes.link_artifact(store, _record(body, ArtifactLinked))
+    return ExactJSON({})
+
+
+def _find(store: Store, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+    with store.reading() as session:
+        return query.artifact_detail(session, entity, project, name, reference)
+
+
+def _send(store: Store, entry: Entry, download: bool) -> Response:
+    if entry.ref is not None:
+        raise NotFoundError(f"{entry.path} is a reference: its content is at {entry.ref}")
+    if entry.pack is not None:
+        return send_piece(store, entry)
+    return send_blob(store, entry.sha256, entry.path, None, attachment=download)
+
+
+def _record(body: dict[str, Any], kind: type[ArtifactChanged] | type[ArtifactLinked]) -> Any:
+    fields = msgspec.structs.fields(kind)
+    unknown = sorted(set(body) - {field.name for field in fields})
+    if unknown:
+        raise UsageError(f"there is no field {unknown[0]!r} here")
+    missing = [field.name for field in fields if field.required and field.name not in body]
+    if missing:
+        raise UsageError(f"the field {missing[0]!r} is missing")
+    given = [body.get(field.name, _default(field)) for field in fields]
+    try:
+        return msgspec.convert([kind.__struct_config__.tag, *given], kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(str(error)) from error
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if callable(field.default_factory) else field.default

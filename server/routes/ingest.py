@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Body, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from server.dependencies import StoreDep, Writer
-from server.ingest import Ingest, Received, check_sha256, missing_blobs
+from server.ingest import Ingest, Received, check_sha256, check_token, missing_blobs
 from server.responses import ExactJSON, refuse
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
+from tracker.store.packs import known_places
+from tracker.store.settle import Settled, receive_settled
 
 router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
 
@@ -52,6 +55,23 @@ def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()])
 def missing(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
     """Say which of the blobs are not here."""
     return ExactJSON({"missing": missing_blobs(store, body.get("sha256", []))})
+
+
+@router.post("/blobs/places")
+def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
+    """Say which of some small contents are here, and where: the pack (or null: a blob) and the offset."""
+    names = [check_sha256(name) for name in body.get("sha256", [])]
+    with store.reading() as session:
+        known = known_places(session, store.blobs, names)
+    found = {name: place for name, place in known.items() if store.blobs.touch(place[0] or name)}
+    return ExactJSON({"places": found})
+
+
+@router.post("/drafts/{token}")
+def settled(store: StoreDep, token: str, body: Annotated[dict[str, Any], Body()]) -> Response:
+    """Note which manifest an artifact became that the sender is about to log."""
+    receive_settled(store.layout, check_token(token), msgspec.convert(body, Settled))
+    return ExactJSON({})
 
 
 @router.put("/blobs/{sha256}", status_code=201)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.store.blobs import BlobStore, copy_verified
+from tracker.store.blobs import BlobStore
 from tracker.store.files import claim, publish_json, read_json, write_new
 from tracker.store.layout import Layout, parse_journal_name
 from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest
@@ -88,20 +88,6 @@ def test_content_that_is_not_there(blobs: BlobStore) -> None:
         list(blobs.chunks("abcd"))
     blobs.sync("abcd")  # an absent one is passed over
     assert not blobs.has("abcd")
-
-
-def test_copy_is_checked_before_it_gets_its_name(blobs: BlobStore, tmp_path: Path) -> None:
-    blob = blobs.add_bytes(b"good")
-    target = tmp_path / "out" / "file.bin"
-    copy_verified(blobs.chunks(blob.sha256), target, blob.sha256, "file.bin")
-    assert target.read_bytes() == b"good"
-    damaged = blobs.path(blob.sha256)
-    damaged.chmod(0o644)
-    damaged.write_bytes(b"evil")
-    with pytest.raises(ArtifactError, match=r"^file.bin: .* The stored copy is damaged"):
-        copy_verified(blobs.chunks(blob.sha256), target, blob.sha256, "file.bin")
-    assert target.read_bytes() == b"good"
-    assert os.listdir(target.parent) == ["file.bin"]
 
 
 # Manifests: digests as the real client computes them

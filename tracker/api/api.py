@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.api.runs import PublicRun, Runs
+from tracker.api.collections import ArtifactCollection, ArtifactType
+from tracker.api.runs import PublicRun, Runs, as_artifact, as_detail
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import parse_reference
-from tracker.errors import UsageError
+from tracker.errors import NotFoundError, UsageError
 from tracker.reading.open import open_reader
 from tracker.settings import load_settings
 
@@ -84,22 +85,96 @@ class Api:
             UsageError: It is of another type than ``type``.
         """
         wanted = parse_reference(name, self._settings.entity, self._settings.project)
-        artifact = Artifact.from_version(self._reader.artifact(*wanted), self._reader)
+        artifact = as_artifact(self._reader.artifact(*wanted), self._reader)
         if type is not None and artifact.type != type:
             raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
         return artifact
 
-    def artifact_versions(self, type_name: str, name: str) -> list[Artifact]:
-        """Return all versions of a collection, newest first: ``[[entity/]project/]name``."""
+    def artifact_exists(self, name: str, type: str | None = None) -> bool:
+        """Return whether there is such an artifact version, of that type if one is given."""
+        try:
+            self.artifact(name, type)
+        except (NotFoundError, UsageError):
+            return False
+        return True
+
+    def artifacts(
+        self,
+        type_name: str,
+        name: str,
+        order: str | None = None,
+        per_page: int = 50,
+        tags: str | list[str] | None = None,
+        start: str | None = None,
+    ) -> list[Artifact]:
+        """Return all versions of a collection, newest first.
+
+        Args:
+            type_name: Their type.
+            name: ``[[entity/]project/]name``.
+            order: ``created_at`` for oldest first; newest first otherwise.
+            per_page: Accepted for compatibility: they come all at once.
+            tags: Only those that have all of these tags.
+            start: Accepted for compatibility.
+        """
         wanted = parse_reference(name, self._settings.entity, self._settings.project)
-        found = self._reader.artifacts(wanted.entity, wanted.project, None, wanted.name)
-        return [
-            Artifact.from_version(
-                self._reader.artifact(info.entity, info.project, info.name, info.version), self._reader
-            )
-            for info in found
-            if info.type == type_name
+        needed = {tags} if isinstance(tags, str) else set(tags or ())
+        found = [
+            as_artifact(as_detail(info), self._reader)
+            for info in self._reader.artifacts(wanted.entity, wanted.project, None, wanted.name)
+            if info.type == type_name and needed <= set(info.tags)
         ]
+        return found[::-1] if order in ("created_at", "+created_at", "+createdAt", "createdAt") else found
+
+    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> list[Artifact]:
+        """Return all versions of a collection, newest first (wandb's older name of ``artifacts``)."""
+        return self.artifacts(type_name, name)
+
+    def artifact_types(self, project: str | None = None, start: str | None = None) -> list[ArtifactType]:
+        """Return the types of a project's artifacts, by name."""
+        entity, name = self._place(project.split("/") if project else [])
+        types = {found.type for found in self._reader.collections(entity, name, None)}
+        return [ArtifactType(self, entity, name, each) for each in sorted(types)]
+
+    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
+        """Return one type of a project's artifacts."""
+        return ArtifactType(self, *self._place(project.split("/") if project else []), type_name)
+
+    def artifact_collections(
+        self,
+        project_name: str,
+        type_name: str,
+        order: str | None = None,
+        per_page: int = 50,
+        start: str | None = None,
+    ) -> list[ArtifactCollection]:
+        """Return a project's collections of a type, by name: ``[entity/]project``."""
+        entity, project = self._place(project_name.split("/"))
+        return [
+            ArtifactCollection(self, found) for found in self._reader.collections(entity, project, type_name)
+        ]
+
+    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
+        """Return one collection: ``[[entity/]project/]name``.
+
+        Raises:
+            NotFoundError: There is none of that name and type.
+        """
+        wanted = parse_reference(name, self._settings.entity, self._settings.project)
+        for found in self._reader.collections(wanted.entity, wanted.project, type_name):
+            if found.name == wanted.name:
+                return ArtifactCollection(self, found)
+        raise NotFoundError(
+            f"there is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}"
+        )
+
+    def artifact_collection_exists(self, name: str, type: str) -> bool:
+        """Return whether there is a collection of that name and type."""
+        try:
+            self.artifact_collection(type, name)
+        except NotFoundError:
+            return False
+        return True
 
     def _place(self, parts: list[str]) -> tuple[str, str]:
         entity = parts[0] if len(parts) == 2 else self._settings.entity

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, overload
 
-from tracker.answers import RunDetail, RunInfo, RunPage, SegmentInfo
+from tracker.answers import ArtifactDetail, ArtifactInfo, RunDetail, RunInfo, RunPage, SegmentInfo
 from tracker.artifacts.artifact import Artifact
 from tracker.errors import UsageError
 from tracker.reading.reader import Reader
@@ -323,15 +323,25 @@ class PublicRun:
                 else:
                     yield {key: row[key] for key in keys}
 
-    def logged_artifacts(self) -> list[Artifact]:
+    def logged_artifacts(self, per_page: int = 100) -> list[Artifact]:
         """Return the artifact versions that this run logged, newest first."""
         found = self._reader.artifacts(self.entity, self.project, self.id, None)
-        return [
-            Artifact.from_version(
-                self._reader.artifact(info.entity, info.project, info.name, info.version), self._reader
-            )
-            for info in found
-        ]
+        return [as_artifact(as_detail(info), self._reader) for info in found]
+
+    def used_artifacts(self, per_page: int = 100) -> list[Artifact]:
+        """Return the artifact versions that this run used, in the order in which it did."""
+        found = self._reader.used_artifacts(self.entity, self.project, self.id)
+        return [as_artifact(as_detail(info), self._reader) for info in found]
 
     def __repr__(self) -> str:
         return f"<Run {'/'.join(self.path)} ({self.state})>"
+
+
+def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:
+    """Return an artifact whose lineage leads to runs that are read from the same place."""
+    return Artifact.from_version(version, reader, lambda *place: PublicRun(reader, reader.run(*place)))
+
+
+def as_detail(info: ArtifactInfo) -> ArtifactDetail:
+    """Return what a list says of a version as its detail; who used it is asked for when wanted."""
+    return ArtifactDetail(**{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__})

@@ -1,23 +1,48 @@
-"""Where the files of draft artifacts are kept: the store of the active run, else the settings' one."""
+"""The run that artifacts belong to while one is active: where their files go, who writes their records."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
 from tracker.settings import load_settings
-from tracker.store.blobs import BlobStore
 from tracker.store.description import make_folders
 from tracker.store.layout import Layout
 
-_active: Layout | None = None
+if TYPE_CHECKING:
+    from tracker.artifacts.artifact import Artifact
+    from tracker.records import Record
 
 
-def use_layout(layout: Layout | None) -> None:
-    """Capture into this store from now on; None: into the one that the settings name."""
+class ActiveRun(Protocol):
+    """What artifacts need of a run that is being written."""
+
+    @property
+    def layout(self) -> Layout | None:
+        """The store or outbox that it writes to; None when nothing is kept."""
+
+    def log_artifact(self, artifact_or_path: Artifact) -> Artifact:
+        """Log a draft."""
+
+    def record(self, record: Record) -> None:
+        """Write a record to its journal."""
+
+
+_active: ActiveRun | None = None
+
+
+def use_run(run: ActiveRun | None) -> None:
+    """Let this run be the active one; None: there is none any more."""
     global _active
-    _active = layout
+    _active = run
 
 
-def capture_store() -> BlobStore:
+def active_run() -> ActiveRun | None:
+    """Return the active run."""
+    return _active
+
+
+def capture_layout() -> Layout:
     """Return where to put content now; the folders are there when this returns."""
-    layout = _active or Layout(load_settings().store)
+    layout = (_active.layout if _active is not None else None) or Layout(load_settings().store)
     make_folders(layout)
-    return BlobStore(layout)
+    return layout

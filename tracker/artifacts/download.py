@@ -3,57 +3,262 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tracker.answers import ArtifactDetail
+from tracker.artifacts import references
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.reading.reader import ArtifactReader
-from tracker.store.blobs import CHUNK, copy_verified
+from tracker.store.blobs import CHUNK
+from tracker.store.cloning import clone
+from tracker.store.manifest import Entry
 
 
-def download_entries(reader: ArtifactReader, artifact: ArtifactDetail, folder: Path) -> None:
-    """Write all files of a version below ``folder``; those that are there already and right are kept.
+def download_entries(
+    reader: ArtifactReader,
+    artifact: ArtifactDetail,
+    entries: Sequence[Entry],
+    folder: Path,
+    *,
+    link: bool = False,
+    allow_missing_references: bool = False,
+) -> None:
+    """Write files of a version below ``folder``; those that are there already and right are kept.
+
+    A file gets its name when its content has been checked; who wrote to the file of that name keeps an open
+    descriptor of what was there.
+
+    Args:
+        reader: Where their content is.
+        artifact: The version.
+        entries: Which files.
+        folder: Where to.
+        link: Make read-only hard links to the store's files where that can be.
+        allow_missing_references: Whether a reference whose target is gone is passed over.
 
     Raises:
-        ArtifactError: A file's content is missing or wrong; says which file.
+        ArtifactError: A file's content is missing or wrong, or its place leads out of the folder; says which.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    base = folder.resolve()
-    for entry in artifact.files:
-        target = folder / entry.path
-        if base not in target.resolve().parents:
-            raise ArtifactError(f"artifact {artifact.name} names a file outside its folder: {entry.path!r}")
-        if target.is_file() and target.stat().st_size == entry.size and _sha256(target) == entry.sha256:
-            continue
+    writer = _Writer(artifact, folder)
+    _check_case(artifact, entries, folder)
+    wanted = []
+    for entry in entries:
+        target = writer.place(entry.path)
+        if entry.ref is not None:
+            _fetch_reference(artifact, entry, target, allow_missing_references)
+        elif not _is_there(target, entry):
+            wanted.append((entry, target))
+    remote = []
+    packs = _Packs(reader)
+    try:
+        for entry, target in wanted:
+            blob = reader.blob(entry.blob or "")
+            if blob is None:
+                remote.append((entry, target))
+            elif entry.pack is not None:
+                writer.write(entry, target, packs.read(blob, entry))
+            else:
+                writer.clone(entry, target, blob, link=link)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{artifact.name} cannot be downloaded: its content is not in the store ({error.filename})"
+        ) from error
+    finally:
+        packs.close()
+    if remote:
         try:
-            copy_verified(
-                reader.chunks(artifact, entry), target, entry.sha256, f"{artifact.name}/{entry.path}"
-            )
+            reader.fetch(artifact, remote)
         except NotFoundError as error:
-            raise ArtifactError(
-                f"{artifact.name}/{entry.path} cannot be downloaded: {error.message}"
-            ) from error
+            raise ArtifactError(f"{artifact.name} cannot be downloaded: {error.message}") from error
 
 
-def verify_entries(artifact: ArtifactDetail, folder: Path) -> None:
-    """Check the files of a version below ``folder``.
+def verify_entries(entries: Sequence[Entry], folder: Path, name: str) -> None:
+    """Check the files of a version below ``folder``; there may be no others.
 
     Raises:
-        ArtifactError: A file is missing or differs; says which.
+        ArtifactError: A file is missing, differs, or is none of the artifact's; says which.
     """
-    for entry in artifact.files:
-        path = folder / entry.path
-        if not path.is_file():
+    known = {entry.path for entry in entries}
+    for path in _files_below(folder):
+        if path not in known:
+            raise ArtifactError(f"{path} in {folder} is not a file of artifact {name}")
+    for entry in entries:
+        target = folder / entry.path
+        if entry.ref is not None and not target.exists():
+            continue  # references need not be fetched
+        if not target.is_file():
             raise ArtifactError(f"{entry.path} is missing in {folder}")
-        if _sha256(path) != entry.sha256:
+        if entry.sha256 and _sha256(target) != entry.sha256:
+            raise ArtifactError(f"{entry.path} in {folder} differs from artifact {name}")
+
+
+def remove_others(known: set[str], folder: Path) -> None:
+    """Delete every file below ``folder`` whose path is not in ``known``."""
+    for path in list(_files_below(folder)):
+        if path not in known:
+            (folder / path).unlink()
+
+
+class _Writer:
+    """Writes files below one folder and nowhere else."""
+
+    def __init__(self, artifact: ArtifactDetail, folder: Path) -> None:
+        self._artifact = artifact
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = os.fspath(folder)
+        self._base = os.path.realpath(folder)
+        self._made: set[str] = set()
+
+    def place(self, path: str) -> str:
+        """Return where the file ``path`` goes; its folder is there then.
+
+        Raises:
+            ArtifactError: The path, or a link that lies there, leads out of the folder.
+        """
+        above, _, name = path.rpartition("/")
+        if above not in self._made:
+            parts = above.split("/") if above else []
+            outside = path.startswith("/") or not {"", ".", ".."}.isdisjoint(parts) or "\0" in path
+            there = os.path.realpath(os.path.join(self._base, above))
+            if outside or not (there + "/").startswith(self._base.rstrip("/") + "/"):
+                raise self._refusal(path)
+            os.makedirs(there, exist_ok=True)
+            self._made.add(above)
+        if name in ("", ".", ".."):
+            raise self._refusal(path)
+        return f"{self._folder}/{path}"
+
+    def write(self, entry: Entry, target: str, data: bytes) -> None:
+        """Write a small file."""
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise damaged(self._artifact, entry)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        temporary: str | None = None
+        try:
+            descriptor = os.open(target, flags, 0o666)
+        except FileExistsError:  # another content is there
+            temporary = temporary_beside(target)
+            descriptor = os.open(temporary, flags, 0o666)
+        try:
+            os.write(descriptor, data)
+        except BaseException:
+            os.unlink(temporary or target)
+            raise
+        finally:
+            os.close(descriptor)
+        if temporary is not None:
+            os.replace(temporary, target)
+
+    def clone(self, entry: Entry, target: str, blob: Path, *, link: bool) -> None:
+        """Copy a blob, or link to it."""
+        temporary = Path(temporary_beside(target))
+        try:
+            if clone(blob, temporary, link=link) != "link":
+                os.chmod(temporary, 0o666 & ~_umask())
+            if _sha256(temporary) != entry.sha256:
+                raise damaged(self._artifact, entry)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)  # also what rename leaves when both are one file already
+
+    def _refusal(self, path: str) -> ArtifactError:
+        return ArtifactError(f"artifact {self._artifact.name} names a file outside its folder: {path!r}")
+
+
+class _Packs:
+    """Open packs, read from at any place."""
+
+    def __init__(self, reader: ArtifactReader) -> None:
+        self._open: dict[str, int] = {}
+
+    def read(self, blob: Path, entry: Entry) -> bytes:
+        """Return the bytes of one entry."""
+        assert entry.pack is not None
+        descriptor = self._open.get(entry.pack)
+        if descriptor is None:
+            descriptor = self._open[entry.pack] = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(descriptor, entry.size, entry.offset)
+
+    def close(self) -> None:
+        """Close them."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+
+def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
+    """Return the error for a content that is not what the manifest says."""
+    return ArtifactError(
+        f"{artifact.name}/{entry.path}: the content read is not what its manifest says (SHA-256 "
+        f"{entry.sha256}); nothing was written. The stored copy is damaged."
+    )
+
+
+def temporary_beside(target: str) -> str:
+    """Return a name for the unfinished file, in the same folder."""
+    folder, _, name = target.rpartition("/")
+    return f"{folder}/.{name[:100]}.{os.urandom(6).hex()}.part"
+
+
+def _is_there(target: str, entry: Entry) -> bool:
+    try:
+        found = os.lstat(target)
+    except FileNotFoundError:
+        return False
+    if os.path.islink(target) or not os.path.isfile(target):
+        if os.path.isdir(target) and not os.path.islink(target):
+            raise ArtifactError(f"{target} is a folder: remove it, or download elsewhere")
+        return False
+    return found.st_size == entry.size and _sha256(target) == entry.sha256
+
+
+def _check_case(artifact: ArtifactDetail, entries: Sequence[Entry], folder: Path) -> None:
+    """Refuse names that differ only in case where the file system takes them for the same."""
+    if len({entry.path.casefold() for entry in entries}) == len(entries):
+        return
+    probe = Path(temporary_beside(f"{folder}/case"))
+    probe.touch()
+    try:
+        if not probe.with_name(probe.name.upper()).exists():
+            return
+    finally:
+        probe.unlink()
+    seen: dict[str, str] = {}
+    for entry in entries:
+        other = seen.setdefault(entry.path.casefold(), entry.path)
+        if other != entry.path:
             raise ArtifactError(
-                f"{entry.path} in {folder} differs from artifact {artifact.name}:{artifact.version}"
+                f"artifact {artifact.name} has the files {other!r} and {entry.path!r}, which are one file in "
+                f"{folder}: download it to a file system that tells them apart"
             )
 
 
-def _sha256(path: Path) -> str:
+def _fetch_reference(artifact: ArtifactDetail, entry: Entry, target: str, allow_missing: bool) -> None:
+    try:
+        references.fetch(entry, Path(target))
+    except (ArtifactError, OSError) as error:
+        if not allow_missing:
+            raise ArtifactError(f"{artifact.name}/{entry.path}: {error}") from error
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    for above, _, names in os.walk(folder):
+        for name in names:
+            yield os.path.relpath(os.path.join(above, name), folder).replace(os.sep, "/")
+
+
+def _umask() -> int:
+    with suppress(OSError, ValueError, StopIteration):  # asking by setting it would race with other threads
+        with open("/proc/self/status") as status:
+            return int(next(line for line in status if line.startswith("Umask:")).split()[1], 8)
+    return 0o022
+
+
+def _sha256(path: str | Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(CHUNK), b""):
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -86,8 +86,12 @@ class Table(Media):
         """Yield the index and the values of each row."""
         return iter(enumerate(self.data))
 
-    def to_history(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
-        """See ``Media``; the dict is wandb's ``table-file``."""
+    def to_content(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
+        """Return the table as plain values; media in its cells are stored in ``sink``.
+
+        Raises:
+            TypeError: A cell cannot stand in a table.
+        """
 
         def store(cell: Any) -> Any:
             if isinstance(cell, Media):
@@ -95,9 +99,11 @@ class Table(Media):
             raise TypeError(f"Object of type {type(cell).__name__} cannot stand in a table")
 
         data = [[values.to_plain(cell, store) for cell in row] for row in self.data]
-        text = values.dumps(
-            {"columns": self.columns, "data": data, "ncols": len(self.columns), "nrows": len(self.data)}
-        ).encode("utf-8", "replace")
+        return {"columns": self.columns, "data": data, "ncols": len(self.columns), "nrows": len(self.data)}
+
+    def to_history(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
+        """See ``Media``; the dict is wandb's ``table-file``."""
+        text = values.dumps(self.to_content(sink, key, step)).encode("utf-8", "replace")
         path = file_name("table", key, step, hashlib.sha256(text).hexdigest(), "table.json")
         sha256 = sink.save_file(path, text, "application/json")
         return {

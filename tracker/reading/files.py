@@ -7,17 +7,19 @@ process has that only wants one run or one artifact: it imports neither SQLAlche
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from tracker.answers import ArtifactDetail, ArtifactEntry
-from tracker.errors import NotFoundError
+from tracker.answers import ArtifactDetail
+from tracker.errors import NotFoundError, StoreError
 from tracker.reading.known import journal_records
-from tracker.records import ArtifactLogged, RunStarted
+from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, RunStarted
 from tracker.store.blobs import BlobStore
 from tracker.store.files import read_json
 from tracker.store.layout import Layout
-from tracker.store.manifest import read_manifest
+from tracker.store.manifest import Entry, Manifest, read_manifest
+from tracker.store.settle import settle
 
 VERSION = re.compile(r"v(\d{1,9})")
 
@@ -33,9 +35,37 @@ class FilesReader:
         """See ``Reader``."""
         return find_artifact(self._layout, entity, project, name, reference)
 
-    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+    def catch_up(self) -> None:
+        """See ``Reader``; nothing is applied here."""
+
+    @property
+    def can_change(self) -> bool:
         """See ``Reader``."""
-        return self._blobs.chunks(entry.sha256)
+        return False
+
+    def manifest(self, artifact: ArtifactDetail) -> Manifest:
+        """See ``Reader``."""
+        return read_manifest(self._blobs, artifact.manifest)
+
+    def blob(self, sha256: str) -> Path | None:
+        """See ``Reader``."""
+        return self._blobs.path(sha256)
+
+    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._blobs.chunks(entry.blob or "", entry.offset, entry.size)
+
+    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
+        """See ``Reader``; never needed, as ``blob`` finds everything."""
+        raise NotImplementedError
+
+    def change(self, change: ArtifactChanged) -> ArtifactDetail:
+        """See ``Reader``; never asked, as ``can_change`` is False."""
+        raise NotImplementedError
+
+    def link(self, link: ArtifactLinked) -> None:
+        """See ``Reader``; never asked, as ``can_change`` is False."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """See ``Reader``."""
@@ -74,13 +104,17 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
         version=f"v{index}",
         aliases=sorted(alias for alias, at in aliases.items() if at == index),
         size=found["size"],
-        file_count=len(found["entries"]),
+        file_count=found["file_count"] if "file_count" in found else len(found["entries"]),
         digest=found["digest"],
         created_at=found["created_at"],
         description=found["description"],
         metadata=found["metadata"],
         logged_by=found["logged_by"],
-        files=[ArtifactEntry(**entry) for entry in found["entries"]],
+        manifest=found["manifest"],
+        updated_at=found.get("updated_at") or found["created_at"],
+        tags=found.get("tags", []),
+        expires_at=found.get("expires_at"),
+        source=found.get("source"),
     )
 
 
@@ -88,7 +122,7 @@ def _published_versions(layout: Layout, entity: str, project: str, name: str) ->
     found = {}
     for index in layout.list_versions(entity, project, name):
         described = read_json(layout.version(entity, project, name, index))
-        if described is not None:
+        if described is not None and described.get("deleted_at") is None:
             found[index] = described
     return found
 
@@ -103,25 +137,35 @@ def _lay_over(
 ) -> None:
     """Add what journals ask for and nobody has applied yet, as applying it would."""
     known = {(found["segment"], found["sequence"]) for found in versions.values()}
+    taken = max(layout.list_versions(entity, project, name), default=-1)
     for segment, started, sequence, record in _logged_artifacts(layout, entity, project, name):
         if (segment, sequence) in known:
             continue
+        digest, manifest, size, count = record.digest, record.manifest, record.size, record.file_count
+        if record.draft is not None:
+            try:
+                settled = settle(layout, record.draft)
+            except StoreError:
+                continue  # another host's, which has not come here yet
+            if settled.problem is not None:
+                continue
+            digest, manifest = settled.digest, settled.manifest
+            size, count = settled.size, settled.file_count
         newest = max(versions, default=-1)
-        if newest < 0 or versions[newest]["digest"] != record.digest:
-            newest += 1
-            entries = read_manifest(BlobStore(layout), record.manifest).entries
+        if newest < 0 or versions[newest]["digest"] != digest:
+            newest = taken = taken + 1
             versions[newest] = {
                 "type": record.artifact_type,
-                "digest": record.digest,
-                "size": record.size,
+                "digest": digest,
+                "manifest": manifest,
+                "size": size,
+                "file_count": count,
                 "description": record.description,
                 "metadata": record.metadata,
+                "tags": record.tags,
                 "created_at": record.time,
+                "expires_at": None if record.ttl is None else record.time + record.ttl,
                 "logged_by": started.run_id,
-                "entries": [
-                    {"path": each.path, "digest": each.digest, "size": each.size, "sha256": each.sha256}
-                    for each in entries
-                ],
             }
         for alias in [*record.aliases, "latest"]:
             aliases[alias] = newest

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, ProjectInfo, RunDetail, RunPage
 from tracker.recorder.follow import catch_up
+from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.store.changes import change_artifact, link_artifact
+from tracker.store.manifest import Entry, Manifest, read_manifest
 from tracker.store.queries import artifacts, history, runs
 from tracker.store.store import Store
 
@@ -113,11 +117,54 @@ class LocalReader:
         """See ``Reader``."""
         catch_up(self._store)
         with self._store.reading() as session:
-            return artifacts.artifact_detail(self._store, session, entity, project, name, reference)
+            return artifacts.artifact_detail(session, entity, project, name, reference)
 
-    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+    def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
         """See ``Reader``."""
-        return self._store.blobs.chunks(entry.sha256)
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return artifacts.used_artifacts(session, runs.get_run(session, entity, project, run_id))
+
+    def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return artifacts.list_collections(session, entity, project, type_name)
+
+    def catch_up(self) -> None:
+        """See ``Reader``."""
+        catch_up(self._store)
+
+    @property
+    def can_change(self) -> bool:
+        """See ``Reader``."""
+        return True
+
+    def manifest(self, artifact: ArtifactDetail) -> Manifest:
+        """See ``Reader``."""
+        return read_manifest(self._store.blobs, artifact.manifest)
+
+    def blob(self, sha256: str) -> Path | None:
+        """See ``Reader``."""
+        return self._store.blobs.path(sha256)
+
+    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._store.blobs.chunks(entry.blob or "", entry.offset, entry.size)
+
+    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
+        """See ``Reader``; never needed, as ``blob`` finds everything."""
+        raise NotImplementedError
+
+    def change(self, change: ArtifactChanged) -> ArtifactDetail:
+        """See ``Reader``."""
+        catch_up(self._store)
+        return change_artifact(self._store, change)
+
+    def link(self, link: ArtifactLinked) -> None:
+        """See ``Reader``."""
+        catch_up(self._store)
+        link_artifact(self._store, link)
 
     def close(self) -> None:
         """See ``Reader``."""

@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, ProjectInfo, RunDetail, RunPage
 from tracker.errors import JournalError, NotFoundError
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
 from tracker.processes import host_name
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
-from tracker.records import decode
+from tracker.records import ArtifactChanged, ArtifactLinked, decode
 from tracker.store.fold import FinishedRow, Folder, SegmentState
 from tracker.store.layout import JournalPath, Layout
+from tracker.store.manifest import Entry, Manifest
 from tracker.store.pieces import PartFile, Piece, rows_of
 from tracker.store.reread import PublishedRun, PublishedSegment, reread
 from tracker.store.view import SegmentView, describe_run, newest_branch
@@ -140,9 +142,46 @@ class QuickReader:
         """See ``Reader``."""
         return self._catalog().artifact(entity, project, name, reference)
 
-    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+    def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
+        """See ``Reader``."""
+        return self._catalog().used_artifacts(entity, project, run_id)
+
+    def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
+        """See ``Reader``."""
+        return self._catalog().collections(entity, project, type_name)
+
+    def catch_up(self) -> None:
+        """See ``Reader``."""
+        self._catalog().catch_up()
+
+    @property
+    def can_change(self) -> bool:
+        """See ``Reader``."""
+        return self._catalog().can_change
+
+    def manifest(self, artifact: ArtifactDetail) -> Manifest:
+        """See ``Reader``."""
+        return self._catalog().manifest(artifact)
+
+    def blob(self, sha256: str) -> Path | None:
+        """See ``Reader``."""
+        return self._catalog().blob(sha256)
+
+    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
         """See ``Reader``."""
         return self._catalog().chunks(artifact, entry)
+
+    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
+        """See ``Reader``."""
+        self._catalog().fetch(artifact, wanted)
+
+    def change(self, change: ArtifactChanged) -> ArtifactDetail:
+        """See ``Reader``."""
+        return self._catalog().change(change)
+
+    def link(self, link: ArtifactLinked) -> None:
+        """See ``Reader``."""
+        self._catalog().link(link)
 
     def close(self) -> None:
         """See ``Reader``."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+    from tracker.answers import (
+        ArtifactDetail,
+        ArtifactInfo,
+        CollectionInfo,
+        ProjectInfo,
+        RunDetail,
+        RunPage,
+    )
+    from tracker.records import ArtifactChanged, ArtifactLinked
+    from tracker.store.manifest import Entry, Manifest
 
 
 class ArtifactReader(Protocol):
@@ -20,8 +30,30 @@ class ArtifactReader(Protocol):
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
         """The version that a version, alias or digest names."""
 
-    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+    def catch_up(self) -> None:
+        """Apply, or send, whatever this host has logged and was not yet."""
+
+    @property
+    def can_change(self) -> bool:
+        """Whether ``change`` and ``link`` work here; else only a run's journal can say so."""
+
+    def manifest(self, artifact: ArtifactDetail) -> Manifest:
+        """The list of a version's files."""
+
+    def blob(self, sha256: str) -> Path | None:
+        """Where a blob lies on this machine; None when it must be fetched."""
+
+    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
         """The content of one of its files, in pieces."""
+
+    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
+        """Write files of a version to paths, each checked before it gets its name."""
+
+    def change(self, change: ArtifactChanged) -> ArtifactDetail:
+        """Change what is said of a version, or delete it; return it as it is, or was."""
+
+    def link(self, link: ArtifactLinked) -> None:
+        """Link a version into another collection."""
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -72,3 +104,9 @@ class Reader(ArtifactReader, Protocol):
         self, entity: str, project: str, run_id: str | None, name: str | None
     ) -> list[ArtifactInfo]:
         """Artifact versions, newest first."""
+
+    def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
+        """The artifact versions that a run used, in that order."""
+
+    def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
+        """A project's artifact collections by name; only those of a type, if given."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tracker import values
-from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo, ProjectInfo, RunDetail, RunPage
+from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, ProjectInfo, RunDetail, RunPage
 from tracker.http import Client
 from tracker.processes import host_name
+from tracker.reading.fetching import fetch_files
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import Sender
+from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.layout import Layout
+from tracker.store.manifest import Entry, Manifest, parse_manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,12 +105,52 @@ class RemoteReader:
         found = self._get("projects", entity, project, "artifacts", name, reference)
         return msgspec.convert(found, ArtifactDetail)
 
-    def chunks(self, artifact: ArtifactDetail, entry: ArtifactEntry) -> Iterator[bytes]:
+    def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
         """See ``Reader``."""
-        return self._client.stream(
-            "projects", artifact.entity, artifact.project, "artifacts", artifact.name, artifact.version,
-            "files", *entry.path.split("/"),
-        )  # fmt: skip
+        found = self._get("projects", entity, project, "runs", run_id, "used-artifacts")
+        return msgspec.convert(found["artifacts"], list[ArtifactInfo])
+
+    def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
+        """See ``Reader``."""
+        found = self._get("projects", entity, project, "collections", type=type_name)
+        return msgspec.convert(found["collections"], list[CollectionInfo])
+
+    def catch_up(self) -> None:
+        """See ``Reader``."""
+        self._send_rest()
+
+    @property
+    def can_change(self) -> bool:
+        """See ``Reader``."""
+        return True
+
+    def manifest(self, artifact: ArtifactDetail) -> Manifest:
+        """See ``Reader``."""
+        data = b"".join(self._client.stream(*_place(artifact), "manifest"))
+        return parse_manifest(data, artifact.manifest)
+
+    def blob(self, sha256: str) -> Path | None:
+        """See ``Reader``; nothing lies here."""
+        return None
+
+    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._client.stream(*_place(artifact), "files", *entry.path.split("/"))
+
+    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
+        """See ``Reader``."""
+        fetch_files(self._remote, _place(artifact), artifact, wanted)
+
+    def change(self, change: ArtifactChanged) -> ArtifactDetail:
+        """See ``Reader``."""
+        self._send_rest()
+        body = msgspec.structs.asdict(change)
+        return msgspec.convert(self._client.post("artifacts", "change", body=body), ArtifactDetail)
+
+    def link(self, link: ArtifactLinked) -> None:
+        """See ``Reader``."""
+        self._send_rest()
+        self._client.post("artifacts", "link", body=msgspec.structs.asdict(link))
 
     def close(self) -> None:
         """See ``Reader``."""
@@ -119,3 +163,14 @@ class RemoteReader:
     def _send_rest(self) -> None:
         if self._outbox.journals.is_dir():
             Sender(self._outbox, self._remote, host_name()).look(patient=False)
+
+
+def _place(artifact: ArtifactDetail) -> tuple[str, ...]:
+    return (
+        "projects",
+        artifact.entity,
+        artifact.project,
+        "artifacts",
+        artifact.name,
+        artifact.version,
+    )

@@ -16,6 +16,7 @@ from tracker.recorder.live import first_record
 from tracker.recorder.look import Look
 from tracker.records import Process
 from tracker.store.apply import apply_journal, finish_segment, segment_process
+from tracker.store.artifacts import Settle, settle_now
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
 from tracker.store.seal import seal
@@ -38,11 +39,14 @@ class Follower:
     Args:
         store: The store to apply to.
         host: Follow only the journals written on this host; None for all.
+        settle: Gives logged artifacts their digests; by default a round waits for that.
     """
 
-    def __init__(self, store: Store, host: str | None = None) -> None:
+    def __init__(self, store: Store, host: str | None = None, settle: Settle = settle_now) -> None:
         self.store = store
         self._host = host
+        self._settle = settle
+        self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
         self._stuck: dict[str, float] = {}
         self._started: dict[str, float] = {}
@@ -57,7 +61,8 @@ class Follower:
         for name, files in self._segments():
             try:
                 applied += self._follow(name, files)
-                found = self._writer_state(name, files)
+                # What comes behind an artifact waits for its digests; so does the end of its run.
+                found = "live" if name in self._settling else self._writer_state(name, files)
                 if found == "live":
                     live += 1
                 elif found == "ended" and seal_ended:
@@ -99,17 +104,22 @@ class Follower:
     def _follow(self, name: str, files: list[JournalPath]) -> int:
         """Apply what a segment's journals hold and was not applied; return the number of records."""
         sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
-        if self._seen.get(name) == sizes and name not in self._stuck:
+        if self._seen.get(name) == sizes and name not in self._stuck and name not in self._settling:
             return 0
+        self._settling.discard(name)
         total, cold = 0, False
         for position, journal in enumerate(files):
             # A writer opens its next file only when it has given this one up.
             final = position < len(files) - 1 or self._waited_enough(name)
-            while (done := apply_journal(self.store, journal, final=final)).records:
+            while True:
+                done = apply_journal(self.store, journal, final=final, settle=self._settle)
                 total += done.records
                 cold = cold or done.cold
-                if not done.more:
+                if not (done.records and done.more):
                     break
+            if done.settling:
+                self._settling.add(name)
+                break
             if position == len(files) - 1:
                 if done.tail and not final:
                     self._stuck.setdefault(name, time.monotonic())

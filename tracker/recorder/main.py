@@ -73,9 +73,10 @@ def _worker(layout: Layout) -> Follower | Sender:
 
         return Sender(layout, remote, host_name())
     from tracker.recorder.follow import Follower
+    from tracker.recorder.settler import Settler
     from tracker.store.store import Store
 
-    return Follower(Store(layout.root), host_name())
+    return Follower(Store(layout.root), host_name(), Settler())
 
 
 def _detach() -> None:

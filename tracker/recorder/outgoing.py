@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tracker.errors import CommError, JournalError
 from tracker.journal.format import HEADER
@@ -18,6 +19,13 @@ from tracker.store.manifest import read_manifest
 BATCH_BYTES = 4 * 1024 * 1024
 
 
+class Needs(NamedTuple):
+    """What must be on the server before some records: blobs, and drafts that have become blobs."""
+
+    blobs: list[str]
+    drafts: list[str]
+
+
 class Outgoing:
     """The sending side of one journal.
 
@@ -27,6 +35,7 @@ class Outgoing:
         digest: Running SHA-256 of them.
         finished: The journal's writer said that it is done.
         touched: When the server last heard of it (monotonic seconds).
+        drafts: Drafts of the artifacts that it logs.
     """
 
     def __init__(self, journal: JournalPath, blobs: BlobStore) -> None:
@@ -36,6 +45,7 @@ class Outgoing:
         self.digest = hashlib.sha256()
         self.finished = False
         self.touched = 0.0
+        self.drafts: list[str] = []
         self._segment = journal.segment
         self._blobs = blobs
 
@@ -56,7 +66,7 @@ class Outgoing:
         # Whether the writer is done may stand in the skipped frames.
         for outcome in read_frames(self.path, self._segment, final=False):
             if isinstance(outcome, Record) and outcome.end <= offset:
-                self._note(outcome)
+                self._note(outcome, Needs([], []))
 
     def check_all_sent(self) -> None:
         """Make sure that a journal whose writer has ended holds nothing more than was sent.
@@ -73,16 +83,16 @@ class Outgoing:
                     f"it is damaged there; records behind that, from byte {outcome.offset} on, stay here",
                 )
 
-    def batches(self) -> Iterator[tuple[bytes, list[str], int]]:
-        """Yield what the server lacks: bytes of whole frames, the blobs they name, how many records.
+    def batches(self) -> Iterator[tuple[bytes, Needs, int]]:
+        """Yield what the server lacks: bytes of whole frames, what they need first, how many records.
 
         The caller sends each batch and calls ``advance`` before it asks for the next.
         """
         while True:
-            data, blobs, records = self._next_batch()
+            data, needs, records = self._next_batch()
             if not data:
                 return
-            yield data, blobs, records
+            yield data, needs, records
 
     def advance(self, data: bytes) -> None:
         """Note that the server has ``data`` too."""
@@ -90,31 +100,33 @@ class Outgoing:
         self.digest.update(data)
         self.touched = time.monotonic()
 
-    def _next_batch(self) -> tuple[bytes, list[str], int]:
+    def _next_batch(self) -> tuple[bytes, Needs, int]:
         start = max(self.sent, HEADER.size)
         end, count = start, 0
-        blobs: list[str] = []
+        needs = Needs([], [])
         for outcome in read_frames(self.path, self._segment, start, final=False):
             if not isinstance(outcome, Record):
                 break
-            blobs += self._note(outcome)
+            self._note(outcome, needs)
             end, count = outcome.end, count + 1
             if end - start > BATCH_BYTES:
                 break
         if end == self.sent:
-            return b"", [], 0
+            return b"", needs, 0
         with self.path.open("rb") as file:
             file.seek(self.sent)
-            return file.read(end - self.sent), list(dict.fromkeys(blobs)), count
+            return file.read(end - self.sent), needs, count
 
-    def _note(self, frame: Record) -> list[str]:
-        """Remember that a frame says that the writer is done; return the blobs that it names."""
+    def _note(self, frame: Record, needs: Needs) -> None:
+        """Remember that a frame says that the writer is done; add what it needs to ``needs``."""
         record = decode(frame.payload, str(self.path), frame.offset)
         if isinstance(record, RunFinished):
             self.finished = True
         elif isinstance(record, FileSaved):
-            return [record.sha256]
+            needs.blobs.append(record.sha256)
         elif isinstance(record, ArtifactLogged):
-            entries = read_manifest(self._blobs, record.manifest).entries
-            return [*(entry.sha256 for entry in entries), record.manifest]
-        return []
+            if record.draft is not None:
+                needs.drafts.append(record.draft)
+                self.drafts.append(record.draft)
+            else:
+                needs.blobs.extend((*read_manifest(self._blobs, record.manifest).blobs, record.manifest))

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Literal
 
+import msgspec
+
 from tracker.errors import CommError, ConflictError, Error
 from tracker.http import Client
 from tracker.journal.reader import read_header
@@ -26,6 +28,8 @@ from tracker.recorder.remote import Remote
 from tracker.records import Process
 from tracker.store.blobs import BlobStore
 from tracker.store.layout import JournalPath, Layout
+from tracker.store.manifest import read_manifest
+from tracker.store.settle import Place, discard_draft, settle
 
 State = Literal["live", "ended", "silent"]
 
@@ -34,6 +38,8 @@ MISSED_SECONDS = 60.0
 # A live one is shown four times as often.
 TOUCH_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
+# Digests in one question, so that no request grows beyond a megabyte.
+ASKED_AT_ONCE = 10_000
 
 
 class Sender:
@@ -111,8 +117,10 @@ class Sender:
         outgoing = [known for journal in files if (known := self._outgoing(journal)) is not None]
         count = 0
         for known in outgoing:
-            for data, blobs, records in known.batches():
-                self._send_blobs(blobs)
+            for data, needs, records in known.batches():
+                for token in needs.drafts:
+                    self._send_draft(token)
+                self._send_blobs(list(dict.fromkeys(needs.blobs)))
                 self._append(known, data)
                 count += records
         finished = any(known.finished for known in outgoing)
@@ -123,6 +131,9 @@ class Sender:
                 self._client.post("ingest", "segments", segment, "end", body={"state": "crashed"})
             for journal in files:
                 journal.path.unlink(missing_ok=True)
+            for known in outgoing:
+                for token in known.drafts:
+                    discard_draft(self._layout, token)
             self._forget(files)
             self._writers.pop(segment, None)
             return count, "ended"
@@ -177,6 +188,23 @@ class Sender:
         if answer["digest"] != known.digest.hexdigest():
             self._journals.pop(known.path.name, None)
             raise CommError(f"{self._client.url} holds other bytes of journal {known.name} than were sent")
+
+    def _send_draft(self, token: str) -> None:
+        """Give an artifact's files their digests, send what the server lacks, and say what it became."""
+        found = settle(self._layout, token, self._known_places)
+        if found.problem is None:
+            manifest = read_manifest(self._blobs, found.manifest)
+            self._send_blobs([*manifest.blobs, found.manifest])
+        self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
+
+    def _known_places(self, names: list[str]) -> dict[str, Place]:
+        """Ask the server which small contents it has, and where."""
+        found: dict[str, Place] = {}
+        for start in range(0, len(names), ASKED_AT_ONCE):
+            asked = {"sha256": names[start : start + ASKED_AT_ONCE]}
+            answer = self._client.post("ingest", "blobs", "places", body=asked)["places"]
+            found.update({name: (pack, offset) for name, (pack, offset) in answer.items()})
+        return found
 
     def _send_blobs(self, names: list[str]) -> None:
         if not names:

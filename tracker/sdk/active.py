@@ -31,7 +31,7 @@ def remember(run: Run, *, make_current: bool) -> None:
     _termination.watch()
     if make_current:
         current = run
-        capture.use_layout(run.journal.layout)
+        capture.use_run(run)
 
 
 def current_of_this_process() -> Run | None:
@@ -70,7 +70,7 @@ def forget(run: Run) -> None:
         _termination.leave()
     if current is run:
         current = None
-        capture.use_layout(None)
+        capture.use_run(None)
 
 
 def _watch_exit() -> None:

@@ -1,4 +1,4 @@
-"""What a run does with artifacts: log them, use them."""
+"""What a run does with artifacts: log them, use them, link them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.answers import ArtifactDetail
+from tracker.artifacts import changing
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import ArtifactReference, parse_reference
-from tracker.errors import UsageError
+from tracker.errors import ArtifactError, NotFoundError, UsageError
 from tracker.names import check_alias
 from tracker.reading.open import can_apply, is_journal_only, open_reader, remote_for
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactLogged, ArtifactUsed
 from tracker.settings import Settings
-from tracker.store.manifest import write_manifest
+from tracker.store.layout import Layout
+from tracker.store.settle import settle
 from tracker.values import to_plain
 
 if TYPE_CHECKING:
     from tracker.sdk.run import Run
+
+REGISTRY = "model-registry"
 
 
 class RunArtifacts:
@@ -37,6 +41,7 @@ class RunArtifacts:
         name: str | None,
         type: str | None,
         aliases: Sequence[str] | None,
+        tags: Sequence[str] | None = None,
     ) -> Artifact:
         """See ``Run.log_artifact``."""
         run = self._run
@@ -48,25 +53,33 @@ class RunArtifacts:
         named = [
             check_alias(alias) for alias in ([aliases] if isinstance(aliases, str) else aliases or ["latest"])
         ]
+        labels = changing.check_tags(tags if tags is not None else artifact.tags)
         if not artifact.is_draft():
             raise UsageError(f"artifact {artifact.name} was logged already: make a new Artifact")
-        if run.disabled:
+        layout = run.journal.layout
+        if run.disabled or layout is None:
             return artifact
-        blobs = run.journal.blobs
-        manifest = artifact.logged_to(blobs, lambda: self._find_logged(artifact.name, artifact.digest))
+        if artifact.incremental:
+            self._begin_with_newest(artifact)
+        logged_name, size, count = artifact.name, artifact.size, artifact.file_count
+        token = artifact.logged_to(layout, lambda: self._find_logged(logged_name, token), self._find_run)
+        ttl = artifact.ttl
         run.record(
             ArtifactLogged(
-                artifact.name,
+                logged_name,
                 artifact.type,
-                manifest.digest,
-                write_manifest(blobs, manifest).sha256,
-                manifest.size,
-                len(manifest.entries),
+                "",
+                "",
+                size,
+                count,
                 named,
                 os.urandom(16).hex(),
                 time.time(),
                 artifact.description,
                 to_plain(artifact.metadata),
+                labels,
+                None if ttl is None else ttl.total_seconds(),
+                token,
             )
         )
         return artifact
@@ -74,10 +87,12 @@ class RunArtifacts:
     def use(self, artifact_or_name: Artifact | str, type: str | None) -> Artifact:
         """See ``Run.use_artifact``."""
         if isinstance(artifact_or_name, Artifact):
+            if artifact_or_name.is_draft():
+                self.log(artifact_or_name, None, None, None)
             artifact = artifact_or_name.wait()
         else:
             wanted = parse_reference(artifact_or_name, self._run.entity, self._run.project)
-            artifact = Artifact.from_version(*find_artifact(self._settings, wanted))
+            artifact = Artifact.from_version(*find_artifact(self._settings, wanted), self._find_run)
         if type is not None and artifact.type != type:
             raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
         entity, project, _name = artifact.qualified_name.split("/")
@@ -85,16 +100,81 @@ class RunArtifacts:
         self._run.record(ArtifactUsed(entity, project, name, int(version[1:]), time.time()))
         return artifact
 
-    def _find_logged(self, name: str, digest: str) -> tuple[ArtifactDetail, ArtifactReader]:
-        return find_artifact(
-            self._settings, ArtifactReference(self._run.entity, self._run.project, name, digest)
-        )
+    def link(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None) -> Artifact:
+        """See ``Run.link_artifact``."""
+        if artifact.is_draft():
+            self.log(artifact, None, None, None)
+        return artifact.wait().link(target_path, aliases)
+
+    def log_model(
+        self, path: str | os.PathLike[str], name: str | None, aliases: Sequence[str] | None
+    ) -> Artifact:
+        """See ``Run.log_model``."""
+        return self.log(path, name or f"run-{self._run.id}-{Path(path).name}", "model", aliases)
+
+    def use_model(self, name: str) -> str:
+        """See ``Run.use_model``."""
+        if ":" not in name:
+            # As in wandb: the name of a registered model, or of a collection, needs a version or alias.
+            raise ValueError(f"{name!r} names no version: write name:version or name:alias")
+        artifact = self.use(name, None)
+        if "model" not in artifact.type:
+            raise UsageError(
+                f"artifact {artifact.name} is of type {artifact.type!r}; use_model takes types with 'model' in them"
+            )
+        folder = artifact.download()
+        files = artifact.files()
+        return os.path.join(folder, *files[0].path.split("/")) if len(files) == 1 else folder
+
+    def link_model(
+        self,
+        path: str | os.PathLike[str],
+        registered_model_name: str,
+        name: str | None,
+        aliases: Sequence[str] | None,
+    ) -> Artifact:
+        """See ``Run.link_model``."""
+        if "/" in registered_model_name or ":" in registered_model_name:
+            raise ValueError("registered_model_name may not contain / or :")
+        artifact = self.log_model(path, name, aliases).wait()
+        return artifact.link(f"{artifact.entity}/{REGISTRY}/{registered_model_name}", aliases)
+
+    def _find_logged(self, name: str, token: str) -> tuple[ArtifactDetail, ArtifactReader]:
+        layout = self._run.journal.layout
+        assert layout is not None
+        reader = open_artifacts(self._settings)
+        # Applying or sending what waits settles the draft, and stores only what is not there already.
+        reader.catch_up()
+        found = settle(layout, token)
+        if found.problem is not None:
+            raise ArtifactError(f"artifact {name} was not made: {found.problem}")
+        return reader.artifact(self._run.entity, self._run.project, name, found.digest), reader
+
+    def _begin_with_newest(self, artifact: Artifact) -> None:
+        try:
+            found = find_artifact(
+                self._settings,
+                ArtifactReference(self._run.entity, self._run.project, artifact.name, "latest"),
+            )
+        except NotFoundError:
+            return  # the first one
+        before = Artifact.from_version(*found, self._find_run)
+        for entry in before.manifest.entries:
+            artifact.contents.keep(entry)
+
+    def _find_run(self, entity: str, project: str, run_id: str) -> Any:
+        from tracker.api.runs import PublicRun
+
+        reader = open_reader(self._settings)
+        return PublicRun(reader, reader.run(entity, project, run_id))
 
 
 def _from_path(path: str | os.PathLike[str], name: str, type: str | None) -> Artifact:
     artifact = Artifact(name, type or "unspecified")
     if os.path.isdir(path):
         artifact.add_dir(path)
+    elif "://" in os.fspath(path):
+        artifact.add_reference(os.fspath(path))
     else:
         artifact.add_file(path)
     return artifact
@@ -109,11 +189,14 @@ def find_artifact(settings: Settings, wanted: ArtifactReference) -> tuple[Artifa
     Raises:
         NotFoundError: There is no such artifact, version or alias.
     """
+    reader = open_artifacts(settings)
+    return reader.artifact(*wanted), reader
+
+
+def open_artifacts(settings: Settings) -> ArtifactReader:
+    """Return a reader of artifacts that works wherever this process runs."""
     if remote_for(settings) is None and (is_journal_only(settings) or not can_apply()):
         from tracker.reading.files import FilesReader
-        from tracker.store.layout import Layout
 
-        reader: ArtifactReader = FilesReader(Layout(settings.store))
-    else:
-        reader = open_reader(settings)
-    return reader.artifact(*wanted), reader
+        return FilesReader(Layout(settings.store))
+    return open_reader(settings)

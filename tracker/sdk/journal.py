@@ -16,7 +16,8 @@ from tracker.processes import this_process
 from tracker.records import RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
-from tracker.store.blobs import Blob, BlobStore
+from tracker.store.blobs import BlobStore
+from tracker.store.digests import Digests
 from tracker.store.files import read_json
 from tracker.store.layout import JournalPath, Layout
 
@@ -60,7 +61,7 @@ class RunJournal:
         writer = self._writer or self._open_for_child()
         writer.put(payload)
 
-    def save_blob(self, data: bytes) -> Blob | None:
+    def save_blob(self, data: bytes) -> Digests | None:
         """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
         writer = self._writer or self._open_for_child()
         return writer.put_blob(data)
@@ -149,7 +150,7 @@ class NoJournal(RunJournal):
         self._writer = None
         self._known_summary = {}
 
-    def save_blob(self, data: bytes) -> Blob:
+    def save_blob(self, data: bytes) -> Digests:
         """Only name the content."""
         return BlobStore(self.layout).name(data)
 

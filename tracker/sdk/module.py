@@ -35,14 +35,40 @@ def log_artifact(
     name: str | None = None,
     type: str | None = None,
     aliases: Sequence[str] | None = None,
+    tags: Sequence[str] | None = None,
 ) -> Artifact:
     """Log an artifact to the active run; see ``Run.log_artifact``. Raises Error before ``init``."""
-    return _run("log_artifact").log_artifact(artifact_or_path, name, type, aliases)
+    return _run("log_artifact").log_artifact(artifact_or_path, name, type, aliases, tags)
 
 
 def use_artifact(artifact_or_name: Artifact | str, type: str | None = None) -> Artifact:
     """Find an artifact for the active run; see ``Run.use_artifact``. Raises Error before ``init``."""
     return _run("use_artifact").use_artifact(artifact_or_name, type)
+
+
+def link_artifact(artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
+    """Link an artifact into another collection; see ``Run.link_artifact``. Raises Error before ``init``."""
+    return _run("link_artifact").link_artifact(artifact, target_path, aliases)
+
+
+def log_model(path: str, name: str | None = None, aliases: Sequence[str] | None = None) -> None:
+    """Log a model to the active run; see ``Run.log_model``. Raises Error before ``init``."""
+    _run("log_model").log_model(path, name, aliases)
+
+
+def use_model(name: str) -> str:
+    """Download a model for the active run; see ``Run.use_model``. Raises Error before ``init``."""
+    return _run("use_model").use_model(name)
+
+
+def link_model(
+    path: str,
+    registered_model_name: str,
+    name: str | None = None,
+    aliases: Sequence[str] | None = None,
+) -> Artifact:
+    """Log a model and link it to a registered one; see ``Run.link_model``. Raises Error before ``init``."""
+    return _run("link_model").link_model(path, registered_model_name, name, aliases)
 
 
 def live(name: str) -> Any:

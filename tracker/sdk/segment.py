@@ -13,7 +13,8 @@ from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
-from tracker.store.blobs import Blob, BlobStore
+from tracker.store.blobs import BlobStore
+from tracker.store.digests import Digests
 from tracker.store.layout import Layout
 from tracker.terminal import say
 
@@ -87,7 +88,7 @@ class SegmentWriter:
                 return
             self._keep(self._next_sequence(), payload)
 
-    def put_blob(self, data: bytes) -> Blob | None:
+    def put_blob(self, data: bytes) -> Digests | None:
         """Store the content of a file, before the record that names it.
 
         After a failed write it is kept in memory instead; None when there is no room for it any more,

@@ -20,6 +20,8 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
 from tracker.journal.reader import Record as Frame
 from tracker.records import (
+    ArtifactChanged,
+    ArtifactLinked,
     ArtifactLogged,
     ArtifactUsed,
     FileSaved,
@@ -35,12 +37,17 @@ from tracker.store.layout import JournalPath
 from tracker.store.merged import find_or_make_run, refresh_run
 from tracker.store.models import Run, RunFile, Segment
 from tracker.store.parts import NewPart, add_part, discard, write_part
+from tracker.store.settle import discard_draft
 from tracker.store.store import Store
 
 # One transaction takes at most this much of a journal, so that others get their turn.
 BATCH_BYTES = 4 * 1024 * 1024
 # A constraint that breaks this often is no race for a new segment, run or project.
 LARGEST_ATTEMPTS = 5
+
+
+# What is said of artifacts, in the order in which it was said.
+ArtifactRecord = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked
 
 
 class Applied(NamedTuple):
@@ -52,6 +59,7 @@ class Applied(NamedTuple):
         more: There may be more to apply at once.
         tail: Bytes behind ``offset`` that are no whole record (yet).
         cold: A Parquet part was made: there may be some to merge.
+        settling: The next record waits for an artifact's digests, which are being computed.
     """
 
     records: int
@@ -59,6 +67,7 @@ class Applied(NamedTuple):
     more: bool
     tail: int
     cold: bool = False
+    settling: bool = False
 
 
 class _Batch(NamedTuple):
@@ -66,22 +75,29 @@ class _Batch(NamedTuple):
     rows: list[FinishedRow]
     row_bytes: int
     files: list[tuple[int, FileSaved]]
-    logged: list[tuple[int, ArtifactLogged]]
-    used: list[tuple[int, ArtifactUsed]]
+    said: list[tuple[int, ArtifactRecord]]
     offset: int
     sequence: int
     records: int
     more: bool
     tail: int
+    settling: bool
 
 
-def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) -> Applied:
+def apply_journal(
+    store: Store,
+    journal: JournalPath,
+    *,
+    final: bool = False,
+    settle: artifacts.Settle = artifacts.settle_now,
+) -> Applied:
     """Apply the next batch of a journal.
 
     Args:
         store: Where to.
         journal: A journal whose segment's earlier journals have been applied to their end.
         final: Its writer has ended: what is not whole now never will be, and is reported.
+        settle: Gives a logged artifact's files their digests; by default it is waited for.
 
     Raises:
         JournalError: It cannot be read, or holds a record that this tracker does not know.
@@ -96,9 +112,9 @@ def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) ->
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
         if segment is not None and (segment.sealed or journal.number < segment.journal_index):
             return Applied(0, segment.offset, False, 0)
-        batch = _read_batch(journal, segment, final, headless)
+        batch = _read_batch(store, journal, segment, final, headless, settle)
         if batch.records == 0 and not (final and batch.tail):
-            return Applied(0, batch.offset, batch.more, batch.tail)
+            return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         part = _cold_part(store, journal.segment, segment, batch)
         named = False
         try:
@@ -116,7 +132,10 @@ def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) ->
         finally:
             if part is not None and not named:
                 discard(part)
-        return Applied(batch.records, batch.offset, batch.more, batch.tail, part is not None)
+        for _, said in batch.said:
+            if type(said) is ArtifactLogged and said.draft is not None:
+                discard_draft(store.layout, said.draft)
+        return Applied(batch.records, batch.offset, batch.more, batch.tail, part is not None, batch.settling)
 
 
 def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) -> NewPart | None:
@@ -160,7 +179,14 @@ def finish_segment(store: Store, segment_id: str, ended: str) -> None:
             published.publish_run(store.layout, session, run)
 
 
-def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, headless: bool) -> _Batch:
+def _read_batch(
+    store: Store,
+    journal: JournalPath,
+    segment: Segment | None,
+    final: bool,
+    headless: bool,
+    settle: artifacts.Settle,
+) -> _Batch:
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
@@ -171,17 +197,26 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, head
         state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
     rows: list[FinishedRow] = []
     files: list[tuple[int, FileSaved]] = []
-    logged: list[tuple[int, ArtifactLogged]] = []
-    used: list[tuple[int, ArtifactUsed]] = []
+    said: list[tuple[int, ArtifactRecord]] = []
+    settling = False
     for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final):
         if isinstance(outcome, Frame):
             record = decode(outcome.payload, str(journal.path), outcome.offset)
             if type(record) is FileSaved:
                 files.append((outcome.sequence, record))
-            elif type(record) is ArtifactLogged:
-                logged.append((outcome.sequence, record))
-            elif type(record) is ArtifactUsed:
-                used.append((outcome.sequence, record))
+            elif isinstance(record, ArtifactRecord):
+                adopted = segment is not None and outcome.sequence < segment.adopted
+                if type(record) is ArtifactLogged and not adopted:
+                    found = artifacts.with_manifest(store, record, settle)
+                    if found is None:
+                        settling = True
+                        break
+                    if isinstance(found, str):
+                        state.problems.append(found)
+                    else:
+                        said.append((outcome.sequence, found))
+                else:
+                    said.append((outcome.sequence, record))
             else:
                 rows += folder.fold(record)
                 if type(record) is Row:
@@ -209,7 +244,7 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, head
         if offset - start > BATCH_BYTES:
             more = True
             break
-    return _Batch(folder.state, rows, row_bytes, files, logged, used, offset, sequence, count, more, tail)
+    return _Batch(folder.state, rows, row_bytes, files, said, offset, sequence, count, more, tail, settling)
 
 
 def _commit(
@@ -272,18 +307,28 @@ def _commit(
         session.merge(
             RunFile(run_id=run.id, path=file.path, sha256=file.sha256, size=file.size, mimetype=file.mimetype)
         )
-    for sequence, record in batch.logged:
+    for sequence, said in batch.said:
         if sequence >= segment.adopted:
-            artifacts.add_version(store, session, run, record, journal.segment, sequence)
-    for sequence, use in batch.used:
-        if sequence >= segment.adopted:
-            artifacts.add_use(session, run, use)
+            _apply_said(store, session, run, said, journal.segment, sequence)
     refresh_run(session, run)
     # Who reads without a catalog learns there which of the logged artifacts have been given a version.
     # A use of what was not there then is passed over for good: a rebuild must not find it later.
-    now = seen is None or state.finished is not None or bool(batch.logged or batch.used)
+    now = seen is None or state.finished is not None or bool(batch.said)
     published.publish_run(store.layout, session, run, now=now)
     return True
+
+
+def _apply_said(
+    store: Store, session: Session, run: Run, record: ArtifactRecord, segment: str, sequence: int
+) -> None:
+    if isinstance(record, ArtifactLogged):
+        artifacts.add_version(store, session, run, record, segment, sequence)
+    elif isinstance(record, ArtifactUsed):
+        artifacts.add_use(session, run, record)
+    elif isinstance(record, ArtifactChanged):
+        artifacts.apply_change(store, session, record)
+    else:
+        artifacts.add_link(store, session, run, record, segment, sequence)
 
 
 def segment_process(segment: Segment) -> Process | None:

@@ -1,4 +1,4 @@
-"""Artifact versions and aliases: numbered by claiming a file, indexed in the catalog.
+"""What runs and people say of artifacts, applied: versions, aliases, uses, changes, links.
 
 A version's number is taken by creating ``versions/N.json`` exclusively. The file carries the segment
 and sequence number of the record that asked for it; after a crash between that and the catalog's commit, the
@@ -7,19 +7,74 @@ same record finds its own file and adopts the number instead of taking another.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker import values
 from tracker.errors import ArtifactError, NotFoundError, StoreError
-from tracker.records import ArtifactLogged, ArtifactUsed
-from tracker.store.files import claim, publish_json, read_json, write_new
+from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
 from tracker.store.manifest import Manifest, read_manifest
-from tracker.store.models import Alias, ArtifactUse, Collection, Project, Run, Version
+from tracker.store.merged import find_or_make_project
+from tracker.store.models import ArtifactUse, Collection, Project, Run, Version
+from tracker.store.packs import known_places, note_packed
+from tracker.store.settle import Place, Settled, settle
 from tracker.store.store import Store
+from tracker.store.versions import (
+    aliases_of,
+    claim_number,
+    drop_alias,
+    find_collection,
+    find_version,
+    has_moved_on,
+    move_alias,
+    newest_version,
+    publish_version,
+)
+
+# Settles a draft of a store, or returns None: not yet, it is being done.
+Settle = Callable[[Store, str], Settled | None]
+
+
+def settle_now(store: Store, token: str) -> Settled:
+    """Settle a draft and wait for it; small contents that the store has are not stored again."""
+
+    def known(names: list[str]) -> dict[str, Place]:
+        with store.reading() as session:
+            return known_places(session, store.blobs, names)
+
+    return settle(store.layout, token, known)
+
+
+def with_manifest(store: Store, record: ArtifactLogged, settle: Settle) -> ArtifactLogged | str | None:
+    """Return a record of a logged draft with what became of the draft.
+
+    Args:
+        store: Where.
+        record: What was logged.
+        settle: Settles the draft.
+
+    Returns:
+        The record with digest and manifest; a text when there is no such artifact, and why; None: not yet.
+
+    Raises:
+        StoreError: The draft is not here.
+    """
+    if record.draft is None:
+        return record
+    found = settle(store, record.draft)
+    if found is None:
+        return None
+    if found.problem is not None:
+        return f"artifact {record.name} was not made: {found.problem}"
+    return msgspec.structs.replace(
+        record,
+        digest=found.digest,
+        manifest=found.manifest,
+        size=found.size,
+        file_count=found.file_count,
+    )
 
 
 def add_version(
@@ -31,14 +86,12 @@ def add_version(
         store: Where.
         session: The write transaction of the batch that holds the record.
         run: Who logged it.
-        record: What was logged.
+        record: What was logged, with its manifest.
         segment: Segment of the record.
         sequence: Its number in the segment: together they name the record for ever.
     """
-    collection = _find_or_make_collection(session, run.project, record)
-    newest = session.scalar(
-        select(Version).where(Version.collection_id == collection.id).order_by(Version.index.desc()).limit(1)
-    )
+    collection = _find_or_make_collection(session, run.project, record.name, record.artifact_type)
+    newest = newest_version(session, collection)
     version = session.scalar(select(Version).where(Version.segment == segment, Version.sequence == sequence))
     again = version is not None  # a rebuild found its file: the record had been applied before
     if version is not None and version.run_id is None:
@@ -52,36 +105,110 @@ def add_version(
     if newest is None or version.index >= newest.index:
         aliases.append("latest")
     for alias in dict.fromkeys(aliases):
-        if not (again and _has_moved_on(store, collection, alias, record.time)):
-            _move_alias(store, session, version, alias, record.time)
+        if not (again and has_moved_on(store.layout, collection, alias, record.time)):
+            move_alias(store.layout, session, version, alias, record.time)
     return version
 
 
 def add_use(session: Session, run: Run, record: ArtifactUsed) -> None:
     """Note that a run uses a version; one that this store does not have is passed over."""
-    version = session.scalar(
-        select(Version)
-        .join(Collection)
-        .join(Project)
-        .where(
-            Project.entity == record.entity,
-            Project.name == record.project,
-            Collection.name == record.name,
-            Version.index == record.version,
-        )
-    )
+    collection = find_collection(session, record.entity, record.project, record.name)
+    version = find_version(session, collection, record.version) if collection is not None else None
     if version is not None and session.get(ArtifactUse, (run.id, version.id)) is None:
         session.add(ArtifactUse(run_id=run.id, version_id=version.id, used_at=record.time))
 
 
-def _find_or_make_collection(session: Session, project: Project, record: ArtifactLogged) -> Collection:
+def apply_change(store: Store, session: Session, record: ArtifactChanged) -> Version | None:
+    """Change what is said of a version, or delete it; return it, or None when there is no such version."""
+    collection = find_collection(session, record.entity, record.project, record.name)
+    version = (
+        find_version(session, collection, record.version, record.digest) if collection is not None else None
+    )
+    if collection is None or version is None:
+        return None
+    layout = store.layout
+    for alias in record.aliases_added:
+        if not has_moved_on(layout, collection, alias, record.time):
+            move_alias(layout, session, version, alias, record.time)
+    for alias in record.aliases_removed:
+        if not has_moved_on(layout, collection, alias, record.time):
+            drop_alias(layout, session, version, alias)
+    if record.time >= version.updated_at and (record.values or record.deleted):
+        version.updated_at = record.time
+        values = record.values
+        if "description" in values:
+            version.description = values["description"]
+        if "metadata" in values:
+            version.attributes = values["metadata"]
+        if "tags" in values:
+            version.tags = values["tags"]
+        if "expires_at" in values:
+            version.expires_at = values["expires_at"]
+        if record.deleted:
+            _delete(store, session, version, record.time)
+        publish_version(layout, session, version)
+    return version
+
+
+def add_link(
+    store: Store, session: Session, run: Run | None, record: ArtifactLinked, segment: str, sequence: int
+) -> Version | None:
+    """Link a version into another collection; return the version there, or None without such a source."""
+    place = (record.entity, record.project, record.name)
+    found = find_collection(session, *place)
+    source = find_version(session, found, record.version, record.digest) if found is not None else None
+    if found is None or source is None:
+        return None
+    project = find_or_make_project(session, record.target_entity, record.target_project, record.time)
+    collection = _find_or_make_collection(session, project, record.target_name, found.type)
+    layout, newest = store.layout, newest_version(session, collection)
+    version = session.scalar(select(Version).where(Version.segment == segment, Version.sequence == sequence))
+    named = source.source or f"{record.entity}/{record.project}/{record.name}:v{source.index}"
+    if version is None and newest is not None and newest.source == named:
+        version = newest
+    if version is None:
+        version = _add(
+            store,
+            session,
+            Version(
+                collection=collection,
+                digest=source.digest,
+                manifest=source.manifest,
+                size=source.size,
+                file_count=source.file_count,
+                created_at=record.time,
+                description=source.description,
+                attributes=source.attributes,
+                run_id=source.run_id,
+                segment=segment,
+                sequence=sequence,
+                source=named,
+            ),
+        )
+    for alias in dict.fromkeys([*(alias for alias in record.aliases if alias != "latest"), "latest"]):
+        if not has_moved_on(layout, collection, alias, record.time):
+            move_alias(layout, session, version, alias, record.time)
+    return version
+
+
+def _delete(store: Store, session: Session, version: Version, time: float) -> None:
+    """Take a version away; its number and its published file stay, so that nobody gets the number again."""
+    held = aliases_of(session, version)
+    for alias in held:
+        drop_alias(store.layout, session, version, alias)
+    version.deleted_at = time
+    session.flush()
+    newest = newest_version(session, version.collection)
+    if "latest" in held and newest is not None:
+        move_alias(store.layout, session, newest, "latest", time)
+
+
+def _find_or_make_collection(session: Session, project: Project, name: str, kind: str) -> Collection:
     found = session.scalar(
-        select(Collection).where(Collection.project_id == project.id, Collection.name == record.name)
+        select(Collection).where(Collection.project_id == project.id, Collection.name == name)
     )
     if found is None:
-        found = Collection(
-            project_id=project.id, name=record.name, type=record.artifact_type, project=project
-        )
+        found = Collection(project_id=project.id, name=name, type=kind, project=project, tags=[])
         session.add(found)
         session.flush()
     return found
@@ -96,105 +223,46 @@ def _new_version(
     segment: str,
     sequence: int,
 ) -> Version:
+    manifest = _read_whole(store, run, record)
+    for sha256 in (record.manifest, *manifest.blobs):
+        store.blobs.sync(sha256)
+    note_packed(session, manifest.entries)
+    return _add(
+        store,
+        session,
+        Version(
+            collection=collection,
+            digest=record.digest,
+            manifest=record.manifest,
+            size=record.size,
+            file_count=record.file_count,
+            created_at=record.time,
+            description=record.description,
+            attributes=record.metadata,
+            tags=record.tags,
+            expires_at=None if record.ttl is None else record.time + record.ttl,
+            run_id=run.id,
+            segment=segment,
+            sequence=sequence,
+        ),
+    )
+
+
+def _read_whole(store: Store, run: Run, record: ArtifactLogged) -> Manifest:
     try:
-        manifest = read_manifest(store.blobs, record.manifest)
+        return read_manifest(store.blobs, record.manifest)
     except (NotFoundError, ArtifactError) as error:
         # The journal stays until its content has come: a version without entries would be wrong for ever.
-        raise StoreError(f"artifact {collection.name} of run {run.run_id}: {error}") from error
-    for sha256 in {record.manifest, *(entry.sha256 for entry in manifest.entries)}:
-        store.blobs.sync(sha256)
-    described = _describe(run, collection, record, manifest, segment, sequence)
-    index = _claim_number(store, session, collection, described)
-    version = Version(
-        collection_id=collection.id,
-        index=index,
-        digest=record.digest,
-        manifest=record.manifest,
-        size=record.size,
-        file_count=record.file_count,
-        created_at=record.time,
-        description=record.description,
-        attributes=record.metadata,
-        run_id=run.id,
-        segment=segment,
-        sequence=sequence,
-        collection=collection,
-    )
+        raise StoreError(f"artifact {record.name} of run {run.run_id}: {error}") from error
+
+
+def _add(store: Store, session: Session, version: Version) -> Version:
+    """Claim a number for a new version and store it."""
+    version.collection_id = version.collection.id
+    version.tags = version.tags or []
+    version.updated_at = version.created_at
+    with session.no_autoflush:
+        version.index = claim_number(store.layout, session, version)
     session.add(version)
     session.flush()
     return version
-
-
-def _describe(
-    run: Run, collection: Collection, record: ArtifactLogged, manifest: Manifest, segment: str, sequence: int
-) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "entity": run.project.entity,
-        "project": run.project.name,
-        "name": collection.name,
-        "type": collection.type,
-        "digest": record.digest,
-        "size": record.size,
-        "description": record.description,
-        "metadata": record.metadata,
-        "created_at": record.time,
-        "logged_by": run.run_id,
-        "segment": segment,
-        "sequence": sequence,
-        "manifest": record.manifest,
-        "entries": [
-            {"path": entry.path, "sha256": entry.sha256, "digest": entry.digest, "size": entry.size}
-            for entry in manifest.entries
-        ],
-    }
-
-
-def _claim_number(store: Store, session: Session, collection: Collection, described: dict[str, Any]) -> int:
-    """Return the number of a new version: one claimed before a crash by the same record, else the next."""
-    layout, project = store.layout, collection.project
-    committed = set(session.scalars(select(Version.index).where(Version.collection_id == collection.id)))
-    for index in layout.list_versions(project.entity, project.name, collection.name):
-        if index not in committed:
-            found = _read(layout.version(project.entity, project.name, collection.name, index))
-            if (found.get("segment"), found.get("sequence")) == (described["segment"], described["sequence"]):
-                return index
-    index = max(committed, default=-1) + 1
-    while True:
-        temporary = layout.new_temporary()
-        write_new(temporary, values.dumps(described, indent=1).encode("utf-8", "replace"))
-        if claim(temporary, layout.version(project.entity, project.name, collection.name, index)):
-            return index
-        index += 1
-
-
-def _has_moved_on(store: Store, collection: Collection, alias: str, time: float) -> bool:
-    """Whether an alias was moved after ``time``: a record that is applied again must not take it back."""
-    project = collection.project
-    held = _read(store.layout.alias(project.entity, project.name, collection.name, alias))
-    moved_at = held.get("moved_at", 0.0)
-    return isinstance(moved_at, (int, float)) and moved_at > time
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a published file says; a damaged one says nothing, and must not stop what is new."""
-    try:
-        found = read_json(path)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _move_alias(store: Store, session: Session, version: Version, alias: str, time: float) -> None:
-    collection = version.collection
-    project = collection.project
-    path = store.layout.alias(project.entity, project.name, collection.name, alias)
-    publish_json(
-        store.layout.new_temporary(), path, {"alias": alias, "version": version.index, "moved_at": time}
-    )
-    held = session.get(Alias, (collection.id, alias))
-    if held is None:
-        session.add(Alias(collection_id=collection.id, alias=alias, version_id=version.id))
-    else:
-        held.version_id = version.id
-    session.flush()

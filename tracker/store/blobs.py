@@ -6,28 +6,15 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.store.digests import Digests, digests_of
 from tracker.store.files import sync_file, sync_folder
 from tracker.store.layout import Layout
 
 CHUNK = 1024 * 1024
-
-
-class Blob(NamedTuple):
-    """Content that is in the store.
-
-    Attributes:
-        sha256: Its name, 64 hex digits.
-        md5: Base64 of its MD5, as wandb's manifests give it.
-        size: Bytes.
-    """
-
-    sha256: str
-    md5: str
-    size: int
 
 
 class NewBlob:
@@ -51,7 +38,7 @@ class NewBlob:
         self._size += len(chunk)
         self._file.write(chunk)
 
-    def keep(self, expect: str | None = None) -> Blob:
+    def keep(self, expect: str | None = None) -> Digests:
         """Give the content its name and return it.
 
         Args:
@@ -64,12 +51,12 @@ class NewBlob:
         digest = self._sha256.hexdigest()
         if expect is not None and digest != expect:
             raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
-        target = self._blobs.path(digest)
-        if not target.is_file():
+        if not self._blobs.touch(digest):
             os.fchmod(self._file.fileno(), 0o444)
+            target = self._blobs.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._temporary, target)
-        return Blob(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
+        return Digests(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
 
     def __enter__(self) -> NewBlob:
         return self
@@ -100,16 +87,41 @@ class BlobStore:
         """Whether the blob is there."""
         return self.path(sha256).is_file()
 
-    def name(self, data: bytes) -> Blob:
-        """Return what ``data`` would be called here, without storing it."""
-        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-        return Blob(hashlib.sha256(data).hexdigest(), md5, len(data))
+    def touch(self, sha256: str) -> bool:
+        """Keep a blob from garbage collection for the grace period; return whether that could be done.
 
-    def add_bytes(self, data: bytes) -> Blob:
+        Whoever is about to name a blob that is there already calls this first. Of another user's blob it
+        cannot be done: store the content again, in its place.
+        """
+        try:
+            os.utime(self.path(sha256))
+        except (FileNotFoundError, PermissionError):
+            return False
+        return True
+
+    def adopt(self, file: Path, sha256: str) -> None:
+        """Give a finished file of this file system its second name, as the blob that it is.
+
+        The file itself stays; nobody may write to it any more.
+        """
+        if self.touch(sha256):
+            return
+        target = self.path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._layout.new_temporary()
+        os.link(file, temporary)
+        os.replace(temporary, target)
+        temporary.unlink(missing_ok=True)  # rename leaves it when both are one file already
+
+    def name(self, data: bytes) -> Digests:
+        """Return what ``data`` would be called here, without storing it."""
+        return digests_of(data)
+
+    def add_bytes(self, data: bytes) -> Digests:
         """Store ``data``; return its name. When this returns, the bytes are safe."""
         return self.add_chunks((data,))
 
-    def add_file(self, source: str | os.PathLike[str]) -> Blob:
+    def add_file(self, source: str | os.PathLike[str]) -> Digests:
         """Store a copy of the file's present content.
 
         When this returns, the caller may change or delete the file.
@@ -120,7 +132,7 @@ class BlobStore:
         with open(source, "rb") as file:
             return self.add_chunks(iter(lambda: file.read(CHUNK), b""))
 
-    def add_chunks(self, chunks: Iterable[bytes]) -> Blob:
+    def add_chunks(self, chunks: Iterable[bytes]) -> Digests:
         """Store content that arrives in pieces; return its name."""
         with self.open_new() as new:
             for chunk in chunks:
@@ -135,11 +147,9 @@ class BlobStore:
     def sync(self, sha256: str) -> None:
         """Force a blob to the disk; done before a catalog commit names it. An absent one is passed over."""
         path = self.path(sha256)
-        try:
+        with suppress(FileNotFoundError):  # e.g. a journal that came without its media: readers say so
             sync_file(path)
             sync_folder(path.parent)
-        except FileNotFoundError:
-            pass  # e.g. a journal that came without its media: readers say so
 
     def read(self, sha256: str) -> bytes:
         """Return a small blob's content.
@@ -152,34 +162,18 @@ class BlobStore:
         except FileNotFoundError:
             raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}") from None
 
-    def chunks(self, sha256: str) -> Iterator[bytes]:
-        """Yield a blob's content in pieces."""
+    def chunks(self, sha256: str, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """Yield a blob's content in pieces, or ``size`` bytes of it from ``offset`` on.
+
+        Raises:
+            NotFoundError: It is not in the store.
+        """
         try:
             with self.path(sha256).open("rb") as file:
-                yield from iter(lambda: file.read(CHUNK), b"")
+                file.seek(offset)
+                left = size if size is not None else os.fstat(file.fileno()).st_size
+                while left > 0 and (chunk := file.read(min(CHUNK, left))):
+                    left -= len(chunk)
+                    yield chunk
         except FileNotFoundError:
             raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}") from None
-
-
-def copy_verified(chunks: Iterable[bytes], target: Path, sha256: str, name: str) -> None:
-    """Write content to ``target`` under a temporary name and check it before it gets its own.
-
-    Raises:
-        ArtifactError: A byte is wrong; names the file, and ``target`` is left as it was.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    digest = hashlib.sha256()
-    try:
-        with temporary.open("wb") as file:
-            for chunk in chunks:
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != sha256:
-            raise ArtifactError(
-                f"{name}: the content read has SHA-256 {digest.hexdigest()}, its manifest says {sha256}; "
-                "nothing was written. The stored copy is damaged."
-            )
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

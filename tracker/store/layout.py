@@ -8,6 +8,7 @@ runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
 runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
+drafts/TOKEN/                                what an artifact captured that has no version yet
 tmp/                                         files being written, on the same file system
 locks/                                       recorder election, catalog creation, who has the store open
 """
@@ -47,12 +48,13 @@ class Layout:
         self.catalog = self.root / "catalog.db"
         self.journals = self.root / "journals"
         self.blobs = self.root / "blobs" / "sha256"
+        self.drafts = self.root / "drafts"
         self.temporary = self.root / "tmp"
         self.locks = self.root / "locks"
 
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
-        for folder in (self.journals, self.blobs, self.temporary, self.locks):
+        for folder in (self.journals, self.blobs, self.drafts, self.temporary, self.locks):
             folder.mkdir(parents=True, exist_ok=True)
 
     def host_journals(self, host: str) -> Path:
@@ -86,6 +88,18 @@ class Layout:
     def blob(self, sha256: str) -> Path:
         """The blob of that SHA-256 (64 hex digits)."""
         return self.blobs / sha256[:2] / sha256[2:]
+
+    def draft(self, token: str) -> Path:
+        """Folder of a draft."""
+        return self.drafts / token
+
+    def settled(self, token: str) -> Path:
+        """File that says what became of a draft that is gone."""
+        return self.drafts / f"{token}.json"
+
+    def list_drafts(self) -> list[Path]:
+        """Return the folders of all drafts, and the files of those that are gone."""
+        return _children(self.drafts)
 
     def new_temporary(self) -> Path:
         """A name in the store's temporary folder that nobody else uses."""

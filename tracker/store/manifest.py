@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from tracker.errors import ArtifactError
-from tracker.store.blobs import Blob, BlobStore
+from tracker.store.blobs import BlobStore
+from tracker.store.digests import Digests
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One file of an artifact.
 
     Attributes:
         path: Its name inside the artifact, with ``/``.
-        digest: Base64 of the MD5 of its bytes, as in wandb's manifests.
+        digest: Base64 of the MD5 of its bytes, as in wandb's manifests; of a reference what its scheme gives.
         size: Bytes.
-        sha256: The blob that holds its bytes.
+        sha256: SHA-256 of its bytes, and the blob that holds them; empty for a reference.
+        pack: SHA-256 of the blob that holds its bytes among others; None when they are a blob of their own.
+        offset: Where they begin in the pack.
+        ref: URI of a reference, whose bytes are not here.
+        extra: What its scheme needs to find the same bytes again (``etag``, ``versionID``).
     """
 
     path: str
     digest: str
     size: int
-    sha256: str
+    sha256: str = ""
+    pack: str | None = None
+    offset: int = 0
+    ref: str | None = None
+    extra: dict[str, Any] = {}
+
+    @property
+    def blob(self) -> str | None:
+        """The blob that must be in the store for this entry; None for a reference."""
+        return self.pack or self.sha256 or None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -36,15 +51,18 @@ class Manifest(msgspec.Struct, frozen=True):
     @property
     def digest(self) -> str:
         """The artifact's digest, equal to wandb's for the same files."""
-        digest = hashlib.md5(b"wandb-artifact-manifest-v1\n", usedforsecurity=False)
-        for entry in self.entries:
-            digest.update(f"{entry.path}:{entry.digest}\n".encode())
-        return digest.hexdigest()
+        lines = "".join([f"{entry.path}:{entry.digest}\n" for entry in self.entries])
+        return hashlib.md5(f"wandb-artifact-manifest-v1\n{lines}".encode(), usedforsecurity=False).hexdigest()
 
     @property
     def size(self) -> int:
         """Bytes of all entries together."""
         return sum(entry.size for entry in self.entries)
+
+    @property
+    def blobs(self) -> list[str]:
+        """The blobs that hold the entries' bytes, each once."""
+        return list(dict.fromkeys(blob for entry in self.entries if (blob := entry.pack or entry.sha256)))
 
 
 def make_manifest(entries: Iterable[Entry]) -> Manifest:
@@ -52,7 +70,7 @@ def make_manifest(entries: Iterable[Entry]) -> Manifest:
     return Manifest(sorted(entries, key=lambda entry: entry.path))
 
 
-def write_manifest(blobs: BlobStore, manifest: Manifest) -> Blob:
+def write_manifest(blobs: BlobStore, manifest: Manifest) -> Digests:
     """Store a manifest; return the blob that a record names."""
     return blobs.add_bytes(msgspec.json.encode(manifest))
 
@@ -64,7 +82,15 @@ def read_manifest(blobs: BlobStore, sha256: str) -> Manifest:
         NotFoundError: The blob is not in the store.
         ArtifactError: It is damaged.
     """
-    data = blobs.read(sha256)
+    return parse_manifest(blobs.read(sha256), sha256)
+
+
+def parse_manifest(data: bytes, sha256: str) -> Manifest:
+    """Return the manifest that has these bytes.
+
+    Raises:
+        ArtifactError: They are not those that ``sha256`` names, or no manifest.
+    """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ArtifactError(f"the manifest {sha256} is damaged: its bytes have another digest")
     try:

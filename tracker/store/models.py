@@ -184,11 +184,17 @@ class Collection(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str]
     type: Mapped[str]
+    description: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(default=list)
     project: Mapped[Project] = relationship(lazy="joined")
 
 
 class Version(Base):
-    """One version of an artifact; ``manifest`` is the blob that lists its entries."""
+    """One version of an artifact; ``manifest`` is the blob that lists its entries.
+
+    A version that was deleted keeps its row, as its number is never given again. ``source`` names the version
+    that a link points to, ``ENTITY/PROJECT/NAME:vN``.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (
@@ -209,6 +215,11 @@ class Version(Base):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
     segment: Mapped[str]
     sequence: Mapped[Big]
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    updated_at: Mapped[float] = mapped_column(default=0.0)
+    expires_at: Mapped[float | None]
+    deleted_at: Mapped[float | None]
+    source: Mapped[str | None]
     collection: Mapped[Collection] = relationship(lazy="joined")
 
 
@@ -219,6 +230,16 @@ class Alias(Base):
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"), primary_key=True)
     alias: Mapped[str] = mapped_column(primary_key=True)
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
+
+
+class Packed(Base):
+    """Where a small content lies that shares a blob with others: its digest, its pack, its offset."""
+
+    __tablename__ = "packed"
+    __table_args__ = (Index("ix_packed_pack", "pack"), {"sqlite_with_rowid": False})
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    pack: Mapped[bytes] = mapped_column(LargeBinary)
+    offset: Mapped[Big] = mapped_column("pack_offset")
 
 
 class ArtifactUse(Base):

@@ -22,12 +22,15 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from tracker.errors import ArtifactError, NotFoundError
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.store import database
+from tracker.store.blobs import BlobStore
 from tracker.store.files import sync_file
 from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.former import Former, install, read_former
 from tracker.store.layout import Layout
+from tracker.store.manifest import read_manifest
 from tracker.store.merged import find_or_make_project, note_change
 from tracker.store.models import (
     Alias,
@@ -42,6 +45,7 @@ from tracker.store.models import (
     Segment,
     Version,
 )
+from tracker.store.packs import note_packed
 from tracker.store.reread import (
     PublishedAlias,
     PublishedPart,
@@ -111,6 +115,7 @@ class _Builder:
 
     def __init__(self, layout: Layout, session: Session, former: Former | None) -> None:
         self._layout = layout
+        self._blobs = BlobStore(layout)
         self._session = session
         self._former = former or Former()
         self._journals = {journal.segment for journal in layout.list_journals()}
@@ -308,26 +313,41 @@ class _Builder:
                 digest=described.digest,
                 manifest=described.manifest,
                 size=described.size,
-                file_count=len(described.entries),
+                file_count=len(described.entries) if described.file_count is None else described.file_count,
+                tags=described.tags,
+                updated_at=described.updated_at,
+                expires_at=described.expires_at,
+                deleted_at=described.deleted_at,
+                source=described.source,
                 created_at=described.created_at,
                 description=described.description,
                 attributes=described.metadata,
-                run_id=self._run_ids.get((described.entity, described.project, described.logged_by or "")),
+                run_id=self._run_ids.get((*_home_of(described), described.logged_by or "")),
                 segment=described.segment,
                 sequence=described.sequence,
             )
             self._session.add(version)
             self._session.flush()
-            self.versions[described.entity, described.project, described.name, index] = version.id
+            if described.deleted_at is None:
+                self.versions[described.entity, described.project, described.name, index] = version.id
+                self._add_packed(described)
         for folder, collection in collections.items():
             self._add_aliases(folder, collection)
+
+    def _add_packed(self, described: PublishedVersion) -> None:
+        try:
+            note_packed(self._session, read_manifest(self._blobs, described.manifest).entries)
+        except (NotFoundError, ArtifactError) as error:
+            self.broken.append(
+                f"{described.entity}/{described.project}/{described.name}: its files are lost: {error}"
+            )
 
     def _add_collection(self, described: PublishedVersion) -> Collection:
         project = find_or_make_project(
             self._session, described.entity, described.project, described.created_at
         )
         collection = Collection(
-            project_id=project.id, project=project, name=described.name, type=described.type
+            project_id=project.id, project=project, name=described.name, type=described.type, tags=[]
         )
         self._session.add(collection)
         self._session.flush()
@@ -369,6 +389,14 @@ _MERGED = (
     *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
     *("error", "group", "job_type", "tags", "notes", "host", "program", "config", "summary", "edits"),
 )
+
+
+def _home_of(version: PublishedVersion) -> tuple[str, str]:
+    """Return entity and project of the run that logged a version, or that which it links to."""
+    if version.source is not None:
+        entity, project, _ = version.source.split("/")
+        return entity, project
+    return version.entity, version.project
 
 
 def _keep_copy(path: Path) -> None:

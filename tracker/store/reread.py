@@ -93,17 +93,8 @@ class PublishedRun(msgspec.Struct):
     revision: int = 0
 
 
-class PublishedEntry(msgspec.Struct):
-    """A file of an artifact version."""
-
-    path: str
-    sha256: str
-    digest: str
-    size: int
-
-
 class PublishedVersion(msgspec.Struct):
-    """``versions/N.json``."""
+    """``versions/N.json``. Files written before catalog revision 0003 have ``entries`` for ``file_count``."""
 
     format: int
     entity: str
@@ -119,7 +110,13 @@ class PublishedVersion(msgspec.Struct):
     segment: str
     sequence: int
     manifest: str
-    entries: list[PublishedEntry]
+    entries: list[Any] = []
+    file_count: int | None = None
+    tags: list[str] = []
+    updated_at: float = 0.0
+    expires_at: float | None = None
+    deleted_at: float | None = None
+    source: str | None = None
 
 
 class PublishedAlias(msgspec.Struct):

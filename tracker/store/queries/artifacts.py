@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tracker.answers import ArtifactDetail, ArtifactEntry, ArtifactInfo
+from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
 from tracker.errors import NotFoundError
-from tracker.store.manifest import read_manifest
 from tracker.store.models import Alias, ArtifactUse, Collection, Project, Run, Version
-from tracker.store.store import Store
+from tracker.store.versions import aliases_of, find_collection, newest_version
 
 VERSION = re.compile(r"v(\d{1,9})")
 
@@ -24,7 +23,7 @@ def list_artifacts(
         select(Version)
         .join(Collection)
         .join(Project)
-        .where(Project.entity == entity, Project.name == project)
+        .where(Project.entity == entity, Project.name == project, Version.deleted_at.is_(None))
         .order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
     )
     if name is not None:
@@ -40,42 +39,81 @@ def list_artifacts(
     return [_info(session, version, sorted(aliases.get(version.id, []))) for version in versions]
 
 
-def artifact_detail(
-    store: Store, session: Session, entity: str, project: str, name: str, reference: str
-) -> ArtifactDetail:
+def used_artifacts(session: Session, run: Run) -> list[ArtifactInfo]:
+    """Return the versions that a run used, in the order in which it did."""
+    versions = session.scalars(
+        select(Version)
+        .join(ArtifactUse, ArtifactUse.version_id == Version.id)
+        .where(ArtifactUse.run_id == run.id, Version.deleted_at.is_(None))
+        .order_by(ArtifactUse.used_at, Version.id)
+    )
+    return [_info(session, version, aliases_of(session, version)) for version in versions]
+
+
+def list_collections(
+    session: Session, entity: str, project: str, type_name: str | None = None
+) -> list[CollectionInfo]:
+    """Return a project's collections by name; only those of a type, if given."""
+    query = select(Collection).join(Project).where(Project.entity == entity, Project.name == project)
+    if type_name is not None:
+        query = query.where(Collection.type == type_name)
+    found = []
+    for collection in session.scalars(query.order_by(Collection.name)):
+        known = (Version.collection_id == collection.id, Version.deleted_at.is_(None))
+        count, size, newest, updated = session.execute(
+            select(
+                func.count(), func.sum(Version.size), func.max(Version.index), func.max(Version.created_at)
+            ).where(*known)
+        ).one()
+        if count:
+            found.append(
+                CollectionInfo(
+                    entity,
+                    project,
+                    collection.name,
+                    collection.type,
+                    count,
+                    f"v{newest}",
+                    size,
+                    updated,
+                    collection.description,
+                    collection.tags,
+                )
+            )
+    return found
+
+
+def artifact_detail(session: Session, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
     """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
 
     Raises:
         NotFoundError: There is none; the message says which there are.
     """
-    version = _find(session, entity, project, name, reference)
-    aliases = session.scalars(select(Alias.alias).where(Alias.version_id == version.id).order_by(Alias.alias))
-    users = session.scalars(
-        select(Run.run_id)
+    version = find_named(session, entity, project, name, reference)
+    users = session.execute(
+        select(Project.entity, Project.name, Run.run_id)
+        .join_from(Run, Project, Project.id == Run.project_id)
         .join(ArtifactUse, ArtifactUse.run_id == Run.id)
         .where(ArtifactUse.version_id == version.id)
         .order_by(ArtifactUse.used_at, Run.id)
     )
-    info = _info(session, version, list(aliases))
+    info = _info(session, version, aliases_of(session, version))
     return ArtifactDetail(
         **{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__},
-        files=[
-            ArtifactEntry(entry.path, entry.digest, entry.size, entry.sha256)
-            for entry in read_manifest(store.blobs, version.manifest).entries
-        ],
-        used_by=list(users),
+        used_by=[RunName(*user) for user in users],
     )
 
 
-def _find(session: Session, entity: str, project: str, name: str, reference: str) -> Version:
-    collection = session.scalar(
-        select(Collection)
-        .join(Project)
-        .where(Project.entity == entity, Project.name == project, Collection.name == name)
-    )
+def find_named(session: Session, entity: str, project: str, name: str, reference: str) -> Version:
+    """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
+
+    Raises:
+        NotFoundError: There is none; the message says which there are.
+    """
+    collection = find_collection(session, entity, project, name)
     if collection is None:
         raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in this store")
-    versions = select(Version).where(Version.collection_id == collection.id)
+    versions = select(Version).where(Version.collection_id == collection.id, Version.deleted_at.is_(None))
     if number := VERSION.fullmatch(reference):
         found = session.scalar(versions.where(Version.index == int(number[1])))
     else:
@@ -90,7 +128,7 @@ def _find(session: Session, entity: str, project: str, name: str, reference: str
         aliases = session.scalars(
             select(Alias.alias).where(Alias.collection_id == collection.id).order_by(Alias.alias)
         )
-        newest = session.scalar(versions.order_by(Version.index.desc()).limit(1))
+        newest = newest_version(session, collection)
         there_is = f"versions v0 to v{newest.index}" if newest else "no version yet"
         raise NotFoundError(
             f"artifact {entity}/{project}/{name} has no version or alias {reference!r}; "
@@ -116,4 +154,9 @@ def _info(session: Session, version: Version, aliases: list[str]) -> ArtifactInf
         description=version.description,
         metadata=version.attributes,
         logged_by=run.run_id if run else None,
+        manifest=version.manifest,
+        updated_at=version.updated_at or version.created_at,
+        tags=version.tags,
+        expires_at=version.expires_at,
+        source=version.source,
     )

@@ -1,0 +1,217 @@
+"""Settling a draft: its files get their digests and become blobs, and a manifest says which.
+
+Done by whoever applies or sends the record that names the draft, or by a process that wants to know the
+digest; twice, at once or after a kill anywhere, it gives the same artifact. The draft's own files stay
+until the version is committed; blobs are second names of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from tracker.store.blobs import BlobStore
+from tracker.store.digests import digests_of_file
+from tracker.store.drafts import PACK, Captured, DraftEntry, guard_of, publish_plain, read_draft
+from tracker.store.files import sync_file
+from tracker.store.layout import Layout
+from tracker.store.manifest import Entry, make_manifest, write_manifest
+
+# Where small contents lie already: by SHA-256, the pack (None: a blob of its own) and the offset in it.
+Place = tuple[str | None, int]
+Known = Callable[[list[str]], dict[str, Place]]
+_PIECE = 1024 * 1024
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """``settled.json``: what became of a draft.
+
+    Attributes:
+        manifest: SHA-256 of the blob that lists the entries.
+        digest: The artifact's digest, as wandb's.
+        size: Bytes of all entries.
+        file_count: How many entries.
+        problem: Why there is no such artifact, in one line; None when all went well.
+    """
+
+    manifest: str
+    digest: str
+    size: int
+    file_count: int
+    problem: str | None = None
+
+
+def settled(layout: Layout, token: str) -> Settled | None:
+    """Return what became of a draft, if that is known."""
+    for path in (_within(layout, token), layout.settled(token)):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Settled)
+        except (OSError, msgspec.DecodeError):
+            continue
+    return None
+
+
+def receive_settled(layout: Layout, token: str, found: Settled) -> None:
+    """Note what became of a draft that was settled elsewhere."""
+    publish_plain(layout, layout.settled(token), found)
+
+
+def discard_draft(layout: Layout, token: str) -> None:
+    """Remove a draft that has become a version; what it became stays to be asked for a while."""
+    with suppress(FileNotFoundError):
+        os.replace(_within(layout, token), layout.settled(token))
+    shutil.rmtree(layout.draft(token), ignore_errors=True)
+
+
+def _within(layout: Layout, token: str) -> Path:
+    return layout.draft(token) / "settled.json"
+
+
+def settle(layout: Layout, token: str, known: Known | None = None) -> Settled:
+    """Return what becomes of a draft; find out first when nobody has.
+
+    Args:
+        layout: The store or outbox that holds it.
+        token: The draft.
+        known: Says which small contents the store has already; without it they are stored again.
+
+    Raises:
+        StoreError: The draft is not here, or damaged.
+        OSError: A file cannot be read, or a blob not written.
+    """
+    found = settled(layout, token)
+    if found is not None:
+        return found
+    with _lock(layout.draft(token)):
+        found = settled(layout, token)  # whoever held the lock has done it
+        if found is None:
+            found = _settle(layout, token, known or (lambda _: {}))
+            publish_plain(layout, _within(layout, token), found)
+    return found
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the draft's lock, where there is a draft: it only saves work, so a refusal is no error."""
+    with suppress(FileNotFoundError):
+        with (folder / "lock").open("ab") as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+            return
+    yield
+
+
+class _Changed(Exception):
+    """A file that was added as immutable has been written to since."""
+
+
+def _settle(layout: Layout, token: str, known: Known) -> Settled:
+    blobs, folder = BlobStore(layout), layout.draft(token)
+    draft = read_draft(layout, token)
+    try:
+        for entry in draft.entries:
+            if entry.captured is not None and entry.captured.file is not None:
+                _settle_file(blobs, folder, entry.path, entry.captured)
+    except _Changed as error:
+        return Settled("", "", 0, 0, str(error))
+    places = _settle_pack(blobs, folder, draft.entries, known)
+    manifest = make_manifest(_entry(entry, places) for entry in draft.entries)
+    named = write_manifest(blobs, manifest)
+    return Settled(named.sha256, manifest.digest, manifest.size, len(manifest.entries))
+
+
+def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
+    file = folder / (taken.file or "")
+    before = file.stat()
+    saving = threading.Thread(target=_sync_quietly, args=(file,))
+    saving.start()  # the disk is at work while the digests are computed
+    try:
+        if not taken.sha256 or taken.guard is not None:
+            taken.sha256, taken.md5, taken.size = digests_of_file(file)
+    finally:
+        saving.join()
+    after = file.stat()
+    if taken.guard is not None:
+        # Deleting the source's name changes the ctime too, but then the number of links has fallen.
+        same = guard_of(after)[:3] == taken.guard[:3] and guard_of(after) == guard_of(before)
+        if not same or (after.st_ctime_ns != taken.guard[3] and after.st_nlink > 1):
+            raise _Changed(f"{path} was written to after add_file(policy='immutable'): its content is lost")
+    if after.st_nlink == 1:
+        os.chmod(file, 0o444)
+    blobs.adopt(file, taken.sha256)
+
+
+def _sync_quietly(file: Path) -> None:
+    with suppress(OSError):
+        sync_file(file)  # done again, and answered for, before the commit
+
+
+def _settle_pack(blobs: BlobStore, folder: Path, entries: list[DraftEntry], known: Known) -> dict[str, Place]:
+    """Make a blob of the small contents that the store lacks; return where each small content lies."""
+    packed = {
+        entry.captured.sha256: entry.captured
+        for entry in entries
+        if entry.captured is not None and entry.captured.file is None
+    }
+    if not packed:
+        return {}
+    places = {
+        sha256: place for sha256, place in known(list(packed)).items() if blobs.touch(place[0] or sha256)
+    }
+    fresh = sorted((taken for sha256, taken in packed.items() if sha256 not in places), key=_offset)
+    if not fresh:
+        return places
+    pack = folder / PACK
+    if pack.stat().st_size != sum(taken.size for taken in fresh):
+        pack, fresh = _without_known(folder, fresh)
+    name = _sha256(pack)
+    os.chmod(pack, 0o444)
+    blobs.adopt(pack, name)
+    for taken in fresh:  # a pack of one content is that content's blob
+        places[taken.sha256] = (None, 0) if taken.sha256 == name else (name, taken.offset)
+    return places
+
+
+def _without_known(folder: Path, fresh: list[Captured]) -> tuple[Path, list[Captured]]:
+    """Write a pack of ``fresh`` alone; return it, and them at their offsets in it."""
+    path = folder / "pack.fresh"
+    moved, at = [], 0
+    with (folder / PACK).open("rb") as old, path.open("wb", buffering=_PIECE) as new:
+        for taken in fresh:
+            old.seek(taken.offset)
+            new.write(old.read(taken.size))
+            moved.append(Captured(taken.size, None, at, taken.md5, taken.sha256))
+            at += taken.size
+    return path, moved
+
+
+def _entry(entry: DraftEntry, places: dict[str, Place]) -> Entry:
+    taken = entry.captured
+    if taken is None:
+        assert entry.stored is not None
+        return msgspec.structs.replace(entry.stored, path=entry.path)
+    if taken.file is not None:
+        return Entry(entry.path, taken.md5, taken.size, taken.sha256)
+    pack, offset = places[taken.sha256]
+    return Entry(entry.path, taken.md5, taken.size, taken.sha256, pack, offset)
+
+
+def _offset(taken: Captured) -> int:
+    return taken.offset
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
