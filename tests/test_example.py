@@ -70,7 +70,7 @@ def test_the_whole_job(tmp_path: Path) -> None:
         assert table["rows"][0][0]["_type"] == "image-file"
         best = get(f"{base}/artifacts/model-{run['id']}/best")
         (evaluation,) = runs.keys() - {run["id"]}
-        assert best["used_by"] == [evaluation]
+        assert [run["id"] for run in best["used_by"]] == [evaluation]
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

@@ -71,7 +71,7 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
     key = command("key", folder=tmp_path).stdout.strip()
     before = look(tmp_path)
     assert before["dead"]["state"] == "crashed"
-    assert before["model:v1"]["used_by"] == ["dead"]
+    assert before["model:v1"]["used_by"][0]["id"] == "dead"
     done = rebuild(tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert re.search(r"catalog rebuilt from 2 run files and 2 artifact versions; 0 records", done.stdout)

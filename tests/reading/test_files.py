@@ -34,7 +34,7 @@ def by_files(layout: Layout, reference: str, name: str = "model") -> ArtifactDet
 def by_catalog(store: Store, reference: str, name: str = "model") -> ArtifactDetail | None:
     try:
         with store.reading() as session:
-            found = artifact_detail(store, session, ENTITY, PROJECT, name, reference)
+            found = artifact_detail(session, ENTITY, PROJECT, name, reference)
     except NotFoundError:
         return None
     return dataclasses.replace(found, used_by=[])  # only the catalog knows who used it
@@ -114,7 +114,7 @@ def test_content_of_an_artifact(store: Store) -> None:
     Writer(store.layout, A).artifact("model", {"w": b"weights"})
     reader = FilesReader(store.layout)
     found = reader.artifact(ENTITY, PROJECT, "model", "latest")
-    assert b"".join(reader.chunks(found, found.files[0])) == b"weights"
+    assert b"".join(reader.chunks(found, reader.manifest(found).entries[0])) == b"weights"
     reader.close()
 
 

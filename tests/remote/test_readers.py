@@ -241,15 +241,16 @@ def test_a_version_by_every_name(artifact_reader: ArtifactReader, reference: str
 
 def test_its_files_and_their_content(artifact_reader: ArtifactReader) -> None:
     found = artifact_reader.artifact("team", "p", "data", "latest")
-    assert {entry.path: entry.size for entry in found.files} == {
+    entries = artifact_reader.manifest(found).entries
+    assert {entry.path: entry.size for entry in entries} == {
         name: len(data) for name, data in CONTENT.items()
     }
     assert (found.file_count, found.size) == (3, sum(map(len, CONTENT.values())))
     assert found.metadata == {"at": 1}
-    for entry in found.files:
+    for entry in entries:
         assert b"".join(artifact_reader.chunks(found, entry)) == CONTENT[entry.path]
     # A reading that is given up half-way does not disturb the next one.
-    large = max(found.files, key=lambda entry: entry.size)
+    large = max(entries, key=lambda entry: entry.size)
     for _ in artifact_reader.chunks(found, large):
         break
     assert b"".join(artifact_reader.chunks(found, large)) == CONTENT[large.path]

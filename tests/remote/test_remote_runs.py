@@ -106,7 +106,7 @@ def test_rows_media_and_artifacts_arrive(
     sent(tmp_path)
     with shared.client() as api:
         described = api.get(f"/projects/local/{project}/artifacts/model/v0").json()
-        assert described["used_by"] == [user.id]
+        assert [run["id"] for run in described["used_by"]] == [user.id]
         media = api.get(f"/projects/local/{project}/runs/{run.id}/media", params={"key": "image"}).json()
         assert media["steps"][0]["items"][0]["caption"] == "✓"
         url = shared.url + media["steps"][0]["items"][0]["url"]

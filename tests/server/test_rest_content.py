@@ -168,13 +168,15 @@ def test_artifacts_newest_first(api: httpx.Client) -> None:
 def test_a_version_with_its_files(api: httpx.Client) -> None:
     best = api.get(f"{ARTIFACTS}/model/best").json()
     assert best["version"] == "v0"
-    assert best["used_by"] == ["user"]
+    assert [run["id"] for run in best["used_by"]] == ["user"]
     assert (
         best
         == api.get(f"{ARTIFACTS}/model/v0").json()
         == api.get(f"{ARTIFACTS}/model/{best['digest']}").json()
     )
-    files = {file["path"]: file for file in best["files"]}
+    listed = api.get(httpx.URL(str(api.base_url)).join(best["files_url"])).json()
+    assert listed["total"] == 2
+    files = {file["path"]: file for file in listed["files"]}
     assert set(files) == {"notes.txt", ODD_NAME}
     for path, content in (("notes.txt", b"version 0"), (ODD_NAME, WEIGHTS)):
         assert files[path]["size"] == len(content)

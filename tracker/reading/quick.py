@@ -20,12 +20,13 @@ from tracker.journal.reader import read_frames, read_header
 from tracker.processes import host_name
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
-from tracker.records import ArtifactChanged, ArtifactLinked, decode
+from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, decode
 from tracker.store.fold import FinishedRow, Folder, SegmentState
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import Entry, Manifest
 from tracker.store.pieces import PartFile, Piece, rows_of
 from tracker.store.reread import PublishedRun, PublishedSegment, reread
+from tracker.store.settle import settled
 from tracker.store.view import SegmentView, describe_run, newest_branch
 
 if TYPE_CHECKING:
@@ -232,9 +233,9 @@ def find_quickly(layout: Layout, place: Place) -> QuickRun | None:
             journals.pop(segment.segment, None)
             continue
         files = journals.pop(segment.segment, None)
-        if files is None or not _add_unsealed(found, segment.segment, files):
+        if files is None or not _add_unsealed(layout, found, segment.segment, files):
             return None
-    if not all(_add_unsealed(found, name, files) for name, files in journals.items()):
+    if not all(_add_unsealed(layout, found, name, files) for name, files in journals.items()):
         return None
     return found if found.segments else None
 
@@ -279,7 +280,7 @@ def _add_sealed(layout: Layout, found: QuickRun, segment: PublishedSegment) -> N
     found.rows[segment.segment] = []
 
 
-def _add_unsealed(found: QuickRun, name: str, files: list[JournalPath]) -> bool:
+def _add_unsealed(layout: Layout, found: QuickRun, name: str, files: list[JournalPath]) -> bool:
     """Fold a segment's journals; return False when its writer has not ended in good order."""
     folder, rows = Folder(SegmentState()), []
     for journal in files:
@@ -288,7 +289,12 @@ def _add_unsealed(found: QuickRun, name: str, files: list[JournalPath]) -> bool:
         for outcome in read_frames(journal.path, name, final=True):
             if not isinstance(outcome, Frame):
                 return False
-            rows += folder.fold(decode(outcome.payload, str(journal.path), outcome.offset))
+            record = decode(outcome.payload, str(journal.path), outcome.offset)
+            if isinstance(record, ArtifactLogged) and record.draft is not None:
+                became = settled(layout, record.draft)
+                if became is None or became.problem is not None:
+                    return False
+            rows += folder.fold(record)
     state = folder.state
     started, finished = state.started, state.finished
     if started is None or finished is None:

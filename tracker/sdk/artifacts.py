@@ -120,7 +120,7 @@ class RunArtifacts:
         artifact = self.use(name, None)
         if "model" not in artifact.type:
             raise UsageError(
-                f"artifact {artifact.name} is of type {artifact.type!r}; use_model takes types with 'model' in them"
+                f"artifact {artifact.name} is of type {artifact.type!r}; use_model takes models only"
             )
         folder = artifact.download()
         files = artifact.files()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from tracker.errors import StoreError
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import digests_of_file
 from tracker.store.drafts import PACK, Captured, DraftEntry, guard_of, publish_plain, read_draft
@@ -90,11 +91,16 @@ def settle(layout: Layout, token: str, known: Known | None = None) -> Settled:
     found = settled(layout, token)
     if found is not None:
         return found
-    with _lock(layout.draft(token)):
-        found = settled(layout, token)  # whoever held the lock has done it
+    try:
+        with _lock(layout.draft(token)):
+            found = settled(layout, token)  # whoever held the lock has done it
+            if found is None:
+                found = _settle(layout, token, known or (lambda _: {}))
+                publish_plain(layout, _within(layout, token), found)
+    except (StoreError, FileNotFoundError):
+        found = settled(layout, token)  # somebody else has, and committed it, and cleared the draft away
         if found is None:
-            found = _settle(layout, token, known or (lambda _: {}))
-            publish_plain(layout, _within(layout, token), found)
+            raise
     return found
 
 
