@@ -24,10 +24,11 @@ def list_artifacts(
         .join(Collection)
         .join(Project)
         .where(Project.entity == entity, Project.name == project, Version.deleted_at.is_(None))
-        .order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
     )
     if name is not None:
-        query = query.where(Collection.name == name)
+        query = query.where(Collection.name == name).order_by(Version.index.desc())
+    else:
+        query = query.order_by(Version.created_at.desc(), Collection.name, Version.index.desc())
     if run_id is not None:
         query = query.join(Run, Run.id == Version.run_id).where(Run.run_id == run_id)
     versions = list(session.scalars(query))
