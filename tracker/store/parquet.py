@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 from tracker.errors import StoreError
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.fold import FinishedRow
-from tracker.store.pieces import FIXED_KEYS
+from tracker.store.pieces import FIXED_KEYS, PartFile
 
 # A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
 CELLS_PER_GROUP = 4_000_000
@@ -70,19 +72,35 @@ def write_rows(path: Path, rows: list[FinishedRow]) -> int:
     return write_table(path, rows_to_table(rows))
 
 
+def hold_file(stack: ExitStack, path: Path) -> pa.NativeFile | None:
+    """Open a part, to be closed with ``stack``; None: it has to be opened when it is read.
+
+    Raises:
+        FileNotFoundError: As ``opened``.
+    """
+    try:
+        return stack.enter_context(pa.OSFile(str(path)))
+    except FileNotFoundError as error:
+        raise _gone(path) from error
+    except OSError:  # too many are open, or it cannot be read at all: reading says so
+        return None
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
+def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
     """Open a part for reading.
 
     Raises:
-        FileNotFoundError: It is gone: merged into another, unless the catalog still names it.
+        FileNotFoundError: It is gone: merged into another, unless the catalog still names it. The
+            error has its ``filename``.
         StoreError: It is damaged.
     """
+    path, held = (part.path, part.held) if isinstance(part, PartFile) else (part, None)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(held or path) as file:
             yield file
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise _gone(path) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(
             f"cannot read {path}, which holds rows of a run: {str(error).partition(chr(10))[0]}; "
@@ -90,14 +108,18 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
-def read_rows(path: Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
+def _gone(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def read_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
     """Yield the rows of a part in the order in which they were logged.
 
     Args:
-        path: A file that ``write_rows`` made.
+        part: A file that ``write_rows`` made.
         keys: Only these keys; a row that has none of them is left out.
     """
-    with opened(path) as file:
+    with opened(part) as file:
         roles = column_roles(file)
         wanted = None if keys is None else set(keys)
         chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
@@ -124,16 +146,18 @@ class Numbers(NamedTuple):
     columns: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def read_numbers(path: Path, x: str, keys: list[str], span: tuple[int, int] | None = None) -> Numbers:
+def read_numbers(
+    part: PartFile | Path, x: str, keys: list[str], span: tuple[int, int] | None = None
+) -> Numbers:
     """Read numeric columns of a part without making a Python object per value.
 
     Args:
-        path: A file that ``write_rows`` made.
+        part: A file that ``write_rows`` made.
         x: ``_step``, ``_runtime``, ``_timestamp`` or a numeric key.
         keys: The keys to read; those that the part lacks, or that are not numbers, are left out.
         span: First row and row to stop before; a few rows outside may come too. None: all.
     """
-    with opened(path) as file:
+    with opened(part) as file:
         roles = column_roles(file)
         chosen = [key for key in keys if roles.get(column_name(key), {}).get("kind") in NUMERIC]
         x_name = x if x in FIXED_KEYS else column_name(x)  # `_row` is ours: a key may be named so

@@ -19,7 +19,7 @@ from tracker.store.columns import (
     rows_to_table,
 )
 from tracker.store.parquet import opened, read_columns
-from tracker.store.pieces import FIXED_KEYS, Piece
+from tracker.store.pieces import FIXED_KEYS, Piece, hold
 
 Source = tuple[pa.Schema, pa.Table]
 
@@ -37,8 +37,9 @@ def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     sources: list[tuple[Piece, Source]] = []
-    for piece in pieces:
-        sources += [(piece, source) for source in _sources(piece, wanted)]
+    with hold(pieces) as held:
+        for piece in held:
+            sources += [(piece, source) for source in _sources(piece, wanted)]
     kinds: dict[str, list[tuple[str, bool]]] = {}
     for _, (schema, _) in sources:
         for key, kind in kinds_of(schema).items():
@@ -55,7 +56,7 @@ def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table
 
 def _sources(piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
     for part in piece.parts:
-        with opened(part.path) as file:
+        with opened(part) as file:
             schema = file.schema_arrow
             roles = roles_of(schema)
             kinds = kinds_of(schema)

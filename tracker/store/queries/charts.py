@@ -17,7 +17,7 @@ from tracker.store.hot import read_hot_keys
 from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
 from tracker.store.models import Run, Rung
 from tracker.store.parquet import read_numbers
-from tracker.store.pieces import PartFile, Piece
+from tracker.store.pieces import PartFile, Piece, hold
 from tracker.store.queries.history import visible_pieces
 from tracker.store.store import Store
 
@@ -98,14 +98,15 @@ def chart(
     ladders = _Ladders(session, [part for piece in pieces for part in piece.parts], x)
     bucket_rows = ladders.rows_in(window) / points
     lines: dict[str, list[Line]] = {key: [] for key in keys}
-    for piece in pieces:
-        for part in piece.parts:
-            size = ladders.fitting(part, bucket_rows)
-            if size is None:
-                _read_part(part, ladders, window, piece.before, lines)
-            else:
-                _read_rungs(part, size, ladders, window, piece.before, lines)
-        _read_hot(session, piece, window, lines)
+    with hold(pieces) as held:
+        for piece in held:
+            for part in piece.parts:
+                size = ladders.fitting(part, bucket_rows)
+                if size is None:
+                    _read_part(part, ladders, window, piece.before, lines)
+                else:
+                    _read_rungs(part, size, ladders, window, piece.before, lines)
+            _read_hot(session, piece, window, lines)
     return [_thin(key, found, points) for key, found in lines.items()]
 
 
@@ -212,7 +213,7 @@ def _read_part(
     first, last = span or ladders.row_range(part, window)
     if first >= last:
         return
-    numbers = read_numbers(part.path, window.x, list(lines), (first, last))
+    numbers = read_numbers(part, window.x, list(lines), (first, last))
     if numbers.x is None:
         return
     shown = (numbers.x >= window.low) & (numbers.x <= window.high)  # False for NaN
