@@ -61,6 +61,8 @@ KEYS: dict[str, list[Any]] = {
     "None": [None] * 10,
     "dicts": [{"a": {"b": [1, None, 2**70, -0.0]}}, {}, {"x": math.nan}, {"": ""}, {"a.b": True}] * 2,
     "lists": [[], [1, 2.0, "x", None, True], [[math.inf]], [{}], [2**64]] * 2,
+    "like our marks": [{"_type": "number", "value": value} for value in ("NaN", ["NaN"], math.nan, [], 1)]
+    * 2,
     "int float text dict": [1, 2, 2**53 + 1, 1.5, math.nan, 2.0, "text", "1", {"a": 1}, [1]],
     "dict to int": [{"a": 1}, [2], {}, "x", "y", None, True, False, 2**60 + 1, 3],
     "bool then int": [True, False, True, 1, 0, 2**53 + 1, 1, True, 0, False],
