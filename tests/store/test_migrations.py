@@ -72,6 +72,8 @@ def text_of(found: dict[str, Any]) -> str:
     for answer in found.values():
         if isinstance(answer, dict) and "run" in answer:
             answer["run"].pop("segments", None)
+            for key in answer["run"]["keys"]:
+                key.pop("numbers", None)
     return values.dumps(found, indent=1, sort_keys=True)
 
 

@@ -67,12 +67,12 @@ def _send(outbox: Layout, remote: Remote) -> bool:
     from tracker.recorder.send import Sender
 
     sender = Sender(outbox, remote)
+    away = None
     try:
         look = sender.look(patient=False)
+        print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
     except Error as error:
-        print(f"tracker: {error.message}", file=sys.stderr)
-        return False
-    print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
-    for _segment, fault in sorted(sender.faults.items()):
+        away = error.message
+    for fault in [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]:
         print(f"tracker: {fault}", file=sys.stderr)
-    return not sender.faults
+    return not sender.faults and away is None

@@ -75,7 +75,9 @@ class RemoteReader:
     ) -> list[dict[str, Any]]:
         """See ``Reader``."""
         path = ("projects", entity, project, "runs", run_id, "history")
-        rows: list[dict[str, Any]] = self._get(*path, key=keys, complete=complete, segment=segment)["rows"]
+        rows: list[dict[str, Any]] = self._get(*path, key=_asked(keys), complete=complete, segment=segment)[
+            "rows"
+        ]
         return rows
 
     def table(
@@ -86,7 +88,7 @@ class RemoteReader:
 
         self._send_rest()
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
-        data = b"".join(self._client.stream(*path, key=keys, segment=segment))
+        data = b"".join(self._client.stream(*path, key=_asked(keys), segment=segment))
         return pa.ipc.open_stream(data).read_all()
 
     def artifacts(
@@ -119,3 +121,8 @@ class RemoteReader:
     def _send_rest(self) -> None:
         if self._outbox.journals.is_dir():
             Sender(self._outbox, self._remote, host_name()).look(patient=False)
+
+
+def _asked(keys: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the keys as an address can carry them: no key at all would be every key there."""
+    return ["_step"] if keys is not None and not keys else keys
