@@ -32,7 +32,7 @@ from tracker import values
 from tracker.errors import StoreError, StoreVersionError
 from tracker.store import catalog as catalog_module
 from tracker.store import salvage as salvage_module
-from tracker.store.apply import finish_segment
+from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.catalog import alone
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.locks import is_held
@@ -569,6 +569,23 @@ def test_others_wait_until_a_lost_catalog_has_all_rows(store: Store, monkeypatch
     assert seen == [True]
     assert not is_held(store.layout.store_lock)
     reopened.close()
+
+
+def test_what_was_read_past_damage_once_is_read_again(store: Store) -> None:
+    """A rebuild waits at no damage that was gone past before, and at all that came since."""
+    writer = Writer(store.layout, A)
+    ends = [writer.log({"x": value}) for value in range(4)]
+    spoil(writer, ends[1])
+    (journal,) = store.layout.list_journals()
+    assert apply_journal(store, journal, skip=True).records == 5  # the damage counts as one
+    ends = [writer.log({"x": value}) for value in range(4, 7)]
+    spoil(writer, ends[1])
+    rebuilt, _ = again(store)
+    apply_all(rebuilt)
+    assert [row["x"] for row in read_history(rebuilt)] == [0, 2, 3, 4]
+    (problem,) = problems(rebuilt, A)
+    assert "records 2 to 2 are lost" in problem
+    rebuilt.close()
 
 
 def test_runs_keep_their_order_where_nothing_else_decides(store: Store) -> None:
