@@ -189,20 +189,6 @@ def test_media_beyond_what_memory_may_hold_leave_the_rest_readable(small_disk: P
     assert any("1 records were lost" in line for line in run._info.problems)
 
 
-def test_a_file_system_that_gets_read_only(small_disk: Path, tmp_path: Path) -> None:
-    script = Script(small_disk)
-    script.do("run.log({'x': 0})")
-    # What is open for writing forbids it: as the kernel does after an I/O error, it is done lazily, by force.
-    limit = subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True)
-    if limit.returncode == 0:
-        script.do("run.log({'x': 1})")
-        assert subprocess.run(["mount", "-o", "remount,rw", str(small_disk)]).returncode == 0
-    script.do("run.log({'x': 2})")
-    script.end()
-    seen, _ = read(small_disk, tmp_path)
-    assert seen == ([0, 1, 2] if limit.returncode == 0 else [0, 2])
-
-
 def test_an_interrupt_while_the_backlog_is_written_neither_loses_nor_doubles(
     small_disk: Path, tmp_path: Path
 ) -> None:
@@ -242,25 +228,62 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 
 @contextmanager
-def failing(script: Script, call: str) -> Iterator[None]:
-    """Make one system call of a script on its present journal fail with EIO."""
+def failing(script: Script, calls: str, error: str = "EIO", when: str = "1") -> Iterator[Path]:
+    """Make system calls of a script on its journals, present and future ones, fail.
+
+    Args:
+        script: The script.
+        calls: Names of the calls.
+        error: How they fail.
+        when: Which of them: the first, or from the first on (``1+``).
+
+    Yields:
+        A file in which the calls stand.
+    """
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     (path,) = script.journals()
+    later = [path.with_name(path.name.replace("-000000.", f"-{number:06d}.")) for number in range(1, 9)]
     tracer = subprocess.Popen(
-        f"strace -f -o /dev/null -e trace={call} -e inject={call}:error=EIO:when=1 -P".split()
-        + f"{path} -p {script.process.pid}".split(),
+        f"strace -f -o {(log := script.place / 'strace.log')} -e trace={calls}".split()
+        + ["-e", f"inject={calls}:error={error}:when={when}"]
+        + [part for each in (path, *later) for part in ("-P", str(each))]
+        + ["-p", str(script.process.pid)],
         stderr=subprocess.PIPE,
         text=True,
     )
     assert tracer.stderr is not None
-    if "attached" not in (line := tracer.stderr.readline()):
+    lines = iter(tracer.stderr.readline, "")
+    line = next((line for line in lines if "Requested path" not in line), "")  # it resolves links
+    if "attached" not in line:
         pytest.skip(f"strace may not trace here: {line.strip()}")
     try:
-        yield
+        yield log
     finally:
         tracer.send_signal(signal.SIGINT)  # lets go of the script
         tracer.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [("EROFS", "Read-only file system"), ("EDQUOT", "Disk quota exceeded")]
+)
+def test_a_file_system_that_takes_nothing_for_a_while(tmp_path: Path, error: str, says: str) -> None:
+    """Neither a record nor a new file: what is logged meanwhile waits, and then nothing is missing."""
+    script = Script(tmp_path)
+    script.do("run.log({'x': 0})")
+    with failing(script, "write,openat", error, when="1+") as log:
+        script.do("[run.log({'x': at}) for at in range(1, 50)]")
+        scripts.wait_for(lambda: log.read_text().count("openat(") > 2, "attempts at a new file")
+        assert len(script.journals()) == 1
+        script.do("run.log({'x': 50})")
+    scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
+    script.do("run.log({'x': 51})")
+    said = script.end()
+    assert said.count("cannot write to") == said.count("tracker: writing to") == 1
+    assert says in said
+    seen, run = read(tmp_path, tmp_path)
+    assert (seen, run.state) == (list(range(52)), "finished")
+    assert any(f"{says}; all records were kept" in line for line in run._info.problems)
 
 
 def test_a_write_that_fails_goes_to_a_new_file(tmp_path: Path) -> None:

@@ -75,28 +75,32 @@ class _Batch(NamedTuple):
     tail: int
 
 
-def apply_journal(store: Store, journal: JournalPath, *, final: bool = False) -> Applied:
+def apply_journal(store: Store, journal: JournalPath, *, final: bool = False, skip: bool = False) -> Applied:
     """Apply the next batch of a journal.
 
     Args:
         store: Where to.
         journal: A journal whose segment's earlier journals have been applied to their end.
         final: Its writer has ended: what is not whole now never will be, and is reported.
+        skip: Its writer may live, but what is damaged and has whole records behind it was waited for
+            long enough: it is reported, and what follows is applied.
 
     Raises:
         JournalError: It cannot be read, or holds a record that this tracker does not know.
         StoreError: The catalog cannot be written.
     """
     headless = read_header(journal.path) is None
-    if headless and not (final and journal.path.stat().st_size > HEADER.size):
-        return Applied(0, 0, False, 0)
+    size = journal.path.stat().st_size if headless else 0
     refused = 0
     while True:
         with store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
         if segment is not None and (segment.sealed or journal.number < segment.journal_index):
             return Applied(0, segment.offset, False, 0)
-        batch = _read_batch(journal, segment, final, headless)
+        passed = segment is not None and segment.sequence < segment.adopted
+        if headless and not ((final or skip or passed) and size > HEADER.size):
+            return Applied(0, 0, False, size)
+        batch = _read_batch(journal, segment, final=final, skip=skip, headless=headless)
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail)
         part = _cold_part(store, journal.segment, segment, batch)
@@ -160,10 +164,15 @@ def finish_segment(store: Store, segment_id: str, ended: str) -> None:
             published.publish_run(store.layout, session, run)
 
 
-def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, headless: bool) -> _Batch:
+def _read_batch(
+    journal: JournalPath, segment: Segment | None, *, final: bool, skip: bool, headless: bool
+) -> _Batch:
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
+    # A catalog that is made anew goes past what the former one had gone past: its rows do not go away.
+    passed = segment.adopted if segment is not None else 0
+    going_on = final or skip
     state = unpack_state(segment.state) if segment is not None else SegmentState()
     folder = Folder(state)
     start, tail, more, count, row_bytes = offset, 0, False, 0, 0
@@ -173,7 +182,8 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, head
     files: list[tuple[int, FileSaved]] = []
     logged: list[tuple[int, ArtifactLogged]] = []
     used: list[tuple[int, ArtifactUsed]] = []
-    for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final):
+    skipping = going_on or sequence < passed
+    for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
         if isinstance(outcome, Frame):
             record = decode(outcome.payload, str(journal.path), outcome.offset)
             if type(record) is FileSaved:
@@ -188,6 +198,9 @@ def _read_batch(journal: JournalPath, segment: Segment | None, final: bool, head
                     row_bytes += len(outcome.payload)
             offset, sequence, count = outcome.end, outcome.sequence + 1, count + 1
         elif isinstance(outcome, Corrupt):
+            if not going_on and sequence >= passed:
+                tail = journal.path.stat().st_size - outcome.offset
+                break
             gone = (
                 f"; records {outcome.missing[0]} to {outcome.missing[1]} are lost" if outcome.missing else ""
             )

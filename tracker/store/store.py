@@ -20,6 +20,7 @@ from tracker.store.description import make_folders, require_store
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock
 from tracker.store.models import Part
+from tracker.terminal import say
 
 T = TypeVar("T")
 # Whoever merges parts takes as long as a reader: so often in a row it does not win.
@@ -46,10 +47,24 @@ class Store:
             require_store(self.layout)
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
-        self._engine, lock = open_catalog(self.layout)
+        self._engine, lock, forgotten = open_catalog(self.layout)
         # A store that nobody closed, and nobody holds any more, must not keep others from a rebuild.
         self._close = weakref.finalize(self, _let_go, self._engine, lock)
         self._close.atexit = False
+        if forgotten:
+            self._salvage(forgotten, lock)
+
+    def _salvage(self, forgotten: list[Path], lock: FileLock) -> None:
+        """Keep what only parts have that a rebuild forgot; nobody else gets in before."""
+        from tracker.store.salvage import salvage  # it applies journals, to a store
+
+        try:
+            for line in salvage(self, forgotten):
+                say(line)
+        except BaseException:
+            self.close()
+            raise
+        lock.share()
 
     @property
     def root(self) -> Path:
