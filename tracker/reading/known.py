@@ -40,7 +40,10 @@ class KnownRun(NamedTuple):
 
 def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun | None:
     """Return what published files and unapplied journals say of a run; None when it is unknown."""
+    # Journals before the published file: what is sealed meanwhile is gone here, and stands there.
+    unapplied = list(_unapplied_states(layout, (entity, project, run_id)))
     published = read_json(layout.run_file(entity, project, run_id)) or {}
+    sealed = {segment["segment"] for segment in published.get("segments", []) if segment["sealed"]}
     steps = [published["last_step"]] if published.get("last_step") is not None else []
     attempts = [segment["attempt"] for segment in published.get("segments", [])]
     runtime = float(published.get("duration", 0.0))
@@ -49,9 +52,8 @@ def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun
     name = published.get("name")
     # An edit holds against whoever began before it, as in ``tracker.store.merged``.
     renamed = published.get("edits", {}).get("name", {}).get("time", -math.inf)
-    wanted = (entity, project, run_id)
-    for state in _unapplied_states(layout, wanted):
-        if state.started is None:
+    for name_of_segment, state in unapplied:
+        if state.started is None or name_of_segment in sealed:  # it may have gone while it was read
             continue
         attempts.append(state.started.attempt)
         runtime = max(runtime, state.runtime)
@@ -66,10 +68,10 @@ def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun
     return KnownRun(max(steps, default=None), max(attempts) + 1, runtime, config, summary, name)
 
 
-def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[SegmentState]:
+def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[tuple[str, SegmentState]]:
     from tracker.store.fold import Folder, SegmentState  # only a resumed run needs it
 
-    for _segment, records in journal_records(layout):
+    for segment, records in journal_records(layout):
         folder = Folder(SegmentState())
         for _sequence, record in records:
             if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
@@ -77,7 +79,7 @@ def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[
             folder.fold(record)
         else:
             folder.flush()
-            yield folder.state
+            yield segment, folder.state
 
 
 def journal_records(layout: Layout) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:
