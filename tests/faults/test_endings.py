@@ -6,12 +6,14 @@ import os
 import time
 from pathlib import Path
 
+import builders
 import pytest
 import scripts
 from builders import Writer, get_run, read_history
 from sqlalchemy import select
 
 import tracker
+from tracker.processes import host_name
 from tracker.recorder.follow import MISSED_SECONDS, Follower
 from tracker.store.models import Run, Segment
 from tracker.store.store import Store
@@ -204,3 +206,20 @@ def test_a_writer_on_another_host_that_misses_its_heartbeat(store: Store) -> Non
     follower.look()
     assert get_run(store).state == "running"
     assert [row["x"] for row in read_history(store)] == [0, 1]
+
+
+def test_a_writer_of_another_boot_is_dead_when_it_misses_its_heartbeat(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines that share a store may have one name; after a restart of this one it is the same."""
+    monkeypatch.setattr(builders, "HOST", host_name())
+    writer = Writer(store.layout, "aa" * 16)
+    writer.log({"x": 0})
+    follower = Follower(store)
+    assert follower.look().live == 1
+    assert get_run(store).state == "running"
+    before = time.time() - MISSED_SECONDS - 1
+    os.utime(writer.path, (before, before))
+    follower.look()
+    assert get_run(store).state == "crashed"
+    assert store.layout.list_journals() == []
