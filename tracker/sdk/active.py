@@ -39,6 +39,11 @@ def current_of_this_process() -> Run | None:
     return current if _owner == os.getpid() else None
 
 
+def segments_of_this_process() -> set[str]:
+    """Return the segments that this process writes at present."""
+    return {segment for run in _open_here() if (segment := run.journal.segment) is not None}
+
+
 def note_failure(error: str) -> None:
     """Remember why the process is ending: runs that are still open then end as failed."""
     global _error

@@ -13,7 +13,7 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.processes import this_process
-from tracker.records import RunStarted, decode, pack
+from tracker.records import FORKED, RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
 from tracker.store.blobs import Blob, BlobStore
@@ -54,6 +54,11 @@ class RunJournal:
         self._writer: SegmentWriter | None = self._open(started)
         self._known_summary = dict(summary)
         self._read = (0, HEADER.size)  # journal number and offset up to which the folder has read
+
+    @property
+    def segment(self) -> str | None:
+        """The segment that is written, if one is."""
+        return self._writer.segment if self._writer is not None else None
 
     def put(self, payload: bytes) -> None:
         """Write one record; see ``SegmentWriter.put``."""
@@ -121,7 +126,7 @@ class RunJournal:
 
     def _open_for_child(self) -> SegmentWriter:
         """Begin the segment of a forked child, with its first record."""
-        child = msgspec.structs.replace(self._started, process=this_process(), rank=os.getpid())
+        child = msgspec.structs.replace(self._started, process=this_process(), rank=FORKED + os.getpid())
         self._writer = self._open(child)
         return self._writer
 

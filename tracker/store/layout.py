@@ -9,7 +9,7 @@ runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
 tmp/                                         files being written, on the same file system
-locks/                                       recorder election, catalog creation, who has the store open
+locks/                                       election of recorders, who has the store open, who begins a run
 """
 
 from __future__ import annotations
