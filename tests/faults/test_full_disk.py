@@ -241,6 +241,39 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
     assert not [line for line in run._info.problems if "again" in line or "missing" in line]
 
 
+@pytest.mark.parametrize("where", ["put", "_write_backlog", "sync", "close"])
+def test_an_interrupt_in_finish_leaves_the_rest_to_the_end_of_the_process(
+    small_disk: Path, tmp_path: Path, where: str
+) -> None:
+    """Ctrl-C while ``finish`` writes what waits in memory: the script ends, and nothing is lost."""
+    code = WRITER.replace("for line", "run._journal._writer._wake.set()\nfor line")
+    script = Script(small_disk, code)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("[run.log({'x': at, 'pad': 'y' * 100}) for at in range(1, 2000)]")
+    filler.unlink()
+    interrupted = """
+import os, signal, sys
+def interrupt(frame, event, argument):
+    # A signal that is sent to itself is handled before the next line of what is called here.
+    if event == 'call' and frame.f_code.co_name == {where!r} and 'tracker' in frame.f_code.co_filename:
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGINT)
+sys.settrace(interrupt)
+try: run.finish()
+except KeyboardInterrupt: print('interrupted', file=sys.stderr)
+sys.settrace(None)
+"""
+    script.do(f"exec({interrupted.format(where=where)!r})")
+    said = script.end()
+    assert said.count("interrupted") == 1
+    assert "are lost" not in said
+    seen, run = read(small_disk, tmp_path)
+    assert seen == list(range(2000))
+    assert run.state == "finished"
+    assert not [line for line in run._info.problems if "again" in line or "missing" in line]
+
+
 @contextmanager
 def failing(script: Script, call: str) -> Iterator[None]:
     """Make one system call of a script on its present journal fail with EIO."""

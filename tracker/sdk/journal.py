@@ -23,6 +23,9 @@ from tracker.store.layout import JournalPath, Layout
 if TYPE_CHECKING:
     from tracker.store.fold import Folder
 
+# Journal number and offset up to which a run's folder has read, when it has read nothing.
+_BEGINNING = (0, HEADER.size)
+
 
 class RunJournal:
     """A run's own writing, and reading it back.
@@ -53,7 +56,7 @@ class RunJournal:
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
         self._known_summary = dict(summary)
-        self._read = (0, HEADER.size)  # journal number and offset up to which the folder has read
+        self._read = _BEGINNING
 
     @property
     def segment(self) -> str | None:
@@ -127,6 +130,7 @@ class RunJournal:
     def _open_for_child(self) -> SegmentWriter:
         """Begin the segment of a forked child, with its first record."""
         child = msgspec.structs.replace(self._started, process=this_process(), rank=FORKED + os.getpid())
+        self._read = _BEGINNING  # of the child's journal: the folder may have read the parent's
         self._writer = self._open(child)
         return self._writer
 

@@ -112,8 +112,12 @@ class SegmentWriter:
             return True
 
     def close(self) -> bool:
-        """Flush and close; return False when records could not be written and are lost."""
-        self.flush()
+        """Flush and close; return False when records could not be written and are lost.
+
+        Where an interrupt ended it, a second call goes on.
+        """
+        if not self._closed:
+            self.flush()
         with self._lock:
             self._closed = True
             self._journal.close()
@@ -214,11 +218,11 @@ class SegmentWriter:
 
     def _sync(self) -> None:
         if self._dirty:
-            self._dirty = False
             try:
                 self._journal.sync()
             except JournalError as error:
                 self._distrust(self._journal, error.reason)
+            self._dirty = False  # not before: an interrupt must not make it look done
 
     def _distrust(self, journal: JournalWriter, reason: str) -> None:
         """Go on in a new file after a failed sync: the kernel may have dropped what it could not write."""
