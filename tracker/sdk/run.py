@@ -32,6 +32,7 @@ from tracker.sdk import active
 from tracker.sdk.config import Config
 from tracker.sdk.define import parse_metric
 from tracker.sdk.journal import RunJournal
+from tracker.sdk.leaving import last_line
 from tracker.sdk.steps import StepCounter
 from tracker.sdk.summary import Summary
 from tracker.values import PLAIN, to_plain
@@ -280,7 +281,7 @@ class Run:
         if error is None or (isinstance(error, SystemExit) and not error.code):
             self.finish()
         else:
-            self.fail(active.last_line(error))
+            self.fail(last_line(error))
 
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"
