@@ -275,13 +275,16 @@ sys.settrace(None)
 
 
 @contextmanager
-def failing(script: Script, call: str) -> Iterator[None]:
-    """Make one system call of a script on its present journal fail with EIO."""
+def failing(
+    script: Script, call: str, path: Path | None = None, trace: Path = Path("/dev/null")
+) -> Iterator[None]:
+    """Make one system call of a script on a journal, its only one, fail with EIO."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    (path,) = script.journals()
+    if path is None:
+        (path,) = script.journals()
     tracer = subprocess.Popen(
-        f"strace -f -o /dev/null -e trace={call} -e inject={call}:error=EIO:when=1 -P".split()
+        f"strace -f -o {trace} -e trace={call} -e inject={call}:error=EIO:when=1 -P".split()
         + f"{path} -p {script.process.pid}".split(),
         stderr=subprocess.PIPE,
         text=True,
@@ -326,3 +329,70 @@ def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> N
     assert (seen, run.state) == ([0, 1, 2], "finished")
     assert any("Input/output error (syncing" in line for line in run._info.problems)
     assert new.stat().st_size > 32
+
+
+def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
+    """A second failure within a minute opens no new file; it is synced again, and given up in the end."""
+    patience = "import tracker.sdk.segment as segment; segment.SYNC_PATIENCE = 5\nrun ="
+    script = Script(tmp_path, WRITER.replace("run =", patience, 1))
+    script.do("run.log({'x': 0})")
+    with failing(script, "fdatasync"):
+        script.do("run.log({'x': 1})")
+        scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
+    with failing(script, "fdatasync", script.journals()[-1], trace := tmp_path / "trace"):
+        script.do("run.log({'x': 2})")  # and nothing after it that would ask for a sync
+        scripts.wait_for(lambda: trace.read_text().count("fdatasync(") >= 2, "another sync")
+        assert len(script.journals()) == 2
+        scripts.wait_for(lambda: len(script.journals()) == 3, "a new file")
+    assert script.end().count("Input/output error (syncing") == 2
+    seen, run = read(tmp_path, tmp_path)
+    assert (seen, run.state) == ([0, 1, 2], "finished")
+
+
+def test_a_quiet_writer_shows_that_it_lives_however_seldom_it_syncs(tmp_path: Path) -> None:
+    often = "import tracker.sdk.segment as segment; segment.TOUCH_SECONDS = 0\nrun ="
+    code = WRITER.replace("run =", often, 1)
+    script = Script(tmp_path, code.replace("{settings}", "{{'journal_only': True, 'fsync_seconds': 3000}}"))
+    script.do("run.log({'x': 0})")
+    (journal,) = script.journals()
+    os.utime(journal, (0, 0))
+    scripts.wait_for(lambda: journal.stat().st_mtime > 0, "a heartbeat")
+    script.end()
+
+
+MEDIA = """
+import sys, tracker
+run = tracker.init(project="p", id="run")
+run.log({"x": 0, "table": tracker.Table(["a"], [["z" * 3000]])})
+artifact = tracker.Artifact("a", "model")
+with artifact.new_file("weights") as file: file.write("w")
+run.log_artifact(artifact)
+print("logged", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("outbox", [False, True])
+def test_what_nobody_applies_here_is_synced_by_who_writes_it(tmp_path: Path, outbox: bool) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    where = {"TRACKER_BASE_URL": "http://127.0.0.1:9"} if outbox else {"TRACKER_JOURNAL_ONLY": "1"}
+    trace = tmp_path / "trace"
+    script = subprocess.Popen(
+        ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=fsync,fdatasync", sys.executable, "-c", MEDIA],
+        cwd=tmp_path,
+        env=scripts.environment(**where),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert script.stdout is not None
+    if script.stdout.readline() != "logged\n":
+        pytest.skip(f"strace may not trace here: {script.communicate()[1]}")
+    (journal,) = (tmp_path / "tracker-store").rglob("*.journal")
+    blobs = [path for path in (tmp_path / "tracker-store").rglob("blobs/sha256/*/*") if path.is_file()]
+    assert len(blobs) == 3  # a table, an artifact's file, its manifest
+    wanted = {journal, journal.parent, *journal.parents[1:3], *blobs, *(path.parent for path in blobs)}
+    scripts.wait_for(lambda: all(f"<{path}>" in trace.read_text() for path in wanted), "the syncs")
+    script.communicate("\n", timeout=60)

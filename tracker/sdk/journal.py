@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.processes import this_process
+from tracker.reading.open import remote_for
 from tracker.records import FORKED, RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
@@ -72,6 +74,11 @@ class RunJournal:
         """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
         writer = self._writer or self._open_for_child()
         return writer.put_blob(data)
+
+    def sync_blobs(self, names: Iterable[str]) -> None:
+        """Have blobs that records will name forced to the disk; see ``SegmentWriter.sync_blobs``."""
+        writer = self._writer or self._open_for_child()
+        writer.sync_blobs(names)
 
     def close(self) -> None:
         """Close the segment."""
@@ -141,6 +148,7 @@ class RunJournal:
             fsync_seconds=self.settings.fsync_seconds,
             recorder=self._recorder,
             silent=self.settings.silent,
+            alone=not self._recorder or remote_for(self.settings) is not None,
         )
         writer.put(first)
         return writer

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from tracker.store.files import make_folder
+
 FORMAT_VERSION = 1
 # Stands for a host in the names of journals that came over HTTP.
 INGEST = "@ingest"
@@ -53,7 +55,7 @@ class Layout:
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
         for folder in (self.journals, self.blobs, self.temporary, self.locks):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def host_journals(self, host: str) -> Path:
         """Folder of the journals written on ``host``."""
