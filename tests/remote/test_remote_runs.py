@@ -155,6 +155,29 @@ def test_resume_is_decided_by_the_server(
     assert (detail.state, detail.lastHistoryStep) == ("finished", 6)
 
 
+def test_ranks_resume_each_from_what_the_server_knows(
+    shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(shared, monkeypatch)
+    code = """
+import sys, tracker
+run = tracker.init(project=sys.argv[1], id="ranks", resume="allow")
+print(run.step, flush=True)
+sys.stdin.readline()
+for at in range(3 - run._started.rank): run.log({"x": at})
+"""
+    code = code.replace("sys.argv[1]", repr(project))
+    for attempt in range(2):
+        ranks = [scripts.start(code, tmp_path, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+        began = [rank.stdout.readline() for rank in ranks if rank.stdout is not None]
+        assert began == [f"{3 * attempt}\n", f"{2 * attempt}\n"]
+        for rank in ranks:
+            rank.communicate("\n", timeout=60)
+        segments = [each for each in tracker.Api().run(f"{project}/ranks").segments if each.shown]
+        assert [(each.rank, each.attempt) for each in segments] == [(0, at) for at in range(attempt + 1)]
+    assert values_of(project, "ranks") == [0, 1, 2] * 2
+
+
 def test_a_server_that_starts_later_gets_everything(
     own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,10 +47,12 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
     Raises:
         NotFoundError: There is none; the message says which there are.
     """
+    # Journals before published files: what is sealed meanwhile is gone here, and stands there.
+    logged = _logged_artifacts(layout, entity, project, name)
     versions = _published_versions(layout, entity, project, name)
     published = [read_json(path) for path in layout.alias_files(entity, project, name)]
     aliases: dict[str, int] = {held["alias"]: held["version"] for held in published if held is not None}
-    _lay_over(layout, versions, aliases, entity, project, name)
+    _lay_over(layout, versions, aliases, logged)
     if not versions:
         raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")
     if number := VERSION.fullmatch(reference):
@@ -97,13 +99,11 @@ def _lay_over(
     layout: Layout,
     versions: dict[int, dict[str, Any]],
     aliases: dict[str, int],
-    entity: str,
-    project: str,
-    name: str,
+    logged: list[tuple[str, RunStarted, int, ArtifactLogged]],
 ) -> None:
     """Add what journals ask for and nobody has applied yet, as applying it would."""
     known = {(found["segment"], found["sequence"]) for found in versions.values()}
-    for segment, started, sequence, record in _logged_artifacts(layout, entity, project, name):
+    for segment, started, sequence, record in logged:
         if (segment, sequence) in known:
             continue
         newest = max(versions, default=-1)

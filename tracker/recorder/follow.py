@@ -197,10 +197,10 @@ class Follower:
         # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
         # its process lives says nothing about them.
         own = last.path.parent == self.store.layout.host_journals(host_name())
-        alive = is_alive(process) if own and process is not None else None
+        alive = is_alive(process, silent=silent) if own and process is not None else None
         if alive:
             return "live"
-        if alive is None:  # on another host: it may come back, so its journal stays
+        if alive is None:  # on another host, or hidden: it may come back, so its journal stays
             if silent and ended is None:
                 self._finish(name)
             return "silent" if silent else "live"

@@ -199,12 +199,12 @@ class Sender:
     def _writer_state(self, segment: str, files: list[JournalPath]) -> State:
         """Return whether a segment's writer lives; of one that cannot be looked at, whether it is silent."""
         writer = self._writers.get(segment) or writer_of(files[0])
+        silent = time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
         if writer is not None:
             self._writers[segment] = writer
-            alive = is_alive(writer)
+            alive = is_alive(writer, silent=silent)
             if alive is not None:
                 return "live" if alive else "ended"
-        silent = time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
         return "silent" if silent else "live"
 
     def _lives(self, segment: str, files: list[JournalPath]) -> bool:

@@ -54,12 +54,14 @@ class RunArtifacts:
             return artifact
         blobs = run.journal.blobs
         manifest = artifact.logged_to(blobs, lambda: self._find_logged(artifact.name, artifact.digest))
+        written = write_manifest(blobs, manifest)
+        run.journal.sync_blobs([*(entry.sha256 for entry in manifest.entries), written.sha256])
         run.record(
             ArtifactLogged(
                 artifact.name,
                 artifact.type,
                 manifest.digest,
-                write_manifest(blobs, manifest).sha256,
+                written.sha256,
                 manifest.size,
                 len(manifest.entries),
                 named,

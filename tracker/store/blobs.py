@@ -65,11 +65,17 @@ class NewBlob:
         if expect is not None and digest != expect:
             raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
         target = self._blobs.path(digest)
-        if not target.is_file():
+        if not self._is_there(target):
             os.fchmod(self._file.fileno(), 0o444)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._temporary, target)
         return Blob(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
+
+    def _is_there(self, target: Path) -> bool:
+        try:
+            return target.stat().st_size == self._size  # else a power cut left a name without its content
+        except FileNotFoundError:
+            return False
 
     def __enter__(self) -> NewBlob:
         return self
@@ -138,6 +144,7 @@ class BlobStore:
         try:
             sync_file(path)
             sync_folder(path.parent)
+            sync_folder(path.parent.parent)  # the folder of its first two digits may be new
         except FileNotFoundError:
             pass  # e.g. a journal that came without its media: readers say so
 
