@@ -2,6 +2,7 @@
 
 python -m benchmarks [--only NAME ...] [--peers FOLDER]
 python -m benchmarks peers FOLDER
+python -m benchmarks --write-docs [RESULTS]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from benchmarks import documents
 from benchmarks.measuring import Options
 from benchmarks.peers import venvs
 from benchmarks.report import RESULTS, Row, collect_scale, save, table
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["peers"]:
         return _make_peers(arguments[1:])
+    if arguments[:1] == ["--write-docs"]:
+        documents.write(RESULTS if len(arguments) == 1 else Path(arguments[1]))
+        return 0
     chosen, options, results = _parse(arguments)
     rows: list[Row] = []
     failed = []

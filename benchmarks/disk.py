@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data import make_rows
+from benchmarks.data import SEED, make_rows
 from benchmarks.measuring import Options, metered, ours, workplace
 from benchmarks.peers.venvs import peer_metered, present
 from benchmarks.product import folder_bytes, read_back, store_of, wait_sealed
@@ -22,9 +22,10 @@ AGAINST_PARQUET, AGAINST_PEERS = 1.15, 0.25
 def measure(options: Options) -> Result:
     """Measure two runs of the same shape, different values."""
     with workplace(options) as folder:
-        before = _log(options, folder, "first", 1)
-        after = _log(options, folder, "second", 2)
-        read_back(folder, "second", make_rows(options.rows, KEYS))
+        before = _log(options, folder, "first", 1, SEED)
+        after = _log(options, folder, "second", 2, SEED + 1)
+        read_back(folder, "first", make_rows(options.rows, KEYS))
+        read_back(folder, "second", make_rows(options.rows, KEYS, SEED + 1))
         floor = _best_parquet(_history(folder, "second"))
     added = sum(after.values()) - sum(before.values())
     figure = f"bytes that a second run adds, {options.rows:,} x {KEYS}"
@@ -63,9 +64,9 @@ def measure(options: Options) -> Result:
     )
 
 
-def _log(options: Options, folder: Path, run_id: str, segments: int) -> dict[str, int]:
+def _log(options: Options, folder: Path, run_id: str, segments: int, seed: int) -> dict[str, int]:
     """Log a run; return the sizes of all files when it is sealed and our processes have ended."""
-    metered(ours("product", "log-rows", folder, run_id, options.rows, KEYS), folder)
+    metered(ours("product", "log-rows", folder, run_id, options.rows, KEYS, seed), folder)
     wait_sealed(store_of(folder), segments, 10)
     return folder_bytes(store_of(folder))
 

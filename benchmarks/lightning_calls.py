@@ -58,9 +58,11 @@ def _check(folder: Path, answer: dict[str, Any]) -> None:
     import tracker
 
     rows = tracker.Api({"dir": str(folder)}).run(f"lightning_logs/{answer['run']}").history(pandas=False)
-    losses = [row["metric_0"] for row in rows if "metric_0" in row]
-    if losses != answer["values"]:
-        raise ScriptError(f"{len(answer['values'])} steps were logged, {len(losses)} read back as they were")
+    for at in range(METRICS):
+        key = f"metric_{at}"
+        read = [row[key] for row in rows if key in row]
+        if read != answer["values"][key]:
+            raise ScriptError(f"{len(answer['values'][key])} values of {key} were logged, others read back")
     del answer["values"]
 
 
@@ -117,13 +119,13 @@ def _main(which: str, folder: str, steps: str) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 1)
-            self.seen: list[float] = []
+            self.seen: dict[str, list[float]] = {f"metric_{at}": [] for at in range(METRICS)}
 
         def training_step(self, batch: Any, _index: int) -> Any:
             loss = self.layer(batch).mean()
             for at in range(METRICS):
                 self.log(f"metric_{at}", loss + at)
-            self.seen.append(loss.item())
+                self.seen[f"metric_{at}"].append((loss + at).item())
             return loss
 
         def configure_optimizers(self) -> Any:

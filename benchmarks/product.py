@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.data import make_rows, walk
+from benchmarks.data import SEED, make_rows, walk
 from benchmarks.measuring import ScriptError, say, wait_for
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def folder_bytes(folder: Path) -> dict[str, int]:
     return found
 
 
-def log_rows(folder: str, run_id: str, count: str, keys: str) -> None:
+def log_rows(folder: str, run_id: str, count: str, keys: str, seed: str = str(SEED)) -> None:
     """Training process: log rows as fast as it can, and finish."""
-    rows = make_rows(int(count), int(keys))
+    rows = make_rows(int(count), int(keys), int(seed))
     start = time.perf_counter()
     run = begin(Path(folder), run_id)
     begun = time.perf_counter()

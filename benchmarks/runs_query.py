@@ -20,13 +20,16 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import insert, select
 
+from benchmarks.data import make_rows
 from benchmarks.measuring import Options, ScriptError, environment, workplace
-from benchmarks.report import Result, Row, row
+from benchmarks.report import Result, row
+from benchmarks.report import Row as Line
 from tracker import values
 from tracker.api.api import Api
 from tracker.http import Client
 from tracker.journal.writer import JournalWriter
-from tracker.records import Process, RunFinished, RunStarted, SummaryChanged, pack
+from tracker.recorder.follow import Follower
+from tracker.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
 from tracker.store.apply import apply_journal
 from tracker.store.fields import fields_of, row_of
 from tracker.store.fold import Folder, SegmentState, pack_state
@@ -36,12 +39,15 @@ from tracker.store.store import Store
 ENTITY, PROJECT, SAMPLE = "local", "many", "sample"
 RUNS = 10_000
 SAMPLED = 20
+# Runs with a history among the others, for charts: each has so many rows of so many metrics.
+CHARTED, CHART_ROWS, CHART_KEYS = 5, 1000, 5
 CONFIG_KEYS = 50
 SUMMARY_KEYS = 20
 REPEATS = 40
 START = 1_700_000_000.0
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
 TARGET_MS = 50
+MEMORY = {"rss": "VmRSS:", "largest": "VmHWM:"}
 TARGET_RATIO = 5
 
 # A test of the config, and the same in SQL; the first leaves half of the runs, the last a handful.
@@ -88,6 +94,7 @@ def measure(options: Options) -> Result:
         store = Store(folder / "tracker-store")
         fill(store, RUNS)
         check_sample(store)
+        add_histories(store)
         store.close()
         return _ask(folder)
 
@@ -164,6 +171,22 @@ def check_sample(store: Store) -> None:
         raise ScriptError("the rows that were written at once differ from those that apply writes")
 
 
+def add_histories(store: Store) -> None:
+    """Send runs with rows through journals, into the project with all the others."""
+    for at in range(CHARTED):
+        started, *_ = make_run(RUNS + at)
+        name = f"{at + (2 << 64):032x}"
+        journal = JournalWriter(store.layout.journal("node1", name, 0), name)
+        journal.append(pack(started))
+        for step, logged in enumerate(make_rows(CHART_ROWS, CHART_KEYS, at)):
+            journal.append(pack(Row(step, step, COMMIT, started.time + step, logged)))
+        journal.append(pack(RunFinished(started.time + CHART_ROWS, "finished", 0)))
+        journal.close()
+    follower = Follower(store)
+    while follower.look().applied:
+        pass
+
+
 def _rows(store: Store, project: str) -> dict[str, Any]:
     """Return the runs of a project with their fields, less ids and counters of the catalog."""
     own = {"id", "project_id", "revision"}
@@ -181,8 +204,14 @@ def _rows(store: Store, project: str) -> dict[str, Any]:
 
 
 def _ask(folder: Path) -> Result:
-    rows: list[Row] = []
-    details: dict[str, Any] = {"runs": RUNS, "config keys": CONFIG_KEYS, "summary keys": SUMMARY_KEYS}
+    rows: list[Line] = []
+    scale: dict[str, Any] = {"runs": RUNS, "config keys": CONFIG_KEYS, "summary keys": SUMMARY_KEYS}
+    details: dict[str, Any] = {
+        "scale": scale,
+        "runs": RUNS,
+        "config keys": CONFIG_KEYS,
+        "summary keys": SUMMARY_KEYS,
+    }
     api = Api({"dir": str(folder)})
     server, client = _serve(folder / "tracker-store")
     path = ("projects", ENTITY, PROJECT, "runs")
@@ -202,6 +231,7 @@ def _ask(folder: Path) -> Result:
                 raise ScriptError(f"{title}: SQL and the product differ")
             hand.close()
             details[f"filter leaves {title}, ms"] = times
+            scale[f"filter leaves {title} p50 ms"] = statistics.median(times["REST"])
             for asker in ("Api", "REST"):
                 figure = f"{asker}: 50 by a summary key, filter leaves {title}"
                 rows += [_row(figure, times, asker, against) for against in (WHOLE, BARE)]
@@ -209,9 +239,21 @@ def _ask(folder: Path) -> Result:
             times = interleaved({"REST": lambda q=question: client.get(*path, limit=50, **q)})
             details[f"{title}, ms"] = times
             rows.append(_stated(f"REST: {title}, p50", "ms", statistics.median(times["REST"])))
+            scale[f"{title} p50 ms"] = statistics.median(times["REST"])
         times = interleaved({"REST": lambda: client.get("projects")})
         rows.append(_stated("REST: projects, p50", "ms", statistics.median(times["REST"])))
-        rows.append(_stated("memory of the server after all this", "MB", _resident_mb(server.pid)))
+        charted = f"run{RUNS:06}"
+        times = interleaved(
+            {
+                "run": lambda: client.get(*path, charted),
+                "chart": lambda: list(client.stream(*path, charted, "chart", key="metric/0", points=1000)),
+            }
+        )
+        scale["run p50 ms"] = statistics.median(times["run"])
+        scale["chart p50 ms"] = statistics.median(times["chart"])
+        rows.append(_stated("REST: chart of one of them, p50", "ms", scale["chart p50 ms"]))
+        scale["server memory_mb"] = {name: _memory_mb(server.pid, key) for name, key in MEMORY.items()}
+        rows.append(_stated("largest memory of the server", "MB", scale["server memory_mb"]["largest"]))
     finally:
         client.close()
         server.terminate()
@@ -267,17 +309,17 @@ def interleaved(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]
     return times
 
 
-def _row(figure: str, times: dict[str, list[float]], ours: str, against: str) -> Row:
+def _row(figure: str, times: dict[str, list[float]], ours: str, against: str) -> Line:
     """Return a line; the target is held against the SQL that gives the same answer."""
     mine = statistics.median(times[ours])
     other = min(statistics.median(times[f"{against}, {shape}"]) for shape in SHAPES)
     if against == BARE:
         return row(figure, "ms", mine, against, other)
     target = f"{TARGET_RATIO}x, {TARGET_MS} ms"
-    return Row(figure, "ms", mine, against, other, target, mine <= min(TARGET_RATIO * other, TARGET_MS))
+    return Line(figure, "ms", mine, against, other, target, mine <= min(TARGET_RATIO * other, TARGET_MS))
 
 
-def _stated(figure: str, unit: str, value: float) -> Row:
+def _stated(figure: str, unit: str, value: float) -> Line:
     return row(figure, unit, value, "", None)
 
 
@@ -293,7 +335,7 @@ def _serve(store: Path) -> tuple[subprocess.Popen[str], Client]:
     raise ScriptError("the server did not start")
 
 
-def _resident_mb(process: int) -> float:
+def _memory_mb(process: int, key: str) -> float:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith(key))
     return kilobytes / 1024

@@ -13,7 +13,7 @@ from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.store.apply import apply_journal, finish_segment
-from tracker.store.files import sync_folder
+from tracker.store.files import make_folder, sync_folder
 from tracker.store.layout import INGEST, JournalPath, parse_journal_name
 from tracker.store.models import Segment
 from tracker.store.seal import seal
@@ -126,7 +126,7 @@ class Ingest:
         if body and (not frames or frames[-1].end != start + len(body)):
             raise UsageError("a journal is taken in whole frames only")
         file = journal.path.path
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             if os.write(descriptor, data) != len(data):

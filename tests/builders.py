@@ -320,6 +320,27 @@ def answers(store: Store) -> dict[str, Any]:
     return plain
 
 
+# Fields of artifact versions that came with catalog revision 0003.
+LATER = ("manifest", "updated_at", "tags", "expires_at", "source")
+
+
+def artifacts_as_before(found: dict[str, Any]) -> None:
+    """Bring what queries answered about artifacts into the shape that it had before revision 0003."""
+    for answer in found.values():
+        if not isinstance(answer, dict):
+            continue
+        versions = answer.get("artifacts", [])
+        if "detail" in answer:
+            detail = answer["detail"]
+            versions = [detail]
+            if "files" in answer:
+                detail["files"] = answer.pop("files")
+                detail["used_by"] = [run["id"] for run in detail["used_by"]]
+        for version in versions:
+            for name in LATER:
+                version.pop(name, None)
+
+
 def the_journal(store: Store) -> JournalPath:
     (journal,) = store.layout.list_journals()
     return journal

@@ -72,11 +72,27 @@ def test_json_of_what_json_cannot_say() -> None:
         {"_type": "number", "value": "nan"},
         {"_type": "number", "value": "NaN", "unit": "m"},
         {"_type": "number"},
+        {"_type": "number", "value": "NaN"},
+        {"value": "-Infinity", "_type": "number"},
+        {"_type": "number", "value": ["NaN"]},
+        {"_type": "number", "value": [["Infinity"]]},
+        {"_type": "number", "value": ["NaN", "NaN"]},
+        {"_type": "number", "value": []},
+        {"_type": "number", "value": {"_type": "number", "value": "NaN"}},
     ],
     ids=str,
 )
 def test_a_users_dict_that_looks_like_a_marked_number(value: dict[str, Any]) -> None:
-    assert loads(dumps({"x": value})) == {"x": value}
+    assert repr(loads(dumps({"x": value}))) == repr({"x": value})
+    assert repr(loads(dumps([value, math.nan], indent=1))) == repr([value, math.nan])
+
+
+def test_what_stands_for_a_users_dict_that_looks_like_a_marked_number() -> None:
+    # Readers that know no such lists give it as it stands.
+    assert dumps({"_type": "number", "value": "NaN"}) == '{"_type":"number","value":["NaN"]}'
+    assert dumps({"_type": "number", "value": math.nan}) == (
+        '{"_type":"number","value":{"_type":"number","value":"NaN"}}'
+    )
 
 
 def test_keys_can_be_sorted() -> None:

@@ -4,6 +4,7 @@
     ├── UsageError              a call or an argument that cannot work as written
     │   └── ConfigError         a config value that was changed without leave
     ├── CommError               a server could not be reached, or refused
+    │   ├── UnreachableError    nobody answered, or only a proxy in front of it
     │   ├── AuthenticationError the key is missing or wrong
     │   └── ConflictError       the server holds another state than the request assumed
     ├── NotFoundError           no such run, artifact, version or alias
@@ -36,6 +37,10 @@ class ConfigError(UsageError):
 
 class CommError(Error):
     """A server could not be reached, or refused the request."""
+
+
+class UnreachableError(CommError):
+    """The server could not be reached: what was asked of it has nothing to do with that."""
 
 
 class AuthenticationError(CommError):

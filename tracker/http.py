@@ -11,7 +11,15 @@ from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracker import values
-from tracker.errors import AuthenticationError, CommError, ConflictError, Error, NotFoundError, UsageError
+from tracker.errors import (
+    AuthenticationError,
+    CommError,
+    ConflictError,
+    Error,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 
 TIMEOUT = 60.0
 CHUNK = 1024 * 1024
@@ -22,6 +30,8 @@ _KINDS: dict[int, type[Error]] = {
     404: NotFoundError,
     409: ConflictError,
 }
+# What a proxy says for a server that is away. Our server gives its refusals a message, these have none.
+_BY_PROXIES = (502, 503, 504)
 
 
 class Client:
@@ -79,7 +89,7 @@ class Client:
             while chunk := response.read(CHUNK):
                 yield chunk
         except (OSError, http.client.HTTPException) as error:
-            raise CommError(f"the connection to {self.url} broke while reading: {error}") from error
+            raise UnreachableError(f"the connection to {self.url} broke while reading: {error}") from error
         finally:
             if not response.isclosed():  # not read to its end: what is left would be in the way
                 self._connection.close()
@@ -117,7 +127,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()  # the next request connects anew
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise CommError(f"cannot reach the tracker server at {self.url}: {reason}") from error
+            raise UnreachableError(f"cannot reach the tracker server at {self.url}: {reason}") from error
         if response.status >= 400:
             self._refuse(response)
         return response
@@ -131,9 +141,11 @@ class Client:
         return self._connection.getresponse()
 
     def _refuse(self, response: http.client.HTTPResponse) -> NoReturn:
+        kind = _KINDS.get(response.status, CommError)
         try:
             message = json.loads(response.read())["error"]["message"]
         except (ValueError, KeyError, TypeError):
             message = f"{response.status} {response.reason}"
+            kind = UnreachableError if response.status in _BY_PROXIES else kind
         self._connection.close()
-        raise _KINDS.get(response.status, CommError)(f"{self.url}: {message}")
+        raise kind(f"{self.url}: {message}")

@@ -24,12 +24,21 @@ def is_local(process: Process) -> bool:
     return (process.host, process.boot, process.namespace) == (host_name(), _boot_id(), _pid_namespace())
 
 
-def is_alive(process: Process) -> bool | None:
-    """Return whether ``process`` lives; None when it cannot be told from here."""
+def is_alive(process: Process, *, silent: bool = False) -> bool | None:
+    """Return whether ``process`` lives; None when it cannot be told from here.
+
+    Args:
+        process: Who.
+        silent: It has missed its heartbeat. One of another boot is dead then: this host was started
+            anew. Before, it may live on another machine of the same name.
+    """
     if not is_local(process):
-        # The same host after a reboot: nothing of before is alive.
-        return False if process.host == host_name() and _boot_id() not in ("", process.boot) else None
-    return _start_ticks(process.pid) == process.started
+        rebooted = process.host == host_name() and _boot_id() not in ("", process.boot)
+        return False if silent and rebooted else None
+    found = _start_ticks(process.pid)
+    if found is None and _is_hidden(process.pid):
+        return None
+    return found == process.started
 
 
 def _boot_id() -> str:
@@ -44,6 +53,19 @@ def _pid_namespace() -> int:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         return 0
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process of another user that /proc does not show (``hidepid``)."""
+    if os.path.exists(f"/proc/{pid}/stat"):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False  # one of our own, which /proc would show: it has just begun
 
 
 def _start_ticks(pid: int) -> int | None:

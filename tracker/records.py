@@ -20,6 +20,9 @@ BIG_INTEGER = 1
 COMMIT = 1  # the row is complete with this record
 ASIDE = 2  # a row of its own (a smaller step): the open row stays open
 
+# RunStarted.rank: a forked child's is its pid beyond this. No launcher gives as many, and no pid is larger.
+FORKED = 2**22
+
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
     """Which process wrote a segment, so that others on its host can see whether it lives.
@@ -44,7 +47,7 @@ class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
     Attributes:
         time: Unix seconds.
-        rank: 0 for the primary writer; others never decide the run's state.
+        rank: Which of the run's writers: 0 for the primary one; others never decide the run's state.
         attempt: Orders a writer's segments: 0, then one more per resume.
         start_step: First step this segment will give.
         runtime_base: Seconds that the run had lasted before this segment.

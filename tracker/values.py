@@ -82,7 +82,8 @@ def _array_to_plain(value: Any) -> Any:
 def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
     """Return standard JSON for a plain value, exactly.
 
-    JSON has no NaN and no infinities: they become ``{"_type": "number", "value": "NaN"}``.
+    JSON has no NaN and no infinities: they become ``{"_type": "number", "value": "NaN"}``. A dict of
+    the user's own that looks so has its value in one more list: ``{"_type": "number", "value": ["NaN"]}``.
     Integers of any size are written in full.
     """
     marked = _mark(value)
@@ -118,6 +119,8 @@ def _mark(value: Any) -> Any:
         name = "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
         return {"_type": "number", "value": name}
     if type(value) is dict:
+        if "_type" in value and _is_marked(value, 0):
+            return {**value, "value": [value["value"]]}
         return {key: _mark(item) for key, item in value.items()}
     if type(value) is list:
         return [_mark(item) for item in value]
@@ -125,8 +128,17 @@ def _mark(value: Any) -> Any:
 
 
 def _unmark(item: dict[str, Any]) -> Any:
-    if len(item) == 2 and item.get("_type") == "number":
-        name = item.get("value")
-        # Only what ``_mark`` writes: a user's own dict may look similar.
-        return NONFINITE.get(name, item) if isinstance(name, str) else item
-    return item
+    # Only what ``_mark`` writes: a user's own dict may look similar.
+    if _is_marked(item, 1):
+        return {**item, "value": item["value"][0]}
+    return NONFINITE[item["value"]] if _is_marked(item, 0) else item
+
+
+def _is_marked(item: dict[str, Any], lists: int) -> bool:
+    """Whether a dict looks like a marked number, its name in so many lists or more."""
+    if len(item) != 2 or item.get("_type") != "number":
+        return False
+    name = item.get("value")
+    while type(name) is list and len(name) == 1:
+        name, lists = name[0], lists - 1
+    return isinstance(name, str) and name in NONFINITE and lists <= 0

@@ -7,17 +7,22 @@ import os
 import re
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 import scripts
+from builders import Writer
 from serving import Server, command, serving
 
 import tracker
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames
 from tracker.processes import host_name
 from tracker.store.layout import Layout
+from tracker.store.store import Store
 from tracker.version import __version__
 
 KILLED = """
@@ -147,8 +152,72 @@ def test_sync_says_what_it_cannot_read_and_does_the_rest(tmp_path: Path) -> None
     done = command("sync", folder=tmp_path)
     assert "Traceback" not in done.stderr
     assert "21 records applied" in done.stdout
-    assert "it does not begin with a journal header" in done.stdout + done.stderr
+    assert_one_line(done, "it does not begin with a journal header")
     assert foreign.exists()
+
+
+def journal_of_another_host(root: Path, *, finish: bool = True) -> Path:
+    """Write a run of 99 rows as another host does, untouched for ten minutes; return its journal."""
+    Store(root).close()
+    writer = Writer(Layout(root), "aa" * 16)
+    for value in range(99):
+        writer.log({"x": value})
+    if finish:
+        writer.finish()
+    before = time.time() - 600
+    os.utime(writer.path, (before, before))
+    return writer.path
+
+
+def spoil(path: Path, number: int) -> None:
+    """Flip a bit in a record, without a trace in the file's times."""
+    times = path.stat()
+    frames = [each for each in read_frames(path, "aa" * 16, final=True) if isinstance(each, Frame)]
+    data = bytearray(path.read_bytes())
+    data[frames[number].end - 1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_sync_reads_past_damage_in_what_another_host_left(tmp_path: Path) -> None:
+    path = journal_of_another_host(tmp_path / "tracker-store")
+    spoil(path, 11)
+    done = command("sync", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    run = tracker.Api().run("team/demo/run1")
+    assert (run.state, len(run.history(pandas=False))) == ("finished", 98)
+    assert len(run._info.problems) == 1
+
+
+def test_sync_and_rebuild_say_what_they_cannot_read_to_its_end(tmp_path: Path) -> None:
+    path = journal_of_another_host(tmp_path / "tracker-store", finish=False)
+    spoil(path, 11)
+    times = path.stat()
+    os.truncate(path, times.st_size - 5)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for name in ("sync", "sync", "rebuild", "rebuild"):
+        done = command(name, folder=tmp_path)
+        assert_one_line(done, f"of {path} are no whole record, or not yet")
+        api = tracker.Api()
+        run = api.run("team/demo/run1")
+        assert (run.state, len(run.history(pandas=False))) == ("crashed", 97)
+        api._reader.close()
+
+
+def test_rows_whose_run_is_not_known_are_listed(tmp_path: Path) -> None:
+    path = journal_of_another_host(tmp_path / "tracker-store")
+    spoil(path, 0)
+    done = command("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert f"{path}: bytes that are no record stand before whole ones" in done.stdout
+    says = f"segment {'aa' * 16} has no run, as its first record is gone; its 99 rows are kept; journal"
+    for name in ("sync", "sync", "rebuild"):
+        assert_one_line(command(name, folder=tmp_path), says)
+    done = command("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("WRONG"))
+    assert says in line
+    assert "records 0 to 0 are lost" in line
 
 
 @pytest.mark.parametrize(("how", "waiting"), [(signal.SIGTERM, 3), (signal.SIGINT, 3), (signal.SIGINT, 0)])

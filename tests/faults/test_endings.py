@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import builders
 import pytest
 import scripts
 from builders import Writer, get_run, read_history
 from sqlalchemy import select
 
 import tracker
-from tracker.recorder.follow import MISSED_SECONDS, Follower
+from tracker.processes import host_name
+from tracker.recorder.follow import MISSED_SECONDS, Follower, catch_up
 from tracker.store.models import Run, Segment
 from tracker.store.store import Store
 
@@ -32,6 +36,16 @@ def noticed(root: Path, state: str, run_id: str = "run") -> bool:
 
 def rows(run_id: str = "run", key: str = "x") -> list[int]:
     return [row[key] for row in tracker.Api().run(f"p/{run_id}").history(keys=[key], pandas=False)]
+
+
+def count_segments(folder: Path) -> int:
+    store = Store(folder / "tracker-store")
+    try:
+        catch_up(store)  # what reads one run does not need the catalog, so nothing may be in it yet
+        with store.reading() as session:
+            return len(session.scalars(select(Segment)).all())
+    finally:
+        store.close()
 
 
 ENDING = """
@@ -55,6 +69,7 @@ sys.stdin.readline()
         ("raise KeyboardInterrupt", "failed", "KeyboardInterrupt"),
         ("with run: raise OSError(28, 'No space')", "failed", "OSError: [Errno 28] No space"),
         ("threading.Thread(target=lambda: 1 / 0).start()", "finished", None),
+        ("sys.excepthook = lambda *_: None; raise ValueError('unseen')", "failed", "ValueError: unseen"),
         ("os._exit(0)", "crashed", None),
         ("os.abort()", "crashed", None),
         ("os.kill(os.getpid(), signal.SIGKILL)", "crashed", None),
@@ -72,6 +87,75 @@ def test_a_recorder_on_the_host_notices(tmp_path: Path, ending: str, state: str,
     said = tracker.Api().run("p/run")._info.error
     assert said == error if error is None else said.startswith(error)
     assert rows() == [1]
+
+
+ENDINGS = """
+import asyncio, builtins, os, sys, threading
+from sys import exit as leave
+import tracker
+run = tracker.init(project="p", id="run")
+run.log({{"x": 1}})
+
+async def leaving():
+    async def task(): sys.exit(3)
+    await asyncio.create_task(task())
+
+def main(how=sys.exit):
+    how(3)
+
+def caught(how=sys.exit):
+    try: how(2)
+    except SystemExit as error: return error
+
+{ending}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "state", "error"),
+    [
+        ("main(exit)", "failed", "SystemExit: 3"),
+        ("main(quit)", "failed", "SystemExit: 3"),
+        ("main(leave)", "failed", "SystemExit: 3"),
+        ("exit(code=0)", "finished", None),
+        ("leave()", "finished", None),
+        ("sys.exit(0.0)", "failed", "SystemExit: 0.0"),
+        ("caught()", "finished", None),
+        ("caught(exit); run.log({'x': 2})", "finished", None),
+        ("kept = caught(); run.log({'x': 2})", "finished", None),
+        ("caught(); main()", "failed", "SystemExit: 3"),
+        ("try: main()\nexcept SystemExit as error:\n    kept = error\n    raise", "failed", "SystemExit: 3"),
+        ("try: main()\nfinally: run.log({'x': 2})", "failed", "SystemExit: 3"),
+        ("asyncio.run(leaving())", "failed", "SystemExit: 3"),
+        ("other = threading.Thread(target=main); other.start(); other.join()", "finished", None),
+        ("caught(); run.finish(); run = tracker.init(project='p', id='run')", "finished", None),
+        ("with run: raise SystemExit(3)", "failed", "SystemExit: 3"),
+        ("sys.excepthook = lambda *_: main(); raise KeyError('a')", "failed", None),
+        ("caught()\ntry: 1 / 0\nexcept ZeroDivisionError: pass", "finished", None),
+    ],
+)
+def test_only_what_ends_the_process_fails_the_run(
+    tmp_path: Path, ending: str, state: str, error: str | None
+) -> None:
+    scripts.run(ENDINGS.format(ending=ending), tmp_path, check=False, TRACKER_JOURNAL_ONLY="1")
+    run = tracker.Api().run("p/run")
+    assert run.state == state
+    if error is not None or state == "finished":
+        assert run._info.error == error
+
+
+def test_mistakes_of_who_types_do_not_fail_the_run(tmp_path: Path) -> None:
+    typed = "import tracker\nrun = tracker.init(project='p', id='run')\n1 / 0\nrun.log({'x': 1})\n"
+    subprocess.run(
+        [sys.executable, "-i", "-q"],
+        input=typed,
+        cwd=tmp_path,
+        env=scripts.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tracker.Api().run("p/run").state, rows()) == ("finished", [1])
 
 
 WORKERS = """
@@ -99,8 +183,7 @@ def test_dataloader_workers_leave_the_run_alone(tmp_path: Path, method: str) -> 
     scripts.run(code, tmp_path)  # spawned workers import the script: it must be a file
     assert tracker.Api().run("p/run").state == "finished"
     assert rows() == [*range(0, 40, 4)] * 2
-    with Store(tmp_path / "tracker-store").reading() as session:
-        assert len(session.scalars(select(Segment)).all()) == 1
+    assert count_segments(tmp_path) == 1
 
 
 FORK_WHILE_LOGGING = """
@@ -130,8 +213,7 @@ def test_a_fork_while_other_threads_log(tmp_path: Path) -> None:
     logged = rows()
     assert len(logged) == int(done.stdout)
     assert tracker.Api().run("p/run")._info.problems == []
-    with Store(tmp_path / "tracker-store").reading() as session:
-        assert len(session.scalars(select(Segment)).all()) == 1 + 30
+    assert count_segments(tmp_path) == 1 + 30
 
 
 MULTIPROCESSING = """
@@ -204,3 +286,20 @@ def test_a_writer_on_another_host_that_misses_its_heartbeat(store: Store) -> Non
     follower.look()
     assert get_run(store).state == "running"
     assert [row["x"] for row in read_history(store)] == [0, 1]
+
+
+def test_a_writer_of_another_boot_is_dead_when_it_misses_its_heartbeat(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines that share a store may have one name; after a restart of this one it is the same."""
+    monkeypatch.setattr(builders, "HOST", host_name())
+    writer = Writer(store.layout, "aa" * 16)
+    writer.log({"x": 0})
+    follower = Follower(store)
+    assert follower.look().live == 1
+    assert get_run(store).state == "running"
+    before = time.time() - MISSED_SECONDS - 1
+    os.utime(writer.path, (before, before))
+    follower.look()
+    assert get_run(store).state == "crashed"
+    assert store.layout.list_journals() == []

@@ -189,20 +189,6 @@ def test_media_beyond_what_memory_may_hold_leave_the_rest_readable(small_disk: P
     assert any("1 records were lost" in line for line in run._info.problems)
 
 
-def test_a_file_system_that_gets_read_only(small_disk: Path, tmp_path: Path) -> None:
-    script = Script(small_disk)
-    script.do("run.log({'x': 0})")
-    # What is open for writing forbids it: as the kernel does after an I/O error, it is done lazily, by force.
-    limit = subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True)
-    if limit.returncode == 0:
-        script.do("run.log({'x': 1})")
-        assert subprocess.run(["mount", "-o", "remount,rw", str(small_disk)]).returncode == 0
-    script.do("run.log({'x': 2})")
-    script.end()
-    seen, _ = read(small_disk, tmp_path)
-    assert seen == ([0, 1, 2] if limit.returncode == 0 else [0, 2])
-
-
 def test_an_interrupt_while_the_backlog_is_written_neither_loses_nor_doubles(
     small_disk: Path, tmp_path: Path
 ) -> None:
@@ -241,26 +227,99 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
     assert not [line for line in run._info.problems if "again" in line or "missing" in line]
 
 
+@pytest.mark.parametrize("where", ["put", "_write_backlog", "sync", "close"])
+def test_an_interrupt_in_finish_leaves_the_rest_to_the_end_of_the_process(
+    small_disk: Path, tmp_path: Path, where: str
+) -> None:
+    """Ctrl-C while ``finish`` writes what waits in memory: the script ends, and nothing is lost."""
+    code = WRITER.replace("for line", "run._journal._writer._wake.set()\nfor line")
+    script = Script(small_disk, code)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("[run.log({'x': at, 'pad': 'y' * 100}) for at in range(1, 2000)]")
+    filler.unlink()
+    interrupted = """
+import os, signal, sys
+def interrupt(frame, event, argument):
+    # A signal that is sent to itself is handled before the next line of what is called here.
+    if event == 'call' and frame.f_code.co_name == {where!r} and 'tracker' in frame.f_code.co_filename:
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGINT)
+sys.settrace(interrupt)
+try: run.finish()
+except KeyboardInterrupt: print('interrupted', file=sys.stderr)
+sys.settrace(None)
+"""
+    script.do(f"exec({interrupted.format(where=where)!r})")
+    said = script.end()
+    assert said.count("interrupted") == 1
+    assert "are lost" not in said
+    seen, run = read(small_disk, tmp_path)
+    assert seen == list(range(2000))
+    assert run.state == "finished"
+    assert not [line for line in run._info.problems if "again" in line or "missing" in line]
+
+
 @contextmanager
-def failing(script: Script, call: str) -> Iterator[None]:
-    """Make one system call of a script on its present journal fail with EIO."""
+def failing(
+    script: Script, calls: str, error: str = "EIO", when: str = "1", only: Path | None = None
+) -> Iterator[Path]:
+    """Make system calls of a script on its journals, present and future ones, fail.
+
+    Args:
+        script: The script.
+        calls: Names of the calls.
+        error: How they fail.
+        when: Which of them: the first, or from the first on (``1+``).
+        only: On this journal alone.
+
+    Yields:
+        A file in which the calls stand.
+    """
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    (path,) = script.journals()
+    first = script.journals()[0]
+    journals = [first.with_name(first.name.replace("-000000.", f"-{number:06d}.")) for number in range(9)]
     tracer = subprocess.Popen(
-        f"strace -f -o /dev/null -e trace={call} -e inject={call}:error=EIO:when=1 -P".split()
-        + f"{path} -p {script.process.pid}".split(),
+        f"strace -f -o {(log := script.place / 'strace.log')} -e trace={calls}".split()
+        + ["-e", f"inject={calls}:error={error}:when={when}"]
+        + [part for each in (journals if only is None else [only]) for part in ("-P", str(each))]
+        + ["-p", str(script.process.pid)],
         stderr=subprocess.PIPE,
         text=True,
     )
     assert tracer.stderr is not None
-    if "attached" not in (line := tracer.stderr.readline()):
+    lines = iter(tracer.stderr.readline, "")
+    line = next((line for line in lines if "Requested path" not in line), "")  # it resolves links
+    if "attached" not in line:
         pytest.skip(f"strace may not trace here: {line.strip()}")
     try:
-        yield
+        yield log
     finally:
         tracer.send_signal(signal.SIGINT)  # lets go of the script
         tracer.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [("EROFS", "Read-only file system"), ("EDQUOT", "Disk quota exceeded")]
+)
+def test_a_file_system_that_takes_nothing_for_a_while(tmp_path: Path, error: str, says: str) -> None:
+    """Neither a record nor a new file: what is logged meanwhile waits, and then nothing is missing."""
+    script = Script(tmp_path)
+    script.do("run.log({'x': 0})")
+    with failing(script, "write,openat", error, when="1+") as log:
+        script.do("[run.log({'x': at}) for at in range(1, 50)]")
+        scripts.wait_for(lambda: log.read_text().count("openat(") > 2, "attempts at a new file")
+        assert len(script.journals()) == 1
+        script.do("run.log({'x': 50})")
+    scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
+    script.do("run.log({'x': 51})")
+    said = script.end()
+    assert said.count("cannot write to") == said.count("tracker: writing to") == 1
+    assert says in said
+    seen, run = read(tmp_path, tmp_path)
+    assert (seen, run.state) == (list(range(52)), "finished")
+    assert any(f"{says}; all records were kept" in line for line in run._info.problems)
 
 
 def test_a_write_that_fails_goes_to_a_new_file(tmp_path: Path) -> None:
@@ -293,3 +352,70 @@ def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> N
     assert (seen, run.state) == ([0, 1, 2], "finished")
     assert any("Input/output error (syncing" in line for line in run._info.problems)
     assert new.stat().st_size > 32
+
+
+def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
+    """A second failure within a minute opens no new file; it is synced again, and given up in the end."""
+    patience = "import tracker.sdk.segment as segment; segment.SYNC_PATIENCE = 5\nrun ="
+    script = Script(tmp_path, WRITER.replace("run =", patience, 1))
+    script.do("run.log({'x': 0})")
+    with failing(script, "fdatasync"):
+        script.do("run.log({'x': 1})")
+        scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
+    with failing(script, "fdatasync", only=script.journals()[-1]) as trace:
+        script.do("run.log({'x': 2})")  # and nothing after it that would ask for a sync
+        scripts.wait_for(lambda: trace.read_text().count("fdatasync(") >= 2, "another sync")
+        assert len(script.journals()) == 2
+        scripts.wait_for(lambda: len(script.journals()) == 3, "a new file")
+    assert script.end().count("Input/output error (syncing") == 2
+    seen, run = read(tmp_path, tmp_path)
+    assert (seen, run.state) == ([0, 1, 2], "finished")
+
+
+def test_a_quiet_writer_shows_that_it_lives_however_seldom_it_syncs(tmp_path: Path) -> None:
+    often = "import tracker.sdk.segment as segment; segment.TOUCH_SECONDS = 0\nrun ="
+    code = WRITER.replace("run =", often, 1)
+    script = Script(tmp_path, code.replace("{settings}", "{{'journal_only': True, 'fsync_seconds': 3000}}"))
+    script.do("run.log({'x': 0})")
+    (journal,) = script.journals()
+    os.utime(journal, (0, 0))
+    scripts.wait_for(lambda: journal.stat().st_mtime > 0, "a heartbeat")
+    script.end()
+
+
+MEDIA = """
+import sys, tracker
+run = tracker.init(project="p", id="run")
+run.log({"x": 0, "table": tracker.Table(["a"], [["z" * 3000]])})
+artifact = tracker.Artifact("a", "model")
+with artifact.new_file("weights") as file: file.write("w")
+run.log_artifact(artifact)
+print("logged", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("outbox", [False, True])
+def test_what_nobody_applies_here_is_synced_by_who_writes_it(tmp_path: Path, outbox: bool) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    where = {"TRACKER_BASE_URL": "http://127.0.0.1:9"} if outbox else {"TRACKER_JOURNAL_ONLY": "1"}
+    trace = tmp_path / "trace"
+    script = subprocess.Popen(
+        ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=fsync,fdatasync", sys.executable, "-c", MEDIA],
+        cwd=tmp_path,
+        env=scripts.environment(**where),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert script.stdout is not None
+    if script.stdout.readline() != "logged\n":
+        pytest.skip(f"strace may not trace here: {script.communicate()[1]}")
+    (journal,) = (tmp_path / "tracker-store").rglob("*.journal")
+    blobs = [path for path in (tmp_path / "tracker-store").rglob("blobs/sha256/*/*") if path.is_file()]
+    assert len(blobs) == 3  # a table, an artifact's file, its manifest
+    wanted = {journal, journal.parent, *journal.parents[1:3], *blobs, *(path.parent for path in blobs)}
+    scripts.wait_for(lambda: all(f"<{path}>" in trace.read_text() for path in wanted), "the syncs")
+    script.communicate("\n", timeout=60)

@@ -296,6 +296,18 @@ def test_live_reading(path: Path, name: str) -> None:
     assert payloads_of(outcomes) == [PAYLOADS[at] for at in case.seen]
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_reading_past_damage(path: Path, name: str) -> None:
+    """It gives what a final reading gives, but takes no tail for torn."""
+    data = CASES[name].mutate(journal())
+    *final, last = [*read(path, data, final=True), None]
+    if isinstance(final[-1] if final else None, TornTail):
+        last = final.pop()
+    *found, waits = read_frames(path, SEGMENT, sequence=0, final=False, skip=True)
+    assert found == final
+    assert waits == (NotYet(last.offset, last.size) if last is not None else NotYet(len(data), 0))
+
+
 @pytest.mark.parametrize("final", [True, False], ids=["final", "live"])
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("chunk", [1, 19, 20, 21, 64, 543])
@@ -492,6 +504,7 @@ def test_random_damage(
     try:
         final = list(read_frames(path, SEGMENT, sequence=0, final=True))
         live = list(read_frames(path, SEGMENT, sequence=0, final=False))
+        past = list(read_frames(path, SEGMENT, sequence=0, final=False, skip=True))
     finally:
         reader.CHUNK = before
 
@@ -508,6 +521,9 @@ def test_random_damage(
     assert missing == set(range(max(untouched, default=-1) + 1)) - set(untouched)
     assert not any(isinstance(outcome, NotYet) for outcome in final)
     assert not any(isinstance(outcome, TornTail) for outcome in final[:-1])
+
+    assert past[:-1] == [outcome for outcome in final if not isinstance(outcome, TornTail)]
+    assert isinstance(past[-1], NotYet)
 
     *seen, last = live
     assert isinstance(last, NotYet)

@@ -119,6 +119,26 @@ def test_damage_is_left_to_the_catalog(store: Store) -> None:
     assert find_quickly(store.layout, PLACE) is None
 
 
+@pytest.mark.parametrize("lost", ["the end of the first file", "the first file"])
+def test_a_gap_between_two_files_is_left_to_the_catalog(store: Store, lost: str) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"loss": 0.0})
+    first, end = writer.path, writer.log({"loss": 1.0})
+    writer.log({"loss": 2.0})
+    writer.next_file()
+    writer.log({"loss": 3.0})
+    writer.finish()
+    assert find_quickly(store.layout, PLACE) is not None
+    if lost == "the first file":
+        first.unlink()
+    else:
+        first.write_bytes(first.read_bytes()[:end])  # whole frames are gone: what is left looks sound
+    assert find_quickly(store.layout, PLACE) is None
+    if lost != "the first file":
+        run = QuickReader(store.layout, lambda: LocalReader(store)).run(*PLACE)
+        assert any("missing" in problem or "lost" in problem for problem in run.problems), run.problems
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 def test_keys_named_like_the_columns_of_every_row(store: Store, sealed: bool) -> None:
     writer = Writer(store.layout, A)

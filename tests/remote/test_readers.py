@@ -210,6 +210,12 @@ def test_both_readers_answer_alike(served: Server) -> None:
         assert repr(remote.run("team", "p", run.id)) == repr(local.run("team", "p", run.id))
         arguments = ("team", "p", run.id, None, False)
         assert repr(remote.history(*arguments)) == repr(local.history(*arguments))
+        for keys in ([], ["_step"], ["loss"], ["_step", "loss"], ["nothing"]):
+            for complete in (False, True):
+                asked = ("team", "p", run.id, keys, complete)
+                assert repr(remote.history(*asked)) == repr(local.history(*asked))
+            columns = ("team", "p", run.id, keys, None)
+            assert repr(remote.table(*columns).to_pydict()) == repr(local.table(*columns).to_pydict())
     assert repr(remote.artifacts("team", "p", None, None)) == repr(local.artifacts("team", "p", None, None))
     local.close()
     remote.close()

@@ -159,6 +159,23 @@ def test_init_in_a_forked_child_begins_a_run_of_its_own(tmp_path: Path) -> None:
     assert [row["a"] for row in parent.history(pandas=False)] == [0, 2]
 
 
+def test_a_forked_child_reads_its_own_summary(tmp_path: Path) -> None:
+    code = """
+import os, sys, tracker
+run = tracker.init(project="p", id="run")
+for at in range(100): run.log({"parent": at})
+run.summary["parent"]
+pid = os.fork()
+if pid == 0:
+    run.log({"child": 1})
+    print(run.summary["child"], run.summary["parent"], flush=True)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print("child" in run.summary)
+"""
+    assert scripts.run(code, tmp_path).stdout == "1 99\nFalse\n"
+
+
 def test_a_script_that_exits_with_a_code_failed(tmp_path: Path) -> None:
     scripts.run("import sys, tracker\ntracker.init(project='p', id='x')\nsys.exit(3)", tmp_path, check=False)
     run = tracker.Api().run("p/x")

@@ -35,6 +35,14 @@ VALUES = {
     "path": "file",
     "segment": "0" * 32,
     "sha256": hashlib.sha256(b"content").hexdigest(),
+    "token": "0" * 32,
+}
+VERSION = {"entity": "team", "project": "demo", "name": "model", "version": 0, "digest": "", "time": 0.0}
+TARGET = {"target_entity": "team", "target_project": "demo", "target_name": "linked", "aliases": []}
+BODIES = {
+    "/drafts/{token}": {"manifest": "", "digest": "", "size": 0, "file_count": 0, "problem": "none"},
+    "/artifacts/change": {**VERSION, "aliases_added": ["good"]},
+    "/artifacts/link": {**VERSION, **TARGET},
 }
 QUERY: dict[str, Any] = {"key": "x", "timeout": 0, "offset": 0, "digest": hashlib.sha256().hexdigest()}
 
@@ -81,7 +89,8 @@ def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]
     elif method == "PATCH":
         request["json"] = {"notes": "edited"}
     elif method == "POST":
-        request["json"] = {"state": "crashed", "sha256": []}
+        bodies = (body for ending, body in BODIES.items() if path.endswith(ending))
+        request["json"] = next(bodies, {"state": "crashed", "sha256": []})
     return request
 
 

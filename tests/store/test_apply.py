@@ -40,11 +40,12 @@ from tracker.records import (
     RunFinished,
     SummaryChanged,
 )
-from tracker.store import apply
+from tracker.store import apply, seal
 from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.compact import compact
 from tracker.store.layout import Layout
 from tracker.store.models import Segment
+from tracker.store.seal import spill
 from tracker.store.store import Store
 from tracker.values import dumps
 
@@ -366,6 +367,32 @@ def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
         seal_all(store)
         assert dump(store) == expected, f"killed {point}"
         store.close()
+
+
+def test_as_many_hot_rows_that_are_others_are_not_spilled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading rows and naming their part, another spills them, and as many others come."""
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    apply_all(store)
+    plain = seal.write_part
+
+    def slow(*arguments: Any) -> Any:
+        part = plain(*arguments)
+        monkeypatch.setattr(seal, "write_part", plain)
+        assert spill(store, segment_id(store, A))
+        writer.log({"x": 1})
+        apply_all(store)
+        return part
+
+    monkeypatch.setattr(seal, "write_part", slow)
+    assert spill(store, segment_id(store, A))
+    assert [row[4] for row in all_rows(store, A)] == [{"x": 0}, {"x": 1}]
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    assert [row["x"] for row in read_history(store)] == [0, 1]
 
 
 # Several writers of one run

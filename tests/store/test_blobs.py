@@ -70,6 +70,16 @@ def test_content_that_is_not_what_was_announced(blobs: BlobStore, layout: Layout
     assert list(layout.temporary.iterdir()) == []
 
 
+def test_a_name_without_its_content_is_given_it(blobs: BlobStore) -> None:
+    """What a power cut may leave: the rename reached the disk, the bytes did not."""
+    blob = blobs.add_bytes(b"content")
+    path = blobs.path(blob.sha256)
+    path.unlink()
+    path.touch(0o444)
+    assert blobs.add_bytes(b"content") == blob
+    assert blobs.read(blob.sha256) == b"content"
+
+
 def test_source_that_fails_midway_leaves_nothing(blobs: BlobStore, layout: Layout) -> None:
     def chunks() -> object:
         yield b"begun"

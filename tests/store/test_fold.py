@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from tracker.records import (
     pack,
 )
 from tracker.store.fold import FinishedRow, Folder, SegmentState, kind_of, pack_state, unpack_state
+from tracker.store.view import SegmentView, describe_segments
 
 STARTED = RunStarted("e", "p", "r", 100.0, Process("h", "b", 0, 1, 2), runtime_base=5.0, config={"lr": 1})
 
@@ -139,6 +141,41 @@ def test_key_facts() -> None:
         "a": ("number", 3, 2),
         "b": ("other", 2, 3),
     }
+    assert [facts.numbers for facts in state.keys.values()] == [True, True]
+
+
+LOGGED: dict[str, tuple[list[list[Any]], str, bool]] = {
+    "numbers": ([[1, 2.5], [3]], "number", True),
+    "a text among numbers": ([[1.0, 2.0, "diverged"]], "other", True),
+    "a text in a second attempt": ([[1.0, 2.0], ["diverged"]], "other", True),
+    "numbers in a second attempt": ([["warming up"], [1.0]], "other", True),
+    "numbers in a third attempt": ([["a", [1]], [None], [1.0]], "other", True),
+    "None, then numbers": ([[None], [1]], "number", True),
+    "text alone": ([["a"], [None], ["b"]], "text", False),
+    "text and lists": ([["a"], [[1]]], "other", False),
+    "images and lists": ([[{"_type": "image-file"}, None, []]], "other", False),
+    "nothing but None": ([[None], [None]], "null", False),
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_keys_are_described_alike_over_rows_and_over_attempts(name: str) -> None:
+    attempts, kind, numbers = LOGGED[name]
+    flat = [value for values in attempts for value in values]
+    for split in (attempts, [flat], [[value] for value in flat]):
+        views = []
+        for attempt, values in enumerate(split):
+            _, state = fold(*(row(at, {"k": value}) for at, value in enumerate(values)))
+            state = unpack_state(pack_state(state))
+            views.append(SegmentView(f"{attempt:032x}", 0, attempt, float(attempt), 0, "finished", state))
+        (key,) = describe_segments(views)["keys"]
+        assert (key.kind, key.count, key.numbers) == (kind, len(flat), numbers)
+
+
+def test_key_facts_of_an_older_state() -> None:
+    older = msgspec.msgpack.encode({"keys": {"n": ["number", 3, 2], "t": ["text", 1, 0]}})
+    facts = unpack_state(older).keys
+    assert (facts["n"].numbers, facts["t"].numbers) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -18,28 +18,29 @@ from tracker.store.store import Store
 DOCUMENT = (scripts.ROOT / "docs" / "store-layout.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)
 
-# The document's examples leave ``rows``, ``table`` and ``found``; the rest follows what it says of columns.
+# The document's examples leave ``folder``, ``rows``, ``table`` and ``found``; the rest follows what it says
+# of columns. Where files differ in a column's type each is read by itself: put together, they are widened.
 READER = """
 import json, math, sys
 import pyarrow as pa
+import pyarrow.parquet as pq
 {examples}
 NONFINITE = {{"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}}
 def number(item):
     return NONFINITE[item["value"]] if item.get("_type") == "number" else item
 def parse(text):
     return json.loads(text, object_hook=number)
-def kinds():
-    import pyarrow.parquet as pq
+def roles_of(paths):
     known = {{}}
-    for path in folder.glob("*.parquet"):
+    for path in paths:
         described = json.loads(pq.read_schema(path).metadata[b"tracker"])
         assert described["format"] == 1
         for column, role in described["columns"].items():
             known.setdefault(column, []).append((role["key"], role["kind"]))
     return known
 def mean(columns, known):
-    out = []
-    for at in range(len(columns["_row"])):
+    out = {{}}
+    for at, order in enumerate(columns["_row"]):
         row = {{"_step": columns["_step"][at]}}
         for column, roles in known.items():
             (key,) = {{key for key, _ in roles}}
@@ -50,7 +51,7 @@ def mean(columns, known):
                 cell = parse(cell)
             if key not in row or roles[0][1] == "exact":
                 row[key] = cell
-        out.append(row)
+        out[order] = row
     return out
 def text(value):
     if type(value) is dict:
@@ -58,12 +59,36 @@ def text(value):
     if type(value) is list:
         return "[" + ", ".join(map(text, value)) + "]"
     return repr(value)
-def show(columns):
-    return [text(row) for row in mean(columns, kinds())]
+def pandas_columns(frame):
+    return {{name: pa.array(frame[name]).to_pylist() for name in frame.columns if name not in skipped}}
+def polars_columns(frame):
+    return {{name: frame[name].to_list() for name in frame.columns}}
+def duckdb_columns(relation):
+    return dict(zip(relation.columns, map(list, zip(*relation.fetchall()))))
+def duckdb_alone(path):
+    return duckdb.sql(f"SELECT * FROM read_parquet('{{path}}')")
+skipped = []
+paths = sorted(folder.glob("*.parquet"))
+known = roles_of(paths)
+changing = sorted(column for column, roles in known.items() if len({{kind for _, kind in roles}}) > 1)
+def show(together, alone):
+    skipped[:] = changing
+    rows = mean(together(), {{column: roles for column, roles in known.items() if column not in changing}})
+    assert list(rows) == sorted(rows)
+    skipped.clear()
+    for path in paths if changing else []:
+        for order, row in mean(alone(path), roles_of([path])).items():
+            assert row.items() >= {{key: cell for key, cell in rows[order].items() if cell == cell}}.items()
+            rows[order] = row
+    return [text(row) for row in rows.values()]
 answer = {{
-    "pandas": show({{name: pa.array(rows[name]).to_pylist() for name in rows.columns}}),
-    "polars": show({{name: table[name].to_list() for name in table.columns}}),
-    "duckdb": show(dict(zip(found.columns, map(list, zip(*found.fetchall()))))),
+    "pandas": show(
+        lambda: pandas_columns(rows),
+        lambda path: pandas_columns(pd.read_parquet(path, dtype_backend="pyarrow")),
+    ),
+    "polars": show(lambda: polars_columns(table), lambda path: polars_columns(pl.read_parquet(path))),
+    "duckdb": show(lambda: duckdb_columns(found), lambda path: duckdb_columns(duckdb_alone(path))),
+    "changing": changing,
     "columns": [list(rows.columns), table.columns, found.columns],
     "ours": sorted(name for name in sys.modules if name.partition(".")[0] in ("tracker", "server")),
 }}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from builders import Writer, apply_all, end_segments, get_run, seal_all, segment_id
+from builders import START, Writer, apply_all, end_segments, get_run, seal_all, segment_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
@@ -90,6 +91,64 @@ def test_no_spike_disappears(store: Store, state: str, axis: str) -> None:
         assert columns["last"][-1] == values[-1]
         if points == 1:
             assert columns["mean"][0] == pytest.approx(math.fsum(finite) / len(finite))
+
+
+# A sparse x: how it lies among 3,000 rows; None where it is not logged.
+SPARSE: dict[str, Callable[[int], float | None]] = {
+    "every 10th row": lambda at: at // 10 if at % 10 == 0 else None,
+    "every 100th row": lambda at: at // 100 if at % 100 == 0 else None,
+    "late": lambda at: at // 10 if at % 10 == 5 and at > 1000 else None,
+    "at one row": lambda at: 5 if at == 1501 else None,
+    "only at the beginning": lambda at: at if at < 30 else None,
+    "infinite at times": lambda at: (math.inf if at % 20 else at // 10) if at % 10 == 0 else None,
+    "going back": lambda at: -(at // 10) if at % 10 == 3 else None,
+}
+
+
+@pytest.mark.parametrize("state", ["live", "compacted", "sealed"])
+@pytest.mark.parametrize("name", SPARSE)
+def test_rows_of_a_sparse_x_stand_at_the_last_one_before(store: Store, state: str, name: str) -> None:
+    source = random.Random(2)
+    writer, at_x, expected = Writer(store.layout, A), math.nan, []
+    for at in range(3000):
+        y, x = 1e6 if at == 2503 else source.gauss(0, 1), SPARSE[name](at)
+        writer.log({"y": y, **({} if x is None else {"x": x})})
+        at_x = x if x is not None and math.isfinite(x) else at_x
+        if not math.isnan(at_x):
+            expected.append((at_x, y))
+    writer.finish()
+    apply_all(store)
+    if state == "compacted":
+        compact_while_due(store)
+    if state == "sealed":
+        seal_all(store)
+    assert count_rungs(store) > 0
+    expected.sort(key=lambda each: each[0])
+    for points in (1, 7, 40, 100):
+        columns = one(store, x="x", points=points).columns
+        assert sum(columns["count"]) == len(expected)
+        assert (max(columns["max"]), columns["max_step"][np.argmax(columns["max"])]) == (1e6, 2503)
+        assert columns["x"].tolist() == sorted(columns["x"])
+        assert columns["mean"] @ columns["count"] == pytest.approx(math.fsum(y for _, y in expected))
+    whole = one(store, x="x", points=4000).columns
+    assert list(zip(whole["x"].tolist(), whole["y"].tolist(), strict=True)) == expected
+    low, high = expected[0][0], expected[len(expected) // 50][0]
+    zoomed = one(store, x="x", points=4000, low=low, high=high).columns
+    inside = [each for each in expected if low <= each[0] <= high]
+    assert list(zip(zoomed["x"].tolist(), zoomed["y"].tolist(), strict=True)) == inside
+
+
+@pytest.mark.parametrize("state", ["live", "compacted", "sealed"])
+def test_axes_are_keys_too(store: Store, state: str) -> None:
+    log_values(store, [1.0] * 3000)
+    if state == "compacted":
+        compact_while_due(store)
+    if state == "sealed":
+        seal_all(store)
+    for axis, last in (("_step", 2999.0), ("_runtime", 3000.0), ("_timestamp", START + 3000)):
+        columns = one(store, axis, points=10).columns
+        assert sum(columns["count"]) == 3000
+        assert columns["last"][-1] == last
 
 
 def test_keys_named_like_an_axis_move_nothing(store: Store) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import scripts
-from builders import all_rows, answers, apply_all, end_segments, seal_all
+from builders import all_rows, answers, apply_all, artifacts_as_before, end_segments, seal_all
 from exact import exact
 from serving import command
 from sqlalchemy import select
@@ -29,8 +29,6 @@ from tracker.store.store import Store
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 EXPECTED = values.loads((FIXTURES / "revision-0001" / "expected.json").read_text(encoding="utf-8"))
 A_RUN = "team/demo/alpha"
-# Fields of artifact versions that came with revision 0003.
-LATER = ("manifest", "updated_at", "tags", "expires_at", "source")
 
 # Opens a store, and is killed by its own hand just before, or just after, the N-th statement of the upgrade
 # (0: never). Prints how many there were.
@@ -74,18 +72,10 @@ def text_of(found: dict[str, Any]) -> str:
     for answer in found.values():
         if isinstance(answer, dict) and "run" in answer:
             answer["run"].pop("segments", None)
-        if isinstance(answer, dict) and "detail" in answer:
-            detail = answer["detail"]
-            detail["files"] = answer.pop("files", detail.get("files"))
-            detail["used_by"] = [run["id"] if isinstance(run, dict) else run for run in detail["used_by"]]
-        for version in [answer["detail"]] if "detail" in answer else answer_versions(answer):
-            for name in LATER:
-                version.pop(name, None)
+            for key in answer["run"]["keys"]:
+                key.pop("numbers", None)
+    artifacts_as_before(found)
     return values.dumps(found, indent=1, sort_keys=True)
-
-
-def answer_versions(answer: Any) -> list[dict[str, Any]]:
-    return answer.get("artifacts", []) if isinstance(answer, dict) else []
 
 
 def revision(root: Path) -> str:

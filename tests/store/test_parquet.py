@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.store.fold import FinishedRow
-from tracker.store.parquet import column_roles, read_numbers, read_rows, write_rows
+from tracker.store.parquet import column_roles, last_number, read_numbers, read_rows, write_rows
 
 
 def finished(cells: list[dict[str, Any]]) -> list[FinishedRow]:
@@ -192,7 +193,6 @@ def test_pandas_reads_it(path: Path) -> None:
 def test_numbers_without_python_objects(path: Path) -> None:
     write_rows(path, finished(MIXED))
     found = read_numbers(path, "epoch", ["loss", "mixed", "note", "ok", "nowhere", "~odd"])
-    assert found.x is not None
     assert found.x.tolist() == [0.0, 1.0, 2.0]
     assert found.steps.tolist() == [0, 2, 4]
     assert set(found.columns) == {"loss", "mixed", "~odd"}
@@ -205,6 +205,16 @@ def test_numbers_without_python_objects(path: Path) -> None:
         ("_runtime", [0.5, 1.5, 2.5]),
         ("_timestamp", [1000.5, 1001.5, 1002.5]),
     ):
-        x = read_numbers(path, axis, ["loss"]).x
-        assert x is not None and x.tolist() == expected
-    assert read_numbers(path, "note", ["loss"]).x is None
+        assert read_numbers(path, axis, ["loss"]).x.tolist() == expected
+        assert read_numbers(path, "loss", [axis]).columns[axis][0].tolist() == expected
+    assert np.isnan(read_numbers(path, "note", ["loss"]).x).all()
+
+
+def test_the_last_number_before_a_row(path: Path) -> None:
+    cells = [{"x": value} for value in (1, math.inf, 2.5, None, "4", math.nan)]
+    write_rows(path, finished([*cells, {}]))
+    assert last_number(path, "x") == 2.5
+    assert [last_number(path, "x", row) for row in (3, 2, 1)] == [2.5, 1, 1]
+    assert math.isnan(last_number(path, "x", 0))
+    assert math.isnan(last_number(path, "nowhere"))
+    assert last_number(path, "_runtime") == 6.5

@@ -31,9 +31,11 @@ from sqlalchemy import select
 from tracker import values
 from tracker.errors import StoreError, StoreVersionError
 from tracker.store import catalog as catalog_module
-from tracker.store.apply import finish_segment
+from tracker.store import salvage as salvage_module
+from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.catalog import alone
 from tracker.store.edits import apply_edit, make_edit
+from tracker.store.locks import is_held
 from tracker.store.models import ApiKey, Part, Run, Rung, Segment
 from tracker.store.queries import artifacts, charts, runs
 from tracker.store.rebuild import Rebuilt, rebuild
@@ -86,6 +88,13 @@ def everything(store: Store) -> dict[str, Any]:
         for path in sorted((store.root / "artifacts").rglob("*.json"))
     }
     return found
+
+
+def spoil(writer: Writer, end: int) -> None:
+    """Flip a bit in the record that ends before byte ``end``."""
+    data = bytearray(writer.path.read_bytes())
+    data[end - 5] ^= 1
+    writer.path.write_bytes(data)
 
 
 def _is_sealed(session: Any, part_id: int) -> bool:
@@ -500,9 +509,7 @@ def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store
     writer = Writer(store.layout, A)
     ends = [writer.log({"x": value}) for value in range(8)]
     apply_all(store)
-    data = bytearray(writer.path.read_bytes())
-    data[ends[2] - 5] ^= 1
-    writer.path.write_bytes(data)
+    spoil(writer, ends[2])
     writer.log({"x": 8})
     writer.finish()
     rebuilt, found = again(store)
@@ -513,6 +520,71 @@ def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store
     ]
     assert [row["x"] for row in read_history(rebuilt)] == list(range(9))
     assert not any(path.exists() for path in found.forgotten)
+    rebuilt.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_lost_catalog_costs_no_row_that_only_a_part_has(store: Store, killed: bool) -> None:
+    """Without the command, and also when the process that rebuilds is killed before it has kept them."""
+    writer = Writer(store.layout, A)
+    ends = [writer.log({"x": value}) for value in range(8)]
+    apply_all(store)
+    spoil(writer, ends[2])
+    writer.log({"x": 8})
+    store.close()
+    store.layout.catalog.unlink()
+    if killed:
+        with alone(store.layout):
+            assert rebuild(store.layout).forgotten
+    reopened = Store(store.root)
+    if not killed:
+        assert [row["x"] for row in read_history(reopened)] == list(range(9))
+    writer.finish()
+    apply_all(reopened, final=True)
+    seal_all(reopened)
+    assert [row["x"] for row in read_history(reopened)] == list(range(9))
+    assert reopened.layout.list_journals() == []
+    (part,) = reopened.layout.run(ENTITY, PROJECT, "run1").rglob("*.parquet")
+    assert len(all_rows(reopened, A)) == 9
+    assert part.is_file()
+    reopened.close()
+
+
+def test_others_wait_until_a_lost_catalog_has_all_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Writer(store.layout, A)
+    for value in range(8):
+        writer.log({"x": value})
+    apply_all(store)
+    store.close()
+    store.layout.catalog.unlink()
+    seen = []
+    plain = salvage_module.salvage
+
+    def look(*arguments: Any) -> list[str]:
+        seen.append(is_held(store.layout.store_lock))
+        return plain(*arguments)
+
+    monkeypatch.setattr(salvage_module, "salvage", look)
+    reopened = Store(store.root)
+    assert seen == [True]
+    assert not is_held(store.layout.store_lock)
+    reopened.close()
+
+
+def test_what_was_read_past_damage_once_is_read_again(store: Store) -> None:
+    """A rebuild waits at no damage that was gone past before, and at all that came since."""
+    writer = Writer(store.layout, A)
+    ends = [writer.log({"x": value}) for value in range(4)]
+    spoil(writer, ends[1])
+    (journal,) = store.layout.list_journals()
+    assert apply_journal(store, journal, skip=True).records == 5  # the damage counts as one
+    ends = [writer.log({"x": value}) for value in range(4, 7)]
+    spoil(writer, ends[1])
+    rebuilt, _ = again(store)
+    apply_all(rebuilt)
+    assert [row["x"] for row in read_history(rebuilt)] == [0, 2, 3, 4]
+    (problem,) = problems(rebuilt, A)
+    assert "records 2 to 2 are lost" in problem
     rebuilt.close()
 
 

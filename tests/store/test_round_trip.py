@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scripts
-from builders import Writer, all_rows, apply_all, end_segments, seal_all, segment_id
+from builders import Writer, all_rows, apply_all, end_segments, read_history, seal_all, segment_id
 from exact import FIXED, check_rows, check_table, exact
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -44,9 +44,13 @@ from tracker.store.columns import FIXED as FIXED_COLUMNS
 from tracker.store.compact import compact_all
 from tracker.store.fold import FinishedRow
 from tracker.store.layout import Layout
+from tracker.store.models import Run as CatalogRun
 from tracker.store.models import Segment
 from tracker.store.parts import add_part, write_part
+from tracker.store.pieces import PartFile, Piece
+from tracker.store.queries import history
 from tracker.store.store import Store
+from tracker.store.tables import table_of
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
@@ -59,8 +63,14 @@ KEYS: dict[str, list[Any]] = {
     "bools": [True, False, True, True, False, False, True, False, True, True],
     "text": ["", "word", "größe ✓", "null", "NaN", '"', "\x00", "1", "\n", "🙂"],
     "None": [None] * 10,
+    "None then text": [None] * 5 + ["a", None, "b", "c", None],
+    "None then bools": [None] * 4 + [True, False, None, None, True, None],
+    "None then dicts": [None] * 7 + [{"a": 1}, None, [1]],
+    "None then numbers": [None] * 7 + [1, None, 1.5],
     "dicts": [{"a": {"b": [1, None, 2**70, -0.0]}}, {}, {"x": math.nan}, {"": ""}, {"a.b": True}] * 2,
     "lists": [[], [1, 2.0, "x", None, True], [[math.inf]], [{}], [2**64]] * 2,
+    "like our marks": [{"_type": "number", "value": value} for value in ("NaN", ["NaN"], math.nan, [], 1)]
+    * 2,
     "int float text dict": [1, 2, 2**53 + 1, 1.5, math.nan, 2.0, "text", "1", {"a": 1}, [1]],
     "dict to int": [{"a": 1}, [2], {}, "x", "y", None, True, False, 2**60 + 1, 3],
     "bool then int": [True, False, True, 1, 0, 2**53 + 1, 1, True, 0, False],
@@ -150,7 +160,8 @@ def read(run: PublicRun) -> list[dict[str, Any]]:
 
 def check_keys(run: PublicRun, expected: list[dict[str, Any]]) -> None:
     """See that a few keys, asked for alone, have the rows that have any of them."""
-    for keys in (["floats"], ["late", "only here"], ["int float text dict", "~tilde"], ["nowhere"]):
+    asked = ("floats", "None", "None then text", "None then bools", "int float text dict", "all in one part")
+    for keys in (*([key] for key in asked), ["late", "only here"], ["dict to int", "~tilde"], ["nowhere"]):
         some = [
             {key: row[key] for key in (*keys, "_step") if key in row}
             for row in expected
@@ -388,7 +399,7 @@ def test_columns_of_any_kinds_become_columns_of_one(rows: list[FinishedRow], siz
 
 kinds = st.one_of(
     st.tuples(st.sampled_from(["double", "int64", "bool", "string"]), st.booleans()),
-    st.just(("json", False)),
+    st.tuples(st.just("json"), st.booleans()),
 )
 
 
@@ -424,3 +435,36 @@ def test_merged_parts_hold_the_rows_of_their_parts(
     (path,) = folder.glob("*.parquet")
     assert path.name.startswith(f"{name}-{0:012d}-{rows[-1].row:012d}-")
     assert [exact(list(row)) for row in all_rows(store, name)] == text_of(rows)
+
+
+def test_the_kind_of_a_column_does_not_depend_on_what_came_together(store: Store) -> None:
+    """A rebuilt store has other parts than a live one had: it says the same."""
+    rows = [
+        FinishedRow(at, at, 1.0, 0.5, {"k": value}) for at, value in enumerate([None, None, "a", None, "b"])
+    ]
+    whole = table_of([Piece([], lambda: rows, None)])
+    assert whole.schema.field("k").metadata == {b"kind": b"string"}
+    for sizes in ([1], [2], [2, 1], [1, 1, 1, 1]):
+        folder = store.root / "runs" / f"{len(sizes)}{sizes[0]}"
+        parts = [write_part(store, folder, "a" * 32, piece) for piece in cut(rows, sizes)]
+        found = table_of([Piece([PartFile(0, part.path, part.rows) for part in parts], list, None)])
+        assert found.schema.equals(whole.schema, check_metadata=True)
+        assert found.equals(whole)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_rows_of_a_key_are_all_that_logged_it(store: Store, sealed: bool) -> None:
+    writer = Writer(store.layout, "a" * 32)
+    for value in (1.0, None, "diverged", [1, 2]):
+        writer.log({"x": value})
+        writer.log({"y": 1})
+    writer.finish()
+    apply_all(store)
+    if sealed:
+        seal_all(store)
+    with store.reading() as session:
+        run = session.scalars(select(CatalogRun)).one()
+        table = history.table(session, run, store.root, ["x"])
+    assert table.column("_step").to_pylist() == [0, 2, 4, 6]
+    assert table.column("x").to_pylist() == [1.0, None, None, None]
+    assert [row["_step"] for row in read_history(store, keys=["x"])] == [0, 2, 4, 6]

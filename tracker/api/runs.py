@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, overload
 
 from tracker.answers import ArtifactDetail, ArtifactInfo, RunDetail, RunInfo, RunPage, SegmentInfo
+from tracker.api.frames import frame_of
 from tracker.artifacts.artifact import Artifact
 from tracker.errors import UsageError
 from tracker.reading.reader import Reader
@@ -273,7 +274,8 @@ class PublicRun:
         Args:
             samples: At most this many rows, evenly spaced, the last one included.
             keys: Only these keys, and rows that have at least one of them.
-            pandas: Return a DataFrame when pandas is installed, else a list of dicts.
+            pandas: Return a DataFrame when pandas is installed, else a list of dicts. Its columns of ints
+                that are not in every row are ``Int64``; ints among floats that no double holds are objects.
             segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
         """
         rows = self._reader.history(self.entity, self.project, self.id, keys, False, segment)
@@ -282,10 +284,9 @@ class PublicRun:
         if not pandas:
             return rows
         try:
-            from pandas import DataFrame
+            return frame_of(rows)
         except ImportError:
             return rows
-        return DataFrame(rows)
 
     def history_arrow(self, keys: list[str] | None = None, *, segment: str | None = None) -> pa.Table:
         """Return the history as whole columns: the fast way to read much of it.

@@ -20,10 +20,12 @@ from tracker.reading.open import is_journal_only
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.live import writer_of
 from tracker.recorder.remote import list_outboxes, remote_of
+from tracker.recorder.unread import is_damaged
 from tracker.settings import Settings
 from tracker.store.description import check_description
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.migrations import REVISION, REVISIONS
+from tracker.store.orphans import describe_orphan
 from tracker.version import __version__
 
 # Less free space than a full backlog of one writer and the catalog's own needs.
@@ -127,11 +129,11 @@ def _recorder(layout: Layout) -> Finding:
 
 def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` applies them") -> list[Finding]:
     live = silent = size = 0
-    found = []
-    faults = _known_faults(layout)
+    found = [Finding(name, False, line) for line in _orphans(layout)]
+    faults, places = _known_faults(layout), _places(layout)
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         files = list(group)
-        fault = _fault(files) or faults.get(segment)
+        fault = _fault(files, places.get(segment, (0, 0, 0))) or faults.get(segment)
         if fault:
             found.append(Finding(name, False, f"{files[0].path}: {fault}"))
         size += sum(file.path.stat().st_size for file in files if file.path.exists())
@@ -144,13 +146,36 @@ def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` appli
     return [Finding(name, True, text), *found]
 
 
-def _fault(files: list[JournalPath]) -> str | None:
+def _fault(files: list[JournalPath], place: tuple[int, int, int]) -> str | None:
     try:
         for file in files:
             read_header(file.path)
+        if is_damaged(files, *place):
+            return "bytes that are no record stand before whole ones, which were not read so far"
     except Error as error:
         return error.message
     return None
+
+
+def _places(layout: Layout) -> dict[str, tuple[int, int, int]]:
+    """Return up to which journal, byte and record each segment was applied."""
+    try:
+        with closing(_open(layout.catalog)) as catalog:
+            found = catalog.execute(
+                "SELECT segment, journal_index, journal_offset, sequence FROM segments WHERE NOT sealed"
+            )
+            return {segment: tuple(place) for segment, *place in found}
+    except sqlite3.Error:
+        return {}
+
+
+def _orphans(layout: Layout) -> list[str]:
+    try:
+        with closing(_open(layout.catalog)) as catalog:
+            found = catalog.execute("SELECT segment, state FROM segments WHERE run_id IS NULL")
+            return [describe_orphan(segment, state) for segment, state in found]
+    except sqlite3.Error:
+        return []
 
 
 def _known_faults(layout: Layout) -> dict[str, str]:

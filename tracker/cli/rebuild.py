@@ -28,6 +28,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
     from tracker.store.catalog import alone
     from tracker.store.description import make_folders, require_store
+    from tracker.store.orphans import list_orphans
     from tracker.store.rebuild import rebuild
     from tracker.store.salvage import clear_forgotten
     from tracker.store.store import Store
@@ -43,6 +44,7 @@ def _rebuild(options: argparse.Namespace) -> None:
         look = follower.look(seal_ended=False)
         salvaged = clear_forgotten(store, found.forgotten, set(follower.faults))
         follower.look()
+        orphans = list_orphans(store)
     finally:
         store.close()
     print(
@@ -51,7 +53,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     )
     for line in _notes(found):
         print(f"  {line}")
-    broken = [*found.broken, *salvaged, *(f"{name}: {why}" for name, why in sorted(follower.faults.items()))]
+    broken = [*found.broken, *salvaged, *follower.wrong(), *orphans]
     for line in broken:
         print(f"tracker: {line}", file=sys.stderr)
     if broken:

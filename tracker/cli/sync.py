@@ -29,9 +29,7 @@ def _sync(options: argparse.Namespace) -> None:
     layout = Layout(root)
     if not list_outboxes(root):
         require_store(layout)
-    if layout.description.is_file():
-        _apply(layout)
-    failed = False
+    failed = layout.description.is_file() and not _apply(layout)
     for outbox in list_outboxes(root):
         remote = remote_of(outbox)
         if remote is not None:
@@ -41,15 +39,20 @@ def _sync(options: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _apply(layout: Layout) -> None:
+def _apply(layout: Layout) -> bool:
+    """Apply a store's journals, whichever hosts wrote them; return whether none is left over."""
     from tracker.recorder.follow import Follower
+    from tracker.store.orphans import list_orphans
     from tracker.store.store import Store
 
-    follower = Follower(Store(layout.root, create=False))
+    store = Store(layout.root, create=False)
+    follower = Follower(store)
     look = follower.look()
     print(f"{layout.root}: {look.applied} records applied, {look.live} runs go on")
-    for name, fault in sorted(follower.faults.items()):
-        print(f"  {name}: {fault}")
+    wrong = [*follower.wrong(), *list_orphans(store)]
+    for line in wrong:
+        print(f"tracker: {line}", file=sys.stderr)
+    return not wrong
 
 
 def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
@@ -67,12 +70,12 @@ def _send(outbox: Layout, remote: Remote) -> bool:
     from tracker.recorder.send import Sender
 
     sender = Sender(outbox, remote)
+    away = None
     try:
         look = sender.look(patient=False)
+        print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
     except Error as error:
-        print(f"tracker: {error.message}", file=sys.stderr)
-        return False
-    print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
-    for _segment, fault in sorted(sender.faults.items()):
+        away = error.message
+    for fault in [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]:
         print(f"tracker: {fault}", file=sys.stderr)
-    return not sender.faults
+    return not sender.faults and away is None

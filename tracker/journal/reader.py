@@ -7,8 +7,10 @@
 * ``JournalError`` is raised: the operating system could not read.
 
 A *live* reading never calls a tail torn, and never skips a bad region: on a network file
-system pages can arrive out of order and read as zeros for a while. A *final* reading is for a
-journal whose writer has ended: it reports bad regions and goes on behind them.
+system pages can arrive out of order and read as zeros for a while. One that *skips* is live too, of
+a journal whose bad regions have been waited for long enough: it reports those that have whole frames
+behind them and goes on there, but never calls a tail torn. A *final* reading is for a journal whose
+writer has ended: it also reports the tail.
 """
 
 from __future__ import annotations
@@ -93,7 +95,13 @@ def read_header(path: Path) -> FileHeader | None:
 
 
 def read_frames(
-    path: Path, segment: str, offset: int = HEADER.size, sequence: int | None = None, *, final: bool
+    path: Path,
+    segment: str,
+    offset: int = HEADER.size,
+    sequence: int | None = None,
+    *,
+    final: bool,
+    skip: bool = False,
 ) -> Iterator[Outcome]:
     """Yield what stands in the journal at ``path`` from byte ``offset`` on.
 
@@ -103,15 +111,16 @@ def read_frames(
         offset: Where a frame begins, or begins to be expected.
         sequence: Number of the next frame, when known; a jump is reported as missing frames.
         final: True when its writer has ended; False to follow a live one.
+        skip: Go on behind what is bad and has whole frames behind it; ``final`` does so anyway.
 
     Yields:
-        ``Record`` and (final only) ``Corrupt`` in file order; the last is ``NotYet`` (live) or
+        ``Record`` and (final or skip) ``Corrupt`` in file order; the last is ``NotYet`` (live) or
         possibly ``TornTail`` (final).
 
     Raises:
         JournalError: The file could not be read.
     """
-    scanner = _Scanner(segment, offset, sequence, final)
+    scanner = _Scanner(segment, offset, sequence, final=final, skip=skip)
     position = offset
     while True:
         data = _read(path, position, CHUNK)
@@ -131,12 +140,15 @@ def split_frames(data: bytes, segment: str, offset: int, sequence: int | None) -
 class _Scanner:
     """Finds frames in bytes that arrive in chunks."""
 
-    def __init__(self, segment: str, offset: int, sequence: int | None, final: bool) -> None:
+    def __init__(
+        self, segment: str, offset: int, sequence: int | None, *, final: bool, skip: bool = False
+    ) -> None:
         self._seed = checksum_seed(segment)
         self._base = offset
         self._buffer = b""
         self._sequence = sequence
         self._final = final
+        self._skip = final or skip
         self.stopped = False
 
     def feed(self, data: bytes, at_end: bool) -> Iterator[Outcome]:
@@ -155,7 +167,7 @@ class _Scanner:
                 break  # the rest of this frame is in the next chunk
             if at == len(buffer) and at_end and self._final:
                 return
-            if not self._final:
+            if not self._skip:
                 self.stopped = True
                 yield NotYet(self._base + at, len(buffer) - at)
                 return
@@ -163,7 +175,10 @@ class _Scanner:
             if following is None:
                 if not at_end:
                     break  # a bad region that goes on: look again with more of it
-                yield TornTail(self._base + at, len(buffer) - at, reason)
+                if self._final:
+                    yield TornTail(self._base + at, len(buffer) - at, reason)
+                else:
+                    yield NotYet(self._base + at, len(buffer) - at)
                 return
             yield self._gap(self._base + at, following.offset, reason, following.sequence)
             at = following.offset - self._base
@@ -174,7 +189,7 @@ class _Scanner:
 
     def _in_order(self, record: Record) -> Iterator[Outcome]:
         expected = self._sequence
-        if expected is not None and record.sequence != expected and not self._final:
+        if expected is not None and record.sequence != expected and not self._skip:
             # A live file can show late blocks before early ones; wait, never guess.
             self.stopped = True
             yield NotYet(record.offset, record.end - record.offset)

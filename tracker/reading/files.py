@@ -77,10 +77,13 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
     Raises:
         NotFoundError: There is none; the message says which there are.
     """
+    # Journals before published files: what is sealed meanwhile is gone here, and stands there.
+    logged = _logged_artifacts(layout, entity, project, name)
     versions = _published_versions(layout, entity, project, name)
     published = [read_json(path) for path in layout.alias_files(entity, project, name)]
     aliases: dict[str, int] = {held["alias"]: held["version"] for held in published if held is not None}
-    _lay_over(layout, versions, aliases, entity, project, name)
+    taken = max(layout.list_versions(entity, project, name), default=-1)
+    _lay_over(layout, versions, aliases, logged, taken)
     if not versions:
         raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")
     if number := VERSION.fullmatch(reference):
@@ -131,14 +134,12 @@ def _lay_over(
     layout: Layout,
     versions: dict[int, dict[str, Any]],
     aliases: dict[str, int],
-    entity: str,
-    project: str,
-    name: str,
+    logged: list[tuple[str, RunStarted, int, ArtifactLogged]],
+    taken: int,
 ) -> None:
     """Add what journals ask for and nobody has applied yet, as applying it would."""
     known = {(found["segment"], found["sequence"]) for found in versions.values()}
-    taken = max(layout.list_versions(entity, project, name), default=-1)
-    for segment, started, sequence, record in _logged_artifacts(layout, entity, project, name):
+    for segment, started, sequence, record in logged:
         if (segment, sequence) in known:
             continue
         digest, manifest, size, count = record.digest, record.manifest, record.size, record.file_count

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Set
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import JournalError
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
+from tracker.processes import is_alive, this_process
 from tracker.records import Record, RunStarted, decode
 from tracker.store.files import read_json
 from tracker.store.layout import JournalPath, Layout
@@ -17,67 +19,181 @@ from tracker.store.layout import JournalPath, Layout
 if TYPE_CHECKING:
     from tracker.store.fold import SegmentState
 
+# A writer that cannot be looked at is taken for dead when its journal has been untouched for this long.
+MISSED_SECONDS = 60.0
+
+
+class KnownSegment(NamedTuple):
+    """What a node can tell of what one writer wrote in one attempt.
+
+    Attributes:
+        rank: Which writer.
+        attempt: Which attempt of that writer.
+        start_step: First step that it gives.
+        last_step: Largest step logged, or None.
+        runtime_base: Seconds that the run had lasted before it.
+        runtime: Seconds that the run had lasted with it.
+        ended: Its writer has ended, or is known to be dead.
+        here: Its writer is known to live: a process of this host.
+    """
+
+    rank: int
+    attempt: int
+    start_step: int
+    last_step: int | None
+    runtime_base: float
+    runtime: float
+    ended: bool
+    here: bool = False
+
 
 class KnownRun(NamedTuple):
     """What a node can tell of a run that exists.
 
     Attributes:
-        last_step: Largest step logged, or None.
-        attempts: How many attempts there were.
-        runtime: Seconds that it lasted so far.
+        segments: What its writers wrote, by segment: at least one.
         config: Its config.
         summary: Its summary.
         name: Its display name.
     """
 
-    last_step: int | None
-    attempts: int
-    runtime: float
+    segments: dict[str, KnownSegment]
     config: dict[str, Any]
     summary: dict[str, Any]
     name: str | None
 
+    @property
+    def last_step(self) -> int | None:
+        """Largest step logged, or None."""
+        steps = [each.last_step for each in self.segments.values() if each.last_step is not None]
+        return max(steps, default=None)
 
-def find_run(layout: Layout, entity: str, project: str, run_id: str) -> KnownRun | None:
-    """Return what published files and unapplied journals say of a run; None when it is unknown."""
+    @property
+    def attempts(self) -> int:
+        """How many attempts there were."""
+        return max(each.attempt for each in self.segments.values()) + 1
+
+    @property
+    def runtime(self) -> float:
+        """Seconds that it lasted so far."""
+        return max(each.runtime for each in self.segments.values())
+
+    @property
+    def primary(self) -> int:
+        """Rank of the primary writer: 0, else the first."""
+        return min(each.rank for each in self.segments.values())
+
+
+def join_known(older: KnownRun | None, newer: KnownRun | None) -> KnownRun | None:
+    """Return what two places know of a run; of one segment the newer answer holds."""
+    if older is None or newer is None:
+        return older or newer
+    weak, strong = (older, newer) if newer.primary <= older.primary else (newer, older)
+    return KnownRun(
+        {**older.segments, **newer.segments},
+        {**weak.config, **strong.config},
+        {**weak.summary, **strong.summary},
+        newer.name or older.name,
+    )
+
+
+def find_run(
+    layout: Layout, entity: str, project: str, run_id: str, writing: Set[str] = frozenset()
+) -> KnownRun | None:
+    """Return what published files and unapplied journals say of a run; None when it is unknown.
+
+    Args:
+        layout: The store or outbox.
+        entity: Whose project.
+        project: The project.
+        run_id: The run.
+        writing: The segments that this very process writes. Others of its identity are of before ``exec``.
+    """
+    # Journals before the published file: what is sealed meanwhile is gone here, and stands there.
+    unapplied = list(_unapplied(layout, (entity, project, run_id), writing))
     published = read_json(layout.run_file(entity, project, run_id)) or {}
-    steps = [published["last_step"]] if published.get("last_step") is not None else []
-    attempts = [segment["attempt"] for segment in published.get("segments", [])]
-    runtime = float(published.get("duration", 0.0))
+    described = published.get("segments", [])
+    segments = {each["segment"]: _published_segment(published, each) for each in described}
+    sealed = {each["segment"] for each in described if each["sealed"]}
     config: dict[str, Any] = dict(published.get("config", {}))
     summary: dict[str, Any] = dict(published.get("summary", {}))
     name = published.get("name")
     # An edit holds against whoever began before it, as in ``tracker.store.merged``.
     renamed = published.get("edits", {}).get("name", {}).get("time", -math.inf)
-    wanted = (entity, project, run_id)
-    for state in _unapplied_states(layout, wanted):
-        if state.started is None:
-            continue
-        attempts.append(state.started.attempt)
-        runtime = max(runtime, state.runtime)
-        config.update(state.config)
-        summary.update(state.summary)
-        if state.started.name and state.started.time > renamed:
-            name = state.started.name
-        if state.last_step is not None:
-            steps.append(state.last_step)
-    if not attempts:
-        return None
-    return KnownRun(max(steps, default=None), max(attempts) + 1, runtime, config, summary, name)
+    # One that was sealed meanwhile may have gone while it was read.
+    unapplied = [each for each in unapplied if each[0] not in sealed]
+    segments.update((segment, known) for segment, known, _started, _state in unapplied)
+    primary = min((known.rank for known in segments.values()), default=0)
+    # Later ones override earlier ones, and the primary writer all others: see ``tracker.store.view``.
+    for _segment, known, started, state in sorted(
+        unapplied, key=lambda each: (-each[1].rank, each[1].attempt, each[2].time)
+    ):
+        first = known.rank == primary
+        config = {**config, **state.config} if first else {**state.config, **config}
+        summary = {**summary, **state.summary} if first else {**state.summary, **summary}
+        if started.name and started.time > renamed and (first or name is None):
+            name = started.name
+    return KnownRun(segments, config, summary, name) if segments else None
 
 
-def _unapplied_states(layout: Layout, wanted: tuple[str, str, str]) -> Iterator[SegmentState]:
+def _published_segment(run: dict[str, Any], segment: dict[str, Any]) -> KnownSegment:
+    # Only a sealed one's state stands in the file; the run's last step and duration are no less than others'.
+    state = segment.get("state") or {"last_step": run.get("last_step"), "runtime": run.get("duration", 0.0)}
+    return KnownSegment(
+        segment["rank"],
+        segment["attempt"],
+        segment["start_step"],
+        state["last_step"],
+        0.0,
+        float(state["runtime"]),
+        segment["ended"] is not None,
+    )
+
+
+def _unapplied(
+    layout: Layout, wanted: tuple[str, str, str], writing: Set[str]
+) -> Iterator[tuple[str, KnownSegment, RunStarted, SegmentState]]:
+    """Yield what the journals say of a run's segments."""
     from tracker.store.fold import Folder, SegmentState  # only a resumed run needs it
 
-    for _segment, records in journal_records(layout):
+    for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
+        journals = list(group)
         folder = Folder(SegmentState())
-        for _sequence, record in records:
+        for _sequence, record in _records(journals):
             if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
                 break
             folder.fold(record)
         else:
             folder.flush()
-            yield folder.state
+            state, started = folder.state, folder.state.started
+            if started is None:
+                continue
+            silent = _is_silent(journals[-1])
+            alive = is_alive(started.process, silent=silent) if state.finished is None else False
+            if alive and started.process == this_process() and segment not in writing:
+                alive = False
+            yield (
+                segment,
+                KnownSegment(
+                    started.rank,
+                    started.attempt,
+                    state.start_step,
+                    state.last_step,
+                    started.runtime_base,
+                    state.runtime,
+                    ended=not alive if alive is not None else silent,
+                    here=bool(alive),
+                ),
+                started,
+                state,
+            )
+
+
+def _is_silent(journal: JournalPath) -> bool:
+    try:
+        return time.time() - journal.path.stat().st_mtime > MISSED_SECONDS
+    except FileNotFoundError:
+        return True  # sealed just now
 
 
 def journal_records(layout: Layout) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:

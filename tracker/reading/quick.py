@@ -283,12 +283,14 @@ def _add_sealed(layout: Layout, found: QuickRun, segment: PublishedSegment) -> N
 def _add_unsealed(layout: Layout, found: QuickRun, name: str, files: list[JournalPath]) -> bool:
     """Fold a segment's journals; return False when its writer has not ended in good order."""
     folder, rows = Folder(SegmentState()), []
+    sequence = 0  # numbers run on from file to file: a gap between two is one, too
     for journal in files:
         if read_header(journal.path) is None:
             return False
-        for outcome in read_frames(journal.path, name, final=True):
+        for outcome in read_frames(journal.path, name, sequence=sequence, final=True):
             if not isinstance(outcome, Frame):
                 return False
+            sequence = outcome.sequence + 1
             record = decode(outcome.payload, str(journal.path), outcome.offset)
             if isinstance(record, ArtifactLogged) and record.draft is not None:
                 became = settled(layout, record.draft)

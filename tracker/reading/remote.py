@@ -79,7 +79,9 @@ class RemoteReader:
     ) -> list[dict[str, Any]]:
         """See ``Reader``."""
         path = ("projects", entity, project, "runs", run_id, "history")
-        rows: list[dict[str, Any]] = self._get(*path, key=keys, complete=complete, segment=segment)["rows"]
+        rows: list[dict[str, Any]] = self._get(*path, key=_asked(keys), complete=complete, segment=segment)[
+            "rows"
+        ]
         return rows
 
     def table(
@@ -90,7 +92,7 @@ class RemoteReader:
 
         self._send_rest()
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
-        data = b"".join(self._client.stream(*path, key=keys, segment=segment))
+        data = b"".join(self._client.stream(*path, key=_asked(keys), segment=segment))
         return pa.ipc.open_stream(data).read_all()
 
     def artifacts(
@@ -174,3 +176,8 @@ def _place(artifact: ArtifactDetail) -> tuple[str, ...]:
         artifact.name,
         artifact.version,
     )
+
+
+def _asked(keys: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the keys as an address can carry them: no key at all would be every key there."""
+    return ["_step"] if keys is not None and not keys else keys

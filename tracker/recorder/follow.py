@@ -10,12 +10,15 @@ from typing import Literal
 
 from sqlalchemy import select
 
+from tracker.journal.format import HEADER
 from tracker.processes import host_name, is_alive
 from tracker.recorder.faults import note_fault
 from tracker.recorder.live import first_record
 from tracker.recorder.look import Look
+from tracker.recorder.patience import Patience
+from tracker.recorder.unread import first_sequence, is_damaged
 from tracker.records import Process
-from tracker.store.apply import apply_journal, finish_segment, segment_process
+from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process
 from tracker.store.artifacts import Settle, settle_now
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
@@ -25,10 +28,6 @@ from tracker.store.store import Store
 # A writer that cannot be looked at (another host) is taken for dead when its journal has been
 # untouched for this long; writers touch theirs every 15 s.
 MISSED_SECONDS = 60.0
-# A live journal with bytes that stay invalid this long is read past them: they are no late pages.
-STUCK_SECONDS = 30.0
-
-
 # How a writer says that it has ended; "crashed" is said of it by others, and may turn out wrong.
 SAID_BY_WRITERS = ("finished", "failed", "preempted")
 
@@ -48,21 +47,32 @@ class Follower:
         self._settle = settle
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
-        self._stuck: dict[str, float] = {}
+        self._damage = Patience()  # with bytes that are no record
+        self._missing = Patience()  # with records that an earlier file has not shown
+        self._waits: dict[str, str] = {}  # what each segment has that could not be applied yet
         self._started: dict[str, float] = {}
         self._writers: dict[str, tuple[str | None, Process | None]] = {}
         self._noted: dict[str, str | None] = {}  # what the catalog says of each segment's fault
         self.faults: dict[str, str] = {}
+        self.unread: dict[str, str] = {}
 
     def look(self, *, seal_ended: bool = True) -> Look:
-        """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold."""
+        """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold.
+
+        ``faults`` then says which segments failed, ``unread`` which could not be read to their end.
+        """
         applied = live = waiting = 0
         faults: dict[str, str] = {}
+        unread: dict[str, str] = {}
         for name, files in self._segments():
             try:
                 applied += self._follow(name, files)
                 # What comes behind an artifact waits for its digests; so does the end of its run.
                 found = "live" if name in self._settling else self._writer_state(name, files)
+                if name in self._waits and (
+                    found == "silent" or (found == "live" and self._is_damaged(name, files))
+                ):
+                    unread[name] = self._waits[name]
                 if found == "live":
                     live += 1
                 elif found == "ended" and seal_ended:
@@ -76,8 +86,12 @@ class Follower:
                 if any(journal.path.exists() for journal in files):  # else somebody else sealed it meanwhile
                     faults[name] = str(error)
                     self._note_fault(name, faults[name])
-        self.faults = faults
+        self.faults, self.unread = faults, unread
         return Look(applied, live, waiting)
+
+    def wrong(self) -> list[str]:
+        """Return a line for each segment that the last look could not apply, or not to its end."""
+        return [f"{name}: {why}" for name, why in sorted((self.unread | self.faults).items())]
 
     def close(self) -> None:
         """Let go of the store."""
@@ -104,41 +118,89 @@ class Follower:
     def _follow(self, name: str, files: list[JournalPath]) -> int:
         """Apply what a segment's journals hold and was not applied; return the number of records."""
         sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
-        if self._seen.get(name) == sizes and name not in self._stuck and name not in self._settling:
+        if self._seen.get(name) == sizes and name not in self._waits and name not in self._settling:
             return 0
         self._settling.discard(name)
+        self._waits.pop(name, None)
         total, cold = 0, False
         for position, journal in enumerate(files):
-            # A writer opens its next file only when it has given this one up.
-            final = position < len(files) - 1 or self._waited_enough(name)
-            while True:
-                done = apply_journal(self.store, journal, final=final, settle=self._settle)
+            if journal.number > 0 and not self._may_begin(name, files[:position], files[position:]):
+                break
+            self._waits.pop(name, None)  # what an earlier file had left has been reported
+            for skip in (_is_silent(files), True):
+                done = self._apply(journal, skip=skip)
                 total += done.records
                 cold = cold or done.cold
-                if not (done.records and done.more):
+                if (
+                    done.settling
+                    or not done.tail
+                    or not self._damage.is_over(name, (journal.number, done.offset))
+                ):
                     break
             if done.settling:
                 self._settling.add(name)
                 break
-            if position == len(files) - 1:
-                if done.tail and not final:
-                    self._stuck.setdefault(name, time.monotonic())
-                else:
-                    self._stuck.pop(name, None)
+            if done.tail:
+                self._waits[name] = _left(journal, done.offset, done.tail)
+        if name not in self._waits:
+            self._damage.forget(name)
         self._seen[name] = sizes
         self._writers.pop(name, None)
         if cold:
             self._compact(name)
         return total
 
-    def _waited_enough(self, name: str) -> bool:
-        since = self._stuck.get(name)
-        return False if since is None else time.monotonic() - since > STUCK_SECONDS
+    def _apply(self, journal: JournalPath, *, skip: bool) -> Applied:
+        """Apply a journal as far as it can be; return all that was done, and what is left."""
+        total, cold = 0, False
+        while (done := apply_journal(self.store, journal, skip=skip, settle=self._settle)).records:
+            total += done.records
+            cold = cold or done.cold
+            if not done.more:
+                break
+        return done._replace(records=total, cold=cold)
+
+    def _may_begin(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
+        """Whether a segment's next file may be read: all before it was, or is given up.
+
+        A writer opens its next file when it has given one up, but another host may see that file first.
+        """
+        with self.store.reading() as session:
+            segment = session.scalar(select(Segment).where(Segment.segment == name))
+        expected = segment.sequence if segment is not None else 0
+        if segment is not None and segment.journal_index >= files[0].number:
+            return True
+        following = first_sequence(files)
+        if following is None:  # there is nothing in it so far
+            if (size := files[0].path.stat().st_size) > HEADER.size:
+                self._waits[name] = _left(files[0], HEADER.size, size - HEADER.size)
+            return False
+        passed = segment is not None and expected < segment.adopted
+        if following > expected and not (
+            passed or _is_settled([*before, *files]) or self._missing.is_over(name, expected)
+        ):
+            self._waits[name] = f"record {expected} is missing; {files[0].path} begins with {following}"
+            return False
+        for journal in before:
+            self._apply_finally(journal)
+        return True
+
+    def _apply_finally(self, journal: JournalPath) -> None:
+        """Apply a journal in which nothing more will come: what is not whole is reported."""
+        while apply_journal(self.store, journal, final=True).records:
+            pass
+
+    def _is_damaged(self, name: str, files: list[JournalPath]) -> bool:
+        """Whether what a segment's live writer has left over is more than a record that is being written."""
+        with self.store.reading() as session:
+            segment = session.scalar(select(Segment).where(Segment.segment == name))
+        if segment is None:
+            return is_damaged(files, 0, 0, 0)
+        return is_damaged(files, segment.journal_index, segment.offset, segment.sequence)
 
     def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
         """Return what is known of a segment's writer; note in the catalog that a dead one has ended."""
-        last = files[-1]
-        silent = time.time() - last.path.stat().st_mtime > MISSED_SECONDS
+        last, silent = files[-1], _is_silent(files)
         known = self._writers.get(name) or self._read_writer(name)
         if known is None:
             return "silent" if silent else "live"
@@ -148,16 +210,17 @@ class Follower:
         # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
         # its process lives says nothing about them.
         own = last.path.parent == self.store.layout.host_journals(host_name())
-        alive = is_alive(process) if own and process is not None else None
+        alive = is_alive(process, silent=silent) if own and process is not None else None
         if alive:
             return "live"
-        if alive is None:  # on another host: it may come back, so its journal stays
+        if alive is None:  # on another host, or hidden: it may come back, so its journal stays
             if silent and ended is None:
                 self._finish(name)
             return "silent" if silent else "live"
         # Dead for certain: whatever its files hold now is all there will ever be.
-        while apply_journal(self.store, last, final=True).records:
-            pass
+        for journal in files:
+            self._apply_finally(journal)
+        self._waits.pop(name, None)
         self._finish(name)
         return "ended"
 
@@ -168,7 +231,9 @@ class Follower:
         if segment is None:
             return None
         self._noted[name] = segment.fault
-        self._writers[name] = (segment.ended, segment_process(segment))
+        # What is sealed has ended, however its writer did: a kill may have left its journals.
+        ended = "finished" if segment.sealed else segment.ended
+        self._writers[name] = (ended, segment_process(segment))
         return self._writers[name]
 
     def _finish(self, name: str) -> None:
@@ -189,8 +254,7 @@ class Follower:
             segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
         if segment_id is not None:
             for journal in files:
-                while apply_journal(self.store, journal, final=True).records:
-                    pass
+                self._apply_finally(journal)
             seal(self.store, segment_id)
             self._seen.pop(name, None)
             self._writers.pop(name, None)
@@ -202,6 +266,23 @@ class Follower:
             segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
         if segment_id is not None:
             compact(self.store, segment_id)
+
+
+def _left(journal: JournalPath, offset: int, size: int) -> str:
+    return f"{size} bytes at {offset} of {journal.path} are no whole record, or not yet"
+
+
+def _is_silent(files: list[JournalPath]) -> bool:
+    """Whether a segment's newest journal has been untouched for so long that nothing is on its way."""
+    return time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
+
+
+def _is_settled(files: list[JournalPath]) -> bool:
+    """Whether none of a segment's files has changed, or come here, for so long.
+
+    A copy keeps the time of the last write, not that of its own coming: more of them may follow.
+    """
+    return time.time() - max(journal.path.stat().st_ctime for journal in files) > MISSED_SECONDS
 
 
 def catch_up(store: Store) -> None:

@@ -3,7 +3,7 @@
 For each journal the server is asked how many bytes it has and for their SHA-256; when that is the
 digest of ours, the rest is sent, whole frames only. Blobs that the frames name go first, by hash,
 and only those that the server lacks. A journal goes from here when its writer has ended and the
-server holds all of it on its disk.
+server holds all of it on its disk. One that the server refuses stays here and keeps no other waiting.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Literal
 
 import msgspec
 
-from tracker.errors import CommError, ConflictError, Error
+from tracker.errors import (
+    AuthenticationError,
+    CommError,
+    ConflictError,
+    Error,
+    JournalError,
+    UnreachableError,
+)
 from tracker.http import Client
+from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
 from tracker.processes import host_name, is_alive
 from tracker.recorder.live import count_live, writer_of
@@ -42,6 +50,24 @@ LONGEST_PAUSE = 30.0
 ASKED_AT_ONCE = 10_000
 
 
+class Pause:
+    """Keeping quiet after a failure, twice as long after each further one."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._until = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is not over."""
+        return time.monotonic() < self._until
+
+    def lengthen(self) -> None:
+        """Begin it, or the next one."""
+        self._seconds = min(max(1.0, self._seconds * 2), LONGEST_PAUSE)
+        self._until = time.monotonic() + self._seconds
+
+
 class Sender:
     """Sends the journals in one outbox.
 
@@ -58,40 +84,48 @@ class Sender:
         self._client = Client(remote.url, remote.key)
         self._journals: dict[str, Outgoing] = {}
         self._writers: dict[str, Process] = {}
-        self._pause = 0.0
-        self._pause_until = 0.0
+        self._away = Pause()
+        self._refused: dict[str, Pause] = {}
         self.faults: dict[str, str] = {}
 
     def look(self, *, patient: bool = True) -> Look:
         """Send what is there and was not sent. What is wrong with one segment stands in ``faults``.
 
         Args:
-            patient: Keep quiet for a while after the server could not be reached. False: raise.
+            patient: Keep quiet for a while after the server could not be reached, and about a segment
+                that failed. False: try, and raise.
 
         Raises:
             CommError: Only when not ``patient``: the server cannot be reached, or refuses the key.
         """
-        if patient and time.monotonic() < self._pause_until:
+        if patient and self._away.lasts:
             return Look(0, count_live(self._layout, host_name()), 0)
         sent = live = waiting = 0
         journals = self._layout.list_journals(self._host)
-        for segment, group in groupby(journals, key=lambda journal: journal.segment):
+        segments = [(name, list(group)) for name, group in groupby(journals, key=lambda each: each.segment)]
+        self._forget_others({name for name, _ in segments})
+        for segment, files in segments:
+            if patient and segment in self._refused and self._refused[segment].lasts:
+                live += self._lives(segment, files)
+                continue
             try:
-                done, state = self._send(segment, list(group))
+                done, state = self._send(segment, files)
+            except (UnreachableError, AuthenticationError):  # the next segment would fare no better
+                if not patient:
+                    raise
+                self._away.lengthen()
+                return Look(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
                 self.faults[segment] = str(error)
-                if isinstance(error, CommError):
-                    if not patient:
-                        raise
-                    self._pause = min(max(1.0, self._pause * 2), LONGEST_PAUSE)
-                    self._pause_until = time.monotonic() + self._pause
-                    return Look(sent, count_live(self._layout, host_name()), waiting)
+                self._refused.setdefault(segment, Pause()).lengthen()
+                live += self._lives(segment, files)
             else:
                 self.faults.pop(segment, None)
-                self._pause = 0.0
+                self._refused.pop(segment, None)
                 sent += done
                 live += state == "live"
                 waiting += state == "silent"
+                self._away = Pause()
         return Look(sent, live, waiting)
 
     def close(self) -> None:
@@ -114,7 +148,7 @@ class Sender:
             return 0, "ended"
         # Whether the writer lives is looked at before its files: what it wrote last is then seen.
         state = self._writer_state(segment, files)
-        outgoing = [known for journal in files if (known := self._outgoing(journal)) is not None]
+        outgoing, unread = self._readable(files)
         count = 0
         for known in outgoing:
             for data, needs, records in known.batches():
@@ -123,6 +157,12 @@ class Sender:
                 self._send_blobs(list(dict.fromkeys(needs.blobs)))
                 self._append(known, data)
                 count += records
+        if unread is not None:
+            if state == "live" and unread is files[-1]:  # its header may still be on its way
+                return count, state
+            raise JournalError(
+                "send", str(unread.path), 0, "its header is not there; what stands behind it stays here"
+            )
         finished = any(known.finished for known in outgoing)
         if finished or state == "ended":
             for known in outgoing:
@@ -141,6 +181,20 @@ class Sender:
             self._append(outgoing[-1], b"")
         return count, state
 
+    def _readable(self, files: list[JournalPath]) -> tuple[list[Outgoing], JournalPath | None]:
+        """Return a segment's journals up to one that has bytes, but no whole header; and that one.
+
+        The server gets none of the later ones: it would take them for all that there is.
+        """
+        found = []
+        for journal in files:
+            known = self._outgoing(journal)
+            if known is not None:
+                found.append(known)
+            elif journal.path.stat().st_size > HEADER.size:
+                return found, journal
+        return found, None
+
     def _outgoing(self, journal: JournalPath) -> Outgoing | None:
         """Return what is known of a journal's way; None while its header is not whole."""
         known = self._journals.get(journal.path.name)
@@ -156,13 +210,24 @@ class Sender:
     def _writer_state(self, segment: str, files: list[JournalPath]) -> State:
         """Return whether a segment's writer lives; of one that cannot be looked at, whether it is silent."""
         writer = self._writers.get(segment) or writer_of(files[0])
+        silent = time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
         if writer is not None:
             self._writers[segment] = writer
-            alive = is_alive(writer)
+            alive = is_alive(writer, silent=silent)
             if alive is not None:
                 return "live" if alive else "ended"
-        silent = time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
         return "silent" if silent else "live"
+
+    def _lives(self, segment: str, files: list[JournalPath]) -> bool:
+        """Whether a segment that cannot be sent has a writer that lives, as far as can be seen."""
+        with suppress(OSError):
+            return self._writer_state(segment, files) == "live"
+        return False
+
+    def _forget_others(self, names: set[str]) -> None:
+        """Forget what was wrong with segments that are gone: another sender has sent them."""
+        self.faults = {name: fault for name, fault in self.faults.items() if name in names}
+        self._refused = {name: pause for name, pause in self._refused.items() if name in names}
 
     def _forget(self, files: list[JournalPath]) -> None:
         for journal in files:

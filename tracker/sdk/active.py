@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from tracker.artifacts import capture
+from tracker.sdk import leaving
 from tracker.sdk.signals import Termination
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 current: Run | None = None
 _open: list[Run] = []
 _owner = 0
-_error: str | None = None
 
 
 def remember(run: Run, *, make_current: bool) -> None:
@@ -27,6 +25,7 @@ def remember(run: Run, *, make_current: bool) -> None:
         _owner = os.getpid()
         _open.clear()  # those of a parent are the parent's to end
         _watch_exit()
+    leaving.watch(_steps)
     _open.append(run)
     _termination.watch()
     if make_current:
@@ -39,26 +38,15 @@ def current_of_this_process() -> Run | None:
     return current if _owner == os.getpid() else None
 
 
+def segments_of_this_process() -> set[str]:
+    """Return the segments that this process writes at present."""
+    return {segment for run in _open_here() if (segment := run.journal.segment) is not None}
+
+
 def note_failure(error: str) -> None:
-    """Remember why the process is ending: runs that are still open then end as failed."""
-    global _error
+    """Remember why the process is ending: runs that are open then, and log no more, end as failed."""
     if _owner == os.getpid():
-        _error = error
-
-
-def last_line(error: BaseException) -> str:
-    """Return what the traceback of an exception ends with: its type and message."""
-    kind = type(error)
-    name = (
-        kind.__qualname__
-        if kind.__module__ in ("builtins", "__main__")
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    try:
-        said = str(error)
-    except Exception:
-        said = "<no message: its own str() failed>"
-    return f"{name}: {said}" if said else name
+        leaving.note(error)
 
 
 def forget(run: Run) -> None:
@@ -76,33 +64,19 @@ def forget(run: Run) -> None:
 def _watch_exit() -> None:
     atexit.unregister(_end_all)
     atexit.register(_end_all)
-    if getattr(sys.excepthook, "_tracker", False):
-        return
-    before = sys.excepthook
 
-    def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        note_failure(last_line(error))
-        before(kind, error, trace)
 
-    note._tracker = True  # type: ignore[attr-defined]
-    sys.excepthook = note
-    leave = sys.exit
-
-    def note_exit(status: Any = None, /) -> NoReturn:
-        # No hook sees SystemExit; wandb learns the exit code in this way too.
-        if status not in (None, 0, False):
-            note_failure(f"SystemExit: {status}")
-        leave(status)
-
-    sys.exit = note_exit
+def _steps() -> object:
+    return [(run, run.step) for run in _open]
 
 
 def _end_all() -> None:
     if _owner != os.getpid():
         return  # a forked child never ends its parent's runs
+    error = leaving.why()
     for run in list(_open):
-        if _error is not None:
-            run.fail(_error)
+        if error is not None:
+            run.fail(error)
         else:
             run.finish()
 

@@ -63,6 +63,7 @@ class RunArtifacts:
             self._begin_with_newest(artifact)
         logged_name, size, count = artifact.name, artifact.size, artifact.file_count
         token = artifact.logged_to(layout, lambda: self._find_logged(logged_name, token), self._find_run)
+        run.journal.sync_files(layout.draft(token).iterdir())
         ttl = artifact.ttl
         run.record(
             ArtifactLogged(

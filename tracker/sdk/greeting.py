@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tracker.errors import Error, NotFoundError
-from tracker.reading.known import KnownRun
+from tracker.reading.known import KnownRun, KnownSegment
 from tracker.recorder.remote import Remote
 from tracker.terminal import say
 
@@ -33,9 +33,19 @@ def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> Known
         return None
     finally:
         client.close()
-    return KnownRun(
-        run["last_step"], run["attempts"], run["duration"], run["config"], run["summary"], run["name"]
-    )
+    segments = {
+        each["id"]: KnownSegment(
+            each["rank"],
+            each["attempt"],
+            each["start_step"],
+            each["last_step"],
+            0.0,
+            run["duration"],
+            each["state"] != "running",
+        )
+        for each in run["segments"]
+    }
+    return KnownRun(segments, run["config"], run["summary"], run["name"])
 
 
 def _ask(remote: Remote, silent: bool) -> None:

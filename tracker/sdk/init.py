@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker import names
 from tracker.errors import CommError, UsageError
 from tracker.processes import this_process
-from tracker.reading.known import KnownRun, find_run
+from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_for
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
@@ -24,6 +24,10 @@ from tracker.sdk.run import Run
 from tracker.settings import Settings, load_settings
 from tracker.store.description import make_folders
 from tracker.terminal import say
+
+if TYPE_CHECKING:
+    from tracker.sdk.writers import Writer
+    from tracker.store.layout import Layout
 
 RESUME_MODES = ("allow", "must", "never")
 REINIT_MODES = ("return_previous", "finish_previous", "create_new")
@@ -106,27 +110,11 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
         return Run(started, NoJournal(started, settings), resumed=False, config=dict(config))
     layout = layout_for(settings)
     make_folders(layout)
-    known = _known_run(settings, run_id, resume) if settings.run_id is not None else None
-    if known is None and resume == "must":
-        raise UsageError(
-            f"resume='must' but there is no run {settings.entity}/{settings.project}/{run_id} "
-            f"in {layout.root}: check the id, or use resume='allow'"
-        )
-    if known is not None and resume == "never":
-        raise UsageError(
-            f"resume='never' but there is a run {settings.entity}/{settings.project}/{run_id}: use another id"
-        )
-    continued = known if resume in ("allow", "must") else None
-    merged = {**continued.config, **config} if continued is not None else config
-    name = settings.name or (known.name if known else None) or names.new_run_name()
-    started = _started(settings, run_id, name, merged, known, continues=continued is not None)
+    if settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
+        run = _open(settings, layout, run_id, config)
+    else:
+        run = _find_and_open(settings, layout, run_id, config, resume)
     remote = remote_for(settings)
-    if remote is not None:
-        write_remote(layout, remote)
-    recorder = _wants_recorder(settings)
-    summary = continued.summary if continued is not None else {}
-    journal = RunJournal(layout, started, settings, recorder=recorder, summary=summary)
-    run = Run(started, journal, resumed=continued is not None, config=dict(merged))
     where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent)
     if remote is not None:
@@ -134,16 +122,66 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
     return run
 
 
-def _started(
+def _find_and_open(
+    settings: Settings, layout: Layout, run_id: str, config: dict[str, Any], resume: str | None
+) -> Run:
+    """Begin a run whose id was given: it may exist, and be written by others at this moment."""
+    from tracker.sdk.writers import Writer, find_launch, find_writer, one_at_a_time  # many runs need it not
+
+    place = (settings.entity, settings.project, run_id)
+    launch = find_launch(os.environ)
+    there = _ask_server(settings, layout, run_id, resume)
+    with one_at_a_time(layout):
+        known = join_known(there, find_run(layout, *place, active.segments_of_this_process()))
+        if known is None:
+            if resume == "must":
+                raise UsageError(
+                    f"resume='must' but there is no run {'/'.join(place)} in {layout.root}: check the id, "
+                    "or use resume='allow'"
+                )
+            return _open(settings, layout, run_id, config, None, Writer(launch.rank))
+        writer = find_writer(known, launch)
+        if resume == "never" and (writer.resumes or writer.beside):
+            raise UsageError(f"resume='never' but there is a run {'/'.join(place)}: use another id")
+        if writer.beside:
+            say(
+                f"another process on this host writes {'/'.join(place)}: this one writes beside it, as rank "
+                f"{writer.rank}",
+                silent=settings.silent,
+            )
+        if resume is None:
+            # The id was used before: without resume it begins at 0 again and hides the older rows of its
+            # rank from the default view; nothing is overwritten.
+            writer = Writer(writer.rank, writer.attempt)
+            known = KnownRun(known.segments, {}, {}, known.name)
+        return _open(settings, layout, run_id, config, known, writer)
+
+
+def _open(
     settings: Settings,
+    layout: Layout,
     run_id: str,
-    name: str,
     config: dict[str, Any],
-    known: KnownRun | None,
-    *,
-    continues: bool = False,
+    known: KnownRun | None = None,
+    writer: Writer | None = None,
+) -> Run:
+    """Begin a segment of a run, behind what is ``known`` of it."""
+    merged = {**known.config, **config} if known is not None else config
+    name = settings.name or (known.name if known is not None else None) or names.new_run_name()
+    started = _started(settings, run_id, name, merged, writer)
+    remote = remote_for(settings)
+    if remote is not None:
+        write_remote(layout, remote)
+    recorder = _wants_recorder(settings)
+    summary = known.summary if known is not None else {}
+    journal = RunJournal(layout, started, settings, recorder=recorder, summary=summary)
+    return Run(started, journal, resumed=writer is not None and writer.resumes, config=dict(merged))
+
+
+def _started(
+    settings: Settings, run_id: str, name: str, config: dict[str, Any], writer: Writer | None
 ) -> RunStarted:
-    last_step = known.last_step if known is not None and continues else None
+    place: dict[str, Any] = writer.place if writer is not None else {}
     return RunStarted(
         entity=settings.entity,
         project=settings.project,
@@ -151,45 +189,31 @@ def _started(
         time=time.time(),
         process=this_process(),
         name=name,
-        # The id was used before: a further attempt. Without resume it begins at 0 again and hides the
-        # older rows from the default view; nothing is overwritten.
-        attempt=known.attempts if known is not None else 0,
-        start_step=0 if last_step is None else last_step + 1,
         group=settings.group,
         job_type=settings.job_type,
         tags=settings.tags,
         notes=settings.notes,
         config=config,
         program=sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else None,
-        runtime_base=known.runtime if known is not None and continues else 0.0,
+        **place,
     )
 
 
-def _known_run(settings: Settings, run_id: str, resume: str | None) -> KnownRun | None:
-    """Return what is known of a run with this id: in the folder, and on the server if one is named."""
-    here = find_run(layout_for(settings), settings.entity, settings.project, run_id)
+def _ask_server(settings: Settings, layout: Layout, run_id: str, resume: str | None) -> KnownRun | None:
+    """Return what is known of a run where it is sent to, if a server is named."""
     remote = remote_for(settings)
     if remote is None:
-        return here
+        return None
+    # Before the server is asked: what goes from here meanwhile is known there.
+    here = find_run(layout, settings.entity, settings.project, run_id, active.segments_of_this_process())
     try:
-        there = ask_for_run(remote, settings.entity, settings.project, run_id)
+        return join_known(ask_for_run(remote, settings.entity, settings.project, run_id), here)
     except CommError as error:
         if resume == "must":
             raise
         # Training does not wait for a server. Rows of before stay, as an older attempt.
         say(f"{error.message}. It cannot be asked whether run {run_id} exists", silent=settings.silent)
         return here
-    if here is None or there is None:
-        return here or there
-    steps = [step for step in (here.last_step, there.last_step) if step is not None]
-    return KnownRun(
-        max(steps, default=None),
-        max(here.attempts, there.attempts),
-        max(here.runtime, there.runtime),
-        {**there.config, **here.config},
-        {**there.summary, **here.summary},
-        here.name or there.name,
-    )
 
 
 def _wants_recorder(settings: Settings) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +15,8 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.processes import this_process
-from tracker.records import RunStarted, decode, pack
+from tracker.reading.open import remote_for
+from tracker.records import FORKED, RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
 from tracker.store.blobs import BlobStore
@@ -23,6 +26,9 @@ from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
     from tracker.store.fold import Folder
+
+# Journal number and offset up to which a run's folder has read, when it has read nothing.
+_BEGINNING = (0, HEADER.size)
 
 
 class RunJournal:
@@ -54,7 +60,12 @@ class RunJournal:
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
         self._known_summary = dict(summary)
-        self._read = (0, HEADER.size)  # journal number and offset up to which the folder has read
+        self._read = _BEGINNING
+
+    @property
+    def segment(self) -> str | None:
+        """The segment that is written, if one is."""
+        return self._writer.segment if self._writer is not None else None
 
     def put(self, payload: bytes) -> None:
         """Write one record; see ``SegmentWriter.put``."""
@@ -65,6 +76,11 @@ class RunJournal:
         """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
         writer = self._writer or self._open_for_child()
         return writer.put_blob(data)
+
+    def sync_files(self, paths: Iterable[Path]) -> None:
+        """Have files that records will name forced to the disk; see ``SegmentWriter.sync_files``."""
+        writer = self._writer or self._open_for_child()
+        writer.sync_files(paths)
 
     def close(self) -> None:
         """Close the segment."""
@@ -122,7 +138,8 @@ class RunJournal:
 
     def _open_for_child(self) -> SegmentWriter:
         """Begin the segment of a forked child, with its first record."""
-        child = msgspec.structs.replace(self._started, process=this_process(), rank=os.getpid())
+        child = msgspec.structs.replace(self._started, process=this_process(), rank=FORKED + os.getpid())
+        self._read = _BEGINNING  # of the child's journal: the folder may have read the parent's
         self._writer = self._open(child)
         return self._writer
 
@@ -133,6 +150,7 @@ class RunJournal:
             fsync_seconds=self.settings.fsync_seconds,
             recorder=self._recorder,
             silent=self.settings.silent,
+            alone=not self._recorder or remote_for(self.settings) is not None,
         )
         writer.put(first)
         return writer

@@ -32,6 +32,7 @@ from tracker.sdk import active
 from tracker.sdk.config import Config
 from tracker.sdk.define import parse_metric
 from tracker.sdk.journal import RunJournal
+from tracker.sdk.leaving import last_line
 from tracker.sdk.steps import StepCounter
 from tracker.sdk.summary import Summary
 from tracker.values import PLAIN, to_plain
@@ -57,6 +58,8 @@ class Run:
         self._steps = StepCounter(started.start_step)
         self._lock = threading.RLock()
         self._finished = False
+        self._last: bytes | None = None  # the record that says how the run ended
+        self._closed = False
         self.preempted = False
         self.resumed = resumed
         self.starting_step = started.start_step
@@ -345,7 +348,7 @@ class Run:
         if error is None or (isinstance(error, SystemExit) and not error.code):
             self.finish()
         else:
-            self.fail(active.last_line(error))
+            self.fail(last_line(error))
 
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"
@@ -426,20 +429,24 @@ class Run:
                 self._lock.release()
 
     def _end(self, state: str, exit_code: int, error: str | None) -> None:
+        # An interrupt (Ctrl-C) may end this anywhere: the next call, at exit at the latest, goes on.
         with self._lock:
-            if self._finished:
-                return
             self._finished = True
-            if self.preempted:
-                state, error = "preempted", error or "SIGTERM"
-            self._journal.put(pack(RunFinished(time.time(), state, exit_code, error)))
-            self._journal.close()
+            if not self._closed:
+                if self._last is None:
+                    if self.preempted:
+                        state, error = "preempted", error or "SIGTERM"
+                    last = pack(RunFinished(time.time(), state, exit_code, error))
+                    self._journal.put(last)
+                    self._last = last
+                self._journal.close()
+                self._closed = True
         active.forget(self)
 
     def leave_to_parent(self) -> None:
         """In a forked child: what is logged from now on goes to a segment of the child's own."""
         self._lock = threading.RLock()  # another thread of the parent may have held it
-        if not self._finished:
+        if not self._closed:
             self._journal.leave_to_parent()
             self._steps = StepCounter(self._steps.step)
 

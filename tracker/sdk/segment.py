@@ -6,6 +6,9 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from contextlib import suppress
 
 from tracker.errors import JournalError
 from tracker.journal.format import HEADER
@@ -15,6 +18,7 @@ from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests
+from tracker.store.files import make_folder, sync_folder, sync_named
 from tracker.store.layout import Layout
 from tracker.terminal import say
 
@@ -24,6 +28,8 @@ LARGEST_BACKLOG = 64 * 1024 * 1024
 TOUCH_SECONDS = 15.0
 # How soon a killed recorder is noticed and replaced.
 RECORDER_SECONDS = 5.0
+# How often the helper thread looks around, at least, however seldom the disk is to be asked.
+LOOK_SECONDS = 1.0
 # A disk that refuses every sync is given a new file no more often than this.
 SYNC_PATIENCE = 60.0
 # Stands in the backlog for the sequence number of what is no record but a blob's content.
@@ -34,7 +40,7 @@ class SegmentWriter:
     """The only writer of one segment, for all threads of one process.
 
     ``put`` encodes nothing and waits for nothing: one frame, one ``write(2)``. A helper thread forces
-    the file to the disk, shows that the writer lives, replaces a killed recorder and, after a failed
+    what is written to the disk, shows that the writer lives, replaces a killed recorder and, after a failed
     write, tries a new journal file until writing works again.
 
     Args:
@@ -42,17 +48,21 @@ class SegmentWriter:
         fsync_seconds: How often the journal is forced to the disk.
         recorder: Whether a recorder is wanted on this host.
         silent: Print nothing.
+        alone: Nobody on this host applies what is written, and forces to the disk what it names.
 
     Raises:
         JournalError: The first journal file cannot be made.
     """
 
-    def __init__(self, layout: Layout, *, fsync_seconds: float, recorder: bool, silent: bool) -> None:
+    def __init__(
+        self, layout: Layout, *, fsync_seconds: float, recorder: bool, silent: bool, alone: bool = False
+    ) -> None:
         self.segment = os.urandom(16).hex()
         self.layout = layout
         self.host = host_name()
         self._silent = silent
         self._recorder = recorder
+        self._alone = alone
         self._fsync_seconds = fsync_seconds
         self._lock = threading.Lock()
         # Each record with its sequence number: whether it was written is then known after any interrupt.
@@ -61,12 +71,17 @@ class SegmentWriter:
         self._lost = 0
         self._reason = ""
         self._trust_until = 0.0
+        self._doubt = ""  # why the journal is to be given up as soon as a new file may be made
+        self._unsynced: deque[Path] = deque()  # files that are to be forced to the disk
+        self._file_lock = threading.Lock()
         self._closed = False
         self._deleted = False
+        self._complained = False
         self._wake = threading.Event()
-        layout.host_journals(self.host).mkdir(parents=True, exist_ok=True)
+        make_folder(layout.host_journals(self.host))
         self._journal = JournalWriter(layout.journal(self.host, self.segment, 0), self.segment)
-        self._dirty = True
+        self._dirty = self._is_new = True  # the file's content; its entry in the folder
+        self._synced = time.monotonic()
         self._thread = threading.Thread(target=self._tend, name="tracker-journal", daemon=True)
         self._thread.start()
 
@@ -96,14 +111,22 @@ class SegmentWriter:
         """
         blobs = BlobStore(self.layout)
         try:
-            return blobs.add_bytes(data)
+            blob = blobs.add_bytes(data)
+            self.sync_files((blobs.path(blob.sha256),))
+            return blob
         except OSError as error:
             with self._lock:
                 self._note_failure(error.strerror or str(error))
                 return blobs.name(data) if self._keep(_BLOB, data) else None
 
+    def sync_files(self, paths: Iterable[Path]) -> None:
+        """Have files that records name forced to the disk in the background, unless who applies them does."""
+        if self._alone:
+            self._unsynced.extend(paths)
+
     def flush(self) -> bool:
-        """Write what waits in memory and force the journal to the disk; return whether all is written."""
+        """Write what waits in memory and force all to the disk; return whether all is written."""
+        self._sync_files()
         with self._lock:
             if self._reason or self._journal.poisoned:
                 self._try_new_journal()
@@ -113,8 +136,12 @@ class SegmentWriter:
             return True
 
     def close(self) -> bool:
-        """Flush and close; return False when records could not be written and are lost."""
-        self.flush()
+        """Flush and close; return False when records could not be written and are lost.
+
+        Where an interrupt ended it, a second call goes on.
+        """
+        if not self._closed:
+            self.flush()
         with self._lock:
             self._closed = True
             self._journal.close()
@@ -178,6 +205,7 @@ class SegmentWriter:
                 path.unlink(missing_ok=True)  # a file without a whole header would only confuse readers
                 return
             self._journal = fresh  # before anything but a header stands in it
+            self._is_new, self._doubt = True, ""
             old.close()
             self._write_backlog()
         except (JournalError, OSError):
@@ -202,7 +230,7 @@ class SegmentWriter:
         while self._backlog:
             sequence, data = self._backlog[0]
             if sequence == _BLOB:
-                BlobStore(self.layout).add_bytes(data)
+                self.sync_files((self.layout.blob(BlobStore(self.layout).add_bytes(data).sha256),))
             else:
                 self._journal.settle()
                 if self._journal.sequence <= sequence:  # else it was written, and then came the interrupt
@@ -215,41 +243,72 @@ class SegmentWriter:
 
     def _sync(self) -> None:
         if self._dirty:
-            self._dirty = False
             try:
                 self._journal.sync()
             except JournalError as error:
                 self._distrust(self._journal, error.reason)
+            else:
+                self._dirty = False  # not before: an interrupt must not make it look done
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        """Force the entry of a new file to the disk, without which its content is nowhere."""
+        if self._is_new:
+            self._is_new = False
+            try:
+                sync_folder(self._journal.path.parent)
+            except OSError as error:
+                self._complain(error)
+
+    def _sync_files(self) -> None:
+        with self._file_lock:
+            while self._unsynced:
+                try:
+                    sync_named(self._unsynced[0])
+                except OSError as error:
+                    self._complain(error)
+                self._unsynced.popleft()
 
     def _distrust(self, journal: JournalWriter, reason: str) -> None:
         """Go on in a new file after a failed sync: the kernel may have dropped what it could not write."""
+        if journal is not self._journal:
+            return  # given up already
         now = time.monotonic()
-        if journal is self._journal and now > self._trust_until:
+        if now > self._trust_until:
             self._trust_until = now + SYNC_PATIENCE
             journal.poisoned = True
             self._note_failure(f"{reason} (syncing {journal.path.name})")
             self._try_new_journal()
+        else:
+            # It is synced again, which may look like a success; it is given up all the same when it may be.
+            self._dirty, self._doubt = True, reason
 
     def _tend(self) -> None:
         self._look_after_recorder()
         self._touched = self._looked = time.monotonic()
-        complained = False
-        while not self._wake.wait(self._fsync_seconds):
+        while not self._wake.wait(min(self._fsync_seconds, LOOK_SECONDS)):
             try:
                 if not self._tend_once():
                     return
             except OSError as error:  # out of descriptors, say: this thread must not end for it
-                if not complained:
-                    complained = True
-                    say(f"cannot look after {self.layout.root}: {error.strerror}", silent=self._silent)
+                self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            say(f"cannot look after {self.layout.root}: {error.strerror or error}", silent=self._silent)
 
     def _tend_once(self) -> bool:
         now = time.monotonic()
+        # A wait may last longer, or a little less, than it was to.
+        due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2
         with self._lock:
             if self._closed:
                 return False
             if self._reason or self._journal.poisoned:
                 self._try_new_journal()
+            if self._doubt and now > self._trust_until:
+                self._distrust(self._journal, self._doubt)
             if now - self._touched > TOUCH_SECONDS:
                 self._touched = now
                 self._journal.touch()
@@ -261,8 +320,8 @@ class SegmentWriter:
                     silent=self._silent,
                 )
             journal = self._journal
-            descriptor = journal.duplicate() if self._dirty else -1
-            self._dirty = False
+            descriptor = journal.duplicate() if self._dirty and due else -1
+            self._dirty = self._dirty and not due
         if descriptor >= 0:  # outside the lock: a slow disk must not hold up log()
             try:
                 os.fdatasync(descriptor)
@@ -271,10 +330,20 @@ class SegmentWriter:
                     self._distrust(journal, error.strerror or str(error))
             finally:
                 os.close(descriptor)
+        if due:
+            self._synced = now
+            self._sync_folder()
+            self._begin_to_sync_files()
         if now - self._looked > RECORDER_SECONDS:
             self._looked = now
             self._look_after_recorder()
         return True
+
+    def _begin_to_sync_files(self) -> None:
+        """Sync them in a thread of its own: a large artifact must hold up neither journal nor heartbeat."""
+        if self._unsynced and not self._file_lock.locked():
+            with suppress(RuntimeError):  # no more threads: the next round does it, or flush
+                threading.Thread(target=self._sync_files, name="tracker-files", daemon=True).start()
 
     def _look_after_recorder(self) -> None:
         """Start a recorder unless one lives, or none is wanted."""

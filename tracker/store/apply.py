@@ -89,6 +89,7 @@ def apply_journal(
     journal: JournalPath,
     *,
     final: bool = False,
+    skip: bool = False,
     settle: artifacts.Settle = artifacts.settle_now,
 ) -> Applied:
     """Apply the next batch of a journal.
@@ -97,6 +98,8 @@ def apply_journal(
         store: Where to.
         journal: A journal whose segment's earlier journals have been applied to their end.
         final: Its writer has ended: what is not whole now never will be, and is reported.
+        skip: Its writer may live, but what is damaged and has whole records behind it was waited for
+            long enough: it is reported, and what follows is applied.
         settle: Gives a logged artifact's files their digests; by default it is waited for.
 
     Raises:
@@ -104,15 +107,17 @@ def apply_journal(
         StoreError: The catalog cannot be written.
     """
     headless = read_header(journal.path) is None
-    if headless and not (final and journal.path.stat().st_size > HEADER.size):
-        return Applied(0, 0, False, 0)
+    size = journal.path.stat().st_size if headless else 0
     refused = 0
     while True:
         with store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
         if segment is not None and (segment.sealed or journal.number < segment.journal_index):
             return Applied(0, segment.offset, False, 0)
-        batch = _read_batch(store, journal, segment, final, headless, settle)
+        passed = segment is not None and segment.sequence < segment.adopted
+        if headless and not ((final or skip or passed) and size > HEADER.size):
+            return Applied(0, 0, False, size)
+        batch = _read_batch(store, journal, segment, settle, final=final, skip=skip, headless=headless)
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         part = _cold_part(store, journal.segment, segment, batch)
@@ -183,13 +188,18 @@ def _read_batch(
     store: Store,
     journal: JournalPath,
     segment: Segment | None,
-    final: bool,
-    headless: bool,
     settle: artifacts.Settle,
+    *,
+    final: bool,
+    skip: bool,
+    headless: bool,
 ) -> _Batch:
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
+    # A catalog that is made anew goes past what the former one had gone past: its rows do not go away.
+    passed = segment.adopted if segment is not None else 0
+    going_on = final or skip
     state = unpack_state(segment.state) if segment is not None else SegmentState()
     folder = Folder(state)
     start, tail, more, count, row_bytes = offset, 0, False, 0, 0
@@ -199,7 +209,8 @@ def _read_batch(
     files: list[tuple[int, FileSaved]] = []
     said: list[tuple[int, ArtifactRecord]] = []
     settling = False
-    for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final):
+    skipping = going_on or sequence < passed
+    for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
         if isinstance(outcome, Frame):
             record = decode(outcome.payload, str(journal.path), outcome.offset)
             if type(record) is FileSaved:
@@ -223,6 +234,9 @@ def _read_batch(
                     row_bytes += len(outcome.payload)
             offset, sequence, count = outcome.end, outcome.sequence + 1, count + 1
         elif isinstance(outcome, Corrupt):
+            if not going_on and sequence >= passed:
+                tail = journal.path.stat().st_size - outcome.offset
+                break
             gone = (
                 f"; records {outcome.missing[0]} to {outcome.missing[1]} are lost" if outcome.missing else ""
             )

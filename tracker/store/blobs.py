@@ -6,12 +6,11 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.digests import Digests, digests_of
-from tracker.store.files import sync_file, sync_folder
+from tracker.store.files import sync_named
 from tracker.store.layout import Layout
 
 CHUNK = 1024 * 1024
@@ -51,12 +50,18 @@ class NewBlob:
         digest = self._sha256.hexdigest()
         if expect is not None and digest != expect:
             raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
-        if not self._blobs.touch(digest):
+        if not (self._is_there(self._blobs.path(digest)) and self._blobs.touch(digest)):
             os.fchmod(self._file.fileno(), 0o444)
             target = self._blobs.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._temporary, target)
         return Digests(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
+
+    def _is_there(self, target: Path) -> bool:
+        try:
+            return target.stat().st_size == self._size  # else a power cut left a name without its content
+        except FileNotFoundError:
+            return False
 
     def __enter__(self) -> NewBlob:
         return self
@@ -146,10 +151,7 @@ class BlobStore:
 
     def sync(self, sha256: str) -> None:
         """Force a blob to the disk; done before a catalog commit names it. An absent one is passed over."""
-        path = self.path(sha256)
-        with suppress(FileNotFoundError):  # e.g. a journal that came without its media: readers say so
-            sync_file(path)
-            sync_folder(path.parent)
+        sync_named(self.path(sha256))  # one that did not come with its journal: readers say so
 
     def read(self, sha256: str) -> bytes:
         """Return a small blob's content.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import Engine, select
 
@@ -27,22 +28,25 @@ PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
 
-def open_catalog(layout: Layout) -> tuple[Engine, FileLock]:
-    """Return an engine on a store's catalog, and the lock that is shared while it is used.
+def open_catalog(layout: Layout) -> tuple[Engine, FileLock, list[Path]]:
+    """Return an engine on a store's catalog, the lock that is shared while it is used, and forgotten parts.
+
+    There are such parts (``Rebuilt.forgotten``) only where the catalog was lost and this call has rebuilt
+    it. The lock is then held alone: the caller salvages their rows, before anybody seals, and shares it.
 
     Raises:
         StoreError: It cannot be opened, or is gone while another program uses it.
         StoreVersionError: A newer tracker made it.
     """
     lock = _open_lock(layout)
+    forgotten: list[Path] = []
     try:
-        while True:
-            lock.share()
-            opened = _open_filled(layout)
-            if opened is not None or not _has_published(layout):
-                break
+        lock.share()
+        while (opened := _open_filled(layout)) is None and _has_published(layout):
             lock.free()
-            _restore(layout, lock)
+            forgotten = _restore(layout, lock)
+            if not forgotten:
+                lock.share()
         engine = opened or database.open_engine(layout.catalog)
         try:
             found = database.migrate(engine, layout.locks / "catalog.lock")
@@ -54,7 +58,7 @@ def open_catalog(layout: Layout) -> tuple[Engine, FileLock]:
     except BaseException:
         lock.close()
         raise
-    return engine, lock
+    return engine, lock, forgotten
 
 
 @contextmanager
@@ -114,17 +118,19 @@ def _has_published(layout: Layout) -> bool:
     return any(True for _ in layout.run_files()) or any(True for _ in layout.version_files())
 
 
-def _restore(layout: Layout, lock: FileLock) -> None:
-    """Rebuild a lost catalog; of several processes that find it lost, one does."""
+def _restore(layout: Layout, lock: FileLock) -> list[Path]:
+    """Rebuild a lost catalog; of several processes that find it lost, one does.
+
+    Returns:
+        The parts that the rebuild forgot. While there are any, the lock stays held alone.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while _is_lost(layout):
         if lock.try_alone():
-            try:
-                if _is_lost(layout):
-                    _rebuild_aloud(layout)
-            finally:
+            forgotten = _rebuild_aloud(layout) if _is_lost(layout) else []
+            if not forgotten:
                 lock.free()
-            return
+            return forgotten
         if not lock.try_share():
             lock.share()  # somebody rebuilds it now: wait
         lock.free()
@@ -134,9 +140,11 @@ def _restore(layout: Layout, lock: FileLock) -> None:
                 "the catalog is then rebuilt from the published files"
             )
         time.sleep(_LOOK_SECONDS)
+    return []
 
 
-def _rebuild_aloud(layout: Layout) -> None:
+def _rebuild_aloud(layout: Layout) -> list[Path]:
+    """Rebuild a lost catalog and say so; return the parts that were forgotten."""
     found = rebuild(layout)
     say(
         f"{layout.catalog} was gone: rebuilt from published files ({found.runs} runs, "
@@ -144,6 +152,7 @@ def _rebuild_aloud(layout: Layout) -> None:
     )
     for line in found.broken:
         say(line)
+    return found.forgotten
 
 
 def _publish_uses(layout: Layout, engine: Engine) -> None:

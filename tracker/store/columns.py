@@ -4,8 +4,10 @@ Columns ``_row``, ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix second
 A key's column has the type that fits most of its values: double, int64, bool, string, or JSON text
 (dicts, lists). Values that the column's type cannot hold exactly (an int among floats, None, a
 string among numbers) stand as JSON in a second column ``~exact:KEY``, which overrides the first
-where it is not null. Key names that begin with ``~`` get one more ``~``. The schema metadata
-``tracker`` maps every column to its key and role, so that nothing has to be guessed from names.
+where it is not null. A key that was nothing but None has a JSON column of nulls beside its exact one:
+that takes the kind of any other column with which it is put together. Key names that begin with ``~``
+get one more ``~``. The schema metadata ``tracker`` maps every column to its key and role, so that
+nothing has to be guessed from names.
 """
 
 from __future__ import annotations
@@ -116,7 +118,12 @@ def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
     """Return the kind that can hold a key's values from several tables, and whether some are exact."""
     found = list(kinds)
     exact = any(has_exact for _, has_exact in found)
-    names = {kind for kind, _ in found}
+    # JSON with an exact column is nothing but None: it yields to any kind.
+    names = {kind for kind, has_exact in found if (kind, has_exact) != ("json", True)}
+    if not names:
+        return "json", True
+    if names == {"json"}:
+        return "json", False
     if len(names) == 1:
         return names.pop(), exact
     if names & set(NUMERIC):
@@ -129,10 +136,14 @@ def convert(
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
     """Return a key's columns as columns of the kind that ``common_kind`` gave."""
     wanted, has_exact = target
+    if kind == wanted == "json" and exact is not None and not has_exact:
+        return _as_json(kind, main, exact), None
     if kind == wanted:
         absent = pa.chunked_array([pa.nulls(len(main), pa.string())])
         return main, (exact if exact is not None else absent) if has_exact else None
     if kind == "int64" and wanted == "double":  # every int among floats is exact
+        if not has_exact:
+            return main.cast(pa.float64(), safe=False), None
         text = main.cast(pa.string())
         if exact is not None:
             import pyarrow.compute as pc
@@ -172,6 +183,8 @@ def _cells_by_key(rows: list[FinishedRow]) -> dict[str, tuple[list[Any], list[in
 def _encode(cells: list[Any], at: list[int] | None, count: int) -> Encoded:
     kinds = set(map(type, cells))
     kind = _kind_for(kinds, cells)
+    if kinds == {type(None)}:
+        return kind, pa.nulls(count, ARROW[kind]), _spread(["null"] * len(cells), at, count, "exact")
     if kind == "json":
         return kind, _spread([values.dumps(cell) for cell in cells], at, count, kind), None
     python = {"double": float, "int64": int, "bool": bool, "string": str}[kind]

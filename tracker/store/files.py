@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tracker import values
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing, so that they survive power loss."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    with suppress(OSError):  # one that may be written and not read cannot be forced
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -21,6 +32,14 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_named(path: Path) -> None:
+    """Force a file, its name and that of its folder to the disk; one that is gone is passed over."""
+    with suppress(FileNotFoundError):
+        sync_file(path)
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
 
 
 def write_new(temporary: Path, data: bytes) -> None:
@@ -38,14 +57,14 @@ def write_new(temporary: Path, data: bytes) -> None:
 
 def publish(temporary: Path, path: Path) -> None:
     """Move a finished file to its name, replacing what is there, atomically and durably."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
 def claim(temporary: Path, path: Path) -> bool:
     """Move a finished file to its name only if nobody has it; return whether it was free."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         os.link(temporary, path)  # unlike rename, fails when the name is taken
     except FileExistsError:

@@ -51,11 +51,27 @@ class OpenRow(msgspec.Struct):
 
 
 class KeyFacts(msgspec.Struct, array_like=True):
-    """What is known of one history key: its kind, how often it was logged, where last."""
+    """What is known of one history key: its kind, how often it was logged, where last.
+
+    ``mixed_numbers`` says that some of its values are numbers although its kind is another.
+    """
 
     kind: str
     count: int
     last_step: int
+    mixed_numbers: bool = False
+
+    @property
+    def numbers(self) -> bool:
+        """Whether some of its values are numbers."""
+        return self.mixed_numbers or self.kind == "number"
+
+    def note_kind(self, kind: str, mixed_numbers: bool = False) -> None:
+        """Take note of values of a kind."""
+        if kind not in (self.kind, "null"):
+            had, self.kind = self.kind, kind if self.kind == "null" else "other"
+            self.mixed_numbers |= self.kind == "other" and "number" in (had, kind)
+        self.mixed_numbers |= mixed_numbers
 
 
 class Aggregate(msgspec.Struct, array_like=True):
@@ -253,8 +269,8 @@ class Folder:
             facts = keys.get(key)
             if facts is None:
                 keys[key] = KeyFacts(kind_of(value), 0, step)
-            elif value is not None and (kind := kind_of(value)) != facts.kind:
-                facts.kind = kind if facts.kind == "null" else "other"
+            elif value is not None:
+                facts.note_kind(kind_of(value))
         if len(shape.facts) != len(data):
             shape.facts = [keys[key] for key in data]
 

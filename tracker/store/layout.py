@@ -10,7 +10,7 @@ artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclus
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
 drafts/TOKEN/                                what an artifact captured that has no version yet
 tmp/                                         files being written, on the same file system
-locks/                                       recorder election, catalog creation, who has the store open
+locks/                                       election of recorders, who has the store open, who begins a run
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
+
+from tracker.store.files import make_folder
 
 FORMAT_VERSION = 1
 # Stands for a host in the names of journals that came over HTTP.
@@ -55,7 +57,7 @@ class Layout:
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
         for folder in (self.journals, self.blobs, self.drafts, self.temporary, self.locks):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def host_journals(self, host: str) -> Path:
         """Folder of the journals written on ``host``."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 from tracker.errors import StoreError
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.fold import FinishedRow
-from tracker.store.pieces import FIXED_KEYS
+from tracker.store.pieces import FIXED_KEYS, PartFile
 
 # A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
 CELLS_PER_GROUP = 4_000_000
@@ -70,19 +72,35 @@ def write_rows(path: Path, rows: list[FinishedRow]) -> int:
     return write_table(path, rows_to_table(rows))
 
 
+def hold_file(stack: ExitStack, path: Path) -> pa.NativeFile | None:
+    """Open a part, to be closed with ``stack``; None: it has to be opened when it is read.
+
+    Raises:
+        FileNotFoundError: As ``opened``.
+    """
+    try:
+        return stack.enter_context(pa.OSFile(str(path)))
+    except FileNotFoundError as error:
+        raise _gone(path) from error
+    except OSError:  # too many are open, or it cannot be read at all: reading says so
+        return None
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
+def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
     """Open a part for reading.
 
     Raises:
-        FileNotFoundError: It is gone: merged into another, unless the catalog still names it.
+        FileNotFoundError: It is gone: merged into another, unless the catalog still names it. The
+            error has its ``filename``.
         StoreError: It is damaged.
     """
+    path, held = (part.path, part.held) if isinstance(part, PartFile) else (part, None)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(held or path) as file:
             yield file
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise _gone(path) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(
             f"cannot read {path}, which holds rows of a run: {str(error).partition(chr(10))[0]}; "
@@ -90,14 +108,18 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
-def read_rows(path: Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
+def _gone(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def read_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
     """Yield the rows of a part in the order in which they were logged.
 
     Args:
-        path: A file that ``write_rows`` made.
+        part: A file that ``write_rows`` made.
         keys: Only these keys; a row that has none of them is left out.
     """
-    with opened(path) as file:
+    with opened(part) as file:
         roles = column_roles(file)
         wanted = None if keys is None else set(keys)
         chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
@@ -114,40 +136,67 @@ class Numbers(NamedTuple):
     Attributes:
         start: Place of the first row in the part.
         steps: The rows' steps, int64.
-        x: The x column, float64, NaN where it has no number; None when the part has no such numbers.
+        x: The x column, float64, NaN where it has no number.
         columns: For each key a float64 array and a bool array that says where it was logged as a number.
     """
 
     start: int
     steps: np.ndarray
-    x: np.ndarray | None
+    x: np.ndarray
     columns: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def read_numbers(path: Path, x: str, keys: list[str], span: tuple[int, int] | None = None) -> Numbers:
+def read_numbers(
+    part: PartFile | Path, x: str, keys: list[str], span: tuple[int, int] | None = None
+) -> Numbers:
     """Read numeric columns of a part without making a Python object per value.
 
     Args:
-        path: A file that ``write_rows`` made.
+        part: A file that ``write_rows`` made.
         x: ``_step``, ``_runtime``, ``_timestamp`` or a numeric key.
-        keys: The keys to read; those that the part lacks, or that are not numbers, are left out.
+        keys: Such names too; those that the part lacks, or that are not numbers, are left out.
         span: First row and row to stop before; a few rows outside may come too. None: all.
     """
-    with opened(path) as file:
+    with opened(part) as file:
         roles = column_roles(file)
-        chosen = [key for key in keys if roles.get(column_name(key), {}).get("kind") in NUMERIC]
-        x_name = x if x in FIXED_KEYS else column_name(x)  # `_row` is ours: a key may be named so
-        has_x = x in FIXED_KEYS or roles.get(x_name, {}).get("kind") in NUMERIC
-        names = ["_step", *([x_name] if has_x else []), *map(column_name, chosen)]
+        names = {key: name for key in [*keys, x] if (name := _numeric_column(roles, key)) is not None}
         groups, start = (None, 0) if span is None else _row_groups(file.metadata, *span)
-        table = read_columns(file, list(dict.fromkeys(names)), groups)
-    x_values = None
-    if has_x:
-        x_values, present = to_numpy(table.column(x_name))
-        if not present.all():
-            x_values = np.where(present, x_values, np.nan)
-    columns = {key: to_numpy(table.column(column_name(key))) for key in chosen}
+        table = read_columns(file, list(dict.fromkeys(["_step", *names.values()])), groups)
+    columns = {key: to_numpy(table.column(name)) for key, name in names.items()}
+    if x in columns:
+        x_values, present = columns[x]
+        x_values = x_values if present.all() else np.where(present, x_values, np.nan)
+    else:
+        x_values = np.full(len(table), np.nan)
+    columns = {key: columns[key] for key in keys if key in columns}
     return Numbers(start, table.column("_step").to_numpy(), x_values, columns)
+
+
+def last_number(part: PartFile | Path, key: str, before: int | None = None) -> float:
+    """Return the last finite number of a key in a part, or in its rows before one; NaN when there is none."""
+    with opened(part) as file:
+        name = _numeric_column(column_roles(file), key)
+        if name is None:
+            return np.nan
+        end = file.metadata.num_rows
+        for group in reversed(range(file.metadata.num_row_groups)):
+            start = end - file.metadata.row_group(group).num_rows
+            if before is None or start < before:
+                values, _ = to_numpy(read_columns(file, [name], [group]).column(name))
+                values = values[: None if before is None else max(0, before - start)]
+                finite = values[np.isfinite(values)]
+                if len(finite):
+                    return float(finite[-1])
+            end = start
+    return np.nan
+
+
+def _numeric_column(roles: Roles, key: str) -> str | None:
+    """Return the column of an axis or of a key that is a number in some rows; None when it is in none."""
+    if key in FIXED_KEYS:  # `_row` is ours: a key may be named so
+        return key
+    name = column_name(key)
+    return name if roles.get(name, {}).get("kind") in NUMERIC else None
 
 
 def _row_groups(metadata: Any, first: int, last: int) -> tuple[list[int], int]:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.store.fold import FinishedRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FIXED_KEYS = ("_step", "_runtime", "_timestamp")
 
 
 class PartFile(NamedTuple):
-    """A Parquet file of a segment; ``id`` is its number in the catalog, 0 without one."""
+    """A Parquet file of a segment.
+
+    Attributes:
+        id: Its number in the catalog, 0 without one.
+        path: Where it lies, or lay.
+        rows: How many rows it has.
+        held: The file, if it was opened before the others were read; see ``hold``.
+    """
 
     id: int
     path: Path
     rows: int
+    held: pa.NativeFile | None = None
 
 
 class Piece(NamedTuple):
@@ -40,6 +52,33 @@ class Piece(NamedTuple):
         return self.before is None or step < self.before
 
 
+# How many parts are held at once: more than a run's writer, and the one before it, have that can be merged.
+MOST_HELD = 64
+
+
+@contextmanager
+def hold(pieces: list[Piece]) -> Iterator[list[Piece]]:
+    """Open the newest parts of all pieces before any is read, which takes long for a large one.
+
+    Newest parts are merged and removed at any time; a file that is open can still be read then.
+
+    Raises:
+        FileNotFoundError: One has been merged already.
+    """
+    newest = [part.path for piece in pieces for part in piece.parts][-MOST_HELD:]
+    if not newest:
+        yield pieces
+        return
+    from tracker.store.parquet import hold_file  # pyarrow is heavy, and a short run may have no part yet
+
+    with ExitStack() as stack:
+        files = {path: hold_file(stack, path) for path in newest}
+        yield [
+            piece._replace(parts=[part._replace(held=files.get(part.path)) for part in piece.parts])
+            for piece in pieces
+        ]
+
+
 def rows_of(
     pieces: list[Piece], keys: Iterable[str] | None = None, *, complete: bool = False
 ) -> list[dict[str, Any]]:
@@ -55,8 +94,9 @@ def rows_of(
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     found: list[FinishedRow] = []
-    for piece in pieces:
-        found += _rows(piece, wanted or None)
+    with hold(pieces) as held:
+        for piece in held:
+            found += _rows(piece, wanted or None)
     found.sort(key=attrgetter("step"))
     answer = []
     for row in found:
@@ -75,7 +115,7 @@ def _rows(piece: Piece, keys: list[str] | None) -> Iterator[FinishedRow]:
         from tracker.store.parquet import read_rows
 
         for part in piece.parts:
-            found += read_rows(part.path, keys)
+            found += read_rows(part, keys)
     found += (row for row in piece.hot() if keys is None or any(key in row.data for key in keys))
     found.sort(key=attrgetter("row"))
     return (row for row in found if piece.shows(row.step))

@@ -15,6 +15,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,7 +23,9 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from tracker.errors import ArtifactError, NotFoundError
+from tracker.errors import ArtifactError, JournalError, NotFoundError
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.store import database
 from tracker.store.blobs import BlobStore
@@ -118,7 +121,8 @@ class _Builder:
         self._blobs = BlobStore(layout)
         self._session = session
         self._former = former or Former()
-        self._journals = {journal.segment for journal in layout.list_journals()}
+        journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
+        self._journals = {segment: list(files) for segment, files in journals}
         self._run_ids: dict[tuple[str, str, str], int] = {}
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
@@ -211,6 +215,8 @@ class _Builder:
             if described.state.started is not None:
                 added.process = encode(described.state.started.process)
             self._add_parts(added, described.parts)
+            if described.segment in self._journals:
+                self._set_place(added)
             return
         added.adopted = described.sequence
         if described.segment in self._journals:
@@ -226,6 +232,21 @@ class _Builder:
         # Were the journal put back, it would be applied on top of this: only another rebuild may.
         added.journal_index = PAST_ALL_JOURNALS
         added.state = pack_state(self._fold_parts(run, described, parts))
+
+    def _set_place(self, sealed: Segment) -> None:
+        """Let a sealed segment stand at the end of the journals that a kill left, if it has all of them.
+
+        Sealing then removes them. One whose writer went on after all stays.
+        """
+        files = self._journals[sealed.segment]
+        try:
+            for journal in files:
+                for outcome in read_frames(journal.path, journal.segment, final=True):
+                    if isinstance(outcome, Frame) and outcome.sequence >= sealed.sequence:
+                        return
+            sealed.journal_index, sealed.offset = files[-1].number, files[-1].path.stat().st_size
+        except (JournalError, OSError):
+            return
 
     def _add_parts(self, segment: Segment, parts: list[PublishedPart]) -> list[Path]:
         found = []

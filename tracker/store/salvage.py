@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from tracker.errors import Error
+from tracker.store.apply import apply_journal
+from tracker.store.fold import FinishedRow
 from tracker.store.hot import add_hot
 from tracker.store.models import HotRow, Part, Segment
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def salvage(store: Store, forgotten: list[Path]) -> list[str]:
+    """Apply the journals of the segments whose parts a rebuild forgot, then take from these what they lack.
+
+    Args:
+        store: The rebuilt store, which nobody else has open.
+        forgotten: ``Rebuilt.forgotten``.
+
+    Returns:
+        What is to be said, line by line.
+    """
+    names = {path.name.partition("-")[0] for path in forgotten}
+    unapplied: set[str] = set()
+    for journal in store.layout.list_journals():
+        if journal.segment in names - unapplied:
+            try:
+                while apply_journal(store, journal).records:
+                    pass
+            except (Error, OSError):
+                unapplied.add(journal.segment)  # who follows the store meets it again, and says why
+    return clear_forgotten(store, forgotten, unapplied)
 
 
 def clear_forgotten(store: Store, paths: list[Path], unapplied: set[str]) -> list[str]:
@@ -43,29 +70,54 @@ def clear_forgotten(store: Store, paths: list[Path], unapplied: set[str]) -> lis
     return lines
 
 
+def keep_rows(store: Store, segment_id: int, paths: list[Path]) -> None:
+    """Keep the rows that only parts have which nobody names: a rebuild that was killed may leave such.
+
+    One that cannot be read, or that its maker takes back meanwhile, has none.
+    """
+    with store.writing() as session:
+        segment = session.get_one(Segment, segment_id)
+        for path in paths:
+            with suppress(ValueError, OSError):
+                add_hot(session, segment, _lacking(store, session, segment, [path]))
+
+
 def _clear(store: Store, name: str, files: list[Path]) -> int:
-    import numpy as np
-
-    from tracker.store.parquet import read_rows
-
     with store.writing() as session:
         segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None or segment.sealed:
             return 0  # sealing has removed what nobody names
-        named = session.scalars(select(Part.path).where(Part.segment_id == segment.id))
-        present = {store.root / path for path in named}
-        hot = session.scalars(select(HotRow.row).where(HotRow.segment_id == segment.id)).all()
-        known = np.concatenate([np.array(hot, np.int64), *(_row_numbers(path) for path in present)])
+        present = _named(store, session, segment)
         old = [path for path in files if path not in present]
-        lost = {}
-        for path in old:
-            if len(missing := np.setdiff1d(_row_numbers(path), known)):
-                wanted = set(missing.tolist())
-                lost.update({row.row: row for row in read_rows(path) if row.row in wanted})
-        add_hot(session, segment, list(lost.values()))
+        lost = _lacking(store, session, segment, old)
+        add_hot(session, segment, lost)
     for path in old:
         path.unlink(missing_ok=True)
     return len(lost)
+
+
+def _named(store: Store, session: Session, segment: Segment) -> set[Path]:
+    return {
+        store.root / path for path in session.scalars(select(Part.path).where(Part.segment_id == segment.id))
+    }
+
+
+def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]) -> list[FinishedRow]:
+    """Return the rows in ``paths`` that the catalog has neither hot nor in a part that it names."""
+    import numpy as np
+
+    from tracker.store.parquet import read_rows
+
+    hot = session.scalars(select(HotRow.row).where(HotRow.segment_id == segment.id)).all()
+    known = np.concatenate(
+        [np.array(hot, np.int64), *(_row_numbers(path) for path in _named(store, session, segment))]
+    )
+    lost = {}
+    for path in paths:
+        if len(missing := np.setdiff1d(_row_numbers(path), known)):
+            wanted = set(missing.tolist())
+            lost.update({row.row: row for row in read_rows(path) if row.row in wanted})
+    return [lost[row] for row in sorted(lost)]
 
 
 def _row_numbers(path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tracker.journal.format import HEADER
 from tracker.store.hot import read_hot, take_hot
@@ -31,7 +32,10 @@ def spill(store: Store, segment_id: int) -> bool:
         return False
     part = write_part(store, folder, segment.segment, rows)
     with store.writing() as session:
-        moved = take_hot(session, segment)
+        now = session.get_one(Segment, segment_id)
+        # As many rows with as many bytes may be others: what was seen went to another part, more came.
+        same = (now.journal_index, now.offset) == (segment.journal_index, segment.offset)
+        moved = same and take_hot(session, segment)
         if moved:
             add_part(store, session, segment_id, part)
         else:
@@ -47,8 +51,14 @@ def seal(store: Store, segment_id: int) -> None:
     The caller has applied its journals to their end; one that holds more is kept, and nothing is sealed.
     """
     with store.reading() as session:
-        if _journals(store, session.get_one(Segment, segment_id)) is None:
+        segment = session.get_one(Segment, segment_id)
+        if _journals(store, segment) is None:
             return
+        unnamed = [] if segment.sealed else _unnamed(store, session, segment)
+    if unnamed:
+        from tracker.store.salvage import keep_rows
+
+        keep_rows(store, segment_id, unnamed)
     while spill(store, segment_id):
         pass
     with store.reading() as session:
@@ -66,16 +76,22 @@ def seal(store: Store, segment_id: int) -> None:
         if not segment.sealed:
             segment.sealed = True
             publish_run(store.layout, session, run)
-        name = segment.segment
-        named = set(session.scalars(select(Part.path).where(Part.segment_id == segment_id)))
-        folder = store.layout.run(run.project.entity, run.project.name, run.run_id) / "history"
+        unnamed = _unnamed(store, session, segment)
     # A crash between a part's publishing and its commit left rows twice for who reads the folder.
     # A sealed segment gets no more parts, so what nobody names now nobody ever will.
-    for path in folder.glob(f"{name}-*.parquet"):
-        if str(path.relative_to(store.root)) not in named:
-            path.unlink(missing_ok=True)
-    for path in journals:
+    for path in [*unnamed, *journals]:
         path.unlink(missing_ok=True)
+
+
+def _unnamed(store: Store, session: Session, segment: Segment) -> list[Path]:
+    """Return the parts that lie in the run's folder and that the catalog does not name."""
+    run = session.get(Run, segment.run_id) if segment.run_id else None
+    if run is None:
+        return []
+    named = set(session.scalars(select(Part.path).where(Part.segment_id == segment.id)))
+    folder = store.layout.run(run.project.entity, run.project.name, run.run_id) / "history"
+    found = folder.glob(f"{segment.segment}-*.parquet")
+    return [path for path in found if str(path.relative_to(store.root)) not in named]
 
 
 def _journals(store: Store, segment: Segment) -> list[Path] | None:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
@@ -19,10 +19,12 @@ from tracker.store.catalog import open_catalog
 from tracker.store.description import make_folders, require_store
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock
+from tracker.store.models import Part
+from tracker.terminal import say
 
 T = TypeVar("T")
-# A file that is still missing when the catalog has been read so often is really lost.
-LARGEST_ATTEMPTS = 4
+# Whoever merges parts takes as long as a reader: so often in a row it does not win.
+LARGEST_ATTEMPTS = 10
 
 
 class Store:
@@ -45,10 +47,24 @@ class Store:
             require_store(self.layout)
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
-        self._engine, lock = open_catalog(self.layout)
+        self._engine, lock, forgotten = open_catalog(self.layout)
         # A store that nobody closed, and nobody holds any more, must not keep others from a rebuild.
         self._close = weakref.finalize(self, _let_go, self._engine, lock)
         self._close.atexit = False
+        if forgotten:
+            self._salvage(forgotten, lock)
+
+    def _salvage(self, forgotten: list[Path], lock: FileLock) -> None:
+        """Keep what only parts have that a rebuild forgot; nobody else gets in before."""
+        from tracker.store.salvage import salvage  # it applies journals, to a store
+
+        try:
+            for line in salvage(self, forgotten):
+                say(line)
+        except BaseException:
+            self.close()
+            raise
+        lock.share()
 
     @property
     def root(self) -> Path:
@@ -66,19 +82,32 @@ class Store:
     def answer(self, question: Callable[[Session], T]) -> T:
         """Return what ``question`` answers in a read transaction.
 
-        Asked again when a file was gone that the catalog had named: its rows have been merged into
+        Asked again when a part was gone that the catalog had named: its rows have been merged into
         another one meanwhile.
+
+        Raises:
+            StoreError: The catalog names it still: it is lost.
         """
-        for _ in range(LARGEST_ATTEMPTS - 1):
-            with suppress(FileNotFoundError), self.reading() as session:
-                return question(session)
-        try:
-            with self.reading() as session:
-                return question(session)
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"a file that the catalog names is gone ({error}): restore it from a backup"
-            ) from error
+        for _ in range(LARGEST_ATTEMPTS):
+            try:
+                with self.reading() as session:
+                    return question(session)
+            except FileNotFoundError as error:
+                missing = error
+                if self._names(str(error.filename)):
+                    raise StoreError(
+                        f"a file that the catalog names is gone ({error}): restore it from a backup"
+                    ) from error
+        raise StoreError(
+            f"the parts of the run were merged {LARGEST_ATTEMPTS} times while they were read: read again"
+        ) from missing
+
+    def _names(self, path: str) -> bool:
+        """Whether the catalog names a part that has been missed already; it is unnamed before it goes."""
+        with suppress(ValueError), self.reading() as session:
+            known = str(Path(path).relative_to(self.root))
+            return session.scalar(select(Part.id).where(Part.path == known).limit(1)) is not None
+        return False
 
     def close(self) -> None:
         """Close all connections."""

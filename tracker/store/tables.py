@@ -19,9 +19,10 @@ from tracker.store.columns import (
     rows_to_table,
 )
 from tracker.store.parquet import opened, read_columns
-from tracker.store.pieces import FIXED_KEYS, Piece
+from tracker.store.pieces import FIXED_KEYS, Piece, hold
 
-Source = tuple[pa.Schema, pa.Table]
+# A table, its schema with the roles, and where a row has one of the keys asked for (None: each has).
+Source = tuple[pa.Schema, pa.Table, np.ndarray | None]
 
 
 def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table:
@@ -37,25 +38,23 @@ def table_of(pieces: list[Piece], keys: Sequence[str] | None = None) -> pa.Table
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     sources: list[tuple[Piece, Source]] = []
-    for piece in pieces:
-        sources += [(piece, source) for source in _sources(piece, wanted)]
+    with hold(pieces) as held:
+        for piece in held:
+            sources += [(piece, source) for source in _sources(piece, wanted)]
     kinds: dict[str, list[tuple[str, bool]]] = {}
-    for _, (schema, _) in sources:
+    for _, (schema, _, _) in sources:
         for key, kind in kinds_of(schema).items():
             if key in wanted if wanted is not None else key not in FIXED_KEYS:  # as ``rows_of`` has it
                 kinds.setdefault(key, []).append(kind)
     targets = {key: common_kind(found)[0] for key, found in kinds.items()}
     names = list(targets) if wanted is None else [key for key in wanted if key in targets]
-    shown = [
-        _shown(piece, _conform(source, names, targets), any_of=names if wanted else None)
-        for piece, source in sources
-    ]
+    shown = [_shown(piece, _conform(source, names, targets), source[2]) for piece, source in sources]
     return _by_step(shown) if shown else _nothing()
 
 
 def _sources(piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
     for part in piece.parts:
-        with opened(part.path) as file:
+        with opened(part) as file:
             schema = file.schema_arrow
             roles = roles_of(schema)
             kinds = kinds_of(schema)
@@ -65,7 +64,17 @@ def _sources(piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
                 if (wanted is None or role["key"] in wanted)
                 and (role["kind"] != "exact" or kinds[role["key"]][0] not in ("double", "int64"))
             ]  # fmt: skip
-            yield schema, read_columns(file, [*FIXED_KEYS, *chosen])
+            found = read_columns(file, [*FIXED_KEYS, *chosen])
+            logged = None
+            if wanted:
+                # A value that the main column cannot hold was logged, too: where that is null is not enough.
+                cells = found.columns[len(FIXED_KEYS) :]
+                if not any(column.null_count == 0 for column in cells):
+                    rest = [
+                        name for name, role in roles.items() if role["key"] in wanted and name not in chosen
+                    ]
+                    logged = _any_valid(len(found), [*cells, *read_columns(file, rest).columns])
+            yield schema, found, logged
     hot = piece.hot()
     if hot:
         if wanted is not None:
@@ -73,11 +82,18 @@ def _sources(piece: Piece, wanted: list[str] | None) -> Iterable[Source]:
                 row._replace(data={key: row.data[key] for key in wanted if key in row.data}) for row in hot
             ]
         found = rows_to_table(hot)
-        yield found.schema, found
+        yield found.schema, found, np.array([bool(row.data) for row in hot]) if wanted else None
+
+
+def _any_valid(rows: int, columns: list[pa.ChunkedArray]) -> np.ndarray:
+    logged = np.zeros(rows, bool)
+    for column in columns:
+        logged |= column.is_valid().to_numpy()
+    return logged
 
 
 def _conform(source: Source, names: list[str], targets: dict[str, str]) -> pa.Table:
-    schema, found = source
+    schema, found, _ = source
     kinds = kinds_of(schema)
     columns = [found.column(name) for name in FIXED_KEYS]
     fields = [pa.field(name, FIXED[name]) for name in FIXED_KEYS]
@@ -94,17 +110,12 @@ def _conform(source: Source, names: list[str], targets: dict[str, str]) -> pa.Ta
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _shown(piece: Piece, found: pa.Table, any_of: list[str] | None) -> pa.Table:
+def _shown(piece: Piece, found: pa.Table, logged: np.ndarray | None) -> pa.Table:
     mask = np.ones(len(found), bool)
     if piece.before is not None:
         mask &= found.column("_step").to_numpy() < piece.before
-    if any_of is not None:
-        columns = [found.column(len(FIXED_KEYS) + at) for at in range(len(any_of))]
-        if not any(column.null_count == 0 for column in columns):
-            logged = np.zeros(len(found), bool)
-            for column in columns:
-                logged |= column.is_valid().to_numpy()
-            mask &= logged
+    if logged is not None:
+        mask &= logged
     return found if mask.all() else found.filter(pa.array(mask))
 
 

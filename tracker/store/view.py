@@ -143,14 +143,15 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
         for key, facts in each.state.keys.items():
             known = keys.get(key)
             if known is None:
-                keys[key] = KeyFacts(facts.kind, facts.count, facts.last_step)
+                keys[key] = KeyFacts(facts.kind, facts.count, facts.last_step, facts.mixed_numbers)
                 continue
-            known.kind = known.kind if facts.kind in (known.kind, "null") else facts.kind
+            known.note_kind(facts.kind, facts.mixed_numbers)
             known.count += facts.count
             known.last_step = max(known.last_step, facts.last_step)
     return {
         "keys": [
-            KeyInfo(key, facts.kind, facts.count, facts.last_step) for key, facts in sorted(keys.items())
+            KeyInfo(key, facts.kind, facts.count, facts.last_step, facts.numbers)
+            for key, facts in sorted(keys.items())
         ],
         "problems": [problem for each in segments for problem in _problems(each)],
         "attempts": max((each.attempt + 1 for each in segments), default=0),

@@ -7,6 +7,7 @@ from builders import ENTITY, PROJECT, START, Writer, apply_all
 
 from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError
+from tracker.store.manifest import read_manifest
 from tracker.store.queries import artifacts
 from tracker.store.store import Store
 
@@ -29,7 +30,7 @@ def filled(store: Store) -> Store:
 
 def find(store: Store, reference: str, name: str = "model") -> ArtifactDetail:
     with store.reading() as session:
-        return artifacts.artifact_detail(store, session, ENTITY, PROJECT, name, reference)
+        return artifacts.artifact_detail(session, ENTITY, PROJECT, name, reference)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,10 @@ def test_all_that_is_known_of_a_version(filled: Store) -> None:
     assert (found.entity, found.project, found.name, found.type) == (ENTITY, PROJECT, "model", "model")
     assert (found.aliases, found.size, found.file_count, found.logged_by) == (["best"], 5, 2, "run1")
     assert (found.description, found.metadata, found.created_at) == ("good", {}, START + 2)
-    assert [(file.path, file.size) for file in found.files] == [("sub/é.txt", 4), ("w.bin", 1)]
-    assert b"".join(filled.blobs.chunks(found.files[0].sha256)) == b"text"
-    assert found.used_by == ["run2"]
+    entries = read_manifest(filled.blobs, found.manifest).entries
+    assert [(entry.path, entry.size) for entry in entries] == [("sub/é.txt", 4), ("w.bin", 1)]
+    assert b"".join(filled.blobs.chunks(entries[0].sha256)) == b"text"
+    assert [(run.project, run.id) for run in found.used_by] == [(PROJECT, "run2")]
     assert find(filled, "v0").metadata == {"score": 2**65}
 
 

@@ -43,7 +43,7 @@ def test_points_over_each_axis_hot_and_cold(store: Store) -> None:
         assert points(lines(store, ["loss"], x="epoch")[0]) == [(0, 0), (10, 0.5), (20, 1), (30, 1.5)]
         assert points(lines(store, ["loss"], x="_runtime")[0])[0] == (1.0, 0.0)
         assert points(lines(store, ["loss"], x="_timestamp")[0])[3] == (START + 4, 1.5)
-        assert points(lines(store, ["other"], x="epoch")[0]) == []
+        assert points(lines(store, ["other"], x="epoch")[0]) == [(30, 1)]
         assert points(lines(store, ["loss"], x="nowhere")[0]) == []
         assert points(lines(store, ["loss"], x="name")[0]) == []
         assert [(each.key, points(each)) for each in lines(store, ["name", "nowhere"])] == [
@@ -154,14 +154,61 @@ def test_x_that_goes_back_is_put_in_order(store: Store) -> None:
     assert points(lines(store, ["y"])[0]) == [(0, 30), (1, 10), (1, 5), (2, 20)]
 
 
-def test_what_stands_at_no_x_is_not_drawn(store: Store) -> None:
+def test_rows_without_an_x_stand_at_the_last_one_before(store: Store) -> None:
     writer = Writer(store.layout, A)
-    for x in (3.0, math.nan, 1.0, None, "2", 2.0):
-        writer.log({"y": 1, "at": x})
+    for at, x in enumerate((math.inf, 3.0, math.nan, 1.0, None, "2", True, 10**400, 2.0, -math.inf)):
+        writer.log({"y": at, "at": x})
+    writer.log({"y": 10})
     writer.finish()
     apply_all(store)
     for _ in ("hot", "cold"):
-        assert points(lines(store, ["y"], x="at")[0]) == [(1, 1), (2, 1), (3, 1)]
+        assert points(lines(store, ["y"], x="at")[0]) == [
+            *((1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (2, 8), (2, 9), (2, 10), (3, 1), (3, 2))
+        ]
+        assert points(lines(store, ["y"], x="at", low=1.5, high=2.5)[0]) == [(2, 8), (2, 9), (2, 10)]
+        seal_all(store)
+
+
+@pytest.mark.parametrize("state", ["hot", "cold"])
+def test_a_spike_between_two_values_of_a_sparse_x(store: Store, state: str) -> None:
+    writer = Writer(store.layout, A)
+    for at in range(1000):
+        writer.log({"y": 1e6 if at == 503 else 0.0, **({"epoch": at // 10} if at % 10 == 0 else {})})
+    writer.finish()
+    apply_all(store)
+    if state == "cold":
+        seal_all(store)
+    columns = lines(store, ["y"], x="epoch", points=100)[0].columns
+    assert (sum(columns["count"]), max(columns["max"])) == (1000, 1e6)
+    assert columns["x"][list(columns["max"]).index(1e6)] == 50
+
+
+def test_an_attempt_takes_no_x_from_the_one_before(store: Store) -> None:
+    first = Writer(store.layout, A)
+    first.log({"y": 0, "epoch": 7})
+    first.log({"y": 1})
+    second = Writer(store.layout, B, attempt=1, start_step=2, start=START + 100)
+    second.log({"y": 2})
+    second.log({"y": 3, "epoch": 9})
+    apply_all(store)
+    for _ in ("hot", "cold"):
+        assert points(lines(store, ["y"], x="epoch")[0]) == [(7, 0), (7, 1), (9, 3)]
+        end_segments(store)
+        seal_all(store)
+
+
+def test_axes_are_keys_too(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for at in range(3):
+        writer.log({"y": at, "_step": 7, "epoch": 2 * at})
+    writer.finish()
+    apply_all(store)
+    for _ in ("hot", "cold"):
+        drawn = [points(each) for each in lines(store, ["_step", "_runtime", "_timestamp"], x="epoch")]
+        assert drawn[0] == [(0, 0), (2, 1), (4, 2)]
+        assert drawn[1] == [(0, 1), (2, 2), (4, 3)]
+        assert drawn[2] == [(0, START + 1), (2, START + 2), (4, START + 3)]
+        assert points(lines(store, ["_step"])[0]) == [(0, 0), (1, 1), (2, 2)]
         seal_all(store)
 
 

@@ -6,18 +6,21 @@ asked for. Zooming in takes a finer rung, and in the end the rows themselves.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tracker.store.fold import FinishedRow
 from tracker.store.hot import read_hot_keys
 from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
 from tracker.store.models import Run, Rung
-from tracker.store.parquet import read_numbers
-from tracker.store.pieces import PartFile, Piece
+from tracker.store.parquet import last_number, read_numbers
+from tracker.store.pieces import PartFile, Piece, hold
 from tracker.store.queries.history import visible_pieces
 from tracker.store.store import Store
 
@@ -86,8 +89,10 @@ def chart(
         store: The store.
         session: A read transaction.
         run: The run.
-        keys: History keys; one without numbers gives an empty line.
-        x: ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds) or a numeric key.
+        keys: History keys, the names of the axes too; one without numbers gives an empty line.
+        x: ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds) or a numeric key. A row in
+            which the key is no finite number stands at the segment's last one before; where there is
+            none yet, it is left out.
         points: More values than this are put into that many buckets.
         low: Only x from here.
         high: Only x up to here.
@@ -95,30 +100,54 @@ def chart(
     """
     window = Window(x, -np.inf if low is None else low, np.inf if high is None else high)
     pieces = visible_pieces(session, run, store.root, segment)
-    ladders = _Ladders(session, [part for piece in pieces for part in piece.parts], x)
-    bucket_rows = ladders.rows_in(window) / points
     lines: dict[str, list[Line]] = {key: [] for key in keys}
-    for piece in pieces:
-        for part in piece.parts:
-            size = ladders.fitting(part, bucket_rows)
-            if size is None:
-                _read_part(part, ladders, window, piece.before, lines)
-            else:
-                _read_rungs(part, size, ladders, window, piece.before, lines)
-        _read_hot(session, piece, window, lines)
+    with hold(pieces) as held:
+        ladders = _Ladders(session, held, x)
+        bucket_rows = ladders.rows_in(window) / points
+        for piece in held:
+            for part in piece.parts:
+                size = ladders.fitting(part, bucket_rows)
+                if size is None:
+                    _read_part(part, ladders, window, piece.before, lines)
+                else:
+                    _read_rungs(part, size, ladders, window, piece.before, lines)
+            _read_hot(session, piece, window, ladders.carried_behind(piece), lines)
     return [_thin(key, found, points) for key, found in lines.items()]
 
 
-class _Ladders:
-    """The rungs of some parts, fetched when they are wanted."""
+class Axis(NamedTuple):
+    """Where the buckets of a part stand on the x axis: NaN where nothing was logged as x so far.
 
-    def __init__(self, session: Session, parts: list[PartFile], x: str) -> None:
+    Attributes:
+        low: Smallest x of a bucket's rows; of those that have none, the last one before counts.
+        high: Largest.
+        last: The last.
+        rows: How many rows a bucket has.
+        torn: Some of the rows come before the first x, and some behind.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    last: np.ndarray
+    rows: np.ndarray
+    torn: np.ndarray
+
+
+class _Ladders:
+    """The rungs of some parts, and the x that is carried into each, fetched when they are wanted."""
+
+    def __init__(self, session: Session, pieces: list[Piece], x: str) -> None:
         self._session = session
-        self._parts = parts
+        self._x = x
+        self._parts = [part for piece in pieces for part in piece.parts]
+        self._before = {
+            part.path: piece.parts[:at] for piece in pieces for at, part in enumerate(piece.parts)
+        }
+        self._last: dict[Path, float] = {}
         self._sizes: dict[int, list[int]] = {}
         found = session.execute(
             select(Rung.part_id, Rung.bucket_rows)
-            .where(Rung.part_id.in_([part.id for part in parts]), Rung.key == x)
+            .where(Rung.part_id.in_([part.id for part in self._parts]), Rung.key == "_step")
             .order_by(Rung.bucket_rows)
         )
         for part_id, size in found:
@@ -136,37 +165,92 @@ class _Ladders:
         )
         return None if data is None else unpack(data)
 
+    def axis(self, part: PartFile, size: int) -> Axis:
+        """Return where a part's buckets of ``size`` rows stand."""
+        rung = self.rung(part, self._x, size)
+        count = -(-part.rows // size)
+        low, high, last, known = np.full((4, count), np.nan)
+        if rung is not None:
+            at = rung.index.astype(int)
+            low[at], high[at], last[at], known[at] = (
+                rung.low,
+                rung.high,
+                rung.last,
+                rung.count - rung.nonfinite,
+            )
+        rows = np.minimum(size, part.rows - size * np.arange(count))
+        carried = self.carried(part)
+        last = _carry(last, carried)
+        before = np.concatenate([[carried], last[:-1]])
+        some = ~(known == rows)  # rows without an x: the first of them may stand at that of the bucket before
+        low, high = np.where(some, np.fmin(low, before), low), np.where(some, np.fmax(high, before), high)
+        return Axis(low, high, last, rows, some & np.isnan(before) & ~np.isnan(last))
+
+    def carried(self, part: PartFile, row: int = 0) -> float:
+        """Return the last x of the segment before a row of a part; NaN when there is none."""
+        if self._x in AXES:
+            return np.nan  # each row has its own
+        if row:
+            found = last_number(part, self._x, row)
+            if not np.isnan(found):
+                return found
+        return self._latest(self._before[part.path])
+
+    def carried_behind(self, piece: Piece) -> float:
+        """Return the last x of a piece's parts; NaN when there is none."""
+        return np.nan if self._x in AXES else self._latest(piece.parts)
+
+    def _latest(self, parts: list[PartFile]) -> float:
+        for part in reversed(parts):
+            if part.path not in self._last:
+                self._last[part.path] = self._last_of(part)
+            if not np.isnan(self._last[part.path]):
+                return self._last[part.path]
+        return np.nan
+
+    def _last_of(self, part: PartFile) -> float:
+        sizes = self._sizes.get(part.id)
+        if not sizes:
+            return last_number(part, self._x)
+        rung = self.rung(part, self._x, sizes[-1])
+        finite = np.empty(0) if rung is None else rung.last[~np.isnan(rung.last)]
+        return float(finite[-1]) if len(finite) else np.nan
+
     def rows_in(self, window: Window) -> float:
         """Return about how many rows stand in a window."""
         total = 0.0
         for part in self._parts:
             sizes = self._sizes.get(part.id)
-            axis = self.rung(part, window.x, sizes[-1]) if sizes and not window.all() else None
-            total += part.rows if axis is None else _share(axis, window)
+            whole = window.all() or not sizes
+            total += part.rows if whole or not sizes else _share(self.axis(part, sizes[-1]), window)
         return total
 
     def row_range(self, part: PartFile, window: Window) -> tuple[int, int]:
         """Return the rows of a part outside which nothing is in the window."""
-        axis = None
-        if not window.all() and part.id in self._sizes:
-            axis = self.rung(part, window.x, FINEST)
-        if axis is None:
+        if window.all() or part.id not in self._sizes:
             return 0, part.rows
-        index = axis.index[_inside(axis, window)]
+        index = np.flatnonzero(_inside(self.axis(part, FINEST), window))
         return (int(index[0]) * FINEST, int(index[-1] + 1) * FINEST) if len(index) else (0, 0)
 
 
-def _inside(axis: Buckets, window: Window) -> np.ndarray:
-    return (axis.high >= window.low) & (axis.low <= window.high)
+def _carry(values: np.ndarray, before: float) -> np.ndarray:
+    """Return values with the last finite one, at first ``before``, in the place of those that are not."""
+    latest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
+    return np.where(latest >= 0, values[latest], before) if len(values) else values
 
 
-def _share(axis: Buckets, window: Window) -> float:
-    """Return how many values of an axis stand in a window, if they are even within each bucket."""
-    inside = axis.take(_inside(axis, window))
-    width = inside.high - inside.low
-    overlap = np.minimum(inside.high, window.high) - np.maximum(inside.low, window.low)
+def _inside(axis: Axis, window: Window) -> np.ndarray:
+    return (axis.high >= window.low) & (axis.low <= window.high)  # False for NaN
+
+
+def _share(axis: Axis, window: Window) -> float:
+    """Return how many rows stand in a window, if they are even within each bucket."""
+    inside = _inside(axis, window)
+    low, high = axis.low[inside], axis.high[inside]
+    width = high - low
+    overlap = np.minimum(high, window.high) - np.maximum(low, window.low)
     shares = np.where(width > 0, overlap / np.where(width > 0, width, 1.0), 1.0)
-    return float((inside.count * shares).sum())
+    return float((axis.rows[inside] * shares).sum())
 
 
 def _read_rungs(
@@ -177,25 +261,37 @@ def _read_rungs(
     before: int | None,
     lines: dict[str, list[Line]],
 ) -> None:
-    axis, steps = ladders.rung(part, window.x, size), ladders.rung(part, "_step", size)
-    assert axis is not None and steps is not None
+    axis = ladders.axis(part, size)
     shown = _inside(axis, window)
+    # Buckets of which not all rows show: the rows themselves tell.
+    _read_torn(part, size, ladders, window, before, lines, shown & axis.torn)
+    shown &= ~axis.torn
     if before is not None:
-        steps = steps.take(np.searchsorted(steps.index, axis.index))
+        steps = ladders.rung(part, "_step", size)
+        assert steps is not None
         torn = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
-        if torn.any():  # buckets with rows of both branches: the rows themselves tell
-            index = axis.index[torn]
-            span = (int(index[0]) * size, int(index[-1] + 1) * size)
-            _read_part(part, ladders, window, before, lines, span, set(index.astype(int)), size)
-    axis = axis.take(shown)
+        _read_torn(part, size, ladders, window, before, lines, torn)
     for key, found in lines.items():
         rung = ladders.rung(part, key, size)
-        if rung is None or not len(axis.index):
-            continue
-        at = np.minimum(np.searchsorted(axis.index, rung.index), len(axis.index) - 1)
-        both = axis.index[at] == rung.index
-        found.append(Line(axis.last[at[both]], None, None, rung.take(both)))
+        if rung is not None:
+            at = rung.index.astype(int)
+            found.append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
+
+
+def _read_torn(
+    part: PartFile,
+    size: int,
+    ladders: _Ladders,
+    window: Window,
+    before: int | None,
+    lines: dict[str, list[Line]],
+    torn: np.ndarray,
+) -> None:
+    index = np.flatnonzero(torn)
+    if len(index):
+        span = (int(index[0]) * size, int(index[-1] + 1) * size)
+        _read_part(part, ladders, window, before, lines, span, torn, size)
 
 
 def _read_part(
@@ -205,45 +301,52 @@ def _read_part(
     before: int | None,
     lines: dict[str, list[Line]],
     span: tuple[int, int] | None = None,
-    only: set[int] | None = None,
+    only: np.ndarray | None = None,
     size: int = 1,
 ) -> None:
     """Read a part's rows: all that are in the window, or those of a span that are in the buckets ``only``."""
     first, last = span or ladders.row_range(part, window)
     if first >= last:
         return
-    numbers = read_numbers(part.path, window.x, list(lines), (first, last))
-    if numbers.x is None:
-        return
-    shown = (numbers.x >= window.low) & (numbers.x <= window.high)  # False for NaN
+    numbers = read_numbers(part, window.x, list(lines), (first, last))
+    x = _carry(numbers.x, ladders.carried(part, numbers.start))
+    shown = (x >= window.low) & (x <= window.high)  # False for NaN: what stands at no x cannot be drawn
     if before is not None:
         shown &= numbers.steps < before
     if only is not None:
-        shown &= np.isin(np.arange(numbers.start, numbers.start + len(shown)) // size, list(only))
+        shown &= only[np.arange(numbers.start, numbers.start + len(shown)) // size]
     for key, (values, present) in numbers.columns.items():
         kept = shown & present
-        lines[key].append(Line(numbers.x[kept], values[kept], numbers.steps[kept], None))
+        lines[key].append(Line(x[kept], values[kept], numbers.steps[kept], None))
 
 
-def _read_hot(session: Session, piece: Piece, window: Window, lines: dict[str, list[Line]]) -> None:
+def _read_hot(
+    session: Session, piece: Piece, window: Window, carried: float, lines: dict[str, list[Line]]
+) -> None:
     columns: dict[str, tuple[list[float], list[float], list[int]]] = {key: ([], [], []) for key in lines}
     names = list(dict.fromkeys([*lines, window.x]))
-    x_at = names.index(window.x)
+    x_at, on_axis = names.index(window.x), [name in AXES for name in names]
+    at = carried
     for row, cells in read_hot_keys(session, piece.segment_id, names):
-        at: Any = _on_axis(row, window.x) if window.x in AXES else cells[x_at]
-        if not piece.shows(row.step) or not _is_number(at) or not window.low <= _as_double(at) <= window.high:
+        numbers = [
+            _on_axis(row, name) if own else _as_double(cell) if _is_number(cell) else None
+            for name, own, cell in zip(names, on_axis, cells, strict=True)
+        ]
+        x = numbers[x_at]
+        at = x if x is not None and math.isfinite(x) else at
+        if not piece.shows(row.step) or not window.low <= at <= window.high:
             continue  # what stands at no x cannot be drawn
-        for value, (xs, ys, steps) in zip(cells, columns.values(), strict=False):
-            if _is_number(value):
-                xs.append(_as_double(at))
-                ys.append(_as_double(value))
+        for value, (xs, ys, steps) in zip(numbers, columns.values(), strict=False):
+            if value is not None:
+                xs.append(at)
+                ys.append(value)
                 steps.append(row.step)
     for key, (xs, ys, steps) in columns.items():
         if xs:
             lines[key].append(Line(np.array(xs), np.array(ys), np.array(steps), None))
 
 
-def _on_axis(row: Any, axis: str) -> float:
+def _on_axis(row: FinishedRow, axis: str) -> float:
     return float({"_step": row.step, "_runtime": row.runtime, "_timestamp": row.time}[axis])
 
 

@@ -35,14 +35,18 @@ def canonical(field: str) -> str:
 def resolve(session: Session, project_id: int, field: str) -> str:
     """Return the name in ``run_fields`` of ``config.KEY`` or ``summary.KEY``.
 
-    wandb writes ``config.KEY.value``; that is ``config.KEY`` unless a run has a key spelt so.
+    wandb writes ``config.KEY.value``, and ``config.KEY.value.INNER`` of a dict; that is ``config.KEY``
+    unless a run has a key spelt so.
     """
     name = canonical(field)
-    before, _, behind = name.partition(".value")
-    if not name.startswith("config.") or before == name or behind[:1] not in ("", "."):
+    parts = name.split(".")
+    if parts[0] != "config" or "value" not in parts[2:]:  # a key itself may be named so
         return name
     known = select(RunField.run_id).where(RunField.project_id == project_id, RunField.field == name).limit(1)
-    return name if session.scalar(known) is not None else before + behind
+    if session.scalar(known) is not None:
+        return name
+    at = parts.index("value", 2)
+    return ".".join(parts[:at] + parts[at + 1 :])
 
 
 def parse(text: str) -> Any:

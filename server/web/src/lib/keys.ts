@@ -13,10 +13,19 @@ const collator = new Intl.Collator("en", { numeric: true });
 
 /** Keys of one kind over several runs, sorted, without the bookkeeping ones. */
 export function keysOfKind(lists: RunKey[][], kind: KeyKind): string[] {
+  return keysThat(lists, (item) => item.kind === kind);
+}
+
+/** Keys that a chart can show, in the same order: those with numbers, though a "diverged" may be among them. */
+export function keysWithNumbers(lists: RunKey[][]): string[] {
+  return keysThat(lists, (item) => item.numbers);
+}
+
+function keysThat(lists: RunKey[][], fits: (item: RunKey) => boolean): string[] {
   const found = new Set<string>();
   for (const list of lists) {
     for (const item of list) {
-      if (item.kind === kind && !BOOKKEEPING.has(item.key)) found.add(item.key);
+      if (fits(item) && !BOOKKEEPING.has(item.key)) found.add(item.key);
     }
   }
   return [...found].sort(collator.compare);

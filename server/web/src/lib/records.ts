@@ -42,6 +42,8 @@ export interface Run {
 export interface RunKey {
   key: string;
   kind: KeyKind;
+  /** Some of its values are numbers, whatever the others are. */
+  numbers: boolean;
   count: number;
   last_step: number | null;
 }

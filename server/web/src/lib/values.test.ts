@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { assignSlots, lineStyle, SLOTS } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
-import { groupKeys, keysOfKind, nameFilter } from "./keys";
-import type { Run } from "./records";
+import { groupKeys, keysOfKind, keysWithNumbers, nameFilter } from "./keys";
+import type { KeyKind, Run } from "./records";
 import { availableColumns, cellText, columnOf, defaultColumns } from "./table";
 import { linearTicks, logTicks, roundRange } from "./ticks";
 
@@ -76,9 +76,18 @@ describe("columns", () => {
 
 describe("metric names", () => {
   it("are one sorted list over all runs, of one kind, without bookkeeping", () => {
-    const number = (key: string) => ({ key, kind: "number" as const, count: 1, last_step: 1 });
-    const image = { key: "samples", kind: "image" as const, count: 1, last_step: 1 };
+    const number = (key: string) => ({ key, kind: "number" as const, numbers: true, count: 1, last_step: 1 });
+    const image = { key: "samples", kind: "image" as const, numbers: false, count: 1, last_step: 1 };
     expect(keysOfKind([[number("l10"), number("_step")], [number("l2"), image]], "number")).toEqual(["l2", "l10"]);
+  });
+
+  it("are those with numbers for charts, whatever else was logged under them", () => {
+    const key = (key: string, kind: KeyKind, numbers: boolean) => ({ key, kind, numbers, count: 6, last_step: 5 });
+    const lists = [
+      [key("note", "text", false), key("loss", "other", true)],
+      [key("acc", "number", true), key("_step", "number", true), key("x", "other", false)],
+    ];
+    expect(keysWithNumbers(lists)).toEqual(["acc", "loss"]);
   });
 
   it("are grouped by prefix, the machine last", () => {

@@ -1,0 +1,295 @@
+"""Following journals that others write: what may still come is waited for, what was damaged is read past."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from builders import Writer, all_rows, get_run, problems, read_history
+from sqlalchemy import select
+
+from tracker.journal.format import HEADER
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames
+from tracker.recorder.follow import Follower
+from tracker.store.models import Segment
+from tracker.store.queries.runs import run_detail
+from tracker.store.store import Store
+
+A = "aa" * 16
+LONG = 100.0  # longer than anything that may still come is waited for
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "monotonic", made)
+    return made
+
+
+def frames(path: Path) -> list[Frame]:
+    return [each for each in read_frames(path, A, final=True) if isinstance(each, Frame)]
+
+
+def cut(path: Path, size: int) -> bytes:
+    """Let a journal end ``size`` bytes earlier, as another host may see it; return what it lacks."""
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.truncate(len(data) - size)
+    return data[-size:]
+
+
+def give(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def zero(path: Path, frame: Frame) -> bytes:
+    """Let a frame read as zeros, as a page that comes late does; return the file's content before."""
+    data = path.read_bytes()
+    path.write_bytes(data[: frame.offset] + bytes(frame.end - frame.offset) + data[frame.end :])
+    return data
+
+
+def flip(path: Path, frame: Frame) -> None:
+    data = bytearray(path.read_bytes())
+    data[frame.end - 1] ^= 1
+    path.write_bytes(data)
+
+
+def untouched(path: Path, seconds: float = 600.0) -> None:
+    before = time.time() - seconds
+    os.utime(path, (before, before))
+
+
+def values(store: Store) -> list[int]:
+    return [row["x"] for row in read_history(store)]
+
+
+def test_a_record_that_stays_unfinished_is_not_torn_while_its_writer_may_live(
+    store: Store, clock: Clock
+) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    writer.log({"x": 1})
+    rest = cut(writer.path, 5)
+    follower = Follower(store)
+    for _ in range(3):
+        follower.look()
+        clock.now += LONG
+    assert values(store) == [0]
+    give(writer.path, rest)
+    writer.log({"x": 2})
+    follower.look()
+    assert values(store) == [0, 1, 2]
+    assert problems(store, A) == []
+
+
+def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is_whole(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    writer.log({"x": 1})
+    rest = cut(writer.path, 5)
+    untouched(writer.path)
+    follower = Follower(store)
+    follower.look()
+    assert (values(store), problems(store, A), get_run(store).state) == ([0], [], "crashed")
+    assert "are no whole record, or not yet" in follower.unread[A]
+    give(writer.path, rest)
+    follower.look()
+    assert (values(store), problems(store, A), get_run(store).state) == ([0, 1], [], "running")
+    assert follower.unread == {}
+
+
+def test_pages_that_come_late_one_after_the_other_cost_nothing(store: Store, clock: Clock) -> None:
+    """Each look shows another one as zeros: together they take longer than one is waited for."""
+    writer = Writer(store.layout, A)
+    for value in range(8):
+        writer.log({"x": value})
+    follower = Follower(store)
+    for frame in frames(writer.path)[2:-1]:
+        whole = zero(writer.path, frame)
+        follower.look()
+        clock.now += 20
+        follower.look()
+        assert len(values(store)) == frame.sequence - 1
+        writer.path.write_bytes(whole)
+    follower.look()
+    assert values(store) == list(range(8))
+    assert problems(store, A) == []
+
+
+def test_a_live_journal_is_read_past_damage_after_a_while_but_not_past_its_tail(
+    store: Store, clock: Clock
+) -> None:
+    writer = Writer(store.layout, A)
+    for value in range(5):
+        writer.log({"x": value})
+    flip(writer.path, frames(writer.path)[2])
+    rest = cut(writer.path, 5)
+    follower = Follower(store)
+    assert follower.look().live == 1
+    assert A in follower.unread  # whole records stand behind it
+    assert values(store) == [0]
+    clock.now += LONG
+    follower.look()
+    assert values(store) == [0, 2, 3]
+    assert len(problems(store, A)) == 1
+    clock.now += LONG
+    follower.look()
+    assert follower.unread == {}  # it is being written
+    give(writer.path, rest)
+    follower.look()
+    assert values(store) == [0, 2, 3, 4]
+    assert len(problems(store, A)) == 1
+
+
+def test_what_a_silent_writer_left_is_read_past_damage_at_once(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for value in range(99):
+        writer.log({"x": value})
+    writer.finish()
+    flip(writer.path, frames(writer.path)[11])
+    untouched(writer.path)
+    follower = Follower(store)
+    follower.look()
+    assert values(store) == [value for value in range(99) if value != 10]
+    assert get_run(store).state == "finished"
+    (problem,) = problems(store, A)
+    assert "records 11 to 11 are lost" in problem
+    assert (follower.unread, follower.faults, store.layout.list_journals()) == ({}, {}, [])
+
+
+def test_a_header_that_is_gone_is_read_past_too(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    writer.finish()
+    with writer.path.open("r+b") as file:
+        file.write(bytes(HEADER.size))
+    untouched(writer.path)
+    Follower(store).look()
+    assert values(store) == [0]
+    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
+
+
+def test_a_second_file_that_is_seen_before_the_first_ones_end(store: Store, clock: Clock) -> None:
+    writer = Writer(store.layout, A)
+    for value in range(3):
+        writer.log({"x": value})
+    first = writer.path
+    rest = cut(first, 5)
+    writer.next_file()
+    writer.log({"x": 3})
+    follower = Follower(store)
+    follower.look()
+    clock.now += 20
+    follower.look()
+    assert values(store) == [0, 1]
+    assert "is missing" in follower.unread[A]
+    give(first, rest)
+    follower.look()
+    assert values(store) == [0, 1, 2, 3]
+    assert (problems(store, A), follower.unread) == ([], {})
+
+
+def test_a_second_file_that_comes_without_the_first(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    first, content = writer.path, writer.path.read_bytes()
+    writer.next_file()
+    writer.log({"x": 1})
+    writer.finish()
+    first.unlink()
+    untouched(writer.path)  # a copy keeps that time; when it came here is another
+    for _ in range(2):
+        follower = Follower(store)
+        follower.look()
+        assert "record 0 is missing" in follower.unread[A]
+    first.write_bytes(content)
+    untouched(first)
+    Follower(store).look()
+    assert values(store) == [0, 1]
+    assert (problems(store, A), store.layout.list_journals()) == ([], [])
+
+
+def test_what_a_first_file_never_shows_is_given_up_after_a_while(store: Store, clock: Clock) -> None:
+    writer = Writer(store.layout, A)
+    for value in range(3):
+        writer.log({"x": value})
+    cut(writer.path, 5)
+    writer.next_file()
+    writer.log({"x": 3})
+    follower = Follower(store)
+    for _ in range(3):
+        follower.look()
+        clock.now += LONG
+    follower.look()
+    assert values(store) == [0, 1, 3]
+    torn, missing = problems(store, A)
+    assert "ends in an unfinished record" in torn
+    assert "frames are missing; records 3 to 3 are lost" in missing
+
+
+def test_rows_without_their_first_record_are_kept(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for value in range(5):
+        writer.log({"x": value})
+    writer.finish()
+    flip(writer.path, frames(writer.path)[0])
+    follower = Follower(store)
+    follower.look()
+    assert "are no whole record" in follower.unread[A]
+    untouched(writer.path)
+    follower.look()
+    assert follower.unread == {}
+    assert len(all_rows(store, A)) == 5
+    assert store.layout.list_journals()  # nobody knows whose they are
+
+
+def test_journals_of_a_sealed_segment_that_a_kill_left_go_after_a_rebuild(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    writer.finish()
+    content = writer.path.read_bytes()
+    Follower(store).look()
+    assert not writer.path.exists()
+    writer.path.write_bytes(content)  # sealed is published, and then came the kill
+    store.close()
+    store.layout.catalog.unlink()
+    rebuilt = Store(store.root)
+    Follower(rebuilt).look()
+    assert not writer.path.exists()
+    assert values(rebuilt) == [0]
+    rebuilt.close()
+
+
+def test_a_journal_whose_writer_went_on_after_sealing_stays_after_a_rebuild(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    content = writer.path.read_bytes()
+    writer.finish()
+    Follower(store).look()
+    writer.path.write_bytes(content)
+    writer.journal = type(writer.journal)(writer.path.with_name(f"{A}-000001.journal"), A, 1, 3)
+    writer.log({"x": 1})
+    store.close()
+    store.layout.catalog.unlink()
+    rebuilt = Store(store.root)
+    Follower(rebuilt).look()
+    assert len(rebuilt.layout.list_journals()) == 2
+    with rebuilt.reading() as session:
+        assert session.scalar(select(Segment.sealed))
+        assert run_detail(session, "team", "demo", "run1").state == "finished"
+    rebuilt.close()

@@ -1,0 +1,129 @@
+"""Which of a run's writers a process is: its rank, its attempt, and where that begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracker.reading.known import KnownRun, KnownSegment
+from tracker.records import FORKED
+from tracker.store.layout import Layout
+from tracker.store.locks import FileLock
+
+# What torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun call the global rank. MPI goes before
+# SLURM: what mpirun starts on a node inherits the SLURM_PROCID of the one process that srun started there.
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+# Looking for a run and beginning it takes milliseconds; who waits longer begins without the lock.
+PATIENCE = 5.0
+
+
+class Launch(NamedTuple):
+    """What the launcher says of this process.
+
+    Attributes:
+        rank: Its global rank, 0 without a launcher.
+        distributed: It is known to be one of several that work on one thing. A task of ``srun`` or ``mpirun``
+            may as well do something of its own.
+    """
+
+    rank: int
+    distributed: bool
+
+
+class Writer(NamedTuple):
+    """Which writer of a run a process is to be.
+
+    Attributes:
+        rank: Its rank.
+        attempt: Its attempt.
+        start_step: First step that it gives, when it continues the run.
+        runtime_base: Seconds that the run has lasted before, when it continues the run.
+        resumes: There is something that it continues: it does not only write beside others.
+        beside: It is not what it was launched as, because that one still writes.
+    """
+
+    rank: int = 0
+    attempt: int = 0
+    start_step: int = 0
+    runtime_base: float = 0.0
+    resumes: bool = False
+    beside: bool = False
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The fields of ``RunStarted`` that say so."""
+        return {name: getattr(self, name) for name in ("rank", "attempt", "start_step", "runtime_base")}
+
+
+def find_launch(environment: Mapping[str, str]) -> Launch:
+    """Return what the launcher of this process says of it."""
+    for name in _RANKS:
+        rank = _number(environment, name)
+        if rank is None or (name == "SLURM_PROCID" and _slurm_tasks(environment) < 2):
+            continue
+        return Launch(rank, name == "RANK" and (_number(environment, "WORLD_SIZE") or 0) > 1)
+    return Launch(0, False)
+
+
+def find_writer(known: KnownRun, launch: Launch) -> Writer:
+    """Return which writer of a run that exists this process is.
+
+    A rank's next attempt, once its last has ended. While that still writes on this host, a further
+    rank: between writers nothing hides anything. A run that has always had one writer goes on with
+    the same rank, wherever a launcher put it this time.
+    """
+    segments = known.segments.values()
+    ranks = {each.rank for each in segments if each.rank < FORKED}
+    rank = launch.rank
+    beside = any(each.here for each in segments if each.rank == rank)
+    if beside:
+        rank = max(ranks) + 1
+    elif len(ranks) == 1 and not launch.distributed and all(each.ended for each in segments):
+        rank = min(ranks)
+    own = [each for each in segments if each.rank == rank]
+    primary = [each for each in segments if each.rank == known.primary]
+    newest = max(primary, key=lambda each: each.attempt)
+    if own:
+        attempt = max(each.attempt for each in own) + 1
+        return Writer(rank, attempt, _next_step(own), max(each.runtime for each in own), True)
+    if newest.ended:  # a rank that the older attempts did not have begins with the primary's next one
+        return Writer(rank, 0, _next_step(primary), max(each.runtime for each in primary), True)
+    return Writer(rank, 0, newest.start_step, newest.runtime_base, False, beside)
+
+
+@contextmanager
+def one_at_a_time(layout: Layout) -> Iterator[None]:
+    """Keep this host's processes from looking for a run all at once and beginning one writer of it each."""
+    lock = _lock(layout.locks / "starting.lock")
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _lock(path: Path) -> FileLock | None:
+    try:
+        lock = FileLock(path)
+        until = time.monotonic() + PATIENCE
+        while not lock.try_alone() and time.monotonic() < until:
+            time.sleep(0.002)
+    except OSError:
+        return None  # a file system without locks
+    return lock
+
+
+def _next_step(segments: list[KnownSegment]) -> int:
+    return max((each.last_step for each in segments if each.last_step is not None), default=-1) + 1
+
+
+def _slurm_tasks(environment: Mapping[str, str]) -> int:
+    return _number(environment, "SLURM_STEP_NUM_TASKS") or _number(environment, "SLURM_NTASKS") or 1
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and int(text) < FORKED else None

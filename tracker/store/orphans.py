@@ -1,0 +1,26 @@
+"""Segments without a run: their first record, which says whose rows they are, is gone."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tracker.store.fold import unpack_state
+from tracker.store.models import Segment
+from tracker.store.store import Store
+
+
+def list_orphans(store: Store) -> list[str]:
+    """Return one line for each segment without a run."""
+    with store.reading() as session:
+        found = session.execute(
+            select(Segment.segment, Segment.state).where(Segment.run_id.is_(None)).order_by(Segment.segment)
+        ).all()
+    return [describe_orphan(segment, state) for segment, state in found]
+
+
+def describe_orphan(segment: str, packed: bytes) -> str:
+    """Return a line about a segment without a run, from its packed state."""
+    state = unpack_state(packed)
+    rows = state.rows + (state.open is not None)
+    said = f"segment {segment} has no run, as its first record is gone; its {rows} rows are kept"
+    return "; ".join([said, *state.problems])
