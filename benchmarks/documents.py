@@ -13,8 +13,8 @@ SCALE = ROOT / "docs" / "scale.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 INTRODUCTION = """# Figures
 
-Written by `python -m benchmarks --write-docs`; see [benchmarks](../benchmarks/README.md). Each stands beside a
-floor or a peer of the same run. Medians; the machine is shared, so ratios are what counts.
+Written by `python -m benchmarks --write-docs`, see [benchmarks](../benchmarks/README.md). Each stands beside
+a floor or a peer of the same run. Medians; the machine is shared, so ratios are what counts.
 
 | figure | ours | against | other | ratio | target | met |
 | --- | --- | --- | --- | --- | --- | --- |

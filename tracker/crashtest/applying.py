@@ -12,6 +12,7 @@ from tracker.crashtest.children import Worker
 from tracker.errors import StoreError
 from tracker.recorder import main as recorder
 from tracker.recorder.follow import Follower
+from tracker.recorder.live import first_record
 from tracker.store import apply
 from tracker.store.store import Store
 
@@ -67,7 +68,7 @@ def apply_on(root: Path) -> None:
 
 
 def apply_all(root: Path, piece_bytes: int | None = None) -> None:
-    """Apply and seal everything that lies in a store's journals.
+    """Apply and seal everything that lies in a store's journals; all their writers have been killed.
 
     Raises:
         StoreError: Something could not be applied.
@@ -75,6 +76,10 @@ def apply_all(root: Path, piece_bytes: int | None = None) -> None:
     if piece_bytes is not None:
         apply.BATCH_BYTES = piece_bytes
     store = Store(root)
+    for journal in store.layout.list_journals():
+        # Killed before its first record: nobody can tell whose it is, so it would count as live for a minute.
+        if journal.number == 0 and first_record(journal) is None:
+            journal.path.unlink(missing_ok=True)
     follower = Follower(store)
     end = time.monotonic() + 600
     while store.layout.list_journals():
