@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
@@ -13,6 +15,8 @@ from tracker.store.store import Store
 # Shown in the page; everything else is only ever saved, so that logged HTML or SVG runs nowhere.
 INLINE = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"))
 
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
 
 class BlobResponse(FileResponse):
     """A file in larger pieces than Starlette's: each costs a change of threads."""
@@ -20,16 +24,34 @@ class BlobResponse(FileResponse):
     chunk_size = 1024 * 1024
 
 
-def send_piece(store: Store, entry: Entry) -> Response:
-    """Return a response with a small file that lies in a pack.
+def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
+    """Return a response with a small file that lies in a pack; it answers one range.
+
+    Args:
+        store: Where.
+        entry: The file.
+        asked: Headers of the request.
 
     Raises:
         NotFoundError: The bytes are not in the store.
     """
-    data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset, entry.size))
-    return Response(
-        data, media_type="application/octet-stream", headers=_headers(entry.path, entry.sha256, inline=False)
-    )
+    headers = {**_headers(entry.path, entry.sha256, inline=False), "Accept-Ranges": "bytes"}
+    start, end, status = 0, entry.size, 200
+    match = _RANGE.fullmatch(asked.get("range", ""))
+    if (
+        match is not None
+        and any(match.groups())
+        and asked.get("if-range", headers["ETag"]) == headers["ETag"]
+    ):
+        first, last = match.groups()
+        start = int(first) if first else max(entry.size - int(last), 0)
+        end = min(int(last) + 1, entry.size) if first and last else entry.size
+        status = 206 if start < end else 416
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
+        if status == 416:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{entry.size}"})
+    data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset + start, end - start))
+    return Response(data, status, headers, "application/octet-stream")
 
 
 def send_blob(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from server.dependencies import Reader, StoreDep, Writer
@@ -78,13 +78,20 @@ def files(
 
 @router.get("/artifacts/{name}/{reference}/files/{path:path}")
 def file(
-    store: StoreDep, entity: str, project: str, name: str, reference: str, path: str, download: bool = False
+    request: Request,
+    store: StoreDep,
+    entity: str,
+    project: str,
+    name: str,
+    reference: str,
+    path: str,
+    download: bool = False,
 ) -> Response:
     """Return one file of a version; answers ranges."""
     version = _find(store, entity, project, name, reference)
     for entry in read_manifest(store.blobs, version.manifest).entries:
         if entry.path == path:
-            return _send(store, entry, download)
+            return _send(request, store, entry, download)
     raise NotFoundError(f"artifact {name}:{version.version} has no file {path}")
 
 
@@ -115,11 +122,11 @@ def _find(store: Store, entity: str, project: str, name: str, reference: str) ->
         return query.artifact_detail(session, entity, project, name, reference)
 
 
-def _send(store: Store, entry: Entry, download: bool) -> Response:
+def _send(request: Request, store: Store, entry: Entry, download: bool) -> Response:
     if entry.ref is not None:
         raise NotFoundError(f"{entry.path} is a reference: its content is at {entry.ref}")
     if entry.pack is not None:
-        return send_piece(store, entry)
+        return send_piece(store, entry, request.headers)
     return send_blob(store, entry.sha256, entry.path, None, attachment=download)
 
 

@@ -12,16 +12,20 @@ from typing import Any
 
 import pytest
 import scripts
-from builders import all_rows, answers, apply_all, artifacts_as_before, end_segments, seal_all
+from builders import START, all_rows, answers, apply_all, artifacts_as_before, end_segments, seal_all
 from exact import exact
 from serving import command
 from sqlalchemy import select
 
 from tracker import values
 from tracker.errors import StoreVersionError
+from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.catalog import alone
+from tracker.store.changes import change_artifact, link_artifact
+from tracker.store.layout import Layout
 from tracker.store.migrations import REVISION, REVISIONS
 from tracker.store.models import HotRow, Part, Segment
+from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.runs import list_runs
 from tracker.store.rebuild import rebuild
 from tracker.store.store import Store
@@ -133,6 +137,36 @@ def test_an_older_store_answers_as_before(tmp_path: Path) -> None:
             assert segment.adopted == 0
             assert segment.fault is None
         assert session.scalars(select(HotRow.row)).first() is not None
+    store.close()
+
+
+def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
+    """Their version files list their entries; they are rebuilt, changed and linked like newer ones."""
+    expected = values.loads((FIXTURES / "revision-0002" / "expected.json").read_text(encoding="utf-8"))
+    root = copy(tmp_path, "revision-0002/store")
+    assert revision(root) == "0002"
+    store = Store(root, create=False)
+    assert said(store) == text_of(expected["opened"])
+    apply_all(store, final=True)
+    end_segments(store)
+    assert said(store) == text_of(expected["ended"])
+    seal_all(store)
+    place = ("team", "demo", "model", 0, "")
+    changed = change_artifact(
+        store, ArtifactChanged(*place, START + 1000, ["good"], ["best"], {"tags": ["t"]})
+    )
+    assert (changed.aliases, changed.tags, changed.metadata) == (["good"], ["t"], {"rows": 2**65})
+    link_artifact(store, ArtifactLinked(*place, "team", "model-registry", "digits", [], START + 1001))
+    before = answers(store)
+    store.close()
+    with alone(Layout(root)):
+        assert rebuild(Layout(root)).broken == []
+    store = Store(root, create=False)
+    apply_all(store)
+    assert exact(answers(store)) == exact(before)
+    with store.reading() as session:
+        linked = artifact_detail(session, "team", "model-registry", "digits", "latest")
+    assert (linked.source, linked.logged_by) == ("team/demo/model:v0", "alpha")
     store.close()
 
 

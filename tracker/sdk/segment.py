@@ -7,8 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 from contextlib import suppress
+from pathlib import Path
 
 from tracker.errors import JournalError
 from tracker.journal.format import HEADER
