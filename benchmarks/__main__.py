@@ -31,6 +31,8 @@ BENCHMARKS = {
     "read": ("read_metric", "measure"),
     "runs-query": ("runs_query", "measure"),
     "names": ("many_names", "measure"),
+    "artifact": ("artifact_files", "measure"),
+    "many-files": ("many_files", "measure"),
     "chart": ("long_run", "measure"),
 }
 

@@ -37,6 +37,8 @@ class Options:
         short_steps: Steps of the run that it is held against.
         names: Distinct metric names in one run.
         writers: Concurrent runs on one node.
+        artifact_mb: Size of the file that is logged as an artifact.
+        files: Small files of one artifact.
     """
 
     peers: Path | None = None
@@ -51,6 +53,8 @@ class Options:
     short_steps: int = 100_000
     names: int = 10_000
     writers: int = 64
+    artifact_mb: int = 1024
+    files: int = 100_000
 
 
 @dataclass(frozen=True)

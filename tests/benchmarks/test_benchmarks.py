@@ -26,6 +26,8 @@ TINY = {
     "short-steps": 2_000,
     "names": 100,
     "writers": 3,
+    "artifact-mb": 2,
+    "files": 300,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
