@@ -236,7 +236,7 @@ class Packed(Base):
     """Where a small content lies that shares a blob with others: its digest, its pack, its offset."""
 
     __tablename__ = "packed"
-    __table_args__ = (Index("ix_packed_pack", "pack"), {"sqlite_with_rowid": False})
+    __table_args__ = ({"sqlite_with_rowid": False},)
     sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     pack: Mapped[bytes] = mapped_column(LargeBinary)
     offset: Mapped[Big] = mapped_column("pack_offset")

@@ -17,7 +17,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_packed_pack", "packed", ["pack"])
     op.add_column("collections", sa.Column("description", sa.String(), nullable=True))
     op.add_column("collections", sa.Column("tags", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("versions", sa.Column("tags", sa.JSON(), nullable=False, server_default="[]"))
