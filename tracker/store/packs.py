@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
@@ -45,7 +47,7 @@ def note_packed(session: Session, entries: list[Entry]) -> None:
         if entry.pack is not None
     ]
     if rows:
-        rows.sort(key=lambda row: row["sha256"])  # in the order of the table: half the time
+        rows.sort(key=itemgetter("sha256"))  # in the order of the table: half the time
         session.execute(insert(Packed).on_conflict_do_nothing(), rows)
 
 
