@@ -29,6 +29,7 @@ BENCHMARKS = {
     "read": ("read_metric", "measure"),
     "runs-query": ("runs_query", "measure"),
     "names": ("many_names", "measure"),
+    "http-download": ("http_download", "measure"),
     "chart": ("long_run", "measure"),
 }
 

@@ -37,6 +37,7 @@ class Options:
         short_steps: Steps of the run that it is held against.
         names: Distinct metric names in one run.
         writers: Concurrent runs on one node.
+        download_mb: MiB of the file that is downloaded.
     """
 
     peers: Path | None = None
@@ -51,6 +52,7 @@ class Options:
     short_steps: int = 100_000
     names: int = 10_000
     writers: int = 64
+    download_mb: int = 1024
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ TINY = {
     "short-steps": 2_000,
     "names": 100,
     "writers": 3,
+    "download-mb": 40,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
