@@ -39,6 +39,7 @@ class Options:
         writers: Concurrent runs on one node.
         artifact_mb: Size of the file that is logged as an artifact.
         files: Small files of one artifact.
+        download_mb: MiB of the file that is downloaded.
     """
 
     peers: Path | None = None
@@ -55,6 +56,7 @@ class Options:
     writers: int = 64
     artifact_mb: int = 1024
     files: int = 100_000
+    download_mb: int = 1024
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Server:
     """Asks a server and knows what it uses."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
         self._process = process
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
 

@@ -34,10 +34,14 @@ class Compression(GZipMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its answer compressed if that helps."""
-        if scope["type"] == "http" and "/files/" in scope["path"]:
+        if scope["type"] == "http" and _is_content(scope["path"]):
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+def _is_content(path: str) -> bool:
+    return "/files/" in path or "/blobs/" in path
 
 
 def _is_own(host: str) -> bool:

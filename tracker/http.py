@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
@@ -23,12 +25,19 @@ from tracker.errors import (
 
 TIMEOUT = 60.0
 CHUNK = 1024 * 1024
+
+
+class _RangeError(CommError):
+    """What is asked for begins behind the end of the content."""
+
+
 _KINDS: dict[int, type[Error]] = {
     400: UsageError,
     401: AuthenticationError,
     403: AuthenticationError,
     404: NotFoundError,
     409: ConflictError,
+    416: _RangeError,
 }
 # What a proxy says for a server that is away. Our server gives its refusals a message, these have none.
 _BY_PROXIES = (502, 503, 504)
@@ -88,11 +97,51 @@ class Client:
         try:
             while chunk := response.read(CHUNK):
                 yield chunk
+            if response.length:  # http.client takes a lost connection for the end
+                raise http.client.IncompleteRead(b"", response.length)
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"the connection to {self.url} broke while reading: {error}") from error
         finally:
             if not response.isclosed():  # not read to its end: what is left would be in the way
                 self._connection.close()
+
+    def stream_range(self, *path: str, start: int, size: int, buffer: memoryview) -> Iterator[memoryview]:
+        """Yield bytes of what a GET of ``path`` answers with: up to ``size``, or to its end.
+
+        Args:
+            *path: Components.
+            start: The first byte.
+            size: How many.
+            buffer: Where the pieces that are yielded lie, each until the next is asked for.
+        """
+        try:
+            asked = {"Range": f"bytes={start}-{start + size - 1}"}
+            response = self._request("GET", path, {}, headers=asked)
+        except _RangeError:
+            return
+        try:
+            given = response.headers.get("Content-Range", "")
+            if not given.startswith(f"bytes {start}-") and (start or response.length != size):
+                raise CommError(
+                    f"{self.url} does not answer ranges: something between it and here drops them"
+                )
+            while size and (count := response.readinto(buffer[:size])):
+                size -= count
+                yield buffer[:count]
+            if size and response.length:  # http.client takes a lost connection for the end
+                raise http.client.IncompleteRead(b"", response.length)
+        except (OSError, http.client.HTTPException) as error:
+            raise CommError(f"the connection to {self.url} broke while reading: {error}") from error
+        finally:
+            if not response.isclosed():
+                self._connection.close()
+
+    def abort(self) -> None:
+        """Break the connection, for another thread that waits for an answer."""
+        connected = self._connection.sock
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.errors import NotFoundError, UsageError
 from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store import changes
+from tracker.store.blobs import BlobStore
 from tracker.store.manifest import Entry, read_manifest
 from tracker.store.queries import artifacts as query
 from tracker.store.queries.runs import get_run
@@ -99,7 +101,7 @@ def file(
 def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str) -> Response:
     """Return one of the blobs that hold a version's files, such as a pack; answers ranges."""
     version = _find(store, entity, project, name, reference)
-    if sha256 not in read_manifest(store.blobs, version.manifest).blobs:
+    if sha256 not in _blobs_of(store.blobs, version.manifest):
         raise NotFoundError(f"artifact {name}:{version.version} has no content {sha256}")
     return send_blob(store, sha256, sha256, None)
 
@@ -120,6 +122,12 @@ def link(store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
 def _find(store: Store, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
     with store.reading() as session:
         return query.artifact_detail(session, entity, project, name, reference)
+
+
+@lru_cache(maxsize=4)
+def _blobs_of(blobs: BlobStore, manifest: str) -> frozenset[str]:
+    """Return the blobs of a manifest; kept, as a download asks for many ranges of a version's blobs."""
+    return frozenset(read_manifest(blobs, manifest).blobs)
 
 
 def _send(request: Request, store: Store, entry: Entry, download: bool) -> Response:

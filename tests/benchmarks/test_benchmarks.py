@@ -28,6 +28,7 @@ TINY = {
     "writers": 3,
     "artifact-mb": 2,
     "files": 300,
+    "download-mb": 40,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}

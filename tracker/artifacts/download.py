@@ -11,6 +11,7 @@ from pathlib import Path
 from tracker.answers import ArtifactDetail
 from tracker.artifacts import references
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
 from tracker.store.blobs import CHUNK
 from tracker.store.cloning import clone
@@ -135,22 +136,7 @@ class _Writer:
         """Write a small file."""
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise damaged(self._artifact, entry)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        temporary: str | None = None
-        try:
-            descriptor = os.open(target, flags, 0o666)
-        except FileExistsError:  # another content is there
-            temporary = temporary_beside(target)
-            descriptor = os.open(temporary, flags, 0o666)
-        try:
-            os.write(descriptor, data)
-        except BaseException:
-            os.unlink(temporary or target)
-            raise
-        finally:
-            os.close(descriptor)
-        if temporary is not None:
-            os.replace(temporary, target)
+        write_small(target, data)
 
     def clone(self, entry: Entry, target: str, blob: Path, *, link: bool) -> None:
         """Copy a blob, or link to it."""
@@ -186,20 +172,6 @@ class _Packs:
         """Close them."""
         for descriptor in self._open.values():
             os.close(descriptor)
-
-
-def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
-    """Return the error for a content that is not what the manifest says."""
-    return ArtifactError(
-        f"{artifact.name}/{entry.path}: the content read is not what its manifest says (SHA-256 "
-        f"{entry.sha256}); nothing was written. The stored copy is damaged."
-    )
-
-
-def temporary_beside(target: str) -> str:
-    """Return a name for the unfinished file, in the same folder."""
-    folder, _, name = target.rpartition("/")
-    return f"{folder}/.{name[:100]}.{os.urandom(6).hex()}.part"
 
 
 def _is_there(target: str, entry: Entry) -> bool:

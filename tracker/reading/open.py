@@ -55,7 +55,7 @@ def open_reader(settings: Settings) -> Reader:
     if remote is not None:
         from tracker.reading.remote import RemoteReader
 
-        return RemoteReader(remote, layout_for(settings))
+        return RemoteReader(remote, layout_for(settings), silent=settings.silent)
     if is_journal_only(settings):
         raise StoreError(
             f"{settings.store} is shared over a network: lists and histories are read on the host that runs "

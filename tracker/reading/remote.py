@@ -29,12 +29,14 @@ class RemoteReader:
     Args:
         remote: The server.
         outbox: Where this host's journals for it lie; may not exist.
+        silent: Show no progress.
     """
 
-    def __init__(self, remote: Remote, outbox: Layout) -> None:
+    def __init__(self, remote: Remote, outbox: Layout, *, silent: bool = False) -> None:
         self._client = Client(remote.url, remote.key)
         self._outbox = outbox
         self._remote = remote
+        self._silent = silent
 
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
@@ -141,7 +143,7 @@ class RemoteReader:
 
     def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
         """See ``Reader``."""
-        fetch_files(self._remote, _place(artifact), artifact, wanted)
+        fetch_files(self._remote, _place(artifact), artifact, wanted, silent=self._silent)
 
     def change(self, change: ArtifactChanged) -> ArtifactDetail:
         """See ``Reader``."""
