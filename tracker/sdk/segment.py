@@ -16,6 +16,7 @@ from tracker.records import RowsLost, encode
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests
 from tracker.store.layout import Layout
+from tracker.store.locks import shared
 from tracker.terminal import say
 
 # Records that cannot be written wait in memory up to this many bytes; what is beyond is counted.
@@ -179,7 +180,8 @@ class SegmentWriter:
                 return
             self._journal = fresh  # before anything but a header stands in it
             old.close()
-            self._write_backlog()
+            with shared(self.layout.naming_lock):
+                self._write_backlog()
         except (JournalError, OSError):
             return  # poisoned in its turn: the next attempt opens another one
         if self._reason:
