@@ -181,7 +181,13 @@ def missing_blobs(store: Store, names: list[Any]) -> list[str]:
     Raises:
         UsageError: A name is no SHA-256.
     """
+    note_upload(store)
     return [name for name in names if not store.blobs.touch(check_sha256(name))]
+
+
+def note_upload(store: Store) -> None:
+    """Let garbage collection know that content is here, or comes, which no record names yet."""
+    store.layout.uploads.touch()
 
 
 def check_sha256(name: Any) -> str:

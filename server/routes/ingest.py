@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from server.dependencies import StoreDep, Writer
-from server.ingest import Ingest, Received, check_sha256, check_token, missing_blobs
+from server.ingest import Ingest, Received, check_sha256, check_token, missing_blobs, note_upload
 from server.responses import ExactJSON, refuse
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
@@ -61,6 +61,7 @@ def missing(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> R
 def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
     """Say which of some small contents are here, and where: the pack (or null: a blob) and the offset."""
     names = [check_sha256(name) for name in body.get("sha256", [])]
+    note_upload(store)
     with store.reading() as session:
         known = known_places(session, store.blobs, names)
     found = {name: place for name, place in known.items() if store.blobs.touch(place[0] or name)}
@@ -70,6 +71,7 @@ def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Re
 @router.post("/drafts/{token}")
 def settled(store: StoreDep, token: str, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Note which manifest an artifact became that the sender is about to log."""
+    note_upload(store)
     receive_settled(store.layout, check_token(token), msgspec.convert(body, Settled))
     return ExactJSON({})
 
@@ -79,6 +81,7 @@ async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
     """Store a blob; its content must have that SHA-256."""
     _check_binary(request)
     check_sha256(sha256)
+    await run_in_threadpool(note_upload, store)
     with await run_in_threadpool(store.blobs.open_new) as new:
         async for chunk in request.stream():
             await run_in_threadpool(new.write, chunk)

@@ -52,13 +52,13 @@ def write_remote(layout: Layout, remote: Remote) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         json.dump({"url": remote.url, "key": remote.key}, file)
-    os.replace(temporary, layout.root / "remote.json")
+    os.replace(temporary, layout.remote)
 
 
 def remote_of(layout: Layout) -> Remote | None:
     """Return where an outbox's journals go; None for a store."""
     try:
-        with (layout.root / "remote.json").open(encoding="utf-8") as file:
+        with layout.remote.open(encoding="utf-8") as file:
             described = json.load(file)
     except FileNotFoundError:
         return None

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
     from tracker.sdk.artifacts import RunArtifacts
     from tracker.store.layout import Layout
+from tracker.store.locks import shared
 
 
 class Run:
@@ -361,7 +362,9 @@ class Run:
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
         """Store a file of this run: its bytes first, then the record that names them."""
-        with self._lock:
+        layout = self._journal.layout
+        # Until a record names it, only this lock tells garbage collection that the content is wanted.
+        with self._lock, shared(layout.naming_lock if layout is not None else None):
             blob = self._journal.save_blob(data)
             if blob is None:  # a full disk, and no room in memory: counted as lost, and nothing may name it
                 return hashlib.sha256(data).hexdigest()

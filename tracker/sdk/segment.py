@@ -20,6 +20,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests
 from tracker.store.files import make_folder, sync_folder, sync_named
 from tracker.store.layout import Layout
+from tracker.store.locks import shared
 from tracker.terminal import say
 
 # Records that cannot be written wait in memory up to this many bytes; what is beyond is counted.
@@ -207,7 +208,8 @@ class SegmentWriter:
             self._journal = fresh  # before anything but a header stands in it
             self._is_new, self._doubt = True, ""
             old.close()
-            self._write_backlog()
+            with shared(self.layout.naming_lock):
+                self._write_backlog()
         except (JournalError, OSError):
             return  # poisoned in its turn: the next attempt opens another one
         if self._reason:

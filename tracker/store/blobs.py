@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.digests import Digests, digests_of
@@ -159,10 +160,8 @@ class BlobStore:
         Raises:
             NotFoundError: It is not in the store.
         """
-        try:
-            return self.path(sha256).read_bytes()
-        except FileNotFoundError:
-            raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}") from None
+        with self._open(sha256) as file:
+            return file.read()
 
     def chunks(self, sha256: str, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield a blob's content in pieces, or ``size`` bytes of it from ``offset`` on.
@@ -170,12 +169,17 @@ class BlobStore:
         Raises:
             NotFoundError: It is not in the store.
         """
-        try:
-            with self.path(sha256).open("rb") as file:
-                file.seek(offset)
-                left = size if size is not None else os.fstat(file.fileno()).st_size
-                while left > 0 and (chunk := file.read(min(CHUNK, left))):
-                    left -= len(chunk)
-                    yield chunk
-        except FileNotFoundError:
-            raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}") from None
+        with self._open(sha256) as file:
+            file.seek(offset)
+            left = size if size is not None else os.fstat(file.fileno()).st_size
+            while left > 0 and (chunk := file.read(min(CHUNK, left))):
+                left -= len(chunk)
+                yield chunk
+
+    def _open(self, sha256: str) -> IO[bytes]:
+        path = self.path(sha256)
+        # Garbage collection takes a blob away for a moment, and gives it back when somebody has touched it.
+        for place in (path, self._layout.trash / sha256, path):
+            with suppress(FileNotFoundError):
+                return place.open("rb")
+        raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}")

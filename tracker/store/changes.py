@@ -28,7 +28,7 @@ def change_artifact(store: Store, change: ArtifactChanged) -> ArtifactDetail:
         version = apply_change(store, session, change)
         if version is None:
             raise NotFoundError(f"there is no artifact {'/'.join(place)}:v{change.version} in this store")
-        _note(session, version)
+        note_version(session, version)
         return before if change.deleted else artifact_detail(session, *place, f"v{version.index}")
 
 
@@ -45,10 +45,10 @@ def link_artifact(store: Store, link: ArtifactLinked) -> None:
             raise NotFoundError(
                 f"there is no artifact {link.entity}/{link.project}/{link.name}:v{link.version} in this store"
             )
-        _note(session, version)
+        note_version(session, version)
 
 
-def _note(session: Session, version: Version) -> None:
+def note_version(session: Session, version: Version) -> None:
     """Let whoever watches the run that logged it know."""
     run = session.get(Run, version.run_id) if version.run_id is not None else None
     if run is not None:

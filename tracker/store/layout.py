@@ -9,6 +9,9 @@ runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
 drafts/TOKEN/                                what an artifact captured that has no version yet
+trash/SHA256                                 blobs that garbage collection is deleting
+retention.txt                                which versions garbage collection keeps
+remote.json                                  in an outbox: the server that it is for
 tmp/                                         files being written, on the same file system
 locks/                                       election of recorders, who has the store open, who begins a run
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -53,6 +57,9 @@ class Layout:
         self.drafts = self.root / "drafts"
         self.temporary = self.root / "tmp"
         self.locks = self.root / "locks"
+        self.trash = self.root / "trash"
+        self.retention = self.root / "retention.txt"
+        self.remote = self.root / "remote.json"
 
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
@@ -152,6 +159,35 @@ class Layout:
         """File whose lock everybody shares who has the store open."""
         return self.locks / "store.lock"
 
+    @property
+    def garbage_lock(self) -> Path:
+        """File whose lock garbage collection has alone."""
+        return self.locks / "garbage.lock"
+
+    @property
+    def naming_lock(self) -> Path:
+        """File whose lock is shared from storing a run's file to writing the record that names it."""
+        return self.locks / "naming.lock"
+
+    @property
+    def uploads(self) -> Path:
+        """File whose mtime says when something last came over HTTP that no record named yet."""
+        return self.locks / "uploads"
+
+    def list_blobs(self) -> Iterator[os.DirEntry[str]]:
+        """Yield every blob; ``blob_name`` says which it is."""
+        for folder in _children(self.blobs):
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                yield from entries
+
+    def list_trash(self) -> list[Path]:
+        """Return what garbage collection had taken away and not deleted."""
+        return _children(self.trash)
+
+    def list_temporary(self) -> list[Path]:
+        """Return the files that are being written, and those that nobody finished."""
+        return _children(self.temporary)
+
     def recorder_locks(self) -> list[Path]:
         """Return the lock files of all recorders there were."""
         return [path for path in _children(self.locks) if path.name.startswith("recorder-")]
@@ -159,6 +195,12 @@ class Layout:
     def recorder_lock(self, host: str) -> Path:
         """File whose lock the recorder of ``host`` holds."""
         return self.locks / f"recorder-{_component(host)}-{os.getuid()}.lock"
+
+
+def blob_name(path: str) -> str:
+    """Return the SHA-256 that the path of a blob stands for."""
+    folder, name = os.path.split(path)
+    return os.path.basename(folder) + name
 
 
 def parse_journal_name(name: str) -> tuple[str, int] | None:

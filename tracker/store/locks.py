@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -61,3 +63,19 @@ def is_held(path: Path) -> bool:
         return not lock.try_share()
     finally:
         lock.close()
+
+
+@contextmanager
+def shared(path: Path | None) -> Iterator[None]:
+    """Share the lock on a file for a moment; where that cannot be, or without a path, go on without."""
+    try:
+        lock = FileLock(path) if path is not None else None
+    except OSError:
+        lock = None
+    try:
+        if lock is not None:
+            lock.share()
+        yield
+    finally:
+        if lock is not None:
+            lock.close()

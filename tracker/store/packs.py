@@ -51,6 +51,8 @@ def note_packed(session: Session, entries: list[Entry]) -> None:
         session.execute(insert(Packed).on_conflict_do_nothing(), rows)
 
 
-def forget_pack(session: Session, pack: str) -> None:
-    """Forget what lies in a pack that goes."""
-    session.execute(delete(Packed).where(Packed.pack == bytes.fromhex(pack)))
+def forget_packs(session: Session, packs: list[str]) -> None:
+    """Forget what lies in packs that go. Other blobs among ``packs`` do no harm."""
+    for start in range(0, len(packs), _AT_ONCE):
+        names = [bytes.fromhex(name) for name in packs[start : start + _AT_ONCE]]
+        session.execute(delete(Packed).where(Packed.pack.in_(names)))

@@ -117,7 +117,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 class _Changed(Exception):
-    """A file that was added as immutable has been written to since."""
+    """A file that was added as immutable has been written to since, or one taken over is gone."""
 
 
 def _settle(layout: Layout, token: str, known: Known) -> Settled:
@@ -127,12 +127,27 @@ def _settle(layout: Layout, token: str, known: Known) -> Settled:
         for entry in draft.entries:
             if entry.captured is not None and entry.captured.file is not None:
                 _settle_file(blobs, folder, entry.path, entry.captured)
+        _touch_stored(blobs, layout, draft.entries)
     except _Changed as error:
         return Settled("", "", 0, 0, str(error))
     places = _settle_pack(blobs, folder, draft.entries, known)
     manifest = make_manifest(_entry(entry, places) for entry in draft.entries)
     named = write_manifest(blobs, manifest)
     return Settled(named.sha256, manifest.digest, manifest.size, len(manifest.entries))
+
+
+def _touch_stored(blobs: BlobStore, layout: Layout, entries: list[DraftEntry]) -> None:
+    """Keep what a draft took over from an earlier version, which may have been deleted since."""
+    if layout.remote.exists():
+        return  # the server has it
+    kept: set[str] = set()
+    for entry in entries:
+        blob = entry.stored.blob if entry.stored is not None else None
+        if blob is None or blob in kept:
+            continue
+        if not (blobs.touch(blob) or blobs.has(blob)):
+            raise _Changed(f"{entry.path} was deleted with the version that it was taken from")
+        kept.add(blob)
 
 
 def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:

@@ -40,6 +40,12 @@ def list_artifacts(
     return [_info(session, version, sorted(aliases.get(version.id, []))) for version in versions]
 
 
+def list_places(session: Session) -> list[tuple[str, str]]:
+    """Return entity and project of all that have artifacts, sorted."""
+    query = select(Project.entity, Project.name).join(Collection).distinct()
+    return [(entity, name) for entity, name in session.execute(query.order_by(Project.entity, Project.name))]
+
+
 def used_artifacts(session: Session, run: Run) -> list[ArtifactInfo]:
     """Return the versions that a run used, in the order in which it did."""
     versions = session.scalars(

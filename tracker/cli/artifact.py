@@ -1,0 +1,254 @@
+"""``tracker artifact``: put, get, list, name, remove and verify artifacts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.cli.server import add_store, store_of
+from tracker.cli.tables import as_size, as_table, as_time
+from tracker.errors import ArtifactError, UsageError
+from tracker.settings import load_settings
+
+if TYPE_CHECKING:
+    from tracker.answers import ArtifactInfo, CollectionInfo
+    from tracker.api.api import Api
+    from tracker.artifacts.artifact import Artifact
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_NAME = "[[ENTITY/]PROJECT/]NAME"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    artifact = commands.add_parser("artifact", help="put, get, list, name, remove and verify artifacts")
+    add_store(artifact)
+    actions = artifact.add_subparsers(dest="action", required=True, metavar="ACTION")
+    put = _action(actions, "put", _put, "log files and folders as a version, and print its name")
+    put.add_argument("name", metavar="NAME", help=_NAME)
+    put.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a file, a folder, or an address such as s3://..."
+    )
+    put.add_argument("--type", default="dataset", help="what it is, such as model (default: dataset)")
+    put.add_argument("--alias", action="append", default=[], metavar="A", help="an alias; may be repeated")
+    put.add_argument("--project", default=None, help="the project (default: TRACKER_PROJECT)")
+    put.add_argument("--description", default=None, help="free text")
+    get = _action(actions, "get", _get, "download a version, and print the folder")
+    get.add_argument(
+        "name", metavar="NAME[:REF]", help=f"{_NAME}[:VERSION, ALIAS or DIGEST] (default: latest)"
+    )
+    get.add_argument(
+        "--root", default=None, metavar="DIR", help="folder to write to (default: ./artifacts/NAME:vN)"
+    )
+    ls = _action(actions, "ls", _list, "list collections, or the versions of one")
+    ls.add_argument("what", nargs="?", default=None, metavar="WHAT", help=f"[ENTITY/]PROJECT, or {_NAME}")
+    ls.add_argument("--json", action="store_true", help="print the list as JSON")
+    alias = _action(actions, "alias", _alias, "move aliases to a version, or take them away")
+    alias.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
+    alias.add_argument("aliases", nargs="+", metavar="ALIAS")
+    alias.add_argument("--remove", action="store_true", help="take the aliases from the version")
+    rm = _action(actions, "rm", _remove, "delete a version; `tracker gc` then frees its bytes")
+    rm.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
+    rm.add_argument("--aliases", action="store_true", help="also when aliases other than latest name it")
+    verify = _action(
+        actions, "verify", _verify, "read stored content again; 1 when some is missing or damaged"
+    )
+    verify.add_argument(
+        "name",
+        nargs="?",
+        default=None,
+        metavar="NAME[:REF]",
+        help="one version, or all of a collection (default: all)",
+    )
+
+
+def _action(actions: Commands, name: str, run: Any, what: str) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=what)
+    # Given after the action too; what was given before it must then not be overwritten by a default.
+    parser.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _put(options: argparse.Namespace) -> None:
+    import tracker
+    from tracker.artifacts.reference import parse_reference
+
+    given = load_settings(project=options.project)
+    entity, project, name, _reference = parse_reference(options.name, given.entity, given.project)
+    if ":" in options.name:
+        raise UsageError(f"{options.name!r} names a version already: the new one gets its number by itself")
+    with _one_line():
+        artifact = tracker.Artifact(name, options.type, description=options.description)
+        run = tracker.init(
+            entity=entity,
+            project=project,
+            job_type="put",
+            settings={"store": store_of(options), "silent": True},
+        )
+        with run:
+            for path in options.paths:
+                _add(artifact, path, alone=len(options.paths) == 1)
+            run.log_artifact(artifact, aliases=options.alias or None)
+            artifact.wait()
+    print(artifact.qualified_name)
+
+
+def _add(artifact: Artifact, path: str, *, alone: bool) -> None:
+    if "://" in path:
+        artifact.add_reference(path)
+    elif os.path.isdir(path):
+        artifact.add_dir(path, None if alone else os.path.basename(os.path.abspath(path)))
+    else:
+        artifact.add_file(path)
+
+
+def _get(options: argparse.Namespace) -> None:
+    with _one_line():
+        print(_api(options).artifact(options.name).download(options.root))
+
+
+def _list(options: argparse.Namespace) -> None:
+    versions, collections = _find(options)
+    if options.json:
+        print(json.dumps([asdict(each) for each in versions or collections], indent=1, default=str))
+    elif versions:
+        print(_versions(versions))
+    elif collections:
+        print(_collections(collections))
+    elif options.what is not None:
+        raise UsageError(f"there are no artifacts called {options.what}, and none in a project of that name")
+
+
+def _find(options: argparse.Namespace) -> tuple[list[ArtifactInfo], list[CollectionInfo]]:
+    """Return the versions of the collection that is named, else the collections of the project."""
+    from tracker.artifacts.reference import parse_reference
+    from tracker.reading.open import open_reader
+
+    settings = load_settings(store=store_of(options))
+    reader = open_reader(settings)
+    if options.what is None:
+        places = [(project.entity, project.name) for project in reader.projects()]
+    else:
+        named = parse_reference(options.what, settings.entity, settings.project)
+        if versions := reader.artifacts(named.entity, named.project, None, named.name):
+            return versions, []
+        parts = options.what.split("/")
+        places = [(parts[0] if len(parts) == 2 else settings.entity, parts[-1])] if len(parts) < 3 else []
+    return [], [found for place in places for found in reader.collections(*place, None)]
+
+
+def _versions(versions: list[ArtifactInfo]) -> str:
+    rows = [("VERSION", "SIZE", "FILES", "CREATED", "ALIASES")]
+    for each in versions:
+        created = as_time(each.created_at)
+        rows.append(
+            (each.version, as_size(each.size), str(each.file_count), created, ", ".join(each.aliases))
+        )
+    return as_table(rows, right=(1, 2))
+
+
+def _collections(collections: list[CollectionInfo]) -> str:
+    rows = [("NAME", "TYPE", "VERSIONS", "LATEST", "SIZE", "CREATED")]
+    for each in collections:
+        name = f"{each.entity}/{each.project}/{each.name}"
+        size, created = as_size(each.size), as_time(each.updated_at)
+        rows.append((name, each.type, str(each.versions), each.latest or "", size, created))
+    return as_table(rows, right=(2, 4))
+
+
+def _alias(options: argparse.Namespace) -> None:
+    artifact = _named(options)
+    with _one_line():
+        if "latest" in options.aliases:
+            raise UsageError("latest is always the newest version: it cannot be moved or removed")
+        if options.remove:
+            for alias in options.aliases:
+                if alias not in artifact.aliases:
+                    raise UsageError(f"{artifact.qualified_name} has no alias {alias!r}")
+                artifact.aliases.remove(alias)
+        else:
+            artifact.aliases += [alias for alias in options.aliases if alias not in artifact.aliases]
+        artifact.save()
+    print(f"{artifact.qualified_name}  {', '.join(artifact.aliases)}")
+
+
+def _remove(options: argparse.Namespace) -> None:
+    artifact = _named(options)
+    held = [alias for alias in artifact.aliases if alias != "latest"]
+    if held and not options.aliases:
+        raise UsageError(
+            f"{artifact.qualified_name} has the aliases {', '.join(held)}: give --aliases to remove it too"
+        )
+    name, size = artifact.qualified_name, artifact.size
+    with _one_line():
+        artifact.delete(delete_aliases=options.aliases)
+    print(f"{name} removed; `tracker gc` frees what nothing else has of its {as_size(size)}")
+
+
+def _named(options: argparse.Namespace) -> Artifact:
+    if ":" not in options.name:
+        raise UsageError(f"{options.name!r} names no version: write {_NAME}:VERSION, ALIAS or DIGEST")
+    return _api(options).artifact(options.name)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from tracker.artifacts.reference import parse_reference
+    from tracker.recorder.follow import catch_up
+    from tracker.store.checking import Checker
+    from tracker.store.queries.artifacts import artifact_detail, list_artifacts, list_places
+    from tracker.store.store import Store
+
+    settings = load_settings(store=store_of(options))
+    store = Store(settings.store, create=False)
+    catch_up(store)
+    with store.reading() as session:
+        versions: list[ArtifactInfo] = []
+        if options.name is None:
+            for place in list_places(session):
+                versions += list_artifacts(session, *place)
+        else:
+            named = parse_reference(options.name, settings.entity, settings.project)
+            if ":" in options.name:
+                versions.append(artifact_detail(session, *named))
+            else:
+                versions += list_artifacts(session, named.entity, named.project, name=named.name)
+                if not versions:
+                    artifact_detail(session, *named)  # says what there is
+    checker, wrong = Checker(store.blobs), 0
+    for version in versions:
+        for fault in checker.check(version.manifest):
+            wrong += 1
+            name = f"{version.entity}/{version.project}/{version.name}:{version.version}"
+            what = fault.path or "the list of its files"
+            print(f"{name}  {what}: {fault.what} ({store.blobs.path(fault.blob)})")
+    what = f"{wrong} files are WRONG" if wrong else "whole"
+    print(f"{len(versions)} versions, {as_size(checker.bytes)} read: {what}")
+    store.close()
+    if wrong:
+        sys.exit(1)
+
+
+def _api(options: argparse.Namespace) -> Api:
+    from tracker.api.api import Api
+
+    return Api({"store": store_of(options)})
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn what Python code gets as ValueError or OSError into an error of one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise ArtifactError(str(error)) from error

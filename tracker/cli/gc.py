@@ -1,0 +1,137 @@
+"""``tracker gc``: delete what nobody names any more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from tracker.cli.server import add_store, store_of
+from tracker.cli.tables import as_size, as_span, as_table, parse_span
+from tracker.errors import StoreError, UsageError
+from tracker.reading.open import is_journal_only
+from tracker.recorder.remote import list_outboxes
+from tracker.settings import load_settings
+from tracker.store.layout import Layout
+
+if TYPE_CHECKING:
+    from tracker.store.garbage import Report
+    from tracker.store.retention import Rule
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# What one of a kind is called, and several.
+_WORDS = {
+    "version": ("version", "versions"),
+    "blob": ("file", "files"),
+    "draft": ("draft", "drafts"),
+    "note": ("note", "notes"),
+    "temporary": ("temporary file", "temporary files"),
+}
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    gc = commands.add_parser("gc", help="delete expired artifact versions, and content that nobody names")
+    add_store(gc)
+    gc.add_argument("--dry-run", action="store_true", help="delete nothing, only say what would go and why")
+    gc.add_argument(
+        "--grace",
+        type=parse_span,
+        default="1d",
+        metavar="SPAN",
+        help="keep content that was stored or found again so recently: 30m, 2h, 1d, 0 (default: 1d)",
+    )
+    gc.add_argument(
+        "--keep",
+        metavar="RULE",
+        help="delete the versions that this does not keep, such as 'best 3 by val_loss, last 2, aliased'",
+    )
+    gc.add_argument(
+        "--only", metavar="GLOB", help="collections that --keep is for: ENTITY/PROJECT/NAME, * stands for any"
+    )
+    gc.add_argument("--json", action="store_true", help="print the result as JSON")
+    gc.set_defaults(run=_gc)
+
+
+def _gc(options: argparse.Namespace) -> None:
+    from tracker.store.garbage import collect
+
+    layout = Layout(store_of(options))
+    outboxes = list_outboxes(layout.root)
+    rules = _rules(layout, options)
+    if outboxes and not layout.description.is_file():  # a host that only sends
+        report = collect(None, outboxes, grace=options.grace, dry_run=options.dry_run)
+    else:
+        report = _collect_all(layout, outboxes, rules, options)
+    print(_as_json(report) if options.json else _as_text(report, options.grace, dry_run=options.dry_run))
+
+
+def _collect_all(
+    layout: Layout, outboxes: list[Layout], rules: list[Rule], options: argparse.Namespace
+) -> Report:
+    from tracker.recorder.follow import Follower
+    from tracker.store.description import require_store
+    from tracker.store.garbage import collect
+    from tracker.store.store import Store
+
+    require_store(layout)
+    if is_journal_only(load_settings(store=layout.root)):
+        raise StoreError(
+            f"{layout.root} is shared over a network: run this on the host that runs `tracker server` or "
+            "`tracker sync` there"
+        )
+    store = Store(layout.root, create=False)
+    try:
+        follower = Follower(store)
+        # What readers would see; but nothing is sealed when nothing is to change.
+        follower.look(seal_ended=not options.dry_run)
+        report = collect(store, outboxes, rules, grace=options.grace, dry_run=options.dry_run)
+    finally:
+        store.close()
+    report.notes += [f"journal {name}: {fault}" for name, fault in sorted(follower.faults.items())]
+    return report
+
+
+def _rules(layout: Layout, options: argparse.Namespace) -> list[Rule]:
+    from tracker.store.retention import parse_rule, read_rules
+
+    if (options.keep is None) != (options.only is None):
+        raise UsageError(
+            "--keep needs --only 'ENTITY/PROJECT/NAME', and the other way round: a rule and its place"
+        )
+    given = [parse_rule(options.only, options.keep)] if options.keep is not None else []
+    return given + read_rules(layout.retention)
+
+
+def _as_json(report: Report) -> str:
+    return json.dumps(
+        {**asdict(report), "items": [item._asdict() for item in report.items], "bytes": report.bytes}
+    )
+
+
+def _as_text(report: Report, grace: float, *, dry_run: bool) -> str:
+    versions = [(item.name, item.reason) for item in report.items if item.kind == "version"]
+    lines = [as_table(versions)] if versions else []
+    groups: dict[tuple[str, str], tuple[int, int]] = {}
+    for item in report.items:
+        if item.kind != "version":
+            count, size = groups.get((item.kind, item.reason), (0, 0))
+            groups[item.kind, item.reason] = (count + 1, size + item.bytes)
+    if groups:
+        rows = [
+            (str(count), _WORDS[kind][count != 1], as_size(size), reason)
+            for (kind, reason), (count, size) in groups.items()
+        ]
+        lines.append(as_table(rows, right=(0, 2)))
+    if report.young:
+        word = _WORDS["blob"][report.young != 1]
+        lines.append(
+            f"{report.young} {word} that nothing names, {as_size(report.young_bytes)}, stay: younger than "
+            f"the grace period of {as_span(grace)}"
+        )
+    lines += report.notes
+    done = "would be freed" if dry_run else "freed"
+    lines.append(f"{as_size(report.bytes)} {done}")
+    return "\n".join(lines)

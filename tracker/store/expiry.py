@@ -1,0 +1,131 @@
+"""Versions whose time has come: expired, or let go by a retention rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tracker.answers import ArtifactInfo
+from tracker.records import ArtifactChanged
+from tracker.store.artifacts import apply_change
+from tracker.store.changes import note_version
+from tracker.store.models import Collection, Version
+from tracker.store.queries.artifacts import list_artifacts
+from tracker.store.retention import Rule, decide, name_of, rule_for
+from tracker.store.store import Store
+from tracker.store.versions import find_collection, find_version
+
+
+class Going(NamedTuple):
+    """A version that goes, and why."""
+
+    id: int
+    version: ArtifactInfo
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """``ENTITY/PROJECT/NAME:vN``."""
+        return name_of(self.version)
+
+
+def let_go(
+    store: Store, rules: Sequence[Rule], now: float, *, dry_run: bool
+) -> tuple[list[Going], list[str]]:
+    """Delete the versions whose time has come; return them, and what somebody should know of others.
+
+    Args:
+        store: Where.
+        rules: The first that matches a collection is the one that counts there.
+        now: Unix seconds.
+        dry_run: Only say which.
+    """
+    gone: list[Going] = []
+    notes: list[str] = []
+    with store.reading() as session:
+        places = [
+            (collection.project.entity, collection.project.name, collection.name)
+            for collection in session.scalars(select(Collection).order_by(Collection.id))
+            if _is_concerned(session, collection, rules, now)
+        ]
+    for place in places:
+        # Looked at again inside the transaction that deletes: an alias may have been moved meanwhile.
+        with store.reading() if dry_run else store.writing() as session:
+            found, said = _going(session, place, rules, now)
+            if not dry_run:
+                for going in found:
+                    _delete(store, session, going, now)
+        gone += found
+        notes += said
+    return gone, notes
+
+
+def _is_concerned(session: Session, collection: Collection, rules: Sequence[Rule], now: float) -> bool:
+    project = collection.project
+    if rule_for(rules, project.entity, project.name, collection.name) is not None:
+        return True
+    expired = select(Version.id).where(
+        Version.collection_id == collection.id, Version.deleted_at.is_(None), Version.expires_at <= now
+    )
+    return session.scalar(expired.limit(1)) is not None
+
+
+def _going(
+    session: Session, place: tuple[str, str, str], rules: Sequence[Rule], now: float
+) -> tuple[list[Going], list[str]]:
+    entity, project, name = place
+    versions = list_artifacts(session, entity, project, name=name)
+    reasons = {
+        version.version: f"expired on {_date(version.expires_at)}"
+        for version in versions
+        if version.expires_at is not None and version.expires_at <= now
+    }
+    notes: list[str] = []
+    rule = rule_for(rules, *place)
+    if rule is not None:
+        decision = decide(rule, [version for version in versions if version.version not in reasons])
+        reasons.update((version.version, f"not kept by '{rule.text}'") for version in decision.go)
+        notes += decision.notes
+    linked = set(
+        session.scalars(
+            select(Version.source).where(Version.source.is_not(None), Version.deleted_at.is_(None))
+        )
+    )
+    collection = find_collection(session, *place)
+    assert collection is not None
+    found = []
+    for version in versions:
+        reason = reasons.get(version.version)
+        if reason is None:
+            continue
+        if name_of(version) in linked:
+            notes.append(f"{name_of(version)} is kept although {reason}: another collection links to it")
+            continue
+        row = find_version(session, collection, int(version.version[1:]))
+        assert row is not None
+        found.append(Going(row.id, version, reason))
+    return found, notes
+
+
+def _delete(store: Store, session: Session, going: Going, now: float) -> None:
+    version = going.version
+    change = ArtifactChanged(
+        version.entity,
+        version.project,
+        version.name,
+        int(version.version[1:]),
+        version.digest,
+        max(now, version.updated_at),
+        deleted=True,
+    )
+    row = apply_change(store, session, change)
+    if row is not None:
+        note_version(session, row)
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d")
