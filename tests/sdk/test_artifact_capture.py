@@ -75,6 +75,23 @@ def test_an_immutable_file_is_one_file_with_the_stored_one(tmp_path: Path) -> No
     assert len(artifact.verify() or blobs()) == 2  # the file and the manifest
 
 
+def test_an_immutable_file_can_be_logged_again_and_again(tmp_path: Path) -> None:
+    """Each draft is one more name of the file, and so is the blob: that is no change of its content."""
+    content = os.urandom(LARGE)
+    source = write(tmp_path / "model.ckpt", content)
+    before = source.stat()
+    run = tracker.init(project="p")
+    first = log(run, "model", source, policy="immutable")
+    logged = [first, *(log(run, name, source, policy="immutable") for name in ("model", "other"))]
+    logged.append(log(run, "later", logged[0].wait() and source, policy="immutable"))
+    assert [artifact.wait().name for artifact in logged] == ["model:v0", "model:v0", "other:v0", "later:v0"]
+    run.finish()
+    assert tracker.Api().run(f"p/{run.id}")._info.problems == []
+    assert source.stat().st_mtime_ns == before.st_mtime_ns
+    assert sorted(blobs().values())[-1] == LARGE
+    assert sum(blobs().values()) < LARGE + 2000
+
+
 def test_an_immutable_file_that_is_written_to_makes_no_version(tmp_path: Path) -> None:
     source = write(tmp_path / "model.ckpt", os.urandom(LARGE))
     run = tracker.init(project="p")

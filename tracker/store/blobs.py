@@ -98,10 +98,13 @@ class BlobStore:
         """Keep a blob from garbage collection for the grace period; return whether that could be done.
 
         Whoever is about to name a blob that is there already calls this first. Of another user's blob it
-        cannot be done: store the content again, in its place.
+        cannot be done: store the content again, in its place. One that has another name too (a draft's, or
+        the user's own file, whose time must not change) is not collected anyway.
         """
+        path = self.path(sha256)
         try:
-            os.utime(self.path(sha256))
+            if path.stat().st_nlink == 1:
+                os.utime(path)
         except (FileNotFoundError, PermissionError):
             return False
         return True
@@ -111,9 +114,10 @@ class BlobStore:
 
         The file itself stays; nobody may write to it any more.
         """
-        if self.touch(sha256):
-            return
         target = self.path(sha256)
+        # One of another size is a name that a power cut left without its content.
+        if self.touch(sha256) and target.stat().st_size == file.stat().st_size:
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._layout.new_temporary()
         os.link(file, temporary)

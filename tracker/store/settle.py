@@ -20,8 +20,8 @@ import msgspec
 
 from tracker.errors import StoreError
 from tracker.store.blobs import BlobStore
-from tracker.store.digests import digests_of_file
-from tracker.store.drafts import PACK, Captured, DraftEntry, guard_of, publish_plain, read_draft
+from tracker.store.digests import Digests, digests_of_file
+from tracker.store.drafts import PACK, Captured, DraftEntry, Guard, guard_of, publish_plain, read_draft
 from tracker.store.files import sync_file
 from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, make_manifest, write_manifest
@@ -152,23 +152,39 @@ def _touch_stored(blobs: BlobStore, layout: Layout, entries: list[DraftEntry]) -
 
 def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
     file = folder / (taken.file or "")
-    before = file.stat()
     saving = threading.Thread(target=_sync_quietly, args=(file,))
     saving.start()  # the disk is at work while the digests are computed
     try:
-        if not taken.sha256 or taken.guard is not None:
+        if taken.guard is not None:
+            taken.sha256, taken.md5, taken.size = _digests_of_link(file, path, taken.guard)
+        elif not taken.sha256:
             taken.sha256, taken.md5, taken.size = digests_of_file(file)
     finally:
         saving.join()
-    after = file.stat()
-    if taken.guard is not None:
-        # Deleting the source's name changes the ctime too, but then the number of links has fallen.
-        same = guard_of(after)[:3] == taken.guard[:3] and guard_of(after) == guard_of(before)
-        if not same or (after.st_ctime_ns != taken.guard[3] and after.st_nlink > 1):
-            raise _Changed(f"{path} was written to after add_file(policy='immutable'): its content is lost")
-    if after.st_nlink == 1:
+    if file.stat().st_nlink == 1:
         os.chmod(file, 0o444)
     blobs.adopt(file, taken.sha256)
+
+
+def _digests_of_link(file: Path, path: str, guard: Guard) -> Digests:
+    """Return the digests of a file that has other names, if nobody has written to it since it was added.
+
+    Its change time moves with every name that it gets or loses, another draft's too: when that happened
+    while it was read, it is read again.
+
+    Raises:
+        _Changed: Somebody has written to it.
+    """
+    last: Digests | None = None
+    while True:
+        before = guard_of(file.stat())
+        found = digests_of_file(file)
+        after = guard_of(file.stat())
+        if not before[:3] == after[:3] == guard[:3]:
+            raise _Changed(f"{path} was written to after add_file(policy='immutable'): its content is lost")
+        if before == after or found == last:
+            return found
+        last = found
 
 
 def _sync_quietly(file: Path) -> None:

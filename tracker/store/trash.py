@@ -11,6 +11,8 @@ only then unlinked. A touch and a rename are each one step of the file system, s
   touch it, stores it again; its mtime may be old, as that of a hard link is the source's). The trash then
   holds another inode than the one that was judged: it gets its name back. For the same reason a blob is
   judged by the later of mtime and ctime, which linking a file sets.
+* The blob has other names: a draft's, or that of a user's file that was added as immutable. Deleting it
+  would free nothing, so it stays until it is the last name; a touch leaves its time alone.
 * A reader opens the blob in between. Only a blob that nobody names is renamed, so a reader has it from a
   version that was deleted, or from one that was made since the names were read. In the first case it may miss
   it; in the second the version's writer has touched it, and for the moment until it has its name back
@@ -71,7 +73,7 @@ class Trash:
         except FileNotFoundError:
             return False
         found = trash.stat()
-        if not os.path.samestat(found, judged) or found.st_mtime_ns >= self._limit:
+        if not os.path.samestat(found, judged) or found.st_mtime_ns >= self._limit or found.st_nlink > 1:
             self.give_back(trash)
             return False
         if not self.holds:
@@ -102,5 +104,5 @@ class Trash:
 
 
 def is_young(found: os.stat_result, limit: int) -> bool:
-    """Whether a file was made, linked or touched at ``limit`` (ns) or later."""
-    return max(found.st_mtime_ns, found.st_ctime_ns) >= limit
+    """Whether a file was made, linked or touched at ``limit`` (ns) or later, or has other names."""
+    return max(found.st_mtime_ns, found.st_ctime_ns) >= limit or found.st_nlink > 1
