@@ -23,6 +23,8 @@ from tracker.store.cloning import clone
 # the bytes in order, lags behind for longer.
 RANGE = 32 * 1024 * 1024
 _PIECE = 1024 * 1024
+# Bytes of a range after which the table says so: what a kill takes of each, at most.
+_NOTED = 1024 * 1024
 _HEAD = struct.Struct("<8sQ")
 _COUNT = struct.Struct("<Q")
 _MAGIC = b"trkpart1"
@@ -49,6 +51,7 @@ class PartFile:
         self._prefix = 0
         self._stopped = False
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._digest = hashlib.sha256()
         self._hashed = 0
         self._kept = False
@@ -65,10 +68,12 @@ class PartFile:
 
     def write(self, index: int, data: memoryview) -> None:
         """Add bytes to a range; one thread for each."""
-        at = index * RANGE + self.done[index]
-        _write_at(self._descriptor, data, at)
-        done = self.done[index] + len(data)
-        _write_at(self._descriptor, memoryview(_COUNT.pack(done)), self._place(index))
+        before = self.done[index]
+        done = before + len(data)
+        with self._writing:  # the kernel lets in one at a time too, but who waits for it there spins
+            _write_at(self._descriptor, data, index * RANGE + before)
+            if done // _NOTED != before // _NOTED or done == self.length(index):
+                _write_at(self._descriptor, memoryview(_COUNT.pack(done)), self._place(index))
         with self._changed:
             self.done[index] = done
             self._move_prefix()
@@ -131,6 +136,9 @@ class PartFile:
         """Let go of it; what is there of it stays for the next download, unless it is of no use."""
         if not self._kept and (not self._shared or not any(self.done)):
             os.unlink(self._path)
+        elif not self._kept:
+            table = b"".join(_COUNT.pack(count) for count in self.done)
+            _write_at(self._descriptor, memoryview(table), self._place(0))
         os.close(self._descriptor)
 
     def _place(self, index: int) -> int:
