@@ -83,8 +83,12 @@ class ScriptError(Exception):
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a script: this one, the clone importable, nothing said about a tracker."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "TRACKER_"))}
+    """Return the environment of a script: this one, the clone importable, nothing said about a tracker.
+
+    Modules keep their bytecode, as those of an installed package do.
+    """
+    left_out = ("WANDB_", "TRACKER_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "PYTHONPATH": str(ROOT), **variables}
 
 

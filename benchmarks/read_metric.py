@@ -38,7 +38,13 @@ def measure(options: Options) -> Result:
     target = f"<= {TIMES_PYARROW}x"
     rows = [Row(figure, "s", seconds, "pyarrow, one file", floor, target, seconds <= TIMES_PYARROW * floor)]
     peers = present(options)
-    readings = {name: _peer(options, name) for name in peers if name not in UNREADABLE}
+    readings, failed = {}, {}
+    for name in peers:
+        if name not in UNREADABLE:
+            try:
+                readings[name] = _peer(options, name)
+            except ScriptError as error:  # one that loses what was logged cannot be held against anything
+                failed[name] = str(error)[-300:]
     best = min((each["whole"] for each in readings.values()), default=None)
     for name, reading in sorted(readings.items(), key=lambda each: each[1]["whole"]):
         whole = reading["whole"]
@@ -58,6 +64,10 @@ def measure(options: Options) -> Result:
                 note,
             )
         )
+    rows += [
+        Row(figure, "s", seconds, name, note=f"{name} failed: {why.strip().splitlines()[-1]}")
+        for name, why in failed.items()
+    ]
     if not readings:
         rows.append(absent(figure, "s", seconds, "any peer", f"{TIMES_PEER}x faster than the fastest"))
     return Result(
@@ -66,6 +76,7 @@ def measure(options: Options) -> Result:
             "steps": steps,
             "measured": found,
             "peers": readings,
+            "failed": failed,
             "without a way to read": [name for name in peers if name in UNREADABLE],
             "versions": peers,
         },

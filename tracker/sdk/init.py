@@ -131,7 +131,7 @@ def _find_and_open(
     place = (settings.entity, settings.project, run_id)
     launch = find_launch(os.environ)
     there = _ask_server(settings, layout, run_id, resume)
-    with one_at_a_time(layout):
+    with one_at_a_time(layout, place):
         known = join_known(there, find_run(layout, *place, active.segments_of_this_process()))
         if known is None:
             if resume == "must":

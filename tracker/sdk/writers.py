@@ -95,9 +95,9 @@ def find_writer(known: KnownRun, launch: Launch) -> Writer:
 
 
 @contextmanager
-def one_at_a_time(layout: Layout) -> Iterator[None]:
+def one_at_a_time(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
     """Keep this host's processes from looking for a run all at once and beginning one writer of it each."""
-    lock = _lock(layout.locks / "starting.lock")
+    lock = _lock(layout.starting_lock("/".join(run)))
     try:
         yield
     finally:
@@ -108,9 +108,10 @@ def one_at_a_time(layout: Layout) -> Iterator[None]:
 def _lock(path: Path) -> FileLock | None:
     try:
         lock = FileLock(path)
-        until = time.monotonic() + PATIENCE
+        until, pause = time.monotonic() + PATIENCE, 0.002
         while not lock.try_alone() and time.monotonic() < until:
-            time.sleep(0.002)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
     except OSError:
         return None  # a file system without locks
     return lock

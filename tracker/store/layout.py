@@ -25,6 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
+from zlib import crc32
 
 from tracker.store.files import make_folder
 
@@ -34,6 +35,8 @@ INGEST = "@ingest"
 # Linux file systems take names of 255 bytes; .json and temporary endings need some of them.
 LONGEST_COMPONENT = 200
 KEPT_OF_LONG = 150
+# Jobs that begin at once rarely share one of so many.
+STARTING_LOCKS = 64
 JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
 
 
@@ -153,6 +156,10 @@ class Layout:
     def version_files(self) -> Iterator[Path]:
         """Yield every published version file."""
         return self.root.glob("artifacts/*/*/*/versions/*.json")
+
+    def starting_lock(self, run: str) -> Path:
+        """File whose lock a process holds while it begins a run; a few runs share one."""
+        return self.locks / f"starting-{crc32(run.encode('utf-8', 'replace')) % STARTING_LOCKS:02}.lock"
 
     @property
     def store_lock(self) -> Path:
