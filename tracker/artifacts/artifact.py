@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from tracker.answers import ArtifactDetail
-from tracker.artifacts import changing, objects
+from tracker.artifacts import changing, following, objects
 from tracker.artifacts.capture import active_run
 from tracker.artifacts.contents import Contents, as_plain_metadata, check_entry_path, files_below
 from tracker.artifacts.download import download_entries, remove_others, verify_entries
@@ -21,6 +21,7 @@ from tracker.artifacts.references import add_reference
 from tracker.artifacts.ttl import ArtifactTTL, ttl_of
 from tracker.errors import ArtifactError, UsageError
 from tracker.names import check_artifact_name
+from tracker.reading.open import open_artifacts
 from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
 from tracker.store.drafts import DraftEntry
@@ -352,10 +353,14 @@ class Artifact:
             ValueError: It is not there, cannot be looked at, or has too many objects.
         """
         self._check_draft()
-        target = uri.ref_url() if isinstance(uri, ArtifactManifestEntry) else os.fspath(uri)
-        found = add_reference(
-            target, check_entry_path(name) if name is not None else None, checksum, max_objects
-        )
+        address = uri.ref_url() if isinstance(uri, ArtifactManifestEntry) else os.fspath(uri)
+        path = check_entry_path(name) if name is not None else None
+        if address.startswith(following.SCHEME):
+            other = uri.parent_artifact() if isinstance(uri, ArtifactManifestEntry) else None
+            reader = open_artifacts(load_settings()) if other is None else other._reading("add_reference")
+            found = [following.Follower(reader).entry_for(address, path)]
+        else:
+            found = add_reference(address, path, checksum, max_objects)
         return [self._add(DraftEntry(entry.path, stored=entry), False) for entry in found]
 
     def remove(self, item: str | os.PathLike[str] | ArtifactManifestEntry) -> None:
