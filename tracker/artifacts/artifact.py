@@ -26,7 +26,7 @@ from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
 from tracker.store.drafts import DraftEntry
 from tracker.store.layout import Layout
-from tracker.store.manifest import Manifest
+from tracker.store.manifest import Entry, Manifest
 
 Policy = Literal["mutable", "immutable"]
 # Finds a run, by entity, project and id, as ``Api().run`` does.
@@ -464,15 +464,23 @@ class Artifact:
             ArtifactError: A file's content is missing or wrong; says which file.
         """
         self._known("download")
-        folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
         prefix = "" if path_prefix is None else os.fspath(path_prefix)
+        wanted = [entry for entry in self.manifest.entries if entry.path.startswith(prefix)]
+        return self.download_some(wanted, root, link=link, allow_missing_references=allow_missing_references)
+
+    def download_some(
+        self,
+        entries: Sequence[Entry],
+        root: str | os.PathLike[str] | None = None,
+        *,
+        link: bool = False,
+        allow_missing_references: bool = False,
+    ) -> str:
+        """Download these of its files; see ``download``."""
+        version, reader = self._known("download"), self._reading("download")
+        folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
         download_entries(
-            self._reading("download"),
-            self._known("download"),
-            [entry for entry in self.manifest.entries if entry.path.startswith(prefix)],
-            folder,
-            link=link,
-            allow_missing_references=allow_missing_references,
+            reader, version, entries, folder, link=link, allow_missing_references=allow_missing_references
         )
         return str(folder)
 
@@ -557,12 +565,12 @@ class Artifact:
                 raise UsageError("there is no run to log the artifact to: call init first")
             run.log_artifact(self)
             return
-        version = self._known("save")
+        version, reader = self._known("save"), self._reading("save")
         change = changing.change_of(
             version, self._aliases, self._tags, self.description, self._metadata, self._ttl
         )
         if change is not None:
-            self._became(changing.apply(self._reading("save"), version, change), self._reading("save"))
+            self._became(changing.apply(reader, version, change), reader)
 
     def delete(self, delete_aliases: bool = False) -> None:
         """Delete this version. Its bytes go with ``tracker gc``, when nothing else has them.

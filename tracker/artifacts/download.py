@@ -102,10 +102,14 @@ def verify_entries(entries: Sequence[Entry], folder: Path, name: str) -> None:
 
 
 def remove_others(known: set[str], folder: Path) -> None:
-    """Delete every file below ``folder`` whose path is not in ``known``."""
+    """Delete every file and link below ``folder`` whose path is not in ``known``, and empty folders."""
     for path in list(_files_below(folder)):
         if path not in known:
             (folder / path).unlink()
+    for above, _, _ in os.walk(folder, topdown=False):
+        if above != os.fspath(folder):
+            with suppress(OSError):  # it is not empty
+                os.rmdir(above)
 
 
 class _Writer:
@@ -149,7 +153,7 @@ class _Writer:
             temporary = temporary_beside(target)
             descriptor = os.open(temporary, flags, 0o666)
         try:
-            os.write(descriptor, data)
+            _write_all(descriptor, data)
         except BaseException:
             os.unlink(temporary or target)
             raise
@@ -204,8 +208,13 @@ def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
 
 def temporary_beside(target: str) -> str:
     """Return a name for the unfinished file, in the same folder."""
-    folder, _, name = target.rpartition("/")
-    return f"{folder}/.{name[:100]}.{os.urandom(6).hex()}.part"
+    # Without the file's own name, which may be as long as names may be.
+    return f"{target.rpartition('/')[0]}/.{os.urandom(8).hex()}.part"
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:  # a disk that is almost full takes a part
+        data = data[os.write(descriptor, data) :]
 
 
 def _is_there(target: str, entry: Entry) -> bool:
@@ -286,8 +295,10 @@ def _naming(artifact: ArtifactDetail, entry: Entry, allow_missing: bool) -> Iter
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    for above, _, names in os.walk(folder):
-        for name in names:
+    for above, folders, names in os.walk(folder):
+        # A link to a folder is one thing: what lies behind it is elsewhere.
+        links = [name for name in folders if os.path.islink(os.path.join(above, name))]
+        for name in (*names, *links):
             yield os.path.relpath(os.path.join(above, name), folder).replace(os.sep, "/")
 
 

@@ -60,7 +60,7 @@ class ArtifactManifestEntry:
         Raises:
             ArtifactError: Its content is missing or wrong.
         """
-        folder = self._artifact.download(root, path_prefix=self.path)
+        folder = self._artifact.download_some([self._known()], root)
         return os.path.join(folder, *self.path.split("/"))
 
     def ref_target(self) -> str:

@@ -72,7 +72,7 @@ def fetch(entry: Entry, target: Path) -> None:
     scheme = SCHEMES.get(scheme_of(entry.ref))
     if scheme is None:
         raise ArtifactError(f"{entry.ref} cannot be fetched: its scheme is not known here")
-    temporary = target.with_name(f".{target.name[:100]}.{os.urandom(6).hex()}.part")
+    temporary = target.with_name(f".{os.urandom(8).hex()}.part")
     try:
         scheme.fetch(entry, temporary)
         os.replace(temporary, target)
@@ -126,7 +126,7 @@ def _local_path(uri: str) -> Path:
 def _as_uri_path(path: str) -> str:
     """Return a file's path as it may stand in a URI; readable, as wandb leaves it, wherever that can be."""
     if path.isascii():
-        return re.sub("[%#?]", lambda found: quote(found[0]), path)
+        return re.sub(r"[%#?\x00-\x1f\x7f]| $", lambda found: quote(found[0]), path)
     return quote(os.fsencode(path))
 
 
