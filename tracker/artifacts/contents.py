@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ class Contents:
 
     def __init__(self, manifest: Manifest | None = None) -> None:
         self._manifest = manifest
+        self._by_path: dict[str, Entry] | None = None
         self._entries: dict[str, DraftEntry] = {}
         self._folders: set[str] = {""}
         self._draft: Draft | None = None
@@ -92,9 +94,11 @@ class Contents:
 
     def find(self, path: str) -> Entry | DraftEntry | None:
         """Return one entry; None when there is no file of that path."""
-        if self._manifest is not None and not self._entries:
-            return next((entry for entry in self._manifest.entries if entry.path == path), None)
-        return self._entries.get(path)
+        if self._manifest is None:
+            return self._entries.get(path)
+        if self._by_path is None:
+            self._by_path = {entry.path: entry for entry in self._manifest.entries}
+        return self._by_path.get(path)
 
     @property
     def size(self) -> int:
@@ -156,8 +160,9 @@ def check_entry_path(name: str | os.PathLike[str]) -> str:
         ValueError: It is empty, or leads out of the artifact.
     """
     text = os.fspath(name)
-    path = text.replace(os.sep, "/").lstrip("/")
-    if not path or not {"", ".", ".."}.isdisjoint(path.split("/")) or "\0" in path:
+    parts = [part for part in text.replace(os.sep, "/").split("/") if part not in ("", ".")]
+    path = "/".join(parts)
+    if not parts or ".." in parts or "\0" in path:
         raise ValueError(f"{text!r} is no name for a file inside an artifact")
     if not path.isascii():
         path = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -177,9 +182,12 @@ def files_below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         with os.scandir(path) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
         for entry in entries:
-            if entry.is_dir():
+            kind = None
+            with suppress(OSError):  # a link to itself leads nowhere, as one to a file that is gone
+                kind = "folder" if entry.is_dir() else "file" if entry.is_file() else None
+            if kind == "folder":
                 yield from walk(entry.path, f"{inside}{entry.name}/")
-            elif entry.is_file():
+            elif kind == "file":
                 yield inside + entry.name, entry
         above.discard(place)
 

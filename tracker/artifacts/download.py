@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tracker.answers import ArtifactDetail
 from tracker.artifacts import references
+from tracker.artifacts.elsewhere import AT_ONCE, MissingError
+from tracker.artifacts.following import SCHEME, Follower
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
 from tracker.store.blobs import CHUNK
 from tracker.store.cloning import clone
 from tracker.store.manifest import Entry
+from tracker.terminal import say
 
 
 def download_entries(
@@ -45,20 +49,22 @@ def download_entries(
     """
     writer = _Writer(artifact, folder)
     _check_case(artifact, entries, folder)
-    wanted = []
+    wanted: list[tuple[ArtifactDetail, Entry, str]] = []
+    elsewhere: list[tuple[Entry, str]] = []
     for entry in entries:
         target = writer.place(entry.path)
         if entry.ref is not None:
-            _fetch_reference(artifact, entry, target, allow_missing_references)
+            elsewhere.append((entry, target))
         elif not _is_there(target, entry):
-            wanted.append((entry, target))
-    remote = []
+            wanted.append((artifact, entry, target))
+    wanted += _fetch_references(reader, artifact, elsewhere, allow_missing_references)
+    remote: dict[str, tuple[ArtifactDetail, list[tuple[Entry, str]]]] = {}
     packs = _Packs(reader)
     try:
-        for entry, target in wanted:
+        for owner, entry, target in wanted:
             blob = reader.blob(entry.blob or "")
             if blob is None:
-                remote.append((entry, target))
+                remote.setdefault(owner.manifest, (owner, []))[1].append((entry, target))
             elif entry.pack is not None:
                 writer.write(entry, target, packs.read(blob, entry))
             else:
@@ -69,9 +75,9 @@ def download_entries(
         ) from error
     finally:
         packs.close()
-    if remote:
+    for owner, missing in remote.values():
         try:
-            reader.fetch(artifact, remote)
+            reader.fetch(owner, missing)
         except NotFoundError as error:
             raise ArtifactError(f"{artifact.name} cannot be downloaded: {error.message}") from error
 
@@ -97,10 +103,14 @@ def verify_entries(entries: Sequence[Entry], folder: Path, name: str) -> None:
 
 
 def remove_others(known: set[str], folder: Path) -> None:
-    """Delete every file below ``folder`` whose path is not in ``known``."""
+    """Delete every file and link below ``folder`` whose path is not in ``known``, and empty folders."""
     for path in list(_files_below(folder)):
         if path not in known:
             (folder / path).unlink()
+    for above, _, _ in os.walk(folder, topdown=False):
+        if above != os.fspath(folder):
+            with suppress(OSError):  # it is not empty
+                os.rmdir(above)
 
 
 class _Writer:
@@ -207,17 +217,55 @@ def _check_case(artifact: ArtifactDetail, entries: Sequence[Entry], folder: Path
             )
 
 
-def _fetch_reference(artifact: ArtifactDetail, entry: Entry, target: str, allow_missing: bool) -> None:
+def _fetch_references(
+    reader: ArtifactReader, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]], allow_missing: bool
+) -> list[tuple[ArtifactDetail, Entry, str]]:
+    """Fetch what lies elsewhere; return what lies in other artifacts: version, entry and target."""
+    follower = Follower(reader)
+    others: list[tuple[ArtifactDetail, Entry, str]] = []
+    outside: list[tuple[Entry, Entry, str]] = []
+    for entry, target in wanted:
+        with _naming(artifact, entry, allow_missing):
+            if not (entry.ref or "").startswith(SCHEME):
+                outside.append((entry, entry, target))
+                continue
+            version, found = follower.resolve(entry)
+            if found.ref is not None:
+                outside.append((entry, found, target))
+            elif not _is_there(target, found):
+                others.append((version, found, target))
+
+    def fetch(entry: Entry, found: Entry, target: str) -> None:
+        with _naming(artifact, entry, allow_missing):
+            references.fetch(found, Path(target))
+
+    if len(outside) == 1:
+        fetch(*outside[0])
+    elif outside:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for done in [threads.submit(fetch, *each) for each in outside]:
+                done.result()
+    return others
+
+
+@contextmanager
+def _naming(artifact: ArtifactDetail, entry: Entry, allow_missing: bool) -> Iterator[None]:
+    """Let errors name the file; of one that is gone only say so, where that is allowed."""
     try:
-        references.fetch(entry, Path(target))
-    except (ArtifactError, OSError) as error:
+        yield
+    except MissingError as error:
         if not allow_missing:
             raise ArtifactError(f"{artifact.name}/{entry.path}: {error}") from error
+        say(f"{artifact.name}/{entry.path} is left out: {error}")
+    except (ArtifactError, OSError) as error:
+        raise ArtifactError(f"{artifact.name}/{entry.path}: {error}") from error
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    for above, _, names in os.walk(folder):
-        for name in names:
+    for above, folders, names in os.walk(folder):
+        # A link to a folder is one thing: what lies behind it is elsewhere.
+        links = [name for name in folders if os.path.islink(os.path.join(above, name))]
+        for name in (*names, *links):
             yield os.path.relpath(os.path.join(above, name), folder).replace(os.sep, "/")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from tracker.artifacts.following import address_of
 from tracker.errors import UsageError
 from tracker.store.drafts import DraftEntry
 from tracker.store.manifest import Entry
@@ -59,7 +60,7 @@ class ArtifactManifestEntry:
         Raises:
             ArtifactError: Its content is missing or wrong.
         """
-        folder = self._artifact.download(root, path_prefix=self.path)
+        folder = self._artifact.download_some([self._known()], root)
         return os.path.join(folder, *self.path.split("/"))
 
     def ref_target(self) -> str:
@@ -80,7 +81,7 @@ class ArtifactManifestEntry:
         """
         if self._artifact.is_draft():
             raise UsageError("an entry has an address once its artifact is logged")
-        return f"tracker-artifact://{self._artifact.qualified_name}/{self.path}"
+        return address_of(self._artifact.source_qualified_name, self.path)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ArtifactManifestEntry):

@@ -9,20 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+import msgspec
+
+from tracker.artifacts import gcs, s3
 from tracker.artifacts.contents import check_entry_path, files_below
+from tracker.artifacts.elsewhere import CHUNK, MissingError, changed, check_size
 from tracker.errors import ArtifactError
+from tracker.store.cloning import clone
 from tracker.store.manifest import Entry
 
 LARGEST_NUMBER = 10_000_000
 TIMEOUT = 60.0
-CHUNK = 1024 * 1024
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 
 
 class Scheme(NamedTuple):
@@ -42,27 +48,31 @@ def add_reference(uri: str, name: str | None, checksum: bool, most: int | None) 
 
     Raises:
         ValueError: Nothing is there, it cannot be looked at, or it has more than ``most`` objects.
+        UsageError: A library that its scheme needs is not installed.
     """
-    parts = urlsplit(uri)
-    if not parts.scheme:
+    kind = scheme_of(uri)
+    if not kind:
         raise ValueError(f"References must be URIs. To reference a local file, use file:// ({uri!r})")
-    scheme = SCHEMES.get(parts.scheme)
+    scheme = SCHEMES.get(kind)
     if scheme is None:  # kept as it is, as wandb does
-        return [Entry(name or uri.split("/")[-1] or parts.netloc, uri, 0, ref=uri)]
-    return scheme.look(uri, name, checksum, most or LARGEST_NUMBER)
+        entries = [Entry(name or uri.rstrip("/").split("/")[-1], uri, 0, ref=uri)]
+    else:
+        entries = scheme.look(uri, name, checksum, most or LARGEST_NUMBER)
+    return [msgspec.structs.replace(entry, path=check_entry_path(entry.path)) for entry in entries]
 
 
 def fetch(entry: Entry, target: Path) -> None:
     """Write what a reference points to, if it still has the digest that was noted.
 
     Raises:
-        ArtifactError: It is gone, has changed, or cannot be fetched from here.
+        MissingError: It is gone, or out of reach.
+        ArtifactError: It has changed, or cannot be fetched at all.
     """
     assert entry.ref is not None
-    scheme = SCHEMES.get(urlsplit(entry.ref).scheme)
+    scheme = SCHEMES.get(scheme_of(entry.ref))
     if scheme is None:
         raise ArtifactError(f"{entry.ref} cannot be fetched: its scheme is not known here")
-    temporary = target.with_name(f".{target.name[:100]}.{os.urandom(6).hex()}.part")
+    temporary = target.with_name(f".{os.urandom(8).hex()}.part")
     try:
         scheme.fetch(entry, temporary)
         os.replace(temporary, target)
@@ -70,11 +80,16 @@ def fetch(entry: Entry, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def scheme_of(uri: str) -> str:
+    """Return what stands before the colon, in lower case; nothing when that is no scheme."""
+    return found[1].lower() if (found := _SCHEME.match(uri)) else ""
+
+
 # file://
 
 
 def _look_at_files(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
-    local = Path(url2pathname(unquote(urlsplit(uri).path)))
+    local = _local_path(uri)
     if local.is_file():
         return [_file_entry(uri, name or local.name, local, checksum)]
     if not local.is_dir():
@@ -84,7 +99,9 @@ def _look_at_files(uri: str, name: str | None, checksum: bool, most: int) -> lis
         if len(entries) == most:
             raise ValueError(f"Exceeded {most!r} objects tracked, pass max_objects to add_reference")
         path = check_entry_path(f"{name}/{inside}" if name else inside)
-        entries.append(_file_entry(f"{uri.rstrip('/')}/{inside}", path, Path(found.path), checksum))
+        entries.append(
+            _file_entry(f"{uri.rstrip('/')}/{_as_uri_path(inside)}", path, Path(found.path), checksum)
+        )
     return entries
 
 
@@ -94,13 +111,23 @@ def _file_entry(uri: str, name: str, local: Path, checksum: bool) -> Entry:
 
 
 def _fetch_file(entry: Entry, target: Path) -> None:
-    local = Path(url2pathname(unquote(urlsplit(entry.ref or "").path)))
-    try:
-        shutil.copyfile(local, target)
-    except FileNotFoundError:
-        raise ArtifactError(f"{entry.ref} is not there any more") from None
+    local = _local_path(entry.ref or "")
+    if not local.is_file():
+        raise MissingError(f"{entry.ref} is not there any more")
+    clone(local, target)
     if entry.digest not in (found := _md5(target), _md5_text(local.resolve().as_uri())):
-        raise ArtifactError(f"{entry.ref} has changed: its MD5 is {found}, {entry.digest} was noted")
+        raise changed(entry, found)
+
+
+def _local_path(uri: str) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def _as_uri_path(path: str) -> str:
+    """Return a file's path as it may stand in a URI; readable, as wandb leaves it, wherever that can be."""
+    if path.isascii():
+        return re.sub(r"[%#?\x00-\x1f\x7f]| $", lambda found: quote(found[0]), path)
+    return quote(os.fsencode(path))
 
 
 def _md5(path: Path) -> str:
@@ -128,7 +155,7 @@ def _look_at_url(uri: str, name: str | None, checksum: bool, most: int) -> list[
             return [
                 Entry(path, digest, int(response.headers.get("Content-Length") or 0), ref=uri, extra=extra)
             ]
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise ValueError(
             f"{uri} cannot be looked at: {error}; without a network, pass checksum=False"
         ) from error
@@ -140,10 +167,14 @@ def _fetch_url(entry: Entry, target: Path) -> None:
         with _open_url(entry.ref) as response, target.open("xb") as file:
             found, _ = _url_digest(entry.ref, response.headers)
             if entry.digest not in (found, entry.ref):
-                raise ArtifactError(f"{entry.ref} has changed: its ETag is {found}, {entry.digest} was noted")
+                raise changed(entry, found)
             shutil.copyfileobj(response, file, CHUNK)
-    except OSError as error:
-        raise ArtifactError(f"{entry.ref} cannot be fetched: {error}") from error
+            promised = response.headers.get("Content-Length")
+            if promised is not None and file.tell() != int(promised):  # nobody else says so
+                raise MissingError(f"{entry.ref} broke off after {file.tell()} of {promised} bytes")
+            check_size(entry, file.tell())
+    except (OSError, HTTPException) as error:
+        raise MissingError(f"{entry.ref} cannot be fetched: {error}") from error
 
 
 def _open_url(uri: str) -> Any:
@@ -156,12 +187,13 @@ def _url_digest(uri: str, headers: Any) -> tuple[str, dict[str, Any]]:
     etag = headers.get("ETag")
     if not etag:
         return uri, {}
-    stripped = etag[1:-1] if etag[:1] == etag[-1:] == '"' and len(etag) > 1 else etag
-    return stripped, {"etag": etag}
+    return etag.strip('"'), {"etag": etag}  # of a weak one, W/"...", less than one might expect: as wandb's
 
 
 SCHEMES: dict[str, Scheme] = {
     "file": Scheme(_look_at_files, _fetch_file),
     "http": Scheme(_look_at_url, _fetch_url),
     "https": Scheme(_look_at_url, _fetch_url),
+    "s3": Scheme(s3.look, s3.fetch),
+    "gs": Scheme(gcs.look, gcs.fetch),
 }

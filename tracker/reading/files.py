@@ -9,17 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from tracker.answers import ArtifactDetail
-from tracker.errors import NotFoundError, StoreError
-from tracker.reading.known import journal_records
-from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, RunStarted
+from tracker.errors import NotFoundError
+from tracker.reading.overlay import CollectionFiles
+from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs import BlobStore
-from tracker.store.files import read_json
 from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, Manifest, read_manifest
-from tracker.store.settle import settle
 
 VERSION = re.compile(r"v(\d{1,9})")
 
@@ -77,13 +74,8 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
     Raises:
         NotFoundError: There is none; the message says which there are.
     """
-    # Journals before published files: what is sealed meanwhile is gone here, and stands there.
-    logged = _logged_artifacts(layout, entity, project, name)
-    versions = _published_versions(layout, entity, project, name)
-    published = [read_json(path) for path in layout.alias_files(entity, project, name)]
-    aliases: dict[str, int] = {held["alias"]: held["version"] for held in published if held is not None}
-    taken = max(layout.list_versions(entity, project, name), default=-1)
-    _lay_over(layout, versions, aliases, logged, taken)
+    collection = CollectionFiles(layout, (entity, project, name))
+    versions, aliases = collection.versions, collection.aliases
     if not versions:
         raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")
     if number := VERSION.fullmatch(reference):
@@ -119,83 +111,3 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
         expires_at=found.get("expires_at"),
         source=found.get("source"),
     )
-
-
-def _published_versions(layout: Layout, entity: str, project: str, name: str) -> dict[int, dict[str, Any]]:
-    found = {}
-    for index in layout.list_versions(entity, project, name):
-        described = read_json(layout.version(entity, project, name, index))
-        if described is not None and described.get("deleted_at") is None:
-            found[index] = described
-    return found
-
-
-def _lay_over(
-    layout: Layout,
-    versions: dict[int, dict[str, Any]],
-    aliases: dict[str, int],
-    logged: list[tuple[str, RunStarted, int, ArtifactLogged]],
-    taken: int,
-) -> None:
-    """Add what journals ask for and nobody has applied yet, as applying it would."""
-    known = {(found["segment"], found["sequence"]) for found in versions.values()}
-    for segment, started, sequence, record in logged:
-        if (segment, sequence) in known:
-            continue
-        digest, manifest, size, count = record.digest, record.manifest, record.size, record.file_count
-        if record.draft is not None:
-            try:
-                settled = settle(layout, record.draft)
-            except StoreError:
-                continue  # another host's, which has not come here yet
-            if settled.problem is not None:
-                continue
-            digest, manifest = settled.digest, settled.manifest
-            size, count = settled.size, settled.file_count
-        newest = max(versions, default=-1)
-        if newest < 0 or versions[newest]["digest"] != digest:
-            newest = taken = taken + 1
-            versions[newest] = {
-                "type": record.artifact_type,
-                "digest": digest,
-                "manifest": manifest,
-                "size": size,
-                "file_count": count,
-                "description": record.description,
-                "metadata": record.metadata,
-                "tags": record.tags,
-                "created_at": record.time,
-                "expires_at": None if record.ttl is None else record.time + record.ttl,
-                "logged_by": started.run_id,
-            }
-        for alias in [*record.aliases, "latest"]:
-            aliases[alias] = newest
-
-
-def _logged_artifacts(
-    layout: Layout, entity: str, project: str, name: str
-) -> list[tuple[str, RunStarted, int, ArtifactLogged]]:
-    found = []
-    for segment, records in journal_records(layout):
-        started: RunStarted | None = None
-        applied = 0
-        for sequence, record in records:
-            if isinstance(record, RunStarted):
-                started = record
-                if (started.entity, started.project) != (entity, project):
-                    break
-                applied = _applied(layout, started, segment)
-            elif sequence < applied:
-                continue  # it has a version already, perhaps an older one of the same content
-            elif isinstance(record, ArtifactLogged) and started is not None and record.name == name:
-                found.append((segment, started, sequence, record))
-    return sorted(found, key=lambda each: each[3].time)
-
-
-def _applied(layout: Layout, started: RunStarted, segment: str) -> int:
-    """Return the number of the first record of a segment that its run's file does not know."""
-    published = read_json(layout.run_file(started.entity, started.project, started.run_id)) or {}
-    numbers = [
-        each.get("sequence", 0) for each in published.get("segments", []) if each["segment"] == segment
-    ]
-    return max(numbers, default=0)

@@ -12,12 +12,15 @@ from tracker.errors import JournalError
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
 from tracker.processes import is_alive, this_process
-from tracker.records import Record, RunStarted, decode
+from tracker.records import Record, Row, RunStarted, decode, encode
 from tracker.store.files import read_json
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
     from tracker.store.fold import SegmentState
+
+# How the payload of every row begins: the msgpack array's length, and the number of its kind.
+_ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
 
 # A writer that cannot be looked at is taken for dead when its journal has been untouched for this long.
 MISSED_SECONDS = 60.0
@@ -159,7 +162,7 @@ def _unapplied(
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         journals = list(group)
         folder = Folder(SegmentState())
-        for _sequence, record in _records(journals):
+        for _sequence, record in _records(journals, True):
             if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
                 break
             folder.fold(record)
@@ -196,20 +199,27 @@ def _is_silent(journal: JournalPath) -> bool:
         return True  # sealed just now
 
 
-def journal_records(layout: Layout) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:
-    """Yield each segment that has journals, with its whole records and their numbers, over all its files."""
+def journal_records(
+    layout: Layout, *, rows: bool = True
+) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:
+    """Yield each segment that has journals, with its whole records and their numbers, over all its files.
+
+    Args:
+        layout: The store.
+        rows: False leaves rows out, without decoding them: most of a journal.
+    """
     for segment, journals in groupby(layout.list_journals(), key=lambda journal: journal.segment):
-        yield segment, _records(list(journals))
+        yield segment, _records(list(journals), rows)
 
 
-def _records(journals: list[JournalPath]) -> Iterator[tuple[int, Record]]:
+def _records(journals: list[JournalPath], rows: bool) -> Iterator[tuple[int, Record]]:
     """Yield the records of a segment's journals; one that cannot be read, or is just going, has none."""
     for journal in journals:
         try:
             if read_header(journal.path) is None:
                 continue
             for outcome in read_frames(journal.path, journal.segment, final=True):
-                if isinstance(outcome, Frame):
+                if isinstance(outcome, Frame) and (rows or not outcome.payload.startswith(_ROW)):
                     yield outcome.sequence, decode(outcome.payload, str(journal.path), outcome.offset)
         except JournalError:
             continue

@@ -12,7 +12,7 @@ from tracker.store.description import require_store
 from tracker.store.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.reading.reader import Reader
+    from tracker.reading.reader import ArtifactReader, Reader
 
 
 def remote_for(settings: Settings) -> Remote | None:
@@ -66,6 +66,15 @@ def open_reader(settings: Settings) -> Reader:
 
     require_store(layout)
     return QuickReader(layout, lambda: _open_catalog(settings))
+
+
+def open_artifacts(settings: Settings) -> ArtifactReader:
+    """Return a reader of artifacts that works wherever this process runs."""
+    if remote_for(settings) is None and (is_journal_only(settings) or not can_apply()):
+        from tracker.reading.files import FilesReader
+
+        return FilesReader(Layout(settings.store))
+    return open_reader(settings)
 
 
 def _open_catalog(settings: Settings) -> Reader:

@@ -19,8 +19,8 @@ def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
 
 def temporary_beside(target: str) -> str:
     """Return a name for the unfinished file, in the same folder."""
-    folder, _, name = target.rpartition("/")
-    return f"{folder}/.{name[:40]}.{os.urandom(6).hex()}.part"
+    # Without the file's own name, which may be as long as names may be.
+    return f"{target.rpartition('/')[0]}/.{os.urandom(8).hex()}.part"
 
 
 def write_small(target: str, data: bytes | memoryview) -> None:

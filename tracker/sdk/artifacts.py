@@ -14,11 +14,10 @@ from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import ArtifactReference, parse_reference
 from tracker.errors import ArtifactError, NotFoundError, UsageError
 from tracker.names import check_alias
-from tracker.reading.open import can_apply, is_journal_only, open_reader, remote_for
+from tracker.reading.open import open_artifacts, open_reader
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactLogged, ArtifactUsed
 from tracker.settings import Settings
-from tracker.store.layout import Layout
 from tracker.store.settle import settle
 from tracker.values import to_plain
 
@@ -192,12 +191,3 @@ def find_artifact(settings: Settings, wanted: ArtifactReference) -> tuple[Artifa
     """
     reader = open_artifacts(settings)
     return reader.artifact(*wanted), reader
-
-
-def open_artifacts(settings: Settings) -> ArtifactReader:
-    """Return a reader of artifacts that works wherever this process runs."""
-    if remote_for(settings) is None and (is_journal_only(settings) or not can_apply()):
-        from tracker.reading.files import FilesReader
-
-        return FilesReader(Layout(settings.store))
-    return open_reader(settings)

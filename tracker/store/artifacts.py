@@ -133,8 +133,9 @@ def apply_change(store: Store, session: Session, record: ArtifactChanged) -> Ver
     for alias in record.aliases_removed:
         if not has_moved_on(layout, collection, alias, record.time):
             drop_alias(layout, session, version, alias)
-    if record.time >= version.updated_at and (record.values or record.deleted):
-        version.updated_at = record.time
+    # The later of two edits holds, whichever comes first; a deletion holds in any case.
+    if record.deleted or (record.values and record.time >= version.updated_at):
+        version.updated_at = max(record.time, version.updated_at)
         values = record.values
         if "description" in values:
             version.description = values["description"]

@@ -1,0 +1,102 @@
+"""References to Google Cloud Storage. Needs google-cloud-storage."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tracker.artifacts.elsewhere import MissingError, changed, check_size, first_of, place_below
+from tracker.errors import UsageError
+from tracker.store.manifest import Entry
+
+_ADDRESS = re.compile(r"gs://([^/]+)/?(.*?)(?:#(\d+))?", re.DOTALL)
+
+
+def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
+    """Return entries for ``gs://BUCKET/KEY[#GENERATION]``: one object, or those below a prefix.
+
+    Raises:
+        ValueError: Nothing is there, or it cannot be looked at.
+    """
+    bucket_name, key, generation = _parse(uri)
+    address = f"gs://{bucket_name}/{key}"
+    if not checksum:
+        return [Entry(name or key.rstrip("/") or bucket_name, address, 0, ref=address)]
+    bucket = _client().bucket(bucket_name)
+    try:
+        found = bucket.get_blob(key, generation=generation) if key else None
+        if found is not None and not key.endswith("/"):
+            return [_entry(name or os.path.basename(key), bucket_name, found)]
+        if generation is not None:
+            raise ValueError(f"{uri} is not there")
+        prefix = f"{key.rstrip('/')}/" if key else ""
+        # A name that ends in a slash stands for a folder.
+        objects = (each for each in bucket.list_blobs(prefix=prefix) if not each.name.endswith("/"))
+        entries = [
+            _entry(place_below(each.name, prefix, name), bucket_name, each)
+            for each in first_of(objects, address, most)
+        ]
+    except _errors() as error:
+        raise ValueError(f"{uri} cannot be looked at: {error}") from error
+    if not entries:
+        raise ValueError(f"{uri} is not there: neither an object nor a prefix of any")
+    return entries
+
+
+def fetch(entry: Entry, target: Path) -> None:
+    """Write an object to a path: the generation that was noted, else the newest if it is the same.
+
+    Raises:
+        MissingError: It is gone, or cannot be reached.
+        ArtifactError: It has changed.
+    """
+    bucket_name, key, generation = _parse(entry.ref or "")
+    bucket = _client().bucket(bucket_name)
+    noted = generation or entry.extra.get("versionID")
+    try:
+        found = bucket.get_blob(key, generation=noted) if noted is not None else None
+        found = found or bucket.get_blob(key)
+        if found is None:
+            raise MissingError(f"{entry.ref} is not there any more")
+        if entry.digest not in (found.etag, entry.ref):
+            raise changed(entry, found.etag)
+        found.download_to_filename(os.fspath(target))  # of this generation; checks the MD5 that it has
+        check_size(entry, target.stat().st_size)
+    except _errors() as error:
+        raise MissingError(f"{entry.ref} cannot be fetched: {error}") from error
+
+
+def _parse(uri: str) -> tuple[str, str, str | None]:
+    found = _ADDRESS.fullmatch(uri)
+    if found is None:
+        raise ValueError(f"{uri!r} is no address of Google Cloud Storage: write gs://bucket/key")
+    return found[1], found[2], found[3]
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    try:
+        from google.cloud import storage
+    except ImportError:
+        raise UsageError(
+            "gs:// references need google-cloud-storage: pip install google-cloud-storage"
+        ) from None
+    try:
+        return storage.Client()
+    except _errors() as error:
+        raise UsageError(f"gs:// references need credentials: {error}") from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    return GoogleAPIError, GoogleAuthError, OSError
+
+
+def _entry(path: str, bucket: str, found: Any) -> Entry:
+    address = f"gs://{bucket}/{found.name}"
+    return Entry(path, found.etag, found.size or 0, ref=address, extra={"versionID": found.generation})

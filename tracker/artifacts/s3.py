@@ -1,0 +1,171 @@
+"""References to S3, and to whatever speaks its protocol (``AWS_ENDPOINT_URL``). Needs boto3."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tracker.artifacts.elsewhere import (
+    AT_ONCE,
+    CHUNK,
+    Found,
+    MissingError,
+    changed,
+    check_size,
+    first_of,
+    place_below,
+)
+from tracker.errors import UsageError
+from tracker.store.manifest import Entry
+
+_ADDRESS = re.compile(r"s3://([^/]+)/?(.*?)(?:\?versionId=([^&]+))?", re.DOTALL)
+_GONE = frozenset(("404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"))
+
+
+def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
+    """Return entries for ``s3://BUCKET/KEY[?versionId=V]``: one object, or those below a prefix.
+
+    Objects without a byte are passed over in a prefix, as wandb does: they stand for folders.
+
+    Raises:
+        ValueError: Nothing is there, or it cannot be looked at.
+    """
+    bucket, key, version = _parse(uri)
+    address = f"s3://{bucket}/{key}"
+    if not checksum:
+        return [Entry(name or key.rstrip("/") or bucket, address, 0, ref=address)]
+    client = _client()
+    try:
+        head = _head(client, bucket, key, version) if key else None
+        if head is not None and "x-directory" not in head.get("ContentType", ""):
+            found = Found(key, _etag(head), head["ContentLength"])
+            return [_entry(name or os.path.basename(key), bucket, found, head)]
+        if version:
+            raise ValueError(f"{uri} is not there")
+        prefix = f"{key.rstrip('/')}/" if key else ""
+        objects = list(first_of(_list(client, bucket, prefix), address, most))
+        with ThreadPoolExecutor(AT_ONCE) as threads:  # a list does not say which version it shows
+            heads = threads.map(lambda each: _head(client, bucket, each.key, None), objects)
+            entries = [
+                _entry(place_below(each.key, prefix, name), bucket, each, head or {})
+                for each, head in zip(objects, heads, strict=True)
+            ]
+    except _errors() as error:
+        raise ValueError(f"{uri} cannot be looked at: {error}") from error
+    if not entries:
+        raise ValueError(f"{uri} is not there: neither an object nor a prefix of any")
+    return entries
+
+
+def fetch(entry: Entry, target: Path) -> None:
+    """Write an object to a path: the version that was noted, else whichever has the ETag that was noted.
+
+    Raises:
+        MissingError: It is gone, or cannot be reached.
+        ArtifactError: It has changed.
+    """
+    bucket, key, version = _parse(entry.ref or "")
+    version = version or entry.extra.get("versionID")
+    client = _client()
+    try:
+        answer = _get(client, bucket, key, version)
+        if answer is None or entry.digest not in (_etag(answer), entry.ref):
+            if answer is not None:
+                answer["Body"].close()
+            former = None if version else _version_with(client, bucket, key, entry.digest)
+            if former is None and answer is not None:
+                raise changed(entry, _etag(answer))
+            if former is None:
+                raise MissingError(f"{entry.ref} is not there any more")
+            answer = client.get_object(Bucket=bucket, Key=key, VersionId=former)
+        with target.open("xb") as file:
+            for chunk in answer["Body"].iter_chunks(CHUNK):
+                file.write(chunk)
+            check_size(entry, file.tell())
+    except _errors() as error:
+        raise MissingError(f"{entry.ref} cannot be fetched: {error}") from error
+
+
+def _parse(uri: str) -> tuple[str, str, str | None]:
+    found = _ADDRESS.fullmatch(uri)
+    if found is None:
+        raise ValueError(f"{uri!r} is no address of S3: write s3://bucket/key")
+    return found[1], found[2], found[3]
+
+
+def _client() -> Any:
+    # wandb's variable beside AWS_ENDPOINT_URL, which boto3 reads itself.
+    return _client_for(os.environ.get("AWS_S3_ENDPOINT_URL"), os.environ.get("AWS_REGION"))
+
+
+@lru_cache(maxsize=4)
+def _client_for(endpoint: str | None, region: str | None) -> Any:
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        raise UsageError("s3:// references need boto3: pip install boto3") from None
+    config = Config(max_pool_connections=AT_ONCE)
+    return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return BotoCoreError, ClientError, OSError
+
+
+def _etag(answer: dict[str, Any]) -> str:
+    return str(answer["ETag"]).strip('"')
+
+
+def _versioned(version: str | None) -> dict[str, str]:
+    return {"VersionId": version} if version else {}
+
+
+def _head(client: Any, bucket: str, key: str, version: str | None) -> dict[str, Any] | None:
+    return _unless_gone(lambda: client.head_object(Bucket=bucket, Key=key, **_versioned(version)))
+
+
+def _get(client: Any, bucket: str, key: str, version: str | None) -> dict[str, Any] | None:
+    return _unless_gone(lambda: client.get_object(Bucket=bucket, Key=key, **_versioned(version)))
+
+
+def _unless_gone(ask: Any) -> dict[str, Any] | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        answer: dict[str, Any] = ask()
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _GONE:
+            return None
+        raise
+    return answer
+
+
+def _list(client: Any, bucket: str, prefix: str) -> Iterator[Found]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for each in page.get("Contents", ()):
+            if each["Size"] > 0:
+                yield Found(each["Key"], _etag(each), each["Size"])
+
+
+def _version_with(client: Any, bucket: str, key: str, etag: str) -> str | None:
+    """Return the version of an object that has an ETag; None without one, or where there are no versions."""
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+        for each in page.get("Versions", ()):
+            if each["Key"] == key and _etag(each) == etag:
+                return str(each["VersionId"])
+    return None
+
+
+def _entry(path: str, bucket: str, found: Found, head: dict[str, Any]) -> Entry:
+    extra = {"etag": found.etag}
+    if head.get("VersionId") not in (None, "", "null") and _etag(head) == found.etag:
+        extra["versionID"] = head["VersionId"]
+    return Entry(path, found.etag, found.size, ref=f"s3://{bucket}/{found.key}", extra=extra)
