@@ -4,6 +4,7 @@ import { parseJson } from "./json";
 import type {
   Artifact,
   ArtifactDetail,
+  ArtifactFiles,
   LiveReply,
   Media,
   Project,
@@ -180,6 +181,12 @@ export function createApi(options: ApiOptions) {
 
     artifact: (entity: string, project: string, name: string, ref: string, signal?: AbortSignal) =>
       getJson<ArtifactDetail>(buildUrl(inProject(entity, project, "artifacts", name, ref)), signal),
+
+    /** A page of an artifact's files, in path order. */
+    artifactFiles: (detail: ArtifactDetail, offset: number, limit: number, signal?: AbortSignal) => {
+      if (!isLocalUrl(detail.files_url)) throw new ApiError(0, "bad_address", "The list of files is elsewhere.");
+      return getJson<ArtifactFiles>(`${detail.files_url}?offset=${offset}&limit=${limit}`, signal);
+    },
 
     /** The long poll; not counted as pending, since it always is. */
     live: async (since: number | undefined, timeout: number, signal: AbortSignal): Promise<LiveReply> => {

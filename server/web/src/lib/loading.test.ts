@@ -5,7 +5,7 @@ import { ApiError, buildUrl, createApi, downloadUrl, isLocalUrl } from "./api";
 import { createChartLoader, type ChartCall } from "./chart-loader";
 import { createLatest } from "./latest";
 import { backoff, followLive } from "./live";
-import type { RunRef } from "./records";
+import type { ArtifactDetail, RunRef } from "./records";
 import { createSettings, isFiniteNumber } from "./storage";
 
 const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", segment: null, zoom: null };
@@ -152,6 +152,20 @@ describe("the client", () => {
     expect(onSignedOut).not.toHaveBeenCalled();
     await expect(api.projects()).rejects.toMatchObject({ status: 401 });
     expect(onSignedOut).toHaveBeenCalledOnce();
+  });
+
+  it("asks for the files of an artifact page by page, and this server only", async () => {
+    const asked: string[] = [];
+    const api = createApi({
+      fetch: (url) => {
+        asked.push(url);
+        return Promise.resolve(new Response('{"total": 5, "files": []}'));
+      },
+    });
+    const detail = { files_url: "/api/v1/projects/e/p/artifacts/a/v0/files" } as ArtifactDetail;
+    expect(await api.artifactFiles(detail, 200, 100)).toEqual({ total: 5, files: [] });
+    expect(asked).toEqual(["/api/v1/projects/e/p/artifacts/a/v0/files?offset=200&limit=100"]);
+    expect(() => api.artifactFiles({ ...detail, files_url: "//evil/files" }, 0, 1)).toThrow(ApiError);
   });
 
   it("links to this server only", () => {

@@ -109,6 +109,8 @@ export interface TablePage {
 }
 
 export interface Artifact {
+  entity: string;
+  project: string;
   name: string;
   type: string;
   version: string;
@@ -120,18 +122,32 @@ export interface Artifact {
   description: string | null;
   metadata: JsonObject;
   logged_by: string | null;
+  updated_at: number;
+  tags: string[];
+  /** When it may be deleted; null: never. */
+  expires_at: number | null;
+  /** `entity/project/name:vN` of the version that this one links to. */
+  source: string | null;
 }
 
 export interface ArtifactFile {
   path: string;
   size: number;
+  digest: string;
   sha256: string;
-  url: string;
+  /** Where a reference points to; its bytes are not on the server. */
+  ref: string | null;
+  url: string | null;
+}
+
+export interface ArtifactFiles {
+  total: number;
+  files: ArtifactFile[];
 }
 
 export interface ArtifactDetail extends Artifact {
-  files: ArtifactFile[];
-  used_by: string[];
+  files_url: string;
+  used_by: RunRef[];
 }
 
 export interface RunRef {

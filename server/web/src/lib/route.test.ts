@@ -1,6 +1,6 @@
 // Addresses to state and back.
 import { describe, expect, it } from "vitest";
-import { changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
+import { artifactRoute, changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
 
 const roundTrip = (route: Route): Route => {
   const url = new URL(formatRoute(route), "http://host");
@@ -8,6 +8,13 @@ const roundTrip = (route: Route): Route => {
 };
 
 describe("routes", () => {
+  it("lead to what a link stands for", () => {
+    const source = artifactRoute("team/demo/model:v3");
+    expect(source).toMatchObject({ entity: "team", project: "demo", tab: "artifacts", artifact: "model:v3", run: null });
+    expect(source && roundTrip(source)).toEqual(source);
+    expect(["model:v3", "a/b/", "a/b/c/d:v0", ""].map(artifactRoute)).toEqual([null, null, null, null]);
+  });
+
   it("come back as they went", () => {
     const full: Route = {
       ...projectRoute("team a/b", "naïve?&#"),

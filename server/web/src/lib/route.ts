@@ -47,6 +47,13 @@ export function projectRoute(entity: string, project: string): ProjectRoute {
   };
 }
 
+/** The route to an artifact that is called `entity/project/name:version`; null when that is no such name. */
+export function artifactRoute(name: string): ProjectRoute | null {
+  const [entity, project, artifact, ...rest] = name.split("/");
+  if (!entity || !project || !artifact || rest.length > 0) return null;
+  return { ...projectRoute(entity, project), tab: "artifacts", artifact };
+}
+
 function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
