@@ -74,7 +74,7 @@ def test_torn_tail_is_reported_when_the_writer_has_ended(store: Store) -> None:
     with writer.path.open("r+b") as file:
         file.truncate(end - 1)
     assert apply_all(store) == 2
-    assert apply_journal(store, the_journal(store)) == (0, whole, False, end - 1 - whole, False)
+    assert apply_journal(store, the_journal(store)) == (0, whole, False, end - 1 - whole, False, False)
     assert problems(store, A) == []
     apply_all(store, final=True)
     end_segments(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are missing, so that they survive power loss."""
     if folder.is_dir():
         return
+    if folder.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     with suppress(OSError):  # one that may be written and not read cannot be forced
