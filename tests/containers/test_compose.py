@@ -221,7 +221,7 @@ def assert_run_is_there(service: Service, entity: str, run_id: str) -> None:
 
     (artifact,) = service.json(f"{project}/artifacts?run={run_id}")["artifacts"]
     assert (artifact["name"], artifact["version"], artifact["metadata"]) == ("model", "v0", {"kind": "test"})
-    (file,) = service.json(f"{project}/artifacts/model/latest")["files"]
+    (file,) = service.json(f"{project}/artifacts/model/latest/files")["files"]
     assert file["path"] == "weights.bin"
     assert service.read(file["url"]) == bytes(range(256)) * 1000
 
