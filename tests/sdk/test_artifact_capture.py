@@ -72,7 +72,8 @@ def test_an_immutable_file_is_one_file_with_the_stored_one(tmp_path: Path) -> No
     source.unlink()  # as Lightning does with checkpoints that it keeps no more
     folder = Path(artifact.wait().download())
     assert (folder / "model.ckpt").read_bytes() == content
-    assert len(artifact.verify() or blobs()) == 2  # the file and the manifest
+    artifact.verify()
+    assert len(blobs()) == 2  # the file and the manifest
 
 
 def test_an_immutable_file_can_be_logged_again_and_again(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_an_immutable_file_that_is_written_to_makes_no_version(tmp_path: Path) -
     run = tracker.init(project="p")
     artifact = tracker.Artifact("model", "model")
     artifact.add_file(source, policy="immutable")
-    if (ROOT / "drafts").stat().st_dev and next((ROOT / "drafts").glob("*/0")).stat().st_nlink == 1:
+    if next((ROOT / "drafts").glob("*/0")).stat().st_nlink == 1:
         pytest.skip("this file system shares blocks: the file is a copy of its own")
     with source.open("r+b") as file:
         file.write(b"WRONG")

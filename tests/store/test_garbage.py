@@ -21,12 +21,11 @@ from tracker.recorder.remote import Remote, list_outboxes, outbox_folder, write_
 from tracker.store import garbage, trash
 from tracker.store.blobs import BlobStore
 from tracker.store.description import make_folders
-from tracker.store.drafts import publish_plain
 from tracker.store.garbage import DAY, Report, collect
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock, shared
 from tracker.store.retention import parse_rule
-from tracker.store.settle import Settled
+from tracker.store.settle import Settled, receive_settled
 from tracker.store.store import Store
 
 LARGE = 512 * 1024  # not packed
@@ -322,7 +321,7 @@ def test_an_outbox_keeps_what_its_journals_name(store: Store) -> None:
 
 def test_what_a_server_received_in_the_last_day_stays(store: Store) -> None:
     blob = store.blobs.add_bytes(b"uploaded")
-    publish_plain(store.layout, store.layout.settled("ab" * 16), Settled(blob.sha256, "", 0, 0))
+    receive_settled(store.layout, "ab" * 16, Settled(blob.sha256, "", 0, 0))
     store.layout.uploads.touch()
     report = gc()
     assert report.items == []

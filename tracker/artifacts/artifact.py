@@ -327,7 +327,7 @@ class Artifact(Drafting):
         """
         self._known("new_draft")
         draft = Artifact(self._name, self.type, self.description, self._metadata)
-        draft.contents.start_from(self.manifest)
+        draft.contents.keep(self.manifest)
         return draft
 
     # What ``log_artifact`` uses

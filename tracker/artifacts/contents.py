@@ -24,15 +24,11 @@ class Contents:
         self._folders: set[str] = {""}
         self._draft: Draft | None = None
 
-    def start_from(self, manifest: Manifest) -> None:
-        """Begin a draft that has all of a version's files already."""
+    def keep(self, manifest: Manifest) -> None:
+        """Take over an earlier version's files, but for those of whose path the draft has one."""
         for entry in manifest.entries:
-            self.add(DraftEntry(entry.path, stored=entry), overwrite=False)
-
-    def keep(self, entry: Entry) -> None:
-        """Take over an earlier version's file, unless the draft has one of that path."""
-        if entry.path not in self._entries:
-            self.add(DraftEntry(entry.path, stored=entry), overwrite=False)
+            if entry.path not in self._entries:
+                self.add(DraftEntry(entry.path, stored=entry), overwrite=False)
 
     # Adding
 
@@ -120,11 +116,6 @@ class Contents:
         assert self._draft is not None
         digests = self._draft.digests(entry.captured)
         return Entry(entry.path, digests.md5, digests.size, digests.sha256)
-
-    def chunks(self, entry: DraftEntry) -> Iterator[bytes]:
-        """Yield what a draft has captured."""
-        assert self._draft is not None and entry.captured is not None
-        return self._draft.chunks(entry.captured)
 
     # Logging
 

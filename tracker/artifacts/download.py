@@ -16,8 +16,8 @@ from tracker.artifacts.following import SCHEME, Follower
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
-from tracker.store.blobs import CHUNK
 from tracker.store.cloning import clone
+from tracker.store.digests import sha256_of_file
 from tracker.store.manifest import Entry
 from tracker.terminal import say
 
@@ -98,7 +98,7 @@ def verify_entries(entries: Sequence[Entry], folder: Path, name: str) -> None:
             continue  # references need not be fetched
         if not target.is_file():
             raise ArtifactError(f"{entry.path} is missing in {folder}")
-        if entry.sha256 and _sha256(target) != entry.sha256:
+        if entry.sha256 and sha256_of_file(target) != entry.sha256:
             raise ArtifactError(f"{entry.path} in {folder} differs from artifact {name}")
 
 
@@ -154,7 +154,7 @@ class _Writer:
         try:
             if clone(blob, temporary, link=link) != "link":
                 os.chmod(temporary, 0o666 & ~_umask())
-            if _sha256(temporary) != entry.sha256:
+            if sha256_of_file(temporary) != entry.sha256:
                 raise damaged(self._artifact, entry)
             os.replace(temporary, target)
         finally:
@@ -193,7 +193,7 @@ def _is_there(target: str, entry: Entry) -> bool:
         if os.path.isdir(target) and not os.path.islink(target):
             raise ArtifactError(f"{target} is a folder: remove it, or download elsewhere")
         return False
-    return found.st_size == entry.size and _sha256(target) == entry.sha256
+    return found.st_size == entry.size and sha256_of_file(target) == entry.sha256
 
 
 def _check_case(artifact: ArtifactDetail, entries: Sequence[Entry], folder: Path) -> None:
@@ -274,11 +274,3 @@ def _umask() -> int:
         with open("/proc/self/status") as status:
             return int(next(line for line in status if line.startswith("Umask:")).split()[1], 8)
     return 0o022
-
-
-def _sha256(path: str | Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -158,9 +158,7 @@ class RunArtifacts:
             )
         except NotFoundError:
             return  # the first one
-        before = Artifact.from_version(*found, self._find_run)
-        for entry in before.manifest.entries:
-            artifact.contents.keep(entry)
+        artifact.contents.keep(Artifact.from_version(*found, self._find_run).manifest)
 
     def _find_run(self, entity: str, project: str, run_id: str) -> Any:
         from tracker.api.runs import PublicRun

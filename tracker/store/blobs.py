@@ -132,17 +132,6 @@ class BlobStore:
         """Store ``data``; return its name. When this returns, the bytes are safe."""
         return self.add_chunks((data,))
 
-    def add_file(self, source: str | os.PathLike[str]) -> Digests:
-        """Store a copy of the file's present content.
-
-        When this returns, the caller may change or delete the file.
-
-        Raises:
-            OSError: The source cannot be read, or the store not written.
-        """
-        with open(source, "rb") as file:
-            return self.add_chunks(iter(lambda: file.read(CHUNK), b""))
-
     def add_chunks(self, chunks: Iterable[bytes]) -> Digests:
         """Store content that arrives in pieces; return its name."""
         with self.open_new() as new:

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -26,7 +25,6 @@ from tracker.processes import this_process
 from tracker.records import Process
 from tracker.store.cloning import clone
 from tracker.store.digests import Digests, digests_of, digests_of_file
-from tracker.store.files import publish, write_new
 from tracker.store.layout import Layout
 from tracker.store.manifest import Entry
 
@@ -158,17 +156,6 @@ class Draft:
             taken.sha256, taken.md5, _ = digests_of_file(self.folder / taken.file)
         return Digests(taken.sha256, taken.md5, taken.size)
 
-    def chunks(self, taken: Captured) -> Iterator[bytes]:
-        """Yield a captured content in pieces."""
-        if taken.file is None and self._pack is not None:
-            self._pack.flush()
-        with (self.folder / (taken.file or PACK)).open("rb") as file:
-            file.seek(taken.offset)
-            left = taken.size
-            while left > 0 and (chunk := file.read(min(_PIECE, left))):
-                left -= len(chunk)
-                yield chunk
-
     def finish(self, entries: list[DraftEntry]) -> None:
         """Write down what the artifact consists of; a record may then name the draft."""
         if self._pack is not None:
@@ -189,12 +176,6 @@ class Draft:
         if self._pack is not None:
             self._pack.close()
             self._pack = (target / PACK).open("ab", buffering=_PIECE)
-
-    def discard(self) -> None:
-        """Give up what was captured."""
-        if self._pack is not None:
-            self._pack.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _next_name(self) -> str:
         self._files += 1
@@ -227,10 +208,3 @@ def owner_of(folder: Path) -> Process | None:
         return msgspec.json.decode((folder / "owner.json").read_bytes(), type=Process)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def publish_plain(layout: Layout, path: Path, value: Any) -> None:
-    """Publish a record of ours as JSON."""
-    temporary = layout.new_temporary()
-    write_new(temporary, msgspec.json.encode(value))
-    publish(temporary, path)

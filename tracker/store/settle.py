@@ -8,7 +8,6 @@ until the version is committed; blobs are second names of them.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import threading
@@ -20,9 +19,9 @@ import msgspec
 
 from tracker.errors import StoreError
 from tracker.store.blobs import BlobStore
-from tracker.store.digests import Digests, digests_of_file
-from tracker.store.drafts import PACK, Captured, DraftEntry, Guard, guard_of, publish_plain, read_draft
-from tracker.store.files import sync_file
+from tracker.store.digests import Digests, digests_of_file, sha256_of_file
+from tracker.store.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
+from tracker.store.files import publish_json, sync_file
 from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, make_manifest, write_manifest
 
@@ -62,7 +61,7 @@ def settled(layout: Layout, token: str) -> Settled | None:
 
 def receive_settled(layout: Layout, token: str, found: Settled) -> None:
     """Note what became of a draft that was settled elsewhere."""
-    publish_plain(layout, layout.settled(token), found)
+    _publish(layout, layout.settled(token), found)
 
 
 def discard_draft(layout: Layout, token: str) -> None:
@@ -70,6 +69,10 @@ def discard_draft(layout: Layout, token: str) -> None:
     with suppress(FileNotFoundError):
         os.replace(_within(layout, token), layout.settled(token))
     shutil.rmtree(layout.draft(token), ignore_errors=True)
+
+
+def _publish(layout: Layout, path: Path, found: Settled) -> None:
+    publish_json(layout.new_temporary(), path, msgspec.to_builtins(found))
 
 
 def _within(layout: Layout, token: str) -> Path:
@@ -96,7 +99,7 @@ def settle(layout: Layout, token: str, known: Known | None = None) -> Settled:
             found = settled(layout, token)  # whoever held the lock has done it
             if found is None:
                 found = _settle(layout, token, known or (lambda _: {}))
-                publish_plain(layout, _within(layout, token), found)
+                _publish(layout, _within(layout, token), found)
     except (StoreError, FileNotFoundError):
         found = settled(layout, token)  # somebody else has, and committed it, and cleared the draft away
         if found is None:
@@ -210,7 +213,7 @@ def _settle_pack(blobs: BlobStore, folder: Path, entries: list[DraftEntry], know
     pack = folder / PACK
     if pack.stat().st_size != sum(taken.size for taken in fresh):
         pack, fresh = _without_known(folder, fresh)
-    name = _sha256(pack)
+    name = sha256_of_file(pack)
     os.chmod(pack, 0o444)
     blobs.adopt(pack, name)
     for taken in fresh:  # a pack of one content is that content's blob
@@ -244,11 +247,3 @@ def _entry(entry: DraftEntry, places: dict[str, Place]) -> Entry:
 
 def _offset(taken: Captured) -> int:
     return taken.offset
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
