@@ -99,7 +99,9 @@ class Contents:
     @property
     def size(self) -> int:
         """Bytes of all files together."""
-        return sum(entry.size for entry in self.entries())
+        if self._manifest is not None:
+            return self._manifest.size
+        return sum(entry.size for entry in self._entries.values())
 
     @property
     def manifest(self) -> Manifest:

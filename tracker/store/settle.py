@@ -110,13 +110,15 @@ def settle(layout: Layout, token: str, known: Known | None = None) -> Settled:
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the draft's lock, where there is a draft: it only saves work, so a refusal is no error."""
-    with suppress(FileNotFoundError):
-        with (folder / "lock").open("ab") as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-            return
-    yield
+    try:
+        file = (folder / "lock").open("ab")
+    except FileNotFoundError:
+        yield  # what is wrong with the draft, if anything is, shows when it is read
+        return
+    with file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class _Changed(Exception):

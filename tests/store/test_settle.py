@@ -1,0 +1,54 @@
+"""Settling drafts: what is gone, or settled by somebody else meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker.errors import StoreError
+from tracker.store import settle as settling
+from tracker.store.drafts import PACKED_BELOW, Draft, DraftEntry
+from tracker.store.settle import Settled, discard_draft, settle, settled
+from tracker.store.store import Store
+
+
+def log(store: Store, tmp_path: Path) -> Draft:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * PACKED_BELOW)
+    draft = Draft(store.layout)
+    draft.finish([DraftEntry("a", draft.capture_file(source)), DraftEntry("b", draft.capture_bytes(b"b"))])
+    return draft
+
+
+def test_a_draft_that_is_not_here(store: Store) -> None:
+    with pytest.raises(StoreError, match="are not here"):
+        settle(store.layout, "ab" * 16)
+
+
+def test_a_file_of_a_draft_that_is_gone(store: Store, tmp_path: Path) -> None:
+    draft = log(store, tmp_path)
+    (draft.folder / "0").unlink()
+    with pytest.raises(FileNotFoundError):
+        settle(store.layout, draft.token)
+
+
+def test_a_draft_that_goes_while_it_is_read_has_been_settled(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process commits it, and clears it away, between two steps of this one."""
+    draft = log(store, tmp_path)
+    original = settling.read_draft
+    others: list[Settled] = []
+
+    def read_then_lose(*args: object) -> object:
+        found = original(*args)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        (draft.folder / "lock").unlink()  # the other one holds no lock that is waited for
+        others.append(settle(store.layout, draft.token))
+        discard_draft(store.layout, draft.token)
+        return found
+
+    monkeypatch.setattr(settling, "read_draft", read_then_lose)
+    assert settle(store.layout, draft.token) == others[0] == settled(store.layout, draft.token)
+    assert others[0].file_count == 2
