@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -11,70 +10,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scripts
-from builders import START, Writer
-from serving import Server, command, serving
+from sending import outbox_journals, sent, use, values_of
+from serving import Server, command
 
 import tracker
 from tracker.errors import AuthenticationError, CommError, UsageError
-from tracker.journal.format import HEADER
-from tracker.processes import host_name
-from tracker.recorder.remote import Remote, list_outboxes, outbox_folder, remote_of, write_remote
+from tracker.recorder.remote import Remote, list_outboxes, remote_of
 from tracker.recorder.send import Sender
 from tracker.sdk.run import Run
-from tracker.store.layout import INGEST, Layout
 
 Begin = Callable[..., Run]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a key that no test ends; every test has a project of its own."""
-    with serving(tmp_path_factory.mktemp("server") / "store", "--require-key") as server:
-        yield server
-    assert server.errors == [], "".join(server.errors)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[list[Server]]:
-    """Servers that a test starts and kills itself; what is left of them is ended."""
-    servers: list[Server] = []
-    yield servers
-    for server in servers:
-        server.kill()
-
-
-@pytest.fixture
-def project(request: pytest.FixtureRequest) -> str:
-    return request.node.name.replace("[", "-").replace("]", "")
-
-
-def use(server: Server, monkeypatch: pytest.MonkeyPatch, key: str | None = None) -> None:
-    """Name the server in the environment, as a user would."""
-    monkeypatch.setenv("TRACKER_BASE_URL", server.url)
-    monkeypatch.setenv("TRACKER_SILENT", "1")
-    if key or server.key:
-        monkeypatch.setenv("TRACKER_API_KEY", key or server.key or "")
-
-
-def outbox_journals(folder: Path) -> list[Path]:
-    """Return the journals that wait to be sent."""
-    return sorted((folder / "tracker-store" / "outbox").rglob("*.journal"))
-
-
-def sent(folder: Path) -> None:
-    """Wait until the recorder has sent everything."""
-    scripts.wait_for(lambda: not outbox_journals(folder), "the outbox to be empty")
-
-
-def values_of(project: str, run_id: str) -> list[int]:
-    """Return the logged values, as ``Api`` reads them from the server."""
-    return [row["x"] for row in tracker.Api().run(f"{project}/{run_id}").history(pandas=False)]
 
 
 def test_rows_media_and_artifacts_arrive(
@@ -427,176 +378,6 @@ def test_one_client_outlives_the_connection_and_the_server(own: list[Server], tm
     own[1].stop()
     own.append(own[0].again())
     assert list(api.runs("p")) == []  # over a connection that the other end has closed meanwhile
-
-
-def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
-    shared: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server takes whole frames in order only; the rest must stay here for a person to see."""
-    use(shared, monkeypatch, key="wrong")  # nothing is sent yet
-    scripts.run(
-        "import tracker\nrun = tracker.init(project='damaged')\n"
-        "for value in range(20): run.log({'x': value})",
-        tmp_path,
-    )
-    (journal,) = outbox_journals(tmp_path)
-    data = bytearray(journal.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    journal.write_bytes(bytes(data))
-    done = command("sync", folder=tmp_path, TRACKER_API_KEY=shared.key or "")
-    assert "Traceback" not in done.stderr
-    assert outbox_journals(tmp_path) == [journal]
-    assert journal.read_bytes() == bytes(data)
-    assert done.returncode == 1
-    assert "it is damaged there; records behind that" in done.stderr
-    use(shared, monkeypatch)
-    (run,) = tracker.Api().runs("damaged")  # reading goes on
-    rows = [row["x"] for row in run.history(pandas=False)]
-    assert rows == list(range(len(rows)))
-    assert 0 < len(rows) < 20
-
-
-def test_a_segment_of_two_files_arrives_whole(shared: Server, tmp_path: Path, project: str) -> None:
-    """After a failed write a run goes on in a second file: its end is there, its beginning in the first."""
-    outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
-    outbox.make()
-    for finished, segment in ((True, "a" * 32), (False, "b" * 32)):
-        writer = Writer(outbox, segment, f"two-{finished}", project=project)
-        writer.log({"x": 0})
-        writer.next_file()
-        writer.log({"x": 1})
-        writer.log({"x": 2})
-        if finished:
-            writer.finish()
-    (outbox.journals / "node1").rename(outbox.host_journals(host_name()))
-    write_remote(outbox, Remote(shared.url, shared.key))
-    done = command("sync", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    with shared.client() as api:
-        for name in ("two-True", "two-False"):
-            rows = api.get(f"/projects/team/{project}/runs/{name}/history").json()["rows"]
-            assert [row["x"] for row in rows] == [0, 1, 2]
-        assert api.get(f"/projects/team/{project}/runs/two-True").json()["state"] == "finished"
-    assert not [path for path in outbox_journals(tmp_path) if path.name.startswith("a" * 32)]
-
-
-def test_an_outbox_written_on_another_host_is_sent_from_this_one(
-    shared: Server, tmp_path: Path, project: str
-) -> None:
-    """A node that reaches no server leaves its outbox on the shared disk; the login node sends it."""
-    outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
-    writer = Writer(outbox, "c" * 32, "elsewhere", project=project)
-    writer.log({"x": 0})
-    writer.finish()
-    write_remote(outbox, Remote(shared.url, shared.key))
-    done = command("sync", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert outbox_journals(tmp_path) == []
-    with shared.client() as api:
-        assert api.get(f"/projects/team/{project}/runs/elsewhere").json()["state"] == "finished"
-
-
-def test_one_unreachable_server_does_not_keep_the_others_waiting(
-    shared: Server, own: list[Server], project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "served").mkdir()
-    own.append(Server(tmp_path / "served" / "store"))
-    own[0].stop()
-    for server, key in ((own[0], None), (shared, "wrong")):
-        use(server, monkeypatch, key=key)
-        with tracker.init(project=project) as run:
-            run.log({"x": 1})
-    monkeypatch.delenv("TRACKER_BASE_URL")
-    done = command("sync", folder=tmp_path, TRACKER_API_KEY=shared.key or "")
-    assert done.returncode == 1
-    assert "cannot reach" in done.stderr
-    assert len(outbox_journals(tmp_path)) == 1
-    use(shared, monkeypatch)
-    assert values_of(project, run.id) == [1]
-
-
-def written(outbox: Layout, server: Server, project: str, *names: str) -> None:
-    """Fill an outbox with finished runs of one row; the segment of each is its name 32 times."""
-    for name in names:
-        writer = Writer(outbox, name * 32, name, project=project)
-        writer.log({"x": 0})
-        writer.finish()
-    write_remote(outbox, Remote(server.url, server.key))
-
-
-def test_a_journal_that_the_server_refuses_keeps_no_other_waiting(
-    shared: Server, tmp_path: Path, project: str
-) -> None:
-    """The server holds other bytes of it, as when a disk was copied and both copies were written on."""
-    outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
-    written(outbox, shared, project, "1", "2")
-    foreign = Writer(Layout(tmp_path / "foreign"), "1" * 32, "1", project=project, start=START + 5)
-    with shared.client(**{"Content-Type": "application/octet-stream"}) as api:
-        place = {"offset": 0, "digest": hashlib.sha256().hexdigest()}
-        name = f"/ingest/journals/{'1' * 32}-000000"
-        assert api.post(name, params=place, content=foreign.path.read_bytes()).status_code == 200
-        for _ in range(2):
-            done = command("sync", folder=tmp_path)
-            assert done.returncode == 1
-            assert len(done.stderr.splitlines()) == 1
-            assert "bytes of journal 11111111111111111111111111111111-000000 that are not ours" in done.stderr
-            assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
-        assert api.get(f"/projects/team/{project}/runs/2").json()["state"] == "finished"
-
-
-def test_a_server_that_cannot_keep_one_journal_gets_the_others_and_that_one_later(
-    own: list[Server], tmp_path: Path
-) -> None:
-    (tmp_path / "served").mkdir()
-    own.append(Server(tmp_path / "served" / "store"))
-    outbox = Layout(outbox_folder(tmp_path / "tracker-store", own[0].url))
-    written(outbox, own[0], "p", "1", "2")
-    served = Layout(tmp_path / "served" / "store")
-    blocked = served.journal(INGEST, "1" * 32, 0)
-    blocked.mkdir(parents=True)  # a folder in the journal's place: writing it fails
-    sender = Sender(outbox, Remote(own[0].url, None))
-    assert sender.look().applied > 0
-    assert "the server cannot write its store" in sender.faults["1" * 32]
-    assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
-    assert sender.look().applied == 0  # quiet about it for a while, and no fault is forgotten
-    assert list(sender.faults) == ["1" * 32]
-    blocked.rmdir()
-    assert sender.look(patient=False).applied > 0
-    assert sender.faults == {}
-    assert outbox_journals(tmp_path) == []
-    sender.close()
-
-
-@pytest.mark.parametrize("broken", [0, 1], ids=["first", "second"])
-def test_a_journal_whose_header_is_gone_is_kept_with_all_of_its_segment(
-    shared: Server, tmp_path: Path, project: str, broken: int
-) -> None:
-    """Its blocks read as zeros, as on a network file system; its writer said in the last that it is done."""
-    outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
-    name = f"{broken + 3}"
-    writer = Writer(outbox, name * 32, name, project=project)
-    writer.log({"x": 0})
-    writer.next_file()
-    writer.log({"x": 1})
-    writer.finish()
-    write_remote(outbox, Remote(shared.url, shared.key))
-    files = outbox_journals(tmp_path)
-    whole = [path.read_bytes() for path in files]
-    files[broken].write_bytes(bytes(HEADER.size) + whole[broken][HEADER.size :])
-    for path in files:
-        os.utime(path, (START, START))  # nobody has written for long
-    done = command("sync", folder=tmp_path)
-    assert done.returncode == 1
-    assert "its header is not there" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert outbox_journals(tmp_path) == files
-    files[broken].write_bytes(whole[broken])  # the blocks are back
-    done = command("sync", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert outbox_journals(tmp_path) == []
-    with shared.client() as api:
-        rows = api.get(f"/projects/team/{project}/runs/{name}/history").json()["rows"]
-        assert [row["x"] for row in rows] == [0, 1]
 
 
 def test_offline_keeps_everything_at_home(

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +24,26 @@ from builders import (
     read_history,
     seal_all,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a fixture among them
 from sqlalchemy import select
 
-from tracker import values
 from tracker.errors import StoreError, StoreVersionError
 from tracker.store import catalog as catalog_module
 from tracker.store import salvage as salvage_module
-from tracker.store.apply import apply_journal, finish_segment
+from tracker.store.apply import apply_journal
 from tracker.store.catalog import alone
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.locks import is_held
-from tracker.store.models import ApiKey, Part, Run, Rung, Segment
-from tracker.store.queries import artifacts, charts, runs
-from tracker.store.rebuild import Rebuilt, rebuild
+from tracker.store.models import ApiKey, Part
+from tracker.store.queries import artifacts, runs
+from tracker.store.rebuild import rebuild
 from tracker.store.salvage import clear_forgotten
 from tracker.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("small_parts")
+
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 A, B, C, D = (name * 16 for name in ("a1", "b2", "c3", "d4"))
-
-
-@pytest.fixture(autouse=True)
-def small_parts() -> Iterator[None]:
-    """Let a few rows be enough for a part, and for an overview ladder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tracker.store.apply.HOT_ROWS", 6)
-        patch.setattr("tracker.store.ladder.LADDER_ROWS", 6)
-        yield
-
-
-def again(store: Store) -> tuple[Store, Rebuilt]:
-    """Close the store, rebuild its catalog, and open it."""
-    store.close()
-    with alone(store.layout):
-        found = rebuild(store.layout)
-    return Store(store.root, create=False), found
-
-
-def everything(store: Store) -> dict[str, Any]:
-    """Return what the queries answer, with charts, states of segments, ladders and published aliases."""
-    found: dict[str, Any] = {"answers": answers(store)}
-    with store.reading() as session:
-        for run in session.scalars(select(Run)):
-            keys = [key.key for key in runs.run_detail(session, ENTITY, run.project.name, run.run_id).keys]
-            lines = charts.chart(store, session, run, keys or ["none"], points=4)
-            found[f"chart of {run.project.name}/{run.run_id}"] = [
-                (line.key, line.kind, {name: list(column) for name, column in line.columns.items()})
-                for line in lines
-            ]
-        parts = {part.id: part.path for part in session.scalars(select(Part))}
-        found["rungs"] = sorted(
-            (parts[rung.part_id], rung.key, rung.bucket_rows, rung.data.hex())
-            for rung in session.scalars(select(Rung))
-            if _is_sealed(session, rung.part_id)
-        )
-        found["rows"] = {
-            name: len(all_rows(store, name)) for name in session.scalars(select(Segment.segment))
-        }
-    found["published"] = {
-        str(path.relative_to(store.root)): values.loads(path.read_bytes())
-        for path in sorted((store.root / "artifacts").rglob("*.json"))
-    }
-    return found
 
 
 def spoil(writer: Writer, end: int) -> None:
@@ -95,17 +51,6 @@ def spoil(writer: Writer, end: int) -> None:
     data = bytearray(writer.path.read_bytes())
     data[end - 5] ^= 1
     writer.path.write_bytes(data)
-
-
-def _is_sealed(session: Any, part_id: int) -> bool:
-    """Whether a part is of a sealed segment: others are made anew, under other names."""
-    segment = session.get_one(Segment, session.get_one(Part, part_id).segment_id)
-    return bool(segment.sealed)
-
-
-def shown(found: dict[str, Any]) -> str:
-    """Return ``everything`` as text, NaN equal to NaN."""
-    return values.dumps(json.loads(json.dumps(found, default=str)), indent=1, sort_keys=True)
 
 
 def write_all(store: Store) -> None:
@@ -602,126 +547,6 @@ def test_runs_keep_their_order_where_nothing_else_decides(store: Store) -> None:
     rebuilt, _ = again(store)
     assert order(rebuilt) == before
     rebuilt.close()
-
-
-STEP = st.one_of(
-    st.tuples(st.just("begin"), st.integers(0, 2), st.integers(0, 1)),
-    st.tuples(st.just("log"), st.integers(0, 5), st.integers(1, 9)),
-    st.tuples(st.just("artifact"), st.integers(0, 5), st.integers(0, 2), st.sampled_from(["best", "x"])),
-    st.tuples(st.just("use"), st.integers(0, 5), st.integers(0, 2)),
-    st.tuples(st.just("file"), st.integers(0, 5), st.integers(0, 2)),
-    st.tuples(st.just("edit"), st.integers(0, 2), st.sampled_from(["name", "notes", "group"])),
-    st.tuples(st.just("finish"), st.integers(0, 5)),
-    st.tuples(st.just("crash"), st.integers(0, 5)),
-    st.tuples(st.just("seal"), st.integers(0, 5)),
-    st.tuples(st.just("apply")),
-    st.tuples(st.just("rebuild")),
-)
-
-
-class Scenario:
-    """Several runs that go on at once in one store; every record has a time of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
-        self.writers: list[Writer] = []
-        self.ended: dict[str, str] = {}
-        self.clock = START
-
-    def play(self, steps: list[tuple[Any, ...]]) -> None:
-        """Do what the steps say."""
-        for name, *arguments in steps:
-            if name in ("begin", "edit", "apply", "rebuild"):
-                getattr(self, name)(*arguments)
-            elif self.writers:
-                writer = self.writers[arguments[0] % len(self.writers)]
-                if writer.segment not in self.ended or name == "seal":
-                    self.clock = writer.clock = self.clock + 1
-                    getattr(self, name)(writer, *arguments[1:])
-                    self.clock = writer.clock
-
-    def begin(self, run: int, rank: int) -> None:
-        attempts = sum(each.run_id == f"run{run}" for each in self.writers)
-        self.clock += 1
-        # Names in no order: ids and names must not be mixed up.
-        segment = f"{(len(self.writers) * 7 + 3) % 97:02x}" * 16
-        self.writers.append(
-            Writer(
-                self.store.layout, segment, f"run{run}", start=self.clock,
-                rank=rank, attempt=attempts, start_step=attempts * 3,
-                name=f"name {attempts}" if attempts % 2 else None, config={f"key {attempts}": self.clock},
-            )
-        )  # fmt: skip
-
-    def log(self, writer: Writer, count: int) -> None:
-        for at in range(count):
-            writer.log({"x": self.clock + at, f"only {writer.run_id}": at})
-
-    def artifact(self, writer: Writer, content: int, alias: str) -> None:
-        writer.artifact("data", {"a": b"%d" % content}, [alias])
-        self.apply()  # versions are numbered as they come
-
-    def use(self, writer: Writer, version: int) -> None:
-        writer.use("data", version)
-        self.apply()
-
-    def file(self, writer: Writer, content: int) -> None:
-        writer.file("file.txt", b"%d" % content)
-        self.apply()
-
-    def edit(self, run: int, field: str) -> None:
-        self.apply()
-        if any(writer.run_id == f"run{run}" for writer in self.writers):
-            self.clock += 1
-            edit = make_edit(ENTITY, PROJECT, f"run{run}", {field: f"edited at {self.clock}"})
-            apply_edit(self.store, type(edit)(ENTITY, PROJECT, f"run{run}", self.clock, edit.values))
-
-    def finish(self, writer: Writer) -> None:
-        writer.finish()
-        self.ended[writer.segment] = "finished"
-
-    def crash(self, writer: Writer) -> None:
-        writer.journal.close()
-        self.apply()
-        self.ended[writer.segment] = "crashed"
-        self.notice()
-
-    def seal(self, _writer: Writer) -> None:
-        self.apply()
-        self.notice()
-        seal_all(self.store)
-
-    def apply(self) -> None:
-        apply_all(self.store)
-
-    def notice(self) -> None:
-        """Do what a recorder does when it sees that writers are dead."""
-        for segment, ended in self.ended.items():
-            if ended == "crashed":
-                finish_segment(self.store, segment, "crashed")
-
-    def rebuild(self) -> None:
-        self.apply()
-        before = shown(everything(self.store))
-        self.store, found = again(self.store)
-        assert found.broken == []
-        self.apply()
-        self.notice()
-        assert clear_forgotten(self.store, found.forgotten, set()) == []
-        assert shown(everything(self.store)) == before
-
-
-@pytest.mark.slow
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(STEP, min_size=5, max_size=40))
-def test_any_scenario(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]) -> None:
-    root = tmp_path_factory.mktemp("scenario")
-    scenario = Scenario(root / "store")
-    try:
-        scenario.play([("begin", 0, 0), *steps, ("rebuild",), ("seal", 0), ("rebuild",)])
-    finally:
-        scenario.store.close()
-        shutil.rmtree(root)
 
 
 def test_unnamed_ended_segments_end_again(store: Store) -> None:

@@ -1,0 +1,31 @@
+"""Servers for runs that are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import Server, serving
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a key that no test ends; every test has a project of its own."""
+    with serving(tmp_path_factory.mktemp("server") / "store", "--require-key") as server:
+        yield server
+    assert server.errors == [], "".join(server.errors)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[list[Server]]:
+    """Servers that a test starts and kills itself; what is left of them is ended."""
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def project(request: pytest.FixtureRequest) -> str:
+    return request.node.name.replace("[", "-").replace("]", "")
