@@ -275,7 +275,10 @@ def web_tools_installed() -> bool:
 def environment() -> dict[str, str]:
     """The environment for commands: the virtual environment, and its Node, come first."""
     path = [str(VENV / "bin"), str(node_folder() / "bin"), os.environ.get("PATH", os.defpath)]
-    return {**os.environ, "PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(VENV)}
+    variables = {**os.environ, "PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(VENV)}
+    # The tests start some thousand processes: without bytecode each would compile the project again.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    return variables
 
 
 def replace_process(command: list[str | Path]) -> NoReturn:

@@ -107,6 +107,13 @@ class Patched:
     def __getattr__(self, name): return write if name == "write" else getattr(os, name)
 module.os = Patched()
 """
+BUFFERED_WHOLE = """
+import os
+class Patched:
+    def __getattr__(self, name): return (lambda _, data: len(data)) if name == "write" else getattr(os, name)
+import tracker.journal.writer as module
+module.os = Patched()
+"""
 SHORT_BURSTS = "from tracker.crashtest import writing; writing.BURST = 3"
 TWICE = """
 from tracker.store import apply
@@ -125,6 +132,7 @@ reader._Scanner._gap = lambda self, start, end, reason, following: reader.Corrup
     ("sabotage", "says"),
     [
         pytest.param(BUFFERED, "calls had returned; missing: ", id="a buffer in user space"),
+        pytest.param(BUFFERED_WHOLE, "run00003: ", id="a run of which nothing was written"),
         pytest.param(SHORT_BURSTS, "kills came inside a burst of writes", id="kills between bursts"),
         pytest.param(TWICE, "there twice: ", id="rows that are there twice"),
         pytest.param(SILENT, "are damaged, reported was", id="damage without its numbers"),
@@ -133,3 +141,4 @@ reader._Scanner._gap = lambda self, start, end, reason, following: reader.Corrup
 def test_a_crash_test_fails_when_it_must(tmp_path: Path, sabotage: str, says: str) -> None:
     done = scripts.run(SABOTAGED.format(sabotage=sabotage, kills=10), tmp_path)
     assert says in done.stdout
+    assert done.stderr == ""  # each part of it worked, in a folder that was named relative to this one

@@ -10,6 +10,7 @@ import msgspec
 
 from tracker import values
 from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
+from tracker.errors import NotFoundError
 from tracker.reading.local import LocalReader
 from tracker.store.layout import Layout
 from tracker.store.store import Store
@@ -49,7 +50,11 @@ def check(root: Path, acknowledged: dict[str, int]) -> Found:
     if listed != len(acknowledged):
         lines.append(f"{len(acknowledged)} runs were begun, the store has {listed}")
     for run_id, last in acknowledged.items():
-        detail = reader.run(ENTITY, PROJECT, run_id)
+        try:
+            detail = reader.run(ENTITY, PROJECT, run_id)
+        except NotFoundError:
+            lines.append(f"{run_id}: {last + 1} calls had returned; {_difference([], last)}")
+            continue
         rows = reader.history(ENTITY, PROJECT, run_id, None, False)
         digests[run_id] = _digest(detail, rows)
         seen = numbers(rows)

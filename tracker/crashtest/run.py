@@ -52,6 +52,7 @@ def crash_test(folder: Path, kills: int, seed: int, tell: Callable[[str], None])
     for name in list(os.environ):
         if name.startswith(("TRACKER_", "WANDB_")):
             del os.environ[name]  # the test's runs go nowhere else
+    folder = folder.absolute()  # a recorder works in no folder of the caller's
     chance = random.Random(seed)
     report = Report(str(folder), seed)
     tell(f"killing {kills} writers, and those who apply what they write")

@@ -15,10 +15,13 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are missing, so that they survive power loss."""
     if folder.is_dir():
         return
-    if folder.exists():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder))
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():  # asked again: another process may have made it meanwhile
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder)) from None
     with suppress(OSError):  # one that may be written and not read cannot be forced
         sync_folder(folder.parent)
 
