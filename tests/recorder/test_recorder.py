@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,67 @@ def test_the_lock_elects_one(tmp_path: Path) -> None:
     assert second.acquire()
     second.release()
     assert layout.recorder_lock(host_name()).exists()
+
+
+def test_of_many_that_look_at_once_one_starts_a_recorder(root: Path) -> None:
+    layout = Layout(root)
+    layout.make()
+    barrier = threading.Barrier(16)
+    started: list[bool] = []
+
+    def look() -> None:
+        barrier.wait()
+        started.append(ensure_recorder(layout))
+
+    threads = [threading.Thread(target=look) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # It holds the lock from the start, long before it has loaded its code.
+    assert sorted(started) == [False] * 15 + [True]
+    assert not RecorderLock(layout).acquire()
+    scripts.wait_for(RecorderLock(layout).acquire, "the recorder to leave: nobody writes")
+
+
+FORKS_MEANWHILE = """
+import os, threading
+from pathlib import Path
+from tracker.recorder.election import ensure_recorder
+from tracker.store.layout import Layout
+
+def holds_a_lock():
+    names = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except FileNotFoundError:
+            pass  # the one that listed them
+    return any(name.endswith(".lock") for name in names)
+
+# Starting goes on until the main thread has forked; where forks wait for it, until it waited long enough.
+inside, forked, spawn = threading.Event(), threading.Event(), os.posix_spawn
+def slow_spawn(*arguments, **options):
+    inside.set()
+    forked.wait(0.3)
+    return spawn(*arguments, **options)
+os.posix_spawn = slow_spawn
+
+layout = Layout(Path("tracker-store"))
+thread = threading.Thread(target=ensure_recorder, args=(layout,))
+thread.start()
+inside.wait()
+pid = os.fork()
+if pid == 0:
+    os._exit(holds_a_lock())
+forked.set()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_child_forked_while_a_recorder_starts_does_not_keep_its_lock(tmp_path: Path, root: Path) -> None:
+    Layout(root).make()
+    assert scripts.run(FORKS_MEANWHILE, tmp_path).stdout == "0\n"
 
 
 FORKS = """

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import NoReturn
+from zlib import crc32
 
 from tracker.errors import JournalError
-from tracker.journal.format import MAX_PAYLOAD, checksum_seed, pack_frame, pack_header
+from tracker.journal.format import FRAME_PREFIX, MARKER, MAX_PAYLOAD, checksum_seed, pack_header
+
+_pack_prefix = FRAME_PREFIX.pack
 
 
 class JournalWriter:
@@ -87,7 +90,9 @@ class JournalWriter:
         if self.poisoned:
             self._fail("an earlier write to it failed")
         offset, sequence = self._position
-        frame = pack_frame(payload, sequence, self._seed)
+        # As `pack_frame` does it: here a call more is felt, for this is half of what `log` costs.
+        prefix = _pack_prefix(MARKER, sequence, size)
+        frame = prefix + crc32(payload, crc32(prefix, self._seed)).to_bytes(4, "little") + payload
         self._writing = size = len(frame)
         try:
             written = os.write(self._fd, frame)

@@ -17,7 +17,7 @@ from tracker.store.files import read_json
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
-    from tracker.store.fold import SegmentState
+    from tracker.store.fold import Folder, SegmentState
 
 # How the payload of every row begins: the msgpack array's length, and the number of its kind.
 _ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
@@ -157,16 +157,17 @@ def _unapplied(
     layout: Layout, wanted: tuple[str, str, str], writing: Set[str]
 ) -> Iterator[tuple[str, KnownSegment, RunStarted, SegmentState]]:
     """Yield what the journals say of a run's segments."""
-    from tracker.store.fold import Folder, SegmentState  # only a resumed run needs it
-
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         journals = list(group)
-        folder = Folder(SegmentState())
+        folder: Folder | None = None
         for _sequence, record in _records(journals, True):
             if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
                 break
+            folder = folder or _new_folder()
             folder.fold(record)
         else:
+            if folder is None:
+                continue
             folder.flush()
             state, started = folder.state, folder.state.started
             if started is None:
@@ -190,6 +191,12 @@ def _unapplied(
                 started,
                 state,
             )
+
+
+def _new_folder() -> Folder:
+    from tracker.store.fold import Folder, SegmentState  # only a resumed run needs it
+
+    return Folder(SegmentState())
 
 
 def _is_silent(journal: JournalPath) -> bool:

@@ -28,11 +28,17 @@ IDLE_SECONDS = 2.0
 
 
 def main(arguments: list[str]) -> None:
-    """Follow the journals of this host in the store ``arguments[0]`` until nobody writes any more."""
-    _detach()
+    """Follow the journals of this host in a store until nobody writes any more.
+
+    Args:
+        arguments: The store, and the descriptor of the recorder's lock when who started this has taken it.
+    """
+    inherited = int(arguments[1]) if len(arguments) > 1 else None
+    _detach(inherited)
     layout = Layout(Path(arguments[0]))
     while True:
-        lock = RecorderLock(layout)
+        lock = RecorderLock(layout, inherited)
+        inherited = None
         if not lock.acquire():
             return  # another one lives
         try:
@@ -79,9 +85,12 @@ def _worker(layout: Layout) -> Follower | Sender:
     return Follower(Store(layout.root), host_name(), Settler())
 
 
-def _detach() -> None:
-    """Hold nothing of the process that started this one."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 4096)
+def _detach(lock: int | None) -> None:
+    """Hold nothing of the process that started this one but the lock that it took."""
+    end = os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 4096
+    if lock is not None:
+        os.closerange(3, lock)
+    os.closerange(3 if lock is None else lock + 1, end)
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,11 @@ from tracker.reading.open import remote_for
 from tracker.records import FORKED, RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
-from tracker.store.blobs import BlobStore
-from tracker.store.digests import Digests
 from tracker.store.files import read_json
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
+    from tracker.store.digests import Digests
     from tracker.store.fold import Folder
 
 # Journal number and offset up to which a run's folder has read, when it has read nothing.
@@ -33,6 +33,10 @@ _BEGINNING = (0, HEADER.size)
 
 class RunJournal:
     """A run's own writing, and reading it back.
+
+    Attributes:
+        lock: Held by whoever writes.
+        put: Writes one record; see ``SegmentWriter.put``. The writer's own: ``log`` comes here often.
 
     Args:
         layout: The store or outbox.
@@ -43,6 +47,7 @@ class RunJournal:
     """
 
     disabled = False
+    put: Callable[[bytes], None]
 
     def __init__(
         self,
@@ -55,7 +60,7 @@ class RunJournal:
     ) -> None:
         self.settings = settings
         self.layout = layout
-        self.blobs = BlobStore(layout)
+        self.lock = threading.RLock()
         self._started = started
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
@@ -66,11 +71,6 @@ class RunJournal:
     def segment(self) -> str | None:
         """The segment that is written, if one is."""
         return self._writer.segment if self._writer is not None else None
-
-    def put(self, payload: bytes) -> None:
-        """Write one record; see ``SegmentWriter.put``."""
-        writer = self._writer or self._open_for_child()
-        writer.put(payload)
 
     def save_blob(self, data: bytes) -> Digests | None:
         """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
@@ -92,6 +92,7 @@ class RunJournal:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
+            self.put = self._put_first_of_child
 
     def read_summary(self) -> dict[str, Any]:
         """Return the summary of all that was logged so far: the journal folded as the store folds it."""
@@ -136,6 +137,9 @@ class RunJournal:
         published = read_json(self.layout.run_file(started.entity, started.project, started.run_id)) or {}
         return dict(published.get("summary", self._folder.state.summary))
 
+    def _put_first_of_child(self, payload: bytes) -> None:
+        self._open_for_child().put(payload)
+
     def _open_for_child(self) -> SegmentWriter:
         """Begin the segment of a forked child, with its first record."""
         child = msgspec.structs.replace(self._started, process=this_process(), rank=FORKED + os.getpid())
@@ -147,12 +151,15 @@ class RunJournal:
         first = pack(started)
         writer = SegmentWriter(
             self.layout,
+            lock=self.lock,
             fsync_seconds=self.settings.fsync_seconds,
             recorder=self._recorder,
             silent=self.settings.silent,
             alone=not self._recorder or remote_for(self.settings) is not None,
         )
-        writer.put(first)
+        with self.lock:
+            writer.put(first)
+        self.put = writer.put
         return writer
 
 
@@ -165,15 +172,18 @@ class NoJournal(RunJournal):
         self.settings = settings
         self.layout = Layout(settings.store)
         self._started = started
+        self.lock = threading.RLock()
+        self.put = self._fold_one
         self._writer = None
         self._known_summary = {}
 
     def save_blob(self, data: bytes) -> Digests:
         """Only name the content."""
+        from tracker.store.blobs import BlobStore
+
         return BlobStore(self.layout).name(data)
 
-    def put(self, payload: bytes) -> None:
-        """Fold one record."""
+    def _fold_one(self, payload: bytes) -> None:
         self._folder.fold(decode(payload))
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import os
 import signal
@@ -57,7 +56,8 @@ class Run:
         self._started = started
         self._journal = journal
         self._steps = StepCounter(started.start_step)
-        self._lock = threading.RLock()
+        self._lock = journal.lock
+        self._keys: tuple[str, ...] = ()  # of the last row
         self._finished = False
         self._last: bytes | None = None  # the record that says how the run ended
         self._closed = False
@@ -164,10 +164,13 @@ class Run:
             data = _as_row(data)
         if step is not None:
             step = _as_step(step)
-        try:
-            "".join(data)  # refuses a key that is no string, at the speed of C
-        except TypeError:
-            raise TypeError("Key values passed to `wandb.log` must be strings.") from None
+        keys = tuple(data)
+        if keys != self._keys:
+            try:
+                "".join(keys)  # refuses a key that is no string, at the speed of C
+            except TypeError:
+                raise TypeError("Key values passed to `wandb.log` must be strings.") from None
+            self._keys = keys
         with self._lock:
             if self._finished:
                 raise UsageError(
@@ -367,6 +370,8 @@ class Run:
         with self._lock, shared(layout.naming_lock if layout is not None else None):
             blob = self._journal.save_blob(data)
             if blob is None:  # a full disk, and no room in memory: counted as lost, and nothing may name it
+                import hashlib
+
                 return hashlib.sha256(data).hexdigest()
             self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
         return blob.sha256
@@ -448,7 +453,7 @@ class Run:
 
     def leave_to_parent(self) -> None:
         """In a forked child: what is logged from now on goes to a segment of the child's own."""
-        self._lock = threading.RLock()  # another thread of the parent may have held it
+        self._lock = self._journal.lock = threading.RLock()  # another thread of the parent may have held it
         if not self._closed:
             self._journal.leave_to_parent()
             self._steps = StepCounter(self._steps.step)

@@ -8,7 +8,9 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracker.errors import JournalError
 from tracker.journal.format import HEADER
@@ -16,12 +18,14 @@ from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
-from tracker.store.blobs import BlobStore
-from tracker.store.digests import Digests
 from tracker.store.files import make_folder, sync_folder, sync_named
 from tracker.store.layout import Layout
 from tracker.store.locks import shared
 from tracker.terminal import say
+
+if TYPE_CHECKING:
+    from tracker.store.blobs import BlobStore
+    from tracker.store.digests import Digests
 
 # Records that cannot be written wait in memory up to this many bytes; what is beyond is counted.
 LARGEST_BACKLOG = 64 * 1024 * 1024
@@ -46,6 +50,7 @@ class SegmentWriter:
 
     Args:
         layout: The store or outbox.
+        lock: Held by whoever calls ``put``; the helper thread takes it only when writing has failed.
         fsync_seconds: How often the journal is forced to the disk.
         recorder: Whether a recorder is wanted on this host.
         silent: Print nothing.
@@ -56,7 +61,14 @@ class SegmentWriter:
     """
 
     def __init__(
-        self, layout: Layout, *, fsync_seconds: float, recorder: bool, silent: bool, alone: bool = False
+        self,
+        layout: Layout,
+        *,
+        lock: threading.RLock,
+        fsync_seconds: float,
+        recorder: bool,
+        silent: bool,
+        alone: bool = False,
     ) -> None:
         self.segment = os.urandom(16).hex()
         self.layout = layout
@@ -65,7 +77,9 @@ class SegmentWriter:
         self._recorder = recorder
         self._alone = alone
         self._fsync_seconds = fsync_seconds
-        self._lock = threading.Lock()
+        self._lock = lock
+        # Keeps the journal's descriptor open while the helper thread uses it.
+        self._descriptor_lock = threading.Lock()
         # Each record with its sequence number: whether it was written is then known after any interrupt.
         self._backlog: deque[tuple[int, bytes]] = deque()
         self._backlog_bytes = 0
@@ -81,27 +95,27 @@ class SegmentWriter:
         self._wake = threading.Event()
         make_folder(layout.host_journals(self.host))
         self._journal = JournalWriter(layout.journal(self.host, self.segment, 0), self.segment)
-        self._dirty = self._is_new = True  # the file's content; its entry in the folder
+        # The file that was last forced to the disk, and the number of the record it then waited for.
+        self._durable: tuple[JournalWriter | None, int] = (None, 0)
+        self._is_new = True  # its entry in the folder is still to be forced
         self._synced = time.monotonic()
         self._thread = threading.Thread(target=self._tend, name="tracker-journal", daemon=True)
         self._thread.start()
 
     def put(self, payload: bytes) -> None:
-        """Write one record. When this returns, it survives SIGKILL of this process.
+        """Write one record, under the lock. When this returns, it survives SIGKILL of this process.
 
         After a failed write it is kept in memory instead, and written when that works again.
         """
-        with self._lock:
-            if not self._backlog:
-                try:
-                    self._journal.append(payload)
-                except JournalError as error:
-                    if not self._journal.poisoned:
-                        raise  # the record itself is at fault: it is too large
-                    self._start_backlog(payload, error)
-                else:
-                    self._dirty = True
-                return
+        if self._backlog:
+            self._keep(self._next_sequence(), payload)
+            return
+        try:
+            self._journal.append(payload)
+        except JournalError as error:
+            if not self._journal.poisoned:
+                raise  # the record itself is at fault: it is too large
+            self._note_failure(error.reason)
             self._keep(self._next_sequence(), payload)
 
     def put_blob(self, data: bytes) -> Digests | None:
@@ -110,7 +124,7 @@ class SegmentWriter:
         After a failed write it is kept in memory instead; None when there is no room for it any more,
         and no record may then name it.
         """
-        blobs = BlobStore(self.layout)
+        blobs = self._blobs
         try:
             blob = blobs.add_bytes(data)
             self.sync_files((blobs.path(blob.sha256),))
@@ -119,6 +133,13 @@ class SegmentWriter:
             with self._lock:
                 self._note_failure(error.strerror or str(error))
                 return blobs.name(data) if self._keep(_BLOB, data) else None
+
+    @cached_property
+    def _blobs(self) -> BlobStore:
+        # It loads OpenSSL, and many runs log no files.
+        from tracker.store.blobs import BlobStore
+
+        return BlobStore(self.layout)
 
     def sync_files(self, paths: Iterable[Path]) -> None:
         """Have files that records name forced to the disk in the background, unless who applies them does."""
@@ -144,8 +165,9 @@ class SegmentWriter:
         if not self._closed:
             self.flush()
         with self._lock:
-            self._closed = True
-            self._journal.close()
+            with self._descriptor_lock:
+                self._closed = True
+                self._journal.close()
             lost = len(self._backlog) + self._lost
             if lost:
                 say(
@@ -160,12 +182,7 @@ class SegmentWriter:
     def abandon(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
         self._closed = True
-        self._lock = threading.Lock()  # another thread of the parent may have held it
         self._journal.close()
-
-    def _start_backlog(self, payload: bytes, error: JournalError) -> None:
-        self._note_failure(error.reason)
-        self._keep(self._next_sequence(), payload)
 
     def _note_failure(self, reason: str) -> None:
         if self._reason:
@@ -207,7 +224,8 @@ class SegmentWriter:
                 return
             self._journal = fresh  # before anything but a header stands in it
             self._is_new, self._doubt = True, ""
-            old.close()
+            with self._descriptor_lock:
+                old.close()
             with shared(self.layout.naming_lock):
                 self._write_backlog()
         except (JournalError, OSError):
@@ -228,11 +246,10 @@ class SegmentWriter:
         return old.index if empty else old.index + 1
 
     def _write_backlog(self) -> None:
-        self._dirty = True
         while self._backlog:
             sequence, data = self._backlog[0]
             if sequence == _BLOB:
-                self.sync_files((self.layout.blob(BlobStore(self.layout).add_bytes(data).sha256),))
+                self.sync_files((self._blobs.path(self._blobs.add_bytes(data).sha256),))
             else:
                 self._journal.settle()
                 if self._journal.sequence <= sequence:  # else it was written, and then came the interrupt
@@ -244,14 +261,20 @@ class SegmentWriter:
             self._journal.append(encode(RowsLost(self._lost, self._reason, time.time())))
 
     def _sync(self) -> None:
-        if self._dirty:
+        written = self._written
+        if self._durable != written:
             try:
                 self._journal.sync()
             except JournalError as error:
                 self._distrust(self._journal, error.reason)
             else:
-                self._dirty = False  # not before: an interrupt must not make it look done
+                self._durable = written  # not before: an interrupt must not make it look done
         self._sync_folder()
+
+    @property
+    def _written(self) -> tuple[JournalWriter, int]:
+        journal = self._journal
+        return journal, journal.sequence
 
     def _sync_folder(self) -> None:
         """Force the entry of a new file to the disk, without which its content is nowhere."""
@@ -283,7 +306,7 @@ class SegmentWriter:
             self._try_new_journal()
         else:
             # It is synced again, which may look like a success; it is given up all the same when it may be.
-            self._dirty, self._doubt = True, reason
+            self._durable, self._doubt = (None, 0), reason
 
     def _tend(self) -> None:
         self._look_after_recorder()
@@ -304,13 +327,14 @@ class SegmentWriter:
         now = time.monotonic()
         # A wait may last longer, or a little less, than it was to.
         due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2
-        with self._lock:
+        if self._reason or self._doubt or self._journal.poisoned:
+            with self._lock:
+                if not self._closed:
+                    self._go_on(now)
+        descriptor = -1
+        with self._descriptor_lock:
             if self._closed:
                 return False
-            if self._reason or self._journal.poisoned:
-                self._try_new_journal()
-            if self._doubt and now > self._trust_until:
-                self._distrust(self._journal, self._doubt)
             if now - self._touched > TOUCH_SECONDS:
                 self._touched = now
                 self._journal.touch()
@@ -321,15 +345,17 @@ class SegmentWriter:
                     "on; finish it and begin a new one",
                     silent=self._silent,
                 )
-            journal = self._journal
-            descriptor = journal.duplicate() if self._dirty and due else -1
-            self._dirty = self._dirty and not due
+            written = self._written
+            if due and self._durable != written:
+                descriptor = self._journal.duplicate()
         if descriptor >= 0:  # outside the lock: a slow disk must not hold up log()
             try:
                 os.fdatasync(descriptor)
             except OSError as error:
                 with self._lock:
-                    self._distrust(journal, error.strerror or str(error))
+                    self._distrust(written[0], error.strerror or str(error))
+            else:
+                self._durable = written
             finally:
                 os.close(descriptor)
         if due:
@@ -340,6 +366,13 @@ class SegmentWriter:
             self._looked = now
             self._look_after_recorder()
         return True
+
+    def _go_on(self, now: float) -> None:
+        """Try to write again after a failure, and leave a file whose sync had failed when that is due."""
+        if self._reason or self._journal.poisoned:
+            self._try_new_journal()
+        if self._doubt and now > self._trust_until:
+            self._distrust(self._journal, self._doubt)
 
     def _begin_to_sync_files(self) -> None:
         """Sync them in a thread of its own: a large artifact must hold up neither journal nor heartbeat."""
