@@ -97,9 +97,9 @@ class Writer:
         self.put(record)
         return record
 
-    def use(self, name: str, version: int, project: str = PROJECT) -> None:
+    def use(self, name: str, version: int, project: str = PROJECT, digest: str = "") -> None:
         """Use an artifact version."""
-        self.put(ArtifactUsed(ENTITY, project, name, version, self.tick()))
+        self.put(ArtifactUsed(ENTITY, project, name, version, self.tick(), digest))
 
     def next_file(self) -> None:
         """Go on in a new journal file, as after a failed write."""

@@ -147,13 +147,20 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
 
 class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """The run uses version ``version`` of an artifact collection."""
+    """The run uses a version of an artifact collection.
+
+    Attributes:
+        version: Its number, as the writer saw it.
+        time: Unix seconds.
+        digest: Its digest: where the number turned out to be another one, this decides. Empty in old records.
+    """
 
     entity: str
     project: str
     name: str
     version: int
     time: float
+    digest: str = ""
 
 
 class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):

@@ -19,7 +19,7 @@ from tracker.records import (
 )
 from tracker.store import apply
 from tracker.store.apply import apply_journal
-from tracker.store.models import Alias, Version
+from tracker.store.models import Alias, ArtifactUse, Version
 from tracker.store.store import Store
 
 A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
@@ -110,6 +110,20 @@ def test_use_of_a_version_that_is_not_here_is_passed_over(store: Store) -> None:
     writer.use("model", 0)
     apply_all(store)
     assert get_run(store).state == "running"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with its digest", "as older writers said it"])
+def test_a_use_is_of_the_content_whose_number_turned_out_to_be_another(store: Store, known: bool) -> None:
+    """The user saw its own version as v0; another run's had been given that number."""
+    Writer(store.layout, A, run_id="other").artifact("model", {"w": b"other"})
+    apply_all(store)
+    writer = Writer(store.layout, B, run_id="user")
+    record = writer.artifact("model", {"w": b"own"})
+    writer.use("model", 0, digest=record.digest if known else "")
+    apply_all(store)
+    with store.reading() as session:
+        (use,) = session.scalars(select(ArtifactUse))
+        assert session.get_one(Version, use.version_id).index == (1 if known else 0)
 
 
 def test_blob_that_did_not_come_is_no_obstacle_for_media(store: Store) -> None:

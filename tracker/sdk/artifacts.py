@@ -97,7 +97,7 @@ class RunArtifacts:
             raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
         entity, project, _name = artifact.qualified_name.split("/")
         name, _, version = artifact.name.partition(":")
-        self._run.record(ArtifactUsed(entity, project, name, int(version[1:]), time.time()))
+        self._run.record(ArtifactUsed(entity, project, name, int(version[1:]), time.time(), artifact.digest))
         return artifact
 
     def link(self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None) -> Artifact:

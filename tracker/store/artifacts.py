@@ -113,7 +113,9 @@ def add_version(
 def add_use(session: Session, run: Run, record: ArtifactUsed) -> None:
     """Note that a run uses a version; one that this store does not have is passed over."""
     collection = find_collection(session, record.entity, record.project, record.name)
-    version = find_version(session, collection, record.version) if collection is not None else None
+    version = (
+        find_version(session, collection, record.version, record.digest) if collection is not None else None
+    )
     if version is not None and session.get(ArtifactUse, (run.id, version.id)) is None:
         session.add(ArtifactUse(run_id=run.id, version_id=version.id, used_at=record.time))
 
