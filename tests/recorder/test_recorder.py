@@ -131,7 +131,7 @@ def test_a_killed_writer_is_a_crashed_run_with_all_its_rows(tmp_path: Path, root
     run = tracker.Api().run("p/run")
     assert run.state == "crashed"
     assert [row["x"] for row in run.history(pandas=False)] == list(range(50))
-    assert not list(root.rglob("*.journal"))
+    scripts.wait_for(lambda: not list(root.rglob("*.journal")), "its journal to be sealed")
 
 
 def test_writer_and_recorder_killed_lose_nothing(tmp_path: Path, root: Path) -> None:

@@ -21,6 +21,7 @@ from tracker.recorder.remote import Remote, list_outboxes, outbox_folder, write_
 from tracker.store import garbage, trash
 from tracker.store.blobs import BlobStore
 from tracker.store.description import make_folders
+from tracker.store.files import read_json
 from tracker.store.garbage import DAY, Report, collect
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock, shared
@@ -116,6 +117,61 @@ def test_a_pack_stays_as_long_as_one_of_its_files_is_wanted(run: tracker.Run) ->
     # Nobody is sent to the pack that is gone.
     third = log(run, "three", **small)
     assert Path(third.download("again"), "file7").read_bytes() == small["file7"]
+
+
+def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> None:
+    small = {f"file{at}": os.urandom(1000 + at) for at in range(20)}
+    first = log(run, "one", **small)
+    kept = {name: small[name] for name in ("file3", "file7", "file11")}
+    second = log(run, "two", **kept, new=b"new")
+    single = log(run, "single", other=small["file19"])
+    pack = first.manifest.entries[0].pack
+    assert pack is not None
+    before = [each.digest for each in (second, single)]
+    stale = tracker.Api().artifact("p/two:v0")
+    assert stale.manifest is not None
+    first.delete()
+    assert "would be written anew: 4040 of 20190 bytes are wanted" in "".join(gc(dry_run=True).notes)
+    report = gc()
+    assert any("1 pack of small files were written anew" in note for note in report.notes)
+    # Who had read the manifest of before still finds what it says.
+    assert Path(stale.download("stale"), "file7").read_bytes() == small["file7"]
+    gc()
+    assert pack not in blobs()
+    assert folder_size() < 20_000
+    fresh = [tracker.Api().artifact(f"p/{name}:v0") for name in ("two", "single")]
+    assert [each.digest for each in fresh] == before
+    down = Path(fresh[0].download("fresh"))
+    assert {name: (down / name).read_bytes() for name in kept} == kept
+    assert (down / "new").read_bytes() == b"new"
+    assert Path(fresh[1].download("alone"), "other").read_bytes() == small["file19"]
+    # What is wanted is known at its new place, and what has gone is stored again.
+    again = log(run, "again", **small)
+    places = {entry.path: entry.pack for entry in again.manifest.entries}
+    moved = {entry.path: entry.pack for entry in fresh[0].manifest.entries}
+    assert places["file3"] == moved["file3"] != places["file0"]
+    assert Path(again.download("all"), "file0").read_bytes() == small["file0"]
+    assert not gc().notes
+    # A rebuild goes by what is published.
+    published = read_json(Layout(ROOT).version("local", "p", "two", 0))
+    assert published["manifest"] == fresh[0]._version.manifest != stale._version.manifest
+
+
+def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
+    small = {f"file{at}": os.urandom(1000) for at in range(20)}
+    first = log(run, "one", **small)
+    log(run, "two", file3=small["file3"])
+    pack = Layout(ROOT).blob(first.manifest.entries[0].pack or "")
+    pack.chmod(0o644)
+    content, age = bytearray(pack.read_bytes()), pack.stat()
+    content[content.index(small["file3"])] ^= 1
+    pack.write_bytes(content)
+    os.utime(pack, ns=(age.st_atime_ns, age.st_mtime_ns))
+    first.delete()
+    (note,) = gc().notes
+    assert note.startswith(f"pack {pack.parent.name}{pack.name} stays as it is")
+    assert "the content of file3 in it is damaged" in note
+    assert pack.exists()
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(run: tracker.Run) -> None:
@@ -442,9 +498,10 @@ def test_read_between_rename_and_return(store: Store, doomed: str, monkeypatch: 
 
 KILLED = """
 import os, signal
-from tracker.store import trash
+from tracker.store import repack, trash
 from tracker.store.garbage import collect
 from tracker.store.store import Store
+repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def killed(source, target):
     rename(source, target)
@@ -492,7 +549,7 @@ run = tracker.init(project="p", settings={"silent": True})
 made = []
 for at in range(24):
     artifact = tracker.Artifact(name, "model")
-    for which in chance.sample(range(14), 2):
+    for which in [*chance.sample(range(10), 1), *chance.sample(range(10, 14), 2)]:  # large; small: packed
         with artifact.new_file(f"file{which}", "wb") as file: file.write(contents[which])
     with artifact.new_file("which") as file: file.write(str(at))
     made.append(run.log_artifact(artifact))
@@ -503,9 +560,10 @@ run.finish()
 SOAKING_COLLECTOR = """
 import os, sys, threading, time
 from tracker.recorder.follow import Follower
-from tracker.store import trash
+from tracker.store import repack, trash
 from tracker.store.garbage import collect
 from tracker.store.store import Store
+repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def late(source, target):
     time.sleep(0.03)  # widens the moment in which a writer may find the blob that is about to go
@@ -518,13 +576,13 @@ store = Store("tracker-store")
 follower = Follower(store)
 done = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), done.set()), daemon=True).start()
-rounds = files = 0
+rounds = files = packs = 0
 while not done.is_set():
     follower.look(seal_ended=False)
     report = collect(store, grace=0)
-    assert not report.notes, report.notes
-    rounds, files = rounds + 1, files + len(report.items)
-print(rounds, files, len(given_back), flush=True)
+    assert all("written anew" in note for note in report.notes), report.notes
+    rounds, files, packs = rounds + 1, files + len(report.items), packs + len(report.notes)
+print(rounds, files, len(given_back), packs, flush=True)
 """
 
 
@@ -541,12 +599,13 @@ def test_collecting_all_the_time_loses_nothing_beside_writers(tmp_path: Path) ->
         assert writer.returncode == 0, (seed, errors)
     out, errors = collector.communicate("\n", timeout=60)
     assert collector.returncode == 0, (seed, errors)
-    rounds, files, given_back = map(int, out.split())
+    rounds, files, given_back, packs = map(int, out.split())
     # How many were touched at the last moment is left to chance: that has tests of its own, above.
-    print(f"{rounds} collections, {files} files deleted, {given_back} given back")
+    print(f"{rounds} collections, {files} files deleted, {given_back} given back, {packs} times packs anew")
     assert rounds > 5
     assert files > 50, "too little was deleted to prove anything"
     gc()
+    gc()  # what was written anew
     named = set()
     for at in range(3):
         versions = tracker.Api().artifacts("model", f"p/name{at}")

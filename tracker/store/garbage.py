@@ -18,7 +18,8 @@ two. As it may be 0, it is also seen to that the name is found:
 * Uploads take several requests. Who received one in the last day has a grace period of a day at least.
 
 A blob that holds many small files (a pack) is forgotten in the catalog before it goes, so that nobody is sent
-to it; who was sent to it before finds that it cannot be touched. Two collections at once: there is a lock,
+to it; who was sent to it before finds that it cannot be touched. One of which little is wanted is written
+anew first (``tracker.store.repack``). Two collections at once: there is a lock,
 and the second one says so and ends. What is named and cannot be read (a damaged manifest, a journal of a
 newer tracker) names nobody knows what: then nothing goes.
 """
@@ -43,6 +44,7 @@ from tracker.store.expiry import Going, let_go
 from tracker.store.layout import Layout, blob_name
 from tracker.store.locks import FileLock
 from tracker.store.packs import forget_packs
+from tracker.store.repack import find_sparse, repack
 from tracker.store.retention import Rule
 from tracker.store.roots import (
     NamedManifest,
@@ -193,6 +195,8 @@ class _Collection:
 
     def run(self) -> None:
         """Delete what nobody names."""
+        if self._store is not None:
+            self._repack(self._store)
         _wait_for_naming(self._layout)
         # In this order: what leaves a place has reached a later one before.
         drafts = self._look_at_drafts()
@@ -206,6 +210,23 @@ class _Collection:
         self._delete_blobs(named)  # before drafts: taking a second name away makes a blob look young
         self._delete_drafts(drafts, said)
         self._delete_temporary()
+
+    def _repack(self, store: Store) -> None:
+        """Write packs anew of which little is wanted; the old ones go by a later collection."""
+        done = []
+        for sparse in find_sparse(store, {each.id for each in self._gone}, self._limit):
+            problem = None if self._dry_run else repack(store, sparse)
+            if problem is None:
+                done.append(sparse)
+            else:
+                self._report.notes.append(problem)
+        if done:
+            count = "1 pack" if len(done) == 1 else f"{len(done)} packs"
+            wanted, size = sum(each.wanted_bytes for each in done), sum(each.size for each in done)
+            self._report.notes.append(
+                f"{count} of small files {'would be' if self._dry_run else 'were'} written anew: {wanted} of "
+                f"{size} bytes are wanted; the rest is free after a collection behind the grace period"
+            )
 
     def _look_at_drafts(self) -> _Drafts:
         drafts = _Drafts([], [], [], None)

@@ -1,0 +1,155 @@
+"""Writing packs anew of which little is wanted any more, so that deleting some of many files frees bytes.
+
+A blob never changes, and a pack is one. What is still wanted of it is copied into a new pack, and the
+versions get manifests that name that one; their digests and files stay as they are. The old pack is then like
+any blob that nobody names. It and the old manifests are touched: who has just read one of these finds it for
+the grace period. A draft that was sent to the old pack touches it, which keeps it as any other blob.
+
+A kill leaves both packs, or a version's file that says the new manifest and a catalog that says the old one:
+both are right, and the next collection goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import select
+
+from tracker.errors import ArtifactError, NotFoundError
+from tracker.store.blobs import BlobStore
+from tracker.store.manifest import Entry, Manifest, make_manifest, read_manifest, write_manifest
+from tracker.store.models import Version
+from tracker.store.packs import forget_packs, note_packed
+from tracker.store.roots import NamedManifest, manifests_of_versions
+from tracker.store.settle import Place
+from tracker.store.store import Store
+from tracker.store.trash import is_young
+from tracker.store.versions import publish_version
+
+# A pack is written anew when no more of it is wanted than this: what is freed is at least what is written.
+LARGEST_SHARE = 0.5
+
+
+class Sparse(NamedTuple):
+    """A pack of which little is wanted.
+
+    Attributes:
+        pack: SHA-256 of the blob.
+        size: Its bytes.
+        wanted: The files in it that versions name, one entry for each content, by offset.
+    """
+
+    pack: str
+    size: int
+    wanted: list[Entry]
+
+    @property
+    def wanted_bytes(self) -> int:
+        """Bytes of what is wanted."""
+        return sum(entry.size for entry in self.wanted)
+
+
+def find_sparse(store: Store, going: set[int], limit: int) -> list[Sparse]:
+    """Return the packs that are worth writing anew.
+
+    Args:
+        store: Where.
+        going: Ids of versions that are about to be deleted.
+        limit: Packs that were touched or made then or later stay as they are (ns since 1970).
+    """
+    sizes: dict[str, int] = {}  # 0: of no interest
+    wanted: dict[str, dict[int, Entry]] = {}
+    bytes_of: dict[str, int] = {}
+    for _, manifest in _manifests(store, manifests_of_versions(store, going)[0]):
+        for entry in manifest.entries:
+            pack = entry.pack
+            if pack is None:
+                continue
+            if pack not in sizes:
+                sizes[pack] = _size_of_old(store.blobs, pack, limit)
+            if not sizes[pack] or entry.offset in (found := wanted.setdefault(pack, {})):
+                continue
+            found[entry.offset] = entry
+            bytes_of[pack] = bytes_of.get(pack, 0) + entry.size
+            if bytes_of[pack] > LARGEST_SHARE * sizes[pack]:
+                sizes[pack] = 0
+                del wanted[pack]
+    return [
+        Sparse(pack, sizes[pack], [found[offset] for offset in sorted(found)])
+        for pack, found in wanted.items()
+        if found
+    ]
+
+
+def repack(store: Store, sparse: Sparse) -> str | None:
+    """Write what is wanted of a pack anew; return why that cannot be, if it cannot."""
+    try:
+        places = _copy(store.blobs, sparse)
+    except (ArtifactError, NotFoundError, OSError) as error:
+        return f"pack {sparse.pack} stays as it is: {error}"
+    anew = []
+    for old, manifest in _manifests(store, manifests_of_versions(store, set())[0]):
+        entries = [_moved(entry, sparse.pack, places) for entry in manifest.entries]
+        if entries != manifest.entries:
+            new = write_manifest(store.blobs, make_manifest(entries)).sha256
+            store.blobs.sync(new)
+            anew.append((old, new, entries))
+    with store.writing() as session:
+        forget_packs(session, [sparse.pack])
+        for old, new, entries in anew:
+            changed = select(Version).where(Version.manifest == old, Version.deleted_at.is_(None))
+            for version in session.scalars(changed):
+                version.manifest = new
+                publish_version(store.layout, session, version)
+            note_packed(session, entries)
+    for name in (sparse.pack, *(old for old, _, _ in anew)):
+        store.blobs.touch(name)
+    return None
+
+
+def _copy(blobs: BlobStore, sparse: Sparse) -> dict[int, Place]:
+    """Write the new pack; return where each content lies now, by its offset in the old one."""
+    places: dict[int, int] = {}
+    at = 0
+    with blobs.open_new() as new:
+        for entry in sparse.wanted:
+            digest = hashlib.sha256()
+            for chunk in blobs.chunks(sparse.pack, entry.offset, entry.size):
+                digest.update(chunk)
+                new.write(chunk)
+            if digest.hexdigest() != entry.sha256:
+                raise ArtifactError(f"the content of {entry.path} in it is damaged")
+            places[entry.offset] = at
+            at += entry.size
+        name = new.keep().sha256
+    blobs.sync(name)
+    # A pack of one content is that content's blob.
+    pack = name if len(places) > 1 else None
+    return {old: (pack, offset) for old, offset in places.items()}
+
+
+def _moved(entry: Entry, pack: str, places: dict[int, Place]) -> Entry:
+    if entry.pack != pack or entry.offset not in places:
+        return entry
+    moved_to, offset = places[entry.offset]
+    return msgspec.structs.replace(entry, pack=moved_to, offset=offset)
+
+
+def _manifests(store: Store, named: list[NamedManifest]) -> Iterator[tuple[str, Manifest]]:
+    """Yield each manifest that can be read, once; of the others collection says something."""
+    for sha256 in dict.fromkeys(each.sha256 for each in named):
+        try:
+            yield sha256, read_manifest(store.blobs, sha256)
+        except (NotFoundError, ArtifactError):
+            continue
+
+
+def _size_of_old(blobs: BlobStore, pack: str, limit: int) -> int:
+    try:
+        state = blobs.path(pack).stat()
+    except FileNotFoundError:
+        return 0
+    return 0 if is_young(state, limit) else state.st_size
