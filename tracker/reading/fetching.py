@@ -9,7 +9,7 @@ from functools import partial
 
 from tracker.answers import ArtifactDetail
 from tracker.errors import AuthenticationError, CommError, ConflictError, NotFoundError
-from tracker.http import CHUNK, Client
+from tracker.http import Client
 from tracker.reading.parts import RANGE, PartFile
 from tracker.reading.placing import damaged, write_small
 from tracker.reading.plan import Content, Plan, Span, Wanted, make_plan
@@ -17,7 +17,9 @@ from tracker.recorder.remote import Remote
 from tracker.store.manifest import Entry
 from tracker.terminal import Progress
 
-CONNECTIONS = 4
+CONNECTIONS = 3
+# What is read at once: half of a core's cache, so that the file is written from there.
+PIECE = 512 * 1024
 # A lost connection is tried again so often before it is given up, if no byte came meanwhile.
 TRIES = 6
 FIRST_WAIT = 0.1
@@ -97,7 +99,7 @@ class _Fetch:
             yield partial(self._fetch_span, span)
 
     def _work(self, client: Client) -> None:
-        buffer = memoryview(bytearray(CHUNK))
+        buffer = memoryview(bytearray(PIECE))
         try:
             while not self._stop.is_set():
                 with self._lock:

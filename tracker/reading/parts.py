@@ -21,7 +21,7 @@ from tracker.store.cloning import clone
 
 # A range is what one request asks for. Smaller ones cost requests; of larger ones the digest, which needs
 # the bytes in order, lags behind for longer.
-RANGE = 32 * 1024 * 1024
+RANGE = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
 # Bytes of a range after which the table says so: what a kill takes of each, at most.
 _NOTED = 1024 * 1024
@@ -164,7 +164,8 @@ class PartFile:
             counts = [count for (count,) in _COUNT.iter_unpack(table[_HEAD.size :])]
             if all(count <= self.length(at) for at, count in enumerate(counts)):
                 return counts
-        os.ftruncate(self._descriptor, 0)
+        if found:  # ext4 writes out at once, when it is closed, what had been cut to nothing
+            os.ftruncate(self._descriptor, 0)
         empty = head + bytes(_COUNT.size * self.ranges)
         _write_at(self._descriptor, memoryview(empty), self.size)
         return [0] * self.ranges
