@@ -13,6 +13,7 @@ from sending import outbox_journals, use, values_of
 from serving import Server, command
 
 import tracker
+from tracker.http import Client
 from tracker.journal.format import HEADER
 from tracker.processes import host_name
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
@@ -156,6 +157,85 @@ def test_a_server_that_cannot_keep_one_journal_gets_the_others_and_that_one_late
     assert sender.faults == {}
     assert outbox_journals(tmp_path) == []
     sender.close()
+
+
+@pytest.fixture
+def by_hand(own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
+    """What sends to a server of the test's own; no recorder does."""
+    (tmp_path / "served").mkdir()
+    own.append(Server(tmp_path / "served" / "store"))
+    use(own[0], monkeypatch)
+    monkeypatch.setattr("tracker.sdk.segment.ensure_recorder", lambda _: False)
+    outbox = Layout(outbox_folder(tmp_path / "tracker-store", own[0].url))
+    outbox.make()
+    return Sender(outbox, Remote(own[0].url, None))
+
+
+def log_files(files: dict[str, bytes], base: str | None = None) -> None:
+    with tracker.init(project="p") as run:
+        if base is not None:
+            artifact = run.use_artifact(base).new_draft()
+        else:
+            artifact = tracker.Artifact("data", "dataset")
+        for name, content in files.items():
+            with artifact.new_file(name, "wb") as file:
+                file.write(content)
+        run.log_artifact(artifact)
+
+
+def delete_on_server(tmp_path: Path, name: str) -> None:
+    """What a collection does there, days after it was said to be there."""
+    Layout(tmp_path / "served" / "store").blob(name).unlink()
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
+    by_hand: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    small = {f"file{at}": os.urandom(1000) for at in range(20)}
+    log_files(small)
+    by_hand.look(patient=False)
+    pack = tracker.Api().artifact("p/data:v0").manifest.entries[0].pack
+    assert pack is not None
+    log_files({**small, "large": os.urandom(500_000)})
+    send_file = Client.send_file
+    sent: list[str] = []
+
+    def send(self: Client, method: str, *path: str, file: Path) -> None:
+        sent.append(path[-1])
+        if len(sent) == 1:
+            delete_on_server(tmp_path, pack)
+        send_file(self, method, *path, file=file)
+
+    monkeypatch.setattr(Client, "send_file", send)
+    if slow:
+        monkeypatch.setattr("tracker.recorder.send.LONGEST_TRUST", 0.0)
+    by_hand.look(patient=False)
+    found = tracker.Api().artifact("p/data:v1")
+    assert len(found.manifest.entries) == 21
+    if slow:
+        down = Path(found.download("down"))
+        assert {name: (down / name).read_bytes() for name in small} == small
+    else:  # within the hour it is not asked again: the server keeps for a day what it said it had
+        assert pack not in sent
+    by_hand.close()
+
+
+def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
+    by_hand: Sender, tmp_path: Path
+) -> None:
+    log_files({"large": os.urandom(500_000)})
+    by_hand.look(patient=False)
+    first = tracker.Api().artifact("p/data:v0")
+    log_files({"other": b"other"}, base="data:v0")
+    delete_on_server(tmp_path, first.manifest.entries[0].sha256)
+    for blob in (tmp_path / "tracker-store" / "outbox").glob("*/blobs/**/*"):  # collected here, too
+        if blob.is_file() and blob.stat().st_size == 500_000:
+            blob.unlink()
+    by_hand.look(patient=False)
+    assert outbox_journals(tmp_path) == []
+    assert [each.version for each in tracker.Api().artifacts("dataset", "p/data")] == ["v0"]
+    by_hand.close()
 
 
 @pytest.mark.parametrize("broken", [0, 1], ids=["first", "second"])

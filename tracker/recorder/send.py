@@ -37,7 +37,7 @@ from tracker.records import Process
 from tracker.store.blobs import BlobStore
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import read_manifest
-from tracker.store.settle import Place, discard_draft, settle
+from tracker.store.settle import Place, Settled, discard_draft, refuse, settle, unsettle
 
 State = Literal["live", "ended", "silent"]
 
@@ -48,6 +48,9 @@ TOUCH_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
 # Digests in one question, so that no request grows beyond a megabyte.
 ASKED_AT_ONCE = 10_000
+# What the server says it has stays for a day at least (``tracker.store.garbage``). Who took longer than this
+# to send the rest asks again.
+LONGEST_TRUST = 3600.0
 
 
 class Pause:
@@ -257,10 +260,18 @@ class Sender:
     def _send_draft(self, token: str) -> None:
         """Give an artifact's files their digests, send what the server lacks, and say what it became."""
         found = settle(self._layout, token, self._known_places)
-        if found.problem is None:
-            manifest = read_manifest(self._blobs, found.manifest)
-            self._send_blobs([*manifest.blobs, found.manifest])
+        if found.problem is None and self._send_files(found):
+            # Deleted there since the server said where it lies: what is in the draft is sent after all.
+            unsettle(self._layout, token)
+            found = settle(self._layout, token, self._known_places)
+            if found.problem is None and (lost := self._send_files(found)):
+                problem = f"content {lost[0]} was deleted with the version that it was taken from"
+                found = refuse(self._layout, token, problem)
         self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
+
+    def _send_files(self, found: Settled) -> list[str]:
+        manifest = read_manifest(self._blobs, found.manifest)
+        return self._send_blobs([*manifest.blobs, found.manifest])
 
     def _known_places(self, names: list[str]) -> dict[str, Place]:
         """Ask the server which small contents it has, and where."""
@@ -271,9 +282,14 @@ class Sender:
             found.update({name: (pack, offset) for name, (pack, offset) in answer.items()})
         return found
 
-    def _send_blobs(self, names: list[str]) -> None:
-        if not names:
-            return
-        for name in self._client.post("ingest", "blobs", "missing", body={"sha256": names})["missing"]:
-            if self._blobs.has(name):
+    def _send_blobs(self, names: list[str]) -> list[str]:
+        """Send the blobs that the server lacks; return those that are not here either."""
+        while names:
+            began = time.monotonic()
+            missing = self._client.post("ingest", "blobs", "missing", body={"sha256": names})["missing"]
+            here = [name for name in missing if self._blobs.has(name)]
+            for name in here:
                 self._client.send_file("PUT", "ingest", "blobs", name, file=self._blobs.path(name))
+            if not here or time.monotonic() - began < LONGEST_TRUST:
+                return [name for name in missing if name not in here]
+        return []

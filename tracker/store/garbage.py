@@ -15,7 +15,8 @@ two. As it may be 0, it is also seen to that the name is found:
   it has gone before, settling says so, and no version is made.
 * Files of runs: from the touch to the journal's record the writer shares ``locks/naming.lock``. Having had
   that lock alone for a moment, after the limit was taken, means that all who had begun before are through.
-* Uploads take several requests. Who received one in the last day has a grace period of a day at least.
+* Uploads take several requests. Who received one in the last day has a grace period of a day at least;
+  a sender that takes longer asks again what is here.
 
 A blob that holds many small files (a pack) is forgotten in the catalog before it goes, so that nobody is sent
 to it; who was sent to it before finds that it cannot be touched. One of which little is wanted is written

@@ -64,6 +64,19 @@ def receive_settled(layout: Layout, token: str, found: Settled) -> None:
     _publish(layout, layout.settled(token), found)
 
 
+def unsettle(layout: Layout, token: str) -> None:
+    """Forget what became of a draft that is still here, so that it is settled anew."""
+    if (layout.draft(token) / "draft.json").exists():
+        _within(layout, token).unlink(missing_ok=True)
+
+
+def refuse(layout: Layout, token: str, problem: str) -> Settled:
+    """Note that there is no such artifact, and why."""
+    found = Settled("", "", 0, 0, problem)
+    _publish(layout, _within(layout, token), found)
+    return found
+
+
 def discard_draft(layout: Layout, token: str) -> None:
     """Remove a draft that has become a version; what it became stays to be asked for a while."""
     with suppress(FileNotFoundError):
