@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +174,13 @@ def files_below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         with os.scandir(path) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
         for entry in entries:
-            kind = None
-            with suppress(OSError):  # a link to itself leads nowhere, as one to a file that is gone
-                kind = "folder" if entry.is_dir() else "file" if entry.is_file() else None
-            if kind == "folder":
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:
+                continue  # a link to itself leads nowhere, as one to a file that is gone
+            if is_folder:
                 yield from walk(entry.path, f"{inside}{entry.name}/")
-            elif kind == "file":
+            elif is_file:
                 yield inside + entry.name, entry
         above.discard(place)
 

@@ -109,7 +109,10 @@ class Drafting(Versioned):
         above = f"{check_entry_path(name).rstrip('/')}/" if name and name.strip("./") else ""
         for inside, found in files_below(folder):
             taken = contents.capture(found.path, immutable=immutable)
-            contents.add(DraftEntry(check_entry_path(above + inside), taken), overwrite=merge)
+            path = above + inside  # names from a folder are good, but for bytes that are no text
+            contents.add(
+                DraftEntry(path if path.isascii() else check_entry_path(path), taken), overwrite=merge
+            )
 
     @contextmanager
     def new_file(

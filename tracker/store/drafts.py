@@ -111,11 +111,9 @@ class Draft:
         Raises:
             OSError: It cannot be read, or the store not written.
         """
-        with open(source, "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size < PACKED_BELOW:
-                data = file.read(PACKED_BELOW)
-                if len(data) < PACKED_BELOW:
-                    return self.capture_bytes(data)
+        small = _read_small(source)
+        if small is not None:
+            return self.capture_bytes(small)
         name = self._next_name()
         target = self.folder / name
         how = clone(source, target, link=immutable)
@@ -180,6 +178,22 @@ class Draft:
     def _next_name(self) -> str:
         self._files += 1
         return str(self._files - 1)
+
+
+def _read_small(source: str | os.PathLike[str]) -> bytes | None:
+    """Return a file's content if it goes into the pack."""
+    # Not a file object: of very many files, making those is what takes longest.
+    descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size >= PACKED_BELOW:
+            return None
+        data = os.read(descriptor, size + 1)
+        while len(data) < PACKED_BELOW and (more := os.read(descriptor, PACKED_BELOW - len(data))):
+            data += more  # somebody is writing to it
+        return data if len(data) < PACKED_BELOW else None
+    finally:
+        os.close(descriptor)
 
 
 def guard_of(found: os.stat_result) -> Guard:

