@@ -31,6 +31,10 @@ class UsageError(Error):
     """A call or an argument that cannot work as written."""
 
 
+class ArtifactFinalizedError(UsageError):
+    """A file was to be added to an artifact that is finalized."""
+
+
 class ConfigError(UsageError):
     """A config value was changed without ``allow_val_change=True``."""
 

@@ -76,7 +76,7 @@ def check_entity(entity: str) -> str:
 
 def check_artifact_name(name: str) -> str:
     """Return an artifact name, or raise ValueError (as wandb does) that says what is wrong with it."""
-    if not _ARTIFACT_NAME.fullmatch(name):
+    if not _ARTIFACT_NAME.fullmatch(name) or name in (".", ".."):
         raise ValueError(
             f"Artifact name may only contain alphanumeric characters, dashes, underscores, and dots. "
             f"Invalid name: {name!r}"

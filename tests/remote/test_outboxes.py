@@ -221,6 +221,26 @@ def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
     by_hand.close()
 
 
+def test_small_files_that_the_server_has_from_another_are_not_sent(
+    by_hand: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {f"file{at}": os.urandom(1000) for at in range(20)}
+    log_files(small)
+    by_hand.look(patient=False)
+    monkeypatch.setenv("TRACKER_STORE", str(tmp_path / "another"))
+    outbox = Layout(outbox_folder(tmp_path / "another", by_hand._client.url))
+    log_files({**small, "one-more": b"more"})
+    sender = Sender(outbox, Remote(by_hand._client.url, None))
+    sender.look(patient=False)
+    found = tracker.Api().artifact("p/data:v1")
+    assert sum(entry.pack is not None for entry in found.manifest.entries) == 20
+    blobs = [path for path in (tmp_path / "served").rglob("blobs/**/*") if path.is_file()]
+    assert sum(path.stat().st_size for path in blobs if path.stat().st_size < 25_000) < 20_000 + 2 * 6_000
+    assert Path(found.download("down"), "file7").read_bytes() == small["file7"]
+    sender.close()
+    by_hand.close()
+
+
 def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
     by_hand: Sender, tmp_path: Path
 ) -> None:

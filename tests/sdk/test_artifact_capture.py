@@ -235,3 +235,31 @@ def test_what_cannot_be_added(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="call init first"):
         tracker.run.finish()  # type: ignore[union-attr]
         artifact.save()
+
+
+@pytest.mark.parametrize("target", ["real.bin", "{folder}/real.bin"], ids=["relative", "absolute"])
+def test_a_link_that_is_added_as_immutable_is_followed(tmp_path: Path, target: str) -> None:
+    content = os.urandom(300_000)
+    (tmp_path / "real.bin").write_bytes(content)
+    (tmp_path / "link.bin").symlink_to(target.format(folder=tmp_path))
+    run = tracker.init(project="p", settings={"silent": True})
+    artifact = tracker.Artifact("linked", "model")
+    artifact.add_file("link.bin", policy="immutable")
+    run.log_artifact(artifact).wait()
+    (tmp_path / "real.bin").unlink()
+    assert Path(artifact.download("down"), "link.bin").read_bytes() == content
+
+
+def test_a_download_takes_the_place_of_a_link_to_the_store(tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    (tmp_path / "file.bin").write_bytes(content)
+    run = tracker.init(project="p", settings={"silent": True})
+    artifact = tracker.Artifact("linked", "model")
+    artifact.add_file("file.bin")
+    run.log_artifact(artifact).wait()
+    down = Path(artifact.download("down", link=True), "file.bin")
+    assert artifact.download("down", link=True)
+    artifact.download("down")
+    with down.open("r+b") as file:
+        file.write(b"mine")
+    assert Path(artifact.download("elsewhere"), "file.bin").read_bytes() == content

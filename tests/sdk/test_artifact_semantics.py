@@ -12,7 +12,7 @@ from serving import command, serving
 
 import tracker
 from tracker.artifacts.ttl import ArtifactTTL
-from tracker.errors import ArtifactError, NotFoundError, UsageError
+from tracker.errors import ArtifactError, ArtifactFinalizedError, NotFoundError, StoreError, UsageError
 
 
 def make(content: str, name: str = "data", kind: str = "dataset", **options: Any) -> tracker.Artifact:
@@ -346,9 +346,75 @@ def test_tables_and_images_come_back() -> None:
 
 def test_finalized() -> None:
     artifact = make("one")
-    artifact.remove("file.txt")
     artifact.finalize()
-    with pytest.raises(UsageError, match="finalized"):
+    with pytest.raises(ArtifactFinalizedError, match="finalized"):
         artifact.new_file("x").__enter__()
+    run = tracker.init(project="p")
+    assert run.log_artifact(artifact).wait().version == "v0"  # as wandb, which finalizes when it logs
     with pytest.raises(UsageError, match="was logged already"):
-        tracker.init(project="p").log_artifact(artifact)
+        run.log_artifact(artifact)
+
+
+def test_content_that_is_logged_again_outlives_the_time_that_it_had(tmp_path: Path) -> None:
+    run = tracker.init(project="p", settings={"silent": True})
+    short = make("one")
+    short.ttl = timedelta(milliseconds=1)
+    assert run.log_artifact(short).wait().ttl is not None
+    again = run.log_artifact(make("one")).wait()
+    assert (again.version, again.ttl) == ("v0", None)
+    done = command("gc", "--json", folder=tmp_path)
+    assert '"version"' not in done.stdout
+    assert run.use_artifact("data:latest").version == "v0"
+
+
+def test_a_lifetime_beyond_the_calendar_is_refused() -> None:
+    artifact = make("one")
+    with pytest.raises(ValueError, match="longer than 1,000 years"):
+        artifact.ttl = timedelta.max
+
+
+def test_who_uses_a_link_uses_what_it_stands_for() -> None:
+    run = tracker.init(project="p", settings={"silent": True})
+    source = run.log_artifact(make("one")).wait()
+    source.link("model-registry/chosen")
+    user = tracker.init(project="p", settings={"silent": True}, reinit=True)
+    user.use_artifact("model-registry/chosen:latest")
+    api = tracker.Api()
+    for name in ("p/data:v0", "model-registry/chosen:v0"):
+        assert [each.id for each in api.artifact(name).used_by()] == [user.id]
+
+
+def test_a_checkout_that_cannot_be_had_leaves_the_folder_alone(tmp_path: Path) -> None:
+    run = tracker.init(project="p", settings={"silent": True})
+    artifact = run.log_artifact(make("one")).wait()
+    folder = tmp_path / "work"
+    (folder / "file.txt").mkdir(parents=True)  # stands where a file is to be
+    (folder / "file.txt" / "precious").write_text("precious")
+    (folder / "other").write_text("other")
+    Path(artifact.checkout(folder), "file.txt").read_text()
+    assert [path.name for path in folder.iterdir()] == ["file.txt"]
+    (folder / "other").write_text("other")
+    (folder / "file.txt").unlink()
+    (blob,) = (tmp_path / "tracker-store" / "blobs").rglob(artifact.manifest.entries[0].sha256[2:])
+    blob.unlink()
+    with pytest.raises(ArtifactError):
+        artifact.checkout(folder)
+    assert (folder / "other").read_text() == "other"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_leads_out_of_the_folder_of_artifacts(name: str) -> None:
+    with pytest.raises(ValueError, match="Invalid name"):
+        tracker.Artifact(name, "model")
+
+
+def test_api_on_a_node_without_a_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracker.init(project="p", settings={"silent": True}) as run:
+        run.log_artifact(make("one")).wait()
+    monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
+    artifact = tracker.Api().artifact("p/data:latest")
+    assert Path(artifact.download("down"), "file.txt").exists()
+    with pytest.raises(StoreError, match="shared over a network"):
+        tracker.Api().runs("p")
+    done = command("artifact", "get", "p/data:v0", "--root", "got", folder=tmp_path)
+    assert done.returncode == 0, done.stderr

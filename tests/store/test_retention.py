@@ -188,3 +188,31 @@ def test_versions_that_a_rule_lets_go_are_deleted_and_their_bytes_freed() -> Non
     for each in left:
         each.download(f"out/{each.version}")
         each.verify(f"out/{each.version}")
+
+
+def test_a_dry_run_knows_which_links_would_have_gone() -> None:
+    run = tracker.init(project="p", settings={"silent": True})
+    linked = tracker.Artifact("linked", "model")
+    # The collection of links is the older one.
+    first = tracker.Artifact("source", "model")
+    with first.new_file("x") as file:
+        file.write("first")
+    run.log_artifact(first).wait().link("p/links")
+    for content in ("second", "third"):
+        linked = tracker.Artifact("late", "model")
+        with linked.new_file("x") as file:
+            file.write(content)
+        run.log_artifact(linked).wait().link("p/links")
+    rules = [parse_rule("*/p/links", "last 1"), parse_rule("*/p/late", "last 1")]
+    store = Store(Path("tracker-store"))
+    said = [
+        [
+            item.name
+            for item in collect(store, (), rules, grace=0.0, dry_run=dry_run).items
+            if item.kind == "version"
+        ]
+        for dry_run in (True, False)
+    ]
+    store.close()
+    assert said[0] == said[1]
+    assert "local/p/late:v0" in said[0]

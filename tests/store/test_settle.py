@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from tracker.errors import StoreError
 from tracker.store import settle as settling
 from tracker.store.drafts import PACKED_BELOW, Draft, DraftEntry
-from tracker.store.settle import Settled, discard_draft, settle, settled
+from tracker.store.manifest import read_manifest
+from tracker.store.settle import Settled, discard_draft, settle, settled, unsettle
 from tracker.store.store import Store
 
 
@@ -52,3 +54,19 @@ def test_a_draft_that_goes_while_it_is_read_has_been_settled(
     monkeypatch.setattr(settling, "read_draft", read_then_lose)
     assert settle(store.layout, draft.token) == others[0] == settled(store.layout, draft.token)
     assert others[0].file_count == 2
+
+
+def test_a_draft_that_is_settled_again_writes_into_no_blob(store: Store) -> None:
+    """Its pack without what the store had is a blob by now, read-only, and another inode must be written."""
+    draft = Draft(store.layout)
+    draft.finish([DraftEntry(name, draft.capture_bytes(name.encode() * 50)) for name in ("a", "b", "c")])
+    known = store.blobs.add_bytes(b"a" * 50)
+    first = settle(store.layout, draft.token, lambda _: {known.sha256: (None, 0)})
+    (pack,) = {entry.pack for entry in read_manifest(store.blobs, first.manifest).entries if entry.pack}
+    before = store.blobs.path(pack).stat()
+    unsettle(store.layout, draft.token)
+    assert settle(store.layout, draft.token, lambda _: {known.sha256: (None, 0)}) == first
+    after = store.blobs.path(pack).stat()
+    assert (after.st_ino, after.st_size, after.st_mode) == (before.st_ino, before.st_size, before.st_mode)
+    assert not os.path.samestat(after, (draft.folder / "pack.fresh").stat())
+    assert store.blobs.read(pack) == b"b" * 50 + b"c" * 50

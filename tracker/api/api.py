@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 from tracker.api.collections import ArtifactCollection, ArtifactType
 from tracker.api.runs import PublicRun, Runs, as_artifact, as_detail
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import parse_reference
 from tracker.errors import NotFoundError, UsageError
-from tracker.reading.open import open_reader
+from tracker.reading.files import FilesReader
+from tracker.reading.open import open_artifacts, open_reader
+from tracker.reading.reader import Reader
 from tracker.settings import load_settings
 
 
@@ -27,7 +30,13 @@ class Api:
 
     def __init__(self, overrides: dict[str, Any] | None = None) -> None:
         self._settings = load_settings(**(overrides or {}))
-        self._reader = open_reader(self._settings)
+        # On a node that only sees the folder, artifacts can be read; runs cannot.
+        self._artifacts = open_artifacts(self._settings)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        readable = not isinstance(self._artifacts, FilesReader)
+        return cast(Reader, self._artifacts) if readable else open_reader(self._settings)
 
     @property
     def default_entity(self) -> str:
@@ -85,7 +94,8 @@ class Api:
             UsageError: It is of another type than ``type``.
         """
         wanted = parse_reference(name, self._settings.entity, self._settings.project)
-        artifact = as_artifact(self._reader.artifact(*wanted), self._reader)
+        found = self._artifacts.artifact(*wanted)
+        artifact = Artifact.from_version(found, self._artifacts, lambda *place: self.run("/".join(place)))
         if type is not None and artifact.type != type:
             raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
         return artifact

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from tracker.answers import ArtifactDetail
 from tracker.artifacts import changing, objects
 from tracker.artifacts.capture import active_run
 from tracker.artifacts.contents import as_plain_metadata
-from tracker.artifacts.download import download_entries, remove_others, verify_entries
+from tracker.artifacts.download import download_entries, remove_obstacles, remove_others, verify_entries
 from tracker.artifacts.drafting import Drafting
 from tracker.artifacts.entry import ArtifactManifestEntry
 from tracker.artifacts.ttl import ArtifactTTL, ttl_of
 from tracker.artifacts.versioned import Resolve
-from tracker.errors import UsageError
+from tracker.errors import ArtifactError, NotFoundError, UsageError
 from tracker.names import check_artifact_name
 from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
@@ -192,9 +193,19 @@ class Artifact(Drafting):
         """Download these of its files; see ``download``."""
         version, reader = self._known("download"), self._reading("download")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
-        download_entries(
-            reader, version, entries, folder, link=link, allow_missing_references=allow_missing_references
-        )
+        options = {"link": link, "allow_missing_references": allow_missing_references}
+        try:
+            download_entries(reader, version, entries, folder, **options)
+        except (ArtifactError, NotFoundError):
+            fresh = reader.artifact(version.entity, version.project, version.name, version.version)
+            if fresh.manifest == version.manifest:
+                raise
+            # Its files have been packed anew since it was looked up, and the former packs are gone.
+            self._version, self._contents = replace(version, manifest=fresh.manifest), None
+            moved = {entry.path: entry for entry in self.manifest.entries}
+            download_entries(
+                reader, self._version, [moved[entry.path] for entry in entries], folder, **options
+            )
         return str(folder)
 
     def checkout(self, root: str | os.PathLike[str] | None = None) -> str:
@@ -208,8 +219,11 @@ class Artifact(Drafting):
         """
         self._known("checkout")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self._name
-        remove_others({entry.path for entry in self.manifest.entries}, folder)
-        return self.download(folder)
+        known = {entry.path for entry in self.manifest.entries}
+        remove_obstacles(known, folder)
+        self.download(folder)  # before the rest goes: one that cannot be had leaves that alone
+        remove_others(known, folder)
+        return str(folder)
 
     def file(self, root: str | os.PathLike[str] | None = None) -> str:
         """Download an artifact of one file; return the file's path.

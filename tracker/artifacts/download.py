@@ -55,7 +55,7 @@ def download_entries(
         target = writer.place(entry.path)
         if entry.ref is not None:
             elsewhere.append((entry, target))
-        elif not _is_there(target, entry):
+        elif not _is_there(target, entry, None if link else reader.blob(entry.blob or "")):
             wanted.append((artifact, entry, target))
     wanted += _fetch_references(reader, artifact, elsewhere, allow_missing_references)
     remote: dict[str, tuple[ArtifactDetail, list[tuple[Entry, str]]]] = {}
@@ -102,15 +102,37 @@ def verify_entries(entries: Sequence[Entry], folder: Path, name: str) -> None:
             raise ArtifactError(f"{entry.path} in {folder} differs from artifact {name}")
 
 
+def remove_obstacles(known: set[str], folder: Path) -> None:
+    """Delete what stands below ``folder`` where a file of ``known`` or a folder of one is to be."""
+    folders = {above for path in known for above in _folders_of(path)}
+    gone = False
+    for path in list(_files_below(folder)):
+        if path in folders or not known.isdisjoint(_folders_of(path)):
+            (folder / path).unlink()
+            gone = True
+    if gone:
+        _remove_empty(folder)
+
+
 def remove_others(known: set[str], folder: Path) -> None:
     """Delete every file and link below ``folder`` whose path is not in ``known``, and empty folders."""
     for path in list(_files_below(folder)):
         if path not in known:
             (folder / path).unlink()
+    _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
     for above, _, _ in os.walk(folder, topdown=False):
         if above != os.fspath(folder):
             with suppress(OSError):  # it is not empty
                 os.rmdir(above)
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 class _Writer:
@@ -184,7 +206,8 @@ class _Packs:
             os.close(descriptor)
 
 
-def _is_there(target: str, entry: Entry) -> bool:
+def _is_there(target: str, entry: Entry, blob: Path | None = None) -> bool:
+    """Whether a file is there already, and is no link to ``blob``, which nobody may write to."""
     try:
         found = os.lstat(target)
     except FileNotFoundError:
@@ -193,7 +216,16 @@ def _is_there(target: str, entry: Entry) -> bool:
         if os.path.isdir(target) and not os.path.islink(target):
             raise ArtifactError(f"{target} is a folder: remove it, or download elsewhere")
         return False
+    if blob is not None and found.st_nlink > 1 and _is_link_to(found, blob):
+        return False
     return found.st_size == entry.size and sha256_of_file(target) == entry.sha256
+
+
+def _is_link_to(found: os.stat_result, blob: Path) -> bool:
+    try:
+        return os.path.samestat(found, blob.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _check_case(artifact: ArtifactDetail, entries: Sequence[Entry], folder: Path) -> None:

@@ -14,7 +14,7 @@ from tracker.artifacts.contents import Contents, check_entry_path, files_below
 from tracker.artifacts.entry import ArtifactManifestEntry
 from tracker.artifacts.references import add_reference
 from tracker.artifacts.versioned import Versioned
-from tracker.errors import UsageError
+from tracker.errors import ArtifactFinalizedError
 from tracker.reading.open import open_artifacts
 from tracker.settings import load_settings
 from tracker.store.drafts import DraftEntry
@@ -209,7 +209,7 @@ class Drafting(Versioned):
 
     def finalize(self) -> None:
         """Accept no more files. ``log_artifact`` does this by itself."""
-        self._logged = True
+        self._finalized = True
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
         """Return the name inside the artifact of a file that was added from ``local_path``."""
@@ -235,8 +235,10 @@ class Drafting(Versioned):
         return self._entry(self.contents.add(entry, overwrite=overwrite))
 
     def _check_draft(self) -> None:
-        if not self.is_draft():
-            raise UsageError(f"Can't add files to finalized artifact {self._name}: make a new Artifact")
+        if self._finalized or not self.is_draft():
+            raise ArtifactFinalizedError(
+                f"Can't add files to finalized artifact {self._name}: make a new Artifact"
+            )
 
 
 def _check_policy(policy: str | None) -> None:

@@ -28,6 +28,7 @@ class Versioned:
         self._version: ArtifactDetail | None = None
         self._reader: ArtifactReader | None = None
         self._logged = False
+        self._finalized = False
         self._resolve: Resolve | None = None
 
     @property

@@ -263,7 +263,7 @@ class Sender:
         if found.problem is None and self._send_files(found):
             # Deleted there since the server said where it lies: what is in the draft is sent after all.
             unsettle(self._layout, token)
-            found = settle(self._layout, token, self._known_places)
+            found = settle(self._layout, token, self._known_places, again=True)
             if found.problem is None and (lost := self._send_files(found)):
                 problem = f"content {lost[0]} was deleted with the version that it was taken from"
                 found = refuse(self._layout, token, problem)

@@ -98,6 +98,10 @@ def add_version(
         version.run_id = run.id
     if version is None and newest is not None and newest.digest == record.digest:
         version = newest
+        if newest.expires_at is not None and newest.expires_at <= record.time:
+            # Its time was over, and what is logged now must not go with it.
+            newest.expires_at = _expiry(record)
+            publish_version(store.layout, session, newest)
     if version is None:
         version = _new_version(store, session, run, collection, record, segment, sequence)
     # The newest version is always the latest, whatever the script says; one adopted late never is.
@@ -116,8 +120,19 @@ def add_use(session: Session, run: Run, record: ArtifactUsed) -> None:
     version = (
         find_version(session, collection, record.version, record.digest) if collection is not None else None
     )
-    if version is not None and session.get(ArtifactUse, (run.id, version.id)) is None:
-        session.add(ArtifactUse(run_id=run.id, version_id=version.id, used_at=record.time))
+    # Who uses a link uses what it stands for.
+    for used in (version, _source_of(session, version) if version is not None else None):
+        if used is not None and session.get(ArtifactUse, (run.id, used.id)) is None:
+            session.add(ArtifactUse(run_id=run.id, version_id=used.id, used_at=record.time))
+
+
+def _source_of(session: Session, link: Version) -> Version | None:
+    if link.source is None:
+        return None
+    entity, project, named = link.source.split("/")
+    name, _, number = named.rpartition(":v")
+    collection = find_collection(session, entity, project, name)
+    return find_version(session, collection, int(number)) if collection is not None else None
 
 
 def apply_change(store: Store, session: Session, record: ArtifactChanged) -> Version | None:
@@ -243,12 +258,16 @@ def _new_version(
             description=record.description,
             attributes=record.metadata,
             tags=record.tags,
-            expires_at=None if record.ttl is None else record.time + record.ttl,
+            expires_at=_expiry(record),
             run_id=run.id,
             segment=segment,
             sequence=sequence,
         ),
     )
+
+
+def _expiry(record: ArtifactLogged) -> float | None:
+    return None if record.ttl is None else record.time + record.ttl
 
 
 def _read_whole(store: Store, run: Run, record: ArtifactLogged) -> Manifest:

@@ -78,7 +78,7 @@ def _reflink(origin: int, descriptor: int) -> bool:
 def _hard_link(source: str | os.PathLike[str], origin: int, target: Path) -> bool:
     """Link ``target`` to the file that is open as ``origin``; False when that cannot be."""
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # link(2) does not follow a link, it links to it
     except OSError:
         return False
     if os.path.samestat(os.stat(target), os.fstat(origin)):

@@ -55,7 +55,7 @@ def let_go(
     for place in places:
         # Looked at again inside the transaction that deletes: an alias may have been moved meanwhile.
         with store.reading() if dry_run else store.writing() as session:
-            found, said = _going(session, place, rules, now)
+            found, said = _going(session, place, rules, now, {going.id for going in gone})
             if not dry_run:
                 for going in found:
                     _delete(store, session, going, now)
@@ -75,7 +75,7 @@ def _is_concerned(session: Session, collection: Collection, rules: Sequence[Rule
 
 
 def _going(
-    session: Session, place: tuple[str, str, str], rules: Sequence[Rule], now: float
+    session: Session, place: tuple[str, str, str], rules: Sequence[Rule], now: float, gone: set[int]
 ) -> tuple[list[Going], list[str]]:
     entity, project, name = place
     versions = list_artifacts(session, entity, project, name=name)
@@ -90,11 +90,10 @@ def _going(
         decision = decide(rule, [version for version in versions if version.version not in reasons])
         reasons.update((version.version, f"not kept by '{rule.text}'") for version in decision.go)
         notes += decision.notes
-    linked = set(
-        session.scalars(
-            select(Version.source).where(Version.source.is_not(None), Version.deleted_at.is_(None))
-        )
+    links = session.execute(
+        select(Version.id, Version.source).where(Version.source.is_not(None), Version.deleted_at.is_(None))
     )
+    linked = {source for version_id, source in links if version_id not in gone}
     collection = find_collection(session, *place)
     assert collection is not None
     found = []

@@ -45,7 +45,7 @@ from tracker.store.expiry import Going, let_go
 from tracker.store.layout import Layout, blob_name
 from tracker.store.locks import FileLock
 from tracker.store.packs import forget_packs
-from tracker.store.repack import find_sparse, repack
+from tracker.store.repack import find_sparse, finish_broken_off, repack
 from tracker.store.retention import Rule
 from tracker.store.roots import (
     NamedManifest,
@@ -214,6 +214,8 @@ class _Collection:
 
     def _repack(self, store: Store) -> None:
         """Write packs anew of which little is wanted; the old ones go by a later collection."""
+        if not self._dry_run:
+            finish_broken_off(store)
         done = []
         for sparse in find_sparse(store, {each.id for each in self._gone}, self._limit):
             problem = None if self._dry_run else repack(store, sparse)

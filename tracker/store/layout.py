@@ -177,6 +177,11 @@ class Layout:
         return self.locks / "naming.lock"
 
     @property
+    def repacking(self) -> Path:
+        """File that names the versions whose packs a collection is about to replace; gone when it has."""
+        return self.locks / "repacking.json"
+
+    @property
     def uploads(self) -> Path:
         """File whose mtime says when something last came over HTTP that no record named yet."""
         return self.locks / "uploads"

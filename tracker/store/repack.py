@@ -5,8 +5,9 @@ versions get manifests that name that one; their digests and files stay as they 
 any blob that nobody names. It and the old manifests are touched: who has just read one of these finds it for
 the grace period. A draft that was sent to the old pack touches it, which keeps it as any other blob.
 
-A kill leaves both packs, or a version's file that says the new manifest and a catalog that says the old one:
-both are right, and the next collection goes on.
+A kill may leave a version's file that says the new manifest and a catalog that says the old one. Both are
+right, and who reads either finds its files; but a collection goes by the catalog. So the versions are written
+down first, and the next collection publishes those again as the catalog has them, before anything goes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy import select
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.blobs import BlobStore
+from tracker.store.files import publish_json, read_json
 from tracker.store.manifest import Entry, Manifest, make_manifest, read_manifest, write_manifest
 from tracker.store.models import Version
 from tracker.store.packs import forget_packs, note_packed
@@ -39,7 +41,7 @@ class Sparse(NamedTuple):
     Attributes:
         pack: SHA-256 of the blob.
         size: Its bytes.
-        wanted: The files in it that versions name, one entry for each content, by offset.
+        wanted: The files in it that versions name, one entry for each content, in the order of the pack.
     """
 
     pack: str
@@ -61,7 +63,8 @@ def find_sparse(store: Store, going: set[int], limit: int) -> list[Sparse]:
         limit: Packs that were touched or made then or later stay as they are (ns since 1970).
     """
     sizes: dict[str, int] = {}  # 0: of no interest
-    wanted: dict[str, dict[int, Entry]] = {}
+    # By digest: an empty file stands at the offset of the next one.
+    wanted: dict[str, dict[str, Entry]] = {}
     bytes_of: dict[str, int] = {}
     for _, manifest in _manifests(store, manifests_of_versions(store, going)[0]):
         for entry in manifest.entries:
@@ -70,18 +73,28 @@ def find_sparse(store: Store, going: set[int], limit: int) -> list[Sparse]:
                 continue
             if pack not in sizes:
                 sizes[pack] = _size_of_old(store.blobs, pack, limit)
-            if not sizes[pack] or entry.offset in (found := wanted.setdefault(pack, {})):
+            if not sizes[pack] or entry.sha256 in (found := wanted.setdefault(pack, {})):
                 continue
-            found[entry.offset] = entry
+            found[entry.sha256] = entry
             bytes_of[pack] = bytes_of.get(pack, 0) + entry.size
             if bytes_of[pack] > LARGEST_SHARE * sizes[pack]:
                 sizes[pack] = 0
                 del wanted[pack]
     return [
-        Sparse(pack, sizes[pack], [found[offset] for offset in sorted(found)])
+        Sparse(pack, sizes[pack], sorted(found.values(), key=lambda entry: entry.offset))
         for pack, found in wanted.items()
         if found
     ]
+
+
+def finish_broken_off(store: Store) -> None:
+    """Let published files say what the catalog says, where a kill came between the two."""
+    begun = read_json(store.layout.repacking)
+    if begun is not None:
+        with store.writing() as session:
+            for version in session.scalars(select(Version).where(Version.id.in_(begun))):
+                publish_version(store.layout, session, version)
+        store.layout.repacking.unlink()
 
 
 def repack(store: Store, sparse: Sparse) -> str | None:
@@ -99,20 +112,25 @@ def repack(store: Store, sparse: Sparse) -> str | None:
             anew.append((old, new, entries))
     with store.writing() as session:
         forget_packs(session, [sparse.pack])
+        changed = []
         for old, new, entries in anew:
-            changed = select(Version).where(Version.manifest == old, Version.deleted_at.is_(None))
-            for version in session.scalars(changed):
-                version.manifest = new
-                publish_version(store.layout, session, version)
+            query = select(Version).where(Version.manifest == old, Version.deleted_at.is_(None))
+            changed += [(version, new) for version in session.scalars(query)]
             note_packed(session, entries)
+        begun = [version.id for version, _ in changed]
+        publish_json(store.layout.new_temporary(), store.layout.repacking, begun)
+        for version, new in changed:
+            version.manifest = new
+            publish_version(store.layout, session, version)
+    store.layout.repacking.unlink()
     for name in (sparse.pack, *(old for old, _, _ in anew)):
         store.blobs.touch(name)
     return None
 
 
-def _copy(blobs: BlobStore, sparse: Sparse) -> dict[int, Place]:
-    """Write the new pack; return where each content lies now, by its offset in the old one."""
-    places: dict[int, int] = {}
+def _copy(blobs: BlobStore, sparse: Sparse) -> dict[str, Place]:
+    """Write the new pack; return where each content lies now."""
+    places: dict[str, int] = {}
     at = 0
     with blobs.open_new() as new:
         for entry in sparse.wanted:
@@ -122,19 +140,18 @@ def _copy(blobs: BlobStore, sparse: Sparse) -> dict[int, Place]:
                 new.write(chunk)
             if digest.hexdigest() != entry.sha256:
                 raise ArtifactError(f"the content of {entry.path} in it is damaged")
-            places[entry.offset] = at
+            places[entry.sha256] = at
             at += entry.size
         name = new.keep().sha256
     blobs.sync(name)
     # A pack of one content is that content's blob.
-    pack = name if len(places) > 1 else None
-    return {old: (pack, offset) for old, offset in places.items()}
+    return {sha256: (None if sha256 == name else name, offset) for sha256, offset in places.items()}
 
 
-def _moved(entry: Entry, pack: str, places: dict[int, Place]) -> Entry:
-    if entry.pack != pack or entry.offset not in places:
+def _moved(entry: Entry, pack: str, places: dict[str, Place]) -> Entry:
+    if entry.pack != pack or entry.sha256 not in places:
         return entry
-    moved_to, offset = places[entry.offset]
+    moved_to, offset = places[entry.sha256]
     return msgspec.structs.replace(entry, pack=moved_to, offset=offset)
 
 

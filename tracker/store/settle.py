@@ -92,13 +92,14 @@ def _within(layout: Layout, token: str) -> Path:
     return layout.draft(token) / "settled.json"
 
 
-def settle(layout: Layout, token: str, known: Known | None = None) -> Settled:
+def settle(layout: Layout, token: str, known: Known | None = None, *, again: bool = False) -> Settled:
     """Return what becomes of a draft; find out first when nobody has.
 
     Args:
         layout: The store or outbox that holds it.
         token: The draft.
         known: Says which small contents the store has already; without it they are stored again.
+        again: The server that has the rest lacks some of it: look for all that was taken over from a version.
 
     Raises:
         StoreError: The draft is not here, or damaged.
@@ -111,7 +112,7 @@ def settle(layout: Layout, token: str, known: Known | None = None) -> Settled:
         with _lock(layout.draft(token)):
             found = settled(layout, token)  # whoever held the lock has done it
             if found is None:
-                found = _settle(layout, token, known or (lambda _: {}))
+                found = _settle(layout, token, known or (lambda _: {}), again)
                 _publish(layout, _within(layout, token), found)
     except (StoreError, FileNotFoundError):
         found = settled(layout, token)  # somebody else has, and committed it, and cleared the draft away
@@ -138,34 +139,44 @@ class _Changed(Exception):
     """A file that was added as immutable has been written to since, or one taken over is gone."""
 
 
-def _settle(layout: Layout, token: str, known: Known) -> Settled:
+def _settle(layout: Layout, token: str, known: Known, again: bool) -> Settled:
+    elsewhere = layout.remote.exists()
     blobs, folder = BlobStore(layout), layout.draft(token)
     draft = read_draft(layout, token)
     try:
         for entry in draft.entries:
             if entry.captured is not None and entry.captured.file is not None:
                 _settle_file(blobs, folder, entry.path, entry.captured)
-        _touch_stored(blobs, layout, draft.entries)
+        if again or not elsewhere:
+            _find_stored(blobs, draft.entries, known, elsewhere=elsewhere)
     except _Changed as error:
         return Settled("", "", 0, 0, str(error))
-    places = _settle_pack(blobs, folder, draft.entries, known)
+    places = _settle_pack(blobs, folder, draft.entries, known, elsewhere=elsewhere)
     manifest = make_manifest(_entry(entry, places) for entry in draft.entries)
     named = write_manifest(blobs, manifest)
     return Settled(named.sha256, manifest.digest, manifest.size, len(manifest.entries))
 
 
-def _touch_stored(blobs: BlobStore, layout: Layout, entries: list[DraftEntry]) -> None:
-    """Keep what a draft took over from an earlier version, which may have been deleted since."""
-    if layout.remote.exists():
-        return  # the server has it
-    kept: set[str] = set()
+def _find_stored(blobs: BlobStore, entries: list[DraftEntry], known: Known, *, elsewhere: bool) -> None:
+    """Keep what a draft took over from a version, which may have been packed anew or deleted since."""
+    there: dict[str, bool] = {}
+    lost = []
     for entry in entries:
         blob = entry.stored.blob if entry.stored is not None else None
-        if blob is None or blob in kept:
+        if blob is None:
             continue
-        if not (blobs.touch(blob) or blobs.has(blob)):
+        if blob not in there:
+            there[blob] = not elsewhere and (blobs.touch(blob) or blobs.has(blob))
+        if not there[blob]:
+            lost.append(entry)
+    places = known([entry.stored.sha256 for entry in lost if entry.stored is not None]) if lost else {}
+    for entry in lost:
+        assert entry.stored is not None
+        place = places.get(entry.stored.sha256)
+        if place is not None and (elsewhere or blobs.touch(place[0] or entry.stored.sha256)):
+            entry.stored = msgspec.structs.replace(entry.stored, pack=place[0], offset=place[1])
+        elif not elsewhere:  # a server says itself what it lacks
             raise _Changed(f"{entry.path} was deleted with the version that it was taken from")
-        kept.add(blob)
 
 
 def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
@@ -210,8 +221,18 @@ def _sync_quietly(file: Path) -> None:
         sync_file(file)  # done again, and answered for, before the commit
 
 
-def _settle_pack(blobs: BlobStore, folder: Path, entries: list[DraftEntry], known: Known) -> dict[str, Place]:
-    """Make a blob of the small contents that the store lacks; return where each small content lies."""
+def _settle_pack(
+    blobs: BlobStore, folder: Path, entries: list[DraftEntry], known: Known, *, elsewhere: bool
+) -> dict[str, Place]:
+    """Make a blob of the small contents that the store lacks; return where each small content lies.
+
+    Args:
+        blobs: Where to.
+        folder: The draft's.
+        entries: The draft's.
+        known: Says what the store has.
+        elsewhere: The store is a server's, which has touched what it says it has.
+    """
     packed = {
         entry.captured.sha256: entry.captured
         for entry in entries
@@ -219,9 +240,9 @@ def _settle_pack(blobs: BlobStore, folder: Path, entries: list[DraftEntry], know
     }
     if not packed:
         return {}
-    places = {
-        sha256: place for sha256, place in known(list(packed)).items() if blobs.touch(place[0] or sha256)
-    }
+    places = known(list(packed))
+    if not elsewhere:
+        places = {name: place for name, place in places.items() if blobs.touch(place[0] or name)}
     fresh = sorted((taken for sha256, taken in packed.items() if sha256 not in places), key=_offset)
     if not fresh:
         return places
@@ -239,6 +260,7 @@ def _settle_pack(blobs: BlobStore, folder: Path, entries: list[DraftEntry], know
 def _without_known(folder: Path, fresh: list[Captured]) -> tuple[Path, list[Captured]]:
     """Write a pack of ``fresh`` alone; return it, and them at their offsets in it."""
     path = folder / "pack.fresh"
+    path.unlink(missing_ok=True)  # of an earlier attempt, and perhaps a blob by now
     moved, at = [], 0
     with (folder / PACK).open("rb") as old, path.open("wb", buffering=_PIECE) as new:
         for taken in fresh:
