@@ -90,6 +90,8 @@ def check_artifact_name(name: str) -> str:
 
 def check_alias(alias: str) -> str:
     """Return an alias, or raise ValueError that says what is wrong with it."""
+    if not isinstance(alias, str):
+        raise ValueError(f"an alias is a string, not {alias!r}")
     if not alias or "/" in alias or ":" in alias:
         raise ValueError(f"Invalid alias {alias!r}: it may not be empty or contain / or :")
     if _VERSION_LIKE.fullmatch(alias):

@@ -181,3 +181,22 @@ def test_ten_gibibytes_with_holes(tmp_path: Path) -> None:
             assert file.read(3) == b"abc"
     written = sum(path.stat().st_blocks * 512 for path in tmp_path.rglob("*") if path.is_file())
     assert written < 64 * 1024 * 1024, "holes stay holes, in the store and where it is downloaded"
+
+
+def test_a_file_where_a_folder_is_needed_is_said_so(tmp_path: Path) -> None:
+    run = tracker.init(project="p", settings={"silent": True})
+    artifact = tracker.Artifact("a", "model")
+    with artifact.new_file("sub/x") as file:
+        file.write("x")
+    run.log_artifact(artifact).wait()
+    (tmp_path / "sub").write_text("mine")
+    for root in (tmp_path, tmp_path / "sub"):
+        with pytest.raises(ArtifactError, match="sub is a file, and a folder is needed there"):
+            artifact.download(root)
+    assert (tmp_path / "sub").read_text() == "mine"
+
+
+def test_an_alias_that_is_no_string_is_said_so() -> None:
+    run = tracker.init(project="p", settings={"silent": True})
+    with pytest.raises(ValueError, match="an alias is a string, not 3"):
+        run.log_artifact(tracker.Artifact("a", "model"), aliases=[3])  # type: ignore[list-item]

@@ -140,7 +140,7 @@ class _Writer:
 
     def __init__(self, artifact: ArtifactDetail, folder: Path) -> None:
         self._artifact = artifact
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         self._folder = os.fspath(folder)
         self._base = os.path.realpath(folder)
         self._made: set[str] = set()
@@ -158,7 +158,7 @@ class _Writer:
             there = os.path.realpath(os.path.join(self._base, above))
             if outside or not (there + "/").startswith(self._base.rstrip("/") + "/"):
                 raise self._refusal(path)
-            os.makedirs(there, exist_ok=True)
+            _make_folder(Path(there))
             self._made.add(above)
         if name in ("", ".", ".."):
             raise self._refusal(path)
@@ -184,6 +184,15 @@ class _Writer:
 
     def _refusal(self, path: str) -> ArtifactError:
         return ArtifactError(f"artifact {self._artifact.name} names a file outside its folder: {path!r}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ArtifactError(
+            f"{error.filename} is a file, and a folder is needed there: remove it, or download elsewhere"
+        ) from error
 
 
 class _Packs:
