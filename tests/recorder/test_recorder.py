@@ -234,11 +234,10 @@ def holds_a_lock():
             pass  # the one that listed them
     return any(name.endswith(".lock") for name in names)
 
-# Starting goes on until the main thread has forked; where forks wait for it, until it waited long enough.
 inside, forked, spawn = threading.Event(), threading.Event(), os.posix_spawn
 def slow_spawn(*arguments, **options):
     inside.set()
-    forked.wait(0.3)
+    forked.wait()
     return spawn(*arguments, **options)
 os.posix_spawn = slow_spawn
 

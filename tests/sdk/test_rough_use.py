@@ -42,6 +42,106 @@ def test_ctrl_c_inside_log_costs_no_acknowledged_row(tmp_path: Path) -> None:
     assert run._info.problems == []
 
 
+HANDLER_LOGS = """
+import signal, tracker
+run = tracker.init(project="p", id="handled")
+said = {"main": 0, "handler": 0}
+def handler(*_):
+    said["handler"] += 1
+    run.log({"handler": said["handler"]})
+    run.summary["handled"] = said["handler"]
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+while said["handler"] < 2000:
+    said["main"] += 1
+    run.log({"main": said["main"]})
+signal.setitimer(signal.ITIMER_REAL, 0)
+run.finish()
+print(said["main"], said["handler"])
+"""
+
+
+def test_a_signal_handler_may_log_while_log_runs(tmp_path: Path) -> None:
+    done = scripts.run(HANDLER_LOGS, tmp_path)
+    main, handled = map(int, done.stdout.split())
+    run = tracker.Api().run("p/handled")
+    rows = run.history(pandas=False)
+    assert [row["main"] for row in rows if row.get("main") is not None] == list(range(1, main + 1))
+    assert [row["handler"] for row in rows if row.get("handler") is not None] == list(range(1, handled + 1))
+    assert len(rows) == main + handled, "two calls share a row"
+    assert (run.state, run.summary["handled"], run._info.problems) == ("finished", handled, [])
+
+
+HANDLER_FINISHES = """
+import os, signal, tracker
+from tracker.sdk import segment
+run = tracker.init(project="p", id="ended")
+signal.signal(signal.SIGALRM, lambda *_: run.finish())
+run.log({"x": 1})
+{point}
+run.finish()
+print("over")
+"""
+POINTS = {
+    "in log": """
+real = os.write
+def write(descriptor, data):
+    os.write = real
+    os.kill(os.getpid(), signal.SIGALRM)
+    return real(descriptor, data)
+os.write = write
+run.log({"x": 2})
+""",
+    "in the last sync": """
+real = os.fdatasync
+def sync(descriptor):
+    os.kill(os.getpid(), signal.SIGALRM)
+    return real(descriptor)
+os.fdatasync = sync
+""",
+    "in close": """
+real = os.close
+def close(descriptor):
+    os.close = real
+    os.kill(os.getpid(), signal.SIGALRM)
+    return real(descriptor)
+os.close = close
+""",
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_signal_handler_may_finish_the_run(tmp_path: Path, point: str) -> None:
+    done = scripts.run(HANDLER_FINISHES.replace("{point}", POINTS[point]), tmp_path)
+    assert done.stdout == "over\n"
+    run = tracker.Api().run("p/ended")
+    assert run.state == "finished"
+    assert len(run.history(pandas=False)) == (2 if point == "in log" else 1)
+    assert run._info.problems == []
+
+
+def test_a_descriptor_of_the_program_is_not_closed_after_an_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C comes when the journal's descriptor has been closed; its number is then another file's."""
+    done = scripts.run(
+        "import os, tracker\n"
+        "run = tracker.init(project='p', id='closed')\n"
+        "number, real = run._journal._writer._journal._fd, os.close\n"
+        "def close(descriptor):\n"
+        "    real(descriptor)\n"
+        "    if descriptor == number:\n"
+        "        os.close = real\n"
+        "        raise KeyboardInterrupt\n"
+        "os.close = close\n"
+        "try:\n    run.finish()\nexcept KeyboardInterrupt:\n    pass\n"
+        "mine = [os.open('mine', os.O_RDWR | os.O_CREAT | os.O_APPEND) for _ in range(8)]\n"
+        "run.finish()\nfor each in mine: os.write(each, b'mine')\nprint(number in mine)\n",
+        tmp_path,
+    )
+    assert done.stdout == "True\n"
+    assert (tmp_path / "mine").read_bytes() == b"mine" * 8
+    assert tracker.Api().run("p/closed").state == "finished"
+
+
 def test_other_types_for_names_are_texts() -> None:
     run = tracker.init(project=5, id=7, name=5, group=6, job_type=8, notes=Path("n"), tags=[1, "b"])
     run.finish()

@@ -137,9 +137,9 @@ class JournalWriter:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:  # before it is closed: after an interrupt the number may be another file's
+            os.close(descriptor)
 
     def _fail(self, reason: str) -> NoReturn:
         self.poisoned = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
-import threading
+from contextlib import suppress
 from pathlib import Path
 
 from tracker.processes import host_name
@@ -22,11 +23,24 @@ _CODE = (
 )
 
 
-# No fork while the lock is open for a recorder to inherit: the child would hold it as long as it lives.
-_starting = threading.RLock()
-os.register_at_fork(
-    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
-)
+_LOCK = re.compile(r"/locks/recorder-[^/]*\.lock$")
+# How many threads of this process have a lock open for a recorder to inherit.
+_handing: list[None] = []
+
+
+def _let_go_in_child() -> None:
+    """Close the locks that another thread was about to hand on: the child would hold them while it lives."""
+    if not _handing:
+        return
+    _handing.clear()
+    with suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # the folder that is listed
+                if _LOCK.search(os.readlink(f"/proc/self/fd/{name}")):
+                    os.close(int(name))
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 class RecorderLock:
@@ -47,12 +61,14 @@ class RecorderLock:
         descriptor, self._inherited = self._inherited, None
         if descriptor is None or not self._is_ours(descriptor):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = descriptor
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return False
-        self._file = descriptor
+        except BaseException as error:
+            self.release()
+            if isinstance(error, OSError):
+                return False
+            raise
         return True
 
     def _is_ours(self, descriptor: int) -> bool:
@@ -63,6 +79,11 @@ class RecorderLock:
             return False
 
     @property
+    def taken(self) -> bool:
+        """Whether this process has it."""
+        return self._file is not None
+
+    @property
     def descriptor(self) -> int:
         """What holds the lock, once it is taken."""
         assert self._file is not None
@@ -70,9 +91,9 @@ class RecorderLock:
 
     def release(self) -> None:
         """Give the lock up, unless a process that was started meanwhile has inherited it."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        descriptor, self._file = self._file, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def ensure_recorder(layout: Layout) -> bool:
@@ -82,18 +103,19 @@ def ensure_recorder(layout: Layout) -> bool:
     of them starts one.
     """
     lock = RecorderLock(layout)
-    with _starting:
-        try:
-            if not lock.acquire():
-                return False
-        except OSError:
+    _handing.append(None)
+    try:
+        if not lock.acquire() or not sys.executable:
             return False
-        try:
-            if not sys.executable:
-                return False
-            shell = _start(layout.root, lock.descriptor)
-        finally:
-            lock.release()
+        shell = _start(layout.root, lock.descriptor)
+    except OSError:
+        if lock.taken:
+            raise  # a recorder is needed and cannot be started; without the lock's folder, none is
+        return False
+    finally:
+        lock.release()
+        if _handing:
+            _handing.pop()
     try:
         os.waitpid(shell, 0)
     except ChildProcessError:

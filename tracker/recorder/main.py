@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -87,7 +88,8 @@ def _worker(layout: Layout) -> Follower | Sender:
 
 def _detach(lock: int | None) -> None:
     """Hold nothing of the process that started this one but the lock that it took."""
-    end = os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 4096
+    end = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # not the soft one: it may have been lowered since
+    end = end if 0 < end < 2**20 else 2**20
     if lock is not None:
         os.closerange(3, lock)
     os.closerange(3 if lock is None else lock + 1, end)

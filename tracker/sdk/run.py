@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,10 @@ class Run:
         self._keys: tuple[str, ...] = ()  # of the last row
         self._finished = False
         self._last: bytes | None = None  # the record that says how the run ended
+        self._said = False  # it is written
+        # What a signal handler wants to write while the code under it is writing: done right after that.
+        self._writing = self._ending = False
+        self._deferred: list[Callable[[], None]] = []
         self._closed = False
         self.preempted = False
         self.resumed = resumed
@@ -178,9 +182,13 @@ class Run:
                 )
             if not PLAIN.issuperset(map(type, data.values())):
                 data = self._to_plain_row(data, self._steps.step if step is None else step)
+            if self._writing:
+                self._deferred.append(partial(self.log, dict(data), step, commit))
+                return
             steps = self._steps
             before = steps.state
             try:
+                self._writing = True
                 row, at, flags = steps.place(step, commit)
                 record = Row(row, at, flags, time.time(), data)
                 try:
@@ -191,6 +199,10 @@ class Run:
             except Exception:
                 steps.state = before  # nothing was logged
                 raise
+            finally:
+                self._writing = False
+            if self._deferred:
+                self._write_deferred()
 
     def define_metric(
         self,
@@ -391,7 +403,19 @@ class Run:
         with self._lock:
             if self._finished:
                 raise UsageError(f"Run ({self.id}) is finished: init a new run")
-            self._journal.put(payload)
+            if self._writing:
+                self._deferred.append(partial(self._put, record))
+                return
+            try:
+                self._writing = True
+                self._journal.put(payload)
+            finally:
+                self._writing = False
+            self._write_deferred()
+
+    def _write_deferred(self) -> None:
+        while self._deferred:
+            self._deferred.pop(0)()
 
     def _to_plain_row(self, data: dict[str, Any], step: int) -> dict[str, Any]:
         plain = {}
@@ -439,21 +463,34 @@ class Run:
     def _end(self, state: str, exit_code: int, error: str | None) -> None:
         # An interrupt (Ctrl-C) may end this anywhere: the next call, at exit at the latest, goes on.
         with self._lock:
-            self._finished = True
-            if not self._closed:
-                if self._last is None:
-                    if self.preempted:
-                        state, error = "preempted", error or "SIGTERM"
-                    last = pack(RunFinished(time.time(), state, exit_code, error))
-                    self._journal.put(last)
-                    self._last = last
-                self._journal.close()
-                self._closed = True
+            if self._writing:
+                self._deferred.append(partial(self._end, state, exit_code, error))
+                return
+            if self._ending:
+                return  # a signal handler's call: what is under it goes on
+            try:
+                self._ending = True
+                self._write_deferred()
+                self._finished = True
+                if not self._closed:
+                    if self._last is None:
+                        if self.preempted:
+                            state, error = "preempted", error or "SIGTERM"
+                        self._last = pack(RunFinished(time.time(), state, exit_code, error))
+                    if not self._said:
+                        self._journal.put(self._last)
+                        self._said = True
+                    self._journal.close()
+                    self._closed = True
+            finally:
+                self._ending = False
         active.forget(self)
 
     def leave_to_parent(self) -> None:
         """In a forked child: what is logged from now on goes to a segment of the child's own."""
         self._lock = self._journal.lock = threading.RLock()  # another thread of the parent may have held it
+        self._writing = self._ending = False
+        self._deferred = []
         if not self._closed:
             self._journal.leave_to_parent()
             self._steps = StepCounter(self._steps.step)

@@ -217,10 +217,8 @@ class SegmentWriter:
             old.settle()
             index = self._free_index(old)
             path = self.layout.journal(self.host, self.segment, index)
-            try:
-                fresh = JournalWriter(path, self.segment, index, old.sequence)
-            except JournalError:
-                path.unlink(missing_ok=True)  # a file without a whole header would only confuse readers
+            fresh = self._make(path, index, old.sequence)
+            if fresh is None:
                 return
             self._journal = fresh  # before anything but a header stands in it
             self._is_new, self._doubt = True, ""
@@ -234,6 +232,14 @@ class SegmentWriter:
             lost = f"; {self._lost} records were lost" if self._lost else ""
             self._lost, self._reason = 0, ""
             say(f"writing to {self.layout.root} works again{lost}", silent=self._silent)
+
+    def _make(self, path: Path, index: int, sequence: int) -> JournalWriter | None:
+        for _ in range(2):  # an attempt that was interrupted may have left the file
+            try:
+                return JournalWriter(path, self.segment, index, sequence)
+            except JournalError:
+                path.unlink(missing_ok=True)  # a file without a whole header would only confuse readers
+        return None
 
     def _free_index(self, old: JournalWriter) -> int:
         """Return the next file's number; an attempt that left nothing but a header is taken back."""
@@ -296,7 +302,7 @@ class SegmentWriter:
 
     def _distrust(self, journal: JournalWriter, reason: str) -> None:
         """Go on in a new file after a failed sync: the kernel may have dropped what it could not write."""
-        if journal is not self._journal:
+        if journal is not self._journal or self._closed:
             return  # given up already
         now = time.monotonic()
         if now > self._trust_until:
@@ -315,13 +321,14 @@ class SegmentWriter:
             try:
                 if not self._tend_once():
                     return
-            except OSError as error:  # out of descriptors, say: this thread must not end for it
+            except Exception as error:  # out of descriptors, say: this thread must not end for it
                 self._complain(error)
 
-    def _complain(self, error: OSError) -> None:
+    def _complain(self, error: Exception) -> None:
         if not self._complained:
             self._complained = True
-            say(f"cannot look after {self.layout.root}: {error.strerror or error}", silent=self._silent)
+            reason = getattr(error, "strerror", None) or error
+            say(f"cannot look after {self.layout.root}: {reason}", silent=self._silent)
 
     def _tend_once(self) -> bool:
         now = time.monotonic()
@@ -385,5 +392,6 @@ class SegmentWriter:
         if self._recorder:
             try:
                 ensure_recorder(self.layout)
-            except OSError as error:
-                say(f"cannot start a recorder: {error.strerror}; the journal waits", silent=self._silent)
+            except (OSError, ValueError) as error:  # ValueError: of an environment that no process can have
+                reason = getattr(error, "strerror", None) or error
+                say(f"cannot start a recorder: {reason}; the journal waits", silent=self._silent)
