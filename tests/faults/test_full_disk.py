@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 import scripts
+from sqlalchemy import select
 
 import tracker
+from tracker.recorder.follow import Follower
 from tracker.store.blobs import BlobStore
+from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
+from tracker.store.models import Segment
+from tracker.store.store import Store
 
 
 @pytest.fixture
@@ -125,6 +130,48 @@ def test_rows_wait_in_memory_and_are_written_when_there_is_room(small_disk: Path
     assert seen == list(range(3011))
     assert run.state == "finished"
     assert any("all records were kept" in line for line in run._info.problems)
+
+
+FORKING = """
+import os, sys, tracker
+run = tracker.init(project="p", id="run", dir=sys.argv[1], settings={settings})
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        [run.log({{"child": at}}) for at in range(10)]
+        print("done", flush=True)
+        sys.stdin.readline()
+        run.log({{"child": 10}})
+        run.journal.close()
+        print("done", flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    script = Script(small_disk, FORKING)
+    script.do("run.log({'x': 0})")
+    filler = fill(small_disk)
+    script.do("fork()")  # answered by the child, which has logged
+    assert len(script.journals()) == 1
+    filler.unlink()
+    scripts.wait_for(lambda: len(script.journals()) == 2, "the child's journal")
+    script.do("")  # read by the child, which ends
+    script.end()
+    copy = tmp_path / "copy"
+    shutil.copytree(small_disk / "tracker-store", copy)
+    store = Store(copy)
+    Follower(store).look()
+    with store.reading() as session:
+        rows = [unpack_state(segment.state).rows for segment in session.scalars(select(Segment))]
+    store.close()
+    assert sorted(rows) == [1, 11]
 
 
 def test_beyond_what_memory_may_hold_is_counted(small_disk: Path, tmp_path: Path) -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 import scripts
+from sqlalchemy import select
 
 import tracker
+from tracker.recorder.follow import Follower
+from tracker.store.fold import unpack_state
+from tracker.store.models import Segment
+from tracker.store.store import Store
 
 INTERRUPTED = """
 import os, random, signal, threading, tracker
@@ -257,6 +262,37 @@ def test_init_in_a_forked_child_begins_a_run_of_its_own(tmp_path: Path) -> None:
     assert child.config == {"k": 1}
     assert [row["a"] for row in child.history(pandas=False)] == [1]
     assert [row["a"] for row in parent.history(pandas=False)] == [0, 2]
+
+
+NESTED = """
+import os, tracker
+first = tracker.init(project="p", id="first")
+first.log({"parent": 0})
+child = os.fork()
+if child == 0:
+    first.log({"child": 0})
+    tracker.init(project="p", id="second", reinit="create_new").log({"x": 0})
+    grandchild = os.fork()
+    for at in range(5):
+        first.log({"grandchild" if grandchild == 0 else "child": at + 1})
+    if grandchild:
+        os.waitpid(grandchild, 0)
+    os._exit(0)
+os.waitpid(child, 0)
+first.finish()
+"""
+
+
+def test_a_grandchild_does_not_write_to_its_parents_segment(tmp_path: Path) -> None:
+    """Its parent had begun a run of its own, and logged to the one that it was forked with."""
+    scripts.run(NESTED, tmp_path)
+    store = Store(tmp_path / "tracker-store")
+    Follower(store).look()
+    with store.reading() as session:
+        states = [unpack_state(segment.state) for segment in session.scalars(select(Segment))]
+    store.close()
+    assert sorted(state.rows for state in states) == [1, 1, 5, 6]
+    assert tracker.Api().run("p/first")._info.problems == []
 
 
 def test_a_forked_child_reads_its_own_summary(tmp_path: Path) -> None:

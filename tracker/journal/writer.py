@@ -58,6 +58,15 @@ class JournalWriter:
             os.close(self._fd)
             raise
 
+    @classmethod
+    def refused(cls, path: Path, segment: str) -> JournalWriter:
+        """Return the writer of a first file that could not be made: poisoned from the beginning."""
+        writer = cls.__new__(cls)
+        writer.path, writer.segment, writer.index, writer.poisoned = path, segment, 0, True
+        writer._position, writer._writing, writer._fd = (0, 0), 0, -1
+        writer._seed = checksum_seed(segment)
+        return writer
+
     @property
     def offset(self) -> int:
         """Bytes written."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 current: Run | None = None
 _open: list[Run] = []
+# Those of the processes that this one was forked from. It may log to them, and so may its own children.
+_inherited: list[Run] = []
 _owner = 0
 
 
@@ -23,6 +25,7 @@ def remember(run: Run, *, make_current: bool) -> None:
     global current, _owner
     if _owner != os.getpid():
         _owner = os.getpid()
+        _inherited.extend(_open)
         _open.clear()  # those of a parent are the parent's to end
         _watch_exit()
     leaving.watch(_steps)
@@ -90,7 +93,7 @@ _termination = Termination(_open_here)
 
 def _leave_to_parent() -> None:
     _termination.leave()
-    for run in _open:
+    for run in (*_inherited, *_open):
         run.leave_to_parent()
 
 

@@ -144,10 +144,11 @@ class RunJournal:
         """Begin the segment of a forked child, with its first record."""
         child = msgspec.structs.replace(self._started, process=this_process(), rank=FORKED + os.getpid())
         self._read = _BEGINNING  # of the child's journal: the folder may have read the parent's
-        self._writer = self._open(child)
+        # Its parent's `init` went well, so nothing may be raised any more.
+        self._writer = self._open(child, patient=True)
         return self._writer
 
-    def _open(self, started: RunStarted) -> SegmentWriter:
+    def _open(self, started: RunStarted, *, patient: bool = False) -> SegmentWriter:
         first = pack(started)
         writer = SegmentWriter(
             self.layout,
@@ -155,6 +156,7 @@ class RunJournal:
             fsync_seconds=self.settings.fsync_seconds,
             recorder=self._recorder,
             silent=self.settings.silent,
+            patient=patient,
             alone=not self._recorder or remote_for(self.settings) is not None,
         )
         with self.lock:

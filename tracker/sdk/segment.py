@@ -55,6 +55,7 @@ class SegmentWriter:
         recorder: Whether a recorder is wanted on this host.
         silent: Print nothing.
         alone: Nobody on this host applies what is written, and forces to the disk what it names.
+        patient: A first journal file that cannot be made is waited for as any other is later.
 
     Raises:
         JournalError: The first journal file cannot be made.
@@ -69,6 +70,7 @@ class SegmentWriter:
         recorder: bool,
         silent: bool,
         alone: bool = False,
+        patient: bool = False,
     ) -> None:
         self.segment = os.urandom(16).hex()
         self.layout = layout
@@ -94,13 +96,26 @@ class SegmentWriter:
         self._complained = False
         self._wake = threading.Event()
         make_folder(layout.host_journals(self.host))
-        self._journal = JournalWriter(layout.journal(self.host, self.segment, 0), self.segment)
+        self._journal = self._first(patient=patient)
         # The file that was last forced to the disk, and the number of the record it then waited for.
-        self._durable: tuple[JournalWriter | None, int] = (None, 0)
+        self._durable: tuple[JournalWriter | None, int] = (
+            self._written if self._journal.poisoned else (None, 0)
+        )
         self._is_new = True  # its entry in the folder is still to be forced
         self._synced = time.monotonic()
         self._thread = threading.Thread(target=self._tend, name="tracker-journal", daemon=True)
         self._thread.start()
+
+    def _first(self, *, patient: bool) -> JournalWriter:
+        path = self.layout.journal(self.host, self.segment, 0)
+        try:
+            return JournalWriter(path, self.segment)
+        except JournalError as error:
+            if not patient:
+                raise
+            path.unlink(missing_ok=True)
+            self._note_failure(error.reason)
+            return JournalWriter.refused(path, self.segment)
 
     def put(self, payload: bytes) -> None:
         """Write one record, under the lock. When this returns, it survives SIGKILL of this process.
