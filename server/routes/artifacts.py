@@ -100,7 +100,7 @@ def file(
 @router.get("/artifacts/{name}/{reference}/blobs/{sha256}")
 def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str) -> Response:
     """Return one of the blobs that hold a version's files, such as a pack; answers ranges."""
-    # Not all that `_find` asks for: a download comes here for every 32 MiB.
+    # Not all that `_find` asks for: a download comes here for every range.
     with store.reading() as session:
         manifest = query.find_named(session, entity, project, name, reference).manifest
     if sha256 not in _blobs_of(store.blobs, manifest):

@@ -55,7 +55,7 @@ def download_entries(
         target = writer.place(entry.path)
         if entry.ref is not None:
             elsewhere.append((entry, target))
-        elif not _is_there(target, entry, None if link else reader.blob(entry.blob or "")):
+        elif not _is_there(target, entry, None if link else reader):
             wanted.append((artifact, entry, target))
     wanted += _fetch_references(reader, artifact, elsewhere, allow_missing_references)
     remote: dict[str, tuple[ArtifactDetail, list[tuple[Entry, str]]]] = {}
@@ -215,8 +215,14 @@ class _Packs:
             os.close(descriptor)
 
 
-def _is_there(target: str, entry: Entry, blob: Path | None = None) -> bool:
-    """Whether a file is there already, and is no link to ``blob``, which nobody may write to."""
+def _is_there(target: str, entry: Entry, reader: ArtifactReader | None = None) -> bool:
+    """Whether a file is there already, and is no link to the store's own, which nobody may write to.
+
+    Args:
+        target: The file.
+        entry: What it is to be.
+        reader: Who knows the store's own; None: a link will do.
+    """
     try:
         found = os.lstat(target)
     except FileNotFoundError:
@@ -225,14 +231,14 @@ def _is_there(target: str, entry: Entry, blob: Path | None = None) -> bool:
         if os.path.isdir(target) and not os.path.islink(target):
             raise ArtifactError(f"{target} is a folder: remove it, or download elsewhere")
         return False
-    if blob is not None and found.st_nlink > 1 and _is_link_to(found, blob):
+    if found.st_nlink > 1 and reader is not None and _is_link_to(found, reader.blob(entry.blob or "")):
         return False
     return found.st_size == entry.size and sha256_of_file(target) == entry.sha256
 
 
-def _is_link_to(found: os.stat_result, blob: Path) -> bool:
+def _is_link_to(found: os.stat_result, blob: Path | None) -> bool:
     try:
-        return os.path.samestat(found, blob.stat())
+        return blob is not None and os.path.samestat(found, blob.stat())
     except FileNotFoundError:
         return False
 

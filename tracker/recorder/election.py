@@ -22,7 +22,6 @@ _CODE = (
     "from tracker.recorder.main import main; main(sys.argv[2:])"
 )
 
-
 _LOCK = re.compile(r"/locks/recorder-[^/]*\.lock$")
 # How many threads of this process have a lock open for a recorder to inherit.
 _handing: list[None] = []
@@ -79,11 +78,6 @@ class RecorderLock:
             return False
 
     @property
-    def taken(self) -> bool:
-        """Whether this process has it."""
-        return self._file is not None
-
-    @property
     def descriptor(self) -> int:
         """What holds the lock, once it is taken."""
         assert self._file is not None
@@ -105,13 +99,13 @@ def ensure_recorder(layout: Layout) -> bool:
     lock = RecorderLock(layout)
     _handing.append(None)
     try:
-        if not lock.acquire() or not sys.executable:
+        try:
+            taken = lock.acquire()
+        except OSError:
+            return False  # without the folder of the lock, nobody needs one
+        if not taken or not sys.executable:
             return False
         shell = _start(layout.root, lock.descriptor)
-    except OSError:
-        if lock.taken:
-            raise  # a recorder is needed and cannot be started; without the lock's folder, none is
-        return False
     finally:
         lock.release()
         if _handing:

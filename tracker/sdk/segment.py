@@ -146,7 +146,7 @@ class SegmentWriter:
             return blob
         except OSError as error:
             with self._lock:
-                self._note_failure(error.strerror or str(error))
+                self._note_failure(_reason(error))
                 return blobs.name(data) if self._keep(_BLOB, data) else None
 
     @cached_property
@@ -342,8 +342,7 @@ class SegmentWriter:
     def _complain(self, error: Exception) -> None:
         if not self._complained:
             self._complained = True
-            reason = getattr(error, "strerror", None) or error
-            say(f"cannot look after {self.layout.root}: {reason}", silent=self._silent)
+            say(f"cannot look after {self.layout.root}: {_reason(error)}", silent=self._silent)
 
     def _tend_once(self) -> bool:
         now = time.monotonic()
@@ -375,7 +374,7 @@ class SegmentWriter:
                 os.fdatasync(descriptor)
             except OSError as error:
                 with self._lock:
-                    self._distrust(written[0], error.strerror or str(error))
+                    self._distrust(written[0], _reason(error))
             else:
                 self._durable = written
             finally:
@@ -408,5 +407,8 @@ class SegmentWriter:
             try:
                 ensure_recorder(self.layout)
             except (OSError, ValueError) as error:  # ValueError: of an environment that no process can have
-                reason = getattr(error, "strerror", None) or error
-                say(f"cannot start a recorder: {reason}; the journal waits", silent=self._silent)
+                say(f"cannot start a recorder: {_reason(error)}; the journal waits", silent=self._silent)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

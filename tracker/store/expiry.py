@@ -45,6 +45,7 @@ def let_go(
         dry_run: Only say which.
     """
     gone: list[Going] = []
+    ids: set[int] = set()
     notes: list[str] = []
     with store.reading() as session:
         places = [
@@ -55,11 +56,12 @@ def let_go(
     for place in places:
         # Looked at again inside the transaction that deletes: an alias may have been moved meanwhile.
         with store.reading() if dry_run else store.writing() as session:
-            found, said = _going(session, place, rules, now, {going.id for going in gone})
+            found, said = _going(session, place, rules, now, ids)
             if not dry_run:
                 for going in found:
                     _delete(store, session, going, now)
         gone += found
+        ids.update(going.id for going in found)
         notes += said
     return gone, notes
 

@@ -216,13 +216,10 @@ class _Collection:
         """Write packs anew of which little is wanted; the old ones go by a later collection."""
         if not self._dry_run:
             finish_broken_off(store)
-        done = []
-        for sparse in find_sparse(store, {each.id for each in self._gone}, self._limit):
-            problem = None if self._dry_run else repack(store, sparse)
-            if problem is None:
-                done.append(sparse)
-            else:
-                self._report.notes.append(problem)
+        found = find_sparse(store, {each.id for each in self._gone}, self._limit)
+        problems = {} if self._dry_run else repack(store, found)
+        self._report.notes += problems.values()
+        done = [each for each in found if each.pack not in problems]
         if done:
             count = "1 pack" if len(done) == 1 else f"{len(done)} packs"
             wanted, size = sum(each.wanted_bytes for each in done), sum(each.size for each in done)

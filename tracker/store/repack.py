@@ -97,21 +97,26 @@ def finish_broken_off(store: Store) -> None:
         store.layout.repacking.unlink()
 
 
-def repack(store: Store, sparse: Sparse) -> str | None:
-    """Write what is wanted of a pack anew; return why that cannot be, if it cannot."""
-    try:
-        places = _copy(store.blobs, sparse)
-    except (ArtifactError, NotFoundError, OSError) as error:
-        return f"pack {sparse.pack} stays as it is: {error}"
+def repack(store: Store, found: list[Sparse]) -> dict[str, str]:
+    """Write what is wanted of packs anew; return why it could not be, for those of which it could not."""
+    problems: dict[str, str] = {}
+    moved: dict[str, dict[str, Place]] = {}
+    for sparse in found:
+        try:
+            moved[sparse.pack] = _copy(store.blobs, sparse)
+        except (ArtifactError, NotFoundError, OSError) as error:
+            problems[sparse.pack] = f"pack {sparse.pack} stays as it is: {error}"
+    if not moved:
+        return problems
     anew = []
     for old, manifest in _manifests(store, manifests_of_versions(store, set())[0]):
-        entries = [_moved(entry, sparse.pack, places) for entry in manifest.entries]
+        entries = [_moved(entry, moved) for entry in manifest.entries]
         if entries != manifest.entries:
             new = write_manifest(store.blobs, make_manifest(entries)).sha256
             store.blobs.sync(new)
             anew.append((old, new, entries))
     with store.writing() as session:
-        forget_packs(session, [sparse.pack])
+        forget_packs(session, list(moved))
         changed = []
         for old, new, entries in anew:
             query = select(Version).where(Version.manifest == old, Version.deleted_at.is_(None))
@@ -123,9 +128,9 @@ def repack(store: Store, sparse: Sparse) -> str | None:
             version.manifest = new
             publish_version(store.layout, session, version)
     store.layout.repacking.unlink()
-    for name in (sparse.pack, *(old for old, _, _ in anew)):
+    for name in (*moved, *(old for old, _, _ in anew)):
         store.blobs.touch(name)
-    return None
+    return problems
 
 
 def _copy(blobs: BlobStore, sparse: Sparse) -> dict[str, Place]:
@@ -148,11 +153,9 @@ def _copy(blobs: BlobStore, sparse: Sparse) -> dict[str, Place]:
     return {sha256: (None if sha256 == name else name, offset) for sha256, offset in places.items()}
 
 
-def _moved(entry: Entry, pack: str, places: dict[str, Place]) -> Entry:
-    if entry.pack != pack or entry.sha256 not in places:
-        return entry
-    moved_to, offset = places[entry.sha256]
-    return msgspec.structs.replace(entry, pack=moved_to, offset=offset)
+def _moved(entry: Entry, moved: dict[str, dict[str, Place]]) -> Entry:
+    place = moved.get(entry.pack or "", {}).get(entry.sha256)
+    return entry if place is None else msgspec.structs.replace(entry, pack=place[0], offset=place[1])
 
 
 def _manifests(store: Store, named: list[NamedManifest]) -> Iterator[tuple[str, Manifest]]:
