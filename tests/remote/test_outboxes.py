@@ -18,7 +18,9 @@ from tracker.journal.format import HEADER
 from tracker.processes import host_name
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.recorder.send import Sender
+from tracker.store.garbage import DAY, collect
 from tracker.store.layout import INGEST, Layout
+from tracker.store.store import Store
 
 
 def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
@@ -188,6 +190,13 @@ def delete_on_server(tmp_path: Path, name: str) -> None:
     Layout(tmp_path / "served" / "store").blob(name).unlink()
 
 
+def collect_outbox(tmp_path: Path) -> None:
+    """What a collection does here to content that has been sent."""
+    for blob in (tmp_path / "tracker-store" / "outbox").glob("*/blobs/**/*"):
+        if blob.is_file():
+            blob.unlink()
+
+
 @pytest.mark.parametrize("slow", [True, False])
 def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
     by_hand: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
@@ -241,7 +250,30 @@ def test_small_files_that_the_server_has_from_another_are_not_sent(
     by_hand.close()
 
 
-def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
+def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
+    by_hand: Sender, tmp_path: Path
+) -> None:
+    small = {f"file{at}": os.urandom(1000) for at in range(5)}
+    log_files({**small, "weights": os.urandom(100_000)})
+    by_hand.look(patient=False)
+    assert tracker.Api().artifact("p/data:v0").file_count == 6  # applied there
+    log_files(small)
+    by_hand.look(patient=False)
+    log_files({"more": b"more"}, base="data:v1")
+    collect_outbox(tmp_path)
+    tracker.Api().artifact("p/data:v0").delete()
+    store = Store(tmp_path / "served" / "store")
+    report = collect(store, grace=0.0, ahead=2 * DAY)
+    store.close()
+    assert any("written anew" in note for note in report.notes)
+    by_hand.look(patient=False)
+    found = tracker.Api().artifact("p/data:v2")
+    down = Path(found.download("down"))
+    assert {path.name: path.read_bytes() for path in down.iterdir()} == {**small, "more": b"more"}
+    by_hand.close()
+
+
+def test_what_a_draft_took_over_from_from_a_version_that_is_gone_makes_no_version(
     by_hand: Sender, tmp_path: Path
 ) -> None:
     log_files({"large": os.urandom(500_000)})
@@ -249,9 +281,7 @@ def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
     first = tracker.Api().artifact("p/data:v0")
     log_files({"other": b"other"}, base="data:v0")
     delete_on_server(tmp_path, first.manifest.entries[0].sha256)
-    for blob in (tmp_path / "tracker-store" / "outbox").glob("*/blobs/**/*"):  # collected here, too
-        if blob.is_file() and blob.stat().st_size == 500_000:
-            blob.unlink()
+    collect_outbox(tmp_path)
     by_hand.look(patient=False)
     assert outbox_journals(tmp_path) == []
     assert [each.version for each in tracker.Api().artifacts("dataset", "p/data")] == ["v0"]

@@ -13,16 +13,15 @@ from typing import Any
 import pytest
 import scripts
 from builders import Writer
+from collecting import ROOT, blobs, folder_size, gc, log
 
 import tracker
 from tracker.errors import StoreError
-from tracker.recorder.follow import Follower
-from tracker.recorder.remote import Remote, list_outboxes, outbox_folder, write_remote
+from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.store import garbage, trash
 from tracker.store.blobs import BlobStore
 from tracker.store.description import make_folders
-from tracker.store.files import read_json
-from tracker.store.garbage import DAY, Report, collect
+from tracker.store.garbage import DAY, Report
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock, shared
 from tracker.store.retention import parse_rule
@@ -30,44 +29,12 @@ from tracker.store.settle import Settled, receive_settled
 from tracker.store.store import Store
 
 LARGE = 512 * 1024  # not packed
-ROOT = Path("tracker-store")
 A = "aa" * 16
 
 
 @pytest.fixture
 def run() -> tracker.Run:
     return tracker.init(project="p", settings={"silent": True})
-
-
-def log(run: tracker.Run, name: str, ttl: timedelta | None = None, **files: bytes) -> tracker.Artifact:
-    artifact = tracker.Artifact(name, "model")
-    artifact.ttl = ttl
-    for path, content in files.items():
-        with artifact.new_file(path, "wb") as file:
-            file.write(content)
-    return run.log_artifact(artifact).wait()
-
-
-def gc(*, look: bool = True, outboxes: bool = False, **options: Any) -> Report:
-    store = Store(ROOT)
-    try:
-        if look:
-            Follower(store).look(seal_ended=False)
-        found = list_outboxes(ROOT.absolute()) if outboxes else []
-        return collect(store, found, **{"grace": 0.0, **options})
-    finally:
-        store.close()
-
-
-def folder_size() -> int:
-    """Bytes of all content, wherever it lies in the store."""
-    places = [ROOT / name for name in ("blobs", "drafts", "trash", "tmp", "outbox")]
-    files = [path for place in places for path in place.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files)
-
-
-def blobs(root: Path = ROOT) -> set[str]:
-    return {path.parent.name + path.name for path in (root / "blobs").rglob("*") if path.is_file()}
 
 
 def kinds(report: Report) -> dict[str, int]:
@@ -117,61 +84,6 @@ def test_a_pack_stays_as_long_as_one_of_its_files_is_wanted(run: tracker.Run) ->
     # Nobody is sent to the pack that is gone.
     third = log(run, "three", **small)
     assert Path(third.download("again"), "file7").read_bytes() == small["file7"]
-
-
-def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> None:
-    small = {f"file{at}": os.urandom(1000 + at) for at in range(20)}
-    first = log(run, "one", **small)
-    kept = {name: small[name] for name in ("file3", "file7", "file11")}
-    second = log(run, "two", **kept, new=b"new")
-    single = log(run, "single", other=small["file19"])
-    pack = first.manifest.entries[0].pack
-    assert pack is not None
-    before = [each.digest for each in (second, single)]
-    stale = tracker.Api().artifact("p/two:v0")
-    assert stale.manifest is not None
-    first.delete()
-    assert "would be written anew: 4040 of 20190 bytes are wanted" in "".join(gc(dry_run=True).notes)
-    report = gc()
-    assert any("1 pack of small files were written anew" in note for note in report.notes)
-    # Who had read the manifest of before still finds what it says.
-    assert Path(stale.download("stale"), "file7").read_bytes() == small["file7"]
-    gc()
-    assert pack not in blobs()
-    assert folder_size() < 20_000
-    fresh = [tracker.Api().artifact(f"p/{name}:v0") for name in ("two", "single")]
-    assert [each.digest for each in fresh] == before
-    down = Path(fresh[0].download("fresh"))
-    assert {name: (down / name).read_bytes() for name in kept} == kept
-    assert (down / "new").read_bytes() == b"new"
-    assert Path(fresh[1].download("alone"), "other").read_bytes() == small["file19"]
-    # What is wanted is known at its new place, and what has gone is stored again.
-    again = log(run, "again", **small)
-    places = {entry.path: entry.pack for entry in again.manifest.entries}
-    moved = {entry.path: entry.pack for entry in fresh[0].manifest.entries}
-    assert places["file3"] == moved["file3"] != places["file0"]
-    assert Path(again.download("all"), "file0").read_bytes() == small["file0"]
-    assert not gc().notes
-    # A rebuild goes by what is published.
-    published = read_json(Layout(ROOT).version("local", "p", "two", 0))
-    assert published["manifest"] == fresh[0]._version.manifest != stale._version.manifest
-
-
-def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
-    small = {f"file{at}": os.urandom(1000) for at in range(20)}
-    first = log(run, "one", **small)
-    log(run, "two", file3=small["file3"])
-    pack = Layout(ROOT).blob(first.manifest.entries[0].pack or "")
-    pack.chmod(0o644)
-    content, age = bytearray(pack.read_bytes()), pack.stat()
-    content[content.index(small["file3"])] ^= 1
-    pack.write_bytes(content)
-    os.utime(pack, ns=(age.st_atime_ns, age.st_mtime_ns))
-    first.delete()
-    (note,) = gc().notes
-    assert note.startswith(f"pack {pack.parent.name}{pack.name} stays as it is")
-    assert "the content of file3 in it is damaged" in note
-    assert pack.exists()
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(run: tracker.Run) -> None:

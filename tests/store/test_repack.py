@@ -7,36 +7,17 @@ from pathlib import Path
 
 import pytest
 import scripts
+from collecting import ROOT, blobs, folder_size, gc, log
 from serving import command
 
 import tracker
 from tracker.store.files import read_json
-from tracker.store.garbage import Report, collect
 from tracker.store.layout import Layout
-from tracker.store.store import Store
-
-ROOT = Path("tracker-store")
 
 
 @pytest.fixture
 def run() -> tracker.Run:
     return tracker.init(project="p", settings={"silent": True})
-
-
-def log(run: tracker.Run, name: str, files: dict[str, bytes]) -> tracker.Artifact:
-    artifact = tracker.Artifact(name, "dataset")
-    for path, content in files.items():
-        with artifact.new_file(path, "wb") as file:
-            file.write(content)
-    return run.log_artifact(artifact).wait()
-
-
-def gc() -> Report:
-    store = Store(ROOT)
-    try:
-        return collect(store, grace=0.0)
-    finally:
-        store.close()
 
 
 def read(artifact: tracker.Artifact, folder: str) -> dict[str, bytes]:
@@ -49,8 +30,8 @@ WEIGHTS = {"weights.bin": b"w" * 100_000}
 
 
 def test_an_empty_file_stands_where_the_next_one_does(run: tracker.Run) -> None:
-    first = log(run, "code", {**SOURCES, **WEIGHTS})
-    log(run, "code", SOURCES)
+    first = log(run, "code", **SOURCES, **WEIGHTS)
+    log(run, "code", **SOURCES)
     first.delete()
     gc()
     gc()
@@ -59,8 +40,8 @@ def test_an_empty_file_stands_where_the_next_one_does(run: tracker.Run) -> None:
 
 
 def test_all_that_was_looked_up_before_finds_its_files_after(run: tracker.Run) -> None:
-    first = log(run, "code", {**SOURCES, **WEIGHTS})
-    log(run, "code", SOURCES)
+    first = log(run, "code", **SOURCES, **WEIGHTS)
+    log(run, "code", **SOURCES)
     looked_up = tracker.Api().artifact("p/code:v1")
     assert looked_up.manifest.entries
     draft = run.use_artifact("code:v1").new_draft()
@@ -90,15 +71,15 @@ collect(Store(Path("tracker-store")), grace=0.0)
 
 
 def test_a_kill_between_the_published_file_and_the_commit(run: tracker.Run, tmp_path: Path) -> None:
-    first = log(run, "code", {**SOURCES, **WEIGHTS})
-    kept = log(run, "code", SOURCES)
+    first = log(run, "code", **SOURCES, **WEIGHTS)
+    kept = log(run, "code", **SOURCES)
     first.delete()
     done = scripts.run(KILLED, tmp_path, check=False)
     assert done.returncode == 9, done.stderr
     published = Layout(ROOT).version("local", "p", "code", 1)
     assert read_json(published)["manifest"] != kept._version.manifest
     # The pack is wanted again, so the next collection has no reason to write it anew.
-    log(run, "other", WEIGHTS)
+    log(run, "other", **WEIGHTS)
     gc()
     assert not Layout(ROOT).repacking.exists()
     gc()
@@ -116,8 +97,63 @@ def test_a_kill_between_the_published_file_and_the_commit(run: tracker.Run, tmp_
 
 def test_a_pack_that_is_half_wanted_or_more_stays(run: tracker.Run) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(10)}
-    first = log(run, "data", small)
-    second = log(run, "data", dict(list(small.items())[:6]))
+    first = log(run, "data", **small)
+    second = log(run, "data", **dict(list(small.items())[:6]))
     first.delete()
     assert gc().notes == []
     assert tracker.Api().artifact("p/data:v1").manifest == second.manifest
+
+
+def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> None:
+    small = {f"file{at}": os.urandom(1000 + at) for at in range(20)}
+    first = log(run, "one", **small)
+    kept = {name: small[name] for name in ("file3", "file7", "file11")}
+    second = log(run, "two", **kept, new=b"new")
+    single = log(run, "single", other=small["file19"])
+    pack = first.manifest.entries[0].pack
+    assert pack is not None
+    before = [each.digest for each in (second, single)]
+    stale = tracker.Api().artifact("p/two:v0")
+    assert stale.manifest is not None
+    first.delete()
+    assert "would be written anew: 4040 of 20190 bytes are wanted" in "".join(gc(dry_run=True).notes)
+    report = gc()
+    assert any("1 pack of small files were written anew" in note for note in report.notes)
+    # Who had read the manifest of before still finds what it says.
+    assert Path(stale.download("stale"), "file7").read_bytes() == small["file7"]
+    gc()
+    assert pack not in blobs()
+    assert folder_size() < 20_000
+    fresh = [tracker.Api().artifact(f"p/{name}:v0") for name in ("two", "single")]
+    assert [each.digest for each in fresh] == before
+    down = Path(fresh[0].download("fresh"))
+    assert {name: (down / name).read_bytes() for name in kept} == kept
+    assert (down / "new").read_bytes() == b"new"
+    assert Path(fresh[1].download("alone"), "other").read_bytes() == small["file19"]
+    # What is wanted is known at its new place, and what has gone is stored again.
+    again = log(run, "again", **small)
+    places = {entry.path: entry.pack for entry in again.manifest.entries}
+    moved = {entry.path: entry.pack for entry in fresh[0].manifest.entries}
+    assert places["file3"] == moved["file3"] != places["file0"]
+    assert Path(again.download("all"), "file0").read_bytes() == small["file0"]
+    assert not gc().notes
+    # A rebuild goes by what is published.
+    published = read_json(Layout(ROOT).version("local", "p", "two", 0))
+    assert published["manifest"] == fresh[0]._version.manifest != stale._version.manifest
+
+
+def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
+    small = {f"file{at}": os.urandom(1000) for at in range(20)}
+    first = log(run, "one", **small)
+    log(run, "two", file3=small["file3"])
+    pack = Layout(ROOT).blob(first.manifest.entries[0].pack or "")
+    pack.chmod(0o644)
+    content, age = bytearray(pack.read_bytes()), pack.stat()
+    content[content.index(small["file3"])] ^= 1
+    pack.write_bytes(content)
+    os.utime(pack, ns=(age.st_atime_ns, age.st_mtime_ns))
+    first.delete()
+    (note,) = gc().notes
+    assert note.startswith(f"pack {pack.parent.name}{pack.name} stays as it is")
+    assert "the content of file3 in it is damaged" in note
+    assert pack.exists()

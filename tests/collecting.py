@@ -1,0 +1,46 @@
+"""Logging artifacts into the store of the working folder, and collecting garbage there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import tracker
+from tracker.recorder.follow import Follower
+from tracker.recorder.remote import list_outboxes
+from tracker.store.garbage import Report, collect
+from tracker.store.store import Store
+
+ROOT = Path("tracker-store")
+
+
+def log(run: tracker.Run, name: str, ttl: timedelta | None = None, **files: bytes) -> tracker.Artifact:
+    artifact = tracker.Artifact(name, "model")
+    artifact.ttl = ttl
+    for path, content in files.items():
+        with artifact.new_file(path, "wb") as file:
+            file.write(content)
+    return run.log_artifact(artifact).wait()
+
+
+def gc(*, look: bool = True, outboxes: bool = False, **options: Any) -> Report:
+    store = Store(ROOT)
+    try:
+        if look:
+            Follower(store).look(seal_ended=False)
+        found = list_outboxes(ROOT.absolute()) if outboxes else []
+        return collect(store, found, **{"grace": 0.0, **options})
+    finally:
+        store.close()
+
+
+def folder_size() -> int:
+    """Bytes of all content, wherever it lies in the store."""
+    places = [ROOT / name for name in ("blobs", "drafts", "trash", "tmp", "outbox")]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
+
+
+def blobs(root: Path = ROOT) -> set[str]:
+    return {path.parent.name + path.name for path in (root / "blobs").rglob("*") if path.is_file()}
