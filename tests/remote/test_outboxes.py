@@ -259,9 +259,9 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     assert tracker.Api().artifact("p/data:v0").file_count == 6  # applied there
     log_files(small)
     by_hand.look(patient=False)
-    log_files({"more": b"more"}, base="data:v1")
-    collect_outbox(tmp_path)
     tracker.Api().artifact("p/data:v0").delete()
+    log_files({"more": b"more"}, base="data:v1")  # nobody reads from here on: that would send it
+    collect_outbox(tmp_path)
     store = Store(tmp_path / "served" / "store")
     report = collect(store, grace=0.0, ahead=2 * DAY)
     store.close()
