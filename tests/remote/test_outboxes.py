@@ -273,7 +273,7 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     by_hand.close()
 
 
-def test_what_a_draft_took_over_from_from_a_version_that_is_gone_makes_no_version(
+def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
     by_hand: Sender, tmp_path: Path
 ) -> None:
     log_files({"large": os.urandom(500_000)})
