@@ -8,6 +8,7 @@
     │   ├── AuthenticationError the key is missing or wrong
     │   └── ConflictError       the server holds another state than the request assumed
     ├── NotFoundError           no such run, artifact, version or alias
+    ├── UnsupportedError        a part of wandb that is not here; also a NotImplementedError
     ├── ArtifactError           an artifact's content cannot be had or has changed
     └── StoreError              the store cannot be opened, read or written
         ├── StoreVersionError   written by a newer tracker
@@ -57,6 +58,19 @@ class ConflictError(CommError):
 
 class NotFoundError(Error):
     """No such run, artifact, version, alias or file."""
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """A part of wandb that is not here; the message names it and the nearest thing that works.
+
+    Args:
+        feature: What was asked for, in wandb's words.
+        instead: What to do, as a whole clause.
+    """
+
+    def __init__(self, feature: str, instead: str) -> None:
+        super().__init__(f"{feature} is not supported: {instead}")
+        self.feature = feature
 
 
 class ArtifactError(Error):
