@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.artifacts.artifact import Artifact
     from tracker.artifacts.ttl import ArtifactTTL
+    from tracker.data_types.graph import Graph
     from tracker.data_types.histogram import Histogram
     from tracker.data_types.image import Image
     from tracker.data_types.table import Table
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
         log,
         log_artifact,
         log_model,
+        unwatch,
         use_artifact,
         use_model,
+        watch,
     )
     from tracker.sdk.run import Run
     from tracker.settings import Settings
@@ -41,6 +44,7 @@ _HOMES = {
     "CommError": "tracker.errors",
     "ConfigError": "tracker.errors",
     "Error": "tracker.errors",
+    "Graph": "tracker.data_types.graph",
     "Histogram": "tracker.data_types.histogram",
     "Image": "tracker.data_types.image",
     "Run": "tracker.sdk.run",
@@ -55,8 +59,10 @@ _HOMES = {
     "log": "tracker.sdk.module",
     "log_artifact": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
+    "unwatch": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
     "use_model": "tracker.sdk.module",
+    "watch": "tracker.sdk.module",
 }
 # What changes with the active run is asked for each time.
 _LIVE = ("run", "config", "summary")
@@ -69,6 +75,7 @@ __all__ = [
     "CommError",
     "ConfigError",
     "Error",
+    "Graph",
     "Histogram",
     "Image",
     "Run",
@@ -87,8 +94,10 @@ __all__ = [
     "log_model",
     "run",
     "summary",
+    "unwatch",
     "use_artifact",
     "use_model",
+    "watch",
 ]
 
 

@@ -26,7 +26,7 @@ class Media:
         raise NotImplementedError
 
 
-def file_name(folder: str, key: str, step: int, digest: str, extension: str) -> str:
+def file_name(folder: str, key: str, step: int | str, digest: str, extension: str) -> str:
     """Return a media file's path in the run, as wandb names it: ``media/FOLDER/KEY_STEP_HASH20.EXT``."""
     safe = "".join(c if c.isalnum() or c in "-_./ " else "_" for c in key).strip("/")
     parts = [part for part in safe.split("/") if part not in ("", ".", "..")]

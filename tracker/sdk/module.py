@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.errors import Error
 from tracker.records import MetricDefined
@@ -11,6 +11,8 @@ from tracker.sdk import active
 from tracker.sdk.run import Run
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from tracker.artifacts.artifact import Artifact
 
 
@@ -69,6 +71,23 @@ def link_model(
 ) -> Artifact:
     """Log a model and link it to a registered one; see ``Run.link_model``. Raises Error before ``init``."""
     return _run("link_model").link_model(path, registered_model_name, name, aliases)
+
+
+def watch(
+    models: Module | Sequence[Module],
+    criterion: Any = None,
+    log: Literal["gradients", "parameters", "all"] | None = "gradients",
+    log_freq: int = 1000,
+    idx: int | None = None,
+    log_graph: bool = False,
+) -> None:
+    """Watch models in the active run; see ``Run.watch``. Raises Error before ``init``."""
+    _run("watch").watch(models, criterion, log, log_freq, idx, log_graph)
+
+
+def unwatch(models: Module | Sequence[Module] | None = None) -> None:
+    """Stop watching models; see ``Run.unwatch``. Raises Error before ``init``."""
+    _run("unwatch").unwatch(models)
 
 
 def live(name: str) -> Any:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.data_types.histogram import Histogram
 from tracker.data_types.media import Media
@@ -37,6 +37,8 @@ from tracker.sdk.summary import Summary
 from tracker.values import PLAIN, to_plain
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from tracker.artifacts.artifact import Artifact
     from tracker.sdk.artifacts import RunArtifacts
     from tracker.store.layout import Layout
@@ -129,6 +131,11 @@ class Run:
     def start_time(self) -> float:
         """When this process began the run, in unix seconds."""
         return self._started.time
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        return self._finished
 
     @property
     def disabled(self) -> bool:
@@ -231,6 +238,44 @@ class Run:
         defined = parse_metric(name, step_metric, step_sync, hidden, summary, goal)
         self._put(defined)
         return defined
+
+    def watch(
+        self,
+        models: Module | Sequence[Module],
+        criterion: Any = None,
+        log: Literal["gradients", "parameters", "all"] | None = "gradients",
+        log_freq: int = 1000,
+        idx: int | None = None,
+        log_graph: bool = False,
+    ) -> None:
+        """Log histograms of a PyTorch model's gradients and parameters while it is trained.
+
+        They go into the row that is open, under ``gradients/NAME`` and ``parameters/NAME``: 64 bins between
+        the least and the greatest value, counted where the tensor lies. Of the second model that a process
+        watches, NAME begins with ``graph_1``, and so on, as in wandb.
+
+        Args:
+            models: A model or several.
+            criterion: Accepted for compatibility.
+            log: What of: gradients after each backward pass, parameters after each forward pass of the model.
+            log_freq: Log each so many batches.
+            idx: Number of the first model instead of how many were watched before.
+            log_graph: Keep the layers, as they run first, as ``graph_N`` in the summary.
+
+        Raises:
+            TypeError: Something is no ``torch.nn.Module``.
+            ValueError: A word for ``log`` that is not known, or a model whose graph is watched already.
+            Error: torch cannot be imported.
+        """
+        from tracker.sdk.watch import watch
+
+        watch(self, models, log, log_freq, idx, log_graph)
+
+    def unwatch(self, models: Module | Sequence[Module] | None = None) -> None:
+        """Stop what ``watch`` began, for some models or for all."""
+        from tracker.sdk.watch import unwatch
+
+        unwatch(self, models)
 
     # Artifacts
 

@@ -7,44 +7,38 @@ trainer = Trainer(logger=WandbLogger(project="digits", log_model="all"))
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.artifacts.artifact import Artifact
-from tracker.data_types.image import Image
 from tracker.data_types.table import Table
 from tracker.errors import UsageError
+from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
+from tracker.lightning.checkpoints import artifacts_of
 from tracker.sdk import active
 from tracker.sdk.init import init
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
-
-# Lightning comes under two names; a script's Trainer wants a logger of the one that it uses.
-if "lightning.pytorch" in sys.modules:
-    from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
-else:
-    from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
-    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from tracker.values import to_plain
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import ModelCheckpoint
+    from torch.nn import Module
 
 STEP = "trainer/global_step"
 
 
-class WandbLogger(Logger):  # type: ignore[misc]
+class WandbLogger(Logger):
     """Logs a Trainer's metrics, hyperparameters, media and checkpoints.
 
     Args:
         name: Display name of the run.
-        save_dir: Folder in which the store lies (``dir`` of ``init``).
+        save_dir: Folder in which the store lies (``dir`` of ``init``), and the Trainer's checkpoints.
         version: The run's id; the same as ``id``.
-        offline: No network.
-        dir: The same as ``save_dir``.
+        offline: No network. Checkpoints are logged all the same: the local store is complete.
+        dir: Used when ``save_dir`` is None.
         id: The run's id; an existing one is continued.
         anonymous: Accepted for compatibility.
         project: ``lightning_logs`` unless given (or ``WANDB_PROJECT``).
@@ -54,8 +48,11 @@ class WandbLogger(Logger):  # type: ignore[misc]
         experiment: A run to log to instead of a new one.
         prefix: Put in front of metric names, with ``-``.
         checkpoint_name: Artifact name of the checkpoints instead of ``model-ID``.
-        add_file_policy: Accepted for compatibility: a checkpoint is captured either way.
+        add_file_policy: ``"mutable"`` or ``"immutable"``, of ``Artifact.add_file``.
         **kwargs: Further arguments of ``tracker.init``.
+
+    Raises:
+        UsageError: ``log_model`` is none of these.
     """
 
     LOGGER_JOIN_CHAR = "-"
@@ -63,30 +60,31 @@ class WandbLogger(Logger):  # type: ignore[misc]
     def __init__(
         self,
         name: str | None = None,
-        save_dir: str | os.PathLike[str] | None = None,
+        save_dir: str | os.PathLike[str] | None = ".",
         version: str | None = None,
         offline: bool = False,
         dir: str | os.PathLike[str] | None = None,
         id: str | None = None,
         anonymous: bool | None = None,
         project: str | None = None,
-        log_model: str | bool = False,
+        log_model: Literal["all"] | bool = False,
         experiment: Run | None = None,
         prefix: str = "",
         checkpoint_name: str | None = None,
-        add_file_policy: str = "mutable",
+        add_file_policy: Literal["mutable", "immutable"] = "mutable",
         **kwargs: Any,
     ) -> None:
         super().__init__()
         if log_model not in (True, False, "all"):
             raise UsageError(f"log_model is {log_model!r}; use True, False or 'all'")
         folder = save_dir if save_dir is not None else dir
+        self.add_file_policy = add_file_policy
         self._log_model = log_model
         self._experiment = experiment
         self._prefix = prefix
         self._checkpoint_name = checkpoint_name
         self._logged_at: dict[str, float] = {}
-        self._checkpoint_callback: ModelCheckpoint | None = None
+        self._checkpoint_callbacks: dict[int, ModelCheckpoint] = {}
         given = load_settings()
         self._arguments: dict[str, Any] = {
             "name": name,
@@ -99,20 +97,41 @@ class WandbLogger(Logger):  # type: ignore[misc]
         }
 
     @property
-    @rank_zero_experiment  # type: ignore[untyped-decorator]
+    @rank_zero_experiment
     def experiment(self) -> Run:
         """The run; made when first asked for, on rank zero only (elsewhere a dummy ignores all calls)."""
         if self._experiment is None:
-            # A run that the script began itself is used, as Lightning's logger does.
-            self._experiment = active.current or init(**self._arguments)
-            self._experiment.define_metric(STEP)
-            self._experiment.define_metric("*", step_metric=STEP, step_sync=True)
+            running = active.current_of_this_process()
+            if running is not None:
+                rank_zero_warn(
+                    f"WandbLogger logs to the run in progress, {running.path}. For a run of its own, "
+                    "call wandb.finish() before the logger is made."
+                )
+                self._experiment = running
+            else:
+                self._experiment = init(**self._arguments)
+                if self._arguments.get("sync_tensorboard"):
+                    self._experiment.define_metric("*", step_metric="global_step")
+                else:
+                    self._experiment.define_metric(STEP)
+                    self._experiment.define_metric("*", step_metric=STEP, step_sync=True)
         return self._experiment
+
+    def watch(
+        self,
+        model: Module,
+        log: Literal["gradients", "parameters", "all"] | None = "gradients",
+        log_freq: int = 100,
+        log_graph: bool = True,
+    ) -> None:
+        """Log histograms of gradients or parameters, and the graph of the layers; see ``Run.watch``."""
+        self.experiment.watch(model, log=log, log_freq=log_freq, log_graph=log_graph)
 
     @property
     def name(self) -> str | None:
         """The project, as in Lightning's logger."""
-        return self._arguments["project"] if self._experiment is None else self._experiment.project
+        project: str | None = self._arguments["project"]
+        return project
 
     @property
     def version(self) -> str | None:
@@ -121,25 +140,25 @@ class WandbLogger(Logger):  # type: ignore[misc]
 
     @property
     def save_dir(self) -> str | None:
-        """Folder in which the store lies; checkpoints of the Trainer go below it when it is given."""
+        """The folder given; checkpoints of the Trainer go below it, in ``PROJECT/ID/checkpoints``."""
         folder: str | None = self._arguments["dir"]
         return folder
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
-    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace | None) -> None:
         """Add hyperparameters to the run's config."""
-        given = vars(params) if isinstance(params, Namespace) else params
+        given = vars(params) if isinstance(params, Namespace) else params or {}
         self.experiment.config.update(_describable(given), allow_val_change=True)
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics; ``step`` becomes the value of ``trainer/global_step``."""
         row: dict[str, Any] = {self._named(key): value for key, value in metrics.items()}
-        if step is not None:
+        if step is not None and not self._arguments.get("sync_tensorboard"):
             row[STEP] = step
         self.experiment.log(row)
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
+    @rank_zero_only
     def log_table(
         self,
         key: str,
@@ -148,10 +167,18 @@ class WandbLogger(Logger):  # type: ignore[misc]
         dataframe: Any = None,
         step: int | None = None,
     ) -> None:
-        """Log a table."""
+        """Log a table of texts, numbers and media.
+
+        Args:
+            key: History key.
+            columns: Names of the columns, together with ``data``.
+            data: The rows.
+            dataframe: A pandas DataFrame instead.
+            step: Value of ``trainer/global_step``.
+        """
         self.log_metrics({key: Table(columns=columns, data=data, dataframe=dataframe)}, step)
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
+    @rank_zero_only
     def log_text(
         self,
         key: str,
@@ -160,43 +187,44 @@ class WandbLogger(Logger):  # type: ignore[misc]
         dataframe: Any = None,
         step: int | None = None,
     ) -> None:
-        """Log texts as a table."""
+        """Log texts as a table; see ``log_table``."""
         self.log_table(key, columns, data, dataframe, step)
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
-    def log_image(self, key: str, images: Sequence[Any], step: int | None = None, **kwargs: Any) -> None:
+    @rank_zero_only
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: list[Any]) -> None:
         """Log a list of images (tensors, arrays, PIL images or paths).
 
         Args:
             key: History key.
             images: The images.
             step: Value of ``trainer/global_step``.
-            **kwargs: Lists with one item for each image, such as ``caption=[...]``.
+            **kwargs: Arguments of ``Image``, each a list with one item for each image: ``caption=[...]``.
 
         Raises:
             TypeError: ``images`` is no list.
             ValueError: A list has another length than ``images``.
         """
-        if not isinstance(images, list):
-            raise TypeError(f'Expected a list as "images", found {type(images)}')
-        for name, values in kwargs.items():
-            if len(values) != len(images):
-                raise ValueError(f"Expected {len(images)} items but only found {len(values)} for {name}")
-        made = [
-            Image(image, **{name: values[at] for name, values in kwargs.items()})
-            for at, image in enumerate(images)
-        ]
-        self.log_metrics({key: made}, step)
+        self._log_media("images", "Image", key, images, step, kwargs)
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
+    @rank_zero_only
+    def log_audio(self, key: str, audios: list[Any], step: int | None = None, **kwargs: list[Any]) -> None:
+        """Log a list of sounds (arrays or paths); options such as ``sample_rate`` as in ``log_image``."""
+        self._log_media("audios", "Audio", key, audios, step, kwargs)
+
+    @rank_zero_only
+    def log_video(self, key: str, videos: list[Any], step: int | None = None, **kwargs: list[Any]) -> None:
+        """Log a list of videos (arrays or paths); options such as ``fps`` as in ``log_image``."""
+        self._log_media("videos", "Video", key, videos, step, kwargs)
+
+    @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Called by Lightning after each save: log the new checkpoints, or wait for the end."""
         if self._log_model == "all" or (self._log_model is True and checkpoint_callback.save_top_k == -1):
             self._log_checkpoints(checkpoint_callback)
         elif self._log_model is True:
-            self._checkpoint_callback = checkpoint_callback
+            self._checkpoint_callbacks[id(checkpoint_callback)] = checkpoint_callback
 
-    @rank_zero_only  # type: ignore[untyped-decorator]
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         """Called by Lightning at the end of training. The run goes on: more can be logged to it.
 
@@ -204,15 +232,17 @@ class WandbLogger(Logger):  # type: ignore[misc]
         """
         if status != "success" and self._experiment is not None:
             active.note_failure(f"Trainer: {status}")
-        if status == "success" and self._checkpoint_callback is not None and self._experiment is not None:
-            self._log_checkpoints(self._checkpoint_callback)
+        if status == "success" and self._experiment is not None:
+            for callback in self._checkpoint_callbacks.values():
+                self._log_checkpoints(callback)
 
     @staticmethod
+    @rank_zero_only
     def download_artifact(
         artifact: str,
         save_dir: str | os.PathLike[str] | None = None,
         artifact_type: str | None = None,
-        use_artifact: bool = True,
+        use_artifact: bool | None = True,
     ) -> str:
         """Download an artifact and return the folder.
 
@@ -222,8 +252,9 @@ class WandbLogger(Logger):  # type: ignore[misc]
             artifact_type: When given, the artifact must be of this type.
             use_artifact: Note that the active run, if there is one, uses it.
         """
-        if use_artifact and active.current is not None:
-            return active.current.use_artifact(artifact, artifact_type).download(save_dir)
+        running = active.current_of_this_process()
+        if use_artifact and running is not None:
+            return running.use_artifact(artifact, artifact_type).download(save_dir)
         from tracker.api.api import Api
 
         return Api().artifact(artifact, artifact_type).download(save_dir)
@@ -234,66 +265,65 @@ class WandbLogger(Logger):  # type: ignore[misc]
         return run.use_artifact(artifact, artifact_type)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process (ddp_spawn) continues the same run by id, as a writer of its own.
+        # A copy in another process (ddp_spawn) continues the run by its id, as a writer of its own. As in
+        # Lightning's logger the run begins here: what is logged after training goes to the same one.
+        _ = self.experiment
         state = self.__dict__.copy()
         if self._experiment is not None:
-            state["_arguments"] = {**self._arguments, "id": self._experiment.id}
+            run = self._experiment
+            state["_arguments"] = {
+                **self._arguments,
+                "id": run.id,
+                "project": run.project,
+                "entity": run.entity,
+            }
         state["_experiment"] = None
         return state
 
     def _named(self, key: str) -> str:
         return f"{self._prefix}{self.LOGGER_JOIN_CHAR}{key}" if self._prefix else key
 
+    def _log_media(
+        self, what: str, kind: str, key: str, items: Any, step: int | None, options: dict[str, list[Any]]
+    ) -> None:
+        if not isinstance(items, list):
+            raise TypeError(f'Expected a list as "{what}", found {type(items)}')
+        for name, values in options.items():
+            if len(values) != len(items):
+                raise ValueError(f"Expected {len(items)} items but only found {len(values)} for {name}")
+        import tracker
+
+        make = getattr(tracker, kind)
+        made = [
+            make(item, **{name: values[at] for name, values in options.items()})
+            for at, item in enumerate(items)
+        ]
+        self.log_metrics({key: made}, step)
+
     def _log_checkpoints(self, callback: ModelCheckpoint) -> None:
-        for saved_at, path, score in _new_checkpoints(callback, self._logged_at):
-            artifact = Artifact(
-                self._checkpoint_name or f"model-{self.experiment.id}",
-                type="model",
-                metadata={
-                    "score": score,
-                    "original_filename": Path(path).name,
-                    "ModelCheckpoint": {
-                        name: getattr(callback, name)
-                        for name in (
-                            "monitor",
-                            "mode",
-                            "save_last",
-                            "save_top_k",
-                            "save_weights_only",
-                            "_every_n_train_steps",
-                        )
-                        if hasattr(callback, name)
-                    },
-                },
-            )
-            artifact.add_file(path, name="model.ckpt")
-            aliases = ["latest", "best"] if path == callback.best_model_path else ["latest"]
-            self.experiment.log_artifact(artifact, aliases=aliases)
-            self._logged_at[path] = saved_at
-
-
-def _new_checkpoints(
-    callback: ModelCheckpoint, logged_at: dict[str, float]
-) -> list[tuple[float, str, float | None]]:
-    """Return time, path and score of the checkpoints that are on disk and were not logged, oldest first."""
-    scores: dict[str, Any] = {
-        callback.last_model_path: callback.current_score,
-        callback.best_model_path: callback.best_model_score,
-        **callback.best_k_models,
-    }
-    found = []
-    for path, score in scores.items():
-        if (
-            path
-            and Path(path).is_file()
-            and logged_at.get(path, 0.0) < (saved_at := Path(path).stat().st_mtime)
+        if not self._checkpoint_name:
+            self._checkpoint_name = f"model-{self.experiment.id}"
+        for artifact, aliases in artifacts_of(
+            callback, self._logged_at, self._checkpoint_name, self.add_file_policy
         ):
-            found.append((saved_at, path, score.item() if hasattr(score, "item") else score))
-    return sorted(found, key=lambda checkpoint: checkpoint[:2])
+            self.experiment.log_artifact(artifact, aliases=aliases)
 
 
 def _describable(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters with what has no plain form (modules, functions) as text."""
-    from tracker.values import to_plain
+    """Return hyperparameters as Lightning's own logger gives them on, and what has no plain form as text."""
+    return {str(key): to_plain(_named(value), repr) for key, value in params.items()}
 
-    return {str(key): to_plain(value, repr) for key, value in params.items()}
+
+def _named(value: Any) -> Any:
+    """Return the name of a class or function, or what a function returns that takes no arguments."""
+    if isinstance(value, type):
+        return value.__name__
+    if is_dataclass(value):
+        return asdict(value)  # type: ignore[arg-type]
+    if not callable(value) or hasattr(value, "state_dict"):  # a module is callable, and shown as text
+        return value
+    try:
+        made = value()
+    except Exception:
+        return getattr(value, "__name__", None)
+    return getattr(value, "__name__", None) if callable(made) else made

@@ -1,0 +1,65 @@
+"""Checkpoints that a callback of Lightning's wrote, as artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tracker.artifacts.artifact import Artifact
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+# What of the callback's settings is kept with each version, as Lightning's own logger does.
+_SETTINGS = ("monitor", "mode", "save_last", "save_top_k", "save_weights_only", "_every_n_train_steps")
+
+
+def artifacts_of(
+    callback: ModelCheckpoint,
+    logged_at: dict[str, float],
+    name: str,
+    policy: Literal["mutable", "immutable"],
+) -> Iterator[tuple[Artifact, list[str]]]:
+    """Make an artifact, with the aliases it shall have, of each checkpoint that was not logged, oldest first.
+
+    Args:
+        callback: A ``ModelCheckpoint``, or one that has its attributes.
+        logged_at: Modification time of what was logged, by path; brought up to date.
+        name: Of the artifacts.
+        policy: Of ``Artifact.add_file``.
+    """
+    for saved_at, path, score in _new_checkpoints(callback, logged_at):
+        settings = {key: getattr(callback, key) for key in _SETTINGS if hasattr(callback, key)}
+        artifact = Artifact(
+            name,
+            type="model",
+            metadata={
+                "score": score,
+                "original_filename": Path(path).name,
+                callback.__class__.__name__: settings,  # Lightning gives a proxy, of another type()
+            },
+        )
+        artifact.add_file(path, name="model.ckpt", policy=policy)
+        yield artifact, ["latest", "best"] if path == callback.best_model_path else ["latest"]
+        logged_at[path] = saved_at
+
+
+def _new_checkpoints(
+    callback: ModelCheckpoint, logged_at: dict[str, float]
+) -> list[tuple[float, str, float | None]]:
+    """Return time, path and score of the checkpoints that are on disk and were not logged, oldest first."""
+    scores: dict[str, Any] = {
+        callback.last_model_path: callback.current_score,
+        callback.best_model_path: callback.best_model_score,
+        **callback.best_k_models,
+    }
+    found = []
+    for path, score in scores.items():
+        if (
+            path
+            and Path(path).is_file()
+            and logged_at.get(path, 0.0) < (saved_at := Path(path).stat().st_mtime)
+        ):
+            found.append((saved_at, path, score.item() if hasattr(score, "item") else score))
+    return sorted(found, key=lambda checkpoint: checkpoint[:2])

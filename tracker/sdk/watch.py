@@ -1,0 +1,161 @@
+"""``watch``: histograms of a torch model's gradients and parameters, and the graph of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from tracker.data_types.graph import Graph
+from tracker.errors import Error, UsageError
+from tracker.sdk import active, layers
+from tracker.sdk.hooks import Hook
+from tracker.sdk.tensors import count_tensor
+from tracker.terminal import say
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from tracker.sdk.run import Run
+
+WORDS = ("gradients", "parameters", "all", None)
+# What a module carries its hooks' names in, by wandb's name.
+NAMES = "_wandb_hook_names"
+
+# How many models were watched: wandb numbers them through all runs of a process.
+_count = 0
+_handles: WeakKeyDictionary[Run, dict[str, Any]] = WeakKeyDictionary()
+
+
+def watch(
+    run: Run,
+    models: Module | Sequence[Module],
+    log: str | None = "gradients",
+    log_freq: int = 1000,
+    idx: int | None = None,
+    log_graph: bool = False,
+) -> None:
+    """Hook models; see ``Run.watch``."""
+    global _count
+    if log not in WORDS:
+        raise ValueError(f"log is {log!r}; use 'gradients', 'parameters', 'all' or None")
+    watched = _as_modules(models)
+    if run.finished:
+        raise UsageError(f"Run ({run.id}) is finished: init a new run")
+    first = _count if idx is None else idx
+    _count += len(watched)
+    if run.disabled:
+        return
+    handles = _handles.setdefault(run, {})
+    for number, model in enumerate(watched, first):
+        prefix = f"graph_{number}" if number > 0 else ""
+        gradients = _gradients(model, prefix) if log in ("gradients", "all") else {}
+        for name in gradients:
+            if name in handles and _is_on(handles[name]):
+                raise ValueError(
+                    f"{name!r} is watched already: call wandb.unwatch first, or give another idx"
+                )
+        if log_graph:
+            layers.mark(model)
+        hooked: list[str] = model.__dict__.setdefault(NAMES, [])
+        if log in ("parameters", "all"):
+            name = f"parameters/{prefix}"
+            if name in handles:
+                handles[name].remove()
+            counted = Hook(_log_parameters, run, prefix, _Every(log_freq))
+            handles[name] = model.register_forward_hook(counted)
+            hooked.append(name)
+        for name, parameter in gradients.items():
+            handles[name] = parameter.register_hook(Hook(_log_gradient, run, name, _Every(log_freq)))
+            hooked.append(name)
+        if log_graph:
+            for handle in layers.LayerGraph(model, Hook(_keep_graph, run, f"graph_{number}")).handles:
+                handles[f"topology/{id(handle)}"] = handle
+                hooked.append(f"topology/{id(handle)}")
+
+
+def unwatch(run: Run, models: Module | Sequence[Module] | None = None) -> None:
+    """Take hooks away; see ``Run.unwatch``."""
+    handles = _handles.get(run, {})
+    if models is None or (isinstance(models, (list, tuple)) and not models):
+        for handle in handles.values():
+            handle.remove()
+        handles.clear()
+        return
+    for model in models if isinstance(models, (list, tuple)) else [models]:
+        names = model.__dict__.pop(NAMES, None)
+        if names is None:
+            say(f"{type(model).__name__} has not been watched", silent=run.journal.settings.silent)
+        for name in names or []:
+            handle = handles.pop(name, None)
+            if handle is not None:
+                handle.remove()
+        model.__dict__.pop(layers.MARK, None)
+
+
+class _Every:
+    """True once in so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        self._calls = calls
+        self._count = 0
+
+    def __call__(self) -> bool:
+        self._count += 1
+        if self._count < self._calls:
+            return False
+        self._count = 0
+        return True
+
+
+def _log_gradient(run: Run, name: str, due: _Every, gradient: Any) -> None:
+    if due() and gradient is not None:
+        _log(run, name, gradient)
+
+
+def _log_parameters(run: Run, prefix: str, due: _Every, model: Module, _given: Any, _output: Any) -> None:
+    if due():
+        for name, parameter in model.named_parameters():
+            _log(run, f"parameters/{prefix}{name}", parameter)
+
+
+def _log(run: Run, name: str, tensor: Any) -> None:
+    open_run = _open(run)
+    if open_run is not None and (histogram := count_tensor(tensor)) is not None:
+        open_run.log({name: histogram}, commit=False)
+
+
+def _keep_graph(run: Run, name: str, graph: Graph) -> None:
+    open_run = _open(run)
+    if open_run is not None:
+        open_run.summary[name] = graph.to_history(open_run, name, "summary")
+
+
+def _open(run: Run) -> Run | None:
+    """Return the run, or the active one when it has ended: a model may be trained on in the next run."""
+    return active.current_of_this_process() if run.finished else run
+
+
+def _gradients(model: Module, prefix: str) -> dict[str, Any]:
+    return {
+        f"gradients/{prefix}{name}": parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def _is_on(handle: Any) -> bool:
+    hooks = handle.hooks_dict_ref()
+    return hooks is not None and handle.id in hooks
+
+
+def _as_modules(models: Any) -> Sequence[Module]:
+    try:
+        from torch.nn import Module
+    except ImportError:
+        raise Error("watch works with PyTorch alone, and torch cannot be imported here") from None
+    found = models if isinstance(models, (list, tuple)) else [models]
+    for model in found:
+        if not isinstance(model, Module):
+            raise TypeError(f"watch takes PyTorch models (torch.nn.Module), not {type(model).__name__}")
+    return found
