@@ -11,6 +11,7 @@ from tracker.sdk import leaving
 from tracker.sdk.signals import Termination
 
 if TYPE_CHECKING:
+    from tracker.sdk.core import RunCore
     from tracker.sdk.run import Run
 
 current: Run | None = None
@@ -52,11 +53,10 @@ def note_failure(error: str) -> None:
         leaving.note(error)
 
 
-def forget(run: Run) -> None:
+def forget(run: RunCore) -> None:
     """Note that a run is finished."""
     global current
-    if run in _open:
-        _open.remove(run)
+    _open[:] = [each for each in _open if each is not run]
     if not _open:
         _termination.leave()
     if current is run:

@@ -22,7 +22,7 @@ from tracker.store.settle import settle
 from tracker.values import to_plain
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.core import RunCore
 
 REGISTRY = "model-registry"
 
@@ -30,7 +30,7 @@ REGISTRY = "model-registry"
 class RunArtifacts:
     """The artifact side of one run."""
 
-    def __init__(self, run: Run, settings: Settings) -> None:
+    def __init__(self, run: RunCore, settings: Settings) -> None:
         self._run = run
         self._settings = settings
 

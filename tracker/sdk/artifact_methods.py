@@ -1,0 +1,120 @@
+"""What a run does with artifacts and models, as methods of it; the work is in ``tracker.sdk.artifacts``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tracker.sdk.identity import Identity
+
+if TYPE_CHECKING:
+    from tracker.artifacts.artifact import Artifact
+    from tracker.sdk.artifacts import RunArtifacts
+
+
+class ArtifactMethods(Identity):
+    """The artifact side of a ``Run``."""
+
+    def log_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Artifact:
+        """Log an artifact, or a file or folder as one. Returns at once; ``wait()`` on it gives the version.
+
+        Args:
+            artifact_or_path: A draft, or the path of a file or folder.
+            name: Name of an artifact made from a path; ``run-ID-FILE`` unless given.
+            type: Its type; ``"unspecified"`` unless given.
+            aliases: Moved to this version; ``latest`` always is.
+            tags: Of this version; those of the draft unless given.
+
+        Raises:
+            ValueError: An alias, a tag or a name is not allowed.
+        """
+        return self._artifacts().log(artifact_or_path, name, type, aliases, tags)
+
+    def use_artifact(
+        self,
+        artifact_or_name: Artifact | str,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        use_as: str | None = None,
+    ) -> Artifact:
+        """Find an artifact version and note that this run uses it. Needs neither server nor network.
+
+        Args:
+            artifact_or_name: ``[[entity/]project/]name[:version|alias|digest]``.
+            type: When given, the artifact must be of this type.
+            aliases: Accepted for compatibility.
+            use_as: Likewise.
+
+        Raises:
+            NotFoundError: There is no such artifact, version or alias; says which there are.
+        """
+        return self._artifacts().use(artifact_or_name, type)
+
+    def link_artifact(
+        self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None
+    ) -> Artifact:
+        """Link an artifact, logged first if need be, into another collection; return it as it is there.
+
+        Args:
+            artifact: A draft or a version.
+            target_path: ``[[entity/]project/]collection``.
+            aliases: Moved to it in that collection.
+        """
+        return self._artifacts().link(artifact, target_path, aliases)
+
+    def log_model(
+        self, path: str | os.PathLike[str], name: str | None = None, aliases: Sequence[str] | None = None
+    ) -> None:
+        """Log a file or folder as an artifact of type ``model``.
+
+        Args:
+            path: The file or folder.
+            name: ``run-ID-FILE`` unless given.
+            aliases: Moved to this version; ``latest`` always is.
+        """
+        self._artifacts().log_model(path, name, aliases)
+
+    def use_model(self, name: str) -> str:
+        """Download a model and note that this run uses it; return the path of its file, or of the folder.
+
+        Args:
+            name: ``[[entity/]project/]name:version`` or ``:alias``.
+
+        Raises:
+            ValueError: The name has no version.
+            UsageError: The artifact's type does not contain ``model``.
+        """
+        return self._artifacts().use_model(name)
+
+    def link_model(
+        self,
+        path: str | os.PathLike[str],
+        registered_model_name: str,
+        name: str | None = None,
+        aliases: Sequence[str] | None = None,
+    ) -> Artifact:
+        """Log a model and link it to a registered model, in the project ``model-registry`` of the entity.
+
+        Args:
+            path: The file or folder.
+            registered_model_name: The registered model, made if there is none.
+            name: Of the artifact; ``run-ID-FILE`` unless given.
+            aliases: Moved to it, in both collections.
+
+        Returns:
+            The version of the registered model.
+        """
+        return self._artifacts().link_model(path, registered_model_name, name, aliases)
+
+    def _artifacts(self) -> RunArtifacts:
+        from tracker.sdk.artifacts import RunArtifacts  # many runs log none
+
+        return RunArtifacts(self, self._journal.settings)

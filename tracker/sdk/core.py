@@ -1,0 +1,126 @@
+"""What a run is made of: its journal, the lock over it, and how records and files go in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tracker.errors import UsageError
+from tracker.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
+from tracker.sdk.config import Config
+from tracker.sdk.journal import RunJournal
+from tracker.sdk.steps import StepCounter
+from tracker.sdk.summary import Summary
+from tracker.store.locks import shared
+
+if TYPE_CHECKING:
+    from tracker.store.layout import Layout
+
+
+class RunCore:
+    """The part of a ``Run`` that the others stand on."""
+
+    def __init__(
+        self, started: RunStarted, journal: RunJournal, *, resumed: bool, config: dict[str, Any]
+    ) -> None:
+        self._started = started
+        self._journal = journal
+        self._steps = StepCounter(started.start_step)
+        self._lock = journal.lock
+        self._keys: tuple[str, ...] = ()  # of the last row
+        self._finished = False
+        self._last: bytes | None = None  # the record that says how the run ended
+        self._said = False  # it is written
+        # What a signal handler wants to write while the code under it is writing: done right after that.
+        self._writing = self._ending = False
+        self._deferred: list[Callable[[], None]] = []
+        self._closed = False
+        self.preempted = False
+        self.resumed = resumed
+        self.starting_step = started.start_step
+        self.config = Config(config, lambda values: self._put(ConfigChanged(values)))
+        self.summary = Summary(
+            journal.read_summary, lambda values, removed: self._put(SummaryChanged(values, removed))
+        )
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique in its project."""
+        return self._started.run_id
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is in."""
+        return self._started.entity
+
+    @property
+    def project(self) -> str:
+        """The project."""
+        return self._started.project
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        return self._finished
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing is kept (``mode="disabled"``)."""
+        return self._journal.disabled
+
+    def record(self, record: Record) -> None:
+        """Write a record to this run's journal."""
+        self._put(record)
+
+    def save_file(self, path: str, data: bytes, mimetype: str) -> str:
+        """Store a file of this run: its bytes first, then the record that names them."""
+        layout = self._journal.layout
+        # Until a record names it, only this lock tells garbage collection that the content is wanted.
+        with self._lock, shared(layout.naming_lock if layout is not None else None):
+            blob = self._journal.save_blob(data)
+            if blob is None:  # a full disk, and no room in memory: counted as lost, and nothing may name it
+                import hashlib
+
+                return hashlib.sha256(data).hexdigest()
+            self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
+        return blob.sha256
+
+    @property
+    def layout(self) -> Layout | None:
+        """The store or outbox that it writes to; None when nothing is kept."""
+        return self._journal.layout
+
+    @property
+    def journal(self) -> RunJournal:
+        """Where this run's records go."""
+        return self._journal
+
+    def _put(self, record: Record) -> None:
+        payload = pack(record)
+        with self._lock:
+            if self._finished:
+                raise UsageError(f"Run ({self.id}) is finished: init a new run")
+            if self._writing:
+                self._deferred.append(partial(self._put, record))
+                return
+            try:
+                self._writing = True
+                self._journal.put(payload)
+            finally:
+                self._writing = False
+            self._write_deferred()
+
+    def _write_deferred(self) -> None:
+        while self._deferred:
+            self._deferred.pop(0)()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: what is logged from now on goes to a segment of the child's own."""
+        self._lock = self._journal.lock = threading.RLock()  # another thread of the parent may have held it
+        self._writing = self._ending = False
+        self._deferred = []
+        if not self._closed:
+            self._journal.leave_to_parent()
+            self._steps = StepCounter(self._steps.step)

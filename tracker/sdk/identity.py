@@ -1,0 +1,67 @@
+"""What a run is called, where it belongs, and where it stands."""
+
+from __future__ import annotations
+
+from tracker.sdk.core import RunCore
+
+
+class Identity(RunCore):
+    """The identity of a ``Run``."""
+
+    @property
+    def name(self) -> str | None:
+        """The display name."""
+        return self._started.name
+
+    @property
+    def path(self) -> str:
+        """``ENTITY/PROJECT/ID``."""
+        return f"{self.entity}/{self.project}/{self.id}"
+
+    @property
+    def group(self) -> str | None:
+        """The group."""
+        return self._started.group
+
+    @property
+    def job_type(self) -> str | None:
+        """The job type."""
+        return self._started.job_type
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags."""
+        return tuple(self._started.tags or ())
+
+    @property
+    def notes(self) -> str | None:
+        """The notes."""
+        return self._started.notes
+
+    @property
+    def step(self) -> int:
+        """The step that the next ``log`` without ``step`` goes to."""
+        return self._steps.step
+
+    @property
+    def start_time(self) -> float:
+        """When this process began the run, in unix seconds."""
+        return self._started.time
+
+    @property
+    def offline(self) -> bool:
+        """Whether nothing is sent to a server while the run goes on."""
+        return self._journal.settings.mode == "offline"
+
+    @property
+    def url(self) -> str | None:
+        """Where the run can be looked at, when a server is named."""
+        base = self._journal.settings.base_url
+        return (
+            f"{base.rstrip('/')}/{self.entity}/{self.project}?run={self.id}"
+            if base and not self.offline
+            else None
+        )
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path} ({self.name})>"

@@ -1,0 +1,93 @@
+"""How a run ends: by a call, with a block, by a signal, with its process."""
+
+from __future__ import annotations
+
+import signal
+import time
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tracker.records import RunFinished, pack
+from tracker.sdk import active
+from tracker.sdk.core import RunCore
+from tracker.sdk.leaving import last_line
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Life(RunCore):
+    """The end of a ``Run``."""
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """End the run; a second call does nothing.
+
+        Args:
+            exit_code: 0 or None: finished. Anything else: failed.
+        """
+        try:
+            code = int(exit_code or 0)
+        except (TypeError, ValueError):
+            code = 1  # said something, and not 0
+        self._end("failed" if code else "finished", max(-(2**31), min(code, 2**31 - 1)), None)
+
+    def fail(self, error: str) -> None:
+        """End the run as failed, with one line that says why."""
+        self._end("failed", 1, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            self.finish()
+        else:
+            self.fail(last_line(error))
+
+    # What a signal handler uses
+
+    @property
+    def is_busy_here(self) -> bool:
+        """Whether the calling thread is inside a call on this run, under the code that asks."""
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
+
+    def lock(self, seconds: float) -> bool:
+        """Keep all others from logging, until the process ends; return whether that could be done."""
+        return self._lock.acquire(timeout=seconds)
+
+    def preempt(self, seconds: float) -> None:
+        """End the run because the process was told to end (SIGTERM), unless others block it for too long."""
+        if self.lock(seconds):
+            try:
+                self._end("preempted", 128 + signal.SIGTERM, None)
+            finally:
+                self._lock.release()
+
+    def _end(self, state: str, exit_code: int, error: str | None) -> None:
+        # An interrupt (Ctrl-C) may end this anywhere: the next call, at exit at the latest, goes on.
+        with self._lock:
+            if self._writing:
+                self._deferred.append(partial(self._end, state, exit_code, error))
+                return
+            if self._ending:
+                return  # a signal handler's call: what is under it goes on
+            try:
+                self._ending = True
+                self._write_deferred()
+                self._finished = True
+                if not self._closed:
+                    if self._last is None:
+                        if self.preempted:
+                            state, error = "preempted", error or "SIGTERM"
+                        self._last = pack(RunFinished(time.time(), state, exit_code, error))
+                    if not self._said:
+                        self._journal.put(self._last)
+                        self._said = True
+                    self._journal.close()
+                    self._closed = True
+            finally:
+                self._ending = False
+        active.forget(self)

@@ -1,0 +1,145 @@
+"""``Run.log`` and ``Run.define_metric``."""
+
+from __future__ import annotations
+
+import operator
+import time
+from functools import partial
+from typing import Any
+
+from tracker.data_types.histogram import Histogram
+from tracker.data_types.media import Media
+from tracker.errors import UsageError
+from tracker.records import MetricDefined, Row, encode, pack
+from tracker.sdk.core import RunCore
+from tracker.sdk.define import parse_metric
+from tracker.values import PLAIN, to_plain
+
+
+class Logging(RunCore):
+    """How a ``Run`` takes history."""
+
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        """Log values into a history row. When this returns they survive SIGKILL of this process.
+
+        Args:
+            data: Keys (strings) and values: plain values, scalars and arrays of numpy and torch, media.
+            step: The row's step. wandb drops a step smaller than the last; here it becomes a row of its own.
+            commit: Whether the row is complete with this call. By default it is, unless ``step`` is given.
+
+        Raises:
+            TypeError: ``data`` is no dict with string keys, or a value cannot be encoded. Nothing was logged.
+            UsageError: The run is finished.
+        """
+        if type(data) is not dict:
+            data = _as_row(data)
+        if step is not None:
+            step = _as_step(step)
+        keys = tuple(data)
+        if keys != self._keys:
+            try:
+                "".join(keys)  # refuses a key that is no string, at the speed of C
+            except TypeError:
+                raise TypeError("Key values passed to `wandb.log` must be strings.") from None
+            self._keys = keys
+        with self._lock:
+            if self._finished:
+                raise UsageError(
+                    f"Run ({self.id}) is finished. The call to `log` will be ignored: init a new run."
+                )
+            if not PLAIN.issuperset(map(type, data.values())):
+                data = self._to_plain_row(data, self._steps.step if step is None else step)
+            if self._writing:
+                self._deferred.append(partial(self.log, dict(data), step, commit))
+                return
+            steps = self._steps
+            before = steps.state
+            try:
+                self._writing = True
+                row, at, flags = steps.place(step, commit)
+                record = Row(row, at, flags, time.time(), data)
+                try:
+                    payload = encode(record)
+                except (OverflowError, UnicodeEncodeError):
+                    payload = pack(record)
+                self._journal.put(payload)
+            except Exception:
+                steps.state = before  # nothing was logged
+                raise
+            finally:
+                self._writing = False
+            if self._deferred:
+                self._write_deferred()
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
+        summary: str | None = None,
+        goal: str | None = None,
+        overwrite: bool | None = None,
+    ) -> MetricDefined:
+        """Say how a key (or all keys with a prefix, ``"val/*"``) is plotted and summarised.
+
+        Args:
+            name: A key, or a prefix that ends in ``*``.
+            step_metric: Key that serves as its x axis.
+            step_sync: Add the step metric's last value to rows that lack it; on when one is given.
+            hidden: Keep it out of automatic charts.
+            summary: Comma-separated: min, max, mean, last, first, best, copy, none.
+            goal: ``"minimize"`` or ``"maximize"``, for ``summary="best"``.
+            overwrite: Forget what was defined before instead of adding to it.
+
+        Raises:
+            Error: A word is not known.
+        """
+        defined = parse_metric(name, step_metric, step_sync, hidden, summary, goal)
+        self._put(defined)
+        return defined
+
+    def _to_plain_row(self, data: dict[str, Any], step: int) -> dict[str, Any]:
+        plain = {}
+        for key, value in data.items():
+            if isinstance(value, (list, tuple)) and value and all(_is_image(item) for item in value):
+                from tracker.data_types.image import images_to_history
+
+                plain[key] = images_to_history(value, self, key, step)
+            else:
+                try:
+                    plain[key] = to_plain(value, partial(self._convert, key, step))
+                except RecursionError:
+                    raise TypeError(
+                        f"the value of {key!r} contains itself, or is nested too deeply"
+                    ) from None
+        return plain
+
+    def _convert(self, key: str, step: int, value: Any) -> Any:
+        """Return the history form of what is no plain value, or raise TypeError."""
+        if isinstance(value, Media):
+            return value.to_history(self, key, step)
+        if isinstance(value, Histogram):
+            return value.to_plain()
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _as_row(data: Any) -> dict[str, Any]:
+    if isinstance(data, dict):
+        return dict(data)
+    raise TypeError(f"`wandb.log` must be passed a dictionary, not {type(data).__name__}")
+
+
+def _as_step(step: Any) -> int:
+    try:
+        return operator.index(step)
+    except TypeError:
+        if isinstance(step, float) and step.is_integer():
+            return int(step)
+        if hasattr(step, "item"):  # a torch or numpy scalar
+            return _as_step(step.item())
+        raise TypeError(f"step must be a whole number, not {step!r}") from None
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Media) and type(value).__name__ == "Image"
