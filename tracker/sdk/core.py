@@ -37,6 +37,7 @@ class RunCore:
         self._writing = self._ending = False
         self._deferred: list[Callable[[], None]] = []
         self._closed = False
+        self._before_end: list[Callable[[], None]] = []
         self.preempted = False
         self.resumed = resumed
         self.starting_step = started.start_step
@@ -121,6 +122,7 @@ class RunCore:
         self._lock = self._journal.lock = threading.RLock()  # another thread of the parent may have held it
         self._writing = self._ending = False
         self._deferred = []
+        self._before_end = []
         if not self._closed:
             self._journal.leave_to_parent()
             self._steps = StepCounter(self._steps.step)

@@ -48,6 +48,9 @@ def init(
     reinit: bool | str | None = None,
     resume: bool | str | None = None,
     anonymous: str | None = None,
+    tensorboard: bool | None = None,
+    sync_tensorboard: bool | None = None,
+    monitor_gym: bool | None = None,
     settings: Settings | dict[str, Any] | None = None,
 ) -> Run:
     """Begin a run; like ``wandb.init``. Needs no server and no network.
@@ -68,10 +71,15 @@ def init(
             ``"finish_previous"`` (also True) or ``"create_new"``.
         resume: ``"allow"`` (continue the run if ``id`` exists), ``"must"``, ``"never"``.
         anonymous: Accepted for compatibility, has no meaning here.
+        tensorboard: The older name of ``sync_tensorboard``.
+        sync_tensorboard: Log what this process writes for TensorBoard: scalars, histograms, images and PR
+            curves, with ``global_step``.
+        monitor_gym: Log the videos that gymnasium records.
         settings: Further ``Settings`` fields.
 
     Raises:
         UsageError: An argument cannot work; says which and why. Nothing was written.
+        Error: A package that ``sync_tensorboard`` or ``monitor_gym`` needs is missing. Nothing was written.
         StoreError: The store cannot be used.
     """
     previous = active.current_of_this_process()
@@ -96,9 +104,27 @@ def init(
     if labels is not None:
         texts["tags"] = [str(tag) for tag in labels]
     found = load_settings(**{**_extra_settings(settings), **texts})
+    tensorboard = sync_tensorboard or tensorboard
+    _watch_libraries(tensorboard, monitor_gym)
     run = _begin(found, as_config(config), _resume(resume if resume is not None else found.resume, id))
     active.remember(run, make_current=how != "create_new" or previous is None)
+    if tensorboard:
+        from tracker.sdk.tensorboard.patch import sync
+
+        sync(run)
     return run
+
+
+def _watch_libraries(tensorboard: bool | None, monitor_gym: bool | None) -> None:
+    if tensorboard:
+        from tracker.sdk.tensorboard.patch import is_patched, patch
+
+        if not is_patched():
+            patch()
+    if monitor_gym:
+        from tracker.sdk.gymnasium import monitor
+
+        monitor()
 
 
 def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Run:

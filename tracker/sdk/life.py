@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from tracker.records import RunFinished, pack
 from tracker.sdk import active
 from tracker.sdk.core import RunCore
 from tracker.sdk.leaving import last_line
+from tracker.terminal import say
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,6 +28,7 @@ class Life(RunCore):
         Args:
             exit_code: 0 or None: finished. Anything else: failed.
         """
+        self._do_before_end()
         try:
             code = int(exit_code or 0)
         except (TypeError, ValueError):
@@ -34,7 +37,25 @@ class Life(RunCore):
 
     def fail(self, error: str) -> None:
         """End the run as failed, with one line that says why."""
+        self._do_before_end()
         self._end("failed", 1, error)
+
+    def before_end(self, call: Callable[[], None]) -> None:
+        """Have something called once when the run is about to end, while it can still be logged to.
+
+        Not in a forked child, and not when a signal ends the run.
+        """
+        self._before_end.append(call)
+
+    def _do_before_end(self) -> None:
+        if self.is_busy_here:
+            return  # a signal handler's call, on top of one that holds the lock: nobody can be waited for
+        while self._before_end:
+            call = self._before_end.pop()
+            try:
+                call()
+            except Exception as error:  # the run ends all the same
+                say(f"while run {self.id} ended: {error}")
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,186 @@
+"""What a program writes for TensorBoard is logged to the run: ``sync_tensorboard=True``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scripts import wait_for
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+import tracker
+from tracker.integration import tensorboard
+
+
+@pytest.fixture(autouse=True)
+def unpatched() -> Iterator[None]:
+    yield
+    tensorboard.unpatch()
+
+
+def scalar(writer: EventFileWriter, tag: str, value: float, step: int, wall_time: float = 0.0) -> None:
+    summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+    writer.add_event(Event(summary=summary, step=step, wall_time=wall_time or time.time()))
+
+
+def add(writer: EventFileWriter, value: Any, step: int) -> None:
+    summary = value if isinstance(value, Summary) else Summary(value=[value])
+    writer.add_event(Event(summary=summary, step=step, wall_time=time.time()))
+
+
+def rows(run: tracker.Run) -> list[dict[str, Any]]:
+    return tracker.Api().run(run.path).history(pandas=False)
+
+
+def values(run: tracker.Run) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if not key.startswith("_")} for row in rows(run)]
+
+
+def test_events_of_one_step_are_one_row_and_none_is_lost_at_the_end() -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs", flush_secs=3600)  # it holds everything back
+    for step in range(3):
+        scalar(writer, "train/loss", 0.1 * step, step, wall_time=1000.0 + step)
+        scalar(writer, "lr", 0.5, step, wall_time=1001.0 + step)
+        scalar(writer, "lr", 0.25, step, wall_time=1002.0 + step)  # the last of a step counts
+    begun = time.monotonic()
+    run.finish()
+    assert time.monotonic() - begun < 8  # wandb waits 10 s for a second directory
+    assert values(run) == [
+        {"train/loss": 0.0, "lr": 0.25, "global_step": 0},
+        {"train/loss": 0.1, "lr": 0.25, "global_step": 1},
+        {"train/loss": 0.2, "lr": 0.25, "global_step": 2},
+    ]
+    assert [row["_timestamp"] for row in rows(run)] == [1002.0, 1003.0, 1004.0]
+    assert [row["_step"] for row in rows(run)] == [0, 1, 2]
+
+
+def test_a_step_that_goes_back_and_not_a_number_are_rows_as_any() -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs")
+    scalar(writer, "x", 1.0, 5)
+    scalar(writer, "x", float("nan"), 3)
+    scalar(writer, "x", float("inf"), 4)
+    run.finish()
+    found = values(run)
+    assert [row["global_step"] for row in found] == [5, 3, 4]
+    assert found[0]["x"] == 1.0
+    assert np.isnan(found[1]["x"])
+    assert found[2]["x"] == float("inf")
+
+
+def test_what_directories_have_not_in_common_is_put_in_front_of_the_tags() -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    train, validation = EventFileWriter("logs/train"), EventFileWriter("logs/val/deep")
+    scalar(train, "loss", 1.0, 0)
+    scalar(validation, "loss", 2.0, 0)
+    run.finish()
+    assert sorted(values(run), key=str) == [
+        {"train/loss": 1.0, "global_step": 0},
+        {"val/deep/loss": 2.0, "global_step": 0},
+    ]
+
+
+def test_rows_come_while_the_program_runs_with_a_root_that_was_given() -> None:
+    tensorboard.patch(root_logdir="logs", save=False)
+    run = tracker.init(project="p")
+    writer = EventFileWriter("logs/train")
+    scalar(writer, "loss", 1.0, 0)
+    scalar(writer, "loss", 2.0, 1)
+    writer.flush()
+    seen = wait_for(lambda: values(run), "the first row")
+    assert seen[0] == {"train/loss": 1.0, "global_step": 0}
+    run.finish()
+    assert values(run) == [*seen, {"train/loss": 2.0, "global_step": 1}][:2]
+
+
+def test_histograms_images_and_curves_become_media_and_text_is_left_out() -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs")
+    buckets = Summary.Value(tag="old")
+    buckets.histo.min, buckets.histo.max = -1.0, 3.0
+    buckets.histo.bucket_limit.extend([0.0, 2.0, 4.0])
+    buckets.histo.bucket.extend([1.0, 0.0, 2.0])
+    add(writer, buckets, 0)
+    empty_first = Summary.Value(tag="open")
+    empty_first.histo.bucket_limit.extend([0.0, 2.0, 4.0])
+    empty_first.histo.bucket.extend([0.0, 5.0, 2.0])
+    add(writer, empty_first, 0)
+    add(writer, histogram_pb("new", np.array([0.0, 1.0, 1.0]), buckets=2), 0)
+    picture = Summary.Value(tag="picture")
+    picture.image.encoded_image_string = png()
+    picture.image.width = picture.image.height = 2
+    add(writer, picture, 0)
+    table = np.array([[1, 1], [0, 1], [1, 0], [1, 1], [0.5, 1.0], [1.0, 0.5]])  # the last: precision, recall
+    curve = Summary.Value(tag="pr", tensor=make_tensor_proto(table))
+    curve.metadata.plugin_data.plugin_name = "pr_curves"
+    add(writer, curve, 0)
+    add(writer, text_pb("note", "hello"), 0)
+    run.finish()
+    (row,) = values(run)
+    assert row["old"] == {"_type": "histogram", "values": [1, 0, 2], "bins": [-1, 0, 2, 4]}
+    assert row["open"] == {"_type": "histogram", "values": [5, 2], "bins": [0, 2, 4]}
+    assert row["new"] == {"_type": "histogram", "values": [1, 2], "bins": [0, 0.5, 1]}
+    assert row["picture"]["_type"] == "images/separated"
+    assert (row["picture"]["width"], row["picture"]["count"]) == (2, 1)
+    assert (row["pr"]["_type"], row["pr"]["ncols"], row["pr"]["nrows"]) == ("table-file", 2, 2)
+    assert set(row) == {"old", "open", "new", "picture", "pr", "global_step"}
+
+
+def png() -> bytes:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_files_of_before_are_not_the_runs_and_a_damaged_one_stops_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = EventFileWriter("runs")
+    scalar(old, "old", 1.0, 0)
+    old.close()
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs", filename_suffix=".new")
+    scalar(writer, "new", 1.0, 0)
+    writer.flush()
+    Path("runs/events.out.tfevents.junk").write_bytes(b"\xff" * 64)
+    run.finish()
+    assert values(run) == [{"new": 1.0, "global_step": 0}]
+    assert "runs/events.out.tfevents.junk is no tfevents file, or is damaged" in capsys.readouterr().err
+
+
+def test_step_is_ignored_beside_tensorboard_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs")
+    scalar(writer, "loss", 1.0, 70)
+    run.log({"mine": 1}, step=10)
+    run.log({"mine": 2}, step=20)
+    run.finish()
+    assert [(row["_step"], row.get("mine")) for row in rows(run)] == [(0, 1), (1, 2), (2, None)]
+    assert capsys.readouterr().err.count("Step cannot be set when using tensorboard syncing") == 1
+
+
+def test_patching_twice_is_refused_and_unpatching_ends_it() -> None:
+    tensorboard.patch()
+    with pytest.raises(ValueError, match="already patched"):
+        tensorboard.patch()
+    tensorboard.unpatch()
+    run = tracker.init(project="p")
+    writer = EventFileWriter("runs")
+    scalar(writer, "loss", 1.0, 0)
+    writer.close()
+    run.finish()
+    assert values(run) == []

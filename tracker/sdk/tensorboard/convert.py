@@ -1,0 +1,110 @@
+"""From TensorBoard's summaries to values of history, named as wandb names them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from tracker.data_types.histogram import Histogram
+
+
+class Converter:
+    """What one directory's events become.
+
+    Args:
+        namespace: Put in front of each tag, with ``/``; may be empty.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        # Only the first value of a tag says which plugin it belongs to.
+        self._plugins: dict[str, str] = {}
+
+    def values(self, event: Any) -> Iterator[tuple[str, Any]]:
+        """Yield key and value of what an event holds: scalars, histograms, images, PR curves.
+
+        Text, audio, graphs and hyperparameters have no history form, as in wandb.
+        """
+        for value in event.summary.value:
+            if not value.tag:
+                continue
+            plugin = value.metadata.plugin_data.plugin_name or self._plugins.get(value.tag, "")
+            self._plugins[value.tag] = plugin
+            converted = _convert(value, plugin)
+            if converted is not None:
+                yield f"{self._namespace}/{value.tag}" if self._namespace else value.tag, converted
+
+
+def _convert(value: Any, plugin: str) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "simple_value" and plugin in ("", "scalars"):
+        return _short(value.simple_value)
+    if kind == "histo" and plugin in ("", "histograms"):
+        return _from_buckets(value.histo)
+    if kind == "image" and plugin in ("", "images"):
+        return _images([value.image.encoded_image_string])
+    if kind == "tensor" and plugin == "images":
+        return _images(value.tensor.string_val[2:])  # the first two are width and height
+    if kind == "tensor" and plugin in ("scalars", "histograms", "pr_curves"):
+        from tensorboard.util.tensor_util import make_ndarray
+
+        array = make_ndarray(value.tensor)
+        if plugin == "scalars":
+            return _scalar(array)
+        return _from_rows(array) if plugin == "histograms" else _pr_curve(array)
+    return None
+
+
+def _short(number: float) -> float:
+    """Return the shortest decimal that is this 32-bit number: 0.1, not 0.10000000149, as wandb."""
+    import numpy as np
+
+    return float(str(np.float32(number)))
+
+
+def _scalar(array: Any) -> Any:
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        return None
+    number = array.reshape(()).item()
+    return _short(number) if array.dtype == "float32" else number
+
+
+def _from_buckets(histogram: Any) -> Histogram | None:
+    """From upper limits: the first bucket is open to the left, and left out when it is empty."""
+    limits, counts = list(histogram.bucket_limit), list(histogram.bucket)
+    if not limits or len(limits) != len(counts):
+        return None
+    if counts[0] == 0:
+        counts = counts[1:]
+    elif histogram.min < limits[0]:
+        limits = [histogram.min, *limits]
+    else:
+        return None
+    return Histogram(np_histogram=(counts, limits)) if counts else None
+
+
+def _from_rows(array: Any) -> Histogram | None:
+    """From rows of left edge, right edge and count."""
+    if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != 3:
+        return None
+    return Histogram(np_histogram=(array[:, 2].tolist(), [*array[:, 0].tolist(), float(array[-1, 1])]))
+
+
+def _pr_curve(array: Any) -> Any:
+    from tracker.data_types.table import Table
+
+    precision, recall = array[-2].tolist(), array[-1].tolist()
+    points = sorted(
+        ([x, y] for x, y in zip(recall, precision, strict=True) if x or y), key=lambda at: (at[0], -at[1])
+    )
+    return Table(columns=["recall", "precision"], data=points)
+
+
+def _images(encoded: Any) -> Any:
+    from PIL import Image as Pillow
+
+    from tracker.data_types.image import Image
+
+    made = [Image(Pillow.open(io.BytesIO(data))) for data in encoded if data]
+    return made or None

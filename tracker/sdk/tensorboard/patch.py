@@ -1,0 +1,135 @@
+"""Noticing where a program writes for TensorBoard, by a hook in the writers' constructors."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.errors import Error
+from tracker.sdk import active
+from tracker.sdk.tensorboard.follow import Follower
+from tracker.terminal import say
+
+if TYPE_CHECKING:
+    from tracker.sdk.run import Run
+
+# Whose class EventFileWriter is hooked, where installed. torch.utils.tensorboard uses the first one's.
+_WRITERS = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
+
+_undo: list[Callable[[], None]] = []
+_followers: dict[Run, Follower] = {}  # of the runs that are open
+
+
+def patch(
+    save: bool = True,
+    tensorboard_x: bool | None = None,
+    pytorch: bool | None = None,
+    root_logdir: str = "",
+) -> None:
+    """Log to the active run what is written for TensorBoard from now on; like ``wandb.tensorboard.patch``.
+
+    Args:
+        save: Keep the tfevents files with the run.
+        tensorboard_x: Accepted for compatibility: every kind of writer that is installed is followed.
+        pytorch: Likewise.
+        root_logdir: Names of metrics begin with the path of their directory below this one. Without it that
+            path is found from the directories themselves, once there are two.
+
+    Raises:
+        ValueError: It was called already, or ``init(sync_tensorboard=True)`` was.
+        Error: The package tensorboard is not installed.
+    """
+    if is_patched():
+        raise ValueError(
+            "Tensorboard already patched. Call `wandb.tensorboard.unpatch()` first, "
+            "or leave out one of `wandb.tensorboard.patch` and `sync_tensorboard=True`."
+        )
+    if importlib.util.find_spec("tensorboard") is None:
+        raise Error("sync_tensorboard needs the tensorboard package: pip install tensorboard")
+    if "tensorflow" in sys.modules:
+        say(
+            "what TensorFlow's own tf.summary writes is not followed; log it when it is written with "
+            "`Api().sync_tensorboard(logdir)`"
+        )
+    root = Path(root_logdir).absolute() if root_logdir else None
+    for name in _WRITERS:
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            _hook(importlib.import_module(name).EventFileWriter, root, save)
+
+
+def unpatch() -> None:
+    """Take back what ``patch`` did; what is followed already is followed until its run ends."""
+    while _undo:
+        _undo.pop()()
+
+
+def is_patched() -> bool:
+    """Whether writers are watched."""
+    return bool(_undo)
+
+
+def sync(run: Run) -> Follower:
+    """Return who follows TensorBoard directories for a run.
+
+    From now on ``step=`` of its ``log`` is ignored with a warning, as in wandb: rows of both kinds mix.
+    """
+    follower = _followers.get(run)
+    if follower is None:
+        follower = _followers[run] = Follower(run)
+        run.before_end(lambda: _end(run))
+        run.log = _without_step(run.log)  # type: ignore[method-assign]
+    return follower
+
+
+def _end(run: Run) -> None:
+    _followers.pop(run).close()
+
+
+def _hook(writer: Any, root: Path | None, save: bool) -> None:
+    original = writer.__init__
+
+    @functools.wraps(original)
+    def init(self: Any, logdir: Any, *args: Any, **kwargs: Any) -> None:
+        run = active.current
+        follower = None
+        if run is not None:
+            folder = _as_folder(logdir)
+            if folder is not None:
+                follower = sync(run)
+                below = root if root is not None and folder.is_relative_to(root) else None
+                follower.add(folder, root=below, save=save)
+        original(self, logdir, *args, **kwargs)
+        if follower is not None:
+            follower.flush_at_end(self)
+
+    writer.__init__ = init
+    _undo.append(functools.partial(setattr, writer, "__init__", original))
+
+
+def _as_folder(logdir: Any) -> Path | None:
+    if "://" in str(logdir):
+        say(f"TensorBoard directory {logdir} is not on a file system: what is written there is not followed")
+        return None
+    return Path(logdir).absolute()
+
+
+def _without_step(log: Callable[..., None]) -> Callable[..., None]:
+    said = False
+
+    @functools.wraps(log)
+    def without_step(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        nonlocal said
+        if step is not None and not said:
+            said = True
+            say(
+                "Step cannot be set when using tensorboard syncing. Please use `run.define_metric(...)` to "
+                "define a custom metric to log your step values."
+            )
+        log(data, commit=commit)
+
+    return without_step
