@@ -1,0 +1,137 @@
+"""The rules of the normal form. Nothing is left out that is not named here.
+
+``_runtime`` and ``_timestamp`` must be numbers, and go. Ids of 8 letters and digits (no script gives one) and
+names that a client gives to a run without one are ``<generated>``. Of a media file the hash in its name,
+``sha256`` and ``size`` must be those of the file, and are written as such; the file itself is compared by
+what is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from differential.script import plain
+
+# What clients write of their own accord: host facts, console, copies of config and summary.
+CAPTURED = (
+    "requirements.txt",
+    "output.log",
+    "config.yaml",
+    "wandb-summary.json",
+    "wandb-metadata.json",
+    "diff.patch",
+)
+_RUN_ID = re.compile(r"[a-z0-9]{8}")
+
+
+def row(step: int, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a history row: its step first, times gone."""
+    for name in ("_runtime", "_timestamp"):
+        assert isinstance(values.get(name), (int, float)), f"a row without {name}: {values}"
+    rest = {key: values[key] for key in sorted(values) if key not in ("_runtime", "_timestamp", "_step")}
+    return {"_step": step, **plain(rest)}
+
+
+def summary(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary without times and what wandb keeps in it for itself."""
+    kept = {
+        key: value for key, value in sorted(values.items()) if key not in ("_runtime", "_timestamp", "_wandb")
+    }
+    return plain(kept)
+
+
+def config(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a config without what wandb keeps in it for itself."""
+    return plain({key: value for key, value in sorted(values.items()) if key != "_wandb"})
+
+
+def run_id(text: str) -> str:
+    """Return a run's id, unless the client made it."""
+    return "<generated>" if _RUN_ID.fullmatch(text) else text
+
+
+def run(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what is there of a run's fields: what is empty need not be written down."""
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+class Files:
+    """The files of one run, by which values that name them become comparable."""
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        self._contents = {path: content for path, content in contents.items() if path not in CAPTURED}
+
+    def normal(self) -> dict[str, list[Any]]:
+        """Return what is in each file, by the pattern of its path; in order of path and content."""
+        found: dict[str, list[Any]] = {}
+        for path, content in sorted(self._contents.items()):
+            found.setdefault(self.pattern(path), []).append(self._inside(path, content))
+        return {path: sorted(inside, key=json.dumps) for path, inside in found.items()}
+
+    def pattern(self, path: str) -> str:
+        """Return a path with the hash in its name replaced, where it is that of the file."""
+        content = self._contents.get(path)
+        if content is None:
+            return path
+        digest = hashlib.sha256(content).hexdigest()[:20]
+        return path.replace(f"_{digest}.", "_<hash>.") if digest in path else path
+
+    def value(self, value: Any) -> Any:
+        """Return a value with what names one of the files replaced, at any depth."""
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, str):
+            return self.pattern(value)
+        if not isinstance(value, dict):
+            return value
+        made = {key: self.value(item) for key, item in value.items()}
+        content = self._contents.get(value.get("path")) if isinstance(value.get("path"), str) else None
+        if content is not None:
+            if made.get("sha256") == hashlib.sha256(content).hexdigest():
+                made["sha256"] = "<of the file>"
+            if made.get("size") == len(content):
+                made["size"] = "<of the file>"
+        return made
+
+    def _inside(self, path: str, content: bytes) -> Any:
+        ending = Path(path).suffix
+        if ending in (".png", ".jpg", ".jpeg", ".bmp", ".gif"):
+            return _picture(content)
+        if ending == ".json":
+            return {"json": plain(self.value(json.loads(content)))}
+        if len(content) <= 200:
+            try:
+                return {"text": content.decode()}
+            except UnicodeDecodeError:
+                pass
+        return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def _picture(content: bytes) -> dict[str, Any]:
+    """Return a picture's format, size and pixels: encoders of one format differ in their bytes."""
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        lossless = image.format in ("PNG", "BMP", "GIF")
+        pixels = hashlib.md5(image.convert("RGBA").tobytes()).hexdigest() if lossless else "<lossy>"
+        return {"format": image.format, "mode": image.mode, "size": list(image.size), "pixels": pixels}
+
+
+def artifacts(logged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return versions from what was logged, in order: the newest version's digest again is no new one."""
+    made: list[dict[str, Any]] = []
+    for one in logged:
+        same = [other for other in made if (other["type"], other["name"]) == (one["type"], one["name"])]
+        for other in same:
+            other["aliases"] = sorted(set(other["aliases"]) - set(one["aliases"]))
+        if same and same[-1]["digest"] == one["digest"]:
+            same[-1]["aliases"] = sorted({*same[-1]["aliases"], *one["aliases"]})
+        else:
+            made.append({**one, "aliases": sorted(one["aliases"])})
+    return made

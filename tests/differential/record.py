@@ -1,0 +1,24 @@
+"""Records what the real client does today: ``python tests/differential/record.py``, where it is installed.
+
+``TRACKER_WANDB_PYTHON`` names its interpreter; see ``sides``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from differential import golden, sides
+
+
+def main() -> None:
+    """Run the corpus and replace the recorded outcomes."""
+    with tempfile.TemporaryDirectory() as folder:
+        golden.save(sides.outcomes_of_wandb(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Starting the runner in the interpreter of either client."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_PYTHON = "TRACKER_WANDB_PYTHON"
+
+
+def real_python() -> str:
+    """Return the interpreter that has the real client.
+
+    Raises:
+        FileNotFoundError: There is none; says what to do.
+    """
+    python = os.environ.get(_PYTHON) or str(ROOT / ".venv-differential" / "bin" / "python")
+    if not Path(python).exists():
+        raise FileNotFoundError(
+            f"no interpreter with the real wandb client at {python}: "
+            f"`python3 dev.py test -m differential` makes one, or name yours in {_PYTHON}"
+        )
+    return python
+
+
+def outcomes_of_wandb(folder: Path) -> dict[str, Any]:
+    """Run the corpus against the real client in ``folder``; return the outcomes by script."""
+    return _run(real_python(), "wandb", folder, [ROOT / "tests"])
+
+
+def outcomes_of_tracker(folder: Path) -> dict[str, Any]:
+    """Run the corpus against tracker in ``folder``; return the outcomes by script."""
+    return _run(sys.executable, "tracker", folder, [ROOT / "tests", ROOT])
+
+
+def _run(python: str, side: str, folder: Path, path: list[Path]) -> dict[str, Any]:
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "TRACKER_"))
+    }
+    variables["PYTHONPATH"] = os.pathsep.join(map(str, path))
+    done = subprocess.run(
+        [python, "-m", "differential.runner", side, folder],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"the runner failed:\n{done.stdout}\n{done.stderr}")
+    outcomes: dict[str, Any] = json.loads((folder / "outcomes.json").read_text())
+    return outcomes

@@ -1,0 +1,53 @@
+"""Tracker records what the real client records, but for what is declared; the real client is asked anew."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tracker
+from differential import faults, golden, sides
+from differential.compare import complaints
+from differential.script import Script, load_corpus
+
+
+def _corpus() -> dict[str, Script]:
+    """The scripts import ``wandb``; that their modules can be read here, it is tracker while they are."""
+    before = sys.modules.get("wandb")
+    sys.modules["wandb"] = tracker
+    try:
+        return load_corpus()
+    finally:
+        if before is None:
+            del sys.modules["wandb"]
+
+
+CORPUS = _corpus()
+RECORDED = golden.load()
+
+
+@pytest.fixture(scope="session")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return sides.outcomes_of_tracker(tmp_path_factory.mktemp("tracker"))
+
+
+@pytest.mark.parametrize("key", CORPUS)
+def test_a_script_records_what_it_records_with_the_real_client(key: str, outcomes: dict[str, Any]) -> None:
+    wrong = complaints(RECORDED[key], outcomes[key], CORPUS[key].differences, faults.KNOWN.get(key, []))
+    assert not wrong, "\n".join([key, *wrong])
+
+
+def test_what_is_recorded_and_known_are_the_scripts_there_are() -> None:
+    assert set(RECORDED) == set(CORPUS)
+    assert set(faults.KNOWN) <= set(CORPUS)
+
+
+@pytest.mark.differential
+def test_the_real_client_does_what_was_recorded(tmp_path: Path) -> None:
+    found = sides.outcomes_of_wandb(tmp_path)
+    changed = [key for key in RECORDED if found.get(key) != RECORDED[key]]
+    assert not changed, f"python tests/differential/record.py, and look at what changed: {changed}"
+    assert found.keys() == RECORDED.keys()
