@@ -78,6 +78,8 @@ class SegmentInfo:
         state: As a run's.
         shown: Whether its rows belong to the history that shows by default.
         shown_before: Only those of smaller steps do (None: all): a later attempt logged the others again.
+        samples: How many samples of system metrics there are.
+        console_lines: How many lines of output.
     """
 
     id: str
@@ -91,16 +93,57 @@ class SegmentInfo:
     state: str
     shown: bool
     shown_before: int | None
+    samples: int = 0
+    console_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RunDetail(RunInfo):
-    """A run with its history's keys, lines that a person should read, its attempts and their segments."""
+    """A run with its history's keys, problems, attempts and their segments, latest system metrics."""
 
     keys: list[KeyInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     attempts: int = 0
     segments: list[SegmentInfo] = field(default_factory=list)
+    system_metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMetrics:
+    """What one writer (rank, node) of a run sampled in one attempt.
+
+    Attributes:
+        segment: Its id, see ``SegmentInfo``.
+        rank: 0 for the primary writer.
+        attempt: 0, then one more per resume.
+        host: Where it was sampled.
+        rows: Oldest first: ``_runtime`` (seconds), ``_timestamp`` (unix seconds), and wandb's names, ``cpu``.
+    """
+
+    segment: str
+    rank: int
+    attempt: int
+    host: str | None
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLine:
+    """A line of a run's output: its place, when it began (unix seconds), ``stdout`` or ``stderr``, text."""
+
+    line: int
+    time: float
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Some of a run's output; ``total`` counts all lines, ``found`` those that match a search."""
+
+    total: int
+    lines: list[OutputLine]
+    found: int = 0
 
 
 @dataclass(frozen=True, slots=True)

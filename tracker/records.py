@@ -233,6 +233,25 @@ class ArtifactLinked(msgspec.Struct, frozen=True, array_like=True, tag=12):
     time: float
 
 
+class SystemSample(msgspec.Struct, frozen=True, array_like=True, tag=13):
+    """What the machine did at one moment, as the writer's process sees it; names as wandb's: ``cpu``, ..."""
+
+    time: float
+    values: dict[str, float]
+
+
+class ConsoleLines(msgspec.Struct, frozen=True, array_like=True, tag=14):
+    """Lines that the writer's process printed. One that comes again (a progress bar) replaces itself.
+
+    Attributes:
+        time: Unix seconds.
+        lines: Number (counted from 0 over both streams), stream (1: stdout, 2: stderr) and text of each.
+    """
+
+    time: float
+    lines: list[tuple[int, int, str]]
+
+
 RECORD_KINDS = (
     RunStarted,
     Row,
@@ -246,6 +265,8 @@ RECORD_KINDS = (
     RowsLost,
     ArtifactChanged,
     ArtifactLinked,
+    SystemSample,
+    ConsoleLines,
 )
 Record = (
     RunStarted
@@ -260,6 +281,8 @@ Record = (
     | RowsLost
     | ArtifactChanged
     | ArtifactLinked
+    | SystemSample
+    | ConsoleLines
 )
 
 

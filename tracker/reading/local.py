@@ -6,12 +6,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, ProjectInfo, RunDetail, RunPage
+from tracker.answers import (
+    ArtifactDetail,
+    ArtifactInfo,
+    CollectionInfo,
+    Output,
+    ProjectInfo,
+    RunDetail,
+    RunPage,
+    SystemMetrics,
+)
 from tracker.recorder.follow import catch_up
 from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.changes import change_artifact, link_artifact
 from tracker.store.manifest import Entry, Manifest, read_manifest
-from tracker.store.queries import artifacts, history, runs
+from tracker.store.queries import artifacts, captured, history, runs
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -102,6 +111,44 @@ class LocalReader:
         return self._store.answer(
             lambda session: history.table(
                 session, runs.get_run(session, entity, project, run_id), root, keys, segment=segment
+            )
+        )
+
+    def system(
+        self, entity: str, project: str, run_id: str, segment: str | None = None
+    ) -> list[SystemMetrics]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        root = self._store.root
+        return self._store.answer(
+            lambda session: captured.system(
+                session, runs.get_run(session, entity, project, run_id), root, segment=segment
+            )
+        )
+
+    def console(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+    ) -> Output:
+        """See ``Reader``."""
+        catch_up(self._store)
+        root = self._store.root
+        return self._store.answer(
+            lambda session: captured.console(
+                session,
+                runs.get_run(session, entity, project, run_id),
+                root,
+                segment=segment,
+                offset=offset,
+                limit=limit,
+                search=search,
             )
         )
 

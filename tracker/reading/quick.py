@@ -13,7 +13,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, ProjectInfo, RunDetail, RunPage
+from tracker.answers import (
+    ArtifactDetail,
+    ArtifactInfo,
+    CollectionInfo,
+    Output,
+    ProjectInfo,
+    RunDetail,
+    RunPage,
+    SystemMetrics,
+)
 from tracker.errors import JournalError, NotFoundError
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
@@ -132,6 +141,28 @@ class QuickReader:
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
         """See ``Reader``."""
         return self._catalog().edit(entity, project, run_id, values)
+
+    def system(
+        self, entity: str, project: str, run_id: str, segment: str | None = None
+    ) -> list[SystemMetrics]:
+        """See ``Reader``."""
+        return self._catalog().system(entity, project, run_id, segment)
+
+    def console(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+    ) -> Output:
+        """See ``Reader``."""
+        return self._catalog().console(
+            entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search
+        )
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

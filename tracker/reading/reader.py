@@ -13,9 +13,11 @@ if TYPE_CHECKING:
         ArtifactDetail,
         ArtifactInfo,
         CollectionInfo,
+        Output,
         ProjectInfo,
         RunDetail,
         RunPage,
+        SystemMetrics,
     )
     from tracker.records import ArtifactChanged, ArtifactLinked
     from tracker.store.manifest import Entry, Manifest
@@ -99,6 +101,24 @@ class Reader(ArtifactReader, Protocol):
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
         """A run's columns; see ``tracker.store.queries.tables.table``."""
+
+    def system(
+        self, entity: str, project: str, run_id: str, segment: str | None = None
+    ) -> list[SystemMetrics]:
+        """What a run's writers sampled; see ``tracker.store.queries.captured.system``."""
+
+    def console(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+    ) -> Output:
+        """Lines of a run's output; see ``tracker.store.queries.captured.console``."""
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker import values
-from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, ProjectInfo, RunDetail, RunPage
+from tracker.answers import (
+    ArtifactDetail,
+    ArtifactInfo,
+    CollectionInfo,
+    Output,
+    OutputLine,
+    ProjectInfo,
+    RunDetail,
+    RunPage,
+    SystemMetrics,
+)
 from tracker.http import Client
 from tracker.processes import host_name
 from tracker.reading.fetching import fetch_files
@@ -21,6 +31,9 @@ from tracker.store.manifest import Entry, Manifest, parse_manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# A server gives no more lines of output than this at once.
+LARGEST_OUTPUT = 10_000
 
 
 class RemoteReader:
@@ -96,6 +109,37 @@ class RemoteReader:
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
         data = b"".join(self._client.stream(*path, key=_asked(keys), segment=segment))
         return pa.ipc.open_stream(data).read_all()
+
+    def system(
+        self, entity: str, project: str, run_id: str, segment: str | None = None
+    ) -> list[SystemMetrics]:
+        """See ``Reader``."""
+        found = self._get("projects", entity, project, "runs", run_id, "system", segment=segment)
+        return msgspec.convert(found["segments"], list[SystemMetrics])
+
+    def console(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        search: str = "",
+    ) -> Output:
+        """See ``Reader``."""
+        path = ("projects", entity, project, "runs", run_id, "console")
+        lines: list[OutputLine] = []
+        while True:
+            rest = LARGEST_OUTPUT if limit is None else min(limit - len(lines), LARGEST_OUTPUT)
+            found = self._get(*path, segment=segment, offset=offset, limit=rest, search=search)
+            page = msgspec.convert(found, Output)
+            lines += page.lines
+            enough = limit is not None and len(lines) >= limit
+            if enough or not page.lines or page.lines[-1].line + 1 >= page.total:
+                return Output(page.total, lines, page.found)
+            offset = page.lines[-1].line + 1
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

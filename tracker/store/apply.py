@@ -24,13 +24,16 @@ from tracker.records import (
     ArtifactLinked,
     ArtifactLogged,
     ArtifactUsed,
+    ConsoleLines,
     FileSaved,
     Process,
     Row,
+    SystemSample,
     decode,
     encode,
 )
 from tracker.store import artifacts, published
+from tracker.store.captured import Captured, add_captured, spill_captured
 from tracker.store.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
 from tracker.store.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
 from tracker.store.layout import JournalPath
@@ -82,6 +85,7 @@ class _Batch(NamedTuple):
     more: bool
     tail: int
     settling: bool
+    captured: Captured
 
 
 def apply_journal(
@@ -140,7 +144,16 @@ def apply_journal(
         for _, said in batch.said:
             if type(said) is ArtifactLogged and said.draft is not None:
                 discard_draft(store.layout, said.draft)
+        if batch.captured.samples or batch.captured.lines:
+            _spill_captured(store, journal.segment)
         return Applied(batch.records, batch.offset, batch.more, batch.tail, part is not None, batch.settling)
+
+
+def _spill_captured(store: Store, name: str) -> None:
+    with store.reading() as session:
+        segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))
+    if segment_id is not None:
+        spill_captured(store, segment_id, everything=False)
 
 
 def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) -> NewPart | None:
@@ -208,6 +221,7 @@ def _read_batch(
     rows: list[FinishedRow] = []
     files: list[tuple[int, FileSaved]] = []
     said: list[tuple[int, ArtifactRecord]] = []
+    captured = Captured([], {})
     settling = False
     skipping = going_on or sequence < passed
     for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
@@ -232,6 +246,8 @@ def _read_batch(
                 rows += folder.fold(record)
                 if type(record) is Row:
                     row_bytes += len(outcome.payload)
+                elif isinstance(record, (SystemSample, ConsoleLines)) and state.started is not None:
+                    captured.take(record, outcome.sequence, state.started.time, state.started.runtime_base)
             offset, sequence, count = outcome.end, outcome.sequence + 1, count + 1
         elif isinstance(outcome, Corrupt):
             if not going_on and sequence >= passed:
@@ -258,7 +274,8 @@ def _read_batch(
         if offset - start > BATCH_BYTES:
             more = True
             break
-    return _Batch(folder.state, rows, row_bytes, files, said, offset, sequence, count, more, tail, settling)
+    read = (offset, sequence, count, more, tail, settling)
+    return _Batch(folder.state, rows, row_bytes, files, said, *read, captured)
 
 
 def _commit(
@@ -304,6 +321,7 @@ def _commit(
         if not moved:
             return False
         segment = session.get_one(Segment, seen.id)
+    add_captured(session, segment, batch.captured)
     if part is None:
         add_hot(session, segment, batch.rows)
     elif seen is None or take_hot(session, seen):

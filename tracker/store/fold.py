@@ -15,6 +15,7 @@ from tracker.records import (
     ASIDE,
     COMMIT,
     ConfigChanged,
+    ConsoleLines,
     MetricDefined,
     Record,
     Row,
@@ -22,6 +23,7 @@ from tracker.records import (
     RunFinished,
     RunStarted,
     SummaryChanged,
+    SystemSample,
     encode,
     packable,
     read_extension,
@@ -102,6 +104,10 @@ class SegmentState(msgspec.Struct):
     last_time: float = 0.0
     runtime: float = 0.0
     problems: list[str] = []
+    # The latest sample of each system metric, how many samples there were, and how many lines of output.
+    system: dict[str, float] = {}
+    samples: int = 0
+    console_lines: int = 0
 
     @property
     def start_step(self) -> int:
@@ -178,6 +184,11 @@ class Folder:
             return self.flush()
         elif type(record) is RowsLost:
             state.problems.append(_gap(record))
+        elif type(record) is SystemSample:
+            state.samples += 1
+            state.system.update(record.values)
+        elif type(record) is ConsoleLines:
+            state.console_lines = max(state.console_lines, *(line[0] + 1 for line in record.lines), 0)
         return []
 
     def flush(self) -> list[FinishedRow]:

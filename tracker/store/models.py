@@ -164,6 +164,43 @@ class Rung(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Sample(Base):
+    """A sample of system metrics that is not in a Parquet file yet; ``data`` is msgpack."""
+
+    __tablename__ = "samples"
+    segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"), primary_key=True)
+    number: Mapped[Big] = mapped_column(primary_key=True)
+    time: Mapped[float]
+    runtime: Mapped[float]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ConsoleLine(Base):
+    """A line of a segment's output that is not in a Parquet file yet. Stream 1 is stdout, 2 stderr."""
+
+    __tablename__ = "console_lines"
+    segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"), primary_key=True)
+    line: Mapped[Big] = mapped_column(primary_key=True)
+    stream: Mapped[int]
+    time: Mapped[float]
+    text: Mapped[str]
+
+
+class CapturedPart(Base):
+    """A Parquet file with samples (kind ``system``) or output (``console``) of one segment."""
+
+    __tablename__ = "captured_parts"
+    __table_args__ = (Index("ix_captured_parts_segment", "segment_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"))
+    kind: Mapped[str]
+    path: Mapped[str] = mapped_column(unique=True)
+    rows: Mapped[Big]
+    first_row: Mapped[Big]
+    last_row: Mapped[Big]
+    size: Mapped[Big]
+
+
 class RunFile(Base):
     """A file of a run (media and others): a path and the blob that holds its bytes."""
 

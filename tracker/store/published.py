@@ -12,7 +12,17 @@ from sqlalchemy.orm import Session
 from tracker.store.files import publish_json
 from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
-from tracker.store.models import ArtifactUse, Collection, Part, Project, Run, RunFile, Segment, Version
+from tracker.store.models import (
+    ArtifactUse,
+    CapturedPart,
+    Collection,
+    Part,
+    Project,
+    Run,
+    RunFile,
+    Segment,
+    Version,
+)
 
 # While a run goes on its file is refreshed at most this often; its journal has what is newer.
 REFRESH_SECONDS = 5.0
@@ -112,6 +122,16 @@ def _describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
             for part in parts
         ],
     }
+    captured = session.scalars(
+        select(CapturedPart)
+        .where(CapturedPart.segment_id == segment.id)
+        .order_by(CapturedPart.kind, CapturedPart.first_row)
+    ).all()
+    if captured:
+        described["captured"] = [
+            {name: getattr(part, name) for name in ("kind", "path", "rows", "first_row", "last_row", "size")}
+            for part in captured
+        ]
     if segment.sealed:
         # Nothing can be folded again once the journal is gone: keep what folding remembered.
         described["state"] = msgspec.to_builtins(unpack_state(segment.state))

@@ -39,6 +39,7 @@ from tracker.store.models import (
     Alias,
     ApiKey,
     ArtifactUse,
+    CapturedPart,
     Clock,
     Collection,
     Part,
@@ -51,6 +52,7 @@ from tracker.store.models import (
 from tracker.store.packs import note_packed
 from tracker.store.reread import (
     PublishedAlias,
+    PublishedCapture,
     PublishedPart,
     PublishedRun,
     PublishedSegment,
@@ -215,6 +217,7 @@ class _Builder:
             if described.state.started is not None:
                 added.process = encode(described.state.started.process)
             self._add_parts(added, described.parts)
+            self._add_captured(added, described.captured)
             if described.segment in self._journals:
                 self._set_place(added)
             return
@@ -228,6 +231,7 @@ class _Builder:
             "what it had beyond Parquet files is lost"
         )
         parts = self._add_parts(added, described.parts)
+        self._add_captured(added, described.captured)
         added.ended = described.ended or "crashed"
         # Were the journal put back, it would be applied on top of this: only another rebuild may.
         added.journal_index = PAST_ALL_JOURNALS
@@ -261,6 +265,14 @@ class _Builder:
             self._add_rungs(added, path)
             found.append(path)
         return found
+
+    def _add_captured(self, segment: Segment, parts: list[PublishedCapture]) -> None:
+        for part in parts:
+            path = self._layout.root / part.path
+            if path.is_file():
+                self._session.add(CapturedPart(segment_id=segment.id, **msgspec.structs.asdict(part)))
+            else:
+                self.broken.append(f"{path} is missing: its {part.rows} rows are lost")
 
     def _add_rungs(self, part: Part, path: Path) -> None:
         from tracker.store.ladder import LADDER_ROWS, rungs_of_part  # pyarrow is heavy, most parts are small

@@ -27,6 +27,17 @@ class PublishedPart(msgspec.Struct):
     size: int
 
 
+class PublishedCapture(msgspec.Struct):
+    """A Parquet file with samples (kind ``system``) or output (``console``) of a segment."""
+
+    kind: str
+    path: str
+    rows: int
+    first_row: int
+    last_row: int
+    size: int
+
+
 class PublishedSegment(msgspec.Struct):
     """A segment in ``run.json``; ``state`` is there once it is sealed."""
 
@@ -39,6 +50,7 @@ class PublishedSegment(msgspec.Struct):
     sealed: bool = False
     sequence: int = 0
     parts: list[PublishedPart] = []
+    captured: list[PublishedCapture] = []
     state: SegmentState | None = None
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.journal.format import HEADER
+from tracker.store.captured import keep_captured, spill_captured, unnamed_captured
 from tracker.store.hot import read_hot, take_hot
 from tracker.store.models import Part, Run, Segment
 from tracker.store.parts import add_part, discard, write_part
@@ -55,6 +56,10 @@ def seal(store: Store, segment_id: int) -> None:
         if _journals(store, segment) is None:
             return
         unnamed = [] if segment.sealed else _unnamed(store, session, segment)
+        left = [] if segment.sealed else unnamed_captured(store, session, segment)
+    if left:
+        keep_captured(store, segment_id, left)
+    spill_captured(store, segment_id, everything=True)
     if unnamed:
         from tracker.store.salvage import keep_rows
 
@@ -76,7 +81,7 @@ def seal(store: Store, segment_id: int) -> None:
         if not segment.sealed:
             segment.sealed = True
             publish_run(store.layout, session, run)
-        unnamed = _unnamed(store, session, segment)
+        unnamed = _unnamed(store, session, segment) + unnamed_captured(store, session, segment)
     # A crash between a part's publishing and its commit left rows twice for who reads the folder.
     # A sealed segment gets no more parts, so what nobody names now nobody ever will.
     for path in [*unnamed, *journals]:

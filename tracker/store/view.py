@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -168,10 +168,22 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
                 state=each.ended or "running",
                 shown=each.segment in shown,
                 shown_before=shown.get(each.segment),
+                samples=each.state.samples,
+                console_lines=each.state.console_lines,
             )
             for each in segments
         ],
+        "system_metrics": _system_metrics(segments, shown),
     }
+
+
+def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> dict[str, float]:
+    """Return the latest value of each system metric of the primary writer; names as wandb's ``Api`` has."""
+    latest: dict[str, float] = {}
+    for each in segments:
+        if each.segment in shown:
+            latest.update(each.state.system)
+    return {f"system.{name}": value for name, value in latest.items()}
 
 
 def _problems(segment: SegmentView) -> list[str]:

@@ -1,0 +1,244 @@
+"""What was captured beside history: samples of system metrics, lines of output. First hot, then Parquet.
+
+Neither is a row of history, and nothing merges them: an ended segment has, of each kind, files in
+``system/`` and ``console/`` beside ``history/``. A line may come again while its writer still draws on it (a
+progress bar); one that is ``WINDOW`` lines behind the newest is done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.orm import Session
+
+from tracker.records import ConsoleLines, SystemSample
+from tracker.store.files import publish, sync_file
+from tracker.store.fold import FinishedRow
+from tracker.store.hot import pack_data, unpack_data
+from tracker.store.models import CapturedPart, ConsoleLine, Run, Sample, Segment
+from tracker.store.store import Store
+
+KINDS = ("system", "console")
+STREAMS = {1: "stdout", 2: "stderr"}
+_NUMBERS = {name: number for number, name in STREAMS.items()}
+# With so many a segment's hot ones become a file.
+HOT = {"system": 4096, "console": 20_000}
+# Only so many of a segment's last lines may still change.
+WINDOW = 64
+
+
+class Captured(NamedTuple):
+    """What a batch of records brings: samples, and for each number the newest state of a line."""
+
+    samples: list[FinishedRow]
+    lines: dict[int, FinishedRow]
+
+    def take(self, record: SystemSample | ConsoleLines, sequence: int, start: float, base: float) -> None:
+        """Add a record, number ``sequence`` of a segment that began at ``start`` after ``base`` seconds."""
+        runtime = record.time - start + base
+        if isinstance(record, SystemSample):
+            self.samples.append(FinishedRow(sequence, sequence, record.time, runtime, dict(record.values)))
+            return
+        for line, stream, text in record.lines:
+            data = {"stream": STREAMS.get(stream, "stdout"), "text": text}
+            self.lines[line] = FinishedRow(line, line, record.time, runtime, data)
+
+
+def add_captured(session: Session, segment: Segment, found: Captured) -> None:
+    """Store what a batch brought, in its transaction."""
+    if found.samples:
+        rows: list[dict[str, Any]] = [
+            {
+                "segment_id": segment.id,
+                "number": row.row,
+                "time": row.time,
+                "runtime": row.runtime,
+                "data": pack_data(row.data),
+            }
+            for row in found.samples
+        ]
+        session.execute(insert(Sample), rows)
+    if found.lines:
+        add_lines(session, segment.id, list(found.lines.values()))
+
+
+def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -> None:
+    """Store lines; one that is there already is replaced, and keeps the time at which it began."""
+    statement = upsert(ConsoleLine)
+    statement = statement.on_conflict_do_update(
+        index_elements=["segment_id", "line"],
+        set_={"text": statement.excluded.text, "stream": statement.excluded.stream},
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "segment_id": segment_id,
+            "line": row.row,
+            "stream": _NUMBERS[row.data["stream"]],
+            "time": row.time,
+            "text": row.data["text"],
+        }
+        for row in lines
+    ]
+    session.execute(statement, rows)
+
+
+def hot_samples(session: Session, segment_id: int) -> list[FinishedRow]:
+    """Return a segment's samples that are in no file, oldest first."""
+    found = session.execute(
+        select(Sample.number, Sample.time, Sample.runtime, Sample.data)
+        .where(Sample.segment_id == segment_id)
+        .order_by(Sample.number)
+    )
+    return [
+        FinishedRow(number, number, time, runtime, unpack_data(data)) for number, time, runtime, data in found
+    ]
+
+
+def hot_lines(session: Session, segment_id: int, last: int | None = None) -> list[FinishedRow]:
+    """Return a segment's lines that are in no file, up to number ``last``."""
+    query = select(ConsoleLine.line, ConsoleLine.time, ConsoleLine.stream, ConsoleLine.text)
+    query = query.where(ConsoleLine.segment_id == segment_id).order_by(ConsoleLine.line)
+    if last is not None:
+        query = query.where(ConsoleLine.line <= last)
+    return [
+        FinishedRow(line, line, time, 0.0, {"stream": STREAMS.get(stream, "stdout"), "text": text})
+        for line, time, stream, text in session.execute(query)
+    ]
+
+
+def spill_captured(store: Store, segment_id: int, *, everything: bool) -> None:
+    """Move a segment's captured rows into files.
+
+    Args:
+        store: Where.
+        segment_id: Which segment.
+        everything: It has ended. Else only kinds that have many go, and no line that may still change.
+    """
+    for kind in KINDS:
+        while _spill(store, segment_id, kind, everything=everything):
+            pass
+
+
+def _spill(store: Store, segment_id: int, kind: str, *, everything: bool) -> bool:
+    model, number = (Sample, Sample.number) if kind == "system" else (ConsoleLine, ConsoleLine.line)
+    with store.reading() as session:
+        segment = session.get_one(Segment, segment_id)
+        run = session.get(Run, segment.run_id) if segment.run_id else None
+        first, last = session.execute(
+            select(func.min(number), func.max(number)).where(model.segment_id == segment_id)
+        ).one()
+        if run is None or last is None or (not everything and last - first < HOT[kind]):
+            return False
+        if not everything and kind == "console":
+            last -= WINDOW
+        rows = hot_samples(session, segment_id) if kind == "system" else hot_lines(session, segment_id, last)
+        folder = store.layout.run(run.project.entity, run.project.name, run.run_id) / kind
+    if not everything and len(rows) < HOT[kind] // 2:
+        return False
+    rows = rows[: 10 * HOT[kind]]
+    path, size = _write(store, folder, segment.segment, rows)
+    with store.writing() as session:
+        gone = session.scalars(
+            delete(model)
+            .where(model.segment_id == segment_id, number >= rows[0].row, number <= rows[-1].row)
+            .returning(number)
+        ).all()
+        named = len(gone) == len(rows)  # else somebody was faster, or a line came back
+        if named:
+            session.add(
+                CapturedPart(
+                    segment_id=segment_id,
+                    kind=kind,
+                    path=str(path.relative_to(store.root)),
+                    rows=len(rows),
+                    first_row=rows[0].row,
+                    last_row=rows[-1].row,
+                    size=size,
+                )
+            )
+        else:
+            session.rollback()
+    if not named:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _write(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) -> tuple[Path, int]:
+    from tracker.store.parquet import write_rows
+
+    temporary = store.layout.new_temporary()
+    try:
+        size = write_rows(temporary, rows)
+        sync_file(temporary)
+        path = folder / f"{segment}-{rows[0].row:012d}-{rows[-1].row:012d}-{os.urandom(4).hex()}.parquet"
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path, size
+
+
+def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[Path]:
+    """Return a segment's captured files that the catalog does not name: a crash, or a rebuild, left them."""
+    run = session.get(Run, segment.run_id) if segment.run_id else None
+    if run is None:
+        return []
+    named = set(session.scalars(select(CapturedPart.path).where(CapturedPart.segment_id == segment.id)))
+    folder = store.layout.run(run.project.entity, run.project.name, run.run_id)
+    found = [path for kind in KINDS for path in (folder / kind).glob(f"{segment.segment}-*.parquet")]
+    return [path for path in found if str(path.relative_to(store.root)) not in named]
+
+
+def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
+    """Take from files that nobody names what the catalog lacks: a damaged journal may not give it again."""
+    from tracker.store.parquet import read_rows
+
+    with store.writing() as session:
+        segment = session.get_one(Segment, segment_id)
+        known = {
+            kind: {row.row for row in captured_rows(session, segment_id, kind, store.root)} for kind in KINDS
+        }
+        for path in paths:
+            with suppress(ValueError, OSError):
+                kind = path.parent.name
+                lost = [row for row in read_rows(path) if row.row not in known[kind]]
+                if lost and kind == "system":
+                    add_captured(session, segment, Captured(lost, {}))
+                elif lost:
+                    add_lines(session, segment_id, lost)
+                known[kind].update(row.row for row in lost)
+
+
+def captured_rows(
+    session: Session, segment_id: int, kind: str, root: Path, first: int = 0, last: int | None = None
+) -> Iterator[FinishedRow]:
+    """Yield a segment's captured rows of one kind, oldest first.
+
+    Args:
+        session: A read transaction.
+        segment_id: Which segment.
+        kind: ``"system"`` or ``"console"``.
+        root: The store's folder.
+        first: Only from this number on; files that end before are not opened.
+        last: And up to this one.
+    """
+    from tracker.store.parquet import read_rows
+
+    parts = session.execute(
+        select(CapturedPart.path, CapturedPart.first_row, CapturedPart.last_row)
+        .where(CapturedPart.segment_id == segment_id, CapturedPart.kind == kind)
+        .order_by(CapturedPart.first_row)
+    ).all()
+    hot = hot_samples(session, segment_id) if kind == "system" else hot_lines(session, segment_id, last)
+    newer = {row.row for row in hot} if parts else set()
+    for path, begin, end in parts:
+        if end >= first and (last is None or begin <= last):
+            for row in read_rows(root / path):
+                if row.row >= first and (last is None or row.row <= last) and row.row not in newer:
+                    yield row
+    yield from (row for row in hot if row.row >= first and (last is None or row.row <= last))

@@ -1,0 +1,122 @@
+"""A run's system metrics and output, out of the catalog and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tracker.answers import Output, OutputLine, SystemMetrics
+from tracker.errors import NotFoundError
+from tracker.store.captured import captured_rows
+from tracker.store.fold import FinishedRow, unpack_state
+from tracker.store.models import Run, Segment
+from tracker.store.view import newest_branch
+
+
+def system(
+    session: Session, run: Run, root: Path, *, segment: str | None = None, points: int | None = None
+) -> list[SystemMetrics]:
+    """Return what a run's writers sampled, the primary writer's oldest attempt first.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        segment: Only this one's.
+        points: Of each segment at most so many samples, evenly spaced, the last included.
+
+    Raises:
+        NotFoundError: The run has no such segment.
+    """
+    segments = _segments(session, run, segment)
+    found = []
+    for each in sorted(segments, key=lambda each: (each.rank, each.attempt, each.started_at)):
+        rows = list(captured_rows(session, each.id, "system", root))
+        if points is not None and len(rows) > points > 0:
+            rows = [rows[(at + 1) * len(rows) // points - 1] for at in range(points)]
+        started = unpack_state(each.state).started
+        host = started.process.host if started is not None else None
+        if rows:
+            plain = [{"_runtime": row.runtime, "_timestamp": row.time, **row.data} for row in rows]
+            found.append(SystemMetrics(each.segment, each.rank, each.attempt, host, plain))
+    return found
+
+
+class _Stretch(NamedTuple):
+    """A segment's lines: which it is, and how many lines those before it have."""
+
+    segment_id: int
+    start: int
+    lines: int
+
+
+def console(
+    session: Session,
+    run: Run,
+    root: Path,
+    *,
+    segment: str | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+    search: str = "",
+) -> Output:
+    """Return lines of a run's output, of one segment or of the primary writer's attempts in a row.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        segment: Only this one's.
+        offset: First line; negative: counted from the end.
+        limit: How many lines at most; None: all.
+        search: Only lines that contain this text, whatever the case of its letters.
+
+    Raises:
+        NotFoundError: The run has no such segment.
+    """
+    stretches = list(_stretches(session, run, segment))
+    total = stretches[-1].start + stretches[-1].lines if stretches else 0
+    first = max(0, total + offset) if offset < 0 else offset
+    last = total if limit is None or search else min(total, first + limit)
+    wanted = search.casefold()
+    lines: list[OutputLine] = []
+    found = 0
+    for row, start in _between(session, root, stretches, first, last):
+        if wanted and wanted not in row.data["text"].casefold():
+            continue
+        found += 1
+        if limit is None or len(lines) < limit:
+            lines.append(OutputLine(start + row.row, row.time, row.data["stream"], row.data["text"]))
+    return Output(total, lines, found)
+
+
+def _between(
+    session: Session, root: Path, stretches: list[_Stretch], first: int, last: int
+) -> Iterator[tuple[FinishedRow, int]]:
+    for each in stretches:
+        low, high = max(0, first - each.start), min(each.lines, last - each.start)
+        if low < high:
+            for row in captured_rows(session, each.segment_id, "console", root, low, high - 1):
+                yield row, each.start
+
+
+def _stretches(session: Session, run: Run, segment: str | None) -> Iterator[_Stretch]:
+    segments = {each.segment: each for each in _segments(session, run, segment)}
+    names = [segment] if segment is not None else [name for name, _ in newest_branch([*segments.values()])]
+    start = 0
+    for name in names:
+        count = unpack_state(segments[name].state).console_lines
+        yield _Stretch(segments[name].id, start, count)
+        start += count
+
+
+def _segments(session: Session, run: Run, segment: str | None) -> Sequence[Segment]:
+    query = select(Segment).where(Segment.run_id == run.id).order_by(Segment.id)
+    found = session.scalars(query if segment is None else query.where(Segment.segment == segment)).all()
+    if segment is not None and not found:
+        raise NotFoundError(f"run {run.run_id} has no segment {segment!r}: its detail lists them")
+    return found
