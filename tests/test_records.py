@@ -51,7 +51,11 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False),
     bool: st.booleans(),
     dict[str, Any]: st.dictionaries(text, plain, max_size=4),
+    dict[str, float]: st.dictionaries(text, st.floats(allow_nan=False), max_size=4),
     list[str]: st.lists(text, max_size=3),
+    list[tuple[int, int, str]]: st.lists(
+        st.tuples(st.integers(0, 2**63 - 1), st.integers(1, 2), text), max_size=3
+    ),
     Process: st.builds(
         Process, text, text, st.integers(0, 2**32), st.integers(0, 2**22), st.integers(0, 2**60)
     ),

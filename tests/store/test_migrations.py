@@ -12,21 +12,22 @@ from typing import Any
 
 import pytest
 import scripts
-from builders import START, all_rows, answers, apply_all, artifacts_as_before, end_segments, seal_all
+from builders import START, Writer, all_rows, answers, apply_all, artifacts_as_before, end_segments, seal_all
 from exact import exact
 from serving import command
 from sqlalchemy import select
 
 from tracker import values
 from tracker.errors import StoreVersionError
-from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
 from tracker.store.catalog import alone
 from tracker.store.changes import change_artifact, link_artifact
 from tracker.store.layout import Layout
 from tracker.store.migrations import REVISION, REVISIONS
 from tracker.store.models import HotRow, Part, Segment
+from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
-from tracker.store.queries.runs import list_runs
+from tracker.store.queries.runs import get_run, list_runs
 from tracker.store.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -76,6 +77,7 @@ def text_of(found: dict[str, Any]) -> str:
     for answer in found.values():
         if isinstance(answer, dict) and "run" in answer:
             answer["run"].pop("segments", None)
+            answer["run"].pop("system_metrics", None)
             for key in answer["run"]["keys"]:
                 key.pop("numbers", None)
     artifacts_as_before(found)
@@ -167,6 +169,28 @@ def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
     with store.reading() as session:
         linked = artifact_detail(session, "team", "model-registry", "digits", "latest")
     assert (linked.source, linked.logged_by) == ("team/demo/model:v0", "alpha")
+    store.close()
+
+
+def test_a_store_of_revision_0003_takes_what_is_captured_from_now_on(tmp_path: Path) -> None:
+    expected = values.loads((FIXTURES / "revision-0003" / "expected.json").read_text(encoding="utf-8"))
+    root = copy(tmp_path, "revision-0003/store")
+    assert revision(root) == "0003"
+    store = Store(root, create=False)
+    assert said(store) == text_of(expected["opened"])
+    apply_all(store, final=True)
+    end_segments(store)
+    assert said(store) == text_of(expected["ended"])
+    writer = Writer(store.layout, "c3" * 16, "gamma")
+    writer.put(SystemSample(writer.tick(), {"cpu": 5.0}))
+    writer.put(ConsoleLines(writer.tick(), [(0, 1, "hello")]))
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    with store.reading() as session:
+        run = get_run(session, "team", "demo", "gamma")
+        assert [line.text for line in captured.console(session, run, store.root).lines] == ["hello"]
+        assert [each.rows[0]["cpu"] for each in captured.system(session, run, store.root)] == [5.0]
     store.close()
 
 

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, overload
 
 from tracker.answers import ArtifactDetail, ArtifactInfo, RunDetail, RunInfo, RunPage, SegmentInfo
+from tracker.api.captured import system_rows
 from tracker.api.frames import frame_of
 from tracker.artifacts.artifact import Artifact
 from tracker.errors import UsageError
@@ -265,6 +266,7 @@ class PublicRun:
         keys: list[str] | None = None,
         pandas: bool = True,
         *,
+        stream: str = "default",
         segment: str | None = None,
     ) -> Any:
         """Return the history rows, all of them unless ``samples`` asks for fewer.
@@ -276,9 +278,15 @@ class PublicRun:
             keys: Only these keys, and rows that have at least one of them.
             pandas: Return a DataFrame when pandas is installed, else a list of dicts. Its columns of ints
                 that are not in every row are ``Int64``; ints among floats that no double holds are objects.
+            stream: ``"default"``, or ``"system"`` for samples of system metrics, ``system.cpu`` and so on.
             segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
         """
-        rows = self._reader.history(self.entity, self.project, self.id, keys, False, segment)
+        if stream == "default":
+            rows = self._reader.history(self.entity, self.project, self.id, keys, False, segment)
+        elif stream in ("system", "events"):
+            rows = system_rows(self._reader, (self.entity, self.project, self.id), keys, segment)
+        else:
+            raise UsageError(f"stream is {stream!r}; use 'default' or 'system'")
         if samples is not None and len(rows) > samples > 0:
             rows = [rows[(at + 1) * len(rows) // samples - 1] for at in range(samples)]
         if not pandas:
@@ -323,6 +331,14 @@ class PublicRun:
                     yield row
                 else:
                     yield {key: row[key] for key in keys}
+
+    @property
+    def system_metrics(self) -> dict[str, Any]:
+        """The latest value of each system metric of the primary writer: ``system.cpu``, ..., as wandb's."""
+        if not isinstance(self._info, RunDetail):
+            self.load()
+        assert isinstance(self._info, RunDetail)
+        return dict(self._info.system_metrics)
 
     def logged_artifacts(self, per_page: int = 100) -> list[Artifact]:
         """Return the artifact versions that this run logged, newest first."""

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from tracker.records import ConsoleLines, SystemSample
 from tracker.store.files import publish, sync_file
-from tracker.store.fold import FinishedRow
+from tracker.store.fold import FinishedRow, unpack_state
 from tracker.store.hot import pack_data, unpack_data
 from tracker.store.models import CapturedPart, ConsoleLine, Run, Sample, Segment
 from tracker.store.store import Store
@@ -47,7 +47,9 @@ class Captured(NamedTuple):
             return
         for line, stream, text in record.lines:
             data = {"stream": STREAMS.get(stream, "stdout"), "text": text}
-            self.lines[line] = FinishedRow(line, line, record.time, runtime, data)
+            begun = self.lines.get(line)
+            time = record.time if begun is None else begun.time
+            self.lines[line] = FinishedRow(line, line, time, runtime, data)
 
 
 def add_captured(session: Session, segment: Segment, found: Captured) -> None:
@@ -138,6 +140,9 @@ def _spill(store: Store, segment_id: int, kind: str, *, everything: bool) -> boo
         if not everything and kind == "console":
             last -= WINDOW
         rows = hot_samples(session, segment_id) if kind == "system" else hot_lines(session, segment_id, last)
+        if kind == "console" and (started := unpack_state(segment.state).started) is not None:
+            begun = started.time - started.runtime_base
+            rows = [row._replace(runtime=row.time - begun) for row in rows]
         folder = store.layout.run(run.project.entity, run.project.name, run.run_id) / kind
     if not everything and len(rows) < HOT[kind] // 2:
         return False

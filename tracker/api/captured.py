@@ -1,0 +1,70 @@
+"""System metrics and output of a run, in the form that wandb's ``Api`` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tracker.answers import OutputLine
+from tracker.reading.reader import Reader
+
+OUTPUT_FILE = "output.log"
+# Lines that are asked for at once.
+_PAGE = 10_000
+
+Place = tuple[str, str, str]
+
+
+def system_rows(
+    reader: Reader, place: Place, keys: list[str] | None = None, segment: str | None = None
+) -> list[dict[str, Any]]:
+    """Return a run's samples of system metrics: ``_runtime``, ``_timestamp``, ``system.cpu`` and so on.
+
+    Args:
+        reader: Where to look.
+        place: Entity, project and id of the run.
+        keys: Only these, and samples that have at least one of them.
+        segment: Those of one writer's attempt; by default of all attempts of the primary writer.
+    """
+    found = reader.system(*place, segment)
+    primary = min((each.rank for each in found), default=0)
+    rows = [
+        {name if name.startswith("_") else f"system.{name}": value for name, value in row.items()}
+        for each in found
+        if segment is not None or each.rank == primary
+        for row in each.rows
+    ]
+    if keys is None:
+        return rows
+    wanted = {*keys, "_runtime", "_timestamp"}
+    return [
+        {name: value for name, value in row.items() if name in wanted}
+        for row in rows
+        if not row.keys().isdisjoint(keys)
+    ]
+
+
+def output_lines(
+    reader: Reader, place: Place, *, last: int | None = None, segment: str | None = None
+) -> Iterator[OutputLine]:
+    """Yield a run's output line by line, or only its last lines.
+
+    Args:
+        reader: Where to look.
+        place: Entity, project and id of the run.
+        last: Only so many, from the end.
+        segment: That of one writer's attempt; by default of all attempts of the primary writer.
+    """
+    offset = 0 if last is None else -last
+    while True:
+        page = reader.console(*place, segment=segment, offset=offset, limit=_PAGE)
+        yield from page.lines
+        if not page.lines or page.lines[-1].line + 1 >= page.total:
+            return
+        offset = page.lines[-1].line + 1
+
+
+def output_log(reader: Reader, place: Place, *, segment: str | None = None) -> bytes:
+    """Return what the run's file ``output.log`` holds: its output, UTF-8, a line feed behind each line."""
+    lines = (line.text for line in output_lines(reader, place, segment=segment))
+    return "".join(f"{text}\n" for text in lines).encode("utf-8", "replace")
