@@ -2,12 +2,14 @@
 
     Error
     ├── UsageError              a call or an argument that cannot work as written
+    │   ├── ApiUsageError       one of Api's; also a CommError and a ValueError, which wandb raises
     │   └── ConfigError         a config value that was changed without leave
     ├── CommError               a server could not be reached, or refused
     │   ├── UnreachableError    nobody answered, or only a proxy in front of it
     │   ├── AuthenticationError the key is missing or wrong
     │   └── ConflictError       the server holds another state than the request assumed
     ├── NotFoundError           no such run, artifact, version or alias
+    │   └── ApiNotFoundError    Api found none; also a CommError and a ValueError, which wandb raises
     ├── UnsupportedError        a part of wandb that is not here; also a NotImplementedError
     ├── ArtifactError           an artifact's content cannot be had or has changed
     └── StoreError              the store cannot be opened, read or written
@@ -71,6 +73,14 @@ class UnsupportedError(Error, NotImplementedError):
     def __init__(self, feature: str, instead: str) -> None:
         super().__init__(f"{feature} is not supported: {instead}")
         self.feature = feature
+
+
+class ApiUsageError(UsageError, CommError, ValueError):
+    """A call of ``Api`` that cannot work as written: wandb raises ValueError, and makes it CommError."""
+
+
+class ApiNotFoundError(NotFoundError, CommError, ValueError):
+    """``Api`` found no such run, artifact, collection or file: wandb raises CommError or ValueError."""
 
 
 class ArtifactError(Error):

@@ -41,7 +41,7 @@ def detail(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
 def edit(
     store: StoreDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
 ) -> Response:
-    """Change a run's ``name``, ``tags``, ``notes``, ``group`` or ``job_type``: those that are given."""
+    """Change what is given of a run: name, tags, notes, group, job type, keys of config and summary."""
     apply_edit(store, make_edit(entity, project, run_id, body))
     return detail(store, entity, project, run_id)
 

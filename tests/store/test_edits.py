@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,12 +100,58 @@ def test_values_that_a_field_cannot_have_are_refused(api: Api, field: str, value
     assert (run.name, run.tags, run.notes) == ("run two", ["first"], None)
 
 
-def test_config_and_summary_are_what_the_run_said(api: Api) -> None:
-    for changed in ("config", "summary"):
-        run = api.run("two")
-        getattr(run, changed)["x"] = "another"
-        with pytest.raises(UsageError, match="cannot be edited: resume it"):
-            run.update()
+def test_keys_of_config_and_summary_are_edited(api: Api, served: Server) -> None:
+    run = api.run("two")
+    run.config["lr"], run.config["layers"] = 0.5, {"sizes": [1, 2]}
+    run.summary["best"] = {"at": 3}
+    run.summary.best.value = math.inf
+    assert "lr" not in api.run("two").config  # not before it is asked for
+    run.update()
+    for found in (run, api.run("two")):
+        assert (found.config["lr"], found.config["layers"]) == (0.5, {"sizes": [1, 2]})
+        assert (found.summary["best"], found.summary["x"]) == ({"at": 3, "value": math.inf}, 2)
+    assert [each.id for each in api.runs(filters={"config.lr": 0.5, "summary_metrics.best.at": 3})] == ["two"]
+    run.summary.update({"x": 7})
+    del run.summary["best"]
+    run.summary.update()
+    del run.config["lr"]
+    run.save()
+    found = api.run("two")
+    assert "lr" not in found.config and "best" not in found.summary
+    assert found.summary["x"] == 7 and found.config["layers"] == {"sizes": [1, 2]}
+    published = json.loads((served.store / "runs/team/demo/two/run.json").read_text())
+    assert (published["summary"], published["edits"]["config"]["lr"]["removed"]) == ({"x": 7}, True)
+    run.config["layers"] = None
+    run.summary["x"] = 2
+    run.update()
+
+
+def test_values_that_a_key_cannot_have(api: Api) -> None:
+    run = api.run("two")
+    run.config["odd"] = object()
+    with pytest.raises(UsageError, match="config: Object of type object is not JSON serializable"):
+        run.update()
+    run.load()
+    assert "odd" not in run.config
+
+
+def test_an_edit_of_a_key_holds_until_a_later_attempt_gives_it(tmp_path: Path) -> None:
+    settings = {"dir": tmp_path, "entity": "team", "project": "demo", "id": "r", "settings": {"silent": True}}
+    run = tracker.init(config={"lr": 1, "depth": 2}, **settings)
+    run.log({"loss": 3.0, "acc": 0.5})
+    run.finish()
+    api = Api({"entity": "team", "project": "demo", "dir": tmp_path})
+    edited = api.run("r")
+    edited.config.update(lr=10, depth=20)
+    edited.summary.update({"loss": 30.0, "acc": 50.0})
+    edited.update()
+    again = tracker.init(config={"depth": 200}, resume="must", **settings)
+    assert dict(again.config) == {"lr": 10, "depth": 200}  # who resumes goes on from what was edited
+    again.log({"loss": 300.0})
+    again.finish()
+    found = api.run("r")
+    assert found.config == {"lr": 10, "depth": 200}
+    assert (found.summary["loss"], found.summary["acc"]) == (300.0, 50.0)
 
 
 def test_a_key_is_needed(served: Server) -> None:

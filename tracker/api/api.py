@@ -6,32 +6,67 @@ from functools import cached_property
 from typing import Any, cast
 
 from tracker.api.collections import ArtifactCollection, ArtifactType
-from tracker.api.runs import PublicRun, Runs, as_artifact, as_detail
+from tracker.api.place import parse_path, parse_project
+from tracker.api.run import Run, as_artifact, as_detail
+from tracker.api.runs import Runs
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import parse_reference
-from tracker.errors import NotFoundError, UsageError
+from tracker.errors import ApiNotFoundError, NotFoundError, UsageError
 from tracker.reading.files import FilesReader
-from tracker.reading.open import open_artifacts, open_reader
+from tracker.reading.open import open_artifacts, open_reader, remote_for
 from tracker.reading.reader import Reader
 from tracker.settings import load_settings
 
+# What wandb's Api takes in ``overrides`` and means nothing here.
+_PASSED_OVER = ("organization", "run", "_proxies", "timeout")
+
 
 class Api:
-    """Reads what was logged, like ``wandb.Api``; needs no server.
+    """Reads and edits what was logged, like ``wandb.Api``; needs no server.
 
-    Every answer includes all that this host has logged, with a recorder or without.
+    Every answer includes all that this host has logged, with a recorder or without. Nothing is cached: each
+    call looks again.
 
     Args:
-        overrides: ``entity``, ``project``, ``base_url``, ``dir`` or ``store``, over what variables say.
+        overrides: ``entity``, ``project``, ``base_url``, ``dir`` or ``store``, over what variables say; what
+            else wandb takes there is passed over.
+        timeout: Accepted for compatibility.
+        api_key: Key of the server.
 
     Raises:
         StoreError: There is no store where the settings say.
     """
 
-    def __init__(self, overrides: dict[str, Any] | None = None) -> None:
-        self._settings = load_settings(**(overrides or {}))
+    def __init__(
+        self,
+        overrides: dict[str, Any] | None = None,
+        timeout: int | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        given = {key: value for key, value in (overrides or {}).items() if key not in _PASSED_OVER}
+        if given.get("username") is not None:  # wandb's former name of it
+            given.setdefault("entity", given["username"])
+        given.pop("username", None)
+        if api_key is not None:
+            given["api_key"] = api_key
+        self._settings = load_settings(**given)
         # On a node that only sees the folder, artifacts can be read; runs cannot.
         self._artifacts = open_artifacts(self._settings)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """``entity``, ``project`` and ``base_url`` (None without a server) that are in force."""
+        return {
+            "entity": self._settings.entity,
+            "project": self._settings.project,
+            "base_url": self._settings.base_url if remote_for(self._settings) is not None else None,
+            "organization": None,
+        }
+
+    @property
+    def api_key(self) -> str | None:
+        """The key shown to the server; None without one."""
+        return self._settings.api_key
 
     @cached_property
     def _reader(self) -> Reader:
@@ -43,17 +78,22 @@ class Api:
         """The entity used where a path names none."""
         return self._settings.entity
 
-    def run(self, path: str) -> PublicRun:
-        """Return one run: ``[[entity/]project/]id``.
+    def run(self, path: str = "") -> Run:
+        """Return one run.
+
+        Args:
+            path: ``[[entity/]project/]id``, ``entity/project/runs/id``, ``project:id``, or the address of its
+                page.
 
         Raises:
-            NotFoundError: There is no such run.
+            ApiNotFoundError: There is no such run (wandb: CommError).
+            ApiUsageError: The path names no run.
         """
-        parts = path.strip("/").split("/")
-        if not 1 <= len(parts) <= 3 or not all(parts):
-            raise UsageError(f"{path!r} names no run: write [[entity/]project/]id")
-        entity, project = self._place(parts[:-1])
-        return PublicRun(self._reader, self._reader.run(entity, project, parts[-1]))
+        place = parse_path(path, self._settings.entity, self._settings.project)
+        try:
+            return Run(self._reader, self._reader.run(*place))
+        except NotFoundError as error:
+            raise ApiNotFoundError(error.message) from None
 
     def runs(
         self,
@@ -80,10 +120,7 @@ class Api:
         Raises:
             UsageError: The path is none, or (when the runs are looked at) filter or order are wrong.
         """
-        parts = path.strip("/").split("/") if path else []
-        if len(parts) > 2:
-            raise UsageError(f"{path!r} names no project: write [entity/]project")
-        entity, project = self._place(parts)
+        entity, project = self._project(path)
         return Runs(self._reader, entity, project, filters, order, per_page)
 
     def artifact(self, name: str, type: str | None = None) -> Artifact:
@@ -142,13 +179,13 @@ class Api:
 
     def artifact_types(self, project: str | None = None, start: str | None = None) -> list[ArtifactType]:
         """Return the types of a project's artifacts, by name."""
-        entity, name = self._place(project.split("/") if project else [])
+        entity, name = self._project(project)
         types = {found.type for found in self._reader.collections(entity, name, None)}
         return [ArtifactType(self, entity, name, each) for each in sorted(types)]
 
     def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
         """Return one type of a project's artifacts."""
-        return ArtifactType(self, *self._place(project.split("/") if project else []), type_name)
+        return ArtifactType(self, *self._project(project), type_name)
 
     def artifact_collections(
         self,
@@ -159,7 +196,7 @@ class Api:
         start: str | None = None,
     ) -> list[ArtifactCollection]:
         """Return a project's collections of a type, by name: ``[entity/]project``."""
-        entity, project = self._place(project_name.split("/"))
+        entity, project = self._project(project_name)
         return [
             ArtifactCollection(self, found) for found in self._reader.collections(entity, project, type_name)
         ]
@@ -186,6 +223,5 @@ class Api:
             return False
         return True
 
-    def _place(self, parts: list[str]) -> tuple[str, str]:
-        entity = parts[0] if len(parts) == 2 else self._settings.entity
-        return entity, parts[-1] if parts else self._settings.project
+    def _project(self, path: str | None) -> tuple[str, str]:
+        return parse_project(path, self._settings.entity, self._settings.project)

@@ -14,6 +14,7 @@ from tracker.journal.reader import read_frames, read_header
 from tracker.processes import is_alive, this_process
 from tracker.records import Record, Row, RunStarted, decode, encode
 from tracker.store.files import read_json
+from tracker.store.keyed import unedited
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def find_run(
     summary: dict[str, Any] = dict(published.get("summary", {}))
     name = published.get("name")
     # An edit holds against whoever began before it, as in ``tracker.store.merged``.
-    renamed = published.get("edits", {}).get("name", {}).get("time", -math.inf)
+    edits = published.get("edits", {})
+    renamed = edits.get("name", {}).get("time", -math.inf)
     # One that was sealed meanwhile may have gone while it was read.
     unapplied = [each for each in unapplied if each[0] not in sealed]
     segments.update((segment, known) for segment, known, _started, _state in unapplied)
@@ -132,8 +134,10 @@ def find_run(
         unapplied, key=lambda each: (-each[1].rank, each[1].attempt, each[2].time)
     ):
         first = known.rank == primary
-        config = {**config, **state.config} if first else {**state.config, **config}
-        summary = {**summary, **state.summary} if first else {**state.summary, **summary}
+        own_config = unedited(state.config, edits.get("config"), started.time)
+        own_summary = unedited(state.summary, edits.get("summary"), started.time)
+        config = {**config, **own_config} if first else {**own_config, **config}
+        summary = {**summary, **own_summary} if first else {**own_summary, **summary}
         if started.name and started.time > renamed and (first or name is None):
             name = started.name
     return KnownRun(segments, config, summary, name) if segments else None

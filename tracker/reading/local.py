@@ -33,6 +33,11 @@ class LocalReader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def url(self) -> str | None:
+        """See ``Reader``."""
+        return None
+
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
         catch_up(self._store)

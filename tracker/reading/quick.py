@@ -83,6 +83,11 @@ class QuickReader:
         self._open_other = open_other
         self._other: Reader | None = None
 
+    @property
+    def url(self) -> str | None:
+        """See ``Reader``."""
+        return None
+
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``Reader``."""
         found = self._find(entity, project, run_id)

@@ -64,6 +64,10 @@ class ArtifactReader(Protocol):
 class Reader(ArtifactReader, Protocol):
     """Answers all questions about runs and artifacts."""
 
+    @property
+    def url(self) -> str | None:
+        """Address of the server that is asked; None where nothing serves the store."""
+
     def projects(self) -> list[ProjectInfo]:
         """All projects, the most recently changed first."""
 

@@ -51,6 +51,11 @@ class RemoteReader:
         self._remote = remote
         self._silent = silent
 
+    @property
+    def url(self) -> str | None:
+        """See ``Reader``."""
+        return self._remote.url
+
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
         return msgspec.convert(self._get("projects")["projects"], list[ProjectInfo])

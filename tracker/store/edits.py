@@ -1,4 +1,4 @@
-"""What people change of a run after the fact: its name, tags, notes, group and job type."""
+"""What people change of a run after the fact: name, tags, notes, group, job type, config and summary."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
+from tracker.store.keyed import KEYED, note_keys
 from tracker.store.merged import refresh_run
 from tracker.store.models import Run
 from tracker.store.published import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
 from tracker.store.view import EDITABLE
+from tracker.values import dumps, to_plain
 
 LONGEST_NAME = 1000
+_REMOVED = tuple(f"{field}_removed" for field in KEYED)
+FIELDS = (*EDITABLE, *KEYED)
 
 
 class RunEdit(msgspec.Struct, frozen=True):
@@ -24,7 +28,8 @@ class RunEdit(msgspec.Struct, frozen=True):
 
     Attributes:
         time: Unix seconds; decides against a later attempt of the run (``tracker.store.merged``).
-        values: New values by field; None takes notes, group or job type away.
+        values: New values by field; None takes notes, group or job type away. ``config`` and ``summary`` are
+            dicts with the keys that change; ``config_removed`` and ``summary_removed`` list keys that go.
     """
 
     entity: str
@@ -41,7 +46,7 @@ def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) ->
         UsageError: A field cannot be edited, or not be given that value.
     """
     if not values:
-        raise UsageError(f"nothing to change: give {', '.join(EDITABLE)}")
+        raise UsageError(f"nothing to change: give {', '.join(FIELDS)}")
     return RunEdit(
         entity, project, run_id, time.time(), {name: _checked(name, value) for name, value in values.items()}
     )
@@ -61,10 +66,19 @@ def apply_edit(store: Store, edit: RunEdit) -> None:
 
 def _note(session: Session, run: Run, edit: RunEdit) -> None:
     # A new dict: a change inside the old one would not be seen.
-    run.edits = {
+    edits = {
         **run.edits,
-        **{name: {"value": value, "time": edit.time} for name, value in edit.values.items()},
+        **{
+            name: {"value": value, "time": edit.time}
+            for name, value in edit.values.items()
+            if name in EDITABLE
+        },
     }
+    for field in KEYED:
+        values, removed = edit.values.get(field, {}), edit.values.get(f"{field}_removed", [])
+        if values or removed:
+            edits = note_keys(edits, field, values, removed, edit.time)
+    run.edits = edits
     refresh_run(session, run)
 
 
@@ -79,9 +93,28 @@ def _checked(name: str, value: Any) -> Any:
     elif name in EDITABLE:
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{name} is a text or None, not {_shown(value)}")
+    elif name in KEYED:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise UsageError(f"{name} is a dict of the keys that change, not {_shown(value)}")
+        return _plain(name, value)
+    elif name in _REMOVED:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(key, str) for key in value):
+            raise UsageError(f"{name} is a list of keys, not {_shown(value)}")
+        return [_clean(key) for key in value]
     else:
-        raise UsageError(f"{name!r} of a run cannot be changed: only {', '.join(EDITABLE)}")
+        raise UsageError(f"{name!r} of a run cannot be changed: only {', '.join(FIELDS)}")
     return _clean(value) if isinstance(value, str) else value
+
+
+def _plain(name: str, value: dict[str, Any]) -> Any:
+    try:
+        plain = to_plain(value)
+        dumps(plain).encode()
+    except TypeError as error:
+        raise UsageError(f"{name}: {error}") from None
+    except (UnicodeEncodeError, RecursionError):
+        raise UsageError(f"{name} holds a text that is no Unicode, or is nested too deeply") from None
+    return plain
 
 
 def _clean(text: str) -> str:

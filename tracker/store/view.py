@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 from tracker.answers import KeyInfo, RunDetail, RunInfo, SegmentInfo
 from tracker.store.fold import KeyFacts, SegmentState
+from tracker.store.keyed import lay_over
 
-# What a person may change of a run. Config, summary and history are what the run itself said.
+# What a person may change of a run, besides keys of its config and summary (``tracker.store.keyed``).
 EDITABLE = ("name", "tags", "notes", "group", "job_type")
 
 
@@ -81,7 +82,8 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
 
     A person's edit of a field holds against what the writers say of it, those of before and those
     of a later attempt that says nothing. Only a segment that began after the edit and gave the field
-    explicitly (``init(name=...)``) has the word again: its user meant that, and knew of the edit.
+    explicitly (``init(name=...)``) has the word again: its user meant that, and knew of the edit. The same
+    goes for single keys of config and summary.
     """
     # Later in this order overrides earlier: other ranks first, then the primary's attempts.
     ordered = sorted(segments, key=lambda each: (-each.rank, each.attempt, each.started_at))
@@ -105,6 +107,8 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
     for field, edit in edits.items():
         if field in EDITABLE and (field not in given or given[field][1] <= edit["time"]):
             named[field] = edit["value"]
+    for field, said in (("config", config), ("summary", summary)):
+        lay_over(said, edits.get(field), ((each.started_at, getattr(each.state, field)) for each in ordered))
     newest, states = ordered[-1], [each.state for each in ordered]
     updated_at = max(state.last_time for state in states)
     finished = newest.state.finished

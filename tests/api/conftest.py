@@ -1,0 +1,52 @@
+"""One store with a few runs, asked through its catalog and through a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import Server, serving
+
+import tracker
+from tracker.api.api import Api
+
+
+def log_runs(folder: Path) -> None:
+    """Log three runs of a project."""
+    for at, name in enumerate(("one", "two", "three")):
+        run = tracker.init(
+            dir=folder,
+            entity="team",
+            project="demo",
+            id=name,
+            name=f"run {name}",
+            config={"lr": at, "model": {"depth": 2}},
+            tags=["first"],
+            notes="some notes",
+            group="g",
+            job_type="train",
+            reinit="create_new",
+            settings={"silent": True},
+        )
+        for step in range(10):
+            run.log({"loss": 1 / (step + 1), "nested": {"acc": step}} if step % 2 else {"loss": float(step)})
+        run.finish()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of that store."""
+    folder = tmp_path_factory.mktemp("api")
+    log_runs(folder)
+    with serving(folder / "tracker-store", "--require-key") as server:
+        yield server
+
+
+@pytest.fixture(params=["store", "server"])
+def api(request: pytest.FixtureRequest, served: Server) -> Api:
+    """Ask the catalog, or the server."""
+    if request.param == "store":
+        return Api({"entity": "team", "project": "demo", "store": served.store})
+    overrides = {"entity": "team", "project": "demo", "base_url": served.url}
+    return Api({**overrides, "store": served.store.parent / "elsewhere"}, api_key=served.key)

@@ -1,0 +1,46 @@
+"""What a run wrote to stdout and stderr, as ``Api`` gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from tracker.answers import OutputLine
+from tracker.api.captured import output_lines
+from tracker.api.listed import Listed
+from tracker.reading.reader import Reader
+
+
+@dataclass(frozen=True)
+class ConsoleLogLine:
+    """A line of a run's output.
+
+    Attributes:
+        number: Its position, from 0.
+        timestamp: When it was captured (UTC).
+        level: ``"error"`` for stderr, else empty.
+        label: Which process wrote it, where several do; else empty.
+        content: Its text.
+    """
+
+    number: int
+    timestamp: datetime | None
+    level: str
+    label: str
+    content: str
+
+
+class ConsoleLogs(Listed[ConsoleLogLine]):
+    """The lines of a run's output, oldest first."""
+
+
+def console_logs(
+    reader: Reader, place: tuple[str, str, str], per_page: int = 1000, last: int | None = None
+) -> ConsoleLogs:
+    """Return a run's output; only its last lines, if ``last`` is given."""
+    return ConsoleLogs(map(_line, output_lines(reader, place, last=last)), per_page)
+
+
+def _line(line: OutputLine) -> ConsoleLogLine:
+    at = datetime.fromtimestamp(line.time, timezone.utc)
+    return ConsoleLogLine(line.line, at, "error" if line.stream == "stderr" else "", "", line.text)

@@ -1,0 +1,226 @@
+"""One run as ``Api`` gives it: its history, its artifacts, and what can be done with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.answers import ArtifactDetail, ArtifactInfo
+from tracker.api.captured import system_rows
+from tracker.api.console import ConsoleLogs, console_logs
+from tracker.api.described import DescribedRun
+from tracker.api.frames import frame_of
+from tracker.api.history import (
+    DownloadHistoryResult,
+    HistoryScan,
+    IncompleteRunHistoryError,
+    check_keys,
+    export_history,
+    read_rows,
+    sampled,
+)
+from tracker.api.listed import Listed
+from tracker.artifacts.artifact import Artifact
+from tracker.errors import ApiUsageError, UnsupportedError
+from tracker.reading.reader import Reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+ENDED = ("finished", "failed", "crashed", "killed", "preempted")
+# Seconds between two looks at a run that is waited for.
+_PATIENCE = 0.2
+
+
+class Run(DescribedRun):
+    """A run, like ``wandb.apis.public.Run``."""
+
+    # History
+
+    def history(
+        self,
+        samples: int | None = None,
+        keys: list[str] | None = None,
+        x_axis: str = "_step",
+        pandas: bool = True,
+        stream: str = "default",
+        *,
+        segment: str | None = None,
+    ) -> Any:
+        """Return the history rows, all of them unless ``samples`` asks for fewer.
+
+        wandb returns 500 random rows by default; here none is left out.
+
+        Args:
+            samples: At most this many rows, evenly spaced, the last one included.
+            keys: Only these keys, and rows that have at least one of them.
+            x_axis: A key that comes along with ``keys``.
+            pandas: Return a DataFrame when pandas is installed, else a list of dicts. Its columns of ints
+                that are not in every row are ``Int64``; ints among floats that no double holds are objects.
+            stream: ``"default"`` for what was logged, ``"system"`` (or ``"events"``) for samples of system
+                metrics, ``system.cpu`` and so on.
+            segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
+
+        Raises:
+            ApiUsageError: ``keys`` is no list of strings, or there is no such stream.
+        """
+        wanted = check_keys(keys)
+        if stream in ("system", "events"):
+            rows = system_rows(self._reader, self._place, wanted, segment)
+        elif stream != "default":
+            raise ApiUsageError(f"stream is {stream!r}; use 'default' or 'system'")
+        elif wanted and x_axis not in ("_step", *wanted):
+            rows = read_rows(self._reader, self._place, [x_axis, *wanted], False, segment)
+            rows = [row for row in rows if any(key in row for key in wanted)]
+        else:
+            rows = read_rows(self._reader, self._place, wanted, False, segment)
+        rows = sampled(rows, samples)
+        if not pandas:
+            return rows
+        try:
+            return frame_of(rows)
+        except ImportError:
+            return rows
+
+    def console_logs(self, *, per_page: int = 1000, last: int | None = None) -> ConsoleLogs:
+        """Return what the run's processes wrote to stdout and stderr, line by line, oldest first.
+
+        Args:
+            per_page: Accepted for compatibility.
+            last: Only so many lines, from the end.
+        """
+        return console_logs(self._reader, self._place, per_page, last)
+
+    def history_arrow(self, keys: list[str] | None = None, *, segment: str | None = None) -> pa.Table:
+        """Return the history as whole columns: the fast way to read much of it.
+
+        Columns ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds), then the keys, by step.
+        ``.column(KEY).to_numpy()`` gives an array. Numbers are int64 or double; integers among floats, or
+        beyond 64 bits, are the nearest double; dicts and lists are JSON text. wandb has no such method.
+
+        Args:
+            keys: Only these keys, and rows that have at least one of them.
+            segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
+        """
+        return self._reader.table(*self._place, keys, segment)
+
+    def scan_history(
+        self,
+        keys: list[str] | None = None,
+        page_size: int = 1000,
+        min_step: int = 0,
+        max_step: int | None = None,
+        use_cache: bool = True,
+        *,
+        segment: str | None = None,
+    ) -> HistoryScan:
+        """Return an iterator over every row by step; with ``keys``, over rows that have all of them.
+
+        Args:
+            keys: The keys.
+            page_size: Accepted for compatibility.
+            min_step: First step; 0 for the very first, should it be negative.
+            max_step: Step to stop before.
+            use_cache: Accepted for compatibility.
+            segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
+
+        Raises:
+            ApiUsageError: ``keys`` is no list of strings.
+        """
+        wanted = check_keys(keys) or None
+        return HistoryScan(self._reader, self._place, wanted, min_step, max_step, page_size, segment)
+
+    def beta_scan_history(
+        self,
+        keys: list[str] | None = None,
+        page_size: int = 1000,
+        min_step: int = 0,
+        max_step: int | None = None,
+        use_cache: bool = True,
+    ) -> HistoryScan:
+        """Do what ``scan_history`` does: wandb's former name of it."""
+        return self.scan_history(keys, page_size, min_step, max_step, use_cache)
+
+    def download_history_exports(
+        self, download_dir: Path | str, require_complete_history: bool = True
+    ) -> DownloadHistoryResult:
+        """Write the history as a Parquet file, with the columns of ``history_arrow``; return where.
+
+        Args:
+            download_dir: Folder; made if there is none.
+            require_complete_history: Whether a run that goes on is refused.
+
+        Raises:
+            IncompleteRunHistoryError: The run goes on, and that is refused.
+        """
+        self.load()
+        live = self.state not in ENDED
+        if live and require_complete_history:
+            raise IncompleteRunHistoryError(f"run {self.storage_id} goes on: its history is not complete")
+        return export_history(self.history_arrow(), Path(download_dir), self.id, live=live)
+
+    # Artifacts
+
+    def logged_artifacts(self, per_page: int = 100) -> Listed[Artifact]:
+        """Return the artifact versions that this run logged, newest first."""
+        found = self._reader.artifacts(*self._place[:2], self.id, None)
+        return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+
+    def used_artifacts(self, per_page: int = 100) -> Listed[Artifact]:
+        """Return the artifact versions that this run used, in the order in which it did."""
+        found = self._reader.used_artifacts(*self._place)
+        return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+
+    # Its life
+
+    def wait_until_finished(self) -> None:
+        """Wait until the run has ended: finished, failed, crashed or preempted."""
+        self.load()
+        while self.state not in ENDED:
+            time.sleep(_PATIENCE)
+            self.load()
+
+    def stop(self) -> None:
+        """Raise UnsupportedError: nothing here reaches into another process."""
+        raise UnsupportedError("Run.stop", "send SIGTERM to its process, which ends the run as preempted")
+
+    def update_state(self, state: str) -> bool:
+        """Raise UnsupportedError: the state is what the run's writers and the recorder see."""
+        raise UnsupportedError(
+            "Run.update_state", "a run that is lost becomes crashed by itself; keep remarks in tags or notes"
+        )
+
+    @property
+    def sweep_name(self) -> str | None:
+        """The id of its sweep; None when it belongs to none."""
+        return None
+
+    @property
+    def sweep(self) -> None:
+        """Its sweep; None when it belongs to none."""
+        return None
+
+    @property
+    def dir(self) -> str:
+        """A folder for files of this run, made when asked for: ``WANDB_DIR`` (or the temporary one)/PATH."""
+        import tempfile
+
+        base = os.environ.get("WANDB_DIR") or tempfile.gettempdir()
+        folder = os.path.join(base, *self.path)
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    @property
+    def _place(self) -> tuple[str, str, str]:
+        return self.entity, self.project, self.id
+
+
+def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:
+    """Return an artifact whose lineage leads to runs that are read from the same place."""
+    return Artifact.from_version(version, reader, lambda *place: Run(reader, reader.run(*place)))
+
+
+def as_detail(info: ArtifactInfo) -> ArtifactDetail:
+    """Return what a list says of a version as its detail; who used it is asked for when wanted."""
+    return ArtifactDetail(**{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__})
