@@ -6,6 +6,7 @@ almost nothing; what is not here yet raises AttributeError.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from tracker.version import __version__
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
         watch,
     )
     from tracker.sdk.run import Run
+    from tracker.sdk.setup import require
+    from tracker.sdk.term import termerror, termlog, termwarn
     from tracker.settings import Settings
 
 _HOMES = {
@@ -51,6 +54,7 @@ _HOMES = {
     "Settings": "tracker.settings",
     "Table": "tracker.data_types.table",
     "UsageError": "tracker.errors",
+    "_attach": "tracker.sdk.attach",
     "define_metric": "tracker.sdk.module",
     "finish": "tracker.sdk.module",
     "init": "tracker.sdk.init",
@@ -59,6 +63,10 @@ _HOMES = {
     "log": "tracker.sdk.module",
     "log_artifact": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
+    "require": "tracker.sdk.setup",
+    "termerror": "tracker.sdk.term",
+    "termlog": "tracker.sdk.term",
+    "termwarn": "tracker.sdk.term",
     "unwatch": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
     "use_model": "tracker.sdk.module",
@@ -92,8 +100,12 @@ __all__ = [
     "log",
     "log_artifact",
     "log_model",
+    "require",
     "run",
     "summary",
+    "termerror",
+    "termlog",
+    "termwarn",
     "unwatch",
     "use_artifact",
     "use_model",
@@ -109,13 +121,38 @@ def __getattr__(name: str) -> Any:
         return module.live(name)
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+        return _module(name)
     from importlib import import_module
 
     _prepare()
-    value = getattr(import_module(home), name)
+    value = getattr(import_module(home), name.lstrip("_"))
     globals()[name] = value
     return value
+
+
+def _module(name: str) -> Any:
+    """Return what ``wandb.plot`` and the like are, or raise AttributeError."""
+    if not name.startswith("_"):
+        from tracker.door import modules
+
+        if modules.is_known(f"wandb.{name}"):
+            return modules.load(f"wandb.{name}")
+    raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+
+
+class _Finder:
+    """Finds wandb's module paths under ``tracker``: ``from tracker.sdk.lib import runid``."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return the spec of a module that lies under another path here, or None."""
+        if not name.startswith("tracker."):
+            return None
+        from tracker.door.modules import find
+
+        return find(name)
+
+
+sys.meta_path.append(_Finder())
 
 
 def _prepare() -> None:

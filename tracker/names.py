@@ -29,9 +29,9 @@ _NOUNS = """
 """
 
 
-def new_run_id() -> str:
-    """Return a run id nobody has: 8 of a-z and 0-9."""
-    return "".join(_ID_ALPHABET[_random(len(_ID_ALPHABET))] for _ in range(8))
+def new_run_id(length: int = 8) -> str:
+    """Return a run id nobody has: 8 (or ``length``) of a-z and 0-9."""
+    return "".join(_ID_ALPHABET[_random(len(_ID_ALPHABET))] for _ in range(length))
 
 
 def new_run_name() -> str:

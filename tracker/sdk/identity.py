@@ -63,5 +63,12 @@ class Identity(RunCore):
             else None
         )
 
+    @property
+    def _attach_id(self) -> str | None:
+        """What ``wandb._attach`` continues the run by in another process, as Lightning's own logger does."""
+        from tracker.sdk.attach import attach_id
+
+        return None if self.disabled else attach_id(self.path, self._journal.settings.store)
+
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"

@@ -1,0 +1,144 @@
+"""``tracker run`` and ``tracker env``: ``import wandb`` is tracker, in one process tree or in a shell."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tracker.door
+from tracker.errors import UsageError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DOOR = Path(tracker.door.__file__).parent
+SITE, BIN = str(DOOR / "site"), str(DOOR / "bin")
+_PYTHON = re.compile(r"(python|pypy)[\d.]*(\.exe)?")
+# Options of Python that take a value, and what a word of short options looks like.
+_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+_SHELLS = {
+    "sh": ("export {name}={value}", "unset {name}"),
+    "fish": ("set -gx {name} {value};", "set -e {name};"),
+    "csh": ("setenv {name} {value};", "unsetenv {name};"),
+}
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    run = commands.add_parser(
+        "run",
+        help="run a program in which `import wandb` is tracker",
+        usage="tracker run [--project P] [--entity E] [--store DIR] [--mode M] "
+        "(COMMAND | SCRIPT.py | -m MODULE | -c CODE) [ARGUMENT...]",
+    )
+    run.add_argument("--project", help="project of its runs")
+    run.add_argument("--entity", help="entity of its runs")
+    run.add_argument("--store", type=Path, help="folder of the store")
+    run.add_argument("--mode", help="online, offline or disabled")
+    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module, as of python -m")
+    run.add_argument("-c", dest="code", nargs=argparse.REMAINDER, help="code, as of python -c")
+    run.add_argument("program", nargs=argparse.REMAINDER, help="a program, or a Python file")
+    run.set_defaults(run=_run)
+    env = commands.add_parser(
+        "env", help='print shell lines that do the same: eval "$(tracker env)"; --undo takes it back'
+    )
+    env.add_argument("--undo", action="store_true", help="lines that take it back")
+    env.add_argument("--shell", choices=sorted(_SHELLS), default="sh", help="default: sh (also bash, zsh)")
+    env.set_defaults(run=_env)
+
+
+def _run(options: argparse.Namespace) -> None:
+    given = {
+        "TRACKER_PROJECT": options.project,
+        "TRACKER_ENTITY": options.entity,
+        "TRACKER_STORE": str(options.store.absolute()) if options.store else None,
+        "TRACKER_MODE": options.mode,
+    }
+    command = _command(options)
+    if (refusing := _closed_door(command)) is not None:
+        raise UsageError(
+            f"{refusing} makes Python ignore PYTHONPATH, which makes `import wandb` tracker: leave it out"
+        )
+    variables = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
+    variables.update(opened(variables))
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, variables)  # signals and the exit status are the program's own
+    except OSError as error:
+        print(f"tracker: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    for flag, words in (("-m", options.module), ("-c", options.code)):
+        if words is not None:
+            if not words:
+                raise UsageError(f"{flag} needs a value")
+            return [sys.executable, flag, *words]
+    program: list[str] = options.program[1:] if options.program[:1] == ["--"] else options.program
+    if not program:
+        raise UsageError("say what to run, such as: tracker run python train.py")
+    if program[0].endswith((".py", ".pyz")) and not os.access(program[0], os.X_OK):
+        return [sys.executable, *program]
+    return program
+
+
+def opened(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what changes in an environment so that ``import wandb`` is tracker there."""
+    return {
+        "PYTHONPATH": _in_front(SITE, variables.get("PYTHONPATH", "")),
+        "PATH": _in_front(BIN, variables.get("PATH", os.defpath)),
+        "TRACKER_PYTHON": sys.executable,
+    }
+
+
+def closed(variables: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what takes that back; None: the variable goes."""
+    return {
+        "PYTHONPATH": _without(SITE, variables.get("PYTHONPATH", "")) or None,
+        "PATH": _without(BIN, variables.get("PATH", os.defpath)),
+        "TRACKER_PYTHON": None,
+    }
+
+
+def _env(options: argparse.Namespace) -> None:
+    setting, unsetting = _SHELLS[options.shell]
+    changes: Mapping[str, str | None] = (closed if options.undo else opened)(os.environ)
+    for name, value in changes.items():
+        if value is None:
+            print(unsetting.format(name=name))
+        else:
+            print(setting.format(name=name, value=shlex.quote(value)))
+
+
+def _in_front(folder: str, path: str) -> str:
+    rest = _without(folder, path)
+    return f"{folder}{os.pathsep}{rest}" if rest else folder
+
+
+def _without(folder: str, path: str) -> str:
+    return os.pathsep.join(each for each in path.split(os.pathsep) if each != folder)
+
+
+def _closed_door(command: list[str]) -> str | None:
+    """Return the option by which the Python in a command ignores PYTHONPATH, with its name; None without."""
+    for at, word in enumerate(command):
+        if not _PYTHON.fullmatch(os.path.basename(word)):
+            continue
+        rest = iter(command[at + 1 :])
+        for option in rest:
+            if option in _WITH_VALUE:
+                next(rest, None)
+                continue
+            if not option.startswith("-") or option.startswith("--") or option[1:2] in ("m", "c", ""):
+                break
+            if option[1] not in "WX" and set("IE") & set(option[1:]):
+                return f"{word} {option}"
+        return None
+    return None

@@ -1,0 +1,151 @@
+"""Modules under wandb's paths, made from ``names``: through either door the objects are tracker's own.
+
+A finder lets ``import wandb.sdk.lib.runid`` (or ``tracker.sdk.lib.runid``) find them.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from tracker.door.names import ALIASES, MISSING, NAMES, TREES
+
+_made: dict[str, ModuleType] = {}
+
+
+class WandbModule(ModuleType):
+    """A module that shows names of tracker's; each is looked up when first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = _find(self.__name__, name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted(
+            {*super().__dir__(), *(word.partition("=")[0] for word in NAMES[self.__name__].split())}
+        )
+
+
+def is_known(name: str) -> bool:
+    """Return whether there is a module at a path of wandb's, such as ``"wandb.sdk.lib"``."""
+    if name in NAMES:
+        return True
+    home = _home(name)
+    return home is not None and _exists(home)
+
+
+def load(name: str) -> ModuleType:
+    """Return the module at a path of wandb's.
+
+    Raises:
+        ModuleNotFoundError: There is none.
+    """
+    if name in NAMES:
+        if name not in _made:
+            module = _made[name] = WandbModule(name, f"{name}, as tracker has it.")
+            if _is_package(name):
+                module.__path__ = []
+        return _made[name]
+    home = _home(name)
+    if home is None:
+        raise ModuleNotFoundError(f"tracker has no module {name!r}, which wandb may have", name=name)
+    return import_module(home)
+
+
+class Finder:
+    """For ``sys.meta_path``: finds wandb's module paths."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return the spec of a path below ``wandb``, or None when it is none that is here."""
+        return find(fullname) if fullname.startswith("wandb.") else None
+
+
+def find(fullname: str) -> ModuleSpec | None:
+    """Return the spec of one of wandb's paths, below ``wandb`` or ``tracker``; None when it is not here."""
+    name = f"wandb.{fullname.partition('.')[2]}"
+    if name in MISSING:
+        return ModuleSpec(fullname, _Refusal(name))
+    if fullname == _home(name) or not is_known(name):
+        return None
+    return ModuleSpec(fullname, _Loader(name), is_package=_is_package(name))
+
+
+class _Loader(Loader):
+    """Puts the module itself into ``sys.modules``, so that it is one object under all its names."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        real = load(self._name)
+        if self._name in NAMES and getattr(real, "__spec__", None) is None:
+            real.__spec__, real.__loader__ = module.__spec__, module.__loader__
+        sys.modules[module.__name__] = real
+
+
+class _Refusal(_Loader):
+    def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__
+        raise ModuleNotFoundError(f"tracker has no {name}: that part of wandb is not supported", name=name)
+
+
+def attribute(module: str, name: str) -> Any:
+    """Return what a module of wandb's shows under a name, a module below it included.
+
+    Raises:
+        AttributeError: Nothing of tracker's stands behind it.
+    """
+    return getattr(load(module), name)
+
+
+def _find(module: str, name: str) -> Any:
+    if not (name.startswith("__") and name.endswith("__")):
+        if is_known(f"{module}.{name}"):
+            return load(f"{module}.{name}")
+        for word in NAMES[module].split():
+            shown, _, home = word.partition("=")
+            if shown == name:
+                return _resolve(home or f"tracker:{name}")
+            if word.startswith("*") and hasattr(found := import_module(word[1:]), name):
+                return getattr(found, name)
+    raise AttributeError(
+        f"module {module!r} has no attribute {name!r}: tracker, which stands in for wandb, lacks it"
+    )
+
+
+def _resolve(home: str) -> Any:
+    module, _, name = home.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise AttributeError(f"tracker lacks this part of wandb: {error}") from error
+
+
+def _home(name: str) -> str | None:
+    """Return the module of tracker that a path of wandb's is another name of."""
+    if name in ALIASES:
+        return ALIASES[name]
+    for tree, home in TREES.items():
+        if name.startswith(tree):
+            return home + name[len(tree) :]
+    return None
+
+
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
+
+
+def _is_package(name: str) -> bool:
+    return any(other.startswith(f"{name}.") for other in NAMES)

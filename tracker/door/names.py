@@ -1,0 +1,112 @@
+"""Which modules of wandb there are here, and what each of them shows.
+
+A module is either a module of tracker under another name (``ALIASES``), or a list of names (``NAMES``):
+``Image`` is ``tracker.Image``; ``new=tracker.util:old`` says where; ``*tracker.errors`` adds all of a module.
+"""
+
+from __future__ import annotations
+
+VERSION = "0.31.0"  # of wandb: what its metadata and ``wandb.__version__`` say through the door
+
+ALIASES = {
+    "wandb.data_types": "tracker.data_types",
+    "wandb.env": "tracker.env",
+    "wandb.integration": "tracker.integration",
+    "wandb.plot": "tracker.plot",
+    "wandb.util": "tracker.util",
+    # The older names of integrations.
+    **{
+        f"wandb.{name}": f"tracker.integration.{name}"
+        for name in (
+            "catboost",
+            "fastai",
+            "gym",
+            "keras",
+            "lightgbm",
+            "sacred",
+            "sklearn",
+            "tensorboard",
+            "tensorflow",
+            "xgboost",
+        )
+    },
+}
+# Below these, every module is the one of the same name there.
+TREES = {"wandb.integration.": "tracker.integration.", "wandb.plot.": "tracker.plot."} | {
+    f"{alias}.": f"{module}."
+    for alias, module in ALIASES.items()
+    if module.startswith("tracker.integration.")
+}
+
+_TERM = (
+    "termlog=tracker.sdk.term:termlog termwarn=tracker.sdk.term:termwarn termerror=tracker.sdk.term:termerror"
+)
+_IDS = "generate_id=tracker.util:generate_id generate_fast_id=tracker.util:generate_id"
+_DISABLED = (
+    "RunDisabled=tracker.sdk.disabled:RunDisabled SummaryDisabled=tracker.sdk.disabled:SummaryDisabled"
+)
+
+NAMES = {
+    "wandb.apis": "Api PublicApi=tracker:Api public=tracker.door.modules:wandb.apis.public",
+    "wandb.apis.public": "Api *tracker.api.runs *tracker.api.collections",
+    "wandb.apis.public.api": "Api",
+    "wandb.apis.public.runs": "*tracker.api.runs",
+    "wandb.apis.public.artifacts": "*tracker.api.collections",
+    "wandb.errors": "*tracker.errors",
+    "wandb.errors.errors": "*tracker.errors",
+    "wandb.errors.term": _TERM,
+    "wandb.sdk": (
+        "AlertLevel Artifact Config Settings init setup teardown finish login require sweep controller "
+        "_attach=tracker.sdk.attach:attach"
+    ),
+    "wandb.sdk.artifacts": "",
+    "wandb.sdk.artifacts.artifact": "Artifact",
+    "wandb.sdk.artifacts.artifact_manifest_entry": "*tracker.artifacts.entry",
+    "wandb.sdk.artifacts.artifact_ttl": "ArtifactTTL",
+    "wandb.sdk.artifacts.exceptions": "*tracker.errors",
+    "wandb.sdk.data_types": "",
+    "wandb.sdk.data_types.audio": "Audio",
+    "wandb.sdk.data_types.base_types": "",
+    "wandb.sdk.data_types.base_types.media": "*tracker.data_types *tracker.data_types.media",
+    "wandb.sdk.data_types.base_types.wb_value": "*tracker.data_types",
+    "wandb.sdk.data_types.graph": "Graph *tracker.data_types",
+    "wandb.sdk.data_types.helper_types": "",
+    "wandb.sdk.data_types.helper_types.bounding_boxes_2d": "*tracker.data_types",
+    "wandb.sdk.data_types.helper_types.classes": "*tracker.data_types",
+    "wandb.sdk.data_types.helper_types.image_mask": "*tracker.data_types",
+    "wandb.sdk.data_types.histogram": "Histogram",
+    "wandb.sdk.data_types.html": "Html",
+    "wandb.sdk.data_types.image": "Image",
+    "wandb.sdk.data_types.molecule": "Molecule",
+    "wandb.sdk.data_types.object_3d": "Object3D box3d",
+    "wandb.sdk.data_types.plotly": "Plotly",
+    "wandb.sdk.data_types.table": "Table *tracker.data_types",
+    "wandb.sdk.data_types.video": "Video",
+    "wandb.sdk.lib": _DISABLED,
+    "wandb.sdk.lib.disabled": _DISABLED,
+    "wandb.sdk.lib.runid": _IDS,
+    "wandb.sdk.wandb_alerts": "AlertLevel",
+    "wandb.sdk.wandb_config": "Config",
+    "wandb.sdk.wandb_init": "init",
+    "wandb.sdk.wandb_login": "login",
+    "wandb.sdk.wandb_run": "Run restore finish",
+    "wandb.sdk.wandb_settings": "Settings",
+    "wandb.sdk.wandb_setup": "setup teardown",
+    "wandb.sdk.wandb_summary": "Summary=tracker.sdk.summary:Summary",
+    "wandb.sdk.wandb_sweep": "sweep controller",
+    "wandb.wandb_agent": "agent",
+    "wandb.wandb_run": "Run",
+}
+
+# Modules of wandb that are not here, for a line that says so.
+MISSING = (
+    "wandb.apis.reports",
+    "wandb.apis.workspaces",
+    "wandb.automations",
+    "wandb.docker",
+    "wandb.proto",
+    "wandb.sandbox",
+    "wandb.sdk.interface",
+    "wandb.sdk.internal",
+    "wandb.sdk.launch",
+)

@@ -1,0 +1,5 @@
+"""``python -m wandb``: the command line."""
+
+from tracker.cli.main import main
+
+main()

@@ -1,0 +1,44 @@
+"""``_attach``: go on, in another process, with a run that this one's parent began (``ddp_spawn``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.errors import UsageError
+from tracker.sdk import active
+
+if TYPE_CHECKING:
+    from tracker.sdk.run import Run
+
+
+def attach_id(path: str, store: Path) -> str:
+    """Return a text that ``attach`` finds a run by, wherever its folder can be seen."""
+    return f"{path}@{store}"
+
+
+def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run | None = None) -> Run:
+    """Continue a run in this process, as a writer of its own, and make it the active one.
+
+    Args:
+        attach_id: A run's ``_attach_id``.
+        run_id: The same.
+        run: Or the run itself.
+
+    Raises:
+        UsageError: Neither is given, or the text is no such id.
+    """
+    from tracker.sdk.init import init
+
+    found = attach_id or run_id or (run._attach_id if run is not None else None)
+    if not found:
+        raise UsageError("Either `attach_id` or `run_id` or `run` must be specified")
+    path, at, store = found.partition("@")
+    place = path.split("/")
+    if not at or len(place) != 3:
+        raise UsageError(f"Unable to attach to run {found}: give the _attach_id of a run")
+    entity, project, name = place
+    here = active.current_of_this_process()
+    if here is not None and here.path == path:
+        return here
+    return init(entity, project, id=name, resume="allow", reinit="create_new", settings={"store": store})

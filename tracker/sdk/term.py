@@ -1,0 +1,38 @@
+"""``termlog``, ``termwarn`` and ``termerror``: lines for a person, on stderr."""
+
+from __future__ import annotations
+
+from tracker.settings import load_settings
+from tracker.terminal import say
+
+_said: set[str] = set()
+
+
+def termlog(string: str = "", newline: bool = True, repeat: bool = True) -> None:
+    """Print a line on stderr; see ``termwarn``."""
+    _print(string, repeat)
+
+
+def termwarn(string: str, newline: bool = True, repeat: bool = True) -> None:
+    """Print a warning on stderr, unless ``WANDB_SILENT`` is set.
+
+    Args:
+        string: The text.
+        newline: Accepted for compatibility: every text is a line of its own.
+        repeat: False: print a text only once.
+    """
+    _print(string, repeat, "WARNING ")
+
+
+def termerror(string: str, newline: bool = True, repeat: bool = True) -> None:
+    """Print an error on stderr; see ``termwarn``. Nothing is raised."""
+    _print(string, repeat, "ERROR ")
+
+
+def _print(text: str, repeat: bool, level: str = "") -> None:
+    if not repeat:
+        if text in _said:
+            return
+        _said.add(text)
+    for line in str(text).splitlines() or [""]:
+        say(level + line, silent=load_settings().silent)
