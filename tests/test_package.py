@@ -44,6 +44,9 @@ def test_it_holds_the_dashboard_and_not_its_source(wheel: zipfile.ZipFile) -> No
     assert not [name for name in names if name.startswith(("server/web", "tests", "benchmarks"))]
     assert "tracker/store/migrations/versions/v0001_first_catalog.py" in names
     assert "tracker/py.typed" in names
+    assert "tracker/door/site/wandb/__init__.py" in names
+    assert "tracker/door/site/wandb-0.31.0.dist-info/METADATA" in names
+    assert wheel.getinfo("tracker/door/bin/wandb").external_attr >> 16 & 0o111 == 0o111
 
 
 def test_a_plain_install_pulls_neither_the_server_nor_torch(wheel: zipfile.ZipFile) -> None:

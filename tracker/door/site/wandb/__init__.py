@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
+import sys as _sys
+from types import ModuleType as _ModuleType
 from typing import Any
 
 try:
-    import tracker
-    from tracker.door import modules, names
+    import tracker as _tracker
+    from tracker.door import modules as _modules
+    from tracker.door import names as _names
 except ImportError as error:
     raise ImportError(
-        f"`tracker run` or `tracker env` put tracker in wandb's place, but {sys.executable} has no tracker: "
+        f"`tracker run` or `tracker env` put tracker in wandb's place, but {_sys.executable} has no tracker: "
         f"install it there too ({error})"
     ) from error
 
-__version__ = names.VERSION
-__all__ = [name for name in tracker.__all__ if name != "__version__"]
+__version__ = _names.VERSION
+__all__ = [name for name in _tracker.__all__ if name != "__version__"]
 
-sys.meta_path.append(modules.Finder())
+_sys.meta_path.append(_modules.Finder())
 
 
 def __getattr__(name: str) -> Any:
-    if modules.is_known(f"wandb.{name}"):
-        return modules.load(f"wandb.{name}")
+    if _modules.is_known(f"wandb.{name}"):
+        return _modules.load(f"wandb.{name}")
     try:
-        value = getattr(tracker, name)
+        value = getattr(_tracker, name)
     except AttributeError:
-        value = tracker
-    if isinstance(value, ModuleType):  # a module of tracker that has nothing to do with wandb
+        value = _tracker
+    if isinstance(value, _ModuleType):  # a module of tracker that has nothing to do with wandb
         raise AttributeError(
             f"module 'wandb' has no attribute {name!r}: tracker, which stands in for wandb, lacks it"
         )
