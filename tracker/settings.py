@@ -70,6 +70,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         return None
 
     folder = given.pop("dir", None)
+    if folder is not None and os.fspath(folder) in (".", "./"):
+        folder = None  # Lightning's logger always says so, and the working folder is the default here anyway
     store = variables.get("TRACKER_STORE")
     if folder is not None or not store:
         store = os.path.join(folder or variable("DIR") or ".", STORE_FOLDER)

@@ -1,0 +1,97 @@
+"""A tiny training, as a user of Lightning writes it, through either door to tracker.
+
+The variable ``DOOR`` names it: 1 is ``import tracker as wandb``, 2 is ``import wandb`` under ``tracker run``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
+
+DOOR = os.environ.get("DOOR", "1")
+
+if DOOR == "2":
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+else:
+    import tracker as wandb
+    from tracker.lightning import WandbLogger
+
+__all__ = ["DOOR", "IMAGES", "Model", "WandbLogger", "fit", "loader", "trainer", "wandb"]
+
+# Eight "digits" of 4 x 4 pixels in two classes, told apart by their brighter half.
+IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+LABELS = (IMAGES[:, 0, :, :2].sum((1, 2)) > IMAGES[:, 0, :, 2:].sum((1, 2))).long()
+
+
+SCORES = (0.25, 0.875, 0.5)
+
+
+class Model(pl.LightningModule):
+    """A classifier that is told how well it does in each epoch, so that the best checkpoint is known."""
+
+    def __init__(
+        self, lr: float = 0.125, hidden: int = 3, scores: tuple[float, ...] = (0.25, 0.875, 0.5)
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(16, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 2)
+        )
+        self.register_buffer("epoch", torch.zeros(1))
+
+    def forward(self, images: Any) -> Any:
+        return self.layers(images)
+
+    def loss(self, batch: Any) -> Any:
+        images, labels = batch
+        return torch.nn.functional.cross_entropy(self(images), labels)
+
+    def training_step(self, batch: Any, _index: int) -> Any:
+        self.epoch.fill_(self.current_epoch)
+        loss = self.loss(batch)
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: Any, _index: int) -> None:
+        self.log("val_loss", self.loss(batch))
+        self.log("val_accuracy", self.hparams.scores[self.current_epoch])
+
+    def test_step(self, batch: Any, _index: int) -> None:
+        self.log("test_loss", self.loss(batch))
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=self.hparams.lr)
+
+
+def loader(batch_size: int = 4) -> Any:
+    """Two batches of four."""
+    return DataLoader(TensorDataset(IMAGES, LABELS), batch_size=batch_size)
+
+
+def trainer(logger: Any, epochs: int = 3, **options: Any) -> pl.Trainer:
+    """A quiet trainer on the CPU that logs each step."""
+    options.setdefault("enable_checkpointing", bool(options.get("callbacks")))
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=epochs,
+        logger=logger,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelCheckpoint:
+    """Train for three epochs of two steps, with a checkpoint after each; return what wrote them."""
+    callback = ModelCheckpoint(**{"monitor": "val_accuracy", "mode": "max", **checkpoint})
+    trainer(logger, callbacks=[callback]).fit(model or Model(), loader(), loader())
+    return callback
