@@ -27,10 +27,10 @@ def test_every_checkpoint_is_a_version(mode: str, save_top_k: int, save_last: bo
     run_id = logger.experiment.id
     wandb.finish()
     versions = versions_of(run_id)
-    # Epoch 1 is the best. The last one is saved when it is among the best k, or as last.ckpt. The first last.ckpt
-    # is not the bytes of the checkpoint beside it, the later ones are, and make no version.
+    # Epoch 1 is the best; the last one is saved when it is among the best k. The first last.ckpt is not the
+    # bytes of the checkpoint beside it; the later ones are, and make no version.
     epochs = [int(_load(version).epoch.item()) for version in versions]
-    assert epochs == ([0, 0, 1, 2] if save_last else [0, 1] if save_top_k == 1 else [0, 1, 2])
+    assert epochs == [0] * bool(save_last) + ([0, 1] if save_top_k == 1 else [0, 1, 2])
     assert [version.version for version in versions] == [f"v{number}" for number in range(len(epochs))]
     assert [at for at, version in enumerate(versions) if "latest" in version.aliases] == [len(epochs) - 1]
     assert [at for at, version in enumerate(versions) if "best" in version.aliases] == [epochs.index(1)]
