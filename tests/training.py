@@ -6,9 +6,13 @@ The variable ``DOOR`` names it: 1 is ``import tracker as wandb``, 2 is ``import 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import scripts
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -22,7 +26,7 @@ else:
     import tracker as wandb
     from tracker.lightning import WandbLogger
 
-__all__ = ["DOOR", "IMAGES", "Model", "WandbLogger", "fit", "loader", "trainer", "wandb"]
+__all__ = ["DOOR", "IMAGES", "Model", "WandbLogger", "fit", "loader", "run_script", "trainer", "wandb"]
 
 # Eight "digits" of 4 x 4 pixels in two classes, told apart by their brighter half.
 IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -95,3 +99,19 @@ def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelChec
     callback = ModelCheckpoint(**{"monitor": "val_accuracy", "mode": "max", **checkpoint})
     trainer(logger, callbacks=[callback]).fit(model or Model(), loader(), loader())
     return callback
+
+
+def run_script(folder: Path, code: str) -> None:
+    """Run a script in a process of its own, through the same door, to its end, which must come."""
+    (folder / "train.py").write_text(code)
+    door = [sys.executable, "-m", "tracker.cli.main", "run"] if DOOR == "2" else []
+    done = subprocess.run(
+        [*door, sys.executable, "train.py"],
+        cwd=folder,
+        env=scripts.environment(PYTHONPATH=f"{scripts.ROOT}:{scripts.ROOT / 'tests'}", DOOR=DOOR),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import scripts
-from training import DOOR, wandb
+from training import run_script, wandb
 
 SCRIPT = """
 import json, os, pathlib
@@ -25,7 +22,7 @@ class Reporting(Model):
             "run": None if wandb.run is None else wandb.run.id,
             "dir": os.environ.get("WANDB_DIR"),
         }}
-        self.logger.experiment.config["ignored on other ranks"] = self.global_rank
+        self.logger.log_hyperparams({{"rank": self.global_rank}})
         self.logger.experiment.log({{"by hand": self.global_rank}})
         print(f"hello from rank {{self.global_rank}}", flush=True)
         pathlib.Path(f"rank-{{self.global_rank}}.json").write_text(json.dumps(seen))
@@ -61,29 +58,13 @@ def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
     assert [row["trainer/global_step"] for row in rows if "train_loss" in row] == list(range(6))
     assert [row["val_accuracy"] for row in rows if "val_accuracy" in row] == [0.25, 0.875, 0.5]
     assert [row["by hand"] for row in rows if "by hand" in row] == [0]
-    assert run.config["ignored on other ranks"] == 0
+    assert run.config["rank"] == 0
     assert run.summary["after"] is True
     assert wandb.Api().artifact(f"MNIST/model-{run_id}:best").metadata["score"] == 0.875
     main, other = (json_of(tmp_path / f"rank-{rank}.json") for rank in (0, 1))
     assert (main["run"], other["run"]) == (run_id, None)
     assert main["dir"] == other["dir"]
     assert run_id in main["dir"]
-
-
-def run_script(folder: Path, code: str) -> None:
-    """Run a script with this door, to its end, which must come."""
-    (folder / "train.py").write_text(code)
-    door = [sys.executable, "-m", "tracker.cli.main", "run"] if DOOR == "2" else []
-    done = subprocess.run(
-        [*door, sys.executable, "train.py"],
-        cwd=folder,
-        env=scripts.environment(PYTHONPATH=f"{scripts.ROOT}:{scripts.ROOT / 'tests'}", DOOR=DOOR),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 def json_of(path: Path) -> Any:
