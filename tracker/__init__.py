@@ -35,9 +35,9 @@ if TYPE_CHECKING:
         watch,
     )
     from tracker.sdk.run import Run
-    from tracker.sdk.setup import require
+    from tracker.sdk.settings import Settings
+    from tracker.sdk.setup import require, setup, teardown
     from tracker.sdk.term import termerror, termlog, termwarn
-    from tracker.settings import Settings
 
 _HOMES = {
     "Api": "tracker.api.api",
@@ -51,7 +51,7 @@ _HOMES = {
     "Histogram": "tracker.data_types.histogram",
     "Image": "tracker.data_types.image",
     "Run": "tracker.sdk.run",
-    "Settings": "tracker.settings",
+    "Settings": "tracker.sdk.settings",
     "Table": "tracker.data_types.table",
     "UsageError": "tracker.errors",
     "_attach": "tracker.sdk.attach",
@@ -64,6 +64,8 @@ _HOMES = {
     "log_artifact": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
     "require": "tracker.sdk.setup",
+    "setup": "tracker.sdk.setup",
+    "teardown": "tracker.sdk.setup",
     "termerror": "tracker.sdk.term",
     "termlog": "tracker.sdk.term",
     "termwarn": "tracker.sdk.term",
@@ -102,7 +104,9 @@ __all__ = [
     "log_model",
     "require",
     "run",
+    "setup",
     "summary",
+    "teardown",
     "termerror",
     "termlog",
     "termwarn",

@@ -3,6 +3,7 @@
     Error
     ├── UsageError              a call or an argument that cannot work as written
     │   ├── ApiUsageError       one of Api's; also a CommError and a ValueError, which wandb raises
+    │   ├── SettingsError       a setting that is not known, or not of this kind; also a ValueError
     │   └── ConfigError         a config value that was changed without leave
     ├── CommError               a server could not be reached, or refused
     │   ├── UnreachableError    nobody answered, or only a proxy in front of it
@@ -40,6 +41,10 @@ class ArtifactFinalizedError(UsageError):
 
 class ConfigError(UsageError):
     """A config value was changed without ``allow_val_change=True``."""
+
+
+class SettingsError(UsageError, ValueError):
+    """A setting that does not exist, or a value that it cannot have. wandb raises pydantic's ValueError."""
 
 
 class CommError(Error):

@@ -13,6 +13,8 @@ from tracker.errors import UsageError
 
 STORE_FOLDER = "tracker-store"
 MODES = ("online", "offline", "disabled")
+# wandb's other words. Several processes may write to one run anyway, which is what "shared" asks for.
+_OTHER_MODES = {"dryrun": "offline", "run": "online", "shared": "online"}
 _FALSE = ("", "0", "false", "no", "off")
 
 
@@ -96,6 +98,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "silent": _flag(variable("SILENT")),
     }
     found.update({name: value for name, value in given.items() if value is not None})
+    found["mode"] = _OTHER_MODES.get(found["mode"], found["mode"])
     found["store"] = Path(found["store"]).expanduser().absolute()
     if found["mode"] not in (None, *MODES):
         raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
@@ -103,9 +106,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
 
 
 def _mode(mode: str | None, disabled: str | None) -> str | None:
-    if _flag(disabled):
-        return "disabled"
-    return "offline" if mode == "dryrun" else mode
+    return "disabled" if _flag(disabled) else mode
 
 
 def _flag(text: str | None) -> bool | None:

@@ -22,7 +22,7 @@ import tracker
         ({"mode": "sometimes"}, "mode is 'sometimes'"),
         ({"resume": "perhaps"}, "resume is 'perhaps'"),
         ({"reinit": "maybe"}, "reinit is 'maybe'"),
-        ({"settings": {"colour": "red"}}, "unknown settings: colour"),
+        ({"settings": {"colour": "red"}}, "there is no setting .colour."),
     ],
 )
 def test_init_refuses(arguments: dict, says: str, tmp_path: Path) -> None:

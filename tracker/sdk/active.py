@@ -42,6 +42,11 @@ def current_of_this_process() -> Run | None:
     return current if _owner == os.getpid() else None
 
 
+def open_runs() -> list[Run]:
+    """Return the runs that this process began and has not finished."""
+    return _open_here()
+
+
 def segments_of_this_process() -> set[str]:
     """Return the segments that this process writes at present."""
     return {segment for run in _open_here() if (segment := run.journal.segment) is not None}

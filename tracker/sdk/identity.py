@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tracker.sdk.core import RunCore
+
+if TYPE_CHECKING:
+    from tracker.sdk.settings import Settings
 
 
 class Identity(RunCore):
@@ -62,6 +67,14 @@ class Identity(RunCore):
             if base and not self.offline
             else None
         )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, under wandb's names. A copy: changing it changes nothing."""
+        from tracker.sdk.settings import settings_of
+
+        more = {"run_id": self.id, "run_name": self.name, "resumed": self.resumed}
+        return settings_of(self._journal.settings, **more)
 
     @property
     def _attach_id(self) -> str | None:

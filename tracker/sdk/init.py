@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker import names
@@ -16,11 +15,13 @@ from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_for
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
-from tracker.sdk import active
+from tracker.sdk import active, setup
 from tracker.sdk.config import as_config
 from tracker.sdk.greeting import ask_for_run, greet
 from tracker.sdk.journal import NoJournal, RunJournal
 from tracker.sdk.run import Run
+from tracker.sdk.settings import ARGUMENTS, arguments_of
+from tracker.sdk.settings import Settings as GivenSettings
 from tracker.settings import Settings, load_settings
 from tracker.store.description import make_folders
 from tracker.terminal import say
@@ -51,7 +52,7 @@ def init(
     tensorboard: bool | None = None,
     sync_tensorboard: bool | None = None,
     monitor_gym: bool | None = None,
-    settings: Settings | dict[str, Any] | None = None,
+    settings: GivenSettings | dict[str, Any] | None = None,
 ) -> Run:
     """Begin a run; like ``wandb.init``. Needs no server and no network.
 
@@ -82,8 +83,10 @@ def init(
         Error: A package that ``sync_tensorboard`` or ``monitor_gym`` needs is missing. Nothing was written.
         StoreError: The store cannot be used.
     """
+    extra = {**arguments_of(setup.defaults), **arguments_of(settings)}
+    arguments = {name: extra.pop(name, None) for name in ARGUMENTS}
     previous = active.current_of_this_process()
-    how = _reinit(reinit)
+    how = _reinit(arguments["reinit"] if reinit is None else reinit)
     if previous is not None and how == "return_previous":
         return previous
     if previous is not None and how == "finish_previous":
@@ -103,8 +106,8 @@ def init(
     labels = [tags] if isinstance(tags, str) else tags
     if labels is not None:
         texts["tags"] = [str(tag) for tag in labels]
-    found = load_settings(**{**_extra_settings(settings), **texts})
-    tensorboard = sync_tensorboard or tensorboard
+    found = load_settings(**{**extra, **texts})
+    tensorboard = sync_tensorboard or tensorboard or arguments["sync_tensorboard"]
     _watch_libraries(tensorboard, monitor_gym)
     run = _begin(found, as_config(config), _resume(resume if resume is not None else found.resume, id))
     active.remember(run, make_current=how != "create_new" or previous is None)
@@ -260,17 +263,6 @@ def _wants_recorder(settings: Settings) -> bool:
         )
         return False
     return True
-
-
-def _extra_settings(settings: Settings | dict[str, Any] | None) -> dict[str, Any]:
-    if settings is None:
-        return {}
-    if isinstance(settings, Settings):
-        return {name: getattr(settings, name) for name in settings.__struct_fields__}
-    unknown = set(settings) - set(Settings.__struct_fields__)
-    if unknown:
-        raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
-    return {name: Path(value) if name == "store" else value for name, value in settings.items()}
 
 
 def _reinit(reinit: bool | str | None) -> str:

@@ -1,13 +1,58 @@
-"""``require`` and the like: what wandb asks for once in a process, and what has no need of it here."""
+"""``setup``, ``teardown``, ``require``: what wandb asks for once in a process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from tracker.errors import UnsupportedError
+from tracker.sdk import active
+from tracker.sdk.settings import Settings, settings_of
+from tracker.settings import load_settings
 
+# Given to ``setup``: they stand under those of ``init``.
+defaults: Settings | None = None
 # What programs ask for that wandb always does by now, and this too.
 _FEATURES = ("require", "service", "core", "legacy-service")
+
+
+class WandbSetup:
+    """What ``setup`` returns: the settings that ``init`` begins with."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the environment, and over them those that were given to ``setup``."""
+        found = settings_of(load_settings())
+        found.update_from_dict(defaults.given if defaults is not None else {})
+        return found
+
+
+def setup(settings: Settings | dict[str, Any] | None = None) -> WandbSetup:
+    """Set what later ``init`` calls of this process begin with. There is no service to start.
+
+    Args:
+        settings: ``Settings`` or a dict of its fields; None leaves those of before.
+
+    Raises:
+        SettingsError: A field or its value is not allowed.
+    """
+    global defaults
+    if settings is not None:
+        given = settings if isinstance(settings, Settings) else Settings(**settings)
+        defaults = Settings(**{**(defaults.given if defaults is not None else {}), **given.given})
+    return WandbSetup()
+
+
+def teardown(exit_code: int | None = None) -> None:
+    """Finish the runs of this process and forget what ``setup`` was given.
+
+    Args:
+        exit_code: Of the runs: 0 or None finished, else failed.
+    """
+    global defaults
+    for run in active.open_runs():
+        run.finish(exit_code)
+    defaults = None
 
 
 def require(

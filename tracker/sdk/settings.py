@@ -1,0 +1,256 @@
+"""``Settings`` as scripts see them, by wandb's names: for ``init(settings=)`` and ``run.settings``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tracker import names
+from tracker.errors import SettingsError
+from tracker.sdk.setting_fields import CHOICES, DEFAULTS, KINDS, OLDER
+from tracker.settings import STORE_FOLDER, load_settings
+from tracker.settings import Settings as InForce
+from tracker.terminal import say
+
+# What wandb calls the fields that have another name below, and what only this tracker has.
+_NAMES = {
+    "run_group": "group",
+    "run_job_type": "job_type",
+    "run_name": "name",
+    "run_notes": "notes",
+    "run_tags": "tags",
+    "root_dir": "dir",
+}
+_OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
+# Arguments of ``init`` that may come as settings; what others mean is in ``tracker.settings.Settings``.
+ARGUMENTS = (
+    "allow_val_change",
+    "force",
+    "fork_from",
+    "reinit",
+    "resume_from",
+    "save_code",
+    "sync_tensorboard",
+)
+# Nothing happens here that these could rule, and no note is due: they are about what is printed, or sent.
+_QUIETLY = (
+    "anonymous",
+    "relogin",
+    "show_colors",
+    "show_emoji",
+    "symlink",
+    "x_cli_only_mode",
+    "x_disable_viewer",
+)
+_TRUE, _FALSE = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
+_noted: set[str] = set()
+
+
+class Settings:
+    """Settings of a run. All fields of wandb's are accepted, as keywords and as attributes.
+
+    Fields without a meaning here are kept, and one line says so when ``init`` gets them. ``store`` (folder of
+    the store), ``journal_only`` and ``fsync_seconds`` are this tracker's own.
+
+    Raises:
+        SettingsError: A field that wandb does not have, or a value of the wrong kind. It is a ValueError, as
+            pydantic's ValidationError is, which wandb raises.
+        UsageError: A run id or a project name that is not allowed.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__["_given"] = {}
+        for name, value in fields.items():
+            setattr(self, f"x{name}" if name.startswith("_") else name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._given[name] = _checked(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        given = self.__dict__.get("_given", {})
+        if name in given:
+            return given[name]
+        if name in DEFAULTS:
+            return DEFAULTS[name]
+        if name in _OWN:
+            return getattr(InForce(store=Path(STORE_FOLDER)), name)
+        if (derived := _DERIVED.get(name)) is not None:
+            return derived(self)
+        raise AttributeError(f"'Settings' object has no attribute {name!r}")
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for name in DEFAULTS:
+            yield name, getattr(self, name)
+
+    def __repr__(self) -> str:
+        shown = {name: "***" if name == "api_key" else value for name, value in self._given.items()}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == dict(other) if isinstance(other, Settings) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self._given)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__["_given"] = dict(state)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that somebody set, by wandb's names."""
+        return dict(self._given)
+
+    def update_from_dict(self, settings: Mapping[str, Any]) -> None:
+        """Set several fields; those that are None are left as they are."""
+        for name, value in settings.items():
+            if value is not None:
+                setattr(self, name, value)
+
+    def model_copy(self) -> Settings:
+        """Return a copy."""
+        return Settings(**self._given)
+
+    def model_dump(self) -> dict[str, Any]:
+        """Return all fields as a dict."""
+        return dict(self)
+
+
+def arguments_of(settings: Any) -> dict[str, Any]:
+    """Return ``init(settings=)`` as arguments for ``load_settings`` and ``init``; note what does nothing.
+
+    Args:
+        settings: ``Settings``, a dict of its fields, or None.
+
+    Raises:
+        SettingsError: A field or its value is not allowed.
+        TypeError: It is something else.
+    """
+    if settings is None:
+        return {}
+    if isinstance(settings, InForce):
+        return {name: getattr(settings, name) for name in settings.__struct_fields__}
+    if isinstance(settings, Mapping):
+        settings = Settings(**settings)
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings must be a Settings object or a dict, not {type(settings).__name__}")
+    known = {*InForce.__struct_fields__, "dir", *ARGUMENTS}
+    fields = {_NAMES.get(name, name): value for name, value in settings.given.items()}
+    idle = [
+        name
+        for name, value in fields.items()
+        if name not in known and name not in _QUIETLY and value != DEFAULTS.get(name)
+    ]
+    if fresh := [name for name in idle if name not in _noted]:
+        _noted.update(fresh)
+        say(
+            f"these settings have no meaning here: {', '.join(sorted(fresh))}",
+            silent=bool(fields.get("silent")) or load_settings().silent,
+        )
+    return {
+        name: Path(value) if name in ("store", "artifact_dir") and value is not None else value
+        for name, value in fields.items()
+        if name in known
+    }
+
+
+def settings_of(in_force: InForce, **more: Any) -> Settings:
+    """Return the settings in force under wandb's names, for ``run.settings``."""
+    settings = Settings()
+    back = {short: name for name, short in _NAMES.items()}
+    for name in in_force.__struct_fields__:
+        value = getattr(in_force, name)
+        if value is not None and name != "api_key":
+            settings._given[back.get(name, name)] = str(value) if isinstance(value, os.PathLike) else value
+    for name, value in more.items():
+        settings._given[name] = value
+    return settings
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a field's value as it is kept, or raise SettingsError."""
+    if name in CHOICES:
+        choices, _ = CHOICES[name]
+        if name == "resume" and isinstance(value, bool):
+            value = "auto" if value else None
+        if name == "resume" and value == "":
+            value = None
+        if value is not None and value not in choices:
+            raise SettingsError(f"{name} is {value!r}; use one of {', '.join(choices)}")
+        return value
+    if name not in KINDS:
+        if name in _OWN or name in OLDER:
+            return value
+        raise SettingsError(f"there is no setting {name!r}")
+    if value is None:
+        return None
+    try:
+        value = _CONVERSIONS[KINDS[name]](value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"{name} is {value!r}; give {_WORDS[KINDS[name]]}") from None
+    if name == "run_id":
+        names.check_run_id(value)
+    if name == "project":
+        names.check_project(value)
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, (bool, int)) and value in (0, 1):
+        return bool(value)
+    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    raise ValueError(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    raise TypeError(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(_text(each) for each in value)
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    found: Sequence[Any] = json.loads(value) if isinstance(value, str) else value
+    return tuple(int(each) for each in found)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(value)
+    return int(value)
+
+
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "any": lambda value: value,
+    "bool": _bool,
+    "float": float,
+    "int": _whole,
+    "numbers": _numbers,
+    "str": _text,
+    "texts": _texts,
+}
+_WORDS = {
+    "bool": "True or False",
+    "float": "a number",
+    "int": "a whole number",
+    "numbers": "a list of whole numbers",
+    "str": "a text",
+    "texts": "a list of texts",
+}
+# What wandb computes from the others.
+_DERIVED: dict[str, Callable[[Settings], Any]] = {
+    "_noop": lambda settings: settings.mode == "disabled",
+    "_offline": lambda settings: settings.mode in ("offline", "dryrun"),
+    "_shared": lambda settings: settings.mode == "shared",
+    "is_local": lambda settings: True,
+    "run_mode": lambda settings: "offline-run" if settings._offline else "run",
+    "wandb_dir": lambda settings: os.path.join(settings.root_dir or os.getcwd(), "wandb"),
+}
