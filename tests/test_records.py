@@ -92,7 +92,8 @@ def test_every_kind_comes_back(kind: type[Any]) -> None:
 
 def test_kinds_have_numbers_of_their_own() -> None:
     numbers = [msgspec.structs.replace, *(kind.__struct_config__.tag for kind in RECORD_KINDS)][1:]
-    assert numbers == list(range(1, len(RECORD_KINDS) + 1))  # given once, for ever
+    assert numbers == sorted(set(numbers))  # given once, for ever; some were set aside
+    assert numbers[:14] == list(range(1, 15))
     assert set(typing.get_args(Record)) == set(RECORD_KINDS)
 
 

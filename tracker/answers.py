@@ -147,6 +147,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file of a run.
+
+    Attributes:
+        path: Its name.
+        size: Bytes.
+        mimetype: What it is.
+        sha256: Of its content.
+        updated_at: When its content was last stored (unix seconds); None when it is not in the store.
+    """
+
+    path: str
+    size: int
+    mimetype: str
+    sha256: str
+    updated_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedRun:
     """Names a run that changed."""
 

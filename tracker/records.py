@@ -22,6 +22,8 @@ ASIDE = 2  # a row of its own (a smaller step): the open row stays open
 
 # RunStarted.rank: a forked child's is its pid beyond this. No launcher gives as many, and no pid is larger.
 FORKED = 2**22
+# That of a segment in which something is said of a run from outside, such as a file that ``Api`` adds.
+OUTSIDE = 2**24
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
@@ -252,6 +254,12 @@ class ConsoleLines(msgspec.Struct, frozen=True, array_like=True, tag=14):
     lines: list[tuple[int, int, str]]
 
 
+class FileRemoved(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """A run's file was taken away: its name goes, and its bytes with garbage collection."""
+
+    path: str
+
+
 RECORD_KINDS = (
     RunStarted,
     Row,
@@ -267,6 +275,7 @@ RECORD_KINDS = (
     ArtifactLinked,
     SystemSample,
     ConsoleLines,
+    FileRemoved,
 )
 Record = (
     RunStarted
@@ -283,6 +292,7 @@ Record = (
     | ArtifactLinked
     | SystemSample
     | ConsoleLines
+    | FileRemoved
 )
 
 

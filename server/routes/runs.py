@@ -14,10 +14,10 @@ from server.dependencies import Reader, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.answers import Output, RunDetail, SystemMetrics
+from tracker.answers import FileInfo, Output, RunDetail, SystemMetrics
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.models import Run
-from tracker.store.queries import captured, charts, history, media
+from tracker.store.queries import captured, charts, files, history, media
 from tracker.store.queries import runs as query
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -198,6 +198,14 @@ def console(
         )
 
     return ExactJSON(store.answer(found))
+
+
+@router.get("/files", response_model=dict[str, list[FileInfo]])
+def list_files(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+    """List the run's files by path: media, and whatever else was saved with it."""
+    with store.reading() as session:
+        run = _run(session, entity, project, run_id)
+        return ExactJSON({"files": files.run_files(store.blobs, session, run)})
 
 
 @router.get("/files/{path:path}")

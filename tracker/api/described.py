@@ -18,6 +18,9 @@ from tracker.values import dumps, to_plain
 # What ``summary`` has besides what was logged: derived, so no edit of it is kept.
 DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
 
+# Keys of a config that are the client's own.
+INTERNAL = ("_wandb", "wandb_version")
+
 
 class DescribedRun(Attrs):
     """A run as it stood when it was looked up; ``load()`` looks again.
@@ -155,18 +158,20 @@ class DescribedRun(Attrs):
     def config(self) -> dict[str, Any]:
         """The config; change keys, then ``update()``."""
         if self._config is None:
-            self._config = deepcopy(self._info.config)
+            self._config = _own(deepcopy(self._info.config))
         return self._config
 
     @property
     def rawconfig(self) -> dict[str, Any]:
-        """The config with wandb's own keys: the same here, which has none."""
+        """The config with wandb's own key ``_wandb``, if there is one."""
         return deepcopy(self._info.config)
 
     @property
     def json_config(self) -> str:
         """The config as wandb stores it: ``{"KEY": {"value": ..., "desc": null}}`` as JSON text."""
-        return dumps({key: {"value": value, "desc": None} for key, value in to_plain(self.config).items()})
+        inner = {key: self._info.config[key] for key in ("_wandb",) if key in self._info.config}
+        values = {**inner, **to_plain(self.config)}
+        return dumps({key: {"value": value, "desc": None} for key, value in values.items()})
 
     @property
     def summary(self) -> Summary:
@@ -209,7 +214,7 @@ class DescribedRun(Attrs):
         }
         changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
         if self._config is not None:
-            changed.update(changes_of("config", self._config, self._info.config))
+            changed.update(changes_of("config", self._config, _own(self._info.config), INTERNAL))
         if self._summary is not None:
             changed.update(changes_of("summary", self._summary._json_dict, self.summary_metrics, DERIVED))
         if changed:
@@ -317,12 +322,16 @@ class DescribedRun(Attrs):
             "error": info.error,
             "sweepName": None,
             "config": self.config,
-            "rawconfig": self.config,
+            "rawconfig": self.rawconfig,
             "summaryMetrics": self.summary_metrics,
         }
 
     def __repr__(self) -> str:
         return f"<Run {'/'.join(self.path)} ({self.state})>"
+
+
+def _own(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in INTERNAL}
 
 
 def changes_of(

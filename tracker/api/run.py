@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.answers import ArtifactDetail, ArtifactInfo
-from tracker.api.captured import system_rows
+from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
 from tracker.api.console import ConsoleLogs, console_logs
 from tracker.api.described import DescribedRun
+from tracker.api.files import File, Files, Made, find_file, find_files
 from tracker.api.frames import frame_of
 from tracker.api.history import (
     DownloadHistoryResult,
@@ -22,9 +24,12 @@ from tracker.api.history import (
     sampled,
 )
 from tracker.api.listed import Listed
+from tracker.api.made import config_yaml, summary_json
 from tracker.artifacts.artifact import Artifact
 from tracker.errors import ApiUsageError, UnsupportedError
+from tracker.reading.outside import add_file, say_of_run
 from tracker.reading.reader import Reader
+from tracker.records import ArtifactUsed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,6 +165,57 @@ class Run(DescribedRun):
             raise IncompleteRunHistoryError(f"run {self.storage_id} goes on: its history is not complete")
         return export_history(self.history_arrow(), Path(download_dir), self.id, live=live)
 
+    # Files
+
+    def files(self, names: list[str] | None = None, pattern: str | None = None, per_page: int = 50) -> Files:
+        """Return the run's files, by path.
+
+        ``config.yaml``, ``wandb-summary.json`` and ``output.log`` are made when asked for, unless the run
+        saved files of these names.
+
+        Args:
+            names: Only these.
+            pattern: Only those like this, in SQL's words: ``%.json``.
+            per_page: Accepted for compatibility.
+
+        Raises:
+            ApiUsageError: Both names and a pattern are given.
+        """
+        return find_files(self._reader, self._place, self._made(), names, pattern, per_page)
+
+    def file(self, name: str) -> File:
+        """Return one of the run's files.
+
+        Raises:
+            ApiNotFoundError: It has none of that name.
+        """
+        return find_file(self._reader, self._place, self._made(), name)
+
+    def _made(self) -> Made:
+        return {
+            "config.yaml": lambda: config_yaml(self.rawconfig),
+            "wandb-summary.json": lambda: summary_json(self.summary_metrics),
+            OUTPUT_FILE: lambda: output_log(self._reader, self._place) or None,
+        }
+
+    def upload_file(self, path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> File:
+        """Add a file to the run; return it.
+
+        Args:
+            path: The file.
+            root: Its name in the run is its path from here.
+
+        Raises:
+            ApiUsageError: It does not lie below ``root``.
+            OSError: It cannot be read.
+        """
+        source = os.path.abspath(path)
+        name = os.path.relpath(source, os.path.abspath(root)).replace(os.sep, "/")
+        if name.startswith("../"):
+            raise ApiUsageError(f"{source} does not lie below {os.path.abspath(root)}: give another root")
+        add_file(self._reader, self._place, name, Path(source))
+        return self.file(name)
+
     # Artifacts
 
     def logged_artifacts(self, per_page: int = 100) -> Listed[Artifact]:
@@ -171,6 +227,57 @@ class Run(DescribedRun):
         """Return the artifact versions that this run used, in the order in which it did."""
         found = self._reader.used_artifacts(*self._place)
         return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+
+    def use_artifact(self, artifact: Artifact, use_as: str | None = None) -> Artifact:
+        """Note that this run used an artifact; return it.
+
+        Args:
+            artifact: A version, as ``Api().artifact`` gives it.
+            use_as: Accepted for compatibility.
+
+        Raises:
+            ApiUsageError: It is none.
+        """
+        version = _version(artifact)
+        used = ArtifactUsed(
+            version.entity,
+            version.project,
+            version.name,
+            int(version.version[1:]),
+            time.time(),
+            version.digest,
+        )
+        say_of_run(self._reader, self._place, [used])
+        return artifact
+
+    def log_artifact(
+        self, artifact: Artifact, aliases: Collection[str] | None = None, tags: Collection[str] | None = None
+    ) -> Artifact:
+        """Give an artifact that this run logged further aliases and tags; return it.
+
+        Args:
+            artifact: A version, as ``Api().artifact`` gives it.
+            aliases: Moved to it.
+            tags: Added to its own.
+
+        Raises:
+            ApiUsageError: It is none, or of another project.
+            UnsupportedError: Another run logged it.
+        """
+        version = _version(artifact)
+        source = (artifact.source_entity, artifact.source_project)
+        if source != (self.entity, self.project):
+            raise ApiUsageError("A run can't log an artifact to a different project.")
+        if version.logged_by not in (None, self.id):
+            raise UnsupportedError(
+                "Run.log_artifact of an artifact that another run logged",
+                "run.use_artifact(artifact) notes it, or resume the run with init(id=..., resume='must') and "
+                "log a new version",
+            )
+        artifact.aliases = [*artifact.aliases, *(aliases or ())]
+        artifact.tags = [*artifact.tags, *(tags or ())]
+        artifact.save()
+        return artifact
 
     # Its life
 
@@ -214,6 +321,16 @@ class Run(DescribedRun):
     @property
     def _place(self) -> tuple[str, str, str]:
         return self.entity, self.project, self.id
+
+
+def _version(artifact: Any) -> ArtifactDetail:
+    if not isinstance(artifact, Artifact):
+        raise ApiUsageError(f"You must pass a wandb.Api().artifact(), not a {type(artifact).__name__}")
+    if artifact.is_draft():
+        raise ApiUsageError(
+            "Only existing artifacts are accepted by this api: log it in a run, or `tracker artifact put` it"
+        )
+    return artifact.detail
 
 
 def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:

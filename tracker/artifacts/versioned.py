@@ -37,6 +37,11 @@ class Versioned:
         return f"{self._name}:{self._version.version}" if self._version else self._name
 
     @property
+    def detail(self) -> ArtifactDetail:
+        """All that is known of the version."""
+        return self._known("detail")
+
+    @property
     def entity(self) -> str:
         """Whose project it is in."""
         return self._known("entity").entity

@@ -10,6 +10,7 @@ from tracker.answers import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
+    FileInfo,
     Output,
     ProjectInfo,
     RunDetail,
@@ -19,8 +20,9 @@ from tracker.answers import (
 from tracker.recorder.follow import catch_up
 from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.changes import change_artifact, link_artifact
+from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, Manifest, read_manifest
-from tracker.store.queries import artifacts, captured, history, runs
+from tracker.store.queries import artifacts, captured, files, history, runs
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -156,6 +158,21 @@ class LocalReader:
                 search=search,
             )
         )
+
+    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            run = runs.get_run(session, entity, project, run_id)
+            return files.run_files(self._store.blobs, session, run)
+
+    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._store.blobs.chunks(file.sha256)
+
+    def journals(self) -> Layout:
+        """See ``Reader``."""
+        return self._store.layout
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

@@ -17,6 +17,7 @@ from tracker.answers import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
+    FileInfo,
     Output,
     ProjectInfo,
     RunDetail,
@@ -168,6 +169,18 @@ class QuickReader:
         return self._catalog().console(
             entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search
         )
+
+    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
+        """See ``Reader``."""
+        return self._catalog().files(entity, project, run_id)
+
+    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._catalog().file_chunks(entity, project, run_id, file)
+
+    def journals(self) -> Layout:
+        """See ``Reader``."""
+        return self._layout
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

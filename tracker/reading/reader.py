@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         ArtifactDetail,
         ArtifactInfo,
         CollectionInfo,
+        FileInfo,
         Output,
         ProjectInfo,
         RunDetail,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         SystemMetrics,
     )
     from tracker.records import ArtifactChanged, ArtifactLinked
+    from tracker.store.layout import Layout
     from tracker.store.manifest import Entry, Manifest
 
 
@@ -123,6 +125,15 @@ class Reader(ArtifactReader, Protocol):
         search: str = "",
     ) -> Output:
         """Lines of a run's output; see ``tracker.store.queries.captured.console``."""
+
+    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
+        """A run's files, by path."""
+
+    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
+        """The content of one of them, in pieces."""
+
+    def journals(self) -> Layout:
+        """Where journals are written that ``catch_up`` takes in; made if there is nothing yet."""
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

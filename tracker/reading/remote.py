@@ -13,6 +13,7 @@ from tracker.answers import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
+    FileInfo,
     Output,
     OutputLine,
     ProjectInfo,
@@ -23,9 +24,10 @@ from tracker.answers import (
 from tracker.http import Client
 from tracker.processes import host_name
 from tracker.reading.fetching import fetch_files
-from tracker.recorder.remote import Remote
+from tracker.recorder.remote import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.store.description import make_folders
 from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, Manifest, parse_manifest
 
@@ -145,6 +147,22 @@ class RemoteReader:
             if enough or not page.lines or page.lines[-1].line + 1 >= page.total:
                 return Output(page.total, lines, page.found)
             offset = page.lines[-1].line + 1
+
+    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
+        """See ``Reader``."""
+        found = self._get("projects", entity, project, "runs", run_id, "files")
+        return msgspec.convert(found["files"], list[FileInfo])
+
+    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
+        """See ``Reader``."""
+        path = ("projects", entity, project, "runs", run_id, "files", *file.path.split("/"))
+        return self._client.stream(*path)
+
+    def journals(self) -> Layout:
+        """See ``Reader``."""
+        make_folders(self._outbox)
+        write_remote(self._outbox, self._remote)
+        return self._outbox
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ from tracker.records import (
     ArtifactLogged,
     ArtifactUsed,
     ConsoleLines,
+    FileRemoved,
     FileSaved,
     Process,
     Row,
@@ -77,7 +78,7 @@ class _Batch(NamedTuple):
     state: SegmentState
     rows: list[FinishedRow]
     row_bytes: int
-    files: list[tuple[int, FileSaved]]
+    files: list[tuple[int, FileSaved | FileRemoved]]
     said: list[tuple[int, ArtifactRecord]]
     offset: int
     sequence: int
@@ -219,7 +220,7 @@ def _read_batch(
     if headless and start == HEADER.size:
         state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
     rows: list[FinishedRow] = []
-    files: list[tuple[int, FileSaved]] = []
+    files: list[tuple[int, FileSaved | FileRemoved]] = []
     said: list[tuple[int, ArtifactRecord]] = []
     captured = Captured([], {})
     settling = False
@@ -227,7 +228,7 @@ def _read_batch(
     for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
         if isinstance(outcome, Frame):
             record = decode(outcome.payload, str(journal.path), outcome.offset)
-            if type(record) is FileSaved:
+            if type(record) is FileSaved or type(record) is FileRemoved:
                 files.append((outcome.sequence, record))
             elif isinstance(record, ArtifactRecord):
                 adopted = segment is not None and outcome.sequence < segment.adopted
@@ -334,6 +335,9 @@ def _commit(
     segment.run_id = run.id
     for sequence, file in batch.files:
         if sequence < segment.adopted:
+            continue
+        if isinstance(file, FileRemoved):
+            session.execute(delete(RunFile).where(RunFile.run_id == run.id, RunFile.path == file.path))
             continue
         store.blobs.sync(file.sha256)
         session.merge(

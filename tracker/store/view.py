@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from tracker.answers import KeyInfo, RunDetail, RunInfo, SegmentInfo
+from tracker.records import OUTSIDE
 from tracker.store.fold import KeyFacts, SegmentState
 from tracker.store.keyed import lay_over
 
@@ -141,6 +142,7 @@ def describe_run(
 def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
     """Return the fields of a ``RunDetail`` that a ``RunInfo`` has not; primary writer and oldest first."""
     segments = sorted(segments, key=lambda each: (each.rank, each.attempt, each.started_at))
+    segments = [each for each in segments if each.rank < OUTSIDE] or segments
     shown = dict(newest_branch(segments))
     keys: dict[str, KeyFacts] = {}
     for each in segments:
