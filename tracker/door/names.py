@@ -83,6 +83,7 @@ NAMES = {
     "wandb.sdk.data_types.table": "Table *tracker.data_types",
     "wandb.sdk.data_types.video": "Video",
     "wandb.sdk.lib": _DISABLED,
+    "wandb.sdk.lib.config_util": "ConfigError",
     "wandb.sdk.lib.disabled": _DISABLED,
     "wandb.sdk.lib.runid": _IDS,
     "wandb.sdk.wandb_alerts": "AlertLevel",

@@ -82,5 +82,6 @@ def _values(item: tuple[Any, ...]) -> list[tuple[str, str, Any]]:
     """Return what a round's result holds, as data, metric and value."""
     if len(item) == 4:
         return [item[:3]]
-    data, metric = item[1].split()  # of lightgbm.cv: mean and deviation over the folds
+    # Of lightgbm.cv: mean and deviation over the folds. Before 4.7 the second item is "DATA METRIC".
+    data, metric = item[1].split() if " " in item[1] else item[:2]
     return [(data, f"{metric}-mean", item[2]), (data, f"{metric}-stdv", item[4])]

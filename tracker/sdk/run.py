@@ -14,3 +14,6 @@ class Run(Logging, Watching, ArtifactMethods, Life):
     Safe to use from several threads. In a forked child, what is logged goes to a segment of the
     child's own, and the parent's run is never finished from there.
     """
+
+    def _label(self, *args: object, **kwargs: object) -> None:
+        """Accept what libraries tell wandb's telemetry of themselves; nothing of it is kept."""

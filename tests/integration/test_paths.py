@@ -1,0 +1,37 @@
+"""The paths of wandb's integrations: those that are here, and those that say they are not."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import scripts
+
+from tracker.errors import UnsupportedError
+
+UNSUPPORTED = sorted(
+    path.stem
+    for path in (scripts.ROOT / "tracker" / "integration").glob("*.py")
+    if "import refuse" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_an_integration_that_is_not_here_says_what_to_do_instead(name: str) -> None:
+    module = import_module(f"tracker.integration.{name}")
+    with pytest.raises(UnsupportedError, match=rf"wandb\.integration\.{name}\.autolog is not supported: "):
+        module.autolog  # noqa: B018
+
+
+def test_tensorboard_is_found_under_each_of_its_paths(tmp_path: Path) -> None:
+    done = scripts.run(
+        "import sys\n"
+        "import tracker as wandb\n"
+        "from tracker.integration.tensorboard import patch\n"
+        "assert wandb.integration.tensorboard.patch is wandb.tensorboard.patch is patch\n"
+        "assert 'torch' not in sys.modules and 'tensorboard' not in sys.modules\n"
+        "print('ok')",
+        tmp_path,
+    )
+    assert done.stdout == "ok\n"
