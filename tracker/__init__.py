@@ -20,15 +20,22 @@ if TYPE_CHECKING:
     from tracker.data_types.image import Image
     from tracker.data_types.table import Table
     from tracker.errors import AuthenticationError, CommError, ConfigError, Error, UsageError
+    from tracker.sdk.alerts import AlertLevel
     from tracker.sdk.init import init
     from tracker.sdk.module import (
+        alert,
         define_metric,
         finish,
+        join,
         link_artifact,
         link_model,
         log,
         log_artifact,
+        log_code,
         log_model,
+        mark_preempting,
+        restore,
+        save,
         unwatch,
         use_artifact,
         use_model,
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
     from tracker.sdk.term import termerror, termlog, termwarn
 
 _HOMES = {
+    "AlertLevel": "tracker.sdk.alerts",
     "Api": "tracker.api.api",
     "Artifact": "tracker.artifacts.artifact",
     "ArtifactTTL": "tracker.artifacts.ttl",
@@ -69,6 +77,12 @@ _HOMES = {
     "termerror": "tracker.sdk.term",
     "termlog": "tracker.sdk.term",
     "termwarn": "tracker.sdk.term",
+    "alert": "tracker.sdk.module",
+    "join": "tracker.sdk.module",
+    "log_code": "tracker.sdk.module",
+    "mark_preempting": "tracker.sdk.module",
+    "restore": "tracker.sdk.module",
+    "save": "tracker.sdk.module",
     "unwatch": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
     "use_model": "tracker.sdk.module",
@@ -78,6 +92,7 @@ _HOMES = {
 _LIVE = ("run", "config", "summary")
 
 __all__ = [
+    "AlertLevel",
     "Api",
     "Artifact",
     "ArtifactTTL",
@@ -93,17 +108,23 @@ __all__ = [
     "Table",
     "UsageError",
     "__version__",
+    "alert",
     "config",
     "define_metric",
     "finish",
     "init",
+    "join",
     "link_artifact",
     "link_model",
     "log",
     "log_artifact",
+    "log_code",
     "log_model",
+    "mark_preempting",
     "require",
+    "restore",
     "run",
+    "save",
     "setup",
     "summary",
     "teardown",

@@ -98,6 +98,16 @@ class SegmentInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertInfo:
+    """What ``Run.alert`` said: when (unix seconds), and how grave it is (INFO, WARN or ERROR)."""
+
+    time: float
+    title: str
+    text: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetail(RunInfo):
     """A run with its history's keys, problems, attempts and their segments, latest system metrics."""
 
@@ -105,6 +115,7 @@ class RunDetail(RunInfo):
     problems: list[str] = field(default_factory=list)
     attempts: int = 0
     segments: list[SegmentInfo] = field(default_factory=list)
+    alerts: list[AlertInfo] = field(default_factory=list)
     system_metrics: dict[str, Any] = field(default_factory=dict)
 
 

@@ -111,3 +111,9 @@ def _check_length(what: str, name: str) -> str:
 
 def _listed(characters: list[str]) -> str:
     return " ".join(repr(character)[1:-1] if character == "\\" else character for character in characters)
+
+
+def safe_artifact_name(name: str) -> str:
+    """Return a name that an artifact may have: other characters become ``_``, long ones lose their middle."""
+    safe = re.sub(r"[^a-zA-Z0-9_\-.]", "_", name)
+    return safe if len(safe) <= 128 else f"{safe[:63]}..{safe[-63:]}"

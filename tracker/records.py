@@ -106,6 +106,7 @@ class MetricDefined(msgspec.Struct, frozen=True, array_like=True, tag=5):
     hidden: bool = False
     summary: list[str] = []
     goal: str | None = None
+    overwrite: bool = False
 
 
 class FileSaved(msgspec.Struct, frozen=True, array_like=True, tag=6):
@@ -254,6 +255,32 @@ class ConsoleLines(msgspec.Struct, frozen=True, array_like=True, tag=14):
     lines: list[tuple[int, int, str]]
 
 
+class AlertRaised(msgspec.Struct, frozen=True, array_like=True, tag=15):
+    """``Run.alert``: something that a person should look at.
+
+    Attributes:
+        time: Unix seconds.
+        level: ``"INFO"``, ``"WARN"`` or ``"ERROR"``.
+    """
+
+    time: float
+    title: str
+    text: str
+    level: str = "INFO"
+
+
+class RunChanged(msgspec.Struct, frozen=True, array_like=True, tag=16):
+    """What the script itself changed of its run after it began.
+
+    Attributes:
+        time: Unix seconds; a person's edit that is later holds against it.
+        values: ``name``, ``tags``, ``notes``, ``group`` and ``job_type``, as far as they were given.
+    """
+
+    time: float
+    values: dict[str, Any]
+
+
 class FileRemoved(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """A run's file was taken away: its name goes, and its bytes with garbage collection."""
 
@@ -275,6 +302,8 @@ RECORD_KINDS = (
     ArtifactLinked,
     SystemSample,
     ConsoleLines,
+    AlertRaised,
+    RunChanged,
     FileRemoved,
 )
 Record = (
@@ -292,6 +321,8 @@ Record = (
     | ArtifactLinked
     | SystemSample
     | ConsoleLines
+    | AlertRaised
+    | RunChanged
     | FileRemoved
 )
 

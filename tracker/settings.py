@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         journal_only: Leave applying to another host; None lets the file system decide.
         fsync_seconds: How much a power cut may take.
         silent: Print nothing.
+        run_root: Where a run's own folder (``Run.dir``) is made, in ``wandb``.
     """
 
     store: Path
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fsync_seconds: float = 1.0
     artifact_dir: Path = Path("artifacts")
     silent: bool = False
+    run_root: Path = Path(".")
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -75,8 +77,9 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     if folder is not None and os.fspath(folder) in (".", "./"):
         folder = None  # Lightning's logger always says so, and the working folder is the default here anyway
     store = variables.get("TRACKER_STORE")
+    root = folder or variable("DIR") or "."
     if folder is not None or not store:
-        store = os.path.join(folder or variable("DIR") or ".", STORE_FOLDER)
+        store = os.path.join(root, STORE_FOLDER)
     tags = variable("TAGS")
     found: dict[str, Any] = {
         "store": store,
@@ -96,10 +99,12 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "fsync_seconds": _seconds(variables.get("TRACKER_FSYNC_SECONDS")),
         "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
         "silent": _flag(variable("SILENT")),
+        "run_root": root,
     }
     found.update({name: value for name, value in given.items() if value is not None})
     found["mode"] = _OTHER_MODES.get(found["mode"], found["mode"])
-    found["store"] = Path(found["store"]).expanduser().absolute()
+    for name in ("store", "run_root"):
+        found[name] = Path(found[name]).expanduser().absolute()
     if found["mode"] not in (None, *MODES):
         raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
     return Settings(**{name: value for name, value in found.items() if value is not None})

@@ -263,10 +263,20 @@ def test_globs_pass_over_keys_of_the_system() -> None:
     assert logged("_step_time", [1], MetricDefined("_step_time", summary=["none"])) == "absent"
 
 
-def test_a_later_definition_replaces_the_earlier() -> None:
+def test_a_later_definition_adds_to_the_earlier_or_replaces_it() -> None:
     first, later = MetricDefined("k", summary=["min"]), MetricDefined("k", summary=["max"])
     _, state = fold(first, row(0, {"k": 1}), later, row(1, {"k": 5}))
+    assert state.summary["k"] == {"min": 1, "max": 5}
+    _, state = fold(
+        first, row(0, {"k": 1}), MetricDefined("k", summary=["max"], overwrite=True), row(1, {"k": 5})
+    )
     assert state.summary["k"] == {"max": 5}
+
+
+def test_nested_keys_are_merged_and_ruled_by_their_dotted_names() -> None:
+    defined = MetricDefined("d.e", summary=["max"])
+    _, state = fold(defined, row(0, {"d": {"e": 3, "f": {"g": 1}}}), row(1, {"d": {"e": 1, "f": {"h": 2}}}))
+    assert state.summary["d"] == {"e": {"max": 3}, "f": {"g": 1, "h": 2}}
 
 
 # step_sync

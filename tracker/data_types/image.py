@@ -53,7 +53,7 @@ class Image(Media):
         else:
             self._encode(_to_pil(data_or_path, mode, normalize), (file_type or "png").lower())
 
-    def to_history(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
+    def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
         """See ``Media``; the dict is wandb's ``image-file``."""
         path = file_name("images", key, step, hashlib.sha256(self.data).hexdigest(), self.format)
         sha256 = sink.save_file(
@@ -103,7 +103,7 @@ class Image(Media):
         self.width, self.height = image.size
 
 
-def images_to_history(images: Sequence[Image], sink: FileSink, key: str, step: int) -> dict[str, Any]:
+def images_to_history(images: Sequence[Image], sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
     """Store several images logged under one key; return wandb's ``images/separated``."""
     saved = [image.to_history(sink, key, step) for image in images]
     described: dict[str, Any] = {

@@ -15,13 +15,13 @@ class FileSink(Protocol):
 class Media:
     """A value that is logged as a file."""
 
-    def to_history(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
+    def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
         """Store the file and return what stands in the history row.
 
         Args:
             sink: The run.
             key: History key; becomes part of the file's name.
-            step: The row's step, likewise.
+            step: The row's step, likewise; ``"summary"`` for what stands in the summary.
         """
         raise NotImplementedError
 

@@ -86,7 +86,7 @@ class Table(Media):
         """Yield the index and the values of each row."""
         return iter(enumerate(self.data))
 
-    def to_content(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
+    def to_content(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
         """Return the table as plain values; media in its cells are stored in ``sink``.
 
         Raises:
@@ -101,7 +101,7 @@ class Table(Media):
         data = [[values.to_plain(cell, store) for cell in row] for row in self.data]
         return {"columns": self.columns, "data": data, "ncols": len(self.columns), "nrows": len(self.data)}
 
-    def to_history(self, sink: FileSink, key: str, step: int) -> dict[str, Any]:
+    def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
         """See ``Media``; the dict is wandb's ``table-file``."""
         text = values.dumps(self.to_content(sink, key, step)).encode("utf-8", "replace")
         path = file_name("table", key, step, hashlib.sha256(text).hexdigest(), "table.json")

@@ -18,11 +18,14 @@ from tracker.store.keyed import unedited
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
+    from tracker.store.aggregates import Aggregate
     from tracker.store.fold import Folder, SegmentState
 
 # How the payload of every row begins: the msgpack array's length, and the number of its kind.
 _ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
 
+# What a script says of a run beside its config.
+SHOWN = ("name", "tags", "notes", "group", "job_type")
 # A writer that cannot be looked at is taken for dead when its journal has been untouched for this long.
 MISSED_SECONDS = 60.0
 
@@ -59,12 +62,16 @@ class KnownRun(NamedTuple):
         config: Its config.
         summary: Its summary.
         name: Its display name.
+        shown: Its tags, notes, group and job type, as far as they are known.
+        aggregates: Running extremes and means of its keys, of the primary writer's attempts.
     """
 
     segments: dict[str, KnownSegment]
     config: dict[str, Any]
     summary: dict[str, Any]
     name: str | None
+    shown: dict[str, Any] = {}
+    aggregates: dict[str, Any] = {}
 
     @property
     def last_step(self) -> int | None:
@@ -98,6 +105,8 @@ def join_known(older: KnownRun | None, newer: KnownRun | None) -> KnownRun | Non
         {**weak.config, **strong.config},
         {**weak.summary, **strong.summary},
         newer.name or older.name,
+        {**older.shown, **{key: value for key, value in newer.shown.items() if value}},
+        newer.aggregates or older.aggregates,
     )
 
 
@@ -121,10 +130,9 @@ def find_run(
     sealed = {each["segment"] for each in described if each["sealed"]}
     config: dict[str, Any] = dict(published.get("config", {}))
     summary: dict[str, Any] = dict(published.get("summary", {}))
-    name = published.get("name")
+    shown = {field: published.get(field) for field in SHOWN}
     # An edit holds against whoever began before it, as in ``tracker.store.merged``.
     edits = published.get("edits", {})
-    renamed = edits.get("name", {}).get("time", -math.inf)
     # One that was sealed meanwhile may have gone while it was read.
     unapplied = [each for each in unapplied if each[0] not in sealed]
     segments.update((segment, known) for segment, known, _started, _state in unapplied)
@@ -138,9 +146,41 @@ def find_run(
         own_summary = unedited(state.summary, edits.get("summary"), started.time)
         config = {**config, **own_config} if first else {**own_config, **config}
         summary = {**summary, **own_summary} if first else {**own_summary, **summary}
-        if started.name and started.time > renamed and (first or name is None):
-            name = started.name
-    return KnownRun(segments, config, summary, name) if segments else None
+        for field in SHOWN:
+            edited = edits.get(field, {}).get("time", -math.inf)
+            value, said = getattr(started, field), started.time
+            if (changed := state.changes.get(field)) is not None:
+                value, said = changed.value, changed.time
+            if (value or changed is not None) and said > edited and (first or not shown[field]):
+                shown[field] = value
+    if not segments:
+        return None
+    name = shown.pop("name")
+    states = [
+        (known.rank, known.attempt, state.aggregates) for _segment, known, _started, state in unapplied
+    ] + [
+        (each["rank"], each["attempt"], _aggregates(each["state"].get("aggregates", {})))
+        for each in described
+        if each["sealed"]
+    ]
+    return KnownRun(segments, config, summary, name, shown, _joined(states, primary))
+
+
+def _aggregates(described: dict[str, Any]) -> dict[str, Aggregate]:
+    if not described:
+        return {}
+    from tracker.store.aggregates import Aggregate
+
+    return {key: Aggregate(*each) for key, each in described.items()}
+
+
+def _joined(states: list[tuple[int, int, dict[str, Aggregate]]], primary: int) -> dict[str, Aggregate]:
+    joined: dict[str, Aggregate] = {}
+    for rank, _attempt, aggregates in sorted(states, key=lambda each: each[:2]):
+        if rank == primary:
+            for key, each in aggregates.items():
+                joined[key] = joined[key].before(each) if key in joined else each
+    return joined
 
 
 def _published_segment(run: dict[str, Any], segment: dict[str, Any]) -> KnownSegment:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
+from tracker.errors import UnsupportedError
 from tracker.sdk.identity import Identity
 
 if TYPE_CHECKING:
@@ -113,6 +114,93 @@ class ArtifactMethods(Identity):
             The version of the registered model.
         """
         return self._artifacts().link_model(path, registered_model_name, name, aliases)
+
+    def log_code(
+        self,
+        root: str | None = ".",
+        name: str | None = None,
+        include_fn: Callable[[str, str], bool] | Callable[[str], bool] | None = None,
+        exclude_fn: Callable[[str, str], bool] | Callable[[str], bool] | None = None,
+    ) -> Artifact | None:
+        """Log source files as an artifact of type ``code``.
+
+        Args:
+            root: The folder that is searched; None for none.
+            name: ``source-PROJECT-SCRIPT`` unless given.
+            include_fn: Of a path (and ``root``, if it takes two): whether it is code. Python files,
+                ``requirements.txt`` and Dockerfiles unless given.
+            exclude_fn: Likewise: whether it is left out all the same. What lies in folders of wandb's and
+                of the store unless given.
+
+        Returns:
+            The artifact; None, with a line that says so, when there is no such file.
+        """
+        from tracker.sdk.code import is_code, is_own, log_code
+
+        self._check_open("log_code")
+        artifact = log_code(self, root, name, include_fn or is_code, exclude_fn or is_own)
+        if artifact is None:
+            self._warn("No relevant files were detected in the specified directory. No code will be logged.")
+        else:
+            self.config.note("code_path", artifact.name)
+        return artifact
+
+    def pin_config_keys(self, keys: Sequence[str] = ()) -> None:
+        """Name the config keys that a page is to show first; a further call replaces them."""
+        self._check_open("pin_config_keys")
+        self.config.note("pinned_keys", [str(key) for key in keys])
+
+    def upsert_artifact(
+        self,
+        artifact_or_path: Artifact | str,
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        distributed_id: str | None = None,
+    ) -> Artifact:
+        """Add to an artifact that several processes make together: not possible here.
+
+        Raises:
+            TypeError: The run has no group, and ``distributed_id`` is not given.
+            UnsupportedError: In any other case.
+        """
+        self._check_distributed("upsert", distributed_id)
+        raise UnsupportedError(
+            "Run.upsert_artifact()",
+            "let each process write its files to a shared folder and one of them log that with log_artifact, "
+            "or log one artifact for each process",
+        )
+
+    def finish_artifact(
+        self,
+        artifact_or_path: Artifact | str,
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Sequence[str] | None = None,
+        distributed_id: str | None = None,
+    ) -> Artifact:
+        """Log an artifact that is complete with this call; see ``log_artifact``.
+
+        Raises:
+            TypeError: The run has no group, and ``distributed_id`` is not given.
+        """
+        self._check_distributed("finish", distributed_id)
+        return self.log_artifact(artifact_or_path, name, type, aliases)
+
+    def _use(self, artifact: Artifact) -> dict[str, Any]:
+        self._artifacts().use(artifact, None)
+        entity, project, name = artifact.qualified_name.split("/")
+        return {
+            "_type": "artifactVersion",
+            "_version": "v0",
+            "id": f"{entity}/{project}/{name}",
+            "version": artifact.version,
+            "sequenceName": name.partition(":")[0],
+        }
+
+    def _check_distributed(self, what: str, distributed_id: str | None) -> None:
+        if not self.group and distributed_id is None:
+            raise TypeError(f"Cannot {what} artifact unless run is in a group or distributed_id is provided")
 
     def _artifacts(self) -> RunArtifacts:
         from tracker.sdk.artifacts import RunArtifacts  # many runs log none

@@ -14,9 +14,14 @@ from tracker.sdk.journal import RunJournal
 from tracker.sdk.steps import StepCounter
 from tracker.sdk.summary import Summary
 from tracker.store.locks import shared
+from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.store.layout import Layout
+
+
+# What of a run a script may have been given, or found.
+SHOWN = ("name", "tags", "notes", "group", "job_type")
 
 
 class RunCore:
@@ -38,12 +43,19 @@ class RunCore:
         self._deferred: list[Callable[[], None]] = []
         self._closed = False
         self._before_end: list[Callable[[], None]] = []
+        # What is shown of the run: as it was begun, found (a resumed one) or set since.
+        self._shown: dict[str, Any] = {name: getattr(started, name) for name in SHOWN}
         self.preempted = False
+        self._preempting = False  # the script said so
         self.resumed = resumed
         self.starting_step = started.start_step
-        self.config = Config(config, lambda values: self._put(ConfigChanged(values)))
+        self.config = Config(
+            config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
+        )
         self.summary = Summary(
-            journal.read_summary, lambda values, removed: self._put(SummaryChanged(values, removed))
+            journal.read_summary,
+            lambda values, removed: self._put(SummaryChanged(values, removed)),
+            lambda key, value: self._summary_value(key, value),
         )
 
     @property
@@ -75,6 +87,12 @@ class RunCore:
         """Write a record to this run's journal."""
         self._put(record)
 
+    def show(self, **fields: Any) -> None:
+        """Show what is known of a run that goes on, of what its new attempt did not say itself."""
+        for name, value in fields.items():
+            if self._shown[name] is None:
+                self._shown[name] = value
+
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
         """Store a file of this run: its bytes first, then the record that names them."""
         layout = self._journal.layout
@@ -87,6 +105,18 @@ class RunCore:
                 return hashlib.sha256(data).hexdigest()
             self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
         return blob.sha256
+
+    def save_path(self, path: str, file: str, mimetype: str) -> None:
+        """Store a file of this run that lies on the disk, of whatever size.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        layout = self._journal.layout
+        with self._lock, shared(layout.naming_lock if layout is not None else None):
+            blob = self._journal.save_blob_of(file)
+            if blob is not None:
+                self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
 
     @property
     def layout(self) -> Layout | None:
@@ -102,7 +132,7 @@ class RunCore:
         payload = pack(record)
         with self._lock:
             if self._finished:
-                raise UsageError(f"Run ({self.id}) is finished: init a new run")
+                self._check_open("log")
             if self._writing:
                 self._deferred.append(partial(self._put, record))
                 return
@@ -112,6 +142,27 @@ class RunCore:
             finally:
                 self._writing = False
             self._write_deferred()
+
+    def _check_open(self, call: str) -> None:
+        if self._finished:
+            raise UsageError(
+                f"Run ({self.id}) is finished. The call to `{call}` will be ignored. "
+                "Please make sure that you are using an active run."
+            )
+
+    def _warn(self, message: str) -> None:
+        say(message, silent=self._journal.settings.silent)
+
+    def _use(self, artifact: Any) -> dict[str, Any]:
+        """Note that the run uses an artifact; return what names it in a config."""
+        raise NotImplementedError
+
+    def _summary_value(self, key: str, value: Any) -> Any:
+        """Return the plain form of what is set in the summary."""
+        raise NotImplementedError
+
+    def _keep_files(self) -> None:
+        """Take what lies in the run's own folder; see ``tracker.sdk.files``."""
 
     def _write_deferred(self) -> None:
         while self._deferred:

@@ -45,7 +45,8 @@ def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> Known
         )
         for each in run["segments"]
     }
-    return KnownRun(segments, run["config"], run["summary"], run["name"])
+    shown = {name: run.get(name) for name in ("tags", "notes", "group", "job_type")}
+    return KnownRun(segments, run["config"], run["summary"], run["name"], shown)
 
 
 def _ask(remote: Remote, silent: bool) -> None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tracker import names
 from tracker.errors import CommError, UsageError
 from tracker.processes import this_process
@@ -16,7 +18,8 @@ from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active, setup
-from tracker.sdk.config import as_config
+from tracker.sdk.config import config_key, is_artifact, plain_config_value
+from tracker.sdk.config_files import initial_config, parse_config
 from tracker.sdk.greeting import ask_for_run, greet
 from tracker.sdk.journal import NoJournal, RunJournal
 from tracker.sdk.run import Run
@@ -49,6 +52,13 @@ def init(
     reinit: bool | str | None = None,
     resume: bool | str | None = None,
     anonymous: str | None = None,
+    config_exclude_keys: Sequence[str] | None = None,
+    config_include_keys: Sequence[str] | None = None,
+    allow_val_change: bool | None = None,
+    force: bool | None = None,
+    save_code: bool | None = None,
+    resume_from: str | None = None,
+    fork_from: str | None = None,
     tensorboard: bool | None = None,
     sync_tensorboard: bool | None = None,
     monitor_gym: bool | None = None,
@@ -64,7 +74,9 @@ def init(
         name: Display name; made up (adjective-noun-number) unless given.
         notes: Free text.
         tags: Labels; a string is one tag.
-        config: Hyperparameters: a dict, or an object with attributes.
+        config: Hyperparameters: a dict, an object with attributes, absl flags, omegaconf, or the path of a
+            YAML file. ``config-defaults.yaml`` in the working folder stands under it, the files that
+            ``WANDB_CONFIG_PATHS`` names over it, as in wandb.
         group: Name of a group of runs.
         job_type: Such as ``"train"`` or ``"eval"``.
         mode: ``"online"`` (send to the server that is named, if one is), ``"offline"``, ``"disabled"``.
@@ -72,6 +84,13 @@ def init(
             ``"finish_previous"`` (also True) or ``"create_new"``.
         resume: ``"allow"`` (continue the run if ``id`` exists), ``"must"``, ``"never"``.
         anonymous: Accepted for compatibility, has no meaning here.
+        config_exclude_keys: Keys of ``config`` to leave out.
+        config_include_keys: The only keys of ``config`` to take.
+        allow_val_change: Accepted for compatibility: what is given here may change what a resumed run had.
+        force: Accepted for compatibility: there is nothing to log in to.
+        save_code: Log the source files below the working folder as an artifact; see ``Run.log_code``.
+        resume_from: ``"ID?_step=N"``: go on with that run behind step N; what it logged later shows no more.
+        fork_from: ``"ID?_step=N"``: a new run that begins with what that run had up to step N.
         tensorboard: The older name of ``sync_tensorboard``.
         sync_tensorboard: Log what this process writes for TensorBoard: scalars, histograms, images and PR
             curves, with ``global_step``.
@@ -109,8 +128,17 @@ def init(
     found = load_settings(**{**extra, **texts})
     tensorboard = sync_tensorboard or tensorboard or arguments["sync_tensorboard"]
     _watch_libraries(tensorboard, monitor_gym)
-    run = _begin(found, as_config(config), _resume(resume if resume is not None else found.resume, id))
+    first = initial_config(parse_config(config or {}, config_exclude_keys, config_include_keys))
+    artifacts = {key: value for key, value in first.items() if is_artifact(value)}
+    plain = {
+        config_key(key): plain_config_value(value) for key, value in first.items() if key not in artifacts
+    }
+    run = _begin(found, plain, _resume(resume if resume is not None else found.resume, id))
     active.remember(run, make_current=how != "create_new" or previous is None)
+    if artifacts and not run.disabled:
+        run.config.update(artifacts, allow_val_change=True)
+    if save_code or (save_code is None and arguments["save_code"]):
+        run.log_code()
     if tensorboard:
         from tracker.sdk.tensorboard.patch import sync
 
@@ -135,8 +163,15 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
     names.check_project(settings.project)
     run_id = names.new_run_id() if settings.run_id is None else names.check_run_id(settings.run_id)
     if settings.mode == "disabled":
-        started = _started(settings, f"dummy-{run_id}", f"dummy-{run_id}", config, None)
-        return Run(started, NoJournal(started, settings), resumed=False, config=dict(config))
+        from tracker.sdk.noop import DisabledRun
+
+        settings = msgspec.structs.replace(
+            settings,
+            entity=settings.entity if settings.entity != "local" else "dummy",
+            project="dummy" if settings.project == "uncategorized" else settings.project,
+        )
+        started = _started(settings, run_id, settings.name or f"dummy-{run_id}", config, None)
+        return DisabledRun(started, NoJournal(started, settings), resumed=False, config=dict(config))
     layout = layout_for(settings)
     make_folders(layout)
     if settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
@@ -202,9 +237,18 @@ def _open(
     if remote is not None:
         write_remote(layout, remote)
     recorder = _wants_recorder(settings)
-    summary = known.summary if known is not None else {}
-    journal = RunJournal(layout, started, settings, recorder=recorder, summary=summary)
-    return Run(started, journal, resumed=writer is not None and writer.resumes, config=dict(merged))
+    known = known or KnownRun({}, {}, {}, None)
+    journal = RunJournal(
+        layout,
+        started,
+        settings,
+        recorder=recorder,
+        summary=known.summary,
+        aggregates=known.aggregates,
+    )
+    run = Run(started, journal, resumed=writer is not None and writer.resumes, config=dict(merged))
+    run.show(**known.shown)
+    return run
 
 
 def _started(

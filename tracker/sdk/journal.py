@@ -44,6 +44,7 @@ class RunJournal:
         settings: The run's settings.
         recorder: Whether a recorder on this host should follow.
         summary: What the run's summary was before this segment.
+        aggregates: The extremes and means that it goes on from.
     """
 
     disabled = False
@@ -57,6 +58,7 @@ class RunJournal:
         *,
         recorder: bool,
         summary: dict[str, Any],
+        aggregates: dict[str, Any] | None = None,
     ) -> None:
         self.settings = settings
         self.layout = layout
@@ -65,6 +67,7 @@ class RunJournal:
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
         self._known_summary = dict(summary)
+        self._known_aggregates = aggregates or {}
         self._read = _BEGINNING
 
     @property
@@ -76,6 +79,11 @@ class RunJournal:
         """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
         writer = self._writer or self._open_for_child()
         return writer.put_blob(data)
+
+    def save_blob_of(self, file: str) -> Digests | None:
+        """Store the content of a file on the disk; see ``SegmentWriter.put_blob_of``."""
+        writer = self._writer or self._open_for_child()
+        return writer.put_blob_of(file)
 
     def sync_files(self, paths: Iterable[Path]) -> None:
         """Have files that records will name forced to the disk; see ``SegmentWriter.sync_files``."""
@@ -115,7 +123,7 @@ class RunJournal:
     def _folder(self) -> Folder:
         from tracker.store.fold import Folder, SegmentState  # most runs never read their summary back
 
-        return Folder(SegmentState(summary=self._known_summary))
+        return Folder(SegmentState(summary=self._known_summary, aggregates=dict(self._known_aggregates)))
 
     def _fold_on(self, writer: SegmentWriter) -> None:
         number, offset = self._read
@@ -178,12 +186,17 @@ class NoJournal(RunJournal):
         self.put = self._fold_one
         self._writer = None
         self._known_summary = {}
+        self._known_aggregates = {}
 
     def save_blob(self, data: bytes) -> Digests:
         """Only name the content."""
         from tracker.store.blobs import BlobStore
 
         return BlobStore(self.layout).name(data)
+
+    def save_blob_of(self, file: str) -> Digests | None:
+        """Nothing is kept."""
+        return None
 
     def _fold_one(self, payload: bytes) -> None:
         self._folder.fold(decode(payload))

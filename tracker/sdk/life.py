@@ -68,6 +68,15 @@ class Life(RunCore):
         else:
             self.fail(last_line(error))
 
+    def join(self, exit_code: int | None = None) -> None:
+        """End the run; what older scripts call ``finish``."""
+        self.finish(exit_code)
+
+    def mark_preempting(self) -> None:
+        """Say that this machine may be taken away: if the run fails from now on, it was preempted."""
+        self._check_open("mark_preempting")
+        self._preempting = True
+
     # What a signal handler uses
 
     @property
@@ -98,11 +107,15 @@ class Life(RunCore):
             try:
                 self._ending = True
                 self._write_deferred()
+                if not self._finished:
+                    self._keep_files()
                 self._finished = True
                 if not self._closed:
                     if self._last is None:
                         if self.preempted:
                             state, error = "preempted", error or "SIGTERM"
+                        elif self._preempting and state == "failed":
+                            state = "preempted"
                         self._last = pack(RunFinished(time.time(), state, exit_code, error))
                     if not self._said:
                         self._journal.put(self._last)

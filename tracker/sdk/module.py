@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from tracker.errors import Error
-from tracker.records import MetricDefined
 from tracker.sdk import active
+from tracker.sdk.define import Metric
 from tracker.sdk.run import Run
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from torch.nn import Module
 
     from tracker.artifacts.artifact import Artifact
+    from tracker.sdk.alerts import AlertLevel
 
 
 def log(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
@@ -27,7 +31,7 @@ def finish(exit_code: int | None = None) -> None:
         active.current.finish(exit_code)
 
 
-def define_metric(name: str, **options: Any) -> MetricDefined:
+def define_metric(name: str, **options: Any) -> Metric:
     """Define a metric of the active run; see ``Run.define_metric``. Raises Error before ``init``."""
     return _run("define_metric").define_metric(name, **options)
 
@@ -90,15 +94,106 @@ def unwatch(models: Module | Sequence[Module] | None = None) -> None:
     _run("unwatch").unwatch(models)
 
 
+def save(
+    glob_str: str | os.PathLike[str],
+    base_path: str | os.PathLike[str] | None = None,
+    policy: Literal["live", "now", "end"] = "live",
+    glob: bool = True,
+) -> bool | list[str]:
+    """Save files with the active run; see ``Run.save``. Raises Error before ``init``."""
+    return _run("save").save(glob_str, base_path, policy, glob)
+
+
+def restore(
+    name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
+) -> TextIO | None:
+    """Fetch a file of a run and open it; see ``Run.restore``.
+
+    Without an active run ``run_path`` is needed, and ``root`` is the working folder unless given.
+
+    Raises:
+        ValueError: There is no active run, and no ``run_path``.
+    """
+    run = active.current
+    if run is not None and (not run.disabled or run_path is None):
+        return run.restore(name, run_path, replace, root)
+    if run_path is None:
+        raise ValueError("run_path required when calling wandb.restore before wandb.init")
+    from tracker.sdk.restoring import restore_file
+    from tracker.settings import load_settings
+
+    return restore_file(load_settings(), name, run_path, replace, root or os.getcwd())
+
+
+def alert(
+    title: str,
+    text: str,
+    level: str | AlertLevel | None = None,
+    wait_duration: float | timedelta | None = None,
+) -> None:
+    """Raise an alert of the active run; see ``Run.alert``. Raises Error before ``init``."""
+    _run("alert").alert(title, text, level, wait_duration)
+
+
+def log_code(
+    root: str | None = ".",
+    name: str | None = None,
+    include_fn: Callable[[str, str], bool] | Callable[[str], bool] | None = None,
+    exclude_fn: Callable[[str, str], bool] | Callable[[str], bool] | None = None,
+) -> Artifact | None:
+    """Log source files of the active run; see ``Run.log_code``. Raises Error before ``init``."""
+    return _run("log_code").log_code(root, name, include_fn, exclude_fn)
+
+
+def mark_preempting() -> None:
+    """Say that this machine may be taken away; see ``Run.mark_preempting``. Raises Error before ``init``."""
+    _run("mark_preempting").mark_preempting()
+
+
+def join(exit_code: int | None = None) -> None:
+    """End the active run; what older scripts call ``finish``."""
+    finish(exit_code)
+
+
+class Early:
+    """``tracker.config`` or ``tracker.summary`` before ``init``: any use raises Error, as in wandb."""
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    def __getitem__(self, key: str) -> Any:
+        raise self._error(f"[{key!r}]")
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise self._error(f"[{key!r}]")
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        raise self._error(f".{key}")
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        raise self._error(f".{key}")
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _error(self, use: str) -> Error:
+        name = object.__getattribute__(self, "_name")
+        return Error(f"You must call wandb.init() before wandb.{name}{use}")
+
+
+_early = {name: Early(name) for name in ("config", "summary")}
+
+
 def live(name: str) -> Any:
     """Return ``tracker.run``, ``tracker.config`` or ``tracker.summary`` as they are now."""
     if name == "run":
         return active.current
-    return getattr(_run(name), name)
+    return _early[name] if active.current is None else getattr(active.current, name)
 
 
 def _run(what: str) -> Run:
     if active.current is None:
-        call = f"wandb.{what}" if what in ("config", "summary") else f"wandb.{what}()"
-        raise Error(f"You must call wandb.init() before {call}")
+        raise Error(f"You must call wandb.init() before wandb.{what}()")
     return active.current

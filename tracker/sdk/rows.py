@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import operator
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from tracker.data_types.histogram import Histogram
 from tracker.data_types.media import Media
-from tracker.errors import UsageError
-from tracker.records import MetricDefined, Row, encode, pack
+from tracker.records import Row, encode, pack
 from tracker.sdk.core import RunCore
-from tracker.sdk.define import parse_metric
+from tracker.sdk.define import Metric, parse_metric
 from tracker.values import PLAIN, to_plain
 
 
@@ -44,9 +44,7 @@ class Logging(RunCore):
             self._keys = keys
         with self._lock:
             if self._finished:
-                raise UsageError(
-                    f"Run ({self.id}) is finished. The call to `log` will be ignored: init a new run."
-                )
+                self._check_open("log")
             if not PLAIN.issuperset(map(type, data.values())):
                 data = self._to_plain_row(data, self._steps.step if step is None else step)
             if self._writing:
@@ -74,13 +72,13 @@ class Logging(RunCore):
     def define_metric(
         self,
         name: str,
-        step_metric: str | None = None,
+        step_metric: str | Metric | None = None,
         step_sync: bool | None = None,
         hidden: bool | None = None,
         summary: str | None = None,
         goal: str | None = None,
         overwrite: bool | None = None,
-    ) -> MetricDefined:
+    ) -> Metric:
         """Say how a key (or all keys with a prefix, ``"val/*"``) is plotted and summarised.
 
         Args:
@@ -90,16 +88,17 @@ class Logging(RunCore):
             hidden: Keep it out of automatic charts.
             summary: Comma-separated: min, max, mean, last, first, best, copy, none.
             goal: ``"minimize"`` or ``"maximize"``, for ``summary="best"``.
-            overwrite: Forget what was defined before instead of adding to it.
+            overwrite: Forget what was defined before of that name instead of adding to it.
 
         Raises:
             Error: A word is not known.
         """
-        defined = parse_metric(name, step_metric, step_sync, hidden, summary, goal)
-        self._put(defined)
+        self._check_open("define_metric")
+        defined = parse_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
+        self._put(defined.record)
         return defined
 
-    def _to_plain_row(self, data: dict[str, Any], step: int) -> dict[str, Any]:
+    def _to_plain_row(self, data: dict[str, Any], step: int | str) -> dict[str, Any]:
         plain = {}
         for key, value in data.items():
             if isinstance(value, (list, tuple)) and value and all(_is_image(item) for item in value):
@@ -115,7 +114,20 @@ class Logging(RunCore):
                     ) from None
         return plain
 
-    def _convert(self, key: str, step: int, value: Any) -> Any:
+    def _summary_value(self, key: str, value: Any) -> Any:
+        if type(value) in PLAIN:
+            return value
+        from tracker.sdk.summary_values import describe_array, is_large_array
+
+        if is_large_array(value):
+            return describe_array(value)
+        if isinstance(value, dict):
+            return {str(name): self._summary_value(f"{key}.{name}", item) for name, item in value.items()}
+        if callable(value) and hasattr(value, "__qualname__"):
+            return f"{value.__module__}.{value.__qualname__}"
+        return self._to_plain_row({key: value}, "summary")[key]
+
+    def _convert(self, key: str, step: int | str, value: Any) -> Any:
         """Return the history form of what is no plain value, or raise TypeError."""
         if isinstance(value, Media):
             return value.to_history(self, key, step)
@@ -125,9 +137,9 @@ class Logging(RunCore):
 
 
 def _as_row(data: Any) -> dict[str, Any]:
-    if isinstance(data, dict):
+    if isinstance(data, Mapping):
         return dict(data)
-    raise TypeError(f"`wandb.log` must be passed a dictionary, not {type(data).__name__}")
+    raise TypeError("wandb.log must be passed a dictionary")
 
 
 def _as_step(step: Any) -> int:

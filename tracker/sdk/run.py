@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from tracker.sdk.alerts import Alerts
 from tracker.sdk.artifact_methods import ArtifactMethods
+from tracker.sdk.files import Files
 from tracker.sdk.life import Life
 from tracker.sdk.rows import Logging
+from tracker.sdk.showing import Showing
 from tracker.sdk.watching import Watching
 
 
-class Run(Logging, Watching, ArtifactMethods, Life):
+class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
     """A run that is being written; made by ``init``.
 
     Safe to use from several threads. In a forked child, what is logged goes to a segment of the

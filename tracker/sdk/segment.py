@@ -37,6 +37,8 @@ RECORDER_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 # A disk that refuses every sync is given a new file no more often than this.
 SYNC_PATIENCE = 60.0
+# A file up to this size is read at once, and waits in memory when the disk is full.
+WHOLE_BYTES = 16 * 1024 * 1024
 # Stands in the backlog for the sequence number of what is no record but a blob's content.
 _BLOB = -1
 
@@ -148,6 +150,24 @@ class SegmentWriter:
             with self._lock:
                 self._note_failure(_reason(error))
                 return blobs.name(data) if self._keep(_BLOB, data) else None
+
+    def put_blob_of(self, file: str) -> Digests | None:
+        """Store the content of a file on the disk, piece by piece; as ``put_blob``.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with open(file, "rb") as source:
+            if os.fstat(source.fileno()).st_size <= WHOLE_BYTES:
+                return self.put_blob(source.read())
+            try:
+                blob = self._blobs.add_chunks(iter(lambda: source.read(WHOLE_BYTES), b""))
+            except OSError as error:
+                with self._lock:
+                    self._note_failure(_reason(error))
+                return None
+        self.sync_files((self._blobs.path(blob.sha256),))
+        return blob
 
     @cached_property
     def _blobs(self) -> BlobStore:

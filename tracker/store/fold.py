@@ -6,7 +6,6 @@ the latest synchronised steps, the summary and its aggregates. It is stored with
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,12 +13,14 @@ import msgspec
 from tracker.records import (
     ASIDE,
     COMMIT,
+    AlertRaised,
     ConfigChanged,
     ConsoleLines,
     MetricDefined,
     Record,
     Row,
     RowsLost,
+    RunChanged,
     RunFinished,
     RunStarted,
     SummaryChanged,
@@ -28,9 +29,12 @@ from tracker.records import (
     packable,
     read_extension,
 )
+from tracker.store.aggregates import Aggregate, find_definition, is_finite, merge_definitions
 
 # Ways in which a script's rows may differ in their keys before we stop remembering them.
 LARGEST_SHAPES = 1000
+# The newest alerts of a segment are shown.
+MOST_ALERTS = 1000
 
 
 class FinishedRow(NamedTuple):
@@ -76,14 +80,11 @@ class KeyFacts(msgspec.Struct, array_like=True):
         self.mixed_numbers |= mixed_numbers
 
 
-class Aggregate(msgspec.Struct, array_like=True):
-    """Running extremes and mean of one key, over its finite values; extremes of integers stay exact."""
+class Change(msgspec.Struct, array_like=True):
+    """A field of the run that its script gave another value, and when."""
 
-    count: int = 0
-    total: float = 0.0
-    low: Any = None
-    high: Any = None
-    first: Any = None
+    time: float
+    value: Any
 
 
 class SegmentState(msgspec.Struct):
@@ -108,6 +109,8 @@ class SegmentState(msgspec.Struct):
     system: dict[str, float] = {}
     samples: int = 0
     console_lines: int = 0
+    alerts: list[AlertRaised] = []
+    changes: dict[str, Change] = {}
 
     @property
     def start_step(self) -> int:
@@ -175,13 +178,19 @@ class Folder:
             _change(state.summary, record.values, record.removed)
         elif type(record) is MetricDefined:
             self._settle()
-            state.metrics[record.name] = record
+            state.metrics[record.name] = merge_definitions(state.metrics.get(record.name), record)
             self._definitions.clear()
             self._shapes.clear()
         elif type(record) is RunFinished:
             state.finished = record
             self._note_time(record.time)
             return self.flush()
+        elif type(record) is AlertRaised:
+            state.alerts.append(record)
+            del state.alerts[:-MOST_ALERTS]
+        elif type(record) is RunChanged:
+            for field, value in record.values.items():
+                state.changes[field] = Change(record.time, value)
         elif type(record) is RowsLost:
             state.problems.append(_gap(record))
         elif type(record) is SystemSample:
@@ -247,16 +256,16 @@ class Folder:
             shape.types = types
         self._count += 1
         self._last_step = row.step
-        if shape.summarised:
+        if shape.summarised or dict in types:
             for key, value in data.items():
-                self._summarise(key, value)
+                self._summarise(state.summary, key, key, value)
         else:
             state.summary.update(data)
         started = state.started
         runtime = row.time - started.time + started.runtime_base if started else 0.0
         # wandb lets a script give its own time stamp
         time = data.get("_timestamp", row.time)
-        return FinishedRow(row.row, row.step, float(time) if _is_finite(time) else row.time, runtime, data)
+        return FinishedRow(row.row, row.step, float(time) if is_finite(time) else row.time, runtime, data)
 
     def _shape(self, data: dict[str, Any]) -> _Shape:
         keys = tuple(data)
@@ -302,44 +311,33 @@ class Folder:
         """Return the definition that rules ``key``: the exact one, else the longest matching prefix."""
         if key in self._definitions:
             return self._definitions[key]
-        metrics = self._state.metrics
-        found = metrics.get(key)
-        if found is None and not key.startswith("_"):
-            globs = [name for name in metrics if name.endswith("*") and key.startswith(name[:-1])]
-            found = metrics[max(globs, key=len)] if globs else None
+        found = find_definition(self._state.metrics, key)
         self._definitions[key] = found
         return found
 
-    def _summarise(self, key: str, value: Any) -> None:
+    def _summarise(self, place: dict[str, Any], name: str, key: str, value: Any) -> None:
+        """Bring the summary of a key up to date: ``name`` in ``place``, and so on down into dicts."""
+        if type(value) is dict and "_type" not in value:
+            below = place.get(name)
+            # A new dict: a change inside one that came from a row would change that too.
+            place[name] = inner = dict(below) if isinstance(below, dict) and "_type" not in below else {}
+            for each, item in value.items():
+                self._summarise(inner, each, f"{key}.{each}", item)
+            return
         state = self._state
         definition = self._definition(key)
         if definition is None or not definition.summary:
-            state.summary[key] = value
+            place[name] = value
             return
         words = definition.summary
         if "none" in words:
+            place.pop(name, None)
             return
         aggregate = state.aggregates.get(key)
         if aggregate is None:
             aggregate = state.aggregates[key] = Aggregate(first=value)
-        if _is_finite(value):
-            aggregate.count += 1
-            aggregate.total += value
-            aggregate.low = value if aggregate.low is None else min(aggregate.low, value)
-            aggregate.high = value if aggregate.high is None else max(aggregate.high, value)
-        if "copy" in words:
-            state.summary[key] = value
-            return
-        best = aggregate.high if definition.goal == "maximize" else aggregate.low
-        results = {
-            "min": aggregate.low,
-            "max": aggregate.high,
-            "mean": aggregate.total / aggregate.count if aggregate.count else None,
-            "last": value,
-            "first": aggregate.first,
-            "best": best,
-        }
-        state.summary[key] = {word: results[word] for word in words if results.get(word) is not None}
+        aggregate.add(value)
+        place[name] = value if words == ["copy"] else aggregate.results(definition, value)
 
 
 def kind_of(value: Any) -> str:
@@ -359,14 +357,6 @@ def kind_of(value: Any) -> str:
             "histogram": "histogram",
         }.get(kind if isinstance(kind, str) else "", "other")
     return "other"
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether a value is a number that a double can stand for."""
-    try:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def _gap(record: RowsLost) -> str:

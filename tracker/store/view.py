@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from tracker.answers import KeyInfo, RunDetail, RunInfo, SegmentInfo
+from tracker.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
 from tracker.records import OUTSIDE
+from tracker.store.aggregates import Aggregate, join_aggregates
 from tracker.store.fold import KeyFacts, SegmentState
 from tracker.store.keyed import lay_over
 
@@ -92,9 +93,22 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
     summary: dict[str, Any] = {}
     given: dict[str, tuple[Any, float]] = {}  # field: the last writer's value, and when that writer began
     host = program = None
+    aggregates: dict[str, Aggregate] = {}
+    before: SegmentView | None = None
     for each in ordered:
         config.update(each.state.config)
         summary.update(each.state.summary)
+        if before is None or before.rank != each.rank or each.start_step <= (before.state.last_step or -1):
+            aggregates = {}  # another writer's, or of rows that were logged again
+        join_aggregates(summary, aggregates, each.state.aggregates, each.state.metrics)
+        aggregates = {
+            **aggregates,
+            **{
+                key: aggregates[key].before(here) if key in aggregates else here
+                for key, here in each.state.aggregates.items()
+            },
+        }
+        before = each
         started = each.state.started
         if started is None:
             continue
@@ -102,6 +116,9 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
             value = getattr(started, field)
             if value is not None and (value or field != "name"):
                 given[field] = (value, started.time)
+        for field, change in each.state.changes.items():
+            if field in EDITABLE:
+                given[field] = (change.value, change.time)
         host, program = started.process.host, started.program or program
     named: dict[str, Any] = {"name": run_id, "tags": [], "notes": None, "group": None, "job_type": None}
     named.update({field: value for field, (value, _time) in given.items()})
@@ -160,6 +177,10 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             for key, facts in sorted(keys.items())
         ],
         "problems": [problem for each in segments for problem in _problems(each)],
+        "alerts": [
+            AlertInfo(alert.time, alert.title, alert.text, alert.level)
+            for alert in sorted((a for each in segments for a in each.state.alerts), key=lambda a: a.time)
+        ],
         "attempts": max((each.attempt + 1 for each in segments), default=0),
         "segments": [
             SegmentInfo(

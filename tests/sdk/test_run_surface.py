@@ -1,0 +1,204 @@
+"""What a ``Run`` offers beside ``log``: names and notes that may be set, alerts, files, code."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import scripts
+
+import tracker
+from tracker.reading.open import open_reader
+from tracker.recorder.follow import catch_up
+from tracker.sdk import folder
+from tracker.settings import load_settings
+from tracker.store.queries.media import list_files
+from tracker.store.queries.runs import get_run
+from tracker.store.store import Store
+
+
+def files_of(run_id: str) -> dict[str, str]:
+    """Return the files of a run, as the catalog has them: the path of each, and its text."""
+    settings = load_settings()
+    store = Store(settings.store)
+    catch_up(store)
+    with store.reading() as session:
+        files = list_files(session, get_run(session, "local", "p", run_id))
+        return {each.path: store.blobs.read(each.sha256).decode() for each in files}
+
+
+def test_name_notes_and_tags_can_be_set_and_a_later_edit_holds() -> None:
+    run = tracker.init(project="p", id="set", tags=["a"], name="first")
+    run.name = "second"
+    run.notes = "more"
+    run.tags += ("b",)
+    assert (run.name, run.notes, run.tags) == ("second", "more", ("a", "b"))
+    public = tracker.Api().run("p/set")
+    assert (public.name, public.notes, public.tags) == ("second", "more", ["a", "b"])
+    public.name = "by hand"
+    public.update()
+    run.finish()
+    assert tracker.Api().run("p/set").name == "by hand"
+    again = tracker.init(project="p", id="set", resume="must")
+    assert (again.name, again.tags, again.notes) == ("by hand", ("a", "b"), "more")
+    again.name = "third"
+    again.finish()
+    assert tracker.Api().run("p/set").name == "third"
+
+
+def test_setting_nonsense_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    run = tracker.init(project="p")
+    with pytest.raises(tracker.UsageError, match="must be a string, not int"):
+        run.name = 3  # type: ignore[assignment]
+    run.tags = ["fine"]
+    run.tags = ["x" * 65]
+    assert run.tags == ("fine",)
+    assert "Tags not updated" in capsys.readouterr().err
+    run.finish()
+    with pytest.raises(tracker.UsageError, match=r"is finished\. The call to `name` will be ignored"):
+        run.name = "late"
+
+
+def test_alerts_are_kept_and_shown_and_not_repeated_at_once() -> None:
+    run = tracker.init(project="p", id="alarm")
+    run.alert("low", "accuracy is low", tracker.AlertLevel.WARN)
+    run.alert("low", "and again")
+    run.alert("other", "text", level="ERROR", wait_duration=timedelta(0))
+    tracker.alert("other", "at once")
+    with pytest.raises(ValueError, match="level must be one of"):
+        run.alert("t", "x", level="LOUD")
+    with pytest.raises(TypeError, match="wait_duration must be"):
+        run.alert("t", "x", wait_duration="soon")  # type: ignore[arg-type]
+    run.finish()
+    alerts = open_reader(load_settings()).run("local", "p", "alarm").alerts
+    assert [(each.title, each.text, each.level) for each in alerts] == [
+        ("low", "accuracy is low", "WARN"),
+        ("other", "text", "ERROR"),
+        ("other", "at once", "INFO"),
+    ]
+
+
+def test_what_is_written_into_the_run_s_folder_belongs_to_the_run(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("mine")
+    run = tracker.init(project="p", id="folder")
+    assert not (tmp_path / "wandb").exists()  # made when it is asked for
+    assert Path(run.dir).parent.name.endswith("-folder")
+    assert Path(run.dir).parent.parent.name == "wandb"
+    Path(run.dir, "deep").mkdir()
+    Path(run.dir, "deep", "note.txt").write_text("hello")
+    Path(run.dir, "link.txt").symlink_to(secret)
+    Path(run.dir, "inner.txt").symlink_to(Path(run.dir, "deep", "note.txt"))
+    run.finish()
+    assert files_of("folder") == {"deep/note.txt": "hello", "inner.txt": "hello"}
+
+
+def test_save_takes_patterns_and_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "LOOK_SECONDS", 0.02)
+    for name in ("a.txt", "b.txt", "c.csv", "late.txt", "once.txt"):
+        (tmp_path / "data" / "in").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "in" / name).write_text("old")
+    run = tracker.init(project="p", id="saved")
+    saved = run.save("data/in/[ab].txt", base_path="data")
+    assert saved == [os.path.join(run.dir, "in", name) for name in ("a.txt", "b.txt")]
+    assert Path(saved[0]).read_text() == "old"
+    run.save(str(tmp_path / "data/in/c.csv"))
+    run.save("data/in/late.txt", policy="end")
+    run.save("data/in/once.txt", policy="now")
+    assert run.save("data/nothing*") == []
+    (tmp_path / "data/in/a.txt").write_text("changed")
+    deadline = time.monotonic() + 30
+    while files_of("saved")["in/a.txt"] != "changed" and time.monotonic() < deadline:
+        os.sched_yield()  # a live file is looked at by a thread: asking takes time by itself
+    for name in ("late.txt", "once.txt"):
+        (tmp_path / "data/in" / name).write_text("newer")
+    assert "data/in/late.txt" not in files_of("saved")
+    run.finish()
+    assert files_of("saved") == {
+        "in/a.txt": "changed",
+        "in/b.txt": "old",
+        "in/c.csv": "old",
+        "data/in/late.txt": "newer",
+        "data/in/once.txt": "old",
+    }
+
+
+def test_restore_fetches_a_file_of_another_run(tmp_path: Path) -> None:
+    (tmp_path / "weights.txt").write_text("first")
+    run = tracker.init(project="p", id="giver")
+    run.save("weights.txt")
+    run.log({"loss": 1})
+    run.finish()
+    with pytest.raises(ValueError, match="run_path required"):
+        tracker.restore("weights.txt")
+    target = tmp_path / "elsewhere"
+    with tracker.restore("weights.txt", run_path="p/giver", root=str(target)) as file:  # type: ignore[union-attr]
+        assert file.read() == "first"
+    (target / "weights.txt").write_text("mine")
+    with tracker.restore("weights.txt", "p/giver", root=str(target)) as file:  # type: ignore[union-attr]
+        assert file.read() == "mine"
+    run = tracker.init(project="p", id="taker")
+    again = run.restore("weights.txt", "p/giver", replace=True, root=str(target))
+    assert again is not None and again.read() == "first"
+    assert run.restore("absent.txt", "p/giver") is None
+    assert Path(run.restore("weights.txt", "p/giver").name) == Path(run.dir, "weights.txt")  # type: ignore
+    run.finish()
+
+
+def test_save_refuses_what_it_cannot_place() -> None:
+    run = tracker.init(project="p")
+    with pytest.raises(ValueError, match=r'Only "live", "end" and "now"'):
+        run.save("a", policy="never")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="may not walk above"):
+        run.save("../a")
+    with pytest.raises(ValueError, match=r"may not start with '\*'"):
+        run.save("*/a")
+    assert run.save("s3://bucket/a") == []
+
+
+def test_code_is_an_artifact_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for name in ("train.py", "notes.md", "requirements.txt"):
+        (tmp_path / "src" / name).write_text("x")
+    run = tracker.init(project="p", id="code")
+    artifact = run.log_code("src", name="source")
+    assert artifact is not None
+    assert (artifact.wait().type, sorted(each.path for each in artifact.files())) == (
+        "code",
+        ["requirements.txt", "train.py"],
+    )
+    only = run.log_code("src", name="notes", include_fn=lambda path: path.endswith(".md"))
+    assert only is not None and sorted(each.path for each in only.wait().files()) == ["notes.md"]
+    assert run.log_code("src", include_fn=lambda path, root: False) is None
+    run.finish()
+
+
+def test_a_run_that_may_be_preempted_and_fails_was_preempted(tmp_path: Path) -> None:
+    for run_id, call in (("one", "run.mark_preempting()"), ("two", "pass")):
+        scripts.run(
+            f"import tracker\nrun = tracker.init(project='p', id={run_id!r})\n{call}\nrun.finish(3)",
+            tmp_path,
+        )
+    api = tracker.Api()
+    assert [api.run(f"p/{run_id}").state for run_id in ("one", "two")] == ["preempted", "failed"]
+
+
+def test_a_disabled_run_does_nothing_as_wandb_s_does(tmp_path: Path) -> None:
+    run = tracker.init(project="p", mode="disabled")
+    assert (run.name, run.disabled, run.step, run.entity) == (f"dummy-{run.id}", True, 0, "dummy")
+    run.log({"a": {"b": 1}})
+    run.log({"c": 2}, step=7)
+    assert (run.summary["a"]["b"], run.summary["c"], run.step) == (1, 2, 0)
+    assert run.save("*") is False
+    assert run.restore("x") is None
+    assert run.use_artifact("no:v0") is None
+    assert run.log_artifact("no").wait().version.anything() is not None
+    assert run.define_metric("a", summary="bogus").name == "dummy"
+    assert run.log_code() is None and run.status() is None
+    run.finish()
+    assert tracker.run is None
+    run.log({"after": 1})
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,139 @@
+"""``Run.dir``, ``save`` and ``restore``."""
+
+from __future__ import annotations
+
+import glob as globbing
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from tracker.sdk.identity import Identity
+
+if TYPE_CHECKING:
+    from tracker.sdk.folder import RunFolder
+
+
+class Files(Identity):
+    """The files of a ``Run``."""
+
+    @property
+    def dir(self) -> str:
+        """A folder of the run's own: what is written into it belongs to the run when that has ended.
+
+        ``ROOT/wandb/run-YYYYMMDD_HHMMSS-ID/files``, made when it is first asked for; ROOT is ``dir`` of
+        ``init``. Links that lead out of it are not followed.
+        """
+        return os.path.join(self.sync_dir, "files")
+
+    @property
+    def sync_dir(self) -> str:
+        """The folder that ``dir`` lies in."""
+        if self.disabled:
+            return os.path.join(tempfile.gettempdir(), "wandb", self._folder_name())
+        return str(self._folder.root)
+
+    def save(
+        self,
+        glob_str: str | os.PathLike[str] | bytes,
+        base_path: str | os.PathLike[str] | None = None,
+        policy: Literal["live", "now", "end"] = "live",
+        glob: bool = True,
+    ) -> bool | list[str]:
+        """Save files with the run.
+
+        Args:
+            glob_str: A path, or a pattern, which is expanded now. A folder is saved with all that lies in it.
+            base_path: What of the path is left out in the run; the working folder, or the folder above the
+                file's own for an absolute path.
+            policy: ``"live"``: again whenever it has changed (looked at every few seconds, and at the end);
+                ``"now"``: once; ``"end"``: when the run ends.
+            glob: False takes ``glob_str`` as it is written.
+
+        Returns:
+            Where the files are found in ``dir``.
+
+        Raises:
+            ValueError: Another policy; a pattern that begins with ``*`` or leads out of ``base_path``.
+        """
+        self._check_open("save")
+        if isinstance(glob_str, bytes):
+            glob_str = glob_str.decode()
+        if str(glob_str).startswith(("gs://", "s3://")):
+            self._warn(f"{glob_str} is a cloud storage url, can't save file to W&B.")
+            return []
+        pattern = PurePath(glob_str)
+        whole = PurePath(os.path.abspath(pattern))
+        if base_path is None:
+            base_path = whole.parent.parent if pattern.is_absolute() else "."
+        if policy not in ("live", "end", "now"):
+            raise ValueError('Only "live", "end" and "now" policies are currently supported.')
+        base = PurePath(os.path.abspath(base_path))
+        if not whole.is_relative_to(base):
+            raise ValueError(f"Glob may not walk above the base path: {glob_str} is not in {base_path}")
+        relative = str(whole.relative_to(base))
+        if relative == ".":
+            raise ValueError("Glob may not be the same as the base path")
+        if relative.startswith("*"):
+            raise ValueError(f"Glob may not start with '*' relative to the base path: {relative}")
+        found = sorted(globbing.glob(str(whole))) if glob else [str(whole)]
+        saved = []
+        for place in filter(os.path.lexists, found):
+            for source in _files_of(place):
+                path = source.relative_to(base).as_posix()
+                self._folder.save(source, path, policy)
+            saved.append(os.path.join(self.dir, Path(place).relative_to(base)))
+        return sorted(saved)
+
+    def restore(
+        self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
+    ) -> TextIO | None:
+        """Fetch a file of this run, or of another, and open it.
+
+        Args:
+            name: Its path in the run.
+            run_path: ``[[entity/]project/]id``; this run unless given.
+            replace: Fetch it even if it is there.
+            root: Where to; ``dir`` unless given.
+
+        Returns:
+            The open file; None if the run has no such file.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        from tracker.sdk.restoring import restore_file
+
+        return restore_file(self._journal.settings, name, run_path or self.path, replace, root or self.dir)
+
+    def _keep_files(self) -> None:
+        folder = self.__dict__.get("_folder")
+        if folder is not None:
+            folder.finish()
+
+    def leave_to_parent(self) -> None:
+        """See ``RunCore``; a folder that is there is the parent's to take, and its child's to write into."""
+        super().leave_to_parent()
+        folder = self.__dict__.get("_folder")
+        if folder is not None:
+            folder.leave_to_parent()
+
+    @cached_property
+    def _folder(self) -> RunFolder:
+        from tracker.sdk.folder import RunFolder  # many runs have none
+
+        return RunFolder(
+            self._journal.settings.run_root / "wandb" / self._folder_name(), self.save_path, self._warn
+        )
+
+    def _folder_name(self) -> str:
+        from tracker.sdk.folder import folder_name
+
+        return folder_name(self.id, self._started.time, self.offline)
+
+
+def _files_of(place: str) -> list[Path]:
+    if not os.path.isdir(place):
+        return [Path(place)]
+    return [Path(folder, name) for folder, _folders, names in os.walk(place) for name in sorted(names)]

@@ -1,0 +1,60 @@
+"""Turning what stands in a config into plain values, as wandb does; numbers stay exact."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from tracker.values import LONGEST_LIST, PLAIN, to_plain
+
+
+def config_value(value: Any) -> Any:
+    """Return the plain form of a config value.
+
+    Dataclasses become dicts, members of enumerations their names, callables their dotted names, arrays of
+    more than 32 elements their text; other objects that are no builtin become their ``str()``, as in wandb.
+
+    Raises:
+        TypeError: There is no plain form; a builtin that JSON has not, such as ``object()``.
+    """
+    if type(value) in PLAIN:
+        return value
+    if type(value).__module__.startswith("omegaconf"):
+        value = sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, Mapping):
+        return {str(key): config_value(item) for key, item in value.items()}
+    if isinstance(value, slice):
+        return {"slice_start": value.start, "slice_step": value.step, "slice_stop": value.stop}
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (list, tuple, range)):
+        return [config_value(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [config_value(item) for item in sorted(value, key=repr)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return config_value(asdict(value))
+    if hasattr(value, "__array__") or hasattr(value, "detach"):
+        return _array(value)
+    if callable(value):
+        name = getattr(value, "__qualname__", None)
+        return f"{value.__module__}.{name}" if name and hasattr(value, "__module__") else str(value)
+    try:
+        return to_plain(value)
+    except TypeError:
+        if type(value).__module__ == "builtins" and not isinstance(value, complex):
+            raise
+        return str(value)
+
+
+def _array(value: Any) -> Any:
+    size = 1
+    for length in getattr(value, "shape", ()):
+        size *= length
+    if size == 1:
+        return to_plain(value.item())
+    if size <= LONGEST_LIST:
+        return config_value(value.tolist())
+    return str(value)

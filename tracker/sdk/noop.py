@@ -1,0 +1,96 @@
+"""The run of ``mode="disabled"``: its summary works in memory, everything else does nothing, as in wandb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracker.records import Record, pack
+from tracker.sdk import active
+from tracker.sdk.define import Metric
+from tracker.sdk.run import Run
+
+
+class Nothing:
+    """Every attribute of it is it, and so is what a call returns."""
+
+    def __getattr__(self, name: str) -> Nothing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_arguments: Any, **_named: Any) -> Nothing:
+        """Return itself."""
+        return self
+
+
+def _nothing(*_arguments: Any, **_named: Any) -> None:
+    """Do nothing."""
+
+
+class DisabledRun(Run):
+    """A run of which nothing is kept."""
+
+    for _name in (
+        "alert",
+        "finish_artifact",
+        "link_artifact",
+        "link_model",
+        "log_code",
+        "log_model",
+        "mark_preempting",
+        "pin_config_keys",
+        "restore",
+        "status",
+        "unwatch",
+        "upsert_artifact",
+        "use_artifact",
+        "use_model",
+        "watch",
+        "write_logs",
+    ):
+        locals()[_name] = _nothing
+    del _name
+
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        """Put values into the summary."""
+        self.summary.update(data)
+
+    def log_artifact(self, *_arguments: Any, **_named: Any) -> Any:
+        """Return something of which every attribute and every call is itself."""
+        return Nothing()
+
+    def define_metric(self, *_arguments: Any, **_named: Any) -> Metric:
+        """Define nothing."""
+        return Metric("dummy")
+
+    def save(self, *_arguments: Any, **_named: Any) -> bool:
+        """Save nothing."""
+        return False
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """End the run."""
+        self._finished = True
+        active.forget(self)
+
+    def fail(self, error: str) -> None:
+        """End the run."""
+        self.finish()
+
+    def preempt(self, seconds: float) -> None:
+        """End the run."""
+        self.finish()
+
+    @property
+    def step(self) -> int:
+        """Always 0."""
+        return 0
+
+    def _check_open(self, call: str) -> None:
+        """What is over does nothing either."""
+
+    def record(self, record: Record) -> None:
+        """Keep nothing."""
+
+    def _put(self, record: Record) -> None:
+        with self._lock:
+            self._journal.put(pack(record))
