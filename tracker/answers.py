@@ -8,12 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ProjectInfo:
-    """A project: how many runs it has, when one of them last changed (unix seconds)."""
+    """A project: how many runs it has, when one of them last changed, when it began (unix seconds)."""
 
     entity: str
     name: str
     runs: int
     updated_at: float
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +302,7 @@ class CollectionInfo:
         updated_at: Unix seconds of the newest version.
         description: Free text.
         tags: Sorted.
+        created_at: Unix seconds of the oldest version that is not deleted.
     """
 
     entity: str
@@ -313,3 +315,4 @@ class CollectionInfo:
     updated_at: float
     description: str | None = None
     tags: list[str] = field(default_factory=list)
+    created_at: float = 0.0

@@ -17,6 +17,7 @@ from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.errors import NotFoundError, UsageError
 from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store import changes
+from tracker.store import collections as collections_of
 from tracker.store.blobs import BlobStore
 from tracker.store.manifest import Entry, read_manifest
 from tracker.store.queries import artifacts as query
@@ -35,6 +36,14 @@ def collections(store: StoreDep, entity: str, project: str, type: str | None = N
     """List artifact collections by name; only those of a type, if given."""
     with store.reading() as session:
         return ExactJSON({"collections": query.list_collections(session, entity, project, type)})
+
+
+@router.patch("/collections/{name}", response_model=CollectionInfo, dependencies=[Writer])
+def change_collection(
+    store: StoreDep, entity: str, project: str, name: str, body: Annotated[dict[str, Any], Body()]
+) -> Response:
+    """Change a collection's ``description`` or ``tags``: those that are given."""
+    return ExactJSON(collections_of.change_collection(store, entity, project, name, body))
 
 
 @router.get("/runs/{run_id}/used-artifacts", response_model=dict[str, list[ArtifactInfo]])

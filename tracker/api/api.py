@@ -1,27 +1,34 @@
-"""``Api``: read runs and artifacts of the local store, or of the server that is named."""
+"""``Api``: runs and artifacts of the local store, or of the server that is named."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-from tracker.api.collections import ArtifactCollection, ArtifactType
+from tracker.api.absent import Absent
+from tracker.api.artifact_queries import ArtifactQueries
+from tracker.api.listed import Listed
 from tracker.api.place import parse_path, parse_project
-from tracker.api.run import Run, as_artifact, as_detail
+from tracker.api.projects import Project, Projects
+from tracker.api.run import Run
 from tracker.api.runs import Runs
-from tracker.artifacts.artifact import Artifact
-from tracker.artifacts.reference import parse_reference
-from tracker.errors import ApiNotFoundError, NotFoundError, UsageError
+from tracker.api.sweeps import Sweep, no_sweeps
+from tracker.api.users import Team, User
+from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UnsupportedError
+from tracker.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
 from tracker.reading.files import FilesReader
 from tracker.reading.open import open_artifacts, open_reader, remote_for
+from tracker.reading.outside import begin_run
 from tracker.reading.reader import Reader
 from tracker.settings import load_settings
+from tracker.version import __version__
 
 # What wandb's Api takes in ``overrides`` and means nothing here.
 _PASSED_OVER = ("organization", "run", "_proxies", "timeout")
 
 
-class Api:
+class Api(ArtifactQueries, Absent):
     """Reads and edits what was logged, like ``wandb.Api``; needs no server.
 
     Every answer includes all that this host has logged, with a recorder or without. Nothing is cached: each
@@ -69,7 +76,7 @@ class Api:
         return self._settings.api_key
 
     @cached_property
-    def _reader(self) -> Reader:
+    def _reader(self) -> Reader:  # type: ignore[override]
         readable = not isinstance(self._artifacts, FilesReader)
         return cast(Reader, self._artifacts) if readable else open_reader(self._settings)
 
@@ -123,105 +130,117 @@ class Api:
         entity, project = self._project(path)
         return Runs(self._reader, entity, project, filters, order, per_page)
 
-    def artifact(self, name: str, type: str | None = None) -> Artifact:
-        """Return an artifact version: ``[[entity/]project/]name[:version|alias|digest]``.
+    def project(self, name: str, entity: str | None = None) -> Project:
+        """Return a project, whether it is there or not: its ``id`` says so."""
+        return Project(self, entity or self._settings.entity, name)
+
+    def projects(self, entity: str | None = None, per_page: int = 200) -> Projects:
+        """Return an entity's projects, the most recently changed first."""
+        wanted = entity or self._settings.entity
+        found = [each for each in self._reader.projects() if each.entity == wanted]
+        return Projects((Project(self, wanted, each.name, each) for each in found), per_page)
+
+    def from_path(self, path: str) -> Run | Project | Sweep:
+        """Return what a path names: ``[entity/]project``, ``entity/project/[runs/]id``.
 
         Raises:
-            NotFoundError: There is no such artifact, version or alias.
-            UsageError: It is of another type than ``type``.
+            ApiUsageError: It names nothing.
+            UnsupportedError: It names a report.
         """
-        wanted = parse_reference(name, self._settings.entity, self._settings.project)
-        found = self._artifacts.artifact(*wanted)
-        artifact = Artifact.from_version(found, self._artifacts, lambda *place: self.run("/".join(place)))
-        if type is not None and artifact.type != type:
-            raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
-        return artifact
-
-    def artifact_exists(self, name: str, type: str | None = None) -> bool:
-        """Return whether there is such an artifact version, of that type if one is given."""
-        try:
-            self.artifact(name, type)
-        except (NotFoundError, UsageError):
-            return False
-        return True
-
-    def artifacts(
-        self,
-        type_name: str,
-        name: str,
-        order: str | None = None,
-        per_page: int = 50,
-        tags: str | list[str] | None = None,
-        start: str | None = None,
-    ) -> list[Artifact]:
-        """Return all versions of a collection, newest first.
-
-        Args:
-            type_name: Their type.
-            name: ``[[entity/]project/]name``.
-            order: ``created_at`` for oldest first; newest first otherwise.
-            per_page: Accepted for compatibility: they come all at once.
-            tags: Only those that have all of these tags.
-            start: Accepted for compatibility.
-        """
-        wanted = parse_reference(name, self._settings.entity, self._settings.project)
-        needed = {tags} if isinstance(tags, str) else set(tags or ())
-        found = [
-            as_artifact(as_detail(info), self._reader)
-            for info in self._reader.artifacts(wanted.entity, wanted.project, None, wanted.name)
-            if info.type == type_name and needed <= set(info.tags)
-        ]
-        return found[::-1] if order in ("created_at", "+created_at", "+createdAt", "createdAt") else found
-
-    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> list[Artifact]:
-        """Return all versions of a collection, newest first (wandb's older name of ``artifacts``)."""
-        return self.artifacts(type_name, name)
-
-    def artifact_types(self, project: str | None = None, start: str | None = None) -> list[ArtifactType]:
-        """Return the types of a project's artifacts, by name."""
-        entity, name = self._project(project)
-        types = {found.type for found in self._reader.collections(entity, name, None)}
-        return [ArtifactType(self, entity, name, each) for each in sorted(types)]
-
-    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
-        """Return one type of a project's artifacts."""
-        return ArtifactType(self, *self._project(project), type_name)
-
-    def artifact_collections(
-        self,
-        project_name: str,
-        type_name: str,
-        order: str | None = None,
-        per_page: int = 50,
-        start: str | None = None,
-    ) -> list[ArtifactCollection]:
-        """Return a project's collections of a type, by name: ``[entity/]project``."""
-        entity, project = self._project(project_name)
-        return [
-            ArtifactCollection(self, found) for found in self._reader.collections(entity, project, type_name)
-        ]
-
-    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
-        """Return one collection: ``[[entity/]project/]name``.
-
-        Raises:
-            NotFoundError: There is none of that name and type.
-        """
-        wanted = parse_reference(name, self._settings.entity, self._settings.project)
-        for found in self._reader.collections(wanted.entity, wanted.project, type_name):
-            if found.name == wanted.name:
-                return ArtifactCollection(self, found)
-        raise NotFoundError(
-            f"there is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}"
+        parts = path.strip("/ ").split("/")
+        if len(parts) <= 2 and all(parts):
+            return self.project(parts[-1], parts[0] if len(parts) == 2 else None)
+        kind = parts[2] if len(parts) == 4 else "runs"
+        if len(parts) in (3, 4) and kind.startswith("run"):
+            return self.run("/".join((*parts[:2], parts[-1])))
+        if kind.startswith("sweep"):
+            return self.sweep("/".join((*parts[:2], parts[-1])))
+        if kind.startswith("report"):
+            self.reports(path)
+        raise ApiUsageError(
+            f"Invalid path {path!r}, should be ENTITY/PROJECT/TYPE/ID where TYPE is runs or sweeps"
         )
 
-    def artifact_collection_exists(self, name: str, type: str) -> bool:
-        """Return whether there is a collection of that name and type."""
-        try:
-            self.artifact_collection(type, name)
-        except NotFoundError:
-            return False
-        return True
+    def sweep(self, path: str = "") -> Sweep:
+        """Return a sweep.
+
+        Raises:
+            UnsupportedError: There are no sweeps.
+        """
+        no_sweeps("Api.sweep")
+
+    def _sweeps(self, entity: str, project: str, per_page: int) -> Listed[Sweep]:
+        no_sweeps("Project.sweeps")
+
+    def create_project(self, name: str, entity: str) -> None:
+        """Check the names of a new project: it is there with its first run or artifact.
+
+        Raises:
+            UsageError: A name is not allowed.
+        """
+        check_entity(entity)
+        check_project(name)
+
+    def create_run(
+        self, *, run_id: str | None = None, project: str | None = None, entity: str | None = None
+    ) -> Run:
+        """Make a run without rows and return it; ``init(id=run.id, resume="must")`` goes on with it.
+
+        Its state is ``"finished"`` until somebody does; wandb's is ``"running"``, then ``"crashed"``.
+
+        Args:
+            run_id: Its id; a new one unless given.
+            project: Its project; that of the settings unless given.
+            entity: Whose project; that of the settings unless given.
+
+        Raises:
+            UsageError: A name is not allowed, or there is such a run.
+        """
+        place = (
+            check_entity(entity or self._settings.entity),
+            check_project(project or self._settings.project),
+            check_run_id(run_id) if run_id is not None else new_run_id(),
+        )
+        if run_id is not None:
+            with suppress(NotFoundError):
+                self._reader.run(*place)
+                raise ApiUsageError(f"there is a run {'/'.join(place)}: use another id")
+        begin_run(self._reader, place, new_run_name())
+        return Run(self._reader, self._reader.run(*place))
+
+    def sync_tensorboard(
+        self, root_dir: str, run_id: str | None = None, project: str | None = None, entity: str | None = None
+    ) -> NoReturn:
+        """Raise UnsupportedError: what TensorBoard's files hold is taken in while they are written."""
+        raise UnsupportedError(
+            "Api.sync_tensorboard", "begin the run with init(sync_tensorboard=True) before they are written"
+        )
+
+    @property
+    def user_agent(self) -> str:
+        """How a client of wandb's version names itself; ours names tracker."""
+        return f"tracker {__version__}"
+
+    @property
+    def viewer(self) -> User:
+        """Who asks: nobody has an account here, so it is the default entity."""
+        return User(self._settings.entity)
+
+    def user(self, username_or_email: str) -> User | None:
+        """Return the user of an entity that has projects; None when there is none."""
+        return next(iter(self.users(username_or_email)), None)
+
+    def users(self, username_or_email: str) -> list[User]:
+        """Return the users of entities of that name: one, or none."""
+        known = {each.entity for each in self._reader.projects()} | {self._settings.entity}
+        return [User(username_or_email)] if username_or_email in known else []
+
+    def team(self, team: str) -> Team:
+        """Return an entity as a team."""
+        return Team(team)
+
+    def flush(self) -> None:
+        """Forget what was looked up: nothing is kept here, so each call looks again anyway."""
 
     def _project(self, path: str | None) -> tuple[str, str]:
         return parse_project(path, self._settings.entity, self._settings.project)

@@ -48,10 +48,25 @@ _DISABLED = (
 
 NAMES = {
     "wandb.apis": "Api PublicApi=tracker:Api public=tracker.door.modules:wandb.apis.public",
-    "wandb.apis.public": "Api *tracker.api.runs *tracker.api.collections",
-    "wandb.apis.public.api": "Api",
-    "wandb.apis.public.runs": "*tracker.api.runs",
-    "wandb.apis.public.artifacts": "*tracker.api.collections",
+    "wandb.apis.public": "*tracker.api.public",
+    **{
+        f"wandb.apis.public.{name}": "*tracker.api.public"
+        for name in (
+            "api",
+            "artifacts",
+            "console_logs",
+            "files",
+            "history",
+            "projects",
+            "runhistory",
+            "runs",
+            "summary",
+            "sweeps",
+            "teams",
+            "users",
+        )
+    },
+    "wandb.apis.attrs": "*tracker.api.public",
     "wandb.errors": "*tracker.errors",
     "wandb.errors.errors": "*tracker.errors",
     "wandb.errors.term": _TERM,

@@ -200,6 +200,15 @@ class LocalReader:
         with self._store.reading() as session:
             return artifacts.list_collections(session, entity, project, type_name)
 
+    def change_collection(
+        self, entity: str, project: str, name: str, values: dict[str, Any]
+    ) -> CollectionInfo:
+        """See ``Reader``."""
+        from tracker.store.collections import change_collection
+
+        catch_up(self._store)
+        return change_collection(self._store, entity, project, name, values)
+
     def catch_up(self) -> None:
         """See ``Reader``."""
         catch_up(self._store)

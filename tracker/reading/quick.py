@@ -200,6 +200,12 @@ class QuickReader:
         """See ``Reader``."""
         return self._catalog().collections(entity, project, type_name)
 
+    def change_collection(
+        self, entity: str, project: str, name: str, values: dict[str, Any]
+    ) -> CollectionInfo:
+        """See ``Reader``."""
+        return self._catalog().change_collection(entity, project, name, values)
+
     def catch_up(self) -> None:
         """See ``Reader``."""
         self._catalog().catch_up()

@@ -145,3 +145,8 @@ class Reader(ArtifactReader, Protocol):
 
     def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
         """A project's artifact collections by name; only those of a type, if given."""
+
+    def change_collection(
+        self, entity: str, project: str, name: str, values: dict[str, Any]
+    ) -> CollectionInfo:
+        """Change a collection's ``description`` or ``tags``; return it as it is then."""

@@ -186,6 +186,14 @@ class RemoteReader:
         found = self._get("projects", entity, project, "collections", type=type_name)
         return msgspec.convert(found["collections"], list[CollectionInfo])
 
+    def change_collection(
+        self, entity: str, project: str, name: str, values: dict[str, Any]
+    ) -> CollectionInfo:
+        """See ``Reader``."""
+        self._send_rest()
+        found = self._client.patch("projects", entity, project, "collections", name, body=values)
+        return msgspec.convert(found, CollectionInfo)
+
     def catch_up(self) -> None:
         """See ``Reader``."""
         self._send_rest()

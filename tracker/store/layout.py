@@ -7,6 +7,7 @@ blobs/sha256/ab/cdef...                      content, named by its SHA-256
 runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
 runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
+artifacts/ENTITY/PROJECT/NAME/collection.json     its description and tags, if somebody gave any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
 drafts/TOKEN/                                what an artifact captured that has no version yet
 trash/SHA256                                 blobs that garbage collection is deleting
@@ -128,6 +129,10 @@ class Layout:
     def collection(self, entity: str, project: str, name: str) -> Path:
         """Folder of one artifact collection."""
         return self.root / "artifacts" / _component(entity) / _component(project) / _component(name)
+
+    def collection_file(self, entity: str, project: str, name: str) -> Path:
+        """Published file of what people said of a collection; absent unless somebody did."""
+        return self.collection(entity, project, name) / "collection.json"
 
     def version(self, entity: str, project: str, name: str, index: int) -> Path:
         """Published file of one artifact version."""

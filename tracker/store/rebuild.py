@@ -53,6 +53,7 @@ from tracker.store.packs import note_packed
 from tracker.store.reread import (
     PublishedAlias,
     PublishedCapture,
+    PublishedCollection,
     PublishedPart,
     PublishedRun,
     PublishedSegment,
@@ -63,7 +64,7 @@ from tracker.store.reread import (
 
 # No journal has so large a number: a segment that stands there takes none.
 PAST_ALL_JOURNALS = 1_000_000
-T = TypeVar("T", PublishedRun, PublishedVersion, PublishedAlias)
+T = TypeVar("T")
 
 
 class Rebuilt(NamedTuple):
@@ -384,6 +385,11 @@ class _Builder:
         )
         self._session.add(collection)
         self._session.flush()
+        path = self._layout.collection_file(described.entity, described.project, described.name)
+        said = self._read(path, PublishedCollection) if path.exists() else None
+        if said is not None:
+            collection.description, collection.tags = said.description, said.tags
+            self._session.flush()
         return collection
 
     def _add_aliases(self, folder: Path, collection: Collection) -> None:

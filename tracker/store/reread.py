@@ -138,7 +138,19 @@ class PublishedAlias(msgspec.Struct):
     version: int
 
 
-T = TypeVar("T", PublishedRun, PublishedVersion, PublishedAlias)
+class PublishedCollection(msgspec.Struct):
+    """``collection.json``."""
+
+    format: int
+    entity: str
+    project: str
+    name: str
+    description: str | None = None
+    tags: list[str] = []
+    updated_at: float = 0.0
+
+
+T = TypeVar("T")
 
 
 def reread(path: Path, kind: type[T]) -> T:

@@ -67,9 +67,13 @@ def list_collections(
     found = []
     for collection in session.scalars(query.order_by(Collection.name)):
         known = (Version.collection_id == collection.id, Version.deleted_at.is_(None))
-        count, size, newest, updated = session.execute(
+        count, size, newest, updated, created = session.execute(
             select(
-                func.count(), func.sum(Version.size), func.max(Version.index), func.max(Version.created_at)
+                func.count(),
+                func.sum(Version.size),
+                func.max(Version.index),
+                func.max(Version.created_at),
+                func.min(Version.created_at),
             ).where(*known)
         ).one()
         if count:
@@ -85,6 +89,7 @@ def list_collections(
                     updated,
                     collection.description,
                     collection.tags,
+                    created,
                 )
             )
     return found

@@ -55,7 +55,8 @@ def list_projects(session: Session) -> list[ProjectInfo]:
         select(Project.entity, Project.name, runs_of, latest_of, Project.created_at).order_by(Project.id)
     )
     found = [
-        ProjectInfo(entity, name, runs, latest or created) for entity, name, runs, latest, created in rows
+        ProjectInfo(entity, name, runs, latest or created, created)
+        for entity, name, runs, latest, created in rows
     ]
     return sorted(found, key=lambda project: -project.updated_at)
 

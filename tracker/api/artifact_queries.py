@@ -1,0 +1,194 @@
+"""Finding artifacts, their collections and types: the half of ``Api`` that is about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tracker.answers import CollectionInfo
+from tracker.api.collections import ArtifactCollection, ArtifactType
+from tracker.api.listed import Listed
+from tracker.api.run import as_artifact, as_detail
+from tracker.artifacts.artifact import Artifact
+from tracker.artifacts.reference import ArtifactReference, parse_reference
+from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from tracker.api.run import Run
+    from tracker.reading.reader import ArtifactReader, Reader
+    from tracker.settings import Settings
+
+T = TypeVar("T")
+
+# Orders by wandb's names, and the attributes that they are by.
+_ORDERS = {"createdat": "created_at", "updatedat": "updated_at", "name": "name", "size": "size"}
+_FILTERS = ("name", "type", "description")
+
+
+class ArtifactQueries:
+    """The methods of ``Api`` that find artifacts."""
+
+    _settings: Settings
+    _artifacts: ArtifactReader
+    _reader: Reader
+
+    def run(self, path: str = "") -> Run:
+        """See ``Api.run``."""
+        raise NotImplementedError
+
+    def _project(self, path: str | None) -> tuple[str, str]:
+        raise NotImplementedError
+
+    def artifact(self, name: str, type: str | None = None) -> Artifact:
+        """Return an artifact version: ``[[entity/]project/]name[:version|alias|digest]``.
+
+        Raises:
+            ApiNotFoundError: There is no such artifact, version or alias (wandb: CommError).
+            ApiUsageError: It is of another type than ``type``, or the name is none.
+        """
+        wanted = self._named(name)
+        try:
+            found = self._artifacts.artifact(*wanted)
+        except NotFoundError as error:
+            raise ApiNotFoundError(error.message) from None
+        artifact = Artifact.from_version(found, self._artifacts, lambda *place: self.run("/".join(place)))
+        if type is not None and artifact.type != type:
+            raise ApiUsageError(
+                f"type {type!r} specified but artifact {artifact.name} is of type {artifact.type!r}"
+            )
+        return artifact
+
+    def artifact_exists(self, name: str, type: str | None = None) -> bool:
+        """Return whether there is such an artifact version, of that type if one is given."""
+        try:
+            self.artifact(name, type)
+        except (ApiNotFoundError, ApiUsageError):
+            return False
+        return True
+
+    def artifacts(
+        self,
+        type_name: str,
+        name: str,
+        order: str | None = None,
+        per_page: int = 50,
+        tags: str | list[str] | None = None,
+        start: str | None = None,
+    ) -> Listed[Artifact]:
+        """Return all versions of a collection, newest first.
+
+        Args:
+            type_name: Their type.
+            name: ``[[entity/]project/]name``.
+            order: ``created_at``, ``updated_at`` or ``size``; ``-`` turns it round.
+            per_page: Accepted for compatibility: they come all at once.
+            tags: Only those that have all of these tags.
+            start: Accepted for compatibility.
+        """
+        wanted = self._named(name)
+        needed = {tags} if isinstance(tags, str) else set(tags or ())
+        infos = [
+            info
+            for info in self._reader.artifacts(wanted.entity, wanted.project, None, wanted.name)
+            if info.type == type_name and needed <= set(info.tags)
+        ]
+        found = in_order(infos, order)
+        return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+
+    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> Listed[Artifact]:
+        """Return all versions of a collection, newest first (wandb's older name of ``artifacts``)."""
+        return self.artifacts(type_name, name, per_page=per_page)
+
+    def artifact_types(self, project: str | None = None, start: str | None = None) -> Listed[ArtifactType]:
+        """Return the types of a project's artifacts, by name."""
+        entity, name = self._project(project)
+        types = {found.type for found in self._reader.collections(entity, name, None)}
+        return Listed(ArtifactType(self, entity, name, each) for each in sorted(types))
+
+    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
+        """Return one type of a project's artifacts, whether there are any or not."""
+        return ArtifactType(self, *self._project(project), type_name)
+
+    def artifact_collections(
+        self,
+        project_name: str,
+        type_name: str,
+        order: str | None = None,
+        per_page: int = 50,
+        start: str | None = None,
+    ) -> Listed[ArtifactCollection]:
+        """Return a project's collections of a type, by name.
+
+        Args:
+            project_name: ``[entity/]project``.
+            type_name: Their type.
+            order: ``name``, ``created_at`` or ``updated_at``; ``-`` turns it round.
+            per_page: Accepted for compatibility: they come all at once.
+            start: Likewise.
+        """
+        return self._collections(*self._project(project_name), type_name, None, order, per_page)
+
+    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
+        """Return one collection: ``[[entity/]project/]name``.
+
+        Raises:
+            ApiNotFoundError: There is none of that name and type (wandb: CommError).
+        """
+        wanted = self._named(name)
+        for found in self._reader.collections(wanted.entity, wanted.project, type_name):
+            if found.name == wanted.name:
+                return ArtifactCollection(self, found)
+        raise ApiNotFoundError(
+            f"there is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}"
+        )
+
+    def artifact_collection_exists(self, name: str, type: str) -> bool:
+        """Return whether there is a collection of that name and type."""
+        try:
+            self.artifact_collection(type, name)
+        except (ApiNotFoundError, ApiUsageError):
+            return False
+        return True
+
+    def _collections(
+        self,
+        entity: str,
+        project: str,
+        type_name: str | None,
+        filters: Mapping[str, Any] | None,
+        order: str | None,
+        per_page: int,
+    ) -> Listed[ArtifactCollection]:
+        """Return collections that have what ``filters`` say, in an order; by name without one."""
+        asked = dict(filters or {})
+        if unknown := sorted(set(asked) - set(_FILTERS)):
+            raise ApiUsageError(
+                f"collections cannot be filtered by {unknown[0]!r}: use {', '.join(_FILTERS)}"
+            )
+        found: list[CollectionInfo] = [
+            each
+            for each in self._reader.collections(entity, project, type_name)
+            if all(getattr(each, key) == value for key, value in asked.items())
+        ]
+        return Listed((ArtifactCollection(self, each) for each in in_order(found, order)), per_page)
+
+    def _named(self, name: str) -> ArtifactReference:
+        try:
+            return parse_reference(name, self._settings.entity, self._settings.project)
+        except (UsageError, AttributeError, TypeError) as error:
+            raise ApiUsageError(getattr(error, "message", f"{name!r} is no name of an artifact")) from None
+
+
+def in_order(found: Iterable[T], order: str | None) -> list[T]:
+    """Return what was found in an order of wandb's; as it is without one.
+
+    Raises:
+        ApiUsageError: There is no such order.
+    """
+    items = list(found)
+    if not order:
+        return items
+    name = order.lstrip("+-").replace("_", "").lower()
+    if name not in _ORDERS or (items and not hasattr(items[0], _ORDERS[name])):
+        raise ApiUsageError(f"cannot order by {order!r}: use created_at, updated_at, name or size")
+    return sorted(items, key=lambda item: getattr(item, _ORDERS[name]), reverse=order.startswith("-"))

@@ -1,0 +1,109 @@
+"""Projects as ``Api`` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tracker.answers import ProjectInfo
+from tracker.api.attrs import Attrs, as_time
+from tracker.api.listed import Listed
+from tracker.api.users import User
+from tracker.errors import ApiNotFoundError
+
+if TYPE_CHECKING:
+    from tracker.api.api import Api
+    from tracker.api.collections import ArtifactCollection, ArtifactType
+    from tracker.api.sweeps import Sweep
+
+
+class Project(Attrs):
+    """A project, like ``wandb.apis.public.Project``: whether it is there is asked when that matters.
+
+    Attributes:
+        entity: Whose it is.
+        name: Its name.
+    """
+
+    def __init__(self, api: Api, entity: str, name: str, info: ProjectInfo | None = None) -> None:
+        self._api = api
+        self._info = info
+        self.entity = entity
+        self.name = name
+
+    @property
+    def id(self) -> str:
+        """``ENTITY/PROJECT``.
+
+        Raises:
+            ApiNotFoundError: There is no run and no artifact in it (wandb: ValueError).
+        """
+        found = self._found()
+        return f"{found.entity}/{found.name}"
+
+    @property
+    def owner(self) -> User:
+        """Whose it is."""
+        return User(self.entity)
+
+    @property
+    def path(self) -> list[str]:
+        """Entity and name."""
+        return [self.entity, self.name]
+
+    @property
+    def url(self) -> str | None:
+        """Where it is shown; None when nothing serves the store."""
+        base = self._api.settings["base_url"]
+        return None if base is None else f"{base.rstrip('/')}/{quote(self.entity)}/{quote(self.name)}"
+
+    def artifacts_types(self, per_page: int = 50) -> Listed[ArtifactType]:
+        """Return the types of its artifacts, by name."""
+        return self._api.artifact_types("/".join(self.path))
+
+    def collections(
+        self, filters: Mapping[str, Any] | None = None, order: str | None = None, per_page: int = 50
+    ) -> Listed[ArtifactCollection]:
+        """Return its artifact collections, by name.
+
+        Args:
+            filters: ``name``, ``type`` or ``description``, each with the value that it must have.
+            order: ``name``, ``created_at`` or ``updated_at``; ``-`` turns it round.
+            per_page: Accepted for compatibility.
+
+        Raises:
+            ApiUsageError: A filter or the order is none of these.
+        """
+        return self._api._collections(self.entity, self.name, None, filters, order, per_page)
+
+    def sweeps(
+        self, per_page: int = 50, filters: dict[str, Any] | None = None, order: str | None = None
+    ) -> Listed[Sweep]:
+        """Return its sweeps; see ``Api.sweep``."""
+        return self._api._sweeps(self.entity, self.name, per_page)
+
+    def _found(self) -> ProjectInfo:
+        if self._info is None:
+            known = {(each.entity, each.name): each for each in self._api._reader.projects()}
+            self._info = known.get((self.entity, self.name))
+        if self._info is None:
+            raise ApiNotFoundError(f"Project {'/'.join(self.path)} not found")
+        return self._info
+
+    def _fields(self) -> dict[str, Any]:
+        found = self._found()
+        return {
+            "entityName": self.entity,
+            "isBenchmark": False,
+            "runCount": found.runs,
+            "createdAt": as_time(found.created_at),
+            "lastActive": as_time(found.updated_at),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Project {'/'.join(self.path)}>"
+
+
+class Projects(Listed[Project]):
+    """The projects of an entity, the most recently changed first."""

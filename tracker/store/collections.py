@@ -1,0 +1,62 @@
+"""What people say of an artifact collection: its description and tags, published beside its versions."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import msgspec
+
+from tracker.answers import CollectionInfo
+from tracker.errors import NotFoundError, UsageError
+from tracker.store.files import publish_json
+from tracker.store.queries.artifacts import list_collections
+from tracker.store.reread import PublishedCollection
+from tracker.store.store import Store
+from tracker.store.versions import find_collection
+
+_TAG = re.compile(r"[-\w]+( +[-\w]+)*")
+
+
+def change_collection(
+    store: Store, entity: str, project: str, name: str, values: dict[str, Any]
+) -> CollectionInfo:
+    """Give a collection another ``description`` or other ``tags``; return it as it is then.
+
+    Raises:
+        NotFoundError: There is no such collection.
+        UsageError: A field cannot be changed, or not be given that value.
+    """
+    checked = {field: _checked(field, value) for field, value in values.items()}
+    with store.writing() as session:
+        collection = find_collection(session, entity, project, name)
+        if collection is None:
+            raise NotFoundError(f"there is no collection {entity}/{project}/{name} in this store")
+        for field, value in checked.items():
+            setattr(collection, field, value)
+        described = PublishedCollection(
+            1, entity, project, name, collection.description, collection.tags, time.time()
+        )
+        path = store.layout.collection_file(entity, project, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish_json(store.layout.new_temporary(), path, msgspec.to_builtins(described))
+        for found in list_collections(session, entity, project, collection.type):
+            if found.name == name:
+                return found
+    raise NotFoundError(f"all versions of collection {entity}/{project}/{name} are deleted")
+
+
+def _checked(field: str, value: Any) -> Any:
+    if field == "description":
+        if value is not None and not isinstance(value, str):
+            raise UsageError("description is a text or None")
+        return value.encode("utf-8", "replace").decode() if value is not None else None
+    if field == "tags":
+        texts = value if isinstance(value, list) else [None]
+        if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in texts):
+            raise UsageError(
+                "tags are a list of texts of letters, digits, hyphens, underscores, and spaces between"
+            )
+        return sorted(set(texts))
+    raise UsageError(f"{field!r} of a collection cannot be changed: only description and tags")
