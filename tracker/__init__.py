@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.artifacts.artifact import Artifact
     from tracker.artifacts.ttl import ArtifactTTL
+    from tracker.data_types.audio import Audio
+    from tracker.data_types.classes import Classes
+    from tracker.data_types.eval_table import EvalTable
     from tracker.data_types.graph import Graph
     from tracker.data_types.histogram import Histogram
+    from tracker.data_types.html import Html
     from tracker.data_types.image import Image
+    from tracker.data_types.joined import JoinedTable, PartitionedTable
+    from tracker.data_types.molecule import Molecule
+    from tracker.data_types.object3d import Object3D, box3d
+    from tracker.data_types.plotly import Plotly
     from tracker.data_types.table import Table
+    from tracker.data_types.video import Video
     from tracker.errors import AuthenticationError, CommError, ConfigError, Error, UsageError
+    from tracker.plot.custom_chart import plot_table, visualize
     from tracker.sdk.alerts import AlertLevel
     from tracker.sdk.init import init
     from tracker.sdk.module import (
@@ -51,18 +61,29 @@ _HOMES = {
     "Api": "tracker.api.api",
     "Artifact": "tracker.artifacts.artifact",
     "ArtifactTTL": "tracker.artifacts.ttl",
+    "Audio": "tracker.data_types.audio",
     "AuthenticationError": "tracker.errors",
+    "Classes": "tracker.data_types.classes",
     "CommError": "tracker.errors",
     "ConfigError": "tracker.errors",
     "Error": "tracker.errors",
+    "EvalTable": "tracker.data_types.eval_table",
     "Graph": "tracker.data_types.graph",
     "Histogram": "tracker.data_types.histogram",
+    "Html": "tracker.data_types.html",
     "Image": "tracker.data_types.image",
+    "JoinedTable": "tracker.data_types.joined",
+    "Molecule": "tracker.data_types.molecule",
+    "Object3D": "tracker.data_types.object3d",
+    "PartitionedTable": "tracker.data_types.joined",
+    "Plotly": "tracker.data_types.plotly",
     "Run": "tracker.sdk.run",
     "Settings": "tracker.sdk.settings",
     "Table": "tracker.data_types.table",
     "UsageError": "tracker.errors",
+    "Video": "tracker.data_types.video",
     "_attach": "tracker.sdk.attach",
+    "box3d": "tracker.data_types.object3d",
     "define_metric": "tracker.sdk.module",
     "finish": "tracker.sdk.module",
     "init": "tracker.sdk.init",
@@ -71,6 +92,7 @@ _HOMES = {
     "log": "tracker.sdk.module",
     "log_artifact": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
+    "plot_table": "tracker.plot.custom_chart",
     "require": "tracker.sdk.setup",
     "setup": "tracker.sdk.setup",
     "teardown": "tracker.sdk.setup",
@@ -86,6 +108,7 @@ _HOMES = {
     "unwatch": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
     "use_model": "tracker.sdk.module",
+    "visualize": "tracker.plot.custom_chart",
     "watch": "tracker.sdk.module",
 }
 # What changes with the active run is asked for each time.
@@ -96,19 +119,30 @@ __all__ = [
     "Api",
     "Artifact",
     "ArtifactTTL",
+    "Audio",
     "AuthenticationError",
+    "Classes",
     "CommError",
     "ConfigError",
     "Error",
+    "EvalTable",
     "Graph",
     "Histogram",
+    "Html",
     "Image",
+    "JoinedTable",
+    "Molecule",
+    "Object3D",
+    "PartitionedTable",
+    "Plotly",
     "Run",
     "Settings",
     "Table",
     "UsageError",
+    "Video",
     "__version__",
     "alert",
+    "box3d",
     "config",
     "define_metric",
     "finish",
@@ -121,6 +155,7 @@ __all__ = [
     "log_code",
     "log_model",
     "mark_preempting",
+    "plot_table",
     "require",
     "restore",
     "run",
@@ -134,6 +169,7 @@ __all__ = [
     "unwatch",
     "use_artifact",
     "use_model",
+    "visualize",
     "watch",
 ]
 

@@ -145,7 +145,7 @@ def test_images_and_tables_are_files_of_the_run() -> None:
     assert (first["one"]["width"], first["one"]["height"]) == (6, 4)
     assert first["one"]["caption"] == "zeros"
     assert first["many"]["count"] == 2
-    assert first["many"]["captions"] == ["zeros", ""]
+    assert first["many"]["captions"] == ["zeros", None]
     assert (second["table"]["ncols"], second["table"]["nrows"]) == (2, 2)
     from tracker.settings import load_settings
     from tracker.store.blobs import BlobStore
@@ -227,8 +227,8 @@ def test_module_functions_need_a_run() -> None:
         tracker.log({"a": 1})
     with pytest.raises(tracker.Error, match=r"before wandb\.config"):
         _ = tracker.config["lr"]
-    with pytest.raises(AttributeError, match="no attribute 'Audio'"):
-        _ = tracker.Audio
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = tracker.Nothing
     tracker.finish()
     run = tracker.init(project="p")
     tracker.log({"a": 1})

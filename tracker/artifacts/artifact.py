@@ -74,7 +74,8 @@ class Artifact(Drafting):
     @classmethod
     def from_version(cls, version: ArtifactDetail, reader: ArtifactReader, find_run: FindRun) -> Artifact:
         """Return the artifact that a reader found."""
-        artifact = cls(version.name, version.type)
+        artifact = cls(version.name, "unspecified")
+        artifact.type = version.type  # one of wandb's own too, which nobody may give
         artifact._find_run = find_run
         artifact._became(version, reader)
         return artifact

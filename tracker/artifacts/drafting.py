@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ class Drafting(Versioned):
         super().__init__(name)
         self._contents: Contents | None = Contents()
         self._objects: dict[str, Any] = {}
+        # As in wandb, others name it by these before it is logged.
+        self.client_id = os.urandom(16).hex()
+        self.sequence_client_id = hashlib.sha256(name.encode()).hexdigest()[:32]
         self._added: dict[str, str] = {}
 
     @property
@@ -146,25 +150,36 @@ class Drafting(Versioned):
             target.unlink(missing_ok=True)
             raise
 
-    def add(self, obj: Any, name: str, overwrite: bool = False) -> ArtifactManifestEntry:
-        """Add a media object, such as a ``Table``; ``get`` gives it back.
+    def add(self, obj: Any, name: str | os.PathLike[str], overwrite: bool = False) -> ArtifactManifestEntry:
+        """Add an object such as a ``Table``, with the files that it needs; ``get`` gives it back.
 
         Args:
-            obj: ``Table`` or ``Image``.
+            obj: A table, image, audio, video, page, point cloud, molecule, or classes, masks and boxes.
             name: Its name inside the artifact; the type's ending (``.table.json``) is added.
-            overwrite: Whether it may take an existing name's place.
+            overwrite: Whether it may take an existing name's place. As in wandb, without it the entry that
+                has the name stays, and is returned.
 
         Raises:
-            ValueError: It is no media object, or the name is taken.
+            TypeError: It is no such object.
         """
         self._check_draft()
-        path, files = objects.to_files(obj, check_entry_path(name))
-        for inside, data in files.items():
-            entry = self._add(
-                DraftEntry(inside, self.contents.capture_bytes(data)), overwrite or inside != path
-            )
-        self._objects[path] = obj
-        return entry if entry.path == path else self.get_entry(path)
+        return objects.add(self, obj, check_entry_path(name), overwrite)
+
+    def add_content(self, path: str, data: bytes, overwrite: bool = True) -> str:
+        """Add a file with this content; return its path."""
+        self._check_draft()
+        return self._add(
+            DraftEntry(check_entry_path(path), self.contents.capture_bytes(data)), overwrite
+        ).path
+
+    def content_paths(self) -> list[str]:
+        """Return the paths of all files."""
+        return [entry.path for entry in self.contents.entries()]
+
+    def find_content(self, path: str) -> ArtifactManifestEntry | None:
+        """Return the entry of a file, or None."""
+        found = self.contents.find(path)
+        return None if found is None else self._entry(found)
 
     def add_reference(
         self,

@@ -1,78 +1,68 @@
-"""Media objects inside artifacts: ``artifact.add(table, "name")`` and ``artifact.get("name")``."""
+"""Objects inside artifacts: ``artifact.add(table, "name")`` and ``artifact.get("name")``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from tracker import values
-from tracker.data_types.image import Image
-from tracker.data_types.media import Media
-from tracker.data_types.table import Table
+from tracker.data_types.base import WBValue
+from tracker.data_types.text import for_artifact
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
+    from tracker.artifacts.drafting import Drafting
+    from tracker.artifacts.entry import ArtifactManifestEntry
 
-# What a name ends in, as in wandb, says what the file is.
-_ENDINGS = (".table.json", ".image-file.json")
+# The types that may stand in an artifact, by the ending of their names.
+_KINDS = (
+    "bokeh-file",
+    "joined-table",
+    "partitioned-table",
+    "table",
+    "classes",
+    "mask",
+    "bounding-boxes",
+    "audio-file",
+    "image-file",
+    "video-file",
+    "html-file",
+    "object3D-file",
+    "molecule-file",
+)
 
 
-class _Collected:
-    """A ``FileSink`` that keeps in memory what it is given."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def save_file(self, path: str, data: bytes, mimetype: str) -> str:
-        import hashlib
-
-        self.files[path] = data
-        return hashlib.sha256(data).hexdigest()
-
-
-def to_files(obj: Any, name: str) -> tuple[str, dict[str, bytes]]:
-    """Return the path of an object inside an artifact, and its file with those that it needs.
-
-    Raises:
-        ValueError: It is no media object that can be added.
-    """
-    sink = _Collected()
-    if isinstance(obj, Table):
-        path = _with_ending(name, ".table.json")
-        described = {"_type": "table", **obj.to_content(sink, name, 0)}
-    elif isinstance(obj, Image):
-        path = _with_ending(name, ".image-file.json")
-        described = obj.to_history(sink, name, 0)
-    else:
-        kind = type(obj).__name__
-        hint = "; log it with run.log" if isinstance(obj, Media) else "; use add_file for files"
-        raise ValueError(f"Found object of type {kind}, expected Table or Image{hint}")
-    return path, {**sink.files, path: values.dumps(described).encode("utf-8", "replace")}
+def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactManifestEntry:
+    """See ``Artifact.add``."""
+    if not isinstance(obj, WBValue) or obj._log_type not in _KINDS:
+        raise TypeError(
+            f"Found object of type {type(obj).__name__}, expected one of: Table, JoinedTable, "
+            "PartitionedTable, Image, Audio, Video, Html, Object3D, Molecule, Classes, ImageMask, "
+            "BoundingBoxes2D; use add_file for files"
+        )
+    for path, known in artifact._objects.items():
+        if known is obj:
+            return artifact.get_entry(path)
+    path = obj.with_suffix(name)
+    found = artifact.find_content(path)
+    if found is not None and not overwrite:
+        return found
+    described = obj.to_json(artifact)
+    artifact.add_content(path, for_artifact(described), overwrite)
+    artifact._objects[path] = obj
+    if obj._artifact_target is None:
+        obj._artifact_target = (artifact, path)
+    return artifact.get_entry(path)
 
 
 def find(artifact: Artifact, name: str) -> Any:
     """Return the object of that name in an artifact, files that it needs downloaded; None without one."""
-    for path in (name, *(name + ending for ending in _ENDINGS)):
+    for kind in WBValue.type_mapping().values():
+        path = kind.with_suffix(name)
         if path in artifact._objects:
             return artifact._objects[path]
-        if path.endswith(_ENDINGS) and artifact.contents.find(path) is not None:
-            return _load(artifact, path)
+        if artifact.find_content(path) is not None:
+            with open(artifact.get_entry(path).download(), "rb") as file:
+                found = kind.from_json(values.loads(file.read()), artifact)
+            found._artifact_source = (artifact, name)
+            return found
     return None
-
-
-def _load(artifact: Artifact, path: str) -> Any:
-    with open(artifact.get_entry(path).download(), "rb") as file:
-        described = values.loads(file.read())
-    if described.get("_type") == "table":
-        rows = [[_cell(artifact, cell) for cell in row] for row in described["data"]]
-        return Table(columns=described["columns"], data=rows)
-    return _cell(artifact, described)
-
-
-def _cell(artifact: Artifact, cell: Any) -> Any:
-    if isinstance(cell, dict) and cell.get("_type") == "image-file" and isinstance(cell.get("path"), str):
-        return Image(artifact.get_entry(cell["path"]).download(), caption=cell.get("caption"))
-    return cell
-
-
-def _with_ending(name: str, ending: str) -> str:
-    return name if name.endswith(ending) else name + ending

@@ -130,6 +130,6 @@ class Graph(Media):
             "edges": [[edge.from_node.id, edge.to_node.id] for edge in self.edges],
         }
         data = json.dumps(content, separators=(",", ":")).encode()
-        path = file_name("graph", key, step, hashlib.sha256(data).hexdigest(), "graph.json")
+        path = file_name("media/graph", key, step, hashlib.sha256(data).hexdigest()[:20], ".graph.json")
         sha256 = sink.save_file(path, data, "application/json")
         return {"_type": "graph-file", "path": path, "sha256": sha256, "size": len(data)}

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from tracker.counting import count_values
-
-# wandb refuses more bins than this.
-MAX_BINS = 512
+from tracker.data_types.base import WBValue
 
 
-class Histogram:
+class Histogram(WBValue):
     """Counts of the values of a sequence in equal bins, as ``wandb.Histogram``.
 
     Args:
-        sequence: Numbers of any shape; non-finite ones are left out of the counts.
+        sequence: Numbers of any shape; non-finite ones are left out of the counts (wandb raises for them).
         np_histogram: Ready counts and edges, as ``numpy.histogram`` returns them, instead.
         num_bins: How many bins, at most 512.
 
     Raises:
         ValueError: Too many bins, or edges that do not fit the counts.
     """
+
+    MAX_LENGTH: ClassVar[int] = 512
+    _log_type = "histogram"
 
     def __init__(
         self,
@@ -30,18 +31,39 @@ class Histogram:
         num_bins: int = 64,
     ) -> None:
         if np_histogram is not None:
-            counts, edges = np_histogram
-            self.histogram = [float(count) for count in counts]
-            self.bins = [float(edge) for edge in edges]
+            if len(np_histogram) != 2:
+                raise ValueError(
+                    "Expected np_histogram to be a tuple of (values, bin_edges) or sequence to be specified"
+                )
+            self.histogram, self.bins = (_as_list(each) for each in np_histogram)
         elif sequence is not None:
-            if num_bins > MAX_BINS:
-                raise ValueError(f"num_bins is {num_bins}; at most {MAX_BINS} are kept")
-            self.histogram, self.bins = count_values(sequence, num_bins)
+            if num_bins > self.MAX_LENGTH:
+                raise ValueError(f"The maximum length of a histogram is {self.MAX_LENGTH}, not {num_bins}")
+            counts, self.bins = count_values(sequence, num_bins)
+            self.histogram = [int(count) for count in counts]
         else:
             raise ValueError("Histogram needs a sequence or np_histogram")
-        if len(self.bins) != len(self.histogram) + 1:
-            raise ValueError("np_histogram needs one edge more than counts")
+        if len(self.histogram) > self.MAX_LENGTH:
+            raise ValueError(
+                f"The maximum length of a histogram is {self.MAX_LENGTH}, not {len(self.histogram)}"
+            )
+        if len(self.histogram) + 1 != len(self.bins):
+            raise ValueError("len(bins) must be len(histogram) + 1")
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_json(self, run_or_artifact: Any = None) -> dict[str, Any]:
         """Return the history form: ``{"_type": "histogram", "values": ..., "bins": ...}``."""
         return {"_type": "histogram", "values": self.histogram, "bins": self.bins}
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the history form."""
+        return self.to_json()
+
+
+def _as_list(numbers: Any) -> list[Any]:
+    if hasattr(numbers, "detach"):
+        numbers = numbers.detach().cpu()
+    return (
+        numbers.tolist()
+        if hasattr(numbers, "tolist")
+        else [number.item() if hasattr(number, "item") else number for number in numbers]
+    )

@@ -6,163 +6,286 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from tracker.data_types.media import FileSink, Media, file_name
+from tracker.data_types import dtypes, figures
+from tracker.data_types.base import WBValue
+from tracker.data_types.boxes import BoundingBoxes2D
+from tracker.data_types.classes import Classes
+from tracker.data_types.image_type import ImageFileType
+from tracker.data_types.masks import ImageMask
+from tracker.data_types.media import BatchableMedia, FileSink, need
+from tracker.data_types.pixels import to_pil
 from tracker.errors import UsageError
 
-# What browsers show, by PIL's name of the format.
-FORMATS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "BMP": "bmp"}
+# What arrays can be written as.
+_COPIED = (
+    *("_data", "_extension", "_sha256", "_source", "_artifact_source"),
+    *("_width", "_height", "_grouping", "_classes", "format", "_file_type"),
+)  # of another image; not its boxes and masks, as in wandb
+FILE_TYPES = ("png", "jpg", "jpeg", "bmp")
 
 
-class Image(Media):
+class Image(BatchableMedia):
     """One image, encoded when it is made, so that the source may change afterwards.
 
     Args:
         data_or_path: A file's path, a PIL image, an array of shape (height, width) or
-            (height, width, 1, 3 or 4), or a torch tensor of shape (height, width) or
-            (1, 3 or 4, height, width).
+            (height, width, 1, 3 or 4), a torch tensor of shape (height, width) or
+            (1, 3 or 4, height, width), a figure of matplotlib, or another ``Image``.
         mode: PIL mode to convert to, such as ``"L"`` or ``"RGB"``.
         caption: Text shown with it.
-        normalize: As wandb: floats within 0..1 are scaled to 0..255, floats within -1..1 are
-            shifted and scaled; other values are clipped to 0..255.
-        file_type: ``"png"``, ``"jpg"``, ``"bmp"``; PNG unless given.
+        grouping: A number kept with it.
+        classes: ``Classes``, or a list of ``{"id", "name"}``: names of the classes of boxes and masks.
+        boxes: Sets of boxes by name, see ``BoundingBoxes2D``.
+        masks: Masks by name, see ``ImageMask``.
+        file_type: ``"png"``, ``"jpg"``, ``"jpeg"`` or ``"bmp"``; PNG unless given. A file stays as it is.
+        normalize: As wandb while it had this argument: floats within 0..1 are scaled to 0..255, floats within
+            -1..1 are shifted and scaled; other values are clipped to 0..255. wandb 0.31 cuts floats to whole
+            numbers, which makes such images black.
 
     Raises:
-        UsageError: Pillow is missing, or there is no image of that shape or at that path.
+        ValueError: No image has such a shape, or the file type is not known.
+        UsageError: Pillow is missing, or there is no image at that path.
     """
 
-    data: bytes
-    format: str
-    width: int
-    height: int
+    MAX_ITEMS: ClassVar[int] = 108
+    _log_type = "image-file"
+    folder = "images"
+
+    format: str | None = None
+    _width: int | None = None
+    _height: int | None = None
+    _grouping: int | None = None
+    _classes: Classes | None = None
+    _boxes: dict[str, BoundingBoxes2D] | None = None
+    _masks: dict[str, ImageMask] | None = None
+    _file_type: str | None = None
 
     def __init__(
         self,
         data_or_path: Any,
         mode: str | None = None,
         caption: str | None = None,
-        normalize: bool = True,
+        grouping: int | None = None,
+        classes: Classes | Sequence[dict[str, Any]] | None = None,
+        boxes: dict[str, Any] | None = None,
+        masks: dict[str, Any] | None = None,
         file_type: str | None = None,
+        normalize: bool = True,
     ) -> None:
-        self.caption = None if caption is None else str(caption)
+        self._caption = None if caption is None else str(caption)
         if isinstance(data_or_path, Image):
-            self._copy(data_or_path, caption)
+            self._copy(data_or_path)
         elif isinstance(data_or_path, (str, os.PathLike)):
             self._read(os.fspath(data_or_path))
         else:
-            self._encode(_to_pil(data_or_path, mode, normalize), (file_type or "png").lower())
+            self._encode(data_or_path, mode, file_type, normalize)
+        self._grouping = grouping or self._grouping
+        self._file_type = file_type or self._file_type
+        self._annotate(boxes, masks, classes)
 
-    def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """See ``Media``; the dict is wandb's ``image-file``."""
-        path = file_name("images", key, step, hashlib.sha256(self.data).hexdigest(), self.format)
-        sha256 = sink.save_file(
-            path, self.data, "image/jpeg" if self.format == "jpg" else f"image/{self.format}"
-        )
-        described: dict[str, Any] = {
-            "_type": "image-file",
-            "path": path,
-            "sha256": sha256,
-            "size": len(self.data),
-            "width": self.width,
-            "height": self.height,
-            "format": self.format,
-        }
-        return described | {"caption": self.caption} if self.caption is not None else described
+    @property
+    def data(self) -> bytes:
+        """The file's content."""
+        return self.data_bytes
 
-    def _copy(self, other: Image, caption: str | None) -> None:
-        self.data, self.format = other.data, other.format
-        self.width, self.height = other.width, other.height
-        if caption is None:
-            self.caption = other.caption
+    @property
+    def width(self) -> int | None:
+        """Pixels from left to right."""
+        return self._width
+
+    @property
+    def height(self) -> int | None:
+        """Pixels from top to bottom."""
+        return self._height
+
+    @property
+    def image(self) -> Any:
+        """The image as one of Pillow; None for one that stands for an address."""
+        if self._data is None:
+            return None
+        image = need("PIL.Image", "Image").open(io.BytesIO(self._data))
+        image.load()
+        return image
+
+    def _copy(self, other: Image) -> None:
+        for name in _COPIED:
+            setattr(self, name, getattr(other, name))
+        if self._caption is None:
+            self._caption = other._caption
 
     def _read(self, path: str) -> None:
-        pil = _pil()
+        self.format = os.path.splitext(path.partition("?")[0])[1][1:]
+        if self.path_is_reference(path):
+            self._source = path
+            self._sha256 = hashlib.sha256(path.encode()).hexdigest()
+            return
+        pil = need("PIL.Image", "Image")
         try:
-            with open(path, "rb") as file:
-                self.data = file.read()
-            with pil.open(io.BytesIO(self.data)) as image:
-                self.width, self.height = image.size
-                self.format = FORMATS.get(image.format or "", "")
-                if not self.format:  # keep what browsers show, convert the rest
-                    self._encode(image.convert("RGBA"), "png")
+            self._take_file(path)
+            with pil.open(io.BytesIO(self.data_bytes)) as image:
+                self._width, self._height = image.size
+                image.load()
         except (OSError, SyntaxError) as error:
             raise UsageError(f"cannot read an image from {path}: {error}") from error
 
-    def _encode(self, image: Any, file_type: str) -> None:
-        buffer = io.BytesIO()
-        kind = "JPEG" if file_type in ("jpg", "jpeg") else file_type.upper()
-        if kind not in FORMATS:
-            raise UsageError(
-                f"cannot write images as {file_type!r}; use one of {', '.join(FORMATS.values())}"
-            )
+    def _encode(self, data: Any, mode: str | None, file_type: str | None, normalize: bool) -> None:
+        self.format = (file_type or "png").lower()
+        if self.format not in FILE_TYPES:
+            raise ValueError(f"file_type must be one of {list(FILE_TYPES)}")
+        if figures.is_matplotlib(data):
+            data = need("PIL.Image", "Image").open(io.BytesIO(figures.draw(data, self.format)))
+        image = to_pil(data, mode, normalize, self.format)
+        kind = "JPEG" if self.format in ("jpg", "jpeg") else self.format.upper()
         if kind == "JPEG" and image.mode not in ("L", "RGB"):
             image = image.convert("RGB")
-        image.save(buffer, kind)
-        self.data, self.format = buffer.getvalue(), FORMATS[kind]
-        self.width, self.height = image.size
+        out = io.BytesIO()
+        image.save(out, kind)
+        self._width, self._height = image.size
+        self._take(out.getvalue(), f".{self.format}")
 
+    def _annotate(self, boxes: Any, masks: Any, classes: Any) -> None:
+        names: dict[Any, str] = {}
+        for given, what in ((boxes, "boxes"), (masks, "masks")):
+            if given and not isinstance(given, dict):
+                raise ValueError(f'Images "{what}" argument must be a dictionary')
+        if boxes:
+            self._boxes = {
+                key: each if isinstance(each, BoundingBoxes2D) else BoundingBoxes2D(each, key)
+                for key, each in boxes.items()
+            }
+            for box in self._boxes.values():
+                names.update(box._class_labels)
+        if masks:
+            self._masks = {
+                key: each if isinstance(each, ImageMask) else ImageMask(each, key)
+                for key, each in masks.items()
+            }
+            for mask in self._masks.values():
+                names.update(mask.class_labels)
+        if classes is not None:
+            listed = classes._class_set if isinstance(classes, Classes) else classes
+            names.update({each["id"]: each["name"] for each in listed})
+        if names:
+            self._classes = Classes([{"id": key, "name": name} for key, name in names.items()])
 
-def images_to_history(images: Sequence[Image], sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-    """Store several images logged under one key; return wandb's ``images/separated``."""
-    saved = [image.to_history(sink, key, step) for image in images]
-    described: dict[str, Any] = {
-        "_type": "images/separated",
-        "width": saved[0]["width"],
-        "height": saved[0]["height"],
-        "format": saved[0]["format"],
-        "count": len(saved),
-        "filenames": [each["path"] for each in saved],
-    }
-    if any(image.caption is not None for image in images):
-        described["captions"] = [image.caption or "" for image in images]
-    return described
+    def describe(self) -> dict[str, Any]:
+        """See ``Media``."""
+        optional = {"width": self._width, "height": self._height, "grouping": self._grouping or None}
+        return {"format": self.format, **{key: each for key, each in optional.items() if each is not None}}
 
+    def _to_history(
+        self, sink: FileSink, key: str, step: int | str, id_: int | str | None = None
+    ) -> dict[str, Any]:
+        if self._data is None:
+            raise ValueError(
+                "Image media created by a reference to external storage cannot currently be added to a run"
+            )
+        described = super()._to_history(sink, key, step, id_)
+        for name, layers in (("boxes", self._boxes), ("masks", self._masks)):
+            if layers:
+                described[name] = {of: layer._to_history(sink, key, step) for of, layer in layers.items()}
+        return described
 
-def _pil() -> Any:
-    try:
-        import PIL.Image
-    except ImportError:
-        raise UsageError("Image needs Pillow: pip install 'airgap-tracker[media]'") from None
-    return PIL.Image
+    def _to_artifact(self, artifact: Any) -> dict[str, Any]:
+        if (self._masks or self._boxes) and self._classes is None:
+            raise ValueError(
+                "classes must be passed to wandb.Image which have masks or bounding boxes when adding to "
+                "artifacts"
+            )
+        described = super()._to_artifact(artifact)
+        if self._classes is not None:
+            digest = hashlib.md5(str(self._classes._class_set).encode()).hexdigest()
+            entry = artifact.add(self._classes, f"media/classes/{digest}_cls")
+            described["classes"] = {"type": "classes-file", "path": entry.path, "digest": entry.digest}
+        for name, layers in (("boxes", self._boxes), ("masks", self._masks)):
+            if layers:
+                described[name] = {of: layer._to_artifact(artifact) for of, layer in layers.items()}
+        return described
 
-
-def _to_pil(data: Any, mode: str | None, normalize: bool) -> Any:
-    pil = _pil()
-    if isinstance(data, pil.Image):
-        return data.convert(mode) if mode else data
-    import numpy as np
-
-    if hasattr(data, "detach"):  # torch: channels come first
-        data = data.detach().cpu()
-        array = (data.float() if data.is_floating_point() else data).numpy()
-        if array.ndim == 3:
-            array = array.transpose(1, 2, 0)
-    else:
-        array = np.asarray(data)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
-        raise UsageError(
-            f"cannot make an image of shape {tuple(array.shape)}: give (height, width) or "
-            "(height, width, 3 or 4), "
-            "or a torch tensor (1, 3 or 4, height, width)"
+    @classmethod
+    def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Image:
+        """See ``WBValue``."""
+        classes = json_obj.get("classes")
+        found = cls(
+            source_artifact.get_entry(json_obj["path"]).download(),
+            caption=json_obj.get("caption"),
+            grouping=json_obj.get("grouping"),
+            classes=None if classes is None else source_artifact.get(classes["path"]),
+            boxes={
+                key: BoundingBoxes2D.from_json(each, source_artifact)
+                for key, each in (json_obj.get("boxes") or {}).items()
+            },
+            masks={
+                key: ImageMask.from_json(each, source_artifact)
+                for key, each in (json_obj.get("masks") or {}).items()
+            },
         )
-    image = pil.fromarray(_to_bytes(array, normalize))
-    return image.convert(mode) if mode else image
+        for layers in (found._boxes or {}, found._masks or {}):
+            for key, layer in layers.items():
+                layer._key = key
+        return found
+
+    @classmethod
+    def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
+        """See ``BatchableMedia``."""
+        saved = [image.to_json(run) for image in seq]
+        described: dict[str, Any] = {
+            "_type": "images/separated",
+            "width": saved[0].get("width"),
+            "height": saved[0].get("height"),
+            "format": saved[0]["format"],
+            "count": len(saved),
+            "filenames": [each["path"] for each in saved],
+        }
+        captions = cls.all_captions(seq)
+        if captions:
+            described["captions"] = captions
+        for name in ("masks", "boxes"):
+            if any(name in each for each in saved):
+                described[f"all_{name}"] = [each.get(name) for each in saved]
+        return described
+
+    @classmethod
+    def all_captions(cls, images: Sequence[Any]) -> bool | Sequence[str | None]:
+        """Return the captions of several, or False when the first has none."""
+        return cls.captions(images)
+
+    @classmethod
+    def all_masks(
+        cls, images: Sequence[Any], run: Any, run_key: str, step: int | str
+    ) -> list[dict[str, Any] | None] | bool:
+        """Return the masks of images that were logged to a run, None for those without; False: none has."""
+        found = [image.to_json(run).get("masks") for image in images]
+        return found if any(found) else False
+
+    @classmethod
+    def all_boxes(
+        cls, images: Sequence[Any], run: Any, run_key: str, step: int | str
+    ) -> list[dict[str, Any] | None] | bool:
+        """Return the boxes of images that were logged to a run, None for those without; False: none has."""
+        found = [image.to_json(run).get("boxes") for image in images]
+        return found if any(found) else False
+
+    def to_data_array(self) -> list[Any]:
+        """Return the rows of pixels."""
+        import numpy as np
+
+        return [] if self._data is None else list(np.asarray(self.image).tolist())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Image):
+            return False
+        same = (self._caption, self._grouping, self._classes) == (
+            other._caption,
+            other._grouping,
+            other._classes,
+        )
+        return same and (self._sha256 == other._sha256 or self.to_data_array() == other.to_data_array() != [])
+
+    __hash__ = WBValue.__hash__
 
 
-def _to_bytes(array: Any, normalize: bool) -> Any:
-    import numpy as np
-
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * 255
-    if np.issubdtype(array.dtype, np.floating):
-        array = np.nan_to_num(array.astype(np.float64))
-        if normalize and array.min() >= 0 and array.max() <= 1:
-            array = array * 255
-        elif normalize and array.min() >= -1 and array.max() <= 1:
-            array = (array + 1) * 127.5
-    return np.clip(array, 0, 255).astype(np.uint8)
+dtypes.register(Image, ImageFileType, ImageFileType.of)
+dtypes.register_names(ImageFileType, "wandb.Image")

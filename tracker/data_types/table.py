@@ -1,14 +1,27 @@
-"""Tables: named columns, rows of plain values and images."""
+"""Tables: named and typed columns, rows of plain values and media."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Literal
 
-from tracker import values
-from tracker.data_types.media import FileSink, Media, file_name
-from tracker.errors import UsageError
+from tracker.data_types import dtypes, table_files
+from tracker.data_types.base import WBValue
+from tracker.data_types.column_types import QuickCheck, explain
+from tracker.data_types.figures import is_data_frame
+from tracker.data_types.media import FileSink, Media
+from tracker.data_types.table_keys import (
+    ForeignIndexType,
+    ForeignKeyType,
+    PrimaryKeyType,
+    TableIndex,
+    TableKey,
+)
+from tracker.errors import Error
+
+LogMode = Literal["IMMUTABLE", "MUTABLE", "INCREMENTAL"]
+LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
+ColumnKey = str | int
 
 
 class Table(Media):
@@ -16,101 +29,335 @@ class Table(Media):
 
     Args:
         columns: Names of the columns; ``Input``, ``Output``, ``Expected`` unless given, as in wandb.
-        data: Rows, each as long as ``columns``; cells are plain values or media.
+        data: Rows, each as long as ``columns``: a list of them, a 2-D array, or a pandas DataFrame, whose
+            columns then are the table's. Cells are plain values, arrays or media.
         rows: The same, under wandb's older name.
-        dataframe: A pandas DataFrame instead of both.
+        dataframe: A pandas DataFrame instead of ``columns`` and ``data``.
+        dtype: What columns hold, for all or for each: a class, a type, a value; found from the data unless
+            given.
+        optional: Whether None is allowed, for all columns or for each.
+        allow_mixed_types: Let every column hold anything.
+        log_mode: What logging again does: ``"IMMUTABLE"``: nothing, ``"MUTABLE"``: logs it anew after a
+            change, ``"INCREMENTAL"``: logs the rows that are new.
 
     Raises:
-        UsageError: A row has another length than ``columns``.
+        ValueError: A row has another length than ``columns``.
+        TypeError: A value does not fit its column.
+        AssertionError: ``columns`` or ``data`` is no list.
     """
+
+    MAX_ROWS: ClassVar[int] = 10000
+    MAX_ARTIFACT_ROWS: ClassVar[int] = 200000
+    in_artifact: ClassVar[bool] = True  # whether logging it makes a ``run_table``
+    _log_type = "table"
+    folder = "table"
 
     def __init__(
         self,
-        columns: Sequence[str | int] | None = None,
-        data: Sequence[Sequence[Any]] | Any | None = None,
-        rows: Sequence[Sequence[Any]] | None = None,
+        columns: Sequence[ColumnKey] | None = None,
+        data: Any | None = None,
+        rows: Sequence[Any] | None = None,
         dataframe: Any | None = None,
+        dtype: Any = None,
+        optional: bool | list[bool] = True,
+        allow_mixed_types: bool = False,
+        log_mode: LogMode | None = "IMMUTABLE",
     ) -> None:
-        if dataframe is not None:
-            columns = [column if isinstance(column, int) else str(column) for column in dataframe.columns]
-            data = [list(row) for row in dataframe.itertuples(index=False, name=None)]
-        self.columns: list[str | int] = (
-            list(columns) if columns is not None else ["Input", "Output", "Expected"]
-        )
+        assert log_mode in LOG_MODES, f"Invalid log_mode: {log_mode}. Must be one of {list(LOG_MODES)}"
+        self.log_mode = log_mode
         self.data: list[list[Any]] = []
+        self._pk_col: ColumnKey | None = None
+        self._fk_cols: set[ColumnKey] = set()
+        # Of an incremental table: what was logged of it.
+        self._increment_num: int | None = None
+        self._last_logged_idx: int | None = None
+        self._previous_increments_paths: list[str] | None = None
+        self._target: Any = None
         given = data if data is not None else rows
-        if given is not None:
-            for row in given.tolist() if hasattr(given, "tolist") else given:
-                self.add_data(*row)
+        frame: Any = dataframe if dataframe is not None else given if is_data_frame(given) else None
+        if frame is not None:
+            columns = list(frame.columns)
+            series = [frame[column].values for column in columns]
+            given = [[each[at] for each in series] for at in range(len(frame))]
+        elif given is not None and not hasattr(given, "__array__"):
+            assert isinstance(given, list), "data argument expects a `list` object"
+        columns = ["Input", "Output", "Expected"] if columns is None else columns
+        assert isinstance(columns, list), "columns argument expects a `list` object"
+        assert all(type(column) in (str, int) for column in columns), (
+            "columns argument expects list of strings or ints"
+        )
+        self.columns: list[ColumnKey] = list(columns)
+        self._column_types = dtypes.TypedDictType()
+        dtype = dtypes.AnyType if allow_mixed_types else dtypes.UnknownType() if dtype is None else dtype
+        for at, column in enumerate(self.columns):
+            self.cast(
+                column,
+                dtype[at] if isinstance(dtype, list) else dtype,
+                optional[at] if isinstance(optional, list) else optional,
+            )
+        for row in [] if given is None else given:
+            self.add_data(*row)
+
+    # Rows
 
     def add_data(self, *data: Any) -> None:
         """Add one row.
 
         Raises:
-            UsageError: It has another length than the columns.
+            ValueError: It has another length than the columns.
+            TypeError: A value does not fit its column. Nothing was added.
         """
         if len(data) != len(self.columns):
-            raise UsageError(
-                f"This table expects {len(self.columns)} columns: {self.columns}, found {len(data)} values"
+            raise ValueError(
+                f"This table expects {len(self.columns)} columns: {self.columns}, found {len(data)}"
             )
+        self._changing()
+        if not self._check.takes(data):
+            for column, value in zip(self.columns, data, strict=True):
+                if isinstance(value, (TableKey, TableIndex)):
+                    self.cast(column, dtypes.type_of(value))
+            row = dict(zip(self.columns, data, strict=True))
+            types = self._column_types.assign(row)
+            if types is None:
+                raise TypeError(
+                    "Data row contained incompatible types:\n"
+                    + explain(self._column_types.params["type_map"], row)
+                )
+            assert isinstance(types, dtypes.TypedDictType)
+            self._set_types(types)
         self.data.append(list(data))
+        self._wrap_keys(only_last=True)
+        table_files.begin_increment(self)
 
     def add_row(self, *row: Any) -> None:
         """Add one row (wandb's older name of ``add_data``)."""
         self.add_data(*row)
 
-    def add_column(self, name: str, data: Sequence[Any]) -> None:
+    def iterrows(self) -> Iterator[tuple[TableIndex, list[Any]]]:
+        """Yield the index and the values of each row."""
+        return zip(self.get_index(), self.data, strict=True)
+
+    def get_index(self) -> list[TableIndex]:
+        """Return the numbers of all rows, to stand in another table as links to this one's."""
+        return [self.index_ref(at) for at in range(len(self.data))]
+
+    def index_ref(self, index: int) -> TableIndex:
+        """Return the number of one row, likewise."""
+        assert index < len(self.data), f"the table has {len(self.data)} rows"
+        made = TableIndex(index)
+        made.set_table(self)
+        return made
+
+    # Columns
+
+    def add_column(self, name: str, data: Any, optional: bool = False) -> None:
         """Add a column with one value for each row.
 
+        Args:
+            name: A new name.
+            data: A list or an array.
+            optional: Whether None is allowed.
+
         Raises:
-            UsageError: There is not one value for each row, or the column exists.
+            AssertionError: There is not one value for each row, or the column exists.
+            TypeError: The values are of different types. Nothing was added.
         """
-        if name in self.columns:
-            raise UsageError(f"This table has a column {name!r} already")
-        if self.data and len(data) != len(self.data):
-            raise UsageError(
-                f"This table has {len(self.data)} rows, the new column {name!r} {len(data)} values"
-            )
-        if not self.data:
-            self.data = [[None] * len(self.columns) for _ in data]
-        self.columns.append(name)
+        self._refuse_incremental("add_column")
+        assert isinstance(name, str), "a column's name is a string"
+        assert name not in self.columns, f"the table has a column {name!r} already"
+        assert isinstance(data, list) or hasattr(data, "__array__"), "data expects a list or an array"
+        first = not self.columns
+        assert first or len(data) == len(self.data), f"Expected length {len(self.data)}, found {len(data)}"
+        before = [list(row) for row in self.data], list(self.columns)
+        if first:
+            self.data = [[] for _ in data]
         for row, value in zip(self.data, data, strict=True):
             row.append(value)
+        self.columns.append(name)
+        try:
+            self.cast(name, dtypes.UnknownType(), optional)
+        except TypeError:
+            self.data, self.columns = before
+            raise
 
-    def get_column(self, name: str | int) -> list[Any]:
-        """Return one column's values."""
-        at = self.columns.index(name)
-        return [row[at] for row in self.data]
+    def add_computed_columns(self, fn: Callable[[int, dict[ColumnKey, Any]], dict[str, Any]]) -> None:
+        """Add what a function returns for each row's number and values, as columns by key."""
+        self._refuse_incremental("add_computed_columns")
+        added: dict[str, list[Any]] = {}
+        for index, row in self.iterrows():
+            for key, value in fn(index, dict(zip(self.columns, row, strict=True))).items():
+                added.setdefault(key, []).append(value)
+        for key, values in added.items():
+            self.add_column(key, values)
 
-    def iterrows(self) -> Iterator[tuple[int, list[Any]]]:
-        """Yield the index and the values of each row."""
-        return iter(enumerate(self.data))
-
-    def to_content(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """Return the table as plain values; media in its cells are stored in ``sink``.
+    def get_column(self, name: ColumnKey, convert_to: Literal["numpy"] | None = None) -> Any:
+        """Return one column's values, as a list or as an array.
 
         Raises:
-            TypeError: A cell cannot stand in a table.
+            AssertionError: There is no such column, or ``convert_to`` is another word.
         """
+        assert name in self.columns, f"the table has no column {name!r}"
+        assert convert_to in (None, "numpy"), "convert_to is None or 'numpy'"
+        at = self.columns.index(name)
+        column = [row[at] for row in self.data]
+        if convert_to is None:
+            return column
+        import numpy as np
 
-        def store(cell: Any) -> Any:
-            if isinstance(cell, Media):
-                return cell.to_history(sink, key, step)
-            raise TypeError(f"Object of type {type(cell).__name__} cannot stand in a table")
+        return np.array([each.to_data_array() if isinstance(each, Media) else each for each in column])
 
-        data = [[values.to_plain(cell, store) for cell in row] for row in self.data]
-        return {"columns": self.columns, "data": data, "ncols": len(self.columns), "nrows": len(self.data)}
+    def get_dataframe(self) -> Any:
+        """Return the table as a pandas DataFrame."""
+        import pandas as pd
 
-    def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """See ``Media``; the dict is wandb's ``table-file``."""
-        text = values.dumps(self.to_content(sink, key, step)).encode("utf-8", "replace")
-        path = file_name("table", key, step, hashlib.sha256(text).hexdigest(), "table.json")
-        sha256 = sink.save_file(path, text, "application/json")
-        return {
-            "_type": "table-file",
-            "path": path,
-            "sha256": sha256,
-            "size": len(text),
-            "ncols": len(self.columns),
-            "nrows": len(self.data),
+        return pd.DataFrame.from_records(self.data, columns=self.columns)
+
+    def cast(self, col_name: ColumnKey, dtype: Any, optional: bool = False) -> dtypes.Type:
+        """Say what a column holds; return its type.
+
+        Raises:
+            AssertionError: There is no such column, or a key column is to be optional.
+            TypeError: It holds something else already.
+        """
+        self._changing()
+        assert col_name in self.columns, f"the table has no column {col_name!r}"
+        wb_type: dtypes.Type = dtypes.optional(dtype) if optional else dtypes.as_type(dtype)
+        at = self.columns.index(col_name)
+        for row in self.data:
+            fitting = wb_type.assign(row[at])
+            if fitting is None:
+                raise TypeError(
+                    f"Existing data {row[at]!r}, of type {dtypes.type_of(row[at])}, cannot be cast to "
+                    f"{wb_type}"
+                )
+            wb_type = fitting
+        if isinstance(wb_type, (PrimaryKeyType, ForeignKeyType, ForeignIndexType)):
+            assert not optional, "Primary keys, foreign keys, and foreign indexes cannot be optional."
+        if isinstance(wb_type, (ForeignKeyType, ForeignIndexType)) and wb_type.params["table"] is self:
+            raise AssertionError("Cannot set a foreign table reference to same table.")
+        if isinstance(wb_type, PrimaryKeyType):
+            assert self._pk_col in (None, col_name), (
+                f"Cannot have multiple primary keys - {self._pk_col} is already set as the primary key."
+            )
+        types = {**self._column_types.params["type_map"], col_name: wb_type}
+        self._set_types(dtypes.TypedDictType(types))
+        self._wrap_keys()
+        return wb_type
+
+    def set_pk(self, col_name: ColumnKey) -> None:
+        """Say that a column's texts name their rows."""
+        self.cast(col_name, PrimaryKeyType())
+
+    def set_fk(self, col_name: ColumnKey, table: Table, table_col: str) -> None:
+        """Say that a column's texts are those of a column of another table."""
+        assert col_name != self._pk_col, f"{col_name!r} is the primary key"
+        self.cast(col_name, ForeignKeyType(table, table_col))
+
+    def _set_types(self, types: dtypes.TypedDictType) -> None:
+        self._column_types = types
+        by_name = types.params["type_map"]
+        self._check = QuickCheck([by_name[column] for column in self.columns if column in by_name])
+        keys = {name for name, each in by_name.items() if isinstance(each, PrimaryKeyType)}
+        self._pk_col = next(iter(keys), None)
+        self._fk_cols = {
+            name for name, each in by_name.items() if isinstance(each, (ForeignKeyType, ForeignIndexType))
         }
+
+    def _wrap_keys(self, only_last: bool = False) -> None:
+        """Make plain texts and numbers in key columns into keys."""
+        types = self._column_types.params["type_map"]
+        for column in [*self._fk_cols, *([] if self._pk_col is None else [self._pk_col])]:
+            at = self.columns.index(column)
+            for row in self.data[-1:] if only_last else self.data:
+                if isinstance(types[column], ForeignIndexType):
+                    if not isinstance(row[at], TableIndex):
+                        row[at] = TableIndex(row[at])
+                        row[at].set_table(types[column].params["table"])
+                elif not isinstance(row[at], TableKey):
+                    row[at] = TableKey(row[at])
+                    other = types[column].params
+                    row[at].set_table(other.get("table", self), other.get("col_name", column))
+
+    # Logging
+
+    def has_been_logged(self) -> bool:
+        """Whether it was logged to a run or added to an artifact."""
+        return self._bound is not None or self._artifact_target is not None
+
+    def _changing(self) -> None:
+        if self.log_mode == "MUTABLE":
+            self._bound = self._artifact_target = None
+        elif self.log_mode == "IMMUTABLE" and self.has_been_logged():
+            from tracker.terminal import say
+
+            say(
+                "a Table with log_mode='IMMUTABLE' was changed after it was logged: logging it again has no "
+                "effect; use log_mode='MUTABLE'"
+            )
+
+    def _refuse_incremental(self, operation: str) -> None:
+        if self.log_mode == "INCREMENTAL":
+            raise Error(
+                f"Operation '{operation}' is not supported for tables with log_mode='INCREMENTAL'. Use a "
+                "different log mode like 'MUTABLE' or 'IMMUTABLE'."
+            )
+
+    def _to_history(
+        self, sink: FileSink, key: str, step: int | str, id_: int | str | None = None
+    ) -> dict[str, Any]:
+        return table_files.log(self, sink, key, step, id_)
+
+    def _to_artifact(self, artifact: Any) -> dict[str, Any]:
+        return table_files.describe(self, artifact)
+
+    @classmethod
+    def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Table:
+        """See ``WBValue``."""
+        return table_files.read(cls, json_obj, source_artifact)
+
+    def _eq_debug(self, other: Any, should_assert: bool = False) -> bool:
+        same = (
+            isinstance(other, Table)
+            and self.columns == other.columns
+            and self._column_types == other._column_types
+            and len(self.data) == len(other.data)
+            and all(
+                _same(mine, theirs)
+                for row, other_row in zip(self.data, other.data, strict=True)
+                for mine, theirs in zip(row, other_row, strict=True)
+            )
+        )
+        assert same or not should_assert, "the tables differ"
+        return same
+
+    def __eq__(self, other: object) -> bool:
+        return self._eq_debug(other)
+
+    __hash__ = WBValue.__hash__
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    same = mine == theirs
+    return bool(same.all()) if hasattr(same, "all") else bool(same)
+
+
+class TableType(dtypes.Type):
+    """Tables with these columns."""
+
+    name = "table"
+
+    def __init__(self, column_types: Any = None) -> None:
+        super().__init__(
+            column_types=dtypes.UnknownType() if column_types is None else dtypes.as_type(column_types)
+        )
+
+    def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
+        """See ``Type``."""
+        if not isinstance(other, TableType):
+            return None
+        columns = self.params["column_types"].assign_type(other.params["column_types"])
+        return None if columns is None else TableType(columns)
+
+
+dtypes.register(Table, TableType, lambda table: TableType(None if table is None else table._column_types))
+dtypes.register_names(TableType, "wandb.Table")

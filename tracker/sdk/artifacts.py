@@ -73,7 +73,7 @@ class RunArtifacts:
                 size,
                 count,
                 named,
-                os.urandom(16).hex(),
+                artifact.client_id,
                 time.time(),
                 artifact.description,
                 to_plain(artifact.metadata),

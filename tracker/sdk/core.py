@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class RunCore:
         self._preempting = False  # the script said so
         self.resumed = resumed
         self.starting_step = started.start_step
+        # What pages need to know of charts and classes, by name: ``_wandb`` of the config.
+        self._noted: dict[str, Any] = dict(config.pop("_wandb", None) or {})
         self.config = Config(
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
         )
@@ -117,6 +119,27 @@ class RunCore:
             blob = self._journal.save_blob_of(file)
             if blob is not None:
                 self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
+
+    def note(self, path: Sequence[str], value: dict[str, Any]) -> None:
+        """Keep something under ``_wandb`` of the config, which ``run.config`` does not show.
+
+        Args:
+            path: Names, from the outermost one on.
+            value: What stands there.
+        """
+        with self._lock:
+            inner = self._noted
+            for name in path[:-1]:
+                inner = inner.setdefault(name, {})
+            if inner.get(path[-1]) != value:
+                inner[path[-1]] = value
+                self._put(ConfigChanged({"_wandb": self._noted}))
+
+    def media_sink(self) -> Any:
+        """Return what takes this run's media files."""
+        from tracker.sdk.media import MediaSink
+
+        return MediaSink(self)  # type: ignore[arg-type]
 
     @property
     def layout(self) -> Layout | None:

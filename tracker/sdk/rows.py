@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from tracker.data_types.histogram import Histogram
-from tracker.data_types.media import Media
 from tracker.records import Row, encode, pack
 from tracker.sdk.core import RunCore
 from tracker.sdk.define import Metric, parse_metric
-from tracker.values import PLAIN, to_plain
+from tracker.values import PLAIN
 
 
 class Logging(RunCore):
@@ -46,7 +44,7 @@ class Logging(RunCore):
             if self._finished:
                 self._check_open("log")
             if not PLAIN.issuperset(map(type, data.values())):
-                data = self._to_plain_row(data, self._steps.step if step is None else step)
+                data = _to_plain_row(self, data, self._steps.step if step is None else step)
             if self._writing:
                 self._deferred.append(partial(self.log, dict(data), step, commit))
                 return
@@ -98,22 +96,6 @@ class Logging(RunCore):
         self._put(defined.record)
         return defined
 
-    def _to_plain_row(self, data: dict[str, Any], step: int | str) -> dict[str, Any]:
-        plain = {}
-        for key, value in data.items():
-            if isinstance(value, (list, tuple)) and value and all(_is_image(item) for item in value):
-                from tracker.data_types.image import images_to_history
-
-                plain[key] = images_to_history(value, self, key, step)
-            else:
-                try:
-                    plain[key] = to_plain(value, partial(self._convert, key, step))
-                except RecursionError:
-                    raise TypeError(
-                        f"the value of {key!r} contains itself, or is nested too deeply"
-                    ) from None
-        return plain
-
     def _summary_value(self, key: str, value: Any) -> Any:
         if type(value) in PLAIN:
             return value
@@ -125,15 +107,13 @@ class Logging(RunCore):
             return {str(name): self._summary_value(f"{key}.{name}", item) for name, item in value.items()}
         if callable(value) and hasattr(value, "__qualname__"):
             return f"{value.__module__}.{value.__qualname__}"
-        return self._to_plain_row({key: value}, "summary")[key]
+        return _to_plain_row(self, {key: value}, "summary")[key]
 
-    def _convert(self, key: str, step: int | str, value: Any) -> Any:
-        """Return the history form of what is no plain value, or raise TypeError."""
-        if isinstance(value, Media):
-            return value.to_history(self, key, step)
-        if isinstance(value, Histogram):
-            return value.to_plain()
-        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+def _to_plain_row(run: Any, data: dict[str, Any], step: int | str) -> dict[str, Any]:
+    from tracker.sdk.media import to_plain_row  # many runs log plain values alone
+
+    return to_plain_row(run, data, step)
 
 
 def _as_row(data: Any) -> dict[str, Any]:
@@ -151,7 +131,3 @@ def _as_step(step: Any) -> int:
         if hasattr(step, "item"):  # a torch or numpy scalar
             return _as_step(step.item())
         raise TypeError(f"step must be a whole number, not {step!r}") from None
-
-
-def _is_image(value: Any) -> bool:
-    return isinstance(value, Media) and type(value).__name__ == "Image"

@@ -128,7 +128,7 @@ def _log(run: Run, name: str, tensor: Any) -> None:
 def _keep_graph(run: Run, name: str, graph: Graph) -> None:
     open_run = _open(run)
     if open_run is not None:
-        open_run.summary[name] = graph.to_history(open_run, name, "summary")
+        open_run.summary[name] = graph.to_history(open_run.media_sink(), name, "summary")
 
 
 def _open(run: Run) -> Run | None:

@@ -1,0 +1,76 @@
+"""Cells of tables as plain values, in the two forms that wandb has: in a run's file, and in an artifact."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from tracker import values
+from tracker.data_types.base import WBValue
+from tracker.data_types.media import FileSink, Media
+
+
+def for_run(cell: Any, sink: FileSink, key: str, step: int | str) -> Any:
+    """Return a cell for a table's file in a run: media are stored and described, dates are text."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, Media):
+            return value.to_history(sink, key, step)
+        if isinstance(value, WBValue):
+            return value.to_json(sink.owner)
+        return _friendly(value)
+
+    return _plain(cell, convert)
+
+
+def for_artifact(cell: Any, artifact: Any) -> Any:
+    """Return a cell for a table in an artifact: dates are milliseconds since 1970, NaN is null."""
+
+    def convert(value: Any) -> Any:
+        return value.to_json(artifact) if isinstance(value, WBValue) else _friendly(value)
+
+    return _plain(cell, convert, in_artifact=True)
+
+
+def _plain(cell: Any, convert: Callable[[Any], Any], in_artifact: bool = False) -> Any:
+    kind = type(cell)
+    if kind is float:
+        return None if in_artifact and math.isnan(cell) else cell
+    if kind in values.PLAIN:
+        return cell
+    if isinstance(cell, WBValue):
+        return convert(cell)
+    if isinstance(cell, dict):
+        return {str(key): _plain(item, convert, in_artifact) for key, item in cell.items()}
+    if isinstance(cell, (list, tuple, set, frozenset)):
+        items = sorted(cell, key=repr) if isinstance(cell, (set, frozenset)) else cell
+        return [_plain(item, convert, in_artifact) for item in items]
+    if isinstance(cell, datetime.date):
+        return _milliseconds(cell) if in_artifact else cell.isoformat()
+    if hasattr(cell, "detach"):
+        cell = cell.detach().cpu()
+    if hasattr(cell, "tolist"):  # arrays and scalars of numpy and torch, however large
+        value = cell.tolist()
+        if kind.__name__ == "datetime64" and isinstance(value, int):
+            return value / 1e6 if in_artifact else str(cell)  # nanoseconds
+        return _plain(value, convert, in_artifact)
+    if isinstance(cell, Decimal):
+        return float(cell)
+    if hasattr(cell, "item") and callable(cell.item):
+        return _plain(cell.item(), convert, in_artifact)
+    return values.to_plain(cell, convert)
+
+
+def _milliseconds(date: datetime.date) -> int:
+    if not isinstance(date, datetime.datetime):
+        date = datetime.datetime(date.year, date.month, date.day)
+    return int(date.replace(tzinfo=date.tzinfo or datetime.timezone.utc).timestamp() * 1000)
+
+
+def _friendly(value: Any) -> Any:
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(f"Object of type {type(value).__name__} cannot stand in a table")

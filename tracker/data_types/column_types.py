@@ -1,0 +1,46 @@
+"""The types of a table's columns, and quick checks of rows against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tracker.data_types import dtypes
+
+# Classes whose objects a type takes without a look at them.
+_CLASSES: dict[type[dtypes.Type], tuple[type, ...]] = {
+    dtypes.NoneType: (type(None),),
+    dtypes.StringType: (str,),
+    dtypes.NumberType: (int, float),
+    dtypes.BooleanType: (bool,),
+}
+
+
+def explain(types: dict[Any, dtypes.Type], row: dict[Any, Any]) -> str:
+    """Say which values of a row do not fit, a line each."""
+    return "\n".join(
+        f"Key {key!r}: {types[key].explain(value)}"
+        for key, value in row.items()
+        if types[key].assign(value) is None
+    )
+
+
+class QuickCheck:
+    """Whether a row fits and changes no column's type, without making types: most rows do."""
+
+    def __init__(self, types: Sequence[dtypes.Type]) -> None:
+        self._classes = [_classes_of(each) for each in types]
+
+    def takes(self, row: Sequence[Any]) -> bool:
+        """Whether the row fits for certain."""
+        for classes, value in zip(self._classes, row, strict=True):
+            kind = type(value)
+            if kind not in classes or (kind is float and value != value and type(None) not in classes):
+                return False
+        return True
+
+
+def _classes_of(wb_type: dtypes.Type) -> frozenset[type]:
+    if isinstance(wb_type, dtypes.UnionType):
+        return frozenset().union(*map(_classes_of, wb_type.params["allowed_types"]))
+    return frozenset(_CLASSES.get(type(wb_type), ()))
