@@ -47,6 +47,7 @@ class RunCore:
         self._shown: dict[str, Any] = {name: getattr(started, name) for name in SHOWN}
         self.preempted = False
         self._preempting = False  # the script said so
+        self.resume_file: str | None = None  # says which run to go on with, until it has ended well
         self.resumed = resumed
         self.starting_step = started.start_step
         # What pages need to know of charts and classes, by name: ``_wandb`` of the config.
@@ -94,6 +95,12 @@ class RunCore:
         for name, value in fields.items():
             if self._shown[name] is None:
                 self._shown[name] = value
+
+    def go_on_at(self, step: int) -> None:
+        """Have the next row stand at a step, behind rows that were taken over."""
+        _, row, _ = self._steps.state
+        self._steps.state = (step, row, None)
+        self.starting_step = step
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
         """Store a file of this run: its bytes first, then the record that names them."""

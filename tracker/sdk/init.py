@@ -17,11 +17,12 @@ from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_for
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
-from tracker.sdk import active, setup
-from tracker.sdk.config import config_key, is_artifact, plain_config_value
+from tracker.sdk import active, moments, setup
+from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
 from tracker.sdk.config_files import initial_config, parse_config
 from tracker.sdk.greeting import ask_for_run, greet
 from tracker.sdk.journal import NoJournal, RunJournal
+from tracker.sdk.remembering import forget_run, remember_run, remembered_run, resume_file
 from tracker.sdk.run import Run
 from tracker.sdk.settings import ARGUMENTS, arguments_of
 from tracker.sdk.settings import Settings as GivenSettings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tracker.sdk.writers import Writer
     from tracker.store.layout import Layout
 
-RESUME_MODES = ("allow", "must", "never")
+RESUME_MODES = ("allow", "must", "never", "auto")
 REINIT_MODES = ("return_previous", "finish_previous", "create_new")
 
 
@@ -82,7 +83,8 @@ def init(
         mode: ``"online"`` (send to the server that is named, if one is), ``"offline"``, ``"disabled"``.
         reinit: What to do when this process has a run: ``"return_previous"`` (default),
             ``"finish_previous"`` (also True) or ``"create_new"``.
-        resume: ``"allow"`` (continue the run if ``id`` exists), ``"must"``, ``"never"``.
+        resume: ``"allow"`` (continue the run if ``id`` exists), ``"must"``, ``"never"``, ``"auto"``
+            (also True: continue the run that the last process with it began in this folder, if that failed).
         anonymous: Accepted for compatibility, has no meaning here.
         config_exclude_keys: Keys of ``config`` to leave out.
         config_include_keys: The only keys of ``config`` to take.
@@ -133,7 +135,11 @@ def init(
     plain = {
         config_key(key): plain_config_value(value) for key, value in first.items() if key not in artifacts
     }
-    run = _begin(found, plain, _resume(resume if resume is not None else found.resume, id))
+    back, fork = (
+        (arguments["resume_from"] if resume_from is None else resume_from),
+        (arguments["fork_from"] if fork_from is None else fork_from),
+    )
+    run = _begin(found, plain, _resume(resume if resume is not None else found.resume), back, fork)
     active.remember(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)
@@ -158,9 +164,19 @@ def _watch_libraries(tensorboard: bool | None, monitor_gym: bool | None) -> None
         monitor()
 
 
-def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Run:
+def _begin(
+    settings: Settings, config: dict[str, Any], resume: str | None, resume_from: object, fork_from: object
+) -> Run:
     names.check_entity(settings.entity)
     names.check_project(settings.project)
+    back = fork = None
+    if resume_from is not None or fork_from is not None:
+        back, fork = moments.check_moments(settings.run_id, resume, resume_from, fork_from)
+    if back is not None:
+        settings = msgspec.structs.replace(settings, run_id=back.run_id)
+    file = resume_file(settings)
+    if resume == "auto":
+        settings = msgspec.structs.replace(settings, run_id=_auto(settings, file))
     run_id = names.new_run_id() if settings.run_id is None else names.check_run_id(settings.run_id)
     if settings.mode == "disabled":
         from tracker.sdk.noop import DisabledRun
@@ -174,10 +190,30 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
         return DisabledRun(started, NoJournal(started, settings), resumed=False, config=dict(config))
     layout = layout_for(settings)
     make_folders(layout)
-    if settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
+    moment = back or fork
+    past = moments.read_past(settings, moment) if moment is not None else None
+    if past is not None and moment is not None:
+        branch = {"run_id": moment.run_id, "step": moment.step}
+        config = {**past.config, **config}
+        config[INTERNAL] = {**config.get(INTERNAL, {}), "branch_point": branch}
+    if fork is not None and past is not None:
+        from tracker.sdk.writers import Writer
+
+        run = _open(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
+        moments.copy_past(run, settings, fork, past)
+        run.go_on_at(fork.step + 1)
+    elif settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
         run = _open(settings, layout, run_id, config)
     else:
-        run = _find_and_open(settings, layout, run_id, config, resume)
+        at = None if back is None else back.step + 1
+        run = _find_and_open(settings, layout, run_id, config, "must" if back else resume, at)
+        if past is not None:
+            moments.go_back(run, past)
+    if resume == "auto":
+        remember_run(file, run_id)
+        run.resume_file = file
+    elif resume is None:
+        forget_run(file)
     remote = remote_for(settings)
     where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent)
@@ -187,9 +223,17 @@ def _begin(settings: Settings, config: dict[str, Any], resume: str | None) -> Ru
 
 
 def _find_and_open(
-    settings: Settings, layout: Layout, run_id: str, config: dict[str, Any], resume: str | None
+    settings: Settings,
+    layout: Layout,
+    run_id: str,
+    config: dict[str, Any],
+    resume: str | None,
+    at: int | None = None,
 ) -> Run:
-    """Begin a run whose id was given: it may exist, and be written by others at this moment."""
+    """Begin a run whose id was given: it may exist, and be written by others at this moment.
+
+    ``at`` is the step to go on at, when that is not the one behind the last.
+    """
     from tracker.sdk.writers import Writer, find_launch, find_writer, one_at_a_time  # many runs need it not
 
     place = (settings.entity, settings.project, run_id)
@@ -218,6 +262,8 @@ def _find_and_open(
             # rank from the default view; nothing is overwritten.
             writer = Writer(writer.rank, writer.attempt)
             known = KnownRun(known.segments, {}, {}, known.name)
+        if at is not None:
+            writer = writer._replace(start_step=at)
         return _open(settings, layout, run_id, config, known, writer)
 
 
@@ -317,11 +363,25 @@ def _reinit(reinit: bool | str | None) -> str:
     return "finish_previous" if reinit else "return_previous"
 
 
-def _resume(resume: bool | str | None, run_id: str | None) -> str | None:
+def _resume(resume: bool | str | None) -> str | None:
     if resume is None or resume is False:
         return None
-    if resume is True or resume == "auto":
-        raise UsageError("resume='auto' is not supported: name the run with id= and use resume='allow'")
+    if resume is True:
+        return "auto"
     if resume not in RESUME_MODES:
         raise UsageError(f"resume is {resume!r}; use one of {', '.join(RESUME_MODES)}")
     return str(resume)
+
+
+def _auto(settings: Settings, file: str) -> str:
+    """Return the id of a run with ``resume="auto"``: the given one, the remembered one, or a new one."""
+    remembered = remembered_run(file)
+    if settings.run_id is None:
+        return remembered or names.new_run_id()
+    if remembered is not None and remembered != settings.run_id:
+        say(
+            f"Ignoring ID {remembered} loaded due to resume='auto' because the run ID is set to "
+            f"{settings.run_id}.",
+            silent=settings.silent,
+        )
+    return settings.run_id

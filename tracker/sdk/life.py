@@ -13,6 +13,7 @@ from tracker.records import RunFinished, pack
 from tracker.sdk import active
 from tracker.sdk.core import RunCore
 from tracker.sdk.leaving import last_line
+from tracker.sdk.remembering import forget_run
 from tracker.terminal import say
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class Life(RunCore):
                         self._said = True
                     self._journal.close()
                     self._closed = True
+                    if state == "finished" and self.resume_file is not None:
+                        forget_run(self.resume_file)
             finally:
                 self._ending = False
         active.forget(self)

@@ -96,6 +96,19 @@ class Logging(RunCore):
         self._put(defined.record)
         return defined
 
+    def copy_row(self, row: dict[str, Any], runtime: float) -> None:
+        """Take over a row of another run's history, as it was read, at its own step and time.
+
+        Args:
+            row: With ``_step``, ``_runtime`` and ``_timestamp``.
+            runtime: Seconds that the run had lasted in all when it was left.
+        """
+        data = {key: value for key, value in row.items() if key not in ("_step", "_runtime")}
+        at = self._started.time + (row.get("_runtime") or 0.0) - runtime
+        with self._lock:
+            number, step, flags = self._steps.place(row["_step"], True)
+            self._journal.put(pack(Row(number, step, flags, at, data)))
+
     def _summary_value(self, key: str, value: Any) -> Any:
         if type(value) in PLAIN:
             return value

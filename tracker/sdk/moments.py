@@ -1,0 +1,126 @@
+"""Going back in a run (``resume_from``), and branching off from it (``fork_from``)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracker.errors import UsageError
+from tracker.records import FileSaved, SummaryChanged
+from tracker.values import to_plain
+
+if TYPE_CHECKING:
+    from tracker.sdk.run import Run
+    from tracker.settings import Settings
+
+_MOMENT = re.compile(r"([^?/]+)\?_step=(\d+)(?:\.0*)?")
+
+
+class Moment(NamedTuple):
+    """A step of a run: ``ID?_step=N``."""
+
+    run_id: str
+    step: int
+
+
+def parse_moment(text: object, argument: str) -> Moment:
+    """Return what ``resume_from`` or ``fork_from`` says.
+
+    Raises:
+        UsageError: It is of another form.
+    """
+    found = _MOMENT.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise UsageError(
+            f"{argument} is {text!r}: Could not parse passed run moment string, expected format "
+            "'<run>?_step=<number>', such as 'ans3bsax?_step=123'. Only the metric '_step' is supported."
+        )
+    return Moment(found[1], int(found[2]))
+
+
+def check_moments(
+    run_id: str | None, resume: object, resume_from: object, fork_from: object
+) -> tuple[Moment | None, Moment | None]:
+    """Return where to go back to, and where to branch off.
+
+    Raises:
+        UsageError: They are of another form, or do not go together with one another or with the id.
+    """
+    if sum(each not in (None, False) for each in (resume, resume_from, fork_from)) > 1:
+        raise UsageError(
+            "`fork_from`, `resume`, or `resume_from` are mutually exclusive. Please specify only one of them."
+        )
+    back = None if resume_from is None else parse_moment(resume_from, "resume_from")
+    fork = None if fork_from is None else parse_moment(fork_from, "fork_from")
+    if back is not None and run_id not in (None, back.run_id):
+        raise UsageError("Both `run_id` and `resume_from` have been specified with different ids.")
+    if fork is not None and run_id == fork.run_id:
+        raise UsageError(
+            "Provided `run_id` is the same as the run to `fork_from`. Please provide a different `run_id` or "
+            "remove the `run_id` argument. If you want to rewind the current run, please use `resume_from`."
+        )
+    return back, fork
+
+
+class Past(NamedTuple):
+    """What a run had up to a step.
+
+    Attributes:
+        rows: Its history rows, oldest first.
+        config: Its config.
+        summary: The last value of each key in those rows.
+    """
+
+    rows: list[dict[str, Any]]
+    config: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def runtime(self) -> float:
+        """Seconds that the run had lasted by then."""
+        return max((row.get("_runtime") or 0.0 for row in self.rows), default=0.0)
+
+
+def read_past(settings: Settings, moment: Moment) -> Past:
+    """Return what a run had up to a step.
+
+    Raises:
+        UsageError: There is no such run, or it has not come so far.
+    """
+    from tracker.errors import NotFoundError
+    from tracker.reading.open import open_reader
+
+    reader = open_reader(settings)
+    place = (settings.entity, settings.project, moment.run_id)
+    try:
+        found = reader.run(*place)
+    except NotFoundError:
+        raise UsageError(f"there is no run {'/'.join(place)} to go on from") from None
+    last = -1 if found.last_step is None else found.last_step
+    if moment.step > last:
+        raise UsageError(f"run {'/'.join(place)} has no step {moment.step}: its last one is {last}")
+    history = reader.history(*place, None, False)
+    rows = [row for row in history if row["_step"] <= moment.step]
+    summary: dict[str, Any] = {}
+    for row in rows:
+        summary.update({key: value for key, value in row.items() if not key.startswith("_")})
+    return Past(rows, found.config, summary)
+
+
+def go_back(run: Run, past: Past) -> None:
+    """Have the summary say again what it said at that step."""
+    now = run.summary._as_dict()
+    before = {key: value for key, value in past.summary.items() if now.get(key) != value}
+    if before:
+        run.record(SummaryChanged(to_plain(before)))
+
+
+def copy_past(run: Run, settings: Settings, moment: Moment, past: Past) -> None:
+    """Begin a run with the rows of another one, and the media in them."""
+    from tracker.reading.open import open_reader
+
+    for file in open_reader(settings).files(settings.entity, settings.project, moment.run_id):
+        if file.path.startswith("media/"):
+            run.record(FileSaved(file.path, file.sha256, file.size, file.mimetype))
+    for row in past.rows:
+        run.copy_row(row, past.runtime)
