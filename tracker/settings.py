@@ -15,6 +15,7 @@ STORE_FOLDER = "tracker-store"
 MODES = ("online", "offline", "disabled")
 # wandb's other words. Several processes may write to one run anyway, which is what "shared" asks for.
 _OTHER_MODES = {"dryrun": "offline", "run": "online", "shared": "online"}
+CONSOLES = ("auto", "wrap", "redirect", "off", "wrap_raw", "wrap_emu")
 _FALSE = ("", "0", "false", "no", "off")
 
 
@@ -32,6 +33,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         fsync_seconds: How much a power cut may take.
         silent: Print nothing.
         run_root: Where a run's own folder (``Run.dir``) is made, in ``wandb``.
+        console: What of the output is kept: ``"auto"``, ``"wrap"``, ``"redirect"`` or ``"off"``.
+        disable_git: Say nothing of the git repository.
+        disable_code: Keep neither code nor differences to what is committed.
+        save_code: Keep the main script, or the notebook's cells.
+        x_disable_stats: Sample no system metrics.
+        x_disable_meta: Keep no facts of the machine and the program.
+        x_disable_machine_info: Neither facts nor system metrics.
+        x_save_requirements: Keep which packages are installed.
+        x_stats_sampling_interval: Seconds between two samples.
+        x_stats_disk_paths: File systems whose use is sampled.
+        x_stats_gpu_device_ids: Which GPUs are sampled; None: all that the process can see.
+        x_stats_track_process_tree: Count the process's descendants too.
     """
 
     store: Path
@@ -52,6 +65,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     artifact_dir: Path = Path("artifacts")
     silent: bool = False
     run_root: Path = Path(".")
+    console: str = "auto"
+    disable_git: bool = False
+    disable_code: bool = False
+    save_code: bool | None = None
+    x_disable_stats: bool = False
+    x_disable_meta: bool = False
+    x_disable_machine_info: bool = False
+    x_save_requirements: bool = True
+    x_stats_sampling_interval: float = 15.0
+    x_stats_disk_paths: tuple[str, ...] | None = ("/",)
+    x_stats_gpu_device_ids: tuple[int, ...] | None = None
+    x_stats_track_process_tree: bool = False
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -100,11 +125,21 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
         "silent": _flag(variable("SILENT")),
         "run_root": root,
+        "console": variable("CONSOLE"),
+        "disable_git": _flag(variable("DISABLE_GIT")),
+        "disable_code": _flag(variable("DISABLE_CODE")),
+        "save_code": _flag(variable("SAVE_CODE")),
+        "x_disable_stats": _flag(variable("X_DISABLE_STATS", "_DISABLE_STATS")),
+        "x_disable_meta": _flag(variable("X_DISABLE_META", "_DISABLE_META")),
+        "x_disable_machine_info": _flag(variable("X_DISABLE_MACHINE_INFO", "_DISABLE_MACHINE_INFO")),
+        "x_stats_sampling_interval": _interval(variable("X_STATS_SAMPLING_INTERVAL")),
     }
     found.update({name: value for name, value in given.items() if value is not None})
     found["mode"] = _OTHER_MODES.get(found["mode"], found["mode"])
     for name in ("store", "run_root"):
         found[name] = Path(found[name]).expanduser().absolute()
+    if found["console"] not in (None, *CONSOLES):
+        raise UsageError(f"console is {found['console']!r}; use one of {', '.join(CONSOLES)}")
     if found["mode"] not in (None, *MODES):
         raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
     return Settings(**{name: value for name, value in found.items() if value is not None})
@@ -116,6 +151,18 @@ def _mode(mode: str | None, disabled: str | None) -> str | None:
 
 def _flag(text: str | None) -> bool | None:
     return None if text is None else text.strip().lower() not in _FALSE
+
+
+def _interval(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds < 1e9:
+        raise UsageError(f"X_STATS_SAMPLING_INTERVAL is {text!r}; give seconds, 0.1 or more")
+    return seconds
 
 
 def _seconds(text: str | None) -> float | None:

@@ -17,6 +17,7 @@ from tracker.store.locks import shared
 from tracker.terminal import say
 
 if TYPE_CHECKING:
+    from tracker.sdk.capturing import Capturing
     from tracker.store.layout import Layout
 
 
@@ -48,6 +49,7 @@ class RunCore:
         self.preempted = False
         self._preempting = False  # the script said so
         self.resume_file: str | None = None  # says which run to go on with, until it has ended well
+        self.capturing: Capturing | None = None
         self.resumed = resumed
         self.starting_step = started.start_step
         # What pages need to know of charts and classes, by name: ``_wandb`` of the config.
@@ -206,4 +208,7 @@ class RunCore:
         self._before_end = []
         if not self._closed:
             self._journal.leave_to_parent()
+            if self.capturing is not None:
+                self.capturing.leave_to_parent()
+                self._journal.begun_in_child = self.capturing.begin
             self._steps = StepCounter(self._steps.step)

@@ -18,6 +18,7 @@ from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active, moments, setup
+from tracker.sdk.capturing import Capturing
 from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
 from tracker.sdk.config_files import initial_config, parse_config
 from tracker.sdk.greeting import ask_for_run, greet
@@ -145,6 +146,9 @@ def init(
         run.config.update(artifacts, allow_val_change=True)
     if save_code or (save_code is None and arguments["save_code"]):
         run.log_code()
+    if not run.disabled:
+        run.capturing = Capturing(run, found)
+        run.capturing.begin()
     if tensorboard:
         from tracker.sdk.tensorboard.patch import sync
 

@@ -37,6 +37,7 @@ class RunJournal:
     Attributes:
         lock: Held by whoever writes.
         put: Writes one record; see ``SegmentWriter.put``. The writer's own: ``log`` comes here often.
+        begun_in_child: Called when a forked child has begun a segment of its own.
 
     Args:
         layout: The store or outbox.
@@ -49,6 +50,7 @@ class RunJournal:
 
     disabled = False
     put: Callable[[bytes], None]
+    begun_in_child: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -154,6 +156,8 @@ class RunJournal:
         self._read = _BEGINNING  # of the child's journal: the folder may have read the parent's
         # Its parent's `init` went well, so nothing may be raised any more.
         self._writer = self._open(child, patient=True)
+        if self.begun_in_child is not None:
+            self.begun_in_child()
         return self._writer
 
     def _open(self, started: RunStarted, *, patient: bool = False) -> SegmentWriter:

@@ -51,6 +51,8 @@ class Life(RunCore):
     def _do_before_end(self) -> None:
         if self.is_busy_here:
             return  # a signal handler's call, on top of one that holds the lock: nobody can be waited for
+        if self.capturing is not None:
+            self.capturing.before_end()
         while self._before_end:
             call = self._before_end.pop()
             try:
@@ -107,6 +109,8 @@ class Life(RunCore):
                 return  # a signal handler's call: what is under it goes on
             try:
                 self._ending = True
+                if self.capturing is not None:
+                    self.capturing.end()
                 self._write_deferred()
                 if not self._finished:
                     self._keep_files()

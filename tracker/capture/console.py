@@ -1,0 +1,271 @@
+"""What the process prints, kept beside being printed. See docs/decisions/0035.
+
+The methods ``write`` and ``flush`` of ``sys.stdout`` and ``sys.stderr`` are wrapped in place: objects,
+descriptors and terminal stay what they are, so whoever prints next sees no difference. First the stream's own
+method is called; then the text is queued, and whoever gets the lock turns what is queued into lines and hands
+them on. A print never waits for another: where the lock is taken, its holder takes the text along. That also
+makes printing safe in signal handlers, in ``__del__`` and in what a listener itself prints.
+"""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from tracker.capture.children import Spools
+from tracker.capture.screen import Line, Screen
+
+# A line that is still being drawn, such as a progress bar, is handed on at most this often.
+DRAWING_SECONDS = 0.2
+# How often the output of child processes is looked for while there is any.
+FOLLOW_SECONDS = 0.1
+# So many lines make a chunk at most, and so many characters.
+CHUNK_LINES = 500
+CHUNK_TEXT = 1024 * 1024
+
+Listener = Callable[[float, list[Line]], None]
+_NAMES = {1: "stdout", 2: "stderr"}
+
+
+class Hook:
+    """The wrapped methods of one stream, ``sys.stdout`` (1) or ``sys.stderr`` (2)."""
+
+    def __init__(self, stream: int, file: Any, console: Console) -> None:
+        self._stream = stream
+        self._file = file
+        self._console = console
+        self._inside = threading.local()
+        self._set: list[tuple[Any, str, Any]] = []
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def install(self) -> None:
+        """Wrap; a stream whose methods cannot be replaced is left alone."""
+        buffer = getattr(self._file, "buffer", None)
+        self._wrap(self._file, "write", self._text_written)
+        self._wrap(self._file, "flush", None)
+        if buffer is not None:
+            self._wrap(buffer, "write", self._bytes_written)
+
+    def remove(self) -> None:
+        """Give back the stream's own methods, unless somebody has wrapped ours meanwhile."""
+        for owner, name, ours in self._set:
+            if vars(owner).get(name) is ours:
+                with suppress(AttributeError):
+                    delattr(owner, name)
+        self._set.clear()
+
+    def _wrap(self, owner: Any, name: str, written: Callable[[Any], None] | None) -> None:
+        method = getattr(owner, name, None)
+        if method is None:
+            return
+        inside = self._inside
+        console = self._console
+
+        of_text = owner is self._file
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            depth = getattr(inside, "depth", 0)
+            if depth and not of_text:
+                return method(*arguments, **named)  # a text stream writes to its buffer
+            inside.depth = depth + 1
+            try:
+                console.before_write()
+                result = method(*arguments, **named)
+            finally:
+                inside.depth = depth
+            if written is not None and arguments:
+                with suppress(Exception):
+                    written(arguments[0])
+            return result
+
+        try:
+            setattr(owner, name, call)
+        except (AttributeError, TypeError):
+            return
+        self._set.append((owner, name, call))
+
+    def _text_written(self, text: Any) -> None:
+        if isinstance(text, str):
+            self._console.put(self._stream, text)
+
+    def _bytes_written(self, data: Any) -> None:
+        self._console.put(self._stream, self._decoder.decode(bytes(data)))
+
+
+class Console:
+    """Hands on what this process and its children print, to all listeners."""
+
+    def __init__(self) -> None:
+        self._listeners: list[tuple[Listener, Screen]] = []
+        self._hooks: list[Hook] = []
+        self._queue: deque[tuple[int, str]] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._spools: Spools | None = None
+        self._owner = os.getpid()
+
+    def listen(self, listener: Listener, *, redirect: bool) -> None:
+        """Begin to hand lines to a listener.
+
+        Args:
+            listener: Gets unix seconds and lines; one that comes again replaces itself. When it raises, it
+                gets no more.
+            redirect: Take the descriptors too, and so what is written past Python.
+        """
+        self._leave_parent()
+        with self._lock:
+            self._listeners.append((listener, Screen()))
+            if self._spools is None:
+                self._spools = Spools(self.put)
+            if len(self._listeners) == 1:
+                if not (redirect and self._spools.redirect()):
+                    self._hooks = [
+                        Hook(stream, file, self)
+                        for stream, name in _NAMES.items()
+                        if (file := getattr(sys, name, None)) is not None
+                    ]
+                    for hook in self._hooks:
+                        hook.install()
+                self._spools.catch()
+        if self._thread is None:
+            atexit.register(self._follow_children)
+            self._thread = threading.Thread(target=self._tend, name="tracker-console", daemon=True)
+            with suppress(RuntimeError):
+                self._thread.start()
+
+    def leave(self, listener: Listener, *, patience: float) -> None:
+        """Hand on what there is, the line that is being drawn included, and no more after that.
+
+        Args:
+            listener: One that listens.
+            patience: Seconds for which somebody who hands on may be waited for.
+        """
+        if self._owner != os.getpid() or all(each is not listener for each, _ in self._listeners):
+            return
+        self._follow_children()
+        if not self._lock.acquire(timeout=patience) if patience else not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._hand_on(drawing=True)
+            self._listeners = [each for each in self._listeners if each[0] is not listener]
+            if not self._listeners:
+                for hook in self._hooks:
+                    hook.remove()
+                self._hooks = []
+                if self._spools is not None:
+                    self._spools.release()
+        finally:
+            self._lock.release()
+
+    def flush(self) -> None:
+        """Hand on what there is, the line that is being drawn included."""
+        self._follow_children()
+        if self._lock.acquire(blocking=False):
+            try:
+                self._hand_on(drawing=True)
+            finally:
+                self._lock.release()
+
+    def put(self, stream: int, text: str) -> None:
+        """Take what was written to stdout (1) or stderr (2); never waits."""
+        if self._owner != os.getpid():
+            if self._spools is not None:  # a forked child's: the parent has the lines
+                self._spools.pass_up(stream, text)
+            return
+        self._queue.append((stream, text))
+        self._pump()
+
+    def before_write(self) -> None:
+        """Show first what children have written before; called before each write of this process."""
+        if self._spools is not None and self._spools.active and self._owner == os.getpid():
+            self._follow_children()
+
+    def _pump(self) -> None:
+        while self._queue:
+            if not self._lock.acquire(blocking=False):
+                return  # its holder looks again before it goes, or the thread does
+            try:
+                self._hand_on(drawing=False)
+            finally:
+                self._lock.release()
+        if any(screen.has_changed for _, screen in self._listeners):
+            self._wake.set()
+
+    def _hand_on(self, *, drawing: bool) -> None:
+        while True:
+            count = 0
+            while self._queue and count < CHUNK_LINES:
+                stream, text = self._queue.popleft()
+                count += 1
+                for _, screen in self._listeners:
+                    screen.feed(stream, text)
+            now = time.time()
+            for each in list(self._listeners):
+                listener, screen = each
+                lines = screen.take(drawing=drawing and not self._queue)
+                try:
+                    for chunk in _chunks(lines):
+                        listener(now, chunk)
+                except Exception:
+                    self._listeners = [other for other in self._listeners if other is not each]
+            if not self._queue:
+                return
+
+    def _follow_children(self) -> None:
+        if self._spools is not None and self._spools.active:
+            self._spools.follow()
+
+    def _tend(self) -> None:
+        while True:
+            active = self._spools is not None and self._spools.active
+            self._wake.wait(FOLLOW_SECONDS if active else None)
+            if self._wake.is_set():
+                self._wake.clear()
+                time.sleep(DRAWING_SECONDS if not active else FOLLOW_SECONDS)
+            with suppress(Exception):
+                self.flush()
+
+    def nudge(self) -> None:
+        """Let the thread look: there may be children's output from now on."""
+        self._wake.set()
+
+    def _leave_parent(self) -> None:
+        """In a forked child that begins to listen itself: what was the parent's is the parent's."""
+        if self._owner == os.getpid():
+            return
+        for hook in self._hooks:
+            hook.remove()
+        self.__init__()  # type: ignore[misc]
+
+    def forked(self) -> None:
+        """In a forked child: locks and threads of the parent mean nothing here."""
+        self._lock = threading.Lock()
+        self._queue = deque()
+        self._thread = None
+        for hook in self._hooks:
+            hook._inside = threading.local()
+
+
+def _chunks(lines: list[Line]) -> list[list[Line]]:
+    chunks: list[list[Line]] = []
+    size = 0
+    for line in lines:
+        if not chunks or size + len(line[2]) > CHUNK_TEXT or len(chunks[-1]) >= CHUNK_LINES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(line)
+        size += len(line[2])
+    return chunks
+
+
+console = Console()
+os.register_at_fork(after_in_child=console.forked)

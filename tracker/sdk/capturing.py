@@ -1,0 +1,114 @@
+"""What goes on beside a run while it is written: sampling the machine, keeping what is printed."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tracker.records import ConsoleLines, SystemSample
+
+if TYPE_CHECKING:
+    from tracker.capture.console import Console
+    from tracker.capture.sampler import Sampler
+    from tracker.capture.screen import Line, Screen
+    from tracker.sdk.core import RunCore
+    from tracker.settings import Settings
+
+# How long somebody who is writing output down is waited for when a run ends.
+PATIENCE_SECONDS = 5.0
+
+
+class Capturing:
+    """What is captured of one run in this process; in a forked child, once it logs, of that.
+
+    Nothing here raises into the script.
+    """
+
+    def __init__(self, run: RunCore, settings: Settings) -> None:
+        self._run = run
+        self._settings = settings
+        self._sampler: Sampler | None = None
+        self._console: Console | None = None
+        self._screen: Screen | None = None
+        self._listener = self._write_lines  # one object: a bound method is another one each time
+
+    def begin(self) -> None:
+        """Begin, in the process that writes the run."""
+        with suppress(Exception):
+            self._sample()
+        with suppress(Exception):
+            self._listen()
+
+    def before_end(self) -> None:
+        """Keep what was printed until now; called before the run is locked to be ended."""
+        with suppress(Exception):
+            self._leave(PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """End: the run is over. Waits for nothing."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        with suppress(Exception):
+            self._leave(0.0)
+
+    def write_logs(self, text: str) -> None:
+        """Add text to the run's output, as if it had been printed.
+
+        Raises:
+            UsageError: The run is finished.
+        """
+        if self._console is not None:
+            self._console.put(1, text)
+            self._console.flush()
+            return
+        from tracker.capture.screen import Screen
+
+        self._screen = self._screen or Screen()
+        self._screen.feed(1, text)
+        if lines := self._screen.take(drawing=True):
+            self._write_lines(time.time(), lines)
+
+    @property
+    def samples(self) -> int:
+        """How many samples this process has written."""
+        return self._sampler.taken if self._sampler is not None else 0
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: threads are the parent's."""
+        self._sampler = None
+        self._console = None
+        self._screen = None
+
+    def _sample(self) -> None:
+        settings = self._settings
+        if settings.x_disable_stats or settings.x_disable_machine_info:
+            return
+        from tracker.capture.sampler import Sampler
+
+        self._sampler = Sampler(
+            self._write_sample,
+            interval=max(0.1, settings.x_stats_sampling_interval),
+            disk_paths=settings.x_stats_disk_paths or (),
+            gpus=settings.x_stats_gpu_device_ids,
+            tree=settings.x_stats_track_process_tree,
+        )
+        self._sampler.start()
+
+    def _write_sample(self, values: dict[str, float]) -> None:
+        self._run.record(SystemSample(time.time(), values))
+
+    def _listen(self) -> None:
+        if self._settings.console == "off":
+            return
+        from tracker.capture.console import console
+
+        console.listen(self._listener, redirect=self._settings.console == "redirect")
+        self._console = console
+
+    def _leave(self, patience: float) -> None:
+        if self._console is not None:
+            self._console.leave(self._listener, patience=patience)
+
+    def _write_lines(self, when: float, lines: list[Line]) -> None:
+        self._run.record(ConsoleLines(when, lines))
