@@ -18,6 +18,7 @@ from tracker.errors import UsageError
 from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
 from tracker.lightning.checkpoints import artifacts_of
 from tracker.sdk import active
+from tracker.sdk.attach import attach
 from tracker.sdk.init import init
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
@@ -83,6 +84,7 @@ class WandbLogger(Logger):
         self._experiment = experiment
         self._prefix = prefix
         self._checkpoint_name = checkpoint_name
+        self._attach_id: str | None = None
         self._logged_at: dict[str, float] = {}
         self._checkpoint_callbacks: dict[int, ModelCheckpoint] = {}
         given = load_settings()
@@ -108,6 +110,8 @@ class WandbLogger(Logger):
                     "call wandb.finish() before the logger is made."
                 )
                 self._experiment = running
+            elif self._attach_id is not None:
+                self._experiment = attach(self._attach_id)
             else:
                 self._experiment = init(**self._arguments)
                 if self._arguments.get("sync_tensorboard"):
@@ -265,19 +269,13 @@ class WandbLogger(Logger):
         return run.use_artifact(artifact, artifact_type)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process (ddp_spawn) continues the run by its id, as a writer of its own. As in
-        # Lightning's logger the run begins here: what is logged after training goes to the same one.
-        _ = self.experiment
-        state = self.__dict__.copy()
-        if self._experiment is not None:
-            run = self._experiment
-            state["_arguments"] = {
-                **self._arguments,
-                "id": run.id,
-                "project": run.project,
-                "entity": run.entity,
-            }
-        state["_experiment"] = None
+        # A copy in another process (ddp_spawn) goes on with the run. As in Lightning's logger the run begins
+        # here: what is logged after training goes to the same one.
+        run = self.experiment
+        state = {**self.__dict__, "_experiment": None}
+        if isinstance(run, Run):
+            state["_arguments"] = {**self._arguments, "id": run.id}
+            state["_attach_id"] = run._attach_id
         return state
 
     def _named(self, key: str) -> str:

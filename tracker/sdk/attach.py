@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
 from tracker.sdk import active
+from tracker.sdk.writers import taking_over
 
 if TYPE_CHECKING:
     from tracker.sdk.run import Run
 
 
-def attach_id(path: str, store: Path) -> str:
-    """Return a text that ``attach`` finds a run by, wherever its folder can be seen."""
-    return f"{path}@{store}"
+def attach_id(path: str, rank: int, store: Path) -> str:
+    """Return a text that ``attach`` finds a run and its writer by, wherever its folder can be seen."""
+    return f"{path}/{rank}@{store}"
 
 
 def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run | None = None) -> Run:
-    """Continue a run in this process, as a writer of its own, and make it the active one.
+    """Continue a run in this process, as its writer's next attempt, and make it the active one.
 
     Args:
         attach_id: A run's ``_attach_id``.
@@ -35,10 +36,11 @@ def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run 
         raise UsageError("Either `attach_id` or `run_id` or `run` must be specified")
     path, at, store = found.partition("@")
     place = path.split("/")
-    if not at or len(place) != 3:
+    if not at or len(place) != 4 or not place[3].isdecimal():
         raise UsageError(f"Unable to attach to run {found}: give the _attach_id of a run")
-    entity, project, name = place
+    entity, project, name, rank = place
     here = active.current_of_this_process()
-    if here is not None and here.path == path:
+    if here is not None and here.path == "/".join(place[:3]):
         return here
-    return init(entity, project, id=name, resume="allow", reinit="create_new", settings={"store": store})
+    with taking_over(int(rank)):
+        return init(entity, project, id=name, resume="allow", reinit="create_new", settings={"store": store})

@@ -58,7 +58,7 @@ class RunCore:
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
         )
         self.summary = Summary(
-            journal.read_summary,
+            lambda: self._journal.read_summary(),
             lambda values, removed: self._put(SummaryChanged(values, removed)),
             lambda key, value: self._summary_value(key, value),
         )

@@ -149,10 +149,17 @@ class Identity(RunCore):
 
     @property
     def _attach_id(self) -> str | None:
-        """What ``wandb._attach`` continues the run by in another process, as Lightning's own logger does."""
-        from tracker.sdk.attach import attach_id
+        """What ``wandb._attach`` continues the run by in another process, as Lightning's own logger does.
 
-        return None if self.disabled else attach_id(self.path, self._journal.settings.store)
+        Asked for when the run is handed over: its next row here stands behind what is logged there.
+        """
+        from tracker.sdk.attach import attach_id
+        from tracker.sdk.handing import hand_over
+
+        hand_over(self)
+        return (
+            None if self.disabled else attach_id(self.path, self._started.rank, self._journal.settings.store)
+        )
 
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"

@@ -210,7 +210,7 @@ def _begin(
         run = _open(settings, layout, run_id, config)
     else:
         at = None if back is None else back.step + 1
-        run = _find_and_open(settings, layout, run_id, config, "must" if back else resume, at)
+        run = find_and_open(settings, layout, run_id, config, "must" if back else resume, at)
         if past is not None:
             moments.go_back(run, past)
     if resume == "auto":
@@ -226,7 +226,7 @@ def _begin(
     return run
 
 
-def _find_and_open(
+def find_and_open(
     settings: Settings,
     layout: Layout,
     run_id: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,20 @@ class Launch(NamedTuple):
 
     rank: int
     distributed: bool
+
+
+# The rank that this process takes over, while it does.
+_taken: ContextVar[int | None] = ContextVar("taken", default=None)
+
+
+@contextmanager
+def taking_over(rank: int) -> Iterator[None]:
+    """Make who begins to write a run meanwhile the next attempt of a rank, whether or not that one lives."""
+    token = _taken.set(rank)
+    try:
+        yield
+    finally:
+        _taken.reset(token)
 
 
 class Writer(NamedTuple):
@@ -60,6 +75,8 @@ class Writer(NamedTuple):
 
 def find_launch(environment: Mapping[str, str]) -> Launch:
     """Return what the launcher of this process says of it."""
+    if (taken := _taken.get()) is not None:
+        return Launch(taken, True)
     for name in _RANKS:
         rank = _number(environment, name)
         if rank is None or (name == "SLURM_PROCID" and _slurm_tasks(environment) < 2):
@@ -78,7 +95,7 @@ def find_writer(known: KnownRun, launch: Launch) -> Writer:
     segments = known.segments.values()
     ranks = {each.rank for each in segments if each.rank < FORKED}
     rank = launch.rank
-    beside = any(each.here for each in segments if each.rank == rank)
+    beside = _taken.get() is None and any(each.here for each in segments if each.rank == rank)
     if beside:
         rank = max(ranks) + 1
     elif len(ranks) == 1 and not launch.distributed and all(each.ended for each in segments):
