@@ -102,7 +102,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     if folder is not None and os.fspath(folder) in (".", "./"):
         folder = None  # Lightning's logger always says so, and the working folder is the default here anyway
     store = variables.get("TRACKER_STORE")
-    root = folder or variable("DIR") or "."
+    root = folder or _beside_runs(variable("DIR") or ".")
     if folder is not None or not store:
         store = os.path.join(root, STORE_FOLDER)
     tags = variable("TAGS")
@@ -143,6 +143,14 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     if found["mode"] not in (None, *MODES):
         raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
     return Settings(**{name: value for name, value in found.items() if value is not None})
+
+
+def _beside_runs(folder: str) -> str:
+    """Return the folder that a run's own lies in: scripts give ``run.dir`` to other ranks as WANDB_DIR."""
+    for at in Path(folder).parents:
+        if at.name == "wandb" and Path(folder).relative_to(at).parts[1:2] == ("files",):
+            return str(at.parent)
+    return folder
 
 
 def _mode(mode: str | None, disabled: str | None) -> str | None:

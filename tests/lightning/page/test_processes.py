@@ -41,6 +41,7 @@ def main():
         logger.experiment.summary["after"] = True
         pathlib.Path("id").write_text(logger.experiment.id)
         wandb.finish()
+        assert WandbLogger.download_artifact(f"MNIST/model-{{logger.experiment.id}}:best")
 
 
 if __name__ == "__main__":
