@@ -107,7 +107,7 @@ def list_files(folder: str) -> None:
         "CREATE TABLE entries (version, path, digest, size, sha256, pack, offset, "
         "PRIMARY KEY (version, path)) WITHOUT ROWID"
     )
-    entries = api.artifact("benchmark/images:latest").manifest.entries
+    entries = api.artifact("benchmark/images:latest").contents.manifest.entries
     connection.executemany(
         "INSERT INTO entries VALUES (1, ?, ?, ?, ?, ?, ?)",
         [(each.path, each.digest, each.size, each.sha256, each.pack, each.offset) for each in entries],

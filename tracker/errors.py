@@ -2,6 +2,7 @@
 
     Error
     ├── UsageError              a call or an argument that cannot work as written
+    │   ├── ArtifactStatusError an artifact is finalized, or not logged yet; also an AttributeError
     │   ├── ApiUsageError       one of Api's; also a CommError and a ValueError, which wandb raises
     │   ├── SettingsError       a setting that is not known, or not of this kind; also a ValueError
     │   └── ConfigError         a config value that was changed without leave
@@ -35,8 +36,16 @@ class UsageError(Error):
     """A call or an argument that cannot work as written."""
 
 
-class ArtifactFinalizedError(UsageError):
+class ArtifactStatusError(UsageError, AttributeError):
+    """An artifact is in the wrong state for what was asked: an AttributeError too, as in wandb."""
+
+
+class ArtifactFinalizedError(ArtifactStatusError):
     """A file was to be added to an artifact that is finalized."""
+
+
+class ArtifactNotLoggedError(ArtifactStatusError):
+    """Something was asked of an artifact that it has once it is logged."""
 
 
 class ConfigError(UsageError):

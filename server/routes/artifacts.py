@@ -69,6 +69,14 @@ def detail(store: StoreDep, entity: str, project: str, name: str, reference: str
     return ExactJSON(link_artifact(_find(store, entity, project, name, reference)))
 
 
+@router.get("/artifacts/{name}/{reference}/links", response_model=dict[str, list[ArtifactDetail]])
+def links(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
+    """List the links that stand for a version, in other collections."""
+    version = _find(store, entity, project, name, reference)
+    with store.reading() as session:
+        return ExactJSON({"artifacts": query.links_of(session, version)})
+
+
 @router.get("/artifacts/{name}/{reference}/manifest")
 def manifest(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
     """Return the list of a version's files as it is stored."""

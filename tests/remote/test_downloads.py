@@ -331,7 +331,7 @@ def test_no_key_is_one_clear_error(served: Server, tmp_path: Path) -> None:
     artifact = version(served, "big")
     assert artifact._reader is not None
     artifact._reader._remote = artifact._reader._remote._replace(key=None)  # type: ignore[attr-defined]
-    artifact.manifest  # noqa: B018
+    artifact.contents  # noqa: B018
     with pytest.raises(AuthenticationError, match="key"):
         artifact.download(tmp_path / "down")
     assert not list((tmp_path / "down").rglob("*.*"))

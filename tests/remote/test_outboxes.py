@@ -204,7 +204,7 @@ def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     log_files(small)
     by_hand.look(patient=False)
-    pack = tracker.Api().artifact("p/data:v0").manifest.entries[0].pack
+    pack = tracker.Api().artifact("p/data:v0").contents.manifest.entries[0].pack
     assert pack is not None
     log_files({**small, "large": os.urandom(500_000)})
     send_file = Client.send_file
@@ -242,7 +242,7 @@ def test_small_files_that_the_server_has_from_another_are_not_sent(
     sender = Sender(outbox, Remote(by_hand._client.url, None))
     sender.look(patient=False)
     found = tracker.Api().artifact("p/data:v1")
-    assert sum(entry.pack is not None for entry in found.manifest.entries) == 20
+    assert sum(entry.pack is not None for entry in found.contents.manifest.entries) == 20
     blobs = [path for path in (tmp_path / "served").rglob("blobs/**/*") if path.is_file()]
     assert sum(path.stat().st_size for path in blobs if path.stat().st_size < 25_000) < 20_000 + 2 * 6_000
     assert Path(found.download("down"), "file7").read_bytes() == small["file7"]
@@ -280,7 +280,7 @@ def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
     by_hand.look(patient=False)
     first = tracker.Api().artifact("p/data:v0")
     log_files({"other": b"other"}, base="data:v0")
-    delete_on_server(tmp_path, first.manifest.entries[0].sha256)
+    delete_on_server(tmp_path, first.contents.manifest.entries[0].sha256)
     collect_outbox(tmp_path)
     by_hand.look(patient=False)
     assert outbox_journals(tmp_path) == []

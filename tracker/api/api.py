@@ -8,13 +8,13 @@ from typing import Any, NoReturn, cast
 
 from tracker.api.absent import Absent
 from tracker.api.artifact_queries import ArtifactQueries
-from tracker.api.listed import Listed
 from tracker.api.place import parse_path, parse_project
 from tracker.api.projects import Project, Projects
 from tracker.api.run import Run
 from tracker.api.runs import Runs
 from tracker.api.sweeps import Sweep, no_sweeps
 from tracker.api.users import Team, User
+from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UnsupportedError
 from tracker.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
 from tracker.reading.files import FilesReader

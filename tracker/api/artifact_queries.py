@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.answers import CollectionInfo
 from tracker.api.collections import ArtifactCollection, ArtifactType
-from tracker.api.listed import Listed
-from tracker.api.run import as_artifact, as_detail
+from tracker.api.run import as_artifact
 from tracker.artifacts.artifact import Artifact
+from tracker.artifacts.collection import as_detail
+from tracker.artifacts.listed import Listed
 from tracker.artifacts.reference import ArtifactReference, parse_reference
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UsageError
 
@@ -36,6 +37,9 @@ class ArtifactQueries:
         """See ``Api.run``."""
         raise NotImplementedError
 
+    def _find_run(self, entity: str, project: str, run_id: str) -> Run:
+        return self.run(f"{entity}/{project}/{run_id}")
+
     def _project(self, path: str | None) -> tuple[str, str]:
         raise NotImplementedError
 
@@ -51,7 +55,7 @@ class ArtifactQueries:
             found = self._artifacts.artifact(*wanted)
         except NotFoundError as error:
             raise ApiNotFoundError(error.message) from None
-        artifact = Artifact.from_version(found, self._artifacts, lambda *place: self.run("/".join(place)))
+        artifact = Artifact.from_version(found, self._artifacts, self._find_run)
         if type is not None and artifact.type != type:
             raise ApiUsageError(
                 f"type {type!r} specified but artifact {artifact.name} is of type {artifact.type!r}"
@@ -137,7 +141,7 @@ class ArtifactQueries:
         wanted = self._named(name)
         for found in self._reader.collections(wanted.entity, wanted.project, type_name):
             if found.name == wanted.name:
-                return ArtifactCollection(self, found)
+                return ArtifactCollection(self._reader, self._find_run, found)
         raise ApiNotFoundError(
             f"there is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}"
         )
@@ -170,7 +174,10 @@ class ArtifactQueries:
             for each in self._reader.collections(entity, project, type_name)
             if all(getattr(each, key) == value for key, value in asked.items())
         ]
-        return Listed((ArtifactCollection(self, each) for each in in_order(found, order)), per_page)
+        return Listed(
+            (ArtifactCollection(self._reader, self._find_run, each) for each in in_order(found, order)),
+            per_page,
+        )
 
     def _named(self, name: str) -> ArtifactReference:
         try:

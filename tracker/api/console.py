@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from tracker.answers import OutputLine
 from tracker.api.captured import output_lines
-from tracker.api.listed import Listed
+from tracker.artifacts.listed import Listed
 from tracker.reading.reader import Reader
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from tracker.answers import FileInfo
 from tracker.api.attrs import Attrs, as_time
-from tracker.api.listed import Listed
+from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, ApiUsageError, ArtifactError, NotFoundError
 from tracker.reading.outside import say_of_run
 from tracker.reading.reader import Reader

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from tracker.answers import ProjectInfo
 from tracker.api.attrs import Attrs, as_time
-from tracker.api.listed import Listed
 from tracker.api.users import User
+from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError
 
 if TYPE_CHECKING:

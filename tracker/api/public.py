@@ -8,13 +8,13 @@ from tracker.api.collections import ArtifactCollection, ArtifactType
 from tracker.api.console import ConsoleLogLine, ConsoleLogs
 from tracker.api.files import File, Files
 from tracker.api.history import DownloadHistoryResult, HistoryScan, IncompleteRunHistoryError
-from tracker.api.listed import Listed
 from tracker.api.projects import Project, Projects
 from tracker.api.run import Run
 from tracker.api.runs import Runs
 from tracker.api.summary import Summary, SummarySubDict
 from tracker.api.sweeps import Sweep
 from tracker.api.users import Team, User
+from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError as RunNotFoundError
 
 HTTPSummary = Summary

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.answers import ArtifactDetail, ArtifactInfo
+from tracker.answers import ArtifactDetail
 from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
 from tracker.api.console import ConsoleLogs, console_logs
 from tracker.api.described import DescribedRun
@@ -23,9 +23,10 @@ from tracker.api.history import (
     read_rows,
     sampled,
 )
-from tracker.api.listed import Listed
 from tracker.api.made import config_yaml, summary_json
 from tracker.artifacts.artifact import Artifact
+from tracker.artifacts.collection import as_detail
+from tracker.artifacts.listed import Listed
 from tracker.errors import ApiUsageError, UnsupportedError
 from tracker.reading.outside import add_file, say_of_run
 from tracker.reading.reader import Reader
@@ -336,8 +337,3 @@ def _version(artifact: Any) -> ArtifactDetail:
 def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:
     """Return an artifact whose lineage leads to runs that are read from the same place."""
     return Artifact.from_version(version, reader, lambda *place: Run(reader, reader.run(*place)))
-
-
-def as_detail(info: ArtifactInfo) -> ArtifactDetail:
-    """Return what a list says of a version as its detail; who used it is asked for when wanted."""
-    return ArtifactDetail(**{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,21 @@ from tracker.artifacts import changing, objects
 from tracker.artifacts.capture import active_run
 from tracker.artifacts.contents import as_plain_metadata
 from tracker.artifacts.download import download_entries, remove_obstacles, remove_others, verify_entries
-from tracker.artifacts.drafting import Drafting
 from tracker.artifacts.entry import ArtifactManifestEntry
+from tracker.artifacts.lineage import FindRun, Lineage
+from tracker.artifacts.listed import Listed
+from tracker.artifacts.listing import ArtifactManifest
 from tracker.artifacts.ttl import ArtifactTTL, ttl_of
 from tracker.artifacts.versioned import Resolve
-from tracker.errors import ArtifactError, NotFoundError, UsageError
+from tracker.errors import ArtifactError, NotFoundError, UnsupportedError
 from tracker.names import check_artifact_name
 from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
 from tracker.store.layout import Layout
-from tracker.store.manifest import Entry, Manifest
-
-# Finds a run, by entity, project and id, as ``Api().run`` does.
-FindRun = Callable[[str, str, str], Any]
+from tracker.store.manifest import Entry
 
 
-class Artifact(Drafting):
+class Artifact(Lineage):
     """A named set of files, as ``wandb.Artifact``.
 
     A new one is a draft: add files, then log it with ``run.log_artifact``. One that came from
@@ -42,9 +42,12 @@ class Artifact(Drafting):
         metadata: Plain values about it.
         incremental: As in wandb: begin with all files of the newest version when it is logged.
         use_as: Accepted for compatibility.
+        storage_region: Likewise, None only: there is one store.
+        digest_algorithm: ``"MD5"`` only.
 
     Raises:
         ValueError: The name or type is not allowed.
+        UnsupportedError: Another region or algorithm is asked for.
     """
 
     def __init__(
@@ -55,8 +58,17 @@ class Artifact(Drafting):
         metadata: dict[str, Any] | None = None,
         incremental: bool = False,
         use_as: str | None = None,
+        storage_region: str | None = None,
+        digest_algorithm: str = "MD5",
     ) -> None:
         super().__init__(check_artifact_name(name))
+        if storage_region is not None:
+            raise UnsupportedError("Artifact(storage_region=...)", "there is one store: leave it out")
+        if digest_algorithm != "MD5":
+            raise UnsupportedError(
+                f"Artifact(digest_algorithm={digest_algorithm!r})",
+                "leave it out: digests are MD5, as wandb's",
+            )
         if not type or type.startswith("wandb-"):
             raise ValueError(
                 f"Artifact type {type!r} is not allowed: give a word such as 'model' or 'dataset'"
@@ -65,6 +77,7 @@ class Artifact(Drafting):
         self.description = description
         self.incremental = incremental
         self.use_as = use_as
+        self.distributed_id: str | None = None
         self._metadata = as_plain_metadata(metadata)
         self._aliases: list[str] = []
         self._tags: list[str] = []
@@ -123,9 +136,9 @@ class Artifact(Drafting):
     # Reading
 
     @property
-    def manifest(self) -> Manifest:
+    def manifest(self) -> ArtifactManifest:
         """The list of its files."""
-        return self.contents.manifest
+        return ArtifactManifest(self)
 
     @property
     def digest(self) -> str:
@@ -144,12 +157,15 @@ class Artifact(Drafting):
 
     def files(
         self, names: Iterable[str] | None = None, per_page: int = 50, start: str | None = None
-    ) -> list[ArtifactManifestEntry]:
-        """Return the files in path order; only those called ``names``, if given."""
+    ) -> Listed[ArtifactManifestEntry]:
+        """Return the files in path order; only those called ``names``, if given. wandb refuses drafts."""
         wanted = None if names is None else set(names)
-        return [
-            self._entry(entry) for entry in self.contents.entries() if wanted is None or entry.path in wanted
-        ]
+        found = self.files_now()
+        return Listed((each for each in found if wanted is None or each.path in wanted), per_page)
+
+    def files_now(self) -> list[ArtifactManifestEntry]:
+        """Return the files there are, of a draft too."""
+        return [self._entry(entry) for entry in self.contents.entries()]
 
     def get(self, name: str) -> Any:
         """Return the media object that was added under ``name``; None when there is none."""
@@ -180,7 +196,7 @@ class Artifact(Drafting):
         """
         self._known("download")
         prefix = "" if path_prefix is None else os.fspath(path_prefix)
-        wanted = [entry for entry in self.manifest.entries if entry.path.startswith(prefix)]
+        wanted = [entry for entry in self.contents.manifest.entries if entry.path.startswith(prefix)]
         return self.download_some(wanted, root, link=link, allow_missing_references=allow_missing_references)
 
     def download_some(
@@ -203,7 +219,7 @@ class Artifact(Drafting):
                 raise
             # Its files have been packed anew since it was looked up, and the former packs are gone.
             self._version, self._contents = replace(version, manifest=fresh.manifest), None
-            moved = {entry.path: entry for entry in self.manifest.entries}
+            moved = {entry.path: entry for entry in self.contents.manifest.entries}
             download_entries(
                 reader, self._version, [moved[entry.path] for entry in entries], folder, **options
             )
@@ -220,7 +236,7 @@ class Artifact(Drafting):
         """
         self._known("checkout")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self._name
-        known = {entry.path for entry in self.manifest.entries}
+        known = {entry.path for entry in self.contents.manifest.entries}
         remove_obstacles(known, folder)
         self.download(folder)  # before the rest goes: one that cannot be had leaves that alone
         remove_others(known, folder)
@@ -244,22 +260,7 @@ class Artifact(Drafting):
         """
         self._known("verify")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
-        verify_entries(self.manifest.entries, folder, self.name)
-
-    # Lineage
-
-    def logged_by(self) -> Any:
-        """Return the run that logged it, as ``Api().run``; None when it is not known."""
-        run = self._known("logged_by").logged_by
-        return None if run is None else self._run(self.source_entity, self.source_project, run)
-
-    def used_by(self) -> list[Any]:
-        """Return the runs that used it, as ``Api().run``."""
-        version = self._known("used_by")
-        fresh = self._reading("used_by").artifact(
-            version.entity, version.project, version.name, version.version
-        )
-        return [self._run(run.entity, run.project, run.id) for run in fresh.used_by]
+        verify_entries(self.contents.manifest.entries, folder, self.name)
 
     # Changing
 
@@ -267,17 +268,18 @@ class Artifact(Drafting):
         """Log a draft to the active run, or keep what was changed of a version.
 
         Args:
-            project: Accepted for compatibility.
-            settings: Likewise.
-
-        Raises:
-            UsageError: A draft is to be logged, and no run is active.
+            project: Where a draft is logged when no run is active: by a run of its own, of job type ``auto``.
+            settings: Of that run.
         """
         if self._version is None and not self._logged:
             run = active_run()
-            if run is None:
-                raise UsageError("there is no run to log the artifact to: call init first")
-            run.log_artifact(self)
+            if run is not None:
+                run.log_artifact(self)
+                return
+            # The one place where a lower layer begins a run: through the package's own face, as a user would.
+            init = import_module("tracker").init
+            with init(project=project, job_type="auto", settings=settings or {"silent": True}) as own:
+                own.log_artifact(self)
             return
         version, reader = self._known("save"), self._reading("save")
         change = changing.change_of(
@@ -342,7 +344,7 @@ class Artifact(Drafting):
         """
         self._known("new_draft")
         draft = Artifact(self._name, self.type, self.description, self._metadata)
-        draft.contents.keep(self.manifest)
+        draft.contents.keep(self.contents.manifest)
         return draft
 
     # What ``log_artifact`` uses
@@ -374,7 +376,3 @@ class Artifact(Drafting):
         self._ttl = (
             None if version.expires_at is None else timedelta(seconds=version.expires_at - version.created_at)
         )
-
-    def _run(self, entity: str, project: str, run_id: str) -> Any:
-        assert self._find_run is not None
-        return self._find_run(entity, project, run_id)

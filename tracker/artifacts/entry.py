@@ -54,8 +54,43 @@ class ArtifactManifestEntry:
         """Return the artifact that it belongs to."""
         return self._artifact
 
-    def download(self, root: str | os.PathLike[str] | None = None) -> str:
+    @property
+    def mimetype(self) -> str:
+        """What its name says it is."""
+        from mimetypes import guess_type
+
+        return guess_type(self.path)[0] or "application/octet-stream"
+
+    @property
+    def birth_artifact_id(self) -> str | None:
+        """wandb's id of the version that first had it: not kept here."""
+        return None
+
+    @property
+    def local_path(self) -> None:
+        """Where it was added from: not kept, as its content was captured then."""
+
+    def digest_algorithm(self) -> str:
+        """Return how its digest was computed: wandb's name of MD5."""
+        return "MANIFEST_MD5"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its fields as plain values."""
+        fields = {"path": self.path, "digest": self.digest, "ref": self.ref, "size": self.size}
+        return {**{key: value for key, value in fields.items() if value is not None}, "extra": self.extra}
+
+    def download(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        skip_cache: bool | None = None,
+        executor: Any = None,
+    ) -> str:
         """Write this file alone below ``root`` (``./artifacts/NAME:vN`` unless given); return its path.
+
+        Args:
+            root: The folder.
+            skip_cache: Accepted for compatibility.
+            executor: Likewise.
 
         Raises:
             ArtifactError: Its content is missing or wrong.

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TypeVar
+from urllib.parse import quote
 
 from tracker.answers import ArtifactDetail
-from tracker.errors import ArtifactError, UsageError
+from tracker.errors import ArtifactError, ArtifactNotLoggedError
 from tracker.reading.reader import ArtifactReader
 
 T = TypeVar("T", bound="Versioned")
@@ -81,7 +82,31 @@ class Versioned:
     @property
     def is_link(self) -> bool:
         """Whether it stands for a version of another collection, such as in a model registry."""
-        return self._known("is_link").source is not None
+        return (self._logged or self._version is not None) and self._known("is_link").source is not None
+
+    @property
+    def linked_at(self) -> str | None:
+        """When a link was made, as ``2026-01-31T12:00:00Z``; None for an original."""
+        return self.created_at if self.is_link else None
+
+    @property
+    def commit_hash(self) -> str:
+        """wandb's hash of the commit: here the digest, which stands for the content too."""
+        return self._known("commit_hash").digest
+
+    @property
+    def digest_algorithm(self) -> str:
+        """How digests are computed: wandb's name of MD5."""
+        return "MANIFEST_MD5"
+
+    @property
+    def url(self) -> str:
+        """Where the version is shown; an empty string when nothing serves the store."""
+        version, base = self._known("url"), self._reader.url if self._reader is not None else None
+        if base is None:
+            return ""
+        place = f"{quote(version.entity, safe='')}/{quote(version.project, safe='')}"
+        return f"{base.rstrip('/')}/{place}?tab=artifacts&artifact={quote(self.name, safe='')}"
 
     @property
     def source_qualified_name(self) -> str:
@@ -100,7 +125,9 @@ class Versioned:
 
     @property
     def source_name(self) -> str:
-        """``NAME:vN`` of ``source_qualified_name``."""
+        """``NAME:vN`` of ``source_qualified_name``; ``NAME`` of a draft."""
+        if self.is_draft():
+            return self._name
         return self.source_qualified_name.split("/")[2]
 
     @property
@@ -111,22 +138,22 @@ class Versioned:
     @property
     def created_at(self) -> str:
         """When it was logged, as ``2026-01-31T12:00:00Z``."""
-        return _as_time(self._known("created_at").created_at)
+        return as_time(self._known("created_at").created_at)
 
     @property
     def updated_at(self) -> str:
         """When something was last said of it, in the same form."""
-        return _as_time(self._known("updated_at").updated_at)
+        return as_time(self._known("updated_at").updated_at)
 
     def wait(self: T, timeout: float | None = None) -> T:
         """Wait until the artifact has a version; return it.
 
         Raises:
-            UsageError: It was not logged.
+            ArtifactNotLoggedError: It was not logged.
         """
         if self._version is None:
             if self._resolve is None:
-                raise UsageError(
+                raise ArtifactNotLoggedError(
                     f"artifact {self._name} was not logged: call run.log_artifact(artifact) first"
                 )
             self._became(*self._resolve())
@@ -148,5 +175,6 @@ class Versioned:
         return self._reader
 
 
-def _as_time(seconds: float) -> str:
+def as_time(seconds: float) -> str:
+    """Return unix seconds as wandb's API writes a time: UTC, ``2026-01-31T12:00:00Z``."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tracker.answers import ArtifactDetail
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, UnsupportedError
 from tracker.reading.overlay import CollectionFiles
 from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs import BlobStore
@@ -31,6 +31,18 @@ class FilesReader:
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
         """See ``Reader``."""
         return find_artifact(self._layout, entity, project, name, reference)
+
+    @property
+    def url(self) -> str | None:
+        """See ``Reader``."""
+        return None
+
+    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+        """See ``Reader``; needs the catalog."""
+        raise UnsupportedError(
+            "Artifact.linked_artifacts on a host that only sees the store's folder",
+            "ask on the host that runs `tracker server`",
+        )
 
     def catch_up(self) -> None:
         """See ``Reader``; nothing is applied here."""

@@ -200,6 +200,12 @@ class LocalReader:
         with self._store.reading() as session:
             return artifacts.list_collections(session, entity, project, type_name)
 
+    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+        """See ``Reader``."""
+        catch_up(self._store)
+        with self._store.reading() as session:
+            return artifacts.links_of(session, artifact)
+
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:

@@ -200,6 +200,10 @@ class QuickReader:
         """See ``Reader``."""
         return self._catalog().collections(entity, project, type_name)
 
+    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+        """See ``Reader``."""
+        return self._catalog().links(artifact)
+
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:

@@ -34,6 +34,13 @@ class ArtifactReader(Protocol):
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
         """The version that a version, alias or digest names."""
 
+    @property
+    def url(self) -> str | None:
+        """Address of the server that is asked; None where nothing serves the store."""
+
+    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+        """The links that stand for a version, in other collections."""
+
     def catch_up(self) -> None:
         """Apply, or send, whatever this host has logged and was not yet."""
 
@@ -65,10 +72,6 @@ class ArtifactReader(Protocol):
 
 class Reader(ArtifactReader, Protocol):
     """Answers all questions about runs and artifacts."""
-
-    @property
-    def url(self) -> str | None:
-        """Address of the server that is asked; None where nothing serves the store."""
 
     def projects(self) -> list[ProjectInfo]:
         """All projects, the most recently changed first."""

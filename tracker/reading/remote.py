@@ -186,6 +186,11 @@ class RemoteReader:
         found = self._get("projects", entity, project, "collections", type=type_name)
         return msgspec.convert(found["collections"], list[CollectionInfo])
 
+    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+        """See ``Reader``."""
+        found = self._get(*_place(artifact), "links")
+        return msgspec.convert(found["artifacts"], list[ArtifactDetail])
+
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:

@@ -158,7 +158,7 @@ class RunArtifacts:
             )
         except NotFoundError:
             return  # the first one
-        artifact.contents.keep(Artifact.from_version(*found, self._find_run).manifest)
+        artifact.contents.keep(Artifact.from_version(*found, self._find_run).contents.manifest)
 
     def _find_run(self, entity: str, project: str, run_id: str) -> Any:
         from tracker.api.runs import PublicRun

@@ -116,6 +116,19 @@ def artifact_detail(session: Session, entity: str, project: str, name: str, refe
     )
 
 
+def links_of(session: Session, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+    """Return the links that stand for a version, in other collections, oldest first."""
+    name = f"{artifact.entity}/{artifact.project}/{artifact.name}:{artifact.version}"
+    links = session.scalars(
+        select(Version).where(Version.source == name, Version.deleted_at.is_(None)).order_by(Version.id)
+    )
+    infos = [_info(session, link, aliases_of(session, link)) for link in links]
+    return [
+        ArtifactDetail(**{field: getattr(info, field) for field in ArtifactInfo.__dataclass_fields__})
+        for info in infos
+    ]
+
+
 def find_named(session: Session, entity: str, project: str, name: str, reference: str) -> Version:
     """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
 

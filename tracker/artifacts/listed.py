@@ -1,4 +1,4 @@
-"""Lists as ``Api`` gives them: real lists that also answer what wandb's paginators do."""
+"""Lists as ``Api`` and artifacts give them: real lists that also answer what wandb's paginators do."""
 
 from __future__ import annotations
 

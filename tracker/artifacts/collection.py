@@ -1,0 +1,136 @@
+"""``ArtifactCollection``: the versions of one thing under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
+from tracker.artifacts.changing import check_tags
+from tracker.artifacts.listed import Listed
+from tracker.artifacts.versioned import as_time
+from tracker.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from tracker.artifacts.artifact import Artifact
+    from tracker.artifacts.lineage import FindRun
+    from tracker.reading.reader import Reader
+
+
+class ArtifactCollection:
+    """The versions of one thing under one name, as ``wandb``'s class of this name.
+
+    Description and tags may be set; ``save`` stores them.
+
+    Attributes:
+        entity: Whose project it is in.
+        project: The project.
+        description: Free text, or None.
+    """
+
+    def __init__(self, reader: Reader, find_run: FindRun, info: CollectionInfo) -> None:
+        self._reader = reader
+        self._find_run = find_run
+        self._take(info)
+
+    def _take(self, info: CollectionInfo) -> None:
+        self._info = info
+        self.entity = info.entity
+        self.project = info.project
+        self.description = info.description
+        self._tags = list(info.tags)
+
+    @property
+    def id(self) -> str:
+        """``ENTITY/PROJECT/NAME``."""
+        return f"{self.entity}/{self.project}/{self.name}"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._info.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        raise UnsupportedError(
+            "renaming a collection", "link its versions into one of the other name: artifact.link(NAME)"
+        )
+
+    @property
+    def type(self) -> str:
+        """Type of all its versions."""
+        return self._info.type
+
+    @type.setter
+    def type(self, type: str) -> None:
+        self.change_type(type)
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: Collection[str]) -> None:
+        self._tags = check_tags(list(tags) if not isinstance(tags, str) else [tags])
+
+    @property
+    def created_at(self) -> str:
+        """When its first version was logged, as ``2026-01-31T12:00:00Z``."""
+        return as_time(self._info.created_at)
+
+    @property
+    def updated_at(self) -> str:
+        """When its newest version was logged, in the same form."""
+        return as_time(self._info.updated_at)
+
+    @property
+    def aliases(self) -> list[str]:
+        """The aliases of all its versions, sorted."""
+        return sorted(alias for version in self.artifacts() for alias in version.aliases)
+
+    def artifacts(self, per_page: int = 50, start: str | None = None) -> Listed[Artifact]:
+        """Return its versions, newest first."""
+        from tracker.artifacts.artifact import Artifact
+
+        found = self._reader.artifacts(self.entity, self.project, None, self.name)
+        return Listed(
+            (Artifact.from_version(as_detail(info), self._reader, self._find_run) for info in found), per_page
+        )
+
+    versions = artifacts  # its former name
+
+    def is_sequence(self) -> bool:
+        """Whether runs log to it; False for one that only has links, such as a registered model."""
+        return any(not version.is_link for version in self.artifacts())
+
+    def change_type(self, new_type: str) -> None:
+        """Raise UnsupportedError, unless that is its type: every version's file says the type."""
+        if new_type != self.type:
+            raise UnsupportedError(
+                "changing a collection's type", "log its next version under another name with that type"
+            )
+
+    def save(self) -> None:
+        """Store what was changed of the description and the tags.
+
+        Raises:
+            ValueError: A tag is not allowed.
+        """
+        now = {"description": self.description, "tags": check_tags(self._tags)}
+        changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
+        if changed:
+            self._take(self._reader.change_collection(self.entity, self.project, self.name, changed))
+
+    def delete(self) -> None:
+        """Delete all its versions."""
+        for version in self.artifacts():
+            version.delete(delete_aliases=True)
+
+    def __repr__(self) -> str:
+        return f"<ArtifactCollection {self.name} ({self.type})>"
+
+
+def as_detail(info: ArtifactInfo) -> ArtifactDetail:
+    """Return what a list says of a version as its detail; who used it is asked for when wanted."""
+    return ArtifactDetail(**{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__})
