@@ -80,7 +80,7 @@ def test_what_is_not_there_says_so(api: Api) -> None:
             getattr(api, name)(*["x"] * (1 if name in ("create_team", "create_user") else 0))
         assert isinstance(raised.value, UnsupportedError)
     run = api.run("one")
-    for call in (run.stop, lambda: run.update_state("failed"), lambda: api.sync_tensorboard("logs")):
+    for call in (run.stop, lambda: run.update_state("failed")):
         with pytest.raises(UnsupportedError):
             call()
     with pytest.raises(UnsupportedError, match=r"Api\.reports"):

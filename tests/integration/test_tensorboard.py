@@ -62,6 +62,11 @@ def test_events_of_one_step_are_one_row_and_none_is_lost_at_the_end() -> None:
     ]
     assert [row["_timestamp"] for row in rows(run)] == [1002.0, 1003.0, 1004.0]
     assert [row["_step"] for row in rows(run)] == [0, 1, 2]
+    (event_file,) = Path("runs").iterdir()
+    (kept,) = (file for file in tracker.Api().run(run.path).files() if "tfevents" in file.name)
+    assert kept.name == f"runs/{event_file.name}"
+    with kept.download(root="kept") as copy:
+        assert Path(copy.name).read_bytes() == event_file.read_bytes()
 
 
 def test_a_step_that_goes_back_and_not_a_number_are_rows_as_any() -> None:
@@ -101,6 +106,7 @@ def test_rows_come_while_the_program_runs_with_a_root_that_was_given() -> None:
     assert seen[0] == {"train/loss": 1.0, "global_step": 0}
     run.finish()
     assert values(run) == [*seen, {"train/loss": 2.0, "global_step": 1}][:2]
+    assert not [file for file in tracker.Api().run(run.path).files() if "tfevents" in file.name]
 
 
 def test_histograms_images_and_curves_become_media_and_text_is_left_out() -> None:
@@ -184,3 +190,27 @@ def test_patching_twice_is_refused_and_unpatching_ends_it() -> None:
     writer.close()
     run.finish()
     assert values(run) == []
+
+
+def test_files_that_were_written_already_become_a_run(tmp_path: Path) -> None:
+    for name, loss in (("train", 1.0), ("val/deep", 2.0)):
+        writer = EventFileWriter(f"old/{name}")
+        scalar(writer, "loss", loss, 7, wall_time=1000.0)
+        writer.close()
+    tracker.init(project="other").finish()  # there is a store
+    run = tracker.Api().sync_tensorboard("old", run_id="synced", project="p")
+    assert (run.id, run.project, run.state) == ("synced", "p", "finished")
+    found = [
+        {key: row[key] for key in row if key != "_step" and key != "_runtime"} for row in run.scan_history()
+    ]
+    assert found == [
+        {"train/loss": 1.0, "global_step": 7, "_timestamp": 1000.0},
+        {"val/deep/loss": 2.0, "global_step": 7, "_timestamp": 1000.0},
+    ]
+    assert sorted(Path(file.name).parent.as_posix() for file in run.files() if "tfevents" in file.name) == [
+        "train",
+        "val/deep",
+    ]
+    assert tracker.run is None
+    with pytest.raises(tracker.UsageError, match="there are no tfevents files below"):
+        tracker.Api().sync_tensorboard("nothing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from tracker.api.absent import Absent
 from tracker.api.artifact_queries import ArtifactQueries
@@ -15,7 +15,7 @@ from tracker.api.runs import Runs
 from tracker.api.sweeps import Sweep, no_sweeps
 from tracker.api.users import Team, User
 from tracker.artifacts.listed import Listed
-from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UnsupportedError
+from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError
 from tracker.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
 from tracker.reading.files import FilesReader
 from tracker.reading.open import open_artifacts, open_reader, remote_for
@@ -210,11 +210,22 @@ class Api(ArtifactQueries, Absent):
 
     def sync_tensorboard(
         self, root_dir: str, run_id: str | None = None, project: str | None = None, entity: str | None = None
-    ) -> NoReturn:
-        """Raise UnsupportedError: what TensorBoard's files hold is taken in while they are written."""
-        raise UnsupportedError(
-            "Api.sync_tensorboard", "begin the run with init(sync_tensorboard=True) before they are written"
-        )
+    ) -> Run:
+        """Make a run of the tfevents files below a folder, those of all its folders together; return it.
+
+        Args:
+            root_dir: The folder. A file's path below it is put in front of its tags.
+            run_id: The run's id; a new one unless given.
+            project: Its project; that of the settings unless given.
+            entity: Whose project; that of the settings unless given.
+
+        Raises:
+            UsageError: There are no such files.
+            Error: The package tensorboard is not installed.
+        """
+        from tracker.sdk.tensorboard.sync import sync_folder  # the one thing of Api that a writer does
+
+        return self.run(sync_folder(root_dir, self._settings, run_id, project, entity))
 
     @property
     def user_agent(self) -> str:
