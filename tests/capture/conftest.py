@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def with_facts(alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Capture all that is captured by default."""
+    monkeypatch.delenv("TRACKER_X_DISABLE_META")
+
+
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real shared library ``libnvidia-ml.so.1``, for ``LD_LIBRARY_PATH``."""

@@ -13,7 +13,6 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,7 +33,9 @@ class Spool:
     def __init__(self, stream: int, target: int) -> None:
         self.stream = stream
         self.target = target
-        descriptor, path = tempfile.mkstemp(prefix="tracker-output-")
+        folder = os.environ.get("TMPDIR") or "/tmp"
+        path = os.path.join(folder, f"tracker-output-{os.urandom(8).hex()}")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self.append = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         finally:

@@ -3,8 +3,8 @@
 The methods ``write`` and ``flush`` of ``sys.stdout`` and ``sys.stderr`` are wrapped in place: objects,
 descriptors and terminal stay what they are, so whoever prints next sees no difference. First the stream's own
 method is called; then the text is queued, and whoever gets the lock turns what is queued into lines and hands
-them on. A print never waits for another: where the lock is taken, its holder takes the text along. That also
-makes printing safe in signal handlers, in ``__del__`` and in what a listener itself prints.
+them on. Where the lock stays taken, its holder takes the text along: that makes printing safe in signal
+handlers, in ``__del__``, under a run's lock, and in what a listener itself prints.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ FOLLOW_SECONDS = 0.1
 # So many lines make a chunk at most, and so many characters.
 CHUNK_LINES = 500
 CHUNK_TEXT = 1024 * 1024
+
+# So long a print waits for another's, that what it printed is written down when it returns.
+_PATIENCE_SECONDS = 0.2
 
 Listener = Callable[[float, list[Line]], None]
 _NAMES = {1: "stdout", 2: "stderr"}
@@ -108,6 +111,7 @@ class Console:
         self._hooks: list[Hook] = []
         self._queue: deque[tuple[int, str]] = deque()
         self._lock = threading.Lock()
+        self._holder = 0  # the thread that has the lock
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._spools: Spools | None = None
@@ -155,6 +159,7 @@ class Console:
         if not self._lock.acquire(timeout=patience) if patience else not self._lock.acquire(blocking=False):
             return
         try:
+            self._holder = threading.get_ident()
             self._hand_on(drawing=True)
             self._listeners = [each for each in self._listeners if each[0] is not listener]
             if not self._listeners:
@@ -164,6 +169,7 @@ class Console:
                 if self._spools is not None:
                     self._spools.release()
         finally:
+            self._holder = 0
             self._lock.release()
 
     def flush(self) -> None:
@@ -171,8 +177,10 @@ class Console:
         self._follow_children()
         if self._lock.acquire(blocking=False):
             try:
+                self._holder = threading.get_ident()
                 self._hand_on(drawing=True)
             finally:
+                self._holder = 0
                 self._lock.release()
 
     def put(self, stream: int, text: str) -> None:
@@ -191,11 +199,14 @@ class Console:
 
     def _pump(self) -> None:
         while self._queue:
-            if not self._lock.acquire(blocking=False):
-                return  # its holder looks again before it goes, or the thread does
+            # Its holder may wait for what this thread has (a run's lock): then it takes the text along later.
+            if self._holder == threading.get_ident() or not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+                return
             try:
+                self._holder = threading.get_ident()
                 self._hand_on(drawing=False)
             finally:
+                self._holder = 0
                 self._lock.release()
         if any(screen.has_changed for _, screen in self._listeners):
             self._wake.set()
@@ -249,6 +260,7 @@ class Console:
     def forked(self) -> None:
         """In a forked child: locks and threads of the parent mean nothing here."""
         self._lock = threading.Lock()
+        self._holder = 0
         self._queue = deque()
         self._thread = None
         for hook in self._hooks:

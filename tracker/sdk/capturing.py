@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # How long somebody who is writing output down is waited for when a run ends.
 PATIENCE_SECONDS = 5.0
+# How long the facts of a run's start are waited for when it ends: git may be slow on a slow disk.
+FACTS_SECONDS = 15.0
 
 
 class Capturing:
@@ -31,6 +34,8 @@ class Capturing:
         self._sampler: Sampler | None = None
         self._console: Console | None = None
         self._screen: Screen | None = None
+        self._facts: threading.Thread | None = None
+        self._forked = False
         self._listener = self._write_lines  # one object: a bound method is another one each time
 
     def begin(self) -> None:
@@ -39,11 +44,18 @@ class Capturing:
             self._sample()
         with suppress(Exception):
             self._listen()
+        if not self._forked:
+            with suppress(Exception):
+                self._note_facts()
 
     def before_end(self) -> None:
         """Keep what was printed until now; called before the run is locked to be ended."""
         with suppress(Exception):
             self._leave(PATIENCE_SECONDS)
+        if self._facts is not None:
+            self._facts.join(FACTS_SECONDS)
+        with suppress(Exception):
+            self._note_session()
 
     def end(self) -> None:
         """End: the run is over. Waits for nothing."""
@@ -79,6 +91,8 @@ class Capturing:
         self._sampler = None
         self._console = None
         self._screen = None
+        self._facts = None
+        self._forked = True
 
     def _sample(self) -> None:
         settings = self._settings
@@ -97,6 +111,43 @@ class Capturing:
 
     def _write_sample(self, values: dict[str, float]) -> None:
         self._run.record(SystemSample(time.time(), values))
+
+    def _note_facts(self) -> None:
+        """Write down the facts of the run's start, in a thread: git may take its time."""
+        settings = self._settings
+        if settings.x_disable_meta or self._run.started.rank:
+            return
+        from tracker.capture.facts import Wanted, collect
+
+        wanted = Wanted(
+            git=not settings.disable_git,
+            code=not settings.disable_code,
+            packages=settings.x_save_requirements,
+            script=bool(settings.save_code) and not settings.disable_code,
+            machine=not settings.x_disable_machine_info,
+        )
+
+        def note() -> None:
+            with suppress(Exception):
+                for fact in collect(self._run.started.time, self._run.journal.segment, wanted):
+                    self._run.save_file(fact.path, fact.data, fact.mimetype)
+
+        self._facts = threading.Thread(target=note, name="tracker-facts", daemon=True)
+        self._facts.start()
+
+    def _note_session(self) -> None:
+        if (
+            self._forked
+            or not self._settings.save_code
+            or self._settings.disable_code
+            or self._run.started.rank
+        ):
+            return
+        from tracker.capture.notebook import PATH, session_history
+
+        notebook = session_history()
+        if notebook is not None:
+            self._run.save_file(PATH, notebook, "application/x-ipynb+json")
 
     def _listen(self) -> None:
         if self._settings.console == "off":

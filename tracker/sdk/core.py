@@ -79,6 +79,11 @@ class RunCore:
         return self._started.project
 
     @property
+    def started(self) -> RunStarted:
+        """What its first record says."""
+        return self._started
+
+    @property
     def finished(self) -> bool:
         """Whether it has ended."""
         return self._finished

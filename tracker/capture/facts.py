@@ -1,0 +1,256 @@
+"""Facts of a run's start: the machine, the program and how it was called, packages, job and container.
+
+They become the files that the wandb client writes: ``wandb-metadata.json``, ``requirements.txt``,
+``diff.patch``, ``conda-environment.yaml``, ``code/...``. Of the environment only named variables are looked
+at, and secrets are taken out (``tracker.capture.secrets``).
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tracker.capture import limits
+from tracker.capture.git import Repository, difference, find_repository
+from tracker.capture.machine import memory_total
+from tracker.capture.sampler import has_driver
+from tracker.capture.secrets import hide, hide_in_arguments, secret_values
+
+# Of a scheduler's variables, those that say where and how a job runs.
+_SLURM = (
+    *("CLUSTER_NAME", "JOB_ID", "JOB_NAME", "JOB_PARTITION", "JOB_QOS", "JOB_ACCOUNT", "JOB_NODELIST"),
+    *("JOB_NUM_NODES", "JOB_START_TIME", "JOB_END_TIME", "NNODES", "NODELIST", "NODEID", "NTASKS"),
+    *("NTASKS_PER_NODE", "TASKS_PER_NODE", "NPROCS", "PROCID", "LOCALID", "STEP_ID", "CPUS_PER_TASK"),
+    *(
+        "CPUS_ON_NODE",
+        "GPUS",
+        "GPUS_PER_NODE",
+        "GPUS_PER_TASK",
+        "GPUS_ON_NODE",
+        "MEM_PER_NODE",
+        "MEM_PER_CPU",
+    ),
+    *(
+        "MEM_PER_CPU",
+        "MEM_PER_GPU",
+        "ARRAY_JOB_ID",
+        "ARRAY_TASK_ID",
+        "ARRAY_TASK_COUNT",
+        "RESTART_COUNT",
+        "SUBMIT_DIR",
+    ),
+    "SUBMIT_HOST",
+)
+# A main script is kept up to this size.
+LARGEST_SCRIPT = 4 * 1024 * 1024
+
+
+class Wanted(NamedTuple):
+    """What is to be said.
+
+    Attributes:
+        git: Repository and commit.
+        code: The difference to the commit.
+        packages: What is installed.
+        script: The main script.
+        machine: Processors, memory, disks and cards.
+    """
+
+    git: bool = True
+    code: bool = True
+    packages: bool = True
+    script: bool = False
+    machine: bool = True
+
+
+class Fact(NamedTuple):
+    """A file: its path in the run, its bytes and their type."""
+
+    path: str
+    data: bytes
+    mimetype: str
+
+
+def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact]:
+    """Yield the files of a run that began at ``started`` (unix seconds) and is written by ``writer``."""
+    secrets = secret_values(os.environ)
+    program = find_program()
+    folder = os.path.dirname(program) if program and os.path.isfile(program) else os.getcwd()
+    repository = find_repository(folder) if wanted.git else None
+    described = describe(started, writer, program, repository, secrets, machine=wanted.machine)
+    yield Fact(
+        "wandb-metadata.json", json.dumps(described, indent=2).encode("utf-8", "replace"), "application/json"
+    )
+    if wanted.packages:
+        text = "".join(f"{name}=={version}\n" for name, version in installed_packages())
+        yield Fact("requirements.txt", text.encode("utf-8", "replace"), "text/plain")
+        conda = conda_environment()
+        if conda is not None:
+            yield Fact("conda-environment.yaml", conda.encode("utf-8", "replace"), "application/yaml")
+    if wanted.code and repository is not None and (patch := difference(repository)):
+        text = hide(patch.decode("utf-8", "surrogateescape"), secrets)
+        yield Fact("diff.patch", text.encode("utf-8", "surrogateescape"), "text/x-diff")
+    is_file = program is not None and os.path.isfile(program)
+    if wanted.script and program is not None and is_file and os.path.getsize(program) <= LARGEST_SCRIPT:
+        path = _code_path(program, repository)
+        yield Fact(f"code/{path}", Path(program).read_bytes(), "text/x-python")
+
+
+def describe(
+    started: float,
+    writer: str | None,
+    program: str | None,
+    repository: Repository | None,
+    secrets: list[str],
+    *,
+    machine: bool,
+) -> dict[str, Any]:
+    """Return the content of ``wandb-metadata.json``; what cannot be found out is not in it."""
+    found: dict[str, Any] = {
+        "os": platform.platform(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "startedAt": datetime.fromtimestamp(started, timezone.utc).isoformat().replace("+00:00", "Z"),
+        "args": hide_in_arguments(sys.argv[1:], secrets),
+        "root": os.getcwd(),
+        "host": platform.node(),
+        "executable": sys.executable,
+        "writerId": writer,
+    }
+    with suppress(Exception):  # a user without a name
+        found["username"] = getpass.getuser()
+    if program is not None:
+        found["program"] = program
+        found["codePath"] = _code_path(program, repository)
+        found["codePathLocal"] = os.path.relpath(program) if os.path.isabs(program) else program
+    if repository is not None:
+        found["git"] = {"remote": repository.remote, "commit": repository.commit}
+        if repository.email:
+            found["email"] = repository.email
+    for name, part in (("machine", _describe_machine), ("slurm", _slurm), ("container", _container)):
+        if machine or name != "machine":
+            with suppress(Exception):
+                described = part()
+                found.update(described if name == "machine" else {name: described} if described else {})
+    if os.environ.get("CONDA_PREFIX"):
+        found["conda"] = os.environ.get("CONDA_DEFAULT_ENV") or os.environ["CONDA_PREFIX"]
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def find_program() -> str | None:
+    """Return the full path of the main script or module; None where there is none, as in a notebook."""
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None) or (sys.argv[0] if sys.argv else None)
+    if not path or path == "-c" or "ipykernel" in path:
+        return os.environ.get("WANDB_NOTEBOOK_NAME") or None
+    return os.path.abspath(path)
+
+
+def installed_packages() -> list[tuple[str, str]]:
+    """Return name and version of what is installed, by name; the first on the path wins, as in an import."""
+    found: dict[str, tuple[str, str]] = {}
+    for folder in dict.fromkeys(path or os.getcwd() for path in sys.path):
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                stem, ending = os.path.splitext(entry.name)
+                name, _, version = stem.partition("-")
+                if ending == ".dist-info" and version:
+                    name = _name_in(os.path.join(entry.path, "METADATA")) or name
+                    found.setdefault(name.lower().replace("_", "-"), (name, version))
+    return [found[key] for key in sorted(found)]
+
+
+def _name_in(metadata: str) -> str | None:
+    with suppress(OSError), open(metadata, encoding="utf-8", errors="replace") as file:
+        for _, line in zip(range(20), file, strict=False):
+            if line.startswith("Name: "):
+                return line[6:].strip()
+    return None
+
+
+def conda_environment() -> str | None:
+    """Return the conda environment that is in use, as ``conda env export`` would say; None without one."""
+    prefix = os.environ.get("CONDA_PREFIX")
+    if not prefix:
+        return None
+    packages = []
+    with suppress(OSError):
+        for path in sorted(Path(prefix, "conda-meta").glob("*.json")):
+            name, version, build = (["", "", *path.stem.rsplit("-", 2)])[-3:]
+            packages.append(f"  - {name}={version}={build}\n")
+    name = os.environ.get("CONDA_DEFAULT_ENV") or os.path.basename(prefix)
+    return f"name: {json.dumps(name)}\ndependencies:\n{''.join(packages)}" if packages else None
+
+
+def _code_path(program: str, repository: Repository | None) -> str:
+    base = repository.root if repository is not None else os.getcwd()
+    path = os.path.relpath(program, base) if os.path.isabs(program) else program
+    return os.path.basename(program) if path.startswith("..") else path
+
+
+def _describe_machine() -> dict[str, Any]:
+    state = os.statvfs("/")
+    used = (state.f_blocks - state.f_bfree) * state.f_frsize
+    found: dict[str, Any] = {
+        "cpu_count": _cores() or os.cpu_count(),
+        "cpu_count_logical": os.cpu_count(),
+        "disk": {"/": {"total": str(state.f_blocks * state.f_frsize), "used": str(used)}},
+        "memory": {"total": str(memory_total())},
+        "cpu": {"count": _cores() or os.cpu_count(), "countLogical": os.cpu_count(), "usable": limits.cpus()},
+    }
+    if has_driver():
+        from tracker.capture.nvml import Cards
+
+        with suppress(Exception):
+            cards = Cards()
+            listed = cards.describe()
+            found["gpu"] = listed[0]["name"] if listed else None
+            found["gpu_count"] = cards.count
+            found["gpu_nvidia"] = [
+                {"name": each["name"], "memoryTotal": each["memory_total"], "uuid": each["uuid"]}
+                for each in listed
+            ]
+            found["cudaVersion"] = cards.cuda_version()
+    return found
+
+
+def _cores() -> int:
+    """Return how many cores the machine has, threads of one counted once; 0 when it does not say."""
+    cores = set()
+    for block in Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n"):
+        fields = {
+            key.strip(): value.strip()
+            for key, _, value in (line.partition(":") for line in block.splitlines())
+        }
+        if "core id" in fields:
+            cores.add((fields.get("physical id"), fields["core id"]))
+    return len(cores)
+
+
+def _slurm() -> dict[str, str]:
+    return {name.lower(): os.environ[f"SLURM_{name}"] for name in _SLURM if os.environ.get(f"SLURM_{name}")}
+
+
+def _container() -> dict[str, str]:
+    """Return what is known of the container around the process; nothing where there is none."""
+    found: dict[str, str] = {}
+    if os.path.exists("/.dockerenv"):
+        found["runtime"] = "docker"
+    elif os.path.exists("/run/.containerenv"):
+        found["runtime"] = "podman"
+    for name in ("APPTAINER", "SINGULARITY"):
+        if os.environ.get(f"{name}_CONTAINER"):
+            found.update(runtime=name.lower(), image=os.environ[f"{name}_CONTAINER"])
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        found["orchestrator"] = "kubernetes"
+    image = os.environ.get("TRACKER_DOCKER") or os.environ.get("WANDB_DOCKER")
+    if image:
+        found["image"] = hide(image)
+    return found
