@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     wandb.config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     run = wandb.init(entity=None, project=cfg.project, dir=hydra.utils.get_original_cwd(), reinit=True,
                      settings=wandb.Settings(start_method="thread"), CONFIG)
-    run.config.update({"run_dir": "unknown"}, allow_val_change=True)
+    wandb.config.update({"run_dir": "unknown"}, allow_val_change=True)
     wandb.log({"loss": cfg.optimizer.lr * 2, "width": cfg.model.width})
     run.finish()
 
@@ -68,11 +68,11 @@ def test_the_config_object_itself_is_resolved(client: Client) -> None:
     assert run.config == {**PLAIN, "run_dir": "unknown"}
 
 
-def test_wandb_config_set_before_init_is_the_runs_config(client: Client) -> None:
+def test_wandb_config_that_was_set_before_init_is_replaced_by_the_runs(client: Client) -> None:
     start(client, "name='set before'")
     run = the_run("local/hydra")
     assert run.name == "set before"
-    assert run.config["run_dir"] == "unknown"
+    assert run.config == {"run_dir": "unknown"}
 
 
 def test_a_multirun_is_one_run_for_each_job(client: Client) -> None:

@@ -55,7 +55,6 @@ def test_what_the_library_wrote_for_tensorboard_is_in_the_run(client: Client) ->
         assert [step for step, _ in found] == [step for step, _ in expected]
         for (_, value), (_, float32) in zip(found, expected, strict=True):
             assert value == float32 or abs(value - float32) <= 1e-7 * abs(float32)
-    assert rows(run, "global_step", "time/total_timesteps" if "time/total_timesteps" in tags else tags[0])
     assert reported["timesteps"] == 512
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,3 +215,35 @@ def test_files_that_were_written_already_become_a_run(tmp_path: Path) -> None:
     assert tracker.run is None
     with pytest.raises(tracker.UsageError, match="there are no tfevents files below"):
         tracker.Api().sync_tensorboard("nothing")
+
+
+def test_a_forked_child_follows_what_it_writes_itself() -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs/parent")
+    scalar(writer, "loss", 1.0, 0)
+    child = os.fork()
+    if child == 0:
+        try:
+            own = EventFileWriter("runs/child")
+            scalar(own, "loss", 2.0, 0)
+            run.finish()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    run.finish()
+    found = tracker.Api().run(run.path)
+    assert found.state == "finished"
+    seen = [
+        row["loss"] for segment in found.segments for row in found.history(pandas=False, segment=segment.id)
+    ]
+    assert sorted(seen) == [1.0, 2.0]
+
+
+def test_a_disabled_run_keeps_nothing_and_hinders_nothing() -> None:
+    run = tracker.init(project="p", mode="disabled", sync_tensorboard=True)
+    writer = EventFileWriter("runs")
+    scalar(writer, "loss", 1.0, 0)
+    writer.close()
+    run.finish()
+    assert len(list(Path("runs").iterdir())) == 1
+    assert not Path("tracker-store").exists()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
 
 import tracker
 
@@ -278,3 +280,15 @@ def test_a_run_resumed_from_an_earlier_checkpoint_is_a_new_branch() -> None:
     assert kept == list(range(10))
     listed = tracker.Api().runs("p")[0]  # the catalog says the same
     assert [(row["_step"], row.get("x")) for row in listed.history(pandas=False)] == shown
+
+
+def test_what_was_assigned_to_config_before_init_does_not_hide_the_runs(tmp_path: Path) -> None:
+    done = scripts.run(
+        "import tracker as wandb\n"
+        "wandb.config = {'lr': 1}\n"
+        "with wandb.init(project='p', settings={'silent': True}) as run:\n"
+        "    wandb.config.update({'a': 2})\n"
+        "    print(dict(run.config), wandb.config is run.config)\n",
+        tmp_path,
+    )
+    assert done.stdout == "{'a': 2} True\n"

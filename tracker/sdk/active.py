@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from tracker.artifacts import capture
@@ -35,6 +36,7 @@ def remember(run: Run, *, make_current: bool) -> None:
     if make_current:
         current = run
         capture.use_run(run)
+        _show()
 
 
 def current_of_this_process() -> Run | None:
@@ -67,6 +69,16 @@ def forget(run: RunCore) -> None:
     if current is run:
         current = None
         capture.use_run(None)
+        _show()
+
+
+def _show() -> None:
+    """Drop what a script assigned to ``wandb.config`` and the like: the run's stands there, as in wandb."""
+    ours = sys.modules.get("tracker")
+    for module in (ours, sys.modules.get("wandb")):
+        if module is not None and (module is ours or getattr(module, "_tracker", None) is ours):
+            for name in ("run", "config", "summary"):
+                vars(module).pop(name, None)
 
 
 def _watch_exit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +134,7 @@ def _without_step(log: Callable[..., None]) -> Callable[..., None]:
         log(data, commit=commit)
 
     return without_step
+
+
+# A thread does not go with a fork: the child follows what it writes itself anew.
+os.register_at_fork(after_in_child=_followers.clear)
