@@ -13,7 +13,20 @@ from tracker.store.manifest import Entry
 from tracker.store.store import Store
 
 # Shown in the page; everything else is only ever saved, so that logged HTML or SVG runs nowhere.
-INLINE = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"))
+INLINE = frozenset(
+    (
+        *("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"),
+        *("audio/wav", "audio/x-wav", "audio/mpeg", "audio/ogg", "audio/flac", "audio/x-flac", "audio/mp4"),
+        *("video/mp4", "video/webm", "video/ogg"),
+    )
+)
+# Logged HTML, when it is asked for as a page: an origin of its own that no script can leave. It may run
+# what it brings along, as interactive plots do, and can neither ask the server nor load anything.
+PAGE_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; font-src data:; "
+    "form-action 'none'; frame-ancestors 'self'"
+)
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -55,9 +68,17 @@ def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response
 
 
 def send_blob(
-    store: Store, sha256: str, name: str, mimetype: str | None, *, attachment: bool = False
+    store: Store,
+    sha256: str,
+    name: str,
+    mimetype: str | None,
+    *,
+    attachment: bool = False,
+    page: bool = False,
 ) -> FileResponse:
     """Return a response with a blob's bytes; it answers ranges and knows its content by hash.
+
+    With ``page``, HTML may be shown, under ``PAGE_POLICY``.
 
     Raises:
         NotFoundError: The bytes are not in the store.
@@ -66,6 +87,9 @@ def send_blob(
     if not path.is_file():
         raise NotFoundError(f"the content of {name} is not in this store (yet)")
     inline = mimetype in INLINE and not attachment
+    if page and mimetype == "text/html" and not attachment:
+        headers = {**_headers(name, sha256, inline=True), "Content-Security-Policy": PAGE_POLICY}
+        return BlobResponse(path, media_type="text/html; charset=utf-8", headers=headers)
     return BlobResponse(
         path,
         media_type=mimetype if inline else "application/octet-stream",

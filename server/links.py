@@ -24,7 +24,7 @@ def link_table(run: Run, page: TablePage) -> dict[str, Any]:
     """Return a table page with the addresses of the table and of the media in its cells."""
     answer: dict[str, Any] = msgspec.to_builtins(page)
     answer["url"] = media_url(run, page.path)
-    answer["rows"] = [[_link_cell(run, cell) for cell in row] for row in page.rows]
+    answer["rows"] = [[link_object(run, cell) for cell in row] for row in page.rows]
     return answer
 
 
@@ -55,7 +55,20 @@ def _files_url(artifact: ArtifactDetail) -> str:
     )
 
 
-def _link_cell(run: Run, cell: Any) -> Any:
-    if isinstance(cell, dict) and cell.get("_type") == "image-file" and isinstance(cell.get("path"), str):
-        return {**cell, "url": media_url(run, cell["path"])}
-    return cell
+def link_object(run: Run, value: Any) -> Any:
+    """Return what a history or a table's cell holds with a ``url`` beside each ``path`` of a file.
+
+    A list of names (``filenames``) gets a list of addresses, ``urls``.
+    """
+    if isinstance(value, list):
+        return [link_object(run, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    linked = {key: link_object(run, item) for key, item in value.items()}
+    kind, path, names = value.get("_type"), value.get("path"), value.get("filenames")
+    if isinstance(kind, str) and isinstance(path, str):
+        linked["url"] = media_url(run, path)
+    if isinstance(kind, str) and isinstance(names, list):
+        below = "media/object3D/" if kind == "object3D" else ""
+        linked["urls"] = [media_url(run, below + name) for name in names if isinstance(name, str)]
+    return linked

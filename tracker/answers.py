@@ -51,7 +51,7 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A history key: kind (number, image, table, histogram, text, null or other) and extent.
+    """A history key: kind (number, image, media, table, histogram, text, null or other) and extent.
 
     ``numbers`` says that some of its values are numbers, which a chart shows whatever the others are.
     """

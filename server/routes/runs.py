@@ -12,7 +12,7 @@ from starlette.responses import Response
 from server.charts import pack_series
 from server.dependencies import Reader, StoreDep, Writer
 from server.downloads import send_blob
-from server.links import link_table, media_url
+from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import FileInfo, Output, RunDetail, SystemMetrics
 from tracker.store.edits import apply_edit, make_edit
@@ -139,6 +139,28 @@ def images(store: StoreDep, entity: str, project: str, run_id: str, key: str) ->
     return ExactJSON({"key": key, "steps": answer})
 
 
+@router.get("/objects")
+def objects(
+    store: StoreDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    key: str,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 300,
+) -> Response:
+    """List what was logged under a key that is no plain value (media, histograms), by step, with addresses.
+
+    Of more than ``limit`` steps so many are returned, evenly chosen, the first and the last among them.
+    """
+
+    def found(session: Session) -> list[dict[str, Any]]:
+        run = _run(session, entity, project, run_id)
+        logged = media.objects(store, session, run, key, limit=limit)
+        return [{"step": step, "value": link_object(run, value)} for step, value in logged]
+
+    return ExactJSON({"key": key, "steps": store.answer(found)})
+
+
 @router.get("/table")
 def table(
     store: StoreDep,
@@ -210,9 +232,15 @@ def list_files(store: StoreDep, entity: str, project: str, run_id: str) -> Respo
 
 @router.get("/files/{path:path}")
 def file(
-    store: StoreDep, entity: str, project: str, run_id: str, path: str, download: bool = False
+    store: StoreDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    path: str,
+    download: bool = False,
+    page: bool = False,
 ) -> Response:
-    """Return a file of the run; answers ranges."""
+    """Return a file of the run; answers ranges. With ``page``, HTML is shown, in a sandbox."""
     with store.reading() as session:
         found = media.run_file(session, _run(session, entity, project, run_id), path)
-    return send_blob(store, found.sha256, path, found.mimetype, attachment=download)
+    return send_blob(store, found.sha256, path, found.mimetype, attachment=download, page=page)

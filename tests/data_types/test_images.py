@@ -113,8 +113,11 @@ def test_a_file_stays_as_it_is(run: Run, tmp_path: Path) -> None:
     (row,) = logged(run)
     assert content(row["i"]) == data
     assert (row["i"]["format"], row["copy"]["caption"], row["copy"]["width"]) == ("tiff", "copy", 3)
-    with pytest.raises(tracker.UsageError, match="cannot read an image from"):
+    with pytest.raises(FileNotFoundError):
         tracker.Image(str(tmp_path / "odd.tiff"))
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(tracker.UsageError, match="cannot read an image from"):
+        tracker.Image(str(tmp_path / "text.png"))
 
 
 def test_figures(run: Run) -> None:

@@ -155,13 +155,15 @@ def test_artifacts_newest_first(api: httpx.Client) -> None:
         ("page", "v0"),
         ("model", "v1"),
         ("model", "v0"),
+        ("run-everything-predictions", "v1"),  # what logging a table makes
+        ("run-everything-predictions", "v0"),
     ]
-    v1, v0 = found[1:]
+    v1, v0 = found[1:3]
     assert sorted(v1["aliases"]) == ["latest"]
     assert sorted(v0["aliases"]) == ["best"]
     assert (v1["type"], v1["description"], v1["metadata"]) == ("model", "a model", {"version": 1})
     assert (v1["file_count"], v1["size"], v1["logged_by"]) == (2, len(WEIGHTS) + 9, "everything")
-    assert len(api.get(ARTIFACTS, params={"run": "everything"}).json()["artifacts"]) == 3
+    assert len(api.get(ARTIFACTS, params={"run": "everything"}).json()["artifacts"]) == 5
     assert api.get(ARTIFACTS, params={"run": "user"}).json()["artifacts"] == []
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker import values
 from tracker.data_types.base import WBValue
+from tracker.data_types.media import short_digest
 from tracker.data_types.text import for_artifact
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactMan
     found = artifact.find_content(path)
     if found is not None and not overwrite:
         return found
-    described = obj.to_json(artifact)
-    artifact.add_content(path, for_artifact(described), overwrite)
+    data = for_artifact(obj.to_json(artifact))
+    if path.startswith("media/tables"):  # as in wandb: of a table that another one links to
+        path = obj.with_suffix(f"media/tables/{short_digest(data)}")
+    artifact.add_content(path, data, overwrite or path.startswith("media/tables"))
     artifact._objects[path] = obj
     if obj._artifact_target is None:
         obj._artifact_target = (artifact, path)

@@ -46,7 +46,8 @@ class Image(BatchableMedia):
 
     Raises:
         ValueError: No image has such a shape, or the file type is not known.
-        UsageError: Pillow is missing, or there is no image at that path.
+        FileNotFoundError: There is no file at that path.
+        UsageError: Pillow is missing, or the file is no image.
     """
 
     MAX_ITEMS: ClassVar[int] = 108
@@ -122,8 +123,8 @@ class Image(BatchableMedia):
             self._sha256 = hashlib.sha256(path.encode()).hexdigest()
             return
         pil = need("PIL.Image", "Image")
+        self._take_file(path)
         try:
-            self._take_file(path)
             with pil.open(io.BytesIO(self.data_bytes)) as image:
                 self._width, self._height = image.size
                 image.load()

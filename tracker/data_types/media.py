@@ -161,7 +161,7 @@ class Media(WBValue):
                 return {**described, "path": name, "sha256": self._sha256}
             known = self._path or self._source
             inside = (
-                f"{self._sha256[:20]}{self._extension}"
+                f"{short_digest(self._data)}{self._extension}"
                 if known is None
                 else f"{self._sha256[:20]}/{os.path.basename(known)}"
             )
@@ -197,6 +197,11 @@ def file_name(folder: str, key: str, step: int | str, digest: int | str, extensi
     text = "".join("_" if ord(char) < 32 else char for char in key).lstrip("/")
     parts = [part.replace(".", "_") if part in (".", "..") else part for part in text.split("/")]
     return f"{folder}/{'/'.join(part for part in parts if part) or '_'}_{step}_{digest}{extension}"
+
+
+def short_digest(data: bytes) -> str:
+    """Return what wandb names a file inside an artifact that had no name of its own: 20 digits of its MD5."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()[:20]
 
 
 def mimetype_of(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracker import values
 from tracker.data_types import cells, dtypes
 from tracker.data_types.base import WBValue
-from tracker.data_types.media import FileSink, file_name
+from tracker.data_types.media import FileSink, file_name, short_digest
 from tracker.data_types.text import for_run
 from tracker.errors import Error
 
@@ -147,8 +147,8 @@ def _store_arrays(table: Table, column: Any, artifact: Any) -> dict[str, str]:
     out = io.BytesIO()
     np.savez_compressed(out, **{str(column): table.get_column(column, convert_to="numpy")})
     data = out.getvalue()
-    name = f"{column}_{hashlib.sha256(data).hexdigest()[:8]}.npz"
-    return {"path": artifact.add_content(f"media/serialized_data/{name}", data), "key": str(column)}
+    path = artifact.add_content(f"media/serialized_data/{short_digest(data)}.npz", data)
+    return {"path": path, "key": str(column)}
 
 
 def _load_arrays(stored: dict[str, str], artifact: Any) -> Any:

@@ -340,8 +340,21 @@ class Folder:
         place[name] = value if words == ["copy"] else aggregate.results(definition, value)
 
 
+_KINDS = {
+    "image-file": "image",
+    "images/separated": "image",
+    "histogram": "histogram",
+    **dict.fromkeys(("table-file", "eval-table", "incremental-table-file"), "table"),
+    **dict.fromkeys(
+        ("audio-file", "audio", "video-file", "videos", "html-file", "html", "plotly-file", "bokeh-file"),
+        "media",
+    ),
+    **dict.fromkeys(("object3D-file", "object3D", "molecule-file", "molecule"), "media"),
+}
+
+
 def kind_of(value: Any) -> str:
-    """Return what a history value is: number, text, image, table, histogram, null or other."""
+    """Return what a history value is: number, text, image, media, table, histogram, null or other."""
     if isinstance(value, (int, float)):
         return "number"
     if isinstance(value, str):
@@ -350,12 +363,10 @@ def kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, dict):
         kind = value.get("_type")
-        return {
-            "image-file": "image",
-            "images/separated": "image",
-            "table-file": "table",
-            "histogram": "histogram",
-        }.get(kind if isinstance(kind, str) else "", "other")
+        return _KINDS.get(kind if isinstance(kind, str) else "", "other")
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        found = {kind_of(item) for item in value}  # media of several types under one key
+        return "media" if found <= {"image", "media"} else "other"
     return "other"
 
 

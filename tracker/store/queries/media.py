@@ -14,6 +14,8 @@ from tracker.store.models import Run, RunFile
 from tracker.store.queries.history import rows
 from tracker.store.store import Store
 
+TABLES = ("table-file", "eval-table", "incremental-table-file")
+
 
 def media(store: Store, session: Session, run: Run, key: str) -> list[MediaStep]:
     """Return the images logged under ``key``, by step."""
@@ -43,7 +45,7 @@ def table(
     logged = {
         row["_step"]: row[key]
         for row in rows(session, run, store.root, [key])
-        if isinstance(row[key], dict) and row[key].get("_type") == "table-file"
+        if isinstance(row[key], dict) and row[key].get("_type") in TABLES
     }
     if not logged:
         raise NotFoundError(f"run {run.run_id} has no table {key!r}")
@@ -51,11 +53,34 @@ def table(
     if at not in logged:
         raise NotFoundError(f"run {run.run_id} has no table {key!r} at step {at}")
     path = logged[at]["path"]
-    content = values.loads(store.blobs.read(run_file(session, run, path).sha256))
+    content = _content(store, session, run, path)
     data = content["data"]
+    if logged[at]["_type"] == "incremental-table-file":  # each step holds what was new then
+        before = [logged[step] for step in sorted(logged) if step < at]
+        data = [row for each in before for row in _content(store, session, run, each["path"])["data"]] + data
     return TablePage(
         key, at, sorted(logged), path, content["columns"], len(data), data[offset : offset + limit]
     )
+
+
+def objects(
+    store: Store, session: Session, run: Run, key: str, *, limit: int = 300
+) -> list[tuple[int, dict[str, Any] | list[Any]]]:
+    """Return what was logged under ``key`` that is no plain value: at most ``limit`` steps, evenly."""
+    found = [
+        (row["_step"], row[key])
+        for row in rows(session, run, store.root, [key])
+        if isinstance(row[key], (dict, list))
+    ]
+    if len(found) <= limit:
+        return found
+    last = len(found) - 1
+    return [found[round(at * last / max(1, limit - 1))] for at in range(limit)]
+
+
+def _content(store: Store, session: Session, run: Run, path: str) -> dict[str, Any]:
+    content: dict[str, Any] = values.loads(store.blobs.read(run_file(session, run, path).sha256))
+    return content
 
 
 def run_file(session: Session, run: Run, path: str) -> RunFile:

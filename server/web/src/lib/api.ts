@@ -5,8 +5,9 @@ import type {
   Artifact,
   ArtifactDetail,
   ArtifactFiles,
+  Json,
   LiveReply,
-  Media,
+  Objects,
   Project,
   RunDetail,
   RunEdit,
@@ -164,8 +165,11 @@ export function createApi(options: ApiOptions) {
         return decodeChart(await response.arrayBuffer()).series;
       }),
 
-    media: (entity: string, project: string, id: string, key: string, signal?: AbortSignal) =>
-      getJson<Media>(buildUrl(inProject(entity, project, "runs", id, "media"), { key }), signal),
+    objects: (entity: string, project: string, id: string, key: string, signal?: AbortSignal) =>
+      getJson<Objects>(buildUrl(inProject(entity, project, "runs", id, "objects"), { key }), signal),
+
+    /** A logged file that holds JSON, by its address. */
+    file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
     table: (
       entity: string,

@@ -5,7 +5,7 @@ export type Json = null | boolean | number | bigint | string | Json[] | { [key: 
 export type JsonObject = { [key: string]: Json };
 
 export type RunState = "running" | "finished" | "failed" | "crashed" | "preempted";
-export type KeyKind = "number" | "image" | "table" | "histogram" | "text" | "other";
+export type KeyKind = "number" | "image" | "media" | "table" | "histogram" | "text" | "other";
 
 export interface Session {
   key_required: boolean;
@@ -84,18 +84,10 @@ export interface RunPage {
   runs: Run[];
 }
 
-export interface MediaItem {
-  path: string;
-  caption: string | null;
-  width: number | null;
-  height: number | null;
-  size: number;
-  url: string;
-}
-
-export interface Media {
+/** What was logged under a key that is no plain value, with a `url` for each file. */
+export interface Objects {
   key: string;
-  steps: { step: number; items: MediaItem[] }[];
+  steps: { step: number; value: Json }[];
 }
 
 export interface TablePage {

@@ -1,0 +1,147 @@
+// Logged media as a flat list of things to show, whatever wandb's name for one or for several of them is.
+import { asNumber, isObject, typeOf } from "./json";
+import type { Json } from "./records";
+
+export type ThingKind = "image" | "audio" | "video" | "html" | "plotly" | "cloud" | "file";
+
+/** A mask or a set of boxes over an image. */
+export interface Layer {
+  name: string;
+  url: string;
+}
+
+export interface Thing {
+  kind: ThingKind;
+  url: string;
+  /** The file's own name. */
+  name: string;
+  caption: string | null;
+  width: number | null;
+  height: number | null;
+  size: number | null;
+  masks: Layer[];
+  boxes: Layer[];
+}
+
+const KINDS: Record<string, ThingKind> = {
+  "image-file": "image",
+  "audio-file": "audio",
+  "video-file": "video",
+  "html-file": "html",
+  "plotly-file": "plotly",
+};
+/** Under which name a dict of several holds them. */
+const SEVERAL: Record<string, string> = { audio: "audio", videos: "videos", html: "html", object3D: "objects" };
+/** What browsers show of images; wandb keeps a file's own format. */
+const SHOWN = /\.(png|jpe?g|gif|webp|bmp)$/i;
+
+/** Everything that a value of a history, or a cell of a table, holds and that can be shown or saved. */
+export function thingsOf(value: Json | undefined): Thing[] {
+  if (Array.isArray(value)) return value.flatMap(thingsOf);
+  if (!isObject(value)) return [];
+  const type = typeOf(value) ?? "";
+  const several = SEVERAL[type];
+  if (several !== undefined && Array.isArray(value[several])) {
+    const captions = list(value["captions"]);
+    return list(value[several])
+      .flatMap(thingsOf)
+      .map((thing, at) => ({ ...thing, caption: thing.caption ?? text(captions[at]) }));
+  }
+  if (Array.isArray(value["urls"])) {
+    const [captions, masks, boxes] = ["captions", "all_masks", "all_boxes"].map((key) => list(value[key]));
+    const names = list(value["filenames"]);
+    return list(value["urls"]).flatMap((url, at) =>
+      typeof url !== "string"
+        ? []
+        : thing(type === "images/separated" ? "image-file" : type, url, text(names[at]) ?? url, {
+            ...value,
+            caption: captions?.[at] ?? null,
+            masks: masks?.[at] ?? null,
+            boxes: boxes?.[at] ?? null,
+            size: null,
+          }),
+    );
+  }
+  const url = value["url"];
+  return typeof url === "string" ? thing(type, url, text(value["path"]) ?? url, value) : [];
+}
+
+function thing(type: string, url: string, path: string, value: { [key: string]: Json }): Thing[] {
+  if (type.endsWith("table-file")) return [];
+  let kind: ThingKind = KINDS[type] ?? (path.endsWith(".pts.json") ? "cloud" : "file");
+  if (kind === "image" && !SHOWN.test(path)) kind = "file";
+  return [
+    {
+      kind,
+      url,
+      name: path.split("/").at(-1) ?? path,
+      caption: text(value["caption"]),
+      width: asNumber(value["width"]),
+      height: asNumber(value["height"]),
+      size: asNumber(value["size"]),
+      masks: layers(value["masks"]),
+      boxes: layers(value["boxes"]),
+    },
+  ];
+}
+
+function layers(value: Json | undefined): Layer[] {
+  if (!isObject(value)) return [];
+  return Object.entries(value).flatMap(([name, layer]) =>
+    isObject(layer) && typeof layer["url"] === "string" ? [{ name, url: layer["url"] }] : [],
+  );
+}
+
+function list(value: Json | undefined): Json[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function text(value: Json | undefined): string | null {
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+/** A box over an image, in parts of its width and height. */
+export interface Box {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+  classId: number;
+  label: string;
+}
+
+/** The boxes of a `boxes2D` file; those that are not of its form are left out. */
+export function boxesOf(file: Json, imageWidth: number, imageHeight: number): Box[] {
+  if (!isObject(file)) return [];
+  const labels = isObject(file["class_labels"]) ? file["class_labels"] : {};
+  return list(file["box_data"]).flatMap((box) => {
+    if (!isObject(box) || !isObject(box["position"])) return [];
+    const [x, y] = box["domain"] === "pixel" ? [imageWidth, imageHeight] : [1, 1];
+    const at = (key: string) => asNumber((box["position"] as { [key: string]: Json })[key]) ?? NaN;
+    const middle = list(box["position"]["middle"]).map((part) => asNumber(part) ?? NaN);
+    const [left, top, width, height] =
+      middle.length === 2
+        ? [(middle[0] as number) - at("width") / 2, (middle[1] as number) - at("height") / 2, at("width"), at("height")]
+        : [at("minX"), at("minY"), at("maxX") - at("minX"), at("maxY") - at("minY")];
+    if (![left, top, width, height].every(Number.isFinite)) return [];
+    const classId = asNumber(box["class_id"]) ?? 0;
+    const named = text(box["box_caption"]) ?? text(labels[String(classId)]) ?? "";
+    return [
+      { left: left / x, top: top / y, width: width / x, height: height / y, classId, label: named },
+    ];
+  });
+}
+
+/** The points of a point cloud's file: x, y, z and a colour as `#rrggbb`, or null. */
+export function pointsOf(file: Json): { x: number; y: number; z: number; color: string | null }[] {
+  const rows = list(isObject(file) ? file["points"] : file);
+  return rows.flatMap((row) => {
+    const [x, y, z, r, g, b] = list(row).map((part) => asNumber(part) ?? NaN);
+    if (x === undefined || y === undefined || z === undefined || !Number.isFinite(x + y + z)) return [];
+    const color =
+      r !== undefined && g !== undefined && b !== undefined
+        ? `#${[r, g, b].map((part) => Math.max(0, Math.min(255, Math.round(part))).toString(16).padStart(2, "0")).join("")}`
+        : null;
+    return [{ x, y, z, color }];
+  });
+}
