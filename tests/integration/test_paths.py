@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -35,3 +37,22 @@ def test_tensorboard_is_found_under_each_of_its_paths(tmp_path: Path) -> None:
         tmp_path,
     )
     assert done.stdout == "ok\n"
+
+
+def test_a_module_is_one_object_under_all_its_names(tmp_path: Path) -> None:
+    code = (
+        "import wandb.integration.sklearn, wandb.sklearn, wandb.plot.charts, tracker.plot.charts, tracker\n"
+        "assert wandb.integration.sklearn is wandb.sklearn is tracker.integration.sklearn\n"
+        "assert wandb.plot.charts is tracker.plot.charts\n"
+        "print('ok')\n"
+    )
+    (tmp_path / "same.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker.cli.main", "run", "python", "same.py"],
+        cwd=tmp_path,
+        env=scripts.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("ok\n", 0), done.stderr

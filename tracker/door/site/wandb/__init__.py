@@ -19,7 +19,8 @@ except ImportError as error:
 __version__ = _names.VERSION
 __all__ = [name for name in _tracker.__all__ if name != "__version__"]
 
-_sys.meta_path.append(_modules.Finder())
+# First: `wandb.integration` is a package with files, which would be loaded a second time under that name.
+_sys.meta_path.insert(0, _modules.Finder())
 
 
 def __getattr__(name: str) -> Any:
