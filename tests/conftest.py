@@ -20,6 +20,9 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
             monkeypatch.delenv(name)
     # Files of facts would be among those that tests count; tests/capture has them.
     monkeypatch.setenv("TRACKER_X_DISABLE_META", "true")
+    # What commands note in a home folder, and what a person has there.
+    monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.chdir(tmp_path)
     yield
     for run in list(active._open):

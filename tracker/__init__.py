@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tracker.plot.custom_chart import plot_table, visualize
     from tracker.sdk.alerts import AlertLevel
     from tracker.sdk.init import init
+    from tracker.sdk.login import login
     from tracker.sdk.module import (
         alert,
         define_metric,
@@ -93,6 +94,7 @@ _HOMES = {
     "log_artifact": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
     "plot_table": "tracker.plot.custom_chart",
+    "login": "tracker.sdk.login",
     "require": "tracker.sdk.setup",
     "setup": "tracker.sdk.setup",
     "teardown": "tracker.sdk.setup",
@@ -154,6 +156,7 @@ __all__ = [
     "log_artifact",
     "log_code",
     "log_model",
+    "login",
     "mark_preempting",
     "plot_table",
     "require",

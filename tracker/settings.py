@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tracker import keeping
 from tracker.errors import UsageError
 
 STORE_FOLDER = "tracker-store"
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         x_stats_disk_paths: File systems whose use is sampled.
         x_stats_gpu_device_ids: Which GPUs are sampled; None: all that the process can see.
         x_stats_track_process_tree: Count the process's descendants too.
+        quiet: Print no more than what is wrong.
     """
 
     store: Path
@@ -77,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     x_stats_disk_paths: tuple[str, ...] | None = ("/",)
     x_stats_gpu_device_ids: tuple[int, ...] | None = None
     x_stats_track_process_tree: bool = False
+    quiet: bool = False
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -133,8 +136,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "x_disable_meta": _flag(variable("X_DISABLE_META", "_DISABLE_META")),
         "x_disable_machine_info": _flag(variable("X_DISABLE_MACHINE_INFO", "_DISABLE_MACHINE_INFO")),
         "x_stats_sampling_interval": _interval(variable("X_STATS_SAMPLING_INTERVAL")),
+        "quiet": _flag(variable("QUIET")),
     }
     found.update({name: value for name, value in given.items() if value is not None})
+    _fill_in(found, root, variables)
     found["mode"] = _OTHER_MODES.get(found["mode"], found["mode"])
     for name in ("store", "run_root"):
         found[name] = Path(found[name]).expanduser().absolute()
@@ -151,6 +156,17 @@ def _beside_runs(folder: str) -> str:
         if at.name == "wandb" and Path(folder).relative_to(at).parts[1:2] == ("files",):
             return str(at.parent)
     return folder
+
+
+def _fill_in(found: dict[str, Any], folder: str | os.PathLike[str], variables: Mapping[str, str]) -> None:
+    """Add what commands have noted: for this folder, the server, its key."""
+    for name, value in keeping.read_folder(folder).items():
+        if found[name] is None:
+            found[name] = value
+    if found["base_url"] is None:
+        found["base_url"] = keeping.read_server(variables)
+    if found["base_url"] is not None and found["api_key"] is None:
+        found["api_key"] = keeping.key_of(found["base_url"])
 
 
 def _mode(mode: str | None, disabled: str | None) -> str | None:

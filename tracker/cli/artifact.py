@@ -16,6 +16,7 @@ from tracker.cli.server import add_store, store_of
 from tracker.cli.tables import as_size, as_table, as_time
 from tracker.errors import ArtifactError, UsageError
 from tracker.settings import load_settings
+from tracker.util import make_artifact_name_safe
 
 if TYPE_CHECKING:
     from tracker.answers import ArtifactInfo, CollectionInfo
@@ -33,14 +34,22 @@ def add_commands(commands: Commands) -> None:
     add_store(artifact)
     actions = artifact.add_subparsers(dest="action", required=True, metavar="ACTION")
     put = _action(actions, "put", _put, "log files and folders as a version, and print its name")
-    put.add_argument("name", metavar="NAME", help=_NAME)
     put.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a file, a folder, or an address such as s3://..."
+        "words",
+        nargs="+",
+        metavar="NAME PATH",
+        help=f"{_NAME}, and files, folders, or addresses such as s3://...; or a PATH alone",
     )
-    put.add_argument("--type", default="dataset", help="what it is, such as model (default: dataset)")
-    put.add_argument("--alias", action="append", default=[], metavar="A", help="an alias; may be repeated")
+    put.add_argument("-n", "--name", default=None, help=f"{_NAME}: the other words are paths")
+    put.add_argument("-t", "--type", default="dataset", help="what it is, such as model (default: dataset)")
+    put.add_argument(
+        "-a", "--alias", action="append", default=[], metavar="A", help="an alias; may be given again"
+    )
     put.add_argument("--project", default=None, help="the project (default: TRACKER_PROJECT)")
-    put.add_argument("--description", default=None, help="free text")
+    put.add_argument("-d", "--description", default=None, help="free text")
+    put.add_argument("--id", default=None, help="log it to the run with this id")
+    put.add_argument("--policy", choices=("mutable", "immutable"), help=argparse.SUPPRESS)
+    put.add_argument("--skip_cache", action="store_true", help=argparse.SUPPRESS)
     get = _action(actions, "get", _get, "download a version, and print the folder")
     get.add_argument(
         "name", metavar="NAME[:REF]", help=f"{_NAME}[:VERSION, ALIAS or DIGEST] (default: latest)"
@@ -48,8 +57,14 @@ def add_commands(commands: Commands) -> None:
     get.add_argument(
         "--root", default=None, metavar="DIR", help="folder to write to (default: ./artifacts/NAME:vN)"
     )
+    get.add_argument("--type", default=None, help="the type that it must be of")
+    cache = _action(actions, "cache", _clean_cache, "does nothing: there is no cache to clean")
+    cache.add_argument("what", choices=("cleanup",), metavar="cleanup")
+    cache.add_argument("size", nargs="?", metavar="SIZE", help="such as 10GB")
+    cache.add_argument("--remove-temp", action="store_true", help=argparse.SUPPRESS)
     ls = _action(actions, "ls", _list, "list collections, or the versions of one")
     ls.add_argument("what", nargs="?", default=None, metavar="WHAT", help=f"[ENTITY/]PROJECT, or {_NAME}")
+    ls.add_argument("-t", "--type", default=None, help="only those of this type")
     ls.add_argument("--json", action="store_true", help="print the list as JSON")
     alias = _action(actions, "alias", _alias, "move aliases to a version, or take them away")
     alias.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
@@ -83,23 +98,43 @@ def _put(options: argparse.Namespace) -> None:
     from tracker.artifacts.reference import parse_reference
 
     given = load_settings(project=options.project)
-    entity, project, name, _reference = parse_reference(options.name, given.entity, given.project)
-    if ":" in options.name:
-        raise UsageError(f"{options.name!r} names a version already: the new one gets its number by itself")
+    named, paths = _words(options)
+    entity, project, name, _reference = parse_reference(named, given.entity, given.project)
+    if ":" in named:
+        raise UsageError(f"{named!r} names a version already: the new one gets its number by itself")
     with _one_line():
         artifact = tracker.Artifact(name, options.type, description=options.description)
         run = tracker.init(
             entity=entity,
             project=project,
             job_type="put",
+            id=options.id,
+            resume="allow",
             settings={"store": store_of(options), "silent": True},
         )
         with run:
-            for path in options.paths:
-                _add(artifact, path, alone=len(options.paths) == 1)
+            for path in paths:
+                _add(artifact, path, alone=len(paths) == 1)
             run.log_artifact(artifact, aliases=options.alias or None)
             artifact.wait()
     print(artifact.qualified_name)
+
+
+def _words(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """Return the name and the paths: ``NAME PATH...``, or as for wandb ``PATH [--name NAME]``."""
+    words: list[str] = options.words
+    if options.name is not None:
+        return options.name, words
+    if len(words) > 1:
+        return words[0], words[1:]
+    name = make_artifact_name_safe(words[0].rstrip("/").rpartition("/")[2])
+    if not (os.path.exists(words[0]) or "://" in words[0]):
+        raise UsageError(f"there is no file {words[0]}: say NAME and PATH")
+    return name, words
+
+
+def _clean_cache(options: argparse.Namespace) -> None:
+    print("there is no cache: downloads come from the store, and `tracker gc` frees what nobody names")
 
 
 def _add(artifact: Artifact, path: str, *, alone: bool) -> None:
@@ -113,7 +148,7 @@ def _add(artifact: Artifact, path: str, *, alone: bool) -> None:
 
 def _get(options: argparse.Namespace) -> None:
     with _one_line():
-        print(_api(options).artifact(options.name).download(options.root))
+        print(_api(options).artifact(options.name, options.type).download(options.root))
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -140,10 +175,10 @@ def _find(options: argparse.Namespace) -> tuple[list[ArtifactInfo], list[Collect
     else:
         named = parse_reference(options.what, settings.entity, settings.project)
         if versions := reader.artifacts(named.entity, named.project, None, named.name):
-            return versions, []
+            return [each for each in versions if options.type in (None, each.type)], []
         parts = options.what.split("/")
         places = [(parts[0] if len(parts) == 2 else settings.entity, parts[-1])] if len(parts) < 3 else []
-    return [], [found for place in places for found in reader.collections(*place, None)]
+    return [], [found for place in places for found in reader.collections(*place, options.type)]
 
 
 def _versions(versions: list[ArtifactInfo]) -> str:

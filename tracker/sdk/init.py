@@ -220,7 +220,7 @@ def _begin(
         forget_run(file)
     remote = remote_for(settings)
     where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
-    say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent)
+    say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent or settings.quiet)
     if remote is not None:
         greet(remote, silent=settings.silent)
     return run

@@ -7,7 +7,8 @@ from typing import Any
 
 from tracker.errors import UnsupportedError
 from tracker.sdk import active
-from tracker.sdk.settings import Settings, settings_of
+from tracker.sdk.settings import ARGUMENTS, Settings, arguments_of, settings_of
+from tracker.settings import Settings as InForce
 from tracker.settings import load_settings
 
 # Given to ``setup``: they stand under those of ``init``.
@@ -41,6 +42,12 @@ def setup(settings: Settings | dict[str, Any] | None = None) -> WandbSetup:
         given = settings if isinstance(settings, Settings) else Settings(**settings)
         defaults = Settings(**{**(defaults.given if defaults is not None else {}), **given.given})
     return WandbSetup()
+
+
+def in_force() -> InForce:
+    """Return the settings that ``init`` would begin with, with the API key."""
+    given = arguments_of(defaults)
+    return load_settings(**{name: value for name, value in given.items() if name not in ARGUMENTS})
 
 
 def teardown(exit_code: int | None = None) -> None:

@@ -1,0 +1,89 @@
+"""``tracker init``, ``online``, ``offline``, ``enabled``, ``disabled``, ``status``: a folder's settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker import keeping, names
+from tracker.errors import UsageError
+from tracker.settings import MODES, load_settings
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# Command, mode that it sets (None: none), help, what it says.
+_MODES = (
+    (
+        *("online", "online", "send runs of this folder to a server, if one is named"),
+        "tracker online: runs from this folder go to the server, if one is named.",
+    ),
+    (
+        *("offline", "offline", "keep runs of this folder here, without network"),
+        "tracker offline: runs from this folder are kept here; `tracker sync` sends what waits.",
+    ),
+    ("enabled", "online", "log again, after `disabled`", "tracker enabled."),
+    (
+        *("disabled", "disabled", "log nothing from scripts in this folder"),
+        "tracker disabled: nothing is logged from this folder, until `tracker enabled`.",
+    ),
+)
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    init = commands.add_parser("init", help="set project, entity or mode for scripts in this folder")
+    init.add_argument("-p", "--project", help="project of new runs")
+    init.add_argument("-e", "--entity", help="entity of new runs")
+    init.add_argument("-m", "--mode", choices=MODES)
+    init.add_argument("--reset", action="store_true", help="forget what was set")
+    init.set_defaults(run=_init)
+    for name, mode, what, said in _MODES:
+        command = commands.add_parser(name, help=what)
+        command.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
+        command.set_defaults(run=_setter(mode, said))
+    status = commands.add_parser("status", help="print the settings in force here as JSON")
+    status.add_argument("--settings", action="store_true", help=argparse.SUPPRESS)
+    status.set_defaults(run=_status)
+
+
+def _init(options: argparse.Namespace) -> None:
+    given = {name: getattr(options, name) for name in ("project", "entity", "mode")}
+    if not any(given.values()) and not options.reset:
+        raise UsageError("say what to set: --project NAME, --entity NAME, --mode MODE, or --reset")
+    if given["project"] is not None:
+        names.check_project(given["project"])
+    if given["entity"] is not None:
+        names.check_entity(given["entity"])
+    path = _file()
+    changes = {name: value for name, value in given.items() if value is not None}
+    forgotten: dict[str, str | None] = dict.fromkeys(keeping.FIELDS) if options.reset else {}
+    keeping.write(path, {**forgotten, **changes})
+    print(f"{path}: {', '.join(f'{name} = {value}' for name, value in changes.items()) or 'nothing is set'}")
+
+
+def _setter(mode: str, said: str) -> Callable[[argparse.Namespace], None]:
+    def set_mode(options: argparse.Namespace) -> None:
+        keeping.write(_file(), {"mode": mode, "disabled": None})
+        print(said)
+
+    return set_mode
+
+
+def _status(options: argparse.Namespace) -> None:
+    settings = load_settings()
+    shown = {
+        name: str(value) if name in ("store", "artifact_dir") else value
+        for name in ("base_url", "entity", "project", "mode", "store", "artifact_dir")
+        if (value := getattr(settings, name)) is not None or name == "base_url"
+    }
+    shown["api_key"] = "set" if settings.api_key else None  # never the key itself
+    print(json.dumps(shown, indent=2))
+
+
+def _file() -> Path:
+    return keeping.folder_file(os.environ.get("TRACKER_DIR") or os.environ.get("WANDB_DIR") or ".")

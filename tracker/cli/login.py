@@ -1,0 +1,77 @@
+"""``tracker login`` and ``tracker verify``: which server, which key, and whether it works."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker import keeping
+from tracker.errors import Error, StoreError, UnsupportedError
+from tracker.settings import load_settings
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    login = commands.add_parser("login", help="note the server to send runs to, and its API key")
+    login.add_argument("key", nargs="?", help="API key; kept in ~/.netrc")
+    login.add_argument("--host", "--base-url", metavar="URL", help="address of the server")
+    login.add_argument("--verify", action=argparse.BooleanOptionalAction, default=True, help="ask the server")
+    login.add_argument("--relogin", action="store_true", help=argparse.SUPPRESS)
+    login.add_argument("--cloud", action="store_true", help=argparse.SUPPRESS)
+    login.set_defaults(run=_login)
+    verify = commands.add_parser("verify", help="log a run and an artifact, and read them back")
+    verify.add_argument("--host", metavar="URL", help="address of a server (default: as scripts would)")
+    verify.set_defaults(run=_verify)
+
+
+def _login(options: argparse.Namespace) -> None:
+    from tracker.recorder.remote import check_url
+    from tracker.sdk.login import login
+
+    if options.cloud:
+        raise UnsupportedError("login --cloud", "name a tracker server with --host URL")
+    login(options.key, host=options.host, verify=options.verify)
+    if options.host:
+        keeping.write(keeping.server_file(), {"base_url": check_url(options.host)})
+        print(f"runs are sent to {check_url(options.host)} from now on ({keeping.server_file()})")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    if options.host:
+        os.environ["TRACKER_BASE_URL"] = options.host
+    settings = load_settings()
+    where = settings.base_url if settings.mode == "online" and settings.base_url else settings.store
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _log_and_read(Path(folder))
+    except Error as error:
+        print(f"{where}: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{where}: a run and an artifact were logged, and read back as they were written")
+
+
+def _log_and_read(folder: Path) -> None:
+    import tracker
+
+    content = os.urandom(100_000)
+    (folder / "file").write_bytes(content)
+    with tracker.init(project="verify", settings={"silent": True}) as run:
+        for value in range(3):
+            run.log({"value": value})
+        artifact = tracker.Artifact(f"verify-{run.id}", "verify")
+        artifact.add_file(str(folder / "file"))
+        name = run.log_artifact(artifact).wait().qualified_name
+    api = tracker.Api()
+    rows = [row["value"] for row in api.run(run.path).scan_history()]
+    if rows != [0, 1, 2]:
+        raise StoreError(f"run {run.path}: 0, 1, 2 were logged and {rows} read")
+    found = Path(api.artifact(name).download(str(folder / "again")))
+    if (found / "file").read_bytes() != content:
+        raise StoreError(f"artifact {name} is not what was logged")

@@ -1,0 +1,145 @@
+"""``tracker pull`` and ``tracker restore``: the files of a run, and the code and config it ran with."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.cli.server import add_store
+from tracker.errors import Error, NotFoundError, UsageError
+from tracker.settings import load_settings
+
+if TYPE_CHECKING:
+    from tracker.api.run import Run
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_RUN = "[[ENTITY/]PROJECT/]RUN, or PROJECT:RUN"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    pull = commands.add_parser("pull", help="download the files of a run into this folder")
+    pull.set_defaults(run=_pull)
+    restore = commands.add_parser(
+        "restore", help="check out the code that a run ran with, and write its config"
+    )
+    restore.add_argument("--no-git", action="store_true", help="only write the config")
+    restore.add_argument(
+        "--branch", action=argparse.BooleanOptionalAction, default=True, help="make a branch wandb/RUN"
+    )
+    restore.set_defaults(run=_restore)
+    for command in (pull, restore):
+        command.add_argument("name", metavar="RUN", help=_RUN)
+        command.add_argument("-p", "--project", help="its project, where RUN has none")
+        command.add_argument("-e", "--entity", help="its entity, where RUN has none")
+        add_store(command)
+
+
+def _pull(options: argparse.Namespace) -> None:
+    run = _find(options)
+    files = list(run.files())
+    if not files:
+        raise UsageError(f"run {run.entity}/{run.project}/{run.id} has no files")
+    for file in files:
+        path = Path(file.name)
+        if path.is_file() and _md5(path) == file.md5:
+            print(f"{file.name} is up to date")
+        else:
+            file.download(replace=True).close()
+            print(file.name)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    run = _find(options)
+    if not options.no_git:
+        _restore_git(run, branch=options.branch)
+    run.file("config.yaml").download(root="wandb", replace=True).close()
+    print(f"config: {Path('wandb') / 'config.yaml'}")
+
+
+def _restore_git(run: Run, *, branch: bool) -> None:
+    commit = _commit(run)
+    if commit is None:
+        print("code: nothing is known of a git repository")
+        return
+    top = Path(_git("rev-parse", "--show-toplevel").strip())
+    try:
+        _git("cat-file", "-e", f"{commit}^{{commit}}")
+    except UsageError:
+        raise UsageError(
+            f"this repository has no commit {commit}: fetch it, or give --no-git for the config alone"
+        ) from None
+    if _git("status", "--porcelain", "--untracked-files=no").strip():
+        raise UsageError("there are changes that are not committed: commit or stash them first")
+    if branch:
+        _git("checkout", "-q", "-B", f"wandb/{run.id}", commit)
+    else:
+        _git("checkout", "-q", "--detach", commit)
+    print(f"code: {commit}" + (f" on branch wandb/{run.id}" if branch else ""))
+    try:
+        patch = run.file("diff.patch")
+    except NotFoundError:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        patch.download(root=folder).close()
+        _git("apply", os.path.join(folder, "diff.patch"), folder=top)
+    print("code: what was not committed then is applied")
+
+
+def _commit(run: Run) -> str | None:
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            run.file("wandb-metadata.json").download(root=folder) as file,
+        ):
+            found = json.load(file)
+    except NotFoundError:
+        return None
+    commit = (found.get("git") or {}).get("commit")
+    return str(commit) if commit else None
+
+
+def _git(*arguments: str, folder: Path | None = None) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=folder)
+    except OSError as error:
+        raise UsageError(f"git cannot be run: {error.strerror}") from error
+    if done.returncode:
+        raise UsageError(
+            f"git {arguments[0]}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}"
+        )
+    return done.stdout
+
+
+def _find(options: argparse.Namespace) -> Run:
+    from tracker.api.api import Api
+
+    if options.store:
+        os.environ["TRACKER_STORE"] = str(options.store.absolute())
+    settings = load_settings(project=options.project, entity=options.entity)
+    parts = options.name.replace(":", "/").strip("/").split("/")
+    if len(parts) > 3 or not all(parts):
+        raise UsageError(f"{options.name!r} is no run: write {_RUN}")
+    whole = [settings.entity, settings.project][: 3 - len(parts)] + parts
+    try:
+        return Api().run("/".join(whole))
+    except Error:
+        raise
+    except ValueError as error:
+        raise NotFoundError(str(error)) from error
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return base64.b64encode(digest.digest()).decode()

@@ -1,0 +1,135 @@
+"""What commands remember for later scripts: settings of a folder, the server to use, and API keys.
+
+``FOLDER/wandb/settings`` is wandb's own file, with mode, project and entity. The address of a server is taken
+only from a file of tracker's: nothing that wandb wrote makes a script talk to a host that nobody named here.
+Keys are in ``~/.netrc`` (or ``NETRC``), by host, where wandb keeps them too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tracker.errors import UsageError
+
+FIELDS = ("disabled", "entity", "mode", "project")
+_SECTION = "default"
+
+
+def folder_file(folder: str | os.PathLike[str]) -> Path:
+    """Return the file of a folder's settings."""
+    return Path(folder) / "wandb" / "settings"
+
+
+def server_file(variables: Mapping[str, str] | None = None) -> Path:
+    """Return the file that names the server, in ``TRACKER_CONFIG_DIR``, else ``~/.config/tracker``."""
+    variables = os.environ if variables is None else variables
+    if given := variables.get("TRACKER_CONFIG_DIR"):
+        return Path(given).expanduser() / "settings"
+    base = variables.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(base) / "tracker" / "settings"
+
+
+def read_folder(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Return what ``tracker init``, ``offline`` and the like set for a folder."""
+    found = {name: value for name, value in _read(folder_file(folder)).items() if name in FIELDS}
+    if found.pop("disabled", "").lower() in ("1", "true"):  # what older releases of wandb wrote
+        found.setdefault("mode", "disabled")
+    return found
+
+
+def read_server(variables: Mapping[str, str] | None = None) -> str | None:
+    """Return the address that ``tracker login --host`` noted."""
+    return _read(server_file(variables)).get("base_url")
+
+
+def write(path: Path, changes: Mapping[str, str | None]) -> None:
+    """Change settings in one of the files; None takes one out.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    from configparser import ConfigParser
+
+    kept = {**_read(path), **{name: value for name, value in changes.items() if value is not None}}
+    parser = ConfigParser(interpolation=None)
+    parser[_SECTION] = {name: value for name, value in kept.items() if changes.get(name, value) is not None}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        with temporary.open("w", encoding="utf-8") as file:
+            parser.write(file)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def key_of(url: str) -> str | None:
+    """Return the API key that ``.netrc`` has for a server."""
+    path = _netrc()
+    if not path.is_file():
+        return None
+    from netrc import NetrcParseError, netrc
+    from urllib.parse import urlsplit
+
+    try:
+        found = netrc(str(path)).authenticators(urlsplit(url).netloc)
+    except (NetrcParseError, OSError, ValueError):
+        return None
+    return found[2] if found is not None else None
+
+
+def write_key(url: str, key: str) -> Path:
+    """Keep an API key in ``.netrc``, instead of an older one of that server; return the file.
+
+    Raises:
+        UsageError: The key is none, or the file cannot be written.
+    """
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError("an API key has no spaces and only printable ASCII characters")
+    from urllib.parse import urlsplit
+
+    path, host = _netrc(), urlsplit(url).netloc
+    try:
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        mine = f"machine {host}\n  login user\n  password {key}\n"
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(_without(old, host) + mine)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def _without(text: str, host: str) -> str:
+    """Return a ``.netrc`` without the entry of a host; the rest as it was written."""
+    kept, inside = [], False
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] in (["machine"], ["default"], ["macdef"]):
+            inside = words[:2] == ["machine", host]
+        if not inside:
+            kept.append(line)
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _netrc() -> Path:
+    return Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    from configparser import ConfigParser, Error
+
+    parser = ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except Error as error:
+        raise UsageError(f"cannot read the settings in {path}: {str(error).splitlines()[0]}") from error
+    return dict(parser[_SECTION]) if parser.has_section(_SECTION) else {}
