@@ -12,7 +12,7 @@ from server.dashboard import add_dashboard
 from server.ingest import Ingest
 from server.middleware import Compression, OwnNamesOnly
 from server.responses import add_error_handlers
-from server.routes import artifacts, ingest, live, projects, runs, session
+from server.routes import artifacts, captured, ingest, live, projects, runs, session
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
@@ -49,7 +49,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(OwnNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
-    for routes in (session, projects, runs, artifacts, live, ingest):
+    for routes in (session, projects, runs, captured, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
     add_dashboard(app)

@@ -14,10 +14,10 @@ from server.dependencies import Reader, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.answers import FileInfo, Output, RunDetail, SystemMetrics
+from tracker.answers import FileInfo, RunDetail
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.models import Run
-from tracker.store.queries import captured, charts, files, history, media
+from tracker.store.queries import charts, files, history, media
 from tracker.store.queries import runs as query
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -178,46 +178,6 @@ def table(
         run = _run(session, entity, project, run_id)
         page = media.table(store, session, run, key, step=step, offset=offset, limit=limit)
         return link_table(run, page)
-
-    return ExactJSON(store.answer(found))
-
-
-@router.get("/system")
-def system(
-    store: StoreDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    segment: str | None = None,
-    points: Annotated[int | None, Query(ge=1, le=20_000)] = None,
-) -> Response:
-    """Return the samples of system metrics, of each writer (rank) and attempt."""
-
-    def found(session: Session) -> list[SystemMetrics]:
-        run = _run(session, entity, project, run_id)
-        return captured.system(session, run, store.root, segment=segment, points=points)
-
-    return ExactJSON({"segments": store.answer(found)})
-
-
-@router.get("/console")
-def console(
-    store: StoreDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    segment: str | None = None,
-    offset: Annotated[int, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)] = 0,
-    limit: Annotated[int, Query(ge=0, le=10_000)] = 1000,
-    search: Annotated[str, Query(max_length=1000)] = "",
-) -> Response:
-    """Return lines of the run's output, from ``offset`` on (negative: from the end), those that match."""
-
-    def found(session: Session) -> Output:
-        run = _run(session, entity, project, run_id)
-        return captured.console(
-            session, run, store.root, segment=segment, offset=offset, limit=limit, search=search
-        )
 
     return ExactJSON(store.answer(found))
 

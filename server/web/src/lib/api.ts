@@ -5,14 +5,17 @@ import type {
   Artifact,
   ArtifactDetail,
   ArtifactFiles,
+  Facts,
   Json,
   LiveReply,
   Objects,
+  Output,
   Project,
   RunDetail,
   RunEdit,
   RunPage,
   Session,
+  SystemSegment,
   TablePage,
 } from "./records";
 
@@ -170,6 +173,22 @@ export function createApi(options: ApiOptions) {
 
     /** A logged file that holds JSON, by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
+
+    system: async (entity: string, project: string, id: string, signal?: AbortSignal) => {
+      const url = buildUrl(inProject(entity, project, "runs", id, "system"), { points: 1000 });
+      return (await getJson<{ segments: SystemSegment[] }>(url, signal)).segments;
+    },
+
+    console: (
+      entity: string,
+      project: string,
+      id: string,
+      query: { segment?: string | undefined; search?: string | undefined; offset: number; limit: number },
+      signal?: AbortSignal,
+    ) => getJson<Output>(buildUrl(inProject(entity, project, "runs", id, "console"), query), signal),
+
+    facts: (entity: string, project: string, id: string, signal?: AbortSignal) =>
+      getJson<Facts>(buildUrl(inProject(entity, project, "runs", id, "facts")), signal),
 
     table: (
       entity: string,

@@ -62,6 +62,39 @@ export interface RunSegment {
   /** Whether its rows belong to the newest branch, and then (unless null) only those before this step. */
   shown: boolean;
   shown_before: number | null;
+  /** Samples of system metrics. */
+  samples: number;
+  console_lines: number;
+}
+
+/** What one writer sampled of its machine in one attempt; `_runtime` and `_timestamp` are in each row. */
+export interface SystemSegment {
+  segment: string;
+  rank: number;
+  attempt: number;
+  host: string | null;
+  rows: Partial<Record<string, number>>[];
+}
+
+export interface OutputLine {
+  line: number;
+  time: number;
+  stream: "stdout" | "stderr";
+  text: string;
+}
+
+export interface Output {
+  total: number;
+  /** How many lines match a search. */
+  found: number;
+  lines: OutputLine[];
+}
+
+export interface Facts {
+  metadata: JsonObject | null;
+  /** `name==version`. */
+  packages: string[];
+  files: { path: string; size: number; url: string }[];
 }
 
 export interface RunDetail extends Run {

@@ -1,6 +1,6 @@
 // What the address bar says, as typed state, and back. Knows no page.
 
-export const TABS = ["charts", "images", "tables", "artifacts", "config"] as const;
+export const TABS = ["charts", "images", "tables", "artifacts", "config", "overview", "system", "logs"] as const;
 export type Tab = (typeof TABS)[number];
 
 export const AXES = ["_step", "_runtime", "_timestamp"] as const;

@@ -15,6 +15,8 @@ const segment = (change: Partial<RunSegment>): RunSegment => ({
   state: "finished",
   shown: true,
   shown_before: null,
+  samples: 0,
+  console_lines: 0,
   ...change,
 });
 

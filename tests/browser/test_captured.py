@@ -1,0 +1,157 @@
+"""System metrics, output and facts of a run on its page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builders import START, Writer, apply_all, seal_all
+from playwright.sync_api import Page, expect
+
+from tracker.records import ConsoleLines, SystemSample
+from tracker.store.store import Store
+
+LINES = 100_000
+FACTS = {
+    "os": "Linux-6.1",
+    "executable": "/usr/bin/python3",
+    "program": "/home/me/code/train.py",
+    "codePathLocal": "train.py",
+    "args": ["--lr", "0.1", "--name", "two words"],
+    "git": {"remote": "https://example.com/me/code.git", "commit": "c0ffee" * 6},
+    "host": "node1",
+    "slurm": {"job_id": "77"},
+}
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep a picture where somebody wants to look at it."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+@pytest.fixture
+def captured(store: Store) -> Store:
+    """A run of two ranks with two cards each, long output, and facts."""
+    for rank in (0, 1):
+        writer = Writer(store.layout, str(rank) * 32, rank=rank, start=START)
+        for at in range(200):
+            cards = {
+                f"gpu.{card}.{name}": float((at * (card + 2) + 40 * rank) % 100)
+                for card in (0, 1)
+                for name in ("gpu", "temp", "powerWatts", "memoryAllocated")
+            }
+            writer.put(
+                SystemSample(
+                    writer.tick() + 15 * at, {"cpu": float(at % 50), "memory_percent": 40.0, **cards}
+                )
+            )
+        writer.put(
+            ConsoleLines(
+                writer.tick(), [(0, 1, f"hello of rank {rank}"), (1, 2, "\x1b[31ma red warning\x1b[0m")]
+            )
+        )
+        writer.put(ConsoleLines(writer.tick(), [(2, 2, "100%|##########| 20/20")]))
+        if rank == 0:
+            for first in range(3, LINES, 1000):
+                lines = [
+                    (at, 1, f"step {at}: loss {1 / at:.5f}") for at in range(first, min(first + 1000, LINES))
+                ]
+                writer.put(ConsoleLines(writer.tick(), lines))
+            writer.file("wandb-metadata.json", json.dumps(FACTS).encode(), "application/json")
+            writer.file("requirements.txt", b"msgspec==0.19.0\nnumpy==2.0.0\n")
+            writer.file("diff.patch", b"--- a\n+++ b\n")
+        writer.finish()
+    Writer(store.layout, "e" * 32, "bare").finish()
+    apply_all(store)
+    seal_all(store)
+    return store
+
+
+def test_system_metrics_of_each_rank_and_card(
+    serve: Callable, page: Page, visit: Callable, captured: Store
+) -> None:
+    url = serve().url
+    visit(f"{url}/team/demo?run=run1&tab=system")
+    charts = page.get_by_test_id("system-chart")
+    expect(charts).to_have_count(6)
+    expect(charts.first).to_contain_text("GPU utilisation (%)")
+    for name in ("GPU 0 · rank 0", "GPU 1 · rank 0", "GPU 0 · rank 1", "GPU 1 · rank 1"):
+        expect(charts.first).to_contain_text(name)
+    expect(charts.first.locator("canvas")).to_have_count(1)
+    shot(page, "system-light")
+    page.get_by_role("button", name=re.compile("dark", re.I)).click()
+    shot(page, "system-dark")
+    visit(f"{url}/team/demo?run=bare&tab=system")
+    expect(page.get_by_text("No system metrics were sampled.")).to_be_visible()
+    shot(page, "system-empty")
+
+
+def test_long_output_is_read_searched_and_followed(
+    serve: Callable, page: Page, visit: Callable, captured: Store
+) -> None:
+    url = serve().url
+    visit(f"{url}/team/demo?run=run1&tab=logs")
+    lines = page.get_by_test_id("log-line")
+    expect(page.get_by_test_id("log-count")).to_contain_text("100,000 lines")
+    # It opens at the end, and holds no more of the page than is seen.
+    expect(lines.filter(has_text="step 99999: loss")).to_be_visible()
+    assert lines.count() < 200
+    shot(page, "logs-end")
+    log = page.get_by_role("log")
+    log.evaluate("box => box.scrollTop = 0")
+    expect(lines.filter(has_text="hello of rank 0")).to_be_visible()
+    red = lines.filter(has_text="a red warning")
+    expect(red).to_have_text("a red warning")
+    expect(red.locator(".fg1")).to_have_count(1)
+    expect(page.locator(".row.err")).to_have_count(2)
+    shot(page, "logs-light")
+    page.get_by_label("Find in the output").fill("STEP 5000")
+    expect(page.get_by_test_id("log-count")).to_contain_text("11 of 100,000 lines")
+    expect(lines).to_have_count(11)
+    shot(page, "logs-found")
+    page.get_by_label("Find in the output").fill("")
+    page.get_by_test_id("log-writer").select_option(label="attempt 0 · rank 1")
+    expect(lines.filter(has_text="hello of rank 1")).to_be_visible()
+    page.get_by_role("button", name=re.compile("dark", re.I)).click()
+    shot(page, "logs-dark")
+    visit(f"{url}/team/demo?run=bare&tab=logs")
+    expect(page.get_by_text("Nothing was printed")).to_be_visible()
+    shot(page, "logs-empty")
+
+
+def test_output_comes_while_it_is_looked_at(
+    serve: Callable, page: Page, visit: Callable, store: Store
+) -> None:
+    writer = Writer(store.layout, "a" * 32, "live")
+    writer.put(ConsoleLines(writer.tick(), [(0, 1, "first"), (1, 2, " 10%")]))
+    apply_all(store)
+    visit(f"{serve().url}/team/demo?run=live&tab=logs")
+    lines = page.get_by_test_id("log-line")
+    expect(lines).to_have_text(["first", " 10%"])
+    writer.put(
+        ConsoleLines(writer.tick(), [(1, 2, "100%"), *[(at, 1, f"line {at}") for at in range(2, 300)]])
+    )
+    apply_all(store)
+    expect(lines.filter(has_text="line 299")).to_be_visible(timeout=15_000)
+    page.get_by_role("log").evaluate("box => box.scrollTop = 0")
+    expect(lines.nth(1)).to_have_text("100%")
+
+
+def test_how_a_run_began(serve: Callable, page: Page, visit: Callable, captured: Store) -> None:
+    url = serve().url
+    visit(f"{url}/team/demo?run=run1&tab=overview")
+    expect(page.locator("pre")).to_have_text("/usr/bin/python3 train.py --lr 0.1 --name 'two words'")
+    for text in ("git.commit", "c0ffee" * 6, "slurm.job_id", "msgspec", "0.19.0"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name="diff.patch")).to_be_visible()
+    shot(page, "overview-light")
+    page.get_by_role("button", name=re.compile("dark", re.I)).click()
+    shot(page, "overview-dark")
+    visit(f"{url}/team/demo?run=bare&tab=overview")
+    expect(page.get_by_text("Nothing is known of how this run began.")).to_be_visible()
+    shot(page, "overview-empty")
