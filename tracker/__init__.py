@@ -66,6 +66,7 @@ _HOMES = {
     "AuthenticationError": "tracker.errors",
     "Classes": "tracker.data_types.classes",
     "CommError": "tracker.errors",
+    "Config": "tracker.sdk.config",
     "ConfigError": "tracker.errors",
     "Error": "tracker.errors",
     "EvalTable": "tracker.data_types.eval_table",
@@ -84,29 +85,34 @@ _HOMES = {
     "UsageError": "tracker.errors",
     "Video": "tracker.data_types.video",
     "_attach": "tracker.sdk.attach",
+    "agent": "tracker.sdk.sweeps",
+    "alert": "tracker.sdk.module",
+    "attach": "tracker.sdk.attach",
     "box3d": "tracker.data_types.object3d",
+    "controller": "tracker.sdk.sweeps",
     "define_metric": "tracker.sdk.module",
+    "ensure_configured": "tracker.sdk.setup",
     "finish": "tracker.sdk.module",
     "init": "tracker.sdk.init",
+    "join": "tracker.sdk.module",
     "link_artifact": "tracker.sdk.module",
     "link_model": "tracker.sdk.module",
     "log": "tracker.sdk.module",
     "log_artifact": "tracker.sdk.module",
+    "log_code": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
-    "plot_table": "tracker.plot.custom_chart",
     "login": "tracker.sdk.login",
+    "mark_preempting": "tracker.sdk.module",
+    "plot_table": "tracker.plot.custom_chart",
     "require": "tracker.sdk.setup",
+    "restore": "tracker.sdk.module",
+    "save": "tracker.sdk.module",
     "setup": "tracker.sdk.setup",
+    "sweep": "tracker.sdk.sweeps",
     "teardown": "tracker.sdk.setup",
     "termerror": "tracker.sdk.term",
     "termlog": "tracker.sdk.term",
     "termwarn": "tracker.sdk.term",
-    "alert": "tracker.sdk.module",
-    "join": "tracker.sdk.module",
-    "log_code": "tracker.sdk.module",
-    "mark_preempting": "tracker.sdk.module",
-    "restore": "tracker.sdk.module",
-    "save": "tracker.sdk.module",
     "unwatch": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
     "use_model": "tracker.sdk.module",
@@ -200,7 +206,7 @@ def _module(name: str) -> Any:
         from tracker.door import modules
 
         if modules.is_known(f"wandb.{name}"):
-            return modules.load(f"wandb.{name}")
+            return modules.show(f"wandb.{name}")
     raise AttributeError(f"module 'tracker' has no attribute {name!r}")
 
 

@@ -4,6 +4,7 @@
     ├── UsageError              a call or an argument that cannot work as written
     │   ├── ArtifactStatusError an artifact is finalized, or not logged yet; also an AttributeError
     │   ├── ApiUsageError       one of Api's; also a CommError and a ValueError, which wandb raises
+    │   ├── UnsupportedError    a part of wandb that is not here; also a NotImplementedError
     │   ├── SettingsError       a setting that is not known, or not of this kind; also a ValueError
     │   └── ConfigError         a config value that was changed without leave
     ├── CommError               a server could not be reached, or refused
@@ -12,7 +13,6 @@
     │   └── ConflictError       the server holds another state than the request assumed
     ├── NotFoundError           no such run, artifact, version or alias
     │   └── ApiNotFoundError    Api found none; also a CommError and a ValueError, which wandb raises
-    ├── UnsupportedError        a part of wandb that is not here; also a NotImplementedError
     ├── ArtifactError           an artifact's content cannot be had or has changed
     └── StoreError              the store cannot be opened, read or written
         ├── StoreVersionError   written by a newer tracker
@@ -76,7 +76,7 @@ class NotFoundError(Error):
     """No such run, artifact, version, alias or file."""
 
 
-class UnsupportedError(Error, NotImplementedError):
+class UnsupportedError(UsageError, NotImplementedError):
     """A part of wandb that is not here; the message names it and the nearest thing that works.
 
     Args:

@@ -120,7 +120,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "name": variable("NAME"),
         "group": variable("RUN_GROUP"),
         "job_type": variable("JOB_TYPE"),
-        "tags": [tag.strip() for tag in tags.split(",") if tag.strip()] if tags else None,
+        "tags": [tag for tag in tags.split(",") if tag.strip()] if tags else None,
         "notes": variable("NOTES"),
         "resume": variable("RESUME"),
         "journal_only": _flag(variables.get("TRACKER_JOURNAL_ONLY")),

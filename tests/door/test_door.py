@@ -170,6 +170,17 @@ for path in ("wandb.sdk.launch", "wandb.nothing", "wandb.sdk.nothing"):
 for module in (wandb, wandb.sdk, wandb.sdk.lib, wandb.util):
     assert not hasattr(module, "nothing_like_it"), module
 assert not hasattr(wandb, "store") and not hasattr(wandb, "names")
+namespace = {}
+exec("from wandb.errors import *", namespace)
+assert namespace["CommError"] is CommError
+hasattr(wandb, "keras")  # an answer, whether keras is installed or not
+for name in ("sweep", "agent", "controller"):
+    try:
+        getattr(wandb, name)({})
+    except NotImplementedError as error:
+        assert isinstance(error, UsageError) and f"{name}() is not supported: begin one run" in str(error)
+    else:
+        raise AssertionError(name)
 print("good")
 """
 

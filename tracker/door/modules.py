@@ -98,6 +98,18 @@ class _Refusal(_Loader):
         raise ModuleNotFoundError(f"tracker has no {name}: that part of wandb is not supported", name=name)
 
 
+def show(name: str) -> ModuleType:
+    """Return the module at a path of wandb's, as an attribute of another one: ``hasattr`` may ask for it.
+
+    Raises:
+        AttributeError: It needs a package that is not installed; says which.
+    """
+    try:
+        return load(name)
+    except ImportError as error:
+        raise AttributeError(f"{name} cannot be had: {error}") from error
+
+
 def attribute(module: str, name: str) -> Any:
     """Return what a module of wandb's shows under a name, a module below it included.
 
@@ -107,10 +119,21 @@ def attribute(module: str, name: str) -> Any:
     return getattr(load(module), name)
 
 
+def _shown(module: str) -> list[str]:
+    """Return the names that a module shows, for ``dir`` and ``import *``."""
+    found = []
+    for word in NAMES[module].split():
+        whole = [each for each in dir(import_module(word[1:])) if each[0] != "_"] if word[0] == "*" else []
+        found += whole or [word.partition("=")[0]]
+    return found
+
+
 def _find(module: str, name: str) -> Any:
+    if name == "__all__":
+        return [each for each in _shown(module) if each[0] not in "*_"]
     if not (name.startswith("__") and name.endswith("__")):
         if is_known(f"{module}.{name}"):
-            return load(f"{module}.{name}")
+            return show(f"{module}.{name}")
         for word in NAMES[module].split():
             shown, _, home = word.partition("=")
             if shown == name:

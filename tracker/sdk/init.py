@@ -106,7 +106,10 @@ def init(
         StoreError: The store cannot be used.
     """
     extra = {**arguments_of(setup.defaults), **arguments_of(settings)}
-    arguments = {name: extra.pop(name, None) for name in ARGUMENTS}
+    arguments = {name: extra.get(name) for name in ARGUMENTS}
+    extra = {
+        name: value for name, value in extra.items() if name in Settings.__struct_fields__ or name == "dir"
+    }
     previous = active.current_of_this_process()
     how = _reinit(arguments["reinit"] if reinit is None else reinit)
     if previous is not None and how == "return_previous":

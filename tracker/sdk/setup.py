@@ -47,7 +47,13 @@ def setup(settings: Settings | dict[str, Any] | None = None) -> WandbSetup:
 def in_force() -> InForce:
     """Return the settings that ``init`` would begin with, with the API key."""
     given = arguments_of(defaults)
-    return load_settings(**{name: value for name, value in given.items() if name not in ARGUMENTS})
+    return load_settings(
+        **{
+            name: value
+            for name, value in given.items()
+            if name not in ARGUMENTS or name in InForce.__struct_fields__
+        }
+    )
 
 
 def teardown(exit_code: int | None = None) -> None:
@@ -60,6 +66,10 @@ def teardown(exit_code: int | None = None) -> None:
     for run in active.open_runs():
         run.finish(exit_code)
     defaults = None
+
+
+def ensure_configured() -> None:
+    """Do nothing, as in wandb."""
 
 
 def require(

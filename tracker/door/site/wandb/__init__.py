@@ -25,7 +25,7 @@ _sys.meta_path.insert(0, _modules.Finder())
 
 def __getattr__(name: str) -> Any:
     if _modules.is_known(f"wandb.{name}"):
-        return _modules.load(f"wandb.{name}")
+        return _modules.show(f"wandb.{name}")
     try:
         value = getattr(_tracker, name)
     except AttributeError:
