@@ -66,6 +66,11 @@ def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
     assert (main["run"], other["run"]) == (run_id, None)
     assert main["dir"] == other["dir"]
     assert run_id in main["dir"]
+    output = Path(run.file("output.log").download(root=str(tmp_path), replace=True).name).read_text()
+    assert "hello from rank 0" in output
+    if strategy == "ddp":  # of processes that multiprocessing spawns, only those that log are kept
+        assert "hello from rank 1" in output
+    assert run.history(stream="system", pandas=False)
 
 
 def json_of(path: Path) -> Any:
