@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tracker import keeping
-from tracker.errors import UsageError
+from tracker.errors import SettingsError, UsageError
 
 STORE_FOLDER = "tracker-store"
 MODES = ("online", "offline", "disabled")
@@ -146,7 +146,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     if found["console"] not in (None, *CONSOLES):
         raise UsageError(f"console is {found['console']!r}; use one of {', '.join(CONSOLES)}")
     if found["mode"] not in (None, *MODES):
-        raise UsageError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
+        raise SettingsError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
     return Settings(**{name: value for name, value in found.items() if value is not None})
 
 

@@ -6,13 +6,17 @@ dict with string keys. Heavy libraries are recognised by their attributes, never
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.counting import count_values
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 # wandb turns arrays up to this many elements into lists, larger ones into histograms.
 LONGEST_LIST = 32
@@ -51,18 +55,51 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
         if isinstance(value, plain):
             # str() and int() of a subclass may be overridden (enum members); take the base value.
             return plain.__str__(value) if plain is str else plain(value)
-    if hasattr(value, "__array__") or hasattr(value, "detach"):
-        return _array_to_plain(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if hasattr(value, "__fspath__"):
-        return value.__fspath__()
+    if not isinstance(value, type):
+        if hasattr(value, "__array__") or hasattr(value, "detach"):
+            return _array_to_plain(value)
+        if hasattr(value, "isoformat"):
+            text = value.isoformat()
+            return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+        if hasattr(value, "__fspath__"):
+            return value.__fspath__()
+        if isinstance(value, enum.Enum):
+            return to_plain(value.value, convert)
+        if hasattr(value, "__dataclass_fields__"):
+            return {name: to_plain(getattr(value, name), convert) for name in value.__dataclass_fields__}
+        if hasattr(value, "__next__"):
+            return [to_plain(item, convert) for item in value]
+        if kind.__module__ in ("decimal", "fractions") or kind is complex:
+            return str(value).strip("()")
+        if kind.__module__ == "datetime" and hasattr(value, "total_seconds"):
+            return duration_text(value)
+    if hasattr(value, "__qualname__") and hasattr(value, "__module__"):  # a class or a function
+        return f"{value.__module__}.{value.__qualname__}"
     if convert is not None:
         return convert(value)
     raise TypeError(f"Object of type {kind.__name__} is not JSON serializable")
 
 
+def duration_text(duration: timedelta) -> str:
+    """Return a duration in the form of ISO 8601, as wandb writes it: ``P1DT1H1M40S``."""
+    sign = "-" if duration.days < 0 else ""
+    duration = abs(duration)
+    minutes, seconds = divmod(duration.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    years, days = divmod(duration.days, 365)
+    part = f".{duration.microseconds:06}".rstrip("0") if duration.microseconds else ""
+    date = "".join(f"{count}{unit}" for count, unit in ((years, "Y"), (days, "D")) if count)
+    clock = "".join(f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M")) if count)
+    if seconds or part or not (date or clock):
+        clock += f"{seconds}{part}S"
+    return f"{sign}P{date}" + (f"T{clock}" if clock else "")
+
+
 def _array_to_plain(value: Any) -> Any:
+    if type(value).__module__.startswith("pandas"):  # as wandb; a whole DataFrame is a table
+        raise TypeError(
+            f"Object of type {type(value).__name__} is not JSON serializable: log value.to_numpy()"
+        )
     if hasattr(value, "detach"):  # torch
         value = value.detach().cpu()
         if not value.dtype.is_floating_point and not value.dtype.is_complex:
@@ -73,7 +110,7 @@ def _array_to_plain(value: Any) -> Any:
     size = math.prod(shape)
     if size == 1 and len(shape) <= 1:
         return to_plain(value.item())
-    if size <= LONGEST_LIST and len(shape) <= 2:
+    if size <= LONGEST_LIST:
         return to_plain(value.tolist())
     counts, edges = count_values(value, LONGEST_LIST)
     return {"_type": "histogram", "values": counts, "bins": edges}

@@ -142,13 +142,13 @@ class ArtifactMethods(Identity):
         if artifact is None:
             self._warn("No relevant files were detected in the specified directory. No code will be logged.")
         else:
-            self.config.note("code_path", artifact.name)
+            self.note(("code_path",), artifact.name)
         return artifact
 
     def pin_config_keys(self, keys: Sequence[str] = ()) -> None:
         """Name the config keys that a page is to show first; a further call replaces them."""
         self._check_open("pin_config_keys")
-        self.config.note("pinned_keys", [str(key) for key in keys])
+        self.note(("pinned_keys",), [str(key) for key in keys])
 
     def upsert_artifact(
         self,

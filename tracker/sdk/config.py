@@ -91,10 +91,6 @@ class Config:
         """Return those keys with their values."""
         return [(key, self._values[key]) for key in self.keys()]
 
-    def note(self, key: str, value: Any) -> None:
-        """Record something about the run that is no hyperparameter of the script's."""
-        self._set({INTERNAL: {**self._values.get(INTERNAL, {}), key: value}}, True)
-
     def _as_dict(self) -> dict[str, Any]:
         return self._values
 

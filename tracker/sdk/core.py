@@ -134,7 +134,7 @@ class RunCore:
             if blob is not None:
                 self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
 
-    def note(self, path: Sequence[str], value: dict[str, Any]) -> None:
+    def note(self, path: Sequence[str], value: Any) -> None:
         """Keep something under ``_wandb`` of the config, which ``run.config`` does not show.
 
         Args:

@@ -36,16 +36,19 @@ def config_value(value: Any) -> Any:
         return [config_value(item) for item in sorted(value, key=repr)]
     if is_dataclass(value) and not isinstance(value, type):
         return config_value(asdict(value))
-    if hasattr(value, "__array__") or hasattr(value, "detach"):
-        return _array(value)
+    if not isinstance(value, type):
+        if hasattr(value, "__array__") or hasattr(value, "detach"):
+            return _array(value)
+        if hasattr(value, "isoformat"):
+            return value.isoformat()
     if callable(value):
         name = getattr(value, "__qualname__", None)
         return f"{value.__module__}.{name}" if name and hasattr(value, "__module__") else str(value)
+    if type(value).__module__ == "builtins":
+        return str(value) if isinstance(value, complex) else to_plain(value)
     try:
         return to_plain(value)
     except TypeError:
-        if type(value).__module__ == "builtins" and not isinstance(value, complex):
-            raise
         return str(value)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker import names
-from tracker.errors import CommError, UsageError
+from tracker.errors import CommError, SettingsError, UsageError
 from tracker.processes import this_process
 from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_for
@@ -22,6 +22,7 @@ from tracker.sdk.capturing import Capturing
 from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
 from tracker.sdk.config_files import initial_config, parse_config
 from tracker.sdk.greeting import ask_for_run, greet
+from tracker.sdk.identity import LONGEST_TAG
 from tracker.sdk.journal import NoJournal, RunJournal
 from tracker.sdk.remembering import forget_run, remember_run, remembered_run, resume_file
 from tracker.sdk.run import Run
@@ -130,7 +131,7 @@ def init(
     texts: dict[str, Any] = {key: str(value) for key, value in given.items() if value is not None}
     labels = [tags] if isinstance(tags, str) else tags
     if labels is not None:
-        texts["tags"] = [str(tag) for tag in labels]
+        texts["tags"] = [_tag(tag) for tag in labels]
     found = load_settings(**{**extra, **texts})
     tensorboard = sync_tensorboard or tensorboard or arguments["sync_tensorboard"]
     _watch_libraries(tensorboard, monitor_gym)
@@ -365,7 +366,7 @@ def _wants_recorder(settings: Settings) -> bool:
 def _reinit(reinit: bool | str | None) -> str:
     if isinstance(reinit, str):
         if reinit not in REINIT_MODES and reinit != "default":
-            raise UsageError(f"reinit is {reinit!r}; use one of {', '.join(REINIT_MODES)}")
+            raise SettingsError(f"reinit is {reinit!r}; use one of {', '.join(REINIT_MODES)}")
         return "return_previous" if reinit == "default" else reinit
     return "finish_previous" if reinit else "return_previous"
 
@@ -376,7 +377,7 @@ def _resume(resume: bool | str | None) -> str | None:
     if resume is True:
         return "auto"
     if resume not in RESUME_MODES:
-        raise UsageError(f"resume is {resume!r}; use one of {', '.join(RESUME_MODES)}")
+        raise SettingsError(f"resume is {resume!r}; use one of {', '.join(RESUME_MODES)}")
     return str(resume)
 
 
@@ -392,3 +393,10 @@ def _auto(settings: Settings, file: str) -> str:
             silent=settings.silent,
         )
     return settings.run_id
+
+
+def _tag(tag: object) -> str:
+    text = str(tag)
+    if not 1 <= len(text) <= LONGEST_TAG:
+        raise SettingsError(f"tag {text[:80]!r} has {len(text)} characters: tags have 1 to {LONGEST_TAG}")
+    return text

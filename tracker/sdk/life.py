@@ -39,7 +39,7 @@ class Life(RunCore):
     def fail(self, error: str) -> None:
         """End the run as failed, with one line that says why."""
         self._do_before_end()
-        self._end("failed", 1, error)
+        self._end("failed", _exit_code(error), error)
 
     def before_end(self, call: Callable[[], None]) -> None:
         """Have something called once when the run is about to end, while it can still be logged to.
@@ -132,3 +132,9 @@ class Life(RunCore):
             finally:
                 self._ending = False
         active.forget(self)
+
+
+def _exit_code(error: str) -> int:
+    """Return the status that a process ended with, of the line that says so; 1 for any other error."""
+    kind, _, code = error.partition(": ")
+    return int(code) if kind == "SystemExit" and code.isdecimal() and len(code) < 10 else 1

@@ -66,7 +66,20 @@ def to_plain_row(run: Run, data: dict[str, Any], step: int | str) -> dict[str, A
     sink = MediaSink(run)
     if "tracker.plot.custom_chart" in sys.modules:
         data = _without_charts(run, data)
-    return {key: to_history(sink, key, step, value) for key, value in data.items()}
+    plain = {key: to_history(sink, key, step, value) for key, value in data.items()}
+    return without_empty(plain)
+
+
+def without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without dicts that hold nothing, which wandb's history has not either."""
+    kept = {}
+    for key, value in values.items():
+        if type(value) is dict and "_type" not in value:
+            value = without_empty(value)
+            if not value:
+                continue
+        kept[key] = value
+    return kept
 
 
 def to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.errors import UsageError
+from tracker.errors import SettingsError, UsageError
 from tracker.records import FileSaved, SummaryChanged
 from tracker.values import to_plain
 
@@ -31,7 +31,7 @@ def parse_moment(text: object, argument: str) -> Moment:
     """
     found = _MOMENT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
-        raise UsageError(
+        raise SettingsError(
             f"{argument} is {text!r}: Could not parse passed run moment string, expected format "
             "'<run>?_step=<number>', such as 'ans3bsax?_step=123'. Only the metric '_step' is supported."
         )
@@ -47,15 +47,15 @@ def check_moments(
         UsageError: They are of another form, or do not go together with one another or with the id.
     """
     if sum(each not in (None, False) for each in (resume, resume_from, fork_from)) > 1:
-        raise UsageError(
+        raise SettingsError(
             "`fork_from`, `resume`, or `resume_from` are mutually exclusive. Please specify only one of them."
         )
     back = None if resume_from is None else parse_moment(resume_from, "resume_from")
     fork = None if fork_from is None else parse_moment(fork_from, "fork_from")
     if back is not None and run_id not in (None, back.run_id):
-        raise UsageError("Both `run_id` and `resume_from` have been specified with different ids.")
+        raise SettingsError("Both `run_id` and `resume_from` have been specified with different ids.")
     if fork is not None and run_id == fork.run_id:
-        raise UsageError(
+        raise SettingsError(
             "Provided `run_id` is the same as the run to `fork_from`. Please provide a different `run_id` or "
             "remove the `run_id` argument. If you want to rewind the current run, please use `resume_from`."
         )

@@ -10,15 +10,15 @@ from tracker.sdk.define import Metric
 from tracker.sdk.run import Run
 
 
-class Nothing:
+class _Noop:
     """Every attribute of it is it, and so is what a call returns."""
 
-    def __getattr__(self, name: str) -> Nothing:
+    def __getattr__(self, name: str) -> _Noop:
         if name.startswith("__"):
             raise AttributeError(name)
         return self
 
-    def __call__(self, *_arguments: Any, **_named: Any) -> Nothing:
+    def __call__(self, *_arguments: Any, **_named: Any) -> _Noop:
         """Return itself."""
         return self
 
@@ -57,7 +57,7 @@ class DisabledRun(Run):
 
     def log_artifact(self, *_arguments: Any, **_named: Any) -> Any:
         """Return something of which every attribute and every call is itself."""
-        return Nothing()
+        return _Noop()
 
     def define_metric(self, *_arguments: Any, **_named: Any) -> Metric:
         """Define nothing."""

@@ -39,6 +39,8 @@ class Logging(RunCore):
                 "".join(keys)  # refuses a key that is no string, at the speed of C
             except TypeError:
                 raise TypeError("Key values passed to `wandb.log` must be strings.") from None
+            if "" in keys:  # as in wandb: what has no name is not kept
+                data, keys = {key: value for key, value in data.items() if key}, ()
             self._keys = keys
         with self._lock:
             if self._finished:

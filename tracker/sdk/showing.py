@@ -73,6 +73,12 @@ class Showing(Identity):
             raise UnsupportedError("Run.status() of a run that is sent", "look at it with `tracker doctor`")
         return RunStatus()
 
+    def write_logs(self, text: str) -> None:
+        """Add text to the run's output, as if it had been printed; nothing where the console is not kept."""
+        self._check_open("write_logs")
+        if self.capturing is not None:
+            self.capturing.write_logs(text)
+
     def _label(
         self, code: str | None = None, repo: str | None = None, code_version: str | None = None, **more: str
     ) -> None:

@@ -6,6 +6,7 @@ the latest synchronised steps, the summary and its aggregates. It is stored with
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -222,7 +223,7 @@ class Folder:
         if opened is None:
             opened = OpenRow(record.row, record.step, record.time, record.data)
         else:
-            opened.data = opened.data | record.data
+            opened.data = _merged(opened.data, record.data)
             opened.time = record.time
         state.open = opened
         return done + self.flush() if record.flags & COMMIT else done
@@ -256,7 +257,7 @@ class Folder:
             shape.types = types
         self._count += 1
         self._last_step = row.step
-        if shape.summarised or dict in types:
+        if shape.summarised or dict in types or NoneType in types:
             for key, value in data.items():
                 self._summarise(state.summary, key, key, value)
         else:
@@ -327,7 +328,10 @@ class Folder:
         state = self._state
         definition = self._definition(key)
         if definition is None or not definition.summary:
-            place[name] = value
+            if value is None:
+                place.pop(name, None)  # as in wandb: nothing is known of it now
+            else:
+                place[name] = value
             return
         words = definition.summary
         if "none" in words:
@@ -368,6 +372,15 @@ def kind_of(value: Any) -> str:
         found = {kind_of(item) for item in value}  # media of several types under one key
         return "media" if found <= {"image", "media"} else "other"
     return "other"
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return two calls' values of one row: nested dicts of the script's own are merged, as in wandb."""
+    merged = old | new
+    for key, value in new.items():
+        if type(value) is dict and "_type" not in value and type(before := old.get(key)) is dict:
+            merged[key] = value if "_type" in before else _merged(before, value)
+    return merged
 
 
 def _gap(record: RowsLost) -> str:
