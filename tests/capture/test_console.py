@@ -220,6 +220,15 @@ def test_off_keeps_nothing_and_wraps_nothing(tmp_path: Path) -> None:
     assert "console is 'loud'; use one of auto, wrap, redirect, off" in done.stderr
 
 
+@pytest.mark.parametrize("how", ["auto", "off"])
+def test_a_script_may_add_to_the_output(tmp_path: Path, how: str) -> None:
+    code = f"{INIT}\nrun.write_logs('one\\ntw')\nrun.write_logs('o\\n')\nrun.finish()"
+    assert scripts.run(code, tmp_path, WANDB_CONSOLE=how).stdout == ""
+    assert kept() == ["one", "two"]
+    run = tracker.Api().run("p/r")
+    assert run.file("output.log").download(root=str(tmp_path / "got")).read() == "one\ntwo\n"
+
+
 def test_odd_streams_are_left_alone(tmp_path: Path) -> None:
     code = f"""
 import sys

@@ -79,7 +79,7 @@ def test_it_follows_a_live_run_seals_it_and_leaves(tmp_path: Path, root: Path) -
     assert writer.returncode == 0
     scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=10)
     assert not list(root.rglob("*.journal"))
-    assert len(list(root.rglob("*.parquet"))) == 1
+    assert len(list(root.rglob("history/*.parquet"))) == 1
     with Store(root).reading() as session:
         assert session.scalars(select(Run.state)).all() == ["finished"]
 

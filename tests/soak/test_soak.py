@@ -337,7 +337,7 @@ def compare(soak: Soak, server: Server) -> None:
             assert difference(answer, branch) is None, run_id
             check_media(client, place, run.history(pandas=False))
     assert total > 36_000
-    parts = len(list(soak.root.rglob("*.parquet")))
+    parts = len(list(soak.root.rglob("history/*.parquet")))
     assert parts <= sum(newest + 1 for newest in soak.attempts.values())
 
 

@@ -176,5 +176,7 @@ def test_run_json_names_the_parts_of_each_segment(tmp_path: Path) -> None:
     described = json.loads((home / "run.json").read_text())
     named = [part["path"] for segment in described["segments"] for part in segment["parts"]]
     assert len(named) == 2
-    assert sorted(named) == sorted(str(path.relative_to(root)) for path in home.rglob("*.parquet"))
+    assert sorted(named) == sorted(
+        str(path.relative_to(root)) for path in (home / "history").glob("*.parquet")
+    )
     assert [segment["attempt"] for segment in described["segments"]] == [0, 1]

@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tracker.errors import UsageError
 from tracker.records import RunFinished, pack
 from tracker.sdk import active
 from tracker.sdk.core import RunCore
@@ -40,6 +41,17 @@ class Life(RunCore):
         """End the run as failed, with one line that says why."""
         self._do_before_end()
         self._end("failed", _exit_code(error), error)
+
+    def write_logs(self, text: str) -> None:
+        """Add text to the run's output, as if the script had printed it.
+
+        Raises:
+            UsageError: The run is finished.
+        """
+        if self._finished:
+            raise UsageError(f"Run ({self.id}) is finished: init a new run")
+        if self.capturing is not None:
+            self.capturing.write_logs(text)
 
     def before_end(self, call: Callable[[], None]) -> None:
         """Have something called once when the run is about to end, while it can still be logged to.
