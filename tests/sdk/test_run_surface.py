@@ -16,7 +16,7 @@ from tracker.recorder.follow import catch_up
 from tracker.sdk import folder
 from tracker.settings import load_settings
 from tracker.store.queries.media import list_files
-from tracker.store.queries.runs import get_run
+from tracker.store.queries.runs import get_run, run_detail
 from tracker.store.store import Store
 
 
@@ -202,3 +202,30 @@ def test_a_disabled_run_does_nothing_as_wandb_s_does(tmp_path: Path) -> None:
     assert tracker.run is None
     run.log({"after": 1})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_set_and_raised_outlives_the_catalog(tmp_path: Path) -> None:
+    run = tracker.init(project="p", id="kept", name="first")
+    run.define_metric("loss", summary="mean")
+    run.log({"loss": 1})
+    run.log({"loss": 3})
+    run.name, run.tags = "second", ("a",)
+    run.alert("low", "text")
+    run.save(str(tmp_path / "absent*"))
+    Path(run.dir, "note.txt").write_text("hello")
+    run.finish()
+    settings = load_settings()
+    store = Store(settings.store)
+    catch_up(store)
+    store.close()
+    for file in settings.store.glob("catalog*"):
+        file.unlink()
+    found = open_reader(settings).run("local", "p", "kept")
+    catalog = Store(settings.store)
+    catch_up(catalog)
+    with catalog.reading() as session:
+        detail = run_detail(session, "local", "p", "kept")
+    for each in (found, detail):
+        assert (each.name, each.tags, each.summary["loss"]) == ("second", ["a"], {"mean": 2})
+        assert [alert.title for alert in each.alerts] == ["low"]
+    assert files_of("kept") == {"note.txt": "hello"}
