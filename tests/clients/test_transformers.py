@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -80,24 +79,16 @@ def logged(path: str, reported: dict) -> None:
     assert run.config["model/num_parameters"] == reported["parameters"]
 
 
-@pytest.fixture
-def load(client: Client):
-    """Load a downloaded model in the client's Python; return its weights."""
-
-    def load(folder: str) -> dict:
-        client.run(
-            "import json, sys\nfrom transformers import BertForSequenceClassification as B\n"
-            "model = B.from_pretrained(sys.argv[1])\n"
-            "json.dump({k: v.tolist() for k, v in model.state_dict().items()}, open('weights.json', 'w'))",
-            folder,
-            program="load.py",
-        )
-        return json.loads(Path("weights.json").read_text())
-
-    return load
+LOAD = """
+import json, sys
+from transformers import BertForSequenceClassification
+models = [BertForSequenceClassification.from_pretrained(folder) for folder in sys.argv[1:]]
+json.dump([{k: v.tolist() for k, v in model.state_dict().items()} for model in models],
+          open("reported.json", "w"))
+"""
 
 
-def test_metrics_checkpoints_and_gradients(client: Client, load) -> None:
+def test_metrics_checkpoints_and_gradients(client: Client) -> None:
     reported = client.run(SCRIPT, WANDB_PROJECT="tiny", WANDB_LOG_MODEL="checkpoint", WANDB_WATCH="all")
     logged("local/tiny", reported)
     run = the_run("local/tiny")
@@ -110,16 +101,14 @@ def test_metrics_checkpoints_and_gradients(client: Client, load) -> None:
     assert artifacts["final_model"].metadata["final_model"] is True
     checkpoint = artifacts["checkpoint_global_step_120"]
     assert checkpoint.metadata["model/num_parameters"] == reported["parameters"]
-    assert load(checkpoint.download()) == reported["weights"]
-    assert (
-        load(tracker.Api().artifact("local/tiny/model-tiny:final_model").download("final"))
-        == reported["weights"]
-    )
+    final = tracker.Api().artifact("local/tiny/model-tiny:final_model")
+    loaded = client.run(LOAD, checkpoint.download(), final.download("final"), program="load.py")
+    assert loaded == [reported["weights"]] * 2
     kinds = {key.partition("/")[0] for row in rows(run) for key in row}
     assert {"gradients", "parameters"} <= kinds
 
 
-def test_the_model_at_the_end_only(client: Client, load) -> None:
+def test_the_model_at_the_end_only(client: Client) -> None:
     reported = client.run(SCRIPT, WANDB_PROJECT="tiny", WANDB_LOG_MODEL="end")
     logged("local/tiny", reported)
     versions = the_run("local/tiny").logged_artifacts()
@@ -128,7 +117,8 @@ def test_the_model_at_the_end_only(client: Client, load) -> None:
         "final_model",
         "latest",
     ]
-    assert load(tracker.Api().artifact("local/tiny/model-tiny:latest").download()) == reported["weights"]
+    folder = tracker.Api().artifact("local/tiny/model-tiny:latest").download()
+    assert client.run(LOAD, folder, program="load.py") == [reported["weights"]]
 
 
 def test_a_disabled_run_trains_and_keeps_nothing(client: Client) -> None:
