@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import scripts
+from differential.sides import real_python
 
 import tracker
 
@@ -54,7 +55,6 @@ def script(tmp_path: Path) -> Path:
         ["python", "train.py"],
         ["train.py"],
         ["-m", "train"],
-        [sys.executable, "-m", "train"],
         ["--", "python", "-u", "-W", "error::SyntaxWarning", "train.py"],
         ["sh", "-c", 'exec python "$0" "$@"', "train.py"],
         ["env", "RANK=0", "python", "train.py"],
@@ -260,3 +260,33 @@ def test_a_shell_goes_through_the_door_and_back(tmp_path: Path, other: Path) -> 
     assert (opened, closed) == ("0.31.0 0.31.0", "0.1.real 0.1")
     assert after == before
     assert (during.count("/door/site:"), during.count("/door/bin:")) == (1, 1)
+
+
+@pytest.fixture(scope="module")
+def real_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site-packages of an environment that has wandb itself."""
+    asked = "import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec('wandb').origin).parents[1])"
+    command = [real_python(), "-c", asked]
+    folder = tmp_path_factory.mktemp("elsewhere")
+    return Path(
+        subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout.strip()
+    )
+
+
+@pytest.mark.differential
+def test_the_real_wandb_is_back_when_the_door_is_not_used(tmp_path: Path, real_site: Path) -> None:
+    """The same with wandb itself."""
+    site = real_site
+    before = sorted((path, path.stat().st_mtime_ns) for path in (site / "wandb").rglob("*.py"))
+    code = "import wandb; print(wandb.Run.__module__)"
+    plain, through = '"$PYTHON" -B -c "$CODE"', '"$PYTHON" -m tracker.cli.main run "$PYTHON" -c "$CODE"'
+    done = subprocess.run(
+        ["sh", "-c", f"{plain}; {through}; {plain}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{scripts.ROOT}:{site}", "PYTHON": sys.executable, "CODE": code},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["wandb.sdk.wandb_run", "tracker.sdk.run", "wandb.sdk.wandb_run"]
+    assert sorted((path, path.stat().st_mtime_ns) for path in (site / "wandb").rglob("*.py")) == before
