@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("golden")
+SURFACE = Path(__file__).with_name("surface.json")
 _LINE = 100
 
 
@@ -27,6 +28,17 @@ def save(outcomes: dict[str, Any]) -> None:
     for area, keys in groupby(sorted(outcomes), key=lambda key: key.partition("/")[0]):
         found = {key.partition("/")[2]: outcomes[key] for key in keys}
         (FOLDER / f"{area}.json").write_text(_text(found) + "\n")
+
+
+def load_surface() -> dict[str, dict[str, list[str] | None]]:
+    """Return the real client's public names, and the parameters of those that can be called."""
+    found: dict[str, dict[str, list[str] | None]] = json.loads(SURFACE.read_text())
+    return found
+
+
+def save_surface(found: dict[str, Any]) -> None:
+    """Replace the recorded names."""
+    SURFACE.write_text(_text(found) + "\n")
 
 
 def _text(value: Any, indent: int = 0) -> str:

@@ -15,9 +15,10 @@ from differential import golden, sides
 
 
 def main() -> None:
-    """Run the corpus and replace the recorded outcomes."""
+    """Run the corpus and replace the recorded outcomes and names."""
     with tempfile.TemporaryDirectory() as folder:
         golden.save(sides.outcomes_of_wandb(Path(folder)))
+    golden.save_surface(sides.surface_of_wandb())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
     python -m differential.runner wandb|tracker FOLDER [AREA/NAME ...]
 
+Tracker's side is started by ``tracker run``, so that ``import wandb`` is tracker there.
+
 Client and helpers are imported once; then each script has a forked process, a folder, a home and an
 environment of its own, and ends as any interpreter ends. What each saw is in FOLDER/AREA/NAME/seen.json, the
 outcomes of all, in normal form, in FOLDER/outcomes.json.
@@ -14,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,19 +25,28 @@ from pathlib import Path
 from differential.script import Script, Seen, load_corpus
 
 AT_ONCE = 2
-SECONDS = 60
+SECONDS = 120
 # Imported by scripts: once here, not once in each of them.
-_HELPERS = ("numpy", "PIL.Image", "pandas", "matplotlib.figure")
+_HELPERS = ("numpy", "PIL.Image", "pandas", "matplotlib.pyplot", "torch")
 _PARTS = {
-    "wandb": ("wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types"),
-    "tracker": ("tracker.lean", "tracker.sdk.init", "tracker.artifacts.artifact", "tracker.data_types.table"),
+    "wandb": ("wandb", "wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types"),
+    "tracker": (
+        "wandb",
+        "tracker.lean",
+        "tracker.sdk.init",
+        "tracker.sdk.rows",
+        "tracker.sdk.media",
+        "tracker.capture.facts",
+        "tracker.artifacts.artifact",
+        "tracker.data_types.image",
+        "tracker.data_types.table",
+        "tracker.plot",
+    ),
 }
 
 
 def main(side: str, folder: Path, wanted: list[str]) -> None:
     """Run the scripts and write their outcomes."""
-    client = importlib.import_module("tracker" if side == "tracker" else "wandb")
-    sys.modules["wandb"] = client
     for helper in (*_PARTS[side], *_HELPERS):
         with suppress(ImportError):
             importlib.import_module(helper)
@@ -95,7 +107,15 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
         "WANDB_X_DISABLE_STATS": "true",
         "WANDB_X_SAVE_REQUIREMENTS": "false",
         "WANDB_CONSOLE": "off",
+        "WANDB_DISABLE_GIT": "true",
+        "MPLBACKEND": "Agg",
     }
+    if side == "wandb":
+        # Made when wandb is imported, and removed by the first child that ends: each needs its own.
+        from wandb.sdk.data_types._private import MEDIA_TMP
+
+        MEDIA_TMP._finalizer.detach()
+        MEDIA_TMP.name = tempfile.mkdtemp("wandb-media")
     if side == "tracker":
         # One store for all, so that one recorder serves them; an entity each keeps them apart.
         os.environ |= {"TRACKER_STORE": str(folder / "store"), "WANDB_ENTITY": entity_of(script.key)}

@@ -98,6 +98,8 @@ class Seen:
             yield
         except Exception as error:
             names = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception)]
+            # Of pydantic, which wandb uses inside; scripts catch its ValueError.
+            names = [name for name in names if name != "ValidationError"]
             self(label, {"raised": names, **({"says": says in str(error)} if says else {})})
         else:
             self(label, {"raised": []})

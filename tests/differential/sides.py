@@ -30,21 +30,31 @@ def real_python() -> str:
 
 def outcomes_of_wandb(folder: Path) -> dict[str, Any]:
     """Run the corpus against the real client in ``folder``; return the outcomes by script."""
-    return _run(real_python(), "wandb", folder, [ROOT / "tests"])
+    return _run([real_python()], "wandb", folder, [ROOT / "tests"])
+
+
+def surface_of_wandb() -> dict[str, Any]:
+    """Return the public names of the real client, see ``surface``."""
+    command = [real_python(), "-m", "differential.surface", "wandb"]
+    done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def outcomes_of_tracker(folder: Path) -> dict[str, Any]:
     """Run the corpus against tracker in ``folder``; return the outcomes by script."""
-    return _run(sys.executable, "tracker", folder, [ROOT / "tests", ROOT])
+    door = [sys.executable, "-m", "tracker.cli.main", "run", sys.executable]
+    return _run(door, "tracker", folder, [ROOT / "tests", ROOT])
 
 
-def _run(python: str, side: str, folder: Path, path: list[Path]) -> dict[str, Any]:
+def _run(python: list[str], side: str, folder: Path, path: list[Path]) -> dict[str, Any]:
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "TRACKER_"))
     }
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     variables["PYTHONPATH"] = os.pathsep.join(map(str, path))
     done = subprocess.run(
-        [python, "-m", "differential.runner", side, folder],
+        [*python, "-m", "differential.runner", side, str(folder)],
         cwd=folder,
         env=variables,
         capture_output=True,

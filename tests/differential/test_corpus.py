@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import tracker
-from differential import faults, golden, sides
+from differential import corpus_here, faults, golden, sides
 from differential.compare import complaints
-from differential.script import Script, load_corpus
 
-
-def _corpus() -> dict[str, Script]:
-    """The scripts import ``wandb``; that their modules can be read here, it is tracker while they are."""
-    before = sys.modules.get("wandb")
-    sys.modules["wandb"] = tracker
-    try:
-        return load_corpus()
-    finally:
-        if before is None:
-            del sys.modules["wandb"]
-
-
-CORPUS = _corpus()
+CORPUS = corpus_here.load()
 RECORDED = golden.load()
 
 

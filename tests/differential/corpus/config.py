@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 import wandb
 
-from differential.script import Seen, script
+from differential.script import Seen, differs, script
 
 
 @script
@@ -75,6 +75,13 @@ def from_namespace(seen: Seen) -> None:
     run.finish()
 
 
+@differs(
+    "runs/0/config/nan",
+    "<nan>",
+    wandb="NaN becomes null",
+    tracker="NaN is kept",
+    because="WANDB_SURFACE 2: NaN and infinities are kept as such",
+)
 @script
 def numpy_and_friends(seen: Seen) -> None:
     import datetime

@@ -17,6 +17,14 @@ def counting(seen: Seen) -> None:
     run.finish()
 
 
+_SMALLER = {
+    "wandb": "drops a row whose step is smaller than the current one, or negative",
+    "tracker": "keeps it as a row of its own",
+    "because": "wandb/wandb#4482; WANDB_SURFACE 2",
+}
+
+
+@differs("runs/0/summary/f", 6, **_SMALLER)
 @differs(
     "runs/0/history",
     [
@@ -25,9 +33,7 @@ def counting(seen: Seen) -> None:
         {"_step": 5, "f": 6},
         {"_step": 10, "d": 4, "e": 5, "g": 7},
     ],
-    wandb="drops a row whose step is smaller than the current one, with a warning",
-    tracker="keeps it as a row of its own",
-    because="wandb/wandb#4482",
+    **_SMALLER,
 )
 @script
 def smaller_step(seen: Seen) -> None:
@@ -103,6 +109,8 @@ def refuses(seen: Seen) -> None:
         run.log({"a": 1})
 
 
+@differs("runs/0/history", [{"_step": -1, "c": 1}, {"_step": 0, "d": 1}], **_SMALLER)
+@differs("runs/0/summary/c", 1, **_SMALLER)
 @script
 def float_step(seen: Seen) -> None:
     run = wandb.init(project="demo")

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import wandb
 
-from differential.script import Seen, script
+from differential.script import Seen, differs, script
+
+_BEST = {
+    "wandb": "rejects summary='best'",
+    "tracker": "accepts it, as older releases did",
+    "because": "WANDB_SURFACE 3: older `goal=` with `summary='best'` is accepted",
+}
 
 
 @script
@@ -55,6 +61,13 @@ def deleted(seen: Seen) -> None:
     run.finish()
 
 
+@differs(
+    "runs/0/summary/nan",
+    "<nan>",
+    wandb="NaN becomes null",
+    tracker="NaN is kept",
+    because="WANDB_SURFACE 2: NaN and infinities are kept as such",
+)
 @script
 def numpy_values(seen: Seen) -> None:
     run = wandb.init(project="demo")
@@ -82,6 +95,13 @@ def min_max_mean_last(seen: Seen) -> None:
     run.finish()
 
 
+@differs("seen/best", {"raised": []}, **_BEST)
+@differs("runs/0/summary/acc", {"best": 1}, **_BEST)
+@differs(
+    "runs/0/metrics",
+    {"acc": {"step_metric": None, "step_sync": False, "hidden": False, "summary": ["best"]}},
+    **_BEST,
+)
 @script
 def best_with_goal(seen: Seen) -> None:
     run = wandb.init(project="demo")

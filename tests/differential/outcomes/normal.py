@@ -3,7 +3,9 @@
 ``_runtime`` and ``_timestamp`` must be numbers, and go. Ids of 8 letters and digits (no script gives one) and
 names that a client gives to a run without one are ``<generated>``. Of a media file the hash in its name,
 ``sha256`` and ``size`` must be those of the file, and are written as such; the file itself is compared by
-what is in it.
+what is in it. Ids of artifacts that are not logged yet, and what is drawn for the name of a table's artifact
+where its key has letters that such a name may not have, are replaced too; so are the times in names of the
+parts of incremental tables, and the addresses in graphs.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ CAPTURED = (
     "wandb-metadata.json",
     "diff.patch",
 )
+_CLIENT_ID = re.compile(r"^(wandb-client-artifact://)[0-9a-z]+")
+_PART_TIME = re.compile(r"(?<=\d)-\d{13}\.")
+_JOINED = re.compile(r"^(t[12])_[0-9a-f]+\.(?=table\.json$)")
+_DRAWN = re.compile(r"-[A-Za-z0-9_-]{6}$")
 _RUN_ID = re.compile(r"[a-z0-9]{8}")
 
 
@@ -85,7 +91,7 @@ class Files:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, str):
-            return self.pattern(value)
+            return _CLIENT_ID.sub(r"\1<id>", _PART_TIME.sub("-<time>.", self.pattern(value)))
         if not isinstance(value, dict):
             return value
         made = {key: self.value(item) for key, item in value.items()}
@@ -102,7 +108,11 @@ class Files:
         if ending in (".png", ".jpg", ".jpeg", ".bmp", ".gif"):
             return _picture(content)
         if ending == ".json":
-            return {"json": plain(self.value(json.loads(content)))}
+            found = json.loads(content)
+            if path.startswith("media/graph/"):  # nodes are numbered by their address
+                for node in found.get("nodes", ()):
+                    node["id"] = "<address>"
+            return {"json": plain(self.value(found))}
         if len(content) <= 200:
             try:
                 return {"text": content.decode()}
@@ -121,6 +131,25 @@ def _picture(content: bytes) -> dict[str, Any]:
         lossless = image.format in ("PNG", "BMP", "GIF")
         pixels = hashlib.md5(image.convert("RGBA").tobytes()).hexdigest() if lossless else "<lossy>"
         return {"format": image.format, "mode": image.mode, "size": list(image.size), "pixels": pixels}
+
+
+def artifact_name(name: str, kind: str) -> str:
+    """Return an artifact's name without what is drawn for it."""
+    return _DRAWN.sub("-<drawn>", name) if kind == "run_table" else name
+
+
+def manifest(artifact: dict[str, Any]) -> dict[str, Any]:
+    """Return an artifact without times and objects' ids in its entries' names, and then without digest."""
+    entries = {
+        _JOINED.sub(r"\1_<object>.", _PART_TIME.sub("-<time>.", path)): entry
+        for path, entry in sorted(artifact["manifest"].items())
+    }
+    if entries.keys() == artifact["manifest"].keys():
+        return artifact
+    for path, entry in entries.items():
+        if path.endswith(".joined-table.json"):  # names the two tables
+            entry["digest"] = "<of the names>"
+    return {**artifact, "manifest": entries, "digest": "<of the names>"}
 
 
 def artifacts(logged: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -71,9 +71,13 @@ class _Run:
             "summary": self.files.value(normal.summary(run.summary)),
             "metrics": self._metrics(),
             "files": self.files.normal(),
-            "artifacts": [self._artifact(artifact) for artifact in run.logged_artifacts()[::-1]],
+            "artifacts": [
+                normal.manifest(self._artifact(artifact)) for artifact in run.logged_artifacts()[::-1]
+            ],
             "used": [],
-            "alerts": [],
+            "alerts": [
+                {"title": one.title, "text": one.text, "level": one.level} for one in run._info.alerts
+            ],
         }
         return normal.run(fields)
 
@@ -98,7 +102,7 @@ class _Run:
         for path, entry in artifact.manifest.entries.items():
             entries[self._own(path)] = {"digest": entry.digest} | ({"ref": entry.ref} if entry.ref else {})
         return {
-            "name": self._own(artifact.name.rsplit(":", 1)[0]),
+            "name": normal.artifact_name(self._own(artifact.name.rsplit(":", 1)[0]), artifact.type),
             "type": artifact.type,
             "digest": artifact.digest,
             "aliases": sorted(artifact.aliases),

@@ -83,7 +83,7 @@ class _Run:
             "summary": self.files.value(normal.summary(self.summary)),
             "metrics": dict(sorted(self.metrics.items())),
             "files": self.files.normal(),
-            "artifacts": normal.artifacts(self.artifacts),
+            "artifacts": [normal.manifest(one) for one in normal.artifacts(self.artifacts)],
             "used": self.used,
             "alerts": self.alerts,
         }
@@ -134,7 +134,7 @@ class _Run:
                 {"ref": entry.ref} if entry.ref else {}
             )
         one = {
-            "name": self._own(artifact.name),
+            "name": normal.artifact_name(self._own(artifact.name), artifact.type),
             "type": artifact.type,
             "digest": artifact.digest,
             "aliases": list(artifact.aliases),

@@ -1,0 +1,168 @@
+"""``Table``: how it is made, what it refuses, how it is stored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import wandb
+
+from differential.script import Seen, script
+
+PIXELS = (np.arange(4 * 5 * 3) % 256).astype(np.uint8).reshape(4, 5, 3)
+
+
+@script
+def plain_table(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    table = wandb.Table(columns=["id", "name", "score"], data=[[1, "a", 0.5], [2, "b", None]])
+    table.add_data(3, "c", 0.75)
+    seen("columns", table.columns)
+    seen("data", table.data)
+    run.log({"results": table})
+    run.finish()
+
+
+@script
+def of_a_frame(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    frame = pd.DataFrame({"n": [1, 2], "x": [0.5, float("nan")], "text": ["a", "b"], "flag": [True, False]})
+    run.log({"frame": wandb.Table(dataframe=frame)})
+    run.finish()
+
+
+@script
+def with_images(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    table = wandb.Table(columns=["id", "image"])
+    for at in range(2):
+        table.add_data(at, wandb.Image(PIXELS + at))
+    run.log({"pictures": table})
+    run.finish()
+
+
+@script
+def rows_that_do_not_fit(seen: Seen) -> None:
+    table = wandb.Table(columns=["a", "b"])
+    table.add_data(1, "x")
+    table.add_data(None, "y")
+    table.add_data(2.5, None)
+    with seen.error("type", says="Data row contained incompatible types"):
+        table.add_data("text", "z")
+    with seen.error("length"):
+        table.add_data(1)
+    mixed = wandb.Table(columns=["a"], allow_mixed_types=True)
+    mixed.add_data(1)
+    mixed.add_data("text")
+    seen("mixed", mixed.data)
+    run = wandb.init(project="demo")
+    run.log({"table": table, "mixed": mixed})
+    run.finish()
+
+
+@script
+def refuses(seen: Seen) -> None:
+    with seen.error("data is no list"):
+        wandb.Table(columns=["a"], data=3)
+    with seen.error("rows of other length"):
+        wandb.Table(columns=["a"], data=[[1, 2]])
+    with seen.error("frame that is none"):
+        wandb.Table(dataframe=[1])
+    with seen.error("columns"):
+        wandb.Table(columns=[1.5], data=[[1]])
+    with seen.error("missing column"):
+        wandb.Table(columns=["a"], data=[[1]]).get_column("b")
+
+
+@script
+def columns(seen: Seen) -> None:
+    table = wandb.Table(columns=["a", "b"], data=[[1, 2], [3, 4]])
+    table.add_column("c", [5, 6])
+    seen("column", table.get_column("c"))
+    seen("array", table.get_column("a", convert_to="numpy").tolist())
+    table.add_computed_columns(lambda index, row: {"sum": row["a"] + row["b"] + index})
+    seen("sum", table.get_column("sum"))
+    seen("rows", [[int(index), row] for index, row in table.iterrows()])
+    with seen.error("length"):
+        table.add_column("d", [1])
+    with seen.error("there is one"):
+        table.add_column("a", [1, 2])
+    seen("frame", table.get_dataframe().to_dict("list"))
+    run = wandb.init(project="demo")
+    run.log({"table": table})
+    run.finish()
+
+
+@script
+def numpy_cells(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    table = wandb.Table(columns=["i", "f", "list", "array", "dict"])
+    table.add_data(np.int64(1), np.float32(0.5), [1, 2], np.arange(3), {"a": 1})
+    run.log({"table": table})
+    run.finish()
+
+
+@script
+def default_columns(seen: Seen) -> None:
+    table = wandb.Table()
+    seen("columns", table.columns)
+    array = wandb.Table(data=np.arange(4).reshape(2, 2), columns=["x", "y"])
+    seen("array", array.data)
+    seen("equal", wandb.Table(columns=["a"], data=[[1]]) == wandb.Table(columns=["a"], data=[[1]]))
+
+
+@script
+def logged_twice(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    table = wandb.Table(columns=["a"], data=[[1]])
+    run.log({"table": table})
+    table.add_data(2)
+    run.log({"table": table})
+    run.finish()
+
+
+@script
+def mutable(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    table = wandb.Table(columns=["a"], data=[[1]], log_mode="MUTABLE")
+    run.log({"table": table})
+    table.add_data(2)
+    run.log({"table": table})
+    run.finish()
+
+
+@script
+def incremental(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    table = wandb.Table(columns=["a"], log_mode="INCREMENTAL")
+    for at in range(2):
+        table.add_data(at)
+        run.log({"table": table})
+    run.finish()
+
+
+@script
+def key_with_slash(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    run.log({"val/table one": wandb.Table(columns=["a"], data=[[1]])})
+    run.finish()
+
+
+@script
+def in_an_artifact(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    artifact = wandb.Artifact("data", "dataset")
+    artifact.add(wandb.Table(columns=["a", "b"], data=[[1, "x"]]), "my_table")
+    artifact.add(wandb.Image(PIXELS), "picture")
+    run.log_artifact(artifact)
+    run.finish()
+
+
+@script
+def joined(seen: Seen) -> None:
+    run = wandb.init(project="demo")
+    left = wandb.Table(columns=["id", "a"], data=[[1, "x"]])
+    right = wandb.Table(columns=["id", "b"], data=[[1, "y"]])
+    artifact = wandb.Artifact("joined", "dataset")
+    artifact.add(wandb.JoinedTable(left, right, "id"), "join")
+    run.log_artifact(artifact)
+    run.finish()
