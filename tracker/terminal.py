@@ -11,12 +11,12 @@ _REDRAWN = 0.2
 _LONG = 1.0
 
 
-def say(message: str, *, silent: bool = False) -> None:
+def say(message: str, *, silent: bool = False, prefix: bool = True) -> None:
     """Print one line; a closed or broken stderr is no reason to stop training."""
     if silent:
         return
     try:
-        print(f"tracker: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"tracker: {message}" if prefix else message, file=sys.stderr, flush=True)  # noqa: T201
     except (OSError, ValueError, AttributeError, RuntimeError):  # the last: a signal came inside a print
         pass
 

@@ -47,9 +47,14 @@ def log_artifact(
     return _run("log_artifact").log_artifact(artifact_or_path, name, type, aliases, tags)
 
 
-def use_artifact(artifact_or_name: Artifact | str, type: str | None = None) -> Artifact:
+def use_artifact(
+    artifact_or_name: Artifact | str,
+    type: str | None = None,
+    aliases: Sequence[str] | None = None,
+    use_as: str | None = None,
+) -> Artifact:
     """Find an artifact for the active run; see ``Run.use_artifact``. Raises Error before ``init``."""
-    return _run("use_artifact").use_artifact(artifact_or_name, type)
+    return _run("use_artifact").use_artifact(artifact_or_name, type, aliases, use_as)
 
 
 def link_artifact(artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:

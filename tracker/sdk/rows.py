@@ -76,8 +76,8 @@ class Logging(RunCore):
         step_sync: bool | None = None,
         hidden: bool | None = None,
         summary: str | None = None,
-        goal: str | None = None,
         overwrite: bool | None = None,
+        goal: str | None = None,
     ) -> Metric:
         """Say how a key (or all keys with a prefix, ``"val/*"``) is plotted and summarised.
 

@@ -8,31 +8,32 @@ from tracker.terminal import say
 _said: set[str] = set()
 
 
-def termlog(string: str = "", newline: bool = True, repeat: bool = True) -> None:
+def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
     """Print a line on stderr; see ``termwarn``."""
-    _print(string, repeat)
+    _print(string, repeat, prefix)
 
 
-def termwarn(string: str, newline: bool = True, repeat: bool = True) -> None:
+def termwarn(string: str, newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
     """Print a warning on stderr, unless ``WANDB_SILENT`` is set.
 
     Args:
         string: The text.
         newline: Accepted for compatibility: every text is a line of its own.
         repeat: False: print a text only once.
+        prefix: False: print the text without what names its sender and level.
     """
-    _print(string, repeat, "WARNING ")
+    _print(string, repeat, prefix, "WARNING ")
 
 
-def termerror(string: str, newline: bool = True, repeat: bool = True) -> None:
+def termerror(string: str, newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
     """Print an error on stderr; see ``termwarn``. Nothing is raised."""
-    _print(string, repeat, "ERROR ")
+    _print(string, repeat, prefix, "ERROR ")
 
 
-def _print(text: str, repeat: bool, level: str = "") -> None:
+def _print(text: str, repeat: bool, prefix: bool, level: str = "") -> None:
     if not repeat:
         if text in _said:
             return
         _said.add(text)
     for line in str(text).splitlines() or [""]:
-        say(level + line, silent=load_settings().silent)
+        say(level + line if prefix else line, silent=load_settings().silent, prefix=prefix)

@@ -75,12 +75,11 @@ def segment_views(session: Session, run: Run) -> list[SegmentView]:
 
 def note_change(session: Session, run: Run) -> None:
     """Bring what is derived from a run's row up to date, and count the change."""
-    run.revision = tick(session)
+    run.revision = _tick(session)
     refresh_fields(session, run)
 
 
-def tick(session: Session) -> int:
-    """Count a change; return its number."""
+def _tick(session: Session) -> int:
     clock = session.get(Clock, 1)
     if clock is None:
         clock = Clock(id=1, revision=0)
