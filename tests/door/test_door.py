@@ -172,7 +172,7 @@ for module in (wandb, wandb.sdk, wandb.sdk.lib, wandb.util):
 assert not hasattr(wandb, "store") and not hasattr(wandb, "names")
 namespace = {}
 exec("from wandb.errors import *", namespace)
-assert namespace["CommError"] is CommError
+assert namespace["CommError"] is CommError and "CommError" in dir(wandb.errors)
 hasattr(wandb, "keras")  # an answer, whether keras is installed or not
 for name in ("sweep", "agent", "controller"):
     try:

@@ -27,9 +27,7 @@ class WandbModule(ModuleType):
         return value
 
     def __dir__(self) -> list[str]:
-        return sorted(
-            {*super().__dir__(), *(word.partition("=")[0] for word in NAMES[self.__name__].split())}
-        )
+        return sorted({*super().__dir__(), *_shown(self.__name__)})
 
 
 def is_known(name: str) -> bool:
