@@ -15,6 +15,7 @@ from server.downloads import send_blob
 from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import FileInfo, RunDetail
+from tracker.store.deletion import delete_run
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.models import Run
 from tracker.store.queries import charts, files, history, media
@@ -44,6 +45,13 @@ def edit(
     """Change what is given of a run: name, tags, notes, group, job type, keys of config and summary."""
     apply_edit(store, make_edit(entity, project, run_id, body))
     return detail(store, entity, project, run_id)
+
+
+@router.delete("", dependencies=[Writer])
+def remove(store: StoreDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
+    """Delete a run that has ended; with ``artifacts``, the versions that it logged too."""
+    delete_run(store, entity, project, run_id, delete_artifacts=artifacts)
+    return ExactJSON({})
 
 
 @router.get("/chart")

@@ -15,7 +15,6 @@ NOT_YET: dict[str, str] = {
     "wandb.Error": "no parameter context=None",
     "wandb.UsageError": "no parameter context=None",
     "public Run.create": "missing",
-    "public Run.delete": "missing",
     "public Run.metadata": "missing",
     "public Sweep.agent": "missing",
     "public Sweep.agents": "missing",

@@ -38,7 +38,7 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         env=scripts.environment(DOOR=DOORS[request.param]),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     assert report.is_file(), f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"

@@ -191,7 +191,7 @@ def test_a_project_that_is_not_there_has_no_runs(api: httpx.Client) -> None:
         ("GET", "/live?timeout=61", 422, "timeout"),
         ("GET", "/live?timeout=nan", 422, "timeout"),
         ("POST", "/projects", 405, "Method Not Allowed"),
-        ("DELETE", RUN, 405, "Method Not Allowed"),
+        ("PUT", RUN, 405, "Method Not Allowed"),
         ("POST", "/session", 422, "required"),
     ],
 )

@@ -289,6 +289,18 @@ class Run(DescribedRun):
             time.sleep(_PATIENCE)
             self.load()
 
+    def delete(self, delete_artifacts: bool = False) -> None:
+        """Delete the run for good, once it has ended; the bytes of its files go with ``tracker gc``.
+
+        Args:
+            delete_artifacts: Whether the artifact versions that it logged are deleted too; else they stay.
+
+        Raises:
+            NotFoundError: It is not there any more.
+            UsageError: It goes on.
+        """
+        self._reader.delete_run(*self._place, delete_artifacts)
+
     def stop(self) -> None:
         """Raise UnsupportedError: nothing here reaches into another process."""
         raise UnsupportedError("Run.stop", "send SIGTERM to its process, which ends the run as preempted")

@@ -47,7 +47,10 @@ def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactMan
     found = artifact.find_content(path)
     if found is not None and not overwrite:
         return found
-    data = for_artifact(obj.to_json(artifact))
+    described = obj.to_json(artifact)
+    if obj._log_type != "table":  # whose cells are plain already
+        described = values.to_plain(described)
+    data = for_artifact(described)
     if path.startswith("media/tables"):  # as in wandb: of a table that another one links to
         path = obj.with_suffix(f"media/tables/{short_digest(data)}")
     artifact.add_content(path, data, overwrite or path.startswith("media/tables"))

@@ -172,7 +172,7 @@ def _places(layout: Layout) -> dict[str, tuple[int, int, int]]:
 def _orphans(layout: Layout) -> list[str]:
     try:
         with closing(_open(layout.catalog)) as catalog:
-            found = catalog.execute("SELECT segment, state FROM segments WHERE run_id IS NULL")
+            found = catalog.execute("SELECT segment, state FROM segments WHERE run_id IS NULL AND NOT sealed")
             return [describe_orphan(segment, state) for segment, state in found]
     except sqlite3.Error:
         return []

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracker.data_types.media import Media, need
 from tracker.data_types.text import for_run
+from tracker.values import to_plain
 
 
 class Bokeh(Media):
@@ -38,4 +39,4 @@ class Bokeh(Media):
             raise TypeError(f"Bokeh accepts Bokeh documents and models, not {type(data_or_path).__name__}")
         data_or_path.validate()
         content = {**data_or_path.to_json(), "version": bokeh.__version__}
-        self._take(for_run(content), ".bokeh.json")
+        self._take(for_run(to_plain(content)), ".bokeh.json")

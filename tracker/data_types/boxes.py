@@ -39,7 +39,7 @@ class BoundingBoxes2D(Media):
             ids = sorted({int(box["class_id"]) for box in val["box_data"]})
             self._class_labels = {each: f"class_{each}" for each in ids}
         stored = {**val, "box_data": self._val}
-        self._take(for_run(stored), ".boxes2D.json")
+        self._take(for_run(to_plain(stored)), ".boxes2D.json")
 
     @classmethod
     def get_media_subdir(cls) -> str:

@@ -13,6 +13,24 @@ from tracker.data_types.base import WBValue
 from tracker.data_types.media import FileSink, Media
 
 
+def rows_for_run(rows: list[list[Any]], sink: FileSink, key: str, step: int | str) -> list[list[Any]]:
+    """Return rows with their cells as ``for_run`` gives them; most rows are plain already."""
+    return [
+        row if values.PLAIN.issuperset(map(type, row)) else [for_run(cell, sink, key, step) for cell in row]
+        for row in rows
+    ]
+
+
+def rows_for_artifact(rows: list[list[Any]], artifact: Any, apart: set[int]) -> list[list[Any]]:
+    """Return rows with their cells as ``for_artifact`` gives them; null for columns ``apart``."""
+    return [
+        row
+        if not apart and values.PLAIN.issuperset(map(type, row)) and all(cell == cell for cell in row)
+        else [None if at in apart else for_artifact(cell, artifact) for at, cell in enumerate(row)]
+        for row in rows
+    ]
+
+
 def for_run(cell: Any, sink: FileSink, key: str, step: int | str) -> Any:
     """Return a cell for a table's file in a run: media are stored and described, dates are text."""
 

@@ -30,7 +30,7 @@ def log(table: Table, sink: FileSink, key: str, step: int | str, id_: int | str 
     entry = f"{table._increment_num}-{time.time_ns() // 10**6}.{key}" if incremental else None
     if table.in_artifact:
         sink.log_object(table, key, entry)
-    rows = [[cells.for_run(cell, sink, key, step) for cell in row] for row in _new_rows(table)]
+    rows = cells.rows_for_run(_new_rows(table), sink, key, step)
     text = for_run({"columns": table.columns, "data": rows})
     sha256 = hashlib.sha256(text).hexdigest()
     path = file_name(table.get_media_subdir(), key, step, id_ or sha256[:20], ".table.json")
@@ -77,10 +77,7 @@ def describe(table: Table, artifact: Any) -> dict[str, Any]:
             stored = dtypes.NDArrayType(shape, _store_arrays(table, column, artifact))
             types[column] = dtypes.optional(stored) if types[column] is not array else stored
             kept_apart.add(at)
-    data = [
-        [None if at in kept_apart else cells.for_artifact(cell, artifact) for at, cell in enumerate(row)]
-        for row in _new_rows(table)
-    ]
+    data = cells.rows_for_artifact(_new_rows(table), artifact, kept_apart)
     described = {
         "_type": "table",
         "columns": table.columns,

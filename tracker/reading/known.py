@@ -125,7 +125,10 @@ def find_run(
     # Journals before the published file: what is sealed meanwhile is gone here, and stands there.
     unapplied = list(_unapplied(layout, (entity, project, run_id), writing))
     published = read_json(layout.run_file(entity, project, run_id)) or {}
+    deleted = read_json(layout.tombstone(entity, project, run_id)) or {}
     described = published.get("segments", [])
+    if deleted and all(each["started_at"] <= deleted["time"] for each in described):
+        published, described = {}, []  # left by a deletion that a crash cut short
     segments = {each["segment"]: _published_segment(published, each) for each in described}
     sealed = {each["segment"] for each in described if each["sealed"]}
     config: dict[str, Any] = dict(published.get("config", {}))

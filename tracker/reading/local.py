@@ -159,6 +159,13 @@ class LocalReader:
             )
         )
 
+    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+        """See ``Reader``."""
+        from tracker.store.deletion import delete_run
+
+        catch_up(self._store)
+        delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``Reader``."""
         catch_up(self._store)

@@ -170,6 +170,10 @@ class QuickReader:
             entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search
         )
 
+    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+        """See ``Reader``."""
+        self._catalog().delete_run(entity, project, run_id, delete_artifacts)
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``Reader``."""
         return self._catalog().files(entity, project, run_id)
@@ -286,6 +290,8 @@ def find_quickly(layout: Layout, place: Place) -> QuickRun | None:
     found = QuickRun([], {}, {}, dict(published.edits) if published is not None else {})
     if journals is None or (published is None and not journals):
         return None
+    if layout.tombstone(*place).exists():
+        return None  # it was deleted: the catalog knows whether that was all
     for segment in published.segments if published is not None else []:
         if segment.sealed and segment.state is not None:
             _add_sealed(layout, found, segment)

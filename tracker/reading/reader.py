@@ -129,6 +129,9 @@ class Reader(ArtifactReader, Protocol):
     ) -> Output:
         """Lines of a run's output; see ``tracker.store.queries.captured.console``."""
 
+    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+        """Delete a run that has ended (``tracker.store.deletion``)."""
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """A run's files, by path."""
 

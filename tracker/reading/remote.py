@@ -148,6 +148,12 @@ class RemoteReader:
                 return Output(page.total, lines, page.found)
             offset = page.lines[-1].line + 1
 
+    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+        """See ``Reader``."""
+        self._send_rest()
+        path = ("projects", entity, project, "runs", run_id)
+        self._client.send("DELETE", *path, data=b"", artifacts=str(delete_artifacts).lower())
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``Reader``."""
         found = self._get("projects", entity, project, "runs", run_id, "files")

@@ -8,6 +8,7 @@ so applying twice, at once, or after a crash anywhere in between gives the same 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +44,7 @@ from tracker.store.models import Run, RunFile, Segment
 from tracker.store.parts import NewPart, add_part, discard, write_part
 from tracker.store.settle import discard_draft
 from tracker.store.store import Store
+from tracker.store.tombs import is_deleted, tomb
 
 # One transaction takes at most this much of a journal, so that others get their turn.
 BATCH_BYTES = 4 * 1024 * 1024
@@ -125,6 +127,11 @@ def apply_journal(
         batch = _read_batch(store, journal, segment, settle, final=final, skip=skip, headless=headless)
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
+        started = batch.state.started
+        if segment is None and started is not None and is_deleted(store.layout, started, journal.segment):
+            with suppress(IntegrityError), store.writing() as session:  # or somebody else was as quick
+                session.add(tomb(journal.segment, started.time))
+            continue
         part = _cold_part(store, journal.segment, segment, batch)
         named = False
         try:

@@ -6,6 +6,7 @@ journals/HOST/SEGMENT-INDEX.journal          what writers append to
 blobs/sha256/ab/cdef...                      content, named by its SHA-256
 runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
 runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
+runs/ENTITY/PROJECT/RUN/deleted.json         the run was deleted: nothing else is left of it
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/collection.json     its description and tags, if somebody gave any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
@@ -125,6 +126,14 @@ class Layout:
     def run_file(self, entity: str, project: str, run_id: str) -> Path:
         """The run's self-describing file."""
         return self.run(entity, project, run_id) / "run.json"
+
+    def tombstone(self, entity: str, project: str, run_id: str) -> Path:
+        """File that says that a run was deleted; all else of its folder is gone."""
+        return self.run(entity, project, run_id) / "deleted.json"
+
+    def tombstones(self) -> Iterator[Path]:
+        """Yield the files of all deleted runs."""
+        return self.root.glob("runs/*/*/*/deleted.json")
 
     def collection(self, entity: str, project: str, name: str) -> Path:
         """Folder of one artifact collection."""

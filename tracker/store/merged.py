@@ -75,11 +75,12 @@ def segment_views(session: Session, run: Run) -> list[SegmentView]:
 
 def note_change(session: Session, run: Run) -> None:
     """Bring what is derived from a run's row up to date, and count the change."""
-    run.revision = _tick(session)
+    run.revision = tick(session)
     refresh_fields(session, run)
 
 
-def _tick(session: Session) -> int:
+def tick(session: Session) -> int:
+    """Count a change; return its number."""
     clock = session.get(Clock, 1)
     if clock is None:
         clock = Clock(id=1, revision=0)

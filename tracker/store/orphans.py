@@ -13,7 +13,9 @@ def list_orphans(store: Store) -> list[str]:
     """Return one line for each segment without a run."""
     with store.reading() as session:
         found = session.execute(
-            select(Segment.segment, Segment.state).where(Segment.run_id.is_(None)).order_by(Segment.segment)
+            select(Segment.segment, Segment.state)
+            .where(Segment.run_id.is_(None), Segment.sealed.is_(False))  # those of deleted runs are sealed
+            .order_by(Segment.segment)
         ).all()
     return [describe_orphan(segment, state) for segment, state in found]
 

@@ -54,6 +54,7 @@ from tracker.store.reread import (
     PublishedAlias,
     PublishedCapture,
     PublishedCollection,
+    PublishedDeletion,
     PublishedPart,
     PublishedRun,
     PublishedSegment,
@@ -61,6 +62,7 @@ from tracker.store.reread import (
     PublishedVersion,
     reread,
 )
+from tracker.store.tombs import tomb
 
 # No journal has so large a number: a segment that stands there takes none.
 PAST_ALL_JOURNALS = 1_000_000
@@ -137,12 +139,19 @@ class _Builder:
     def build(self) -> None:
         """Fill it."""
         found = self._read_all(self._layout.run_files(), PublishedRun)
+        deleted = self._read_all(self._layout.tombstones(), PublishedDeletion)
+        gone = {(each.entity, each.project, each.id): each.time for _, each in deleted}
+        found = [(path, each) for path, each in found if not _is_gone(each, gone)]
         found.sort(key=lambda each: (each[1].number or math.inf, each[1].created_at, each[0]))
         clock = max([self._former.clock, *(each.revision for _, each in found)])
         self._session.add(Clock(id=1, revision=clock))
         for sha256, created_at in self._former.keys or []:
             self._session.add(ApiKey(sha256=sha256, created_at=created_at))
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
+        for _, tombstone in deleted:
+            for name in set(tombstone.segments) - self._segments:
+                self._session.add(tomb(name))
+                self._segments.add(name)
         self._add_versions()
         for described, run in runs:
             self._add_uses(described, run)
@@ -428,6 +437,12 @@ _MERGED = (
     *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
     *("error", "group", "job_type", "tags", "notes", "host", "program", "config", "summary", "edits"),
 )
+
+
+def _is_gone(run: PublishedRun, gone: dict[tuple[str, str, str], float]) -> bool:
+    """Whether a run's file was left by a deletion; one that a later writer went on with was not deleted."""
+    time = gone.get((run.entity, run.project, run.id))
+    return time is not None and all(segment.started_at <= time for segment in run.segments)
 
 
 def _home_of(version: PublishedVersion) -> tuple[str, str]:

@@ -138,6 +138,17 @@ class PublishedAlias(msgspec.Struct):
     version: int
 
 
+class PublishedDeletion(msgspec.Struct):
+    """``deleted.json``: when a run was deleted, and its segments then."""
+
+    format: int
+    entity: str
+    project: str
+    id: str
+    time: float
+    segments: list[str] = []
+
+
 class PublishedCollection(msgspec.Struct):
     """``collection.json``."""
 

@@ -51,12 +51,15 @@ def list_projects(session: Session) -> list[ProjectInfo]:
     # Each is the length, or the end, of one range of an index.
     runs_of = select(func.count(Run.id)).where(Run.project_id == Project.id).scalar_subquery()
     latest_of = select(func.max(Run.updated_at)).where(Run.project_id == Project.id).scalar_subquery()
+    first_of = select(func.min(Run.created_at)).where(Run.project_id == Project.id).scalar_subquery()
     rows = session.execute(
-        select(Project.entity, Project.name, runs_of, latest_of, Project.created_at).order_by(Project.id)
+        select(Project.entity, Project.name, runs_of, latest_of, first_of, Project.created_at).order_by(
+            Project.id
+        )
     )
     found = [
-        ProjectInfo(entity, name, runs, latest or created, created)
-        for entity, name, runs, latest, created in rows
+        ProjectInfo(entity, name, runs, latest or created, first or created)
+        for entity, name, runs, latest, first, created in rows
     ]
     return sorted(found, key=lambda project: -project.updated_at)
 

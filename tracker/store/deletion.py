@@ -1,0 +1,122 @@
+"""Deleting a run, for good: its rows, files and journals go; what nobody names then, ``tracker gc`` deletes.
+
+A tombstone is published first, ``deleted.json`` in the run's folder; then one transaction takes the run out
+of the catalog; then its files go. The tombstone stays: a rebuild, and journals of the run that come later
+from another host, find there that the run is deleted. A crash behind the tombstone leaves the run as it was
+until it is deleted again, or the catalog is made anew. An id that is used again afterwards is a new run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+import msgspec
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from tracker.errors import UsageError
+from tracker.records import ArtifactChanged
+from tracker.store.changes import change_artifact
+from tracker.store.files import publish_json
+from tracker.store.fold import SegmentState, pack_state
+from tracker.store.merged import tick
+from tracker.store.models import (
+    ArtifactUse,
+    CapturedPart,
+    ConsoleLine,
+    HotRow,
+    Part,
+    Run,
+    RunField,
+    RunFile,
+    Rung,
+    Sample,
+    Segment,
+    Version,
+)
+from tracker.store.queries.runs import get_run
+from tracker.store.reread import PublishedDeletion
+from tracker.store.store import Store
+
+
+def delete_run(
+    store: Store, entity: str, project: str, run_id: str, *, delete_artifacts: bool = False
+) -> None:
+    """Delete a run that has ended.
+
+    Args:
+        store: Where.
+        entity: Whose project.
+        project: The project.
+        run_id: The run.
+        delete_artifacts: Whether the artifact versions that it logged go too; else they stay, without it.
+
+    Raises:
+        NotFoundError: There is no such run.
+        UsageError: One of its writers goes on.
+    """
+    if delete_artifacts:
+        _delete_artifacts(store, entity, project, run_id)
+    layout = store.layout
+    with store.writing() as session:
+        run = get_run(session, entity, project, run_id)
+        segments = session.scalars(select(Segment).where(Segment.run_id == run.id)).all()
+        if any(segment.ended is None for segment in segments):
+            raise UsageError(f"run {entity}/{project}/{run_id} goes on: end it first")
+        named = [segment.segment for segment in segments]
+        journals = {segment.segment: segment.journal_index for segment in segments}
+        said = PublishedDeletion(1, entity, project, run_id, time.time(), named)
+        path = layout.tombstone(entity, project, run_id)
+        publish_json(layout.new_temporary(), path, msgspec.to_builtins(said))
+        _take_out(session, run)
+    for child in layout.run(entity, project, run_id).iterdir():
+        if child == path:
+            continue
+        if child.is_dir():
+            shutil.rmtree(child, ignore_errors=True)
+        else:
+            child.unlink(missing_ok=True)
+    for name, last in journals.items():
+        for journal in layout.segment_journals(name, last):
+            journal.path.unlink(missing_ok=True)
+
+
+def _delete_artifacts(store: Store, entity: str, project: str, run_id: str) -> None:
+    with store.reading() as session:
+        run = get_run(session, entity, project, run_id)
+        versions = session.scalars(
+            select(Version).where(Version.run_id == run.id, Version.deleted_at.is_(None))
+        ).all()
+        changes = [
+            ArtifactChanged(
+                each.collection.project.entity,
+                each.collection.project.name,
+                each.collection.name,
+                each.index,
+                each.digest,
+                time.time(),
+                deleted=True,
+            )
+            for each in versions
+        ]
+    for change in changes:
+        change_artifact(store, change)
+
+
+def _take_out(session: Session, run: Run) -> None:
+    own = select(Segment.id).where(Segment.run_id == run.id).scalar_subquery()
+    parts = select(Part.id).where(Part.segment_id.in_(own)).scalar_subquery()
+    session.execute(delete(Rung).where(Rung.part_id.in_(parts)))
+    for table in (HotRow, Part, Sample, ConsoleLine, CapturedPart):
+        session.execute(delete(table).where(table.segment_id.in_(own)))
+    for kind in (RunFile, RunField, ArtifactUse):
+        session.execute(delete(kind).where(kind.run_id == run.id))
+    session.execute(update(Version).where(Version.run_id == run.id).values(run_id=None))
+    session.execute(
+        update(Segment)
+        .where(Segment.run_id == run.id)
+        .values(run_id=None, sealed=True, hot_count=0, hot_bytes=0, state=pack_state(SegmentState()))
+    )
+    session.execute(delete(Run).where(Run.id == run.id))
+    tick(session)
