@@ -105,3 +105,12 @@ def command(*arguments: str, folder: Path, **variables: str) -> subprocess.Compl
         text=True,
         timeout=120,
     )
+
+
+def rebuild(store: Path) -> None:
+    """Run `tracker rebuild`, as soon as the recorder has left that has the store open."""
+    scripts.wait_for(
+        lambda: command("rebuild", "--store", str(store), folder=store.parent).returncode == 0,
+        "the store",
+        60,
+    )

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from serving import command
+from serving import rebuild
 
 import tracker
 from tracker.api import public
@@ -132,7 +132,7 @@ def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
     published = json.loads((tmp_path / "tracker-store/artifacts/team/kept/data/collection.json").read_text())
     assert published["tags"] == ["big data", "raw"]
     api._reader.close()
-    assert command("rebuild", "--store", str(tmp_path / "tracker-store"), folder=tmp_path).returncode == 0
+    rebuild(tmp_path / "tracker-store")
     again = Api(where).artifact_collection("dataset", "data")
     assert (again.description, again.tags) == ("what the models see ✓", ["big data", "raw"])
     for kind, name in (("model", "data"), ("dataset", "none")):

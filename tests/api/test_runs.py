@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,7 +48,9 @@ def test_what_a_run_says_of_itself(api: Api) -> None:
     assert (run.entity, run.username, run.user.username, run.project) == ("team", "team", "team", "demo")
     assert (run.state, run.tags, run.notes, run.description) == ("finished", ["first"], *["some notes"] * 2)
     assert (run.group, run.job_type, run.jobType) == ("g", "train", "train")
-    assert (run.sweep, run.sweep_name, run.read_only, run.commit) == (None, None, False, None)
+    assert (run.sweep, run.sweep_name, run.read_only) == (None, None, False)
+    assert run.metadata["host"] == socket.gethostname()
+    assert run.commit == run.metadata.get("git", {}).get("commit")
     assert run.config == run.rawconfig == {"lr": 1, "model": {"depth": 2}}
     assert json.loads(run.json_config)["lr"] == {"value": 1, "desc": None}
     assert run.created_at == run.createdAt and run.created_at.endswith("Z") and len(run.created_at) == 20

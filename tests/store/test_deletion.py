@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import scripts
 from builders import ENTITY, HOST, PROJECT, Writer, apply_all, seal_all
-from serving import command, serving
+from serving import rebuild, serving
 
 import tracker
 from tracker.api.api import Api
@@ -49,11 +49,6 @@ def names(folder: Path) -> list[str]:
     return scripts.run(code, folder).stdout.split()
 
 
-def rebuild(folder: Path) -> None:
-    done = command("rebuild", "--store", str(folder / "tracker-store"), folder=folder)
-    assert done.returncode == 0, done.stderr
-
-
 def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     api = Api({"entity": "team", "project": "demo", "dir": tmp_path})
@@ -73,7 +68,7 @@ def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
     assert kept.logged_by() is None and Path(kept.download(tmp_path / "down")).is_dir()
     assert [user.id for user in api.artifact("data-kept:latest").used_by()] == ["kept"]
     api._reader.close()
-    rebuild(tmp_path)
+    rebuild(tmp_path / "tracker-store")
     assert names(tmp_path) == ["kept"]
     with_store = Store(tmp_path / "tracker-store", create=False)
     collect(with_store, grace=0, ahead=3 * 86_400)
@@ -108,14 +103,14 @@ def test_a_crash_in_between(where: str, tmp_path: Path) -> None:
     if not behind:
         scripts.run('from tracker.api.api import Api\nApi().run("team/demo/gone").delete()', tmp_path)
         assert names(tmp_path) == ["kept"]
-    rebuild(tmp_path)
+    rebuild(tmp_path / "tracker-store")
     assert names(tmp_path) == ["kept"]
     again = LOGGING.replace('("kept", "gone")', '("gone",)').replace("range(5)", "range(2)")
     scripts.run(again, tmp_path)  # the id is free
     assert names(tmp_path) == ["gone", "kept"]
     code = 'from tracker.api.api import Api\nprint(len(Api().run("team/demo/gone").history(pandas=False)))'
     assert scripts.run(code, tmp_path).stdout.split() == ["2"]
-    rebuild(tmp_path)
+    rebuild(tmp_path / "tracker-store")
     assert names(tmp_path) == ["gone", "kept"]
     assert scripts.run(code, tmp_path).stdout.split() == ["2"]
 

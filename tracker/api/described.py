@@ -313,7 +313,6 @@ class DescribedRun(Attrs):
             "jobType": self._job_type,
             "notes": self._notes,
             "description": self._notes,
-            "commit": None,
             "readOnly": False,
             "createdAt": as_time(info.created_at),
             "heartbeatAt": as_time(info.updated_at),

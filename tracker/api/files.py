@@ -60,7 +60,7 @@ class File(Attrs):
     def md5(self) -> str:
         """Base64 of the MD5 of its content, which is read for that."""
         digest = hashlib.md5(usedforsecurity=False)
-        for chunk in self._chunks():
+        for chunk in self.chunks():
             digest.update(chunk)
         return base64.b64encode(digest.digest()).decode()
 
@@ -129,13 +129,18 @@ class File(Attrs):
     def _write(self, path: Path) -> None:
         digest = hashlib.sha256()
         with path.open("xb") as file:
-            for chunk in self._chunks():
+            for chunk in self.chunks():
                 digest.update(chunk)
                 file.write(chunk)
         if self._made is None and digest.hexdigest() != self._info.sha256:
             raise ArtifactError(f"{self.name}: the content read is not what was stored; nothing was written")
 
-    def _chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """Yield its content in pieces.
+
+        Raises:
+            ArtifactError: It is missing.
+        """
         if self._made is not None:
             yield self._made
             return

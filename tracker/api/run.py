@@ -27,10 +27,11 @@ from tracker.api.made import config_yaml, summary_json
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
 from tracker.artifacts.listed import Listed
-from tracker.errors import ApiUsageError, UnsupportedError
+from tracker.errors import ApiUsageError, ArtifactError, NotFoundError, UnsupportedError
 from tracker.reading.outside import add_file, say_of_run
 from tracker.reading.reader import Reader
 from tracker.records import ArtifactUsed
+from tracker.values import loads
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -191,6 +192,22 @@ class Run(DescribedRun):
             ApiNotFoundError: It has none of that name.
         """
         return find_file(self._reader, self._place, self._made(), name)
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """What ``wandb-metadata.json`` says of the run's host, program and git commit; None without it."""
+        try:
+            content = b"".join(self.file("wandb-metadata.json").chunks())
+            said = loads(content)
+        except (NotFoundError, ArtifactError, ValueError):
+            return None
+        return said if isinstance(said, dict) else None
+
+    @property
+    def commit(self) -> str | None:
+        """The git commit that the run's program was at; None when it is not known."""
+        git = (self.metadata or {}).get("git")
+        return git.get("commit") if isinstance(git, dict) else None
 
     def _made(self) -> Made:
         return {
