@@ -25,6 +25,7 @@ class Reporting(Model):
         self.logger.log_hyperparams({{"rank": self.global_rank}})
         self.logger.experiment.log({{"by hand": self.global_rank}})
         print(f"hello from rank {{self.global_rank}}", flush=True)
+        self.trainer.strategy.barrier()  # before rank 0 ends the run
         pathlib.Path(f"rank-{{self.global_rank}}.json").write_text(json.dumps(seen))
 
 
