@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         x_stats_gpu_device_ids: Which GPUs are sampled; None: all that the process can see.
         x_stats_track_process_tree: Count the process's descendants too.
         quiet: Print no more than what is wrong.
+        sweep_id: The sweep that runs belong to.
     """
 
     store: Path
@@ -80,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     x_stats_gpu_device_ids: tuple[int, ...] | None = None
     x_stats_track_process_tree: bool = False
     quiet: bool = False
+    sweep_id: str | None = None
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -137,6 +139,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "x_disable_machine_info": _flag(variable("X_DISABLE_MACHINE_INFO", "_DISABLE_MACHINE_INFO")),
         "x_stats_sampling_interval": _interval(variable("X_STATS_SAMPLING_INTERVAL")),
         "quiet": _flag(variable("QUIET")),
+        "sweep_id": variable("SWEEP_ID"),
     }
     found.update({name: value for name, value in given.items() if value is not None})
     _fill_in(found, root, variables)

@@ -12,9 +12,8 @@ from tracker.api.place import parse_path, parse_project
 from tracker.api.projects import Project, Projects
 from tracker.api.run import Run
 from tracker.api.runs import Runs
-from tracker.api.sweeps import Sweep, no_sweeps
+from tracker.api.sweeps import Sweep
 from tracker.api.users import Team, User
-from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError
 from tracker.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
 from tracker.reading.files import FilesReader
@@ -121,7 +120,7 @@ class Api(ArtifactQueries, Absent):
             order: ``created_at``, ``config.KEY``, ``summary_metrics.KEY`` or another column; ``-`` turns it
                 round.
             per_page: Runs fetched at once.
-            include_sweeps: As in wandb; there are no sweeps yet.
+            include_sweeps: As in wandb; here a run's ``sweep`` is looked up when it is asked for.
             lazy: As in wandb; here runs always come whole.
 
         Raises:
@@ -162,15 +161,16 @@ class Api(ArtifactQueries, Absent):
         )
 
     def sweep(self, path: str = "") -> Sweep:
-        """Return a sweep.
+        """Return a sweep of the local store.
+
+        Args:
+            path: ``[[entity/]project/]id``.
 
         Raises:
-            UnsupportedError: There are no sweeps.
+            ApiNotFoundError: There is no such sweep (wandb: ValueError).
+            ApiUsageError: The path names none.
         """
-        no_sweeps("Api.sweep")
-
-    def _sweeps(self, entity: str, project: str, per_page: int) -> Listed[Sweep]:
-        no_sweeps("Project.sweeps")
+        return Sweep(self._reader, *parse_path(path, self._settings.entity, self._settings.project))
 
     def create_project(self, name: str, entity: str) -> None:
         """Check the names of a new project: it is there with its first run or artifact.

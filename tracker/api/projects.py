@@ -10,12 +10,12 @@ from tracker.answers import ProjectInfo
 from tracker.api.attrs import Attrs, as_time
 from tracker.api.users import User
 from tracker.artifacts.listed import Listed
-from tracker.errors import ApiNotFoundError
+from tracker.errors import ApiNotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.api.collections import ArtifactCollection, ArtifactType
-    from tracker.api.sweeps import Sweep
+    from tracker.api.sweeps import Sweeps
 
 
 class Project(Attrs):
@@ -79,9 +79,17 @@ class Project(Attrs):
 
     def sweeps(
         self, per_page: int = 50, filters: dict[str, Any] | None = None, order: str | None = None
-    ) -> Listed[Sweep]:
-        """Return its sweeps; see ``Api.sweep``."""
-        return self._api._sweeps(self.entity, self.name, per_page)
+    ) -> Sweeps:
+        """Return its sweeps, the newest first.
+
+        Raises:
+            UnsupportedError: Filters or an order are given.
+        """
+        from tracker.api.sweeps import find_sweeps
+
+        if filters or order:
+            raise UnsupportedError("Project.sweeps with filters or order", "pick from Project.sweeps()")
+        return find_sweeps(self._api._reader, self.entity, self.name, per_page)
 
     def _found(self) -> ProjectInfo:
         if self._info is None:

@@ -31,10 +31,13 @@ from tracker.errors import ApiUsageError, ArtifactError, NotFoundError, Unsuppor
 from tracker.reading.outside import add_file, say_of_run
 from tracker.reading.reader import Reader
 from tracker.records import ArtifactUsed
+from tracker.sweeps.files import store_of, sweeps_of_run
 from tracker.values import loads
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tracker.api.sweeps import Sweep
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 # Seconds between two looks at a run that is waited for.
 _PATIENCE = 0.2
@@ -331,12 +334,18 @@ class Run(DescribedRun):
     @property
     def sweep_name(self) -> str | None:
         """The id of its sweep; None when it belongs to none."""
-        return None
+        return next(sweeps_of_run(store_of(self._reader), *self._place), None)
 
     @property
-    def sweep(self) -> None:
+    def sweep(self) -> Sweep | None:
         """Its sweep; None when it belongs to none."""
-        return None
+        from tracker.api.sweeps import Sweep
+
+        found = self.sweep_name
+        return None if found is None else Sweep(self._reader, self.entity, self.project, found)
+
+    def _fields(self) -> dict[str, Any]:
+        return {**super()._fields(), "sweepName": self.sweep_name}
 
     @property
     def dir(self) -> str:

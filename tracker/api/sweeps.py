@@ -1,18 +1,179 @@
-"""Sweeps as ``Api`` would give them."""
+"""Sweeps as ``Api`` gives them."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any
 
-from tracker.errors import UnsupportedError
+from tracker.api.attrs import Attrs, as_time
+from tracker.api.run import ENDED, Run
+from tracker.api.runs import Runs
+from tracker.artifacts.listed import Listed
+from tracker.errors import ApiNotFoundError, NotFoundError, UnsupportedError
+from tracker.sweeps.config import expected_runs
+from tracker.sweeps.files import Sweep as StoredSweep
+from tracker.sweeps.files import store_of, sweep_ids
+from tracker.terminal import say
+
+if TYPE_CHECKING:
+    from tracker.api.api import Api
+    from tracker.reading.reader import Reader
 
 
-class Sweep:
-    """A sweep: there are none here yet."""
+class Sweep(Attrs):
+    """A sweep, like ``wandb.apis.public.Sweep``: of the local store, whatever server runs are read from.
+
+    Attributes:
+        id: Its id.
+        project: The project.
+        runs: Its runs that have begun, oldest first.
+    """
+
+    def __init__(self, reader: Reader, entity: str, project: str, sweep_id: str) -> None:
+        self._reader = reader
+        self._entity = entity
+        self.project = project
+        self.id = sweep_id
+        self.runs: Runs
+        self.load()
+
+    def load(self, force: bool = False) -> dict[str, Any]:
+        """Look at the sweep again; return what is known of it.
+
+        Raises:
+            ApiNotFoundError: It is not there.
+        """
+        try:
+            self._stored = StoredSweep(store_of(self._reader), self._entity, self.project, self.id)
+        except NotFoundError as error:
+            raise ApiNotFoundError(error.message) from None
+        self._trials = self._stored.trials()
+        self.runs = self._runs("+created_at", 50)
+        return self._fields()
+
+    def _runs(self, order: str, per_page: int) -> Runs:
+        names = [trial.run_id for trial in self._trials]
+        return Runs(self._reader, self._entity, self.project, {"name": {"$in": names}}, order, per_page)
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is in."""
+        return self._entity
+
+    @property
+    def username(self) -> str:
+        """The same as ``entity``, as in wandb."""
+        return self._entity
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What it was told to do."""
+        return self._stored.config
+
+    @property
+    def name(self) -> str:
+        """Its name; its id without one."""
+        return str(self.config.get("name") or self.id)
+
+    @property
+    def state(self) -> str:
+        """``"RUNNING"``, ``"PENDING"`` (no trial yet), ``"PAUSED"``, ``"CANCELED"`` or ``"FINISHED"``."""
+        said = self._stored.said_state
+        if said != "RUNNING":
+            return said
+        if not self._trials:
+            return "PENDING"
+        expected = self.expected_run_count
+        if expected is None or len(self._trials) < expected:
+            return "RUNNING"
+        return "FINISHED" if all(run.state in ENDED for run in self.runs) else "RUNNING"
+
+    @property
+    def order(self) -> str | None:
+        """Its metric as an order of runs, the best first: ``"+summary_metrics.loss"``; None without one."""
+        metric = self.config.get("metric")
+        if not metric:
+            return None
+        sign = "-" if metric.get("goal") == "maximize" else "+"
+        return f"{sign}summary_metrics.{metric['name']}"
+
+    def best_run(self, order: str | None = None) -> Run | None:
+        """Return the best of its runs by the last value of its metric; None when there is none.
+
+        Args:
+            order: Another order than that of the metric, as ``Api.runs`` takes it.
+        """
+        wanted = order or self.order
+        if wanted is None:
+            say("WARNING No order specified and no metric in the sweep: this is its newest run")
+        return next(iter(self._runs(wanted or "-created_at", 1)), None)
+
+    @property
+    def expected_run_count(self) -> int | None:
+        """How many runs it has when it is done; None when it has no end."""
+        return expected_runs(self.config)
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and id."""
+        return [self._entity, self.project, self.id]
+
+    @property
+    def url(self) -> None:
+        """Where it is shown: sweeps have no page here."""
+
+    @classmethod
+    def get(
+        cls,
+        api: Api,
+        entity: str | None = None,
+        project: str | None = None,
+        sid: str | None = None,
+        order: str | None = None,
+        query: str | None = None,
+        **kwargs: Any,
+    ) -> Sweep:
+        """Return a sweep; what ``api.sweep`` does."""
+        found = api.sweep("/".join(each for each in (entity, project, sid) if each))
+        if order is not None:
+            found.runs = found._runs(order, 50)
+        return found
+
+    def agents(self) -> list[Any]:
+        """Raise UnsupportedError: agents are not kept."""
+        raise UnsupportedError(
+            "Sweep.agents", "each trial's file in the store names its host; see docs/sweeps.md"
+        )
+
+    def agent(self, agent_id: str) -> Any:
+        """Raise UnsupportedError: agents are not kept."""
+        raise UnsupportedError(
+            "Sweep.agent", "each trial's file in the store names its host; see docs/sweeps.md"
+        )
+
+    def enqueue_run(self, config: dict[str, Any], display_name: str | None = None) -> str:
+        """Raise UnsupportedError: nothing waits for runs."""
+        raise UnsupportedError("Sweep.enqueue_run", "begin that run yourself: init(config=..., group=...)")
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "method": self.config["method"],
+            "displayName": self.config.get("name"),
+            "description": self.config.get("description"),
+            "createdAt": as_time(self._stored.created_at),
+            "runCount": len(self._trials),
+            "runCountExpected": self.expected_run_count,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Sweep {'/'.join(self.path)} ({self.state})>"
 
 
-def no_sweeps(what: str) -> NoReturn:
-    """Raise UnsupportedError."""
-    raise UnsupportedError(
-        what, "give the runs of a search one group, init(group=...), and ask runs(filters={'group': ...})"
-    )
+class Sweeps(Listed[Sweep]):
+    """The sweeps of a project, the newest first."""
+
+
+def find_sweeps(reader: Reader, entity: str, project: str, per_page: int) -> Sweeps:
+    """Return a project's sweeps."""
+    found = sweep_ids(store_of(reader), entity, project)
+    return Sweeps((Sweep(reader, entity, project, each) for each in found), per_page)

@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tracker.door
+from tracker.door.opening import closed, opened
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-DOOR = Path(tracker.door.__file__).parent
-SITE, BIN = str(DOOR / "site"), str(DOOR / "bin")
 _PYTHON = re.compile(r"(python|pypy)[\d.]*(\.exe)?")
 # Options of Python that take a value, and what a word of short options looks like.
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
@@ -89,24 +87,6 @@ def _command(options: argparse.Namespace) -> list[str]:
     return program
 
 
-def opened(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what changes in an environment so that ``import wandb`` is tracker there."""
-    return {
-        "PYTHONPATH": _in_front(SITE, variables.get("PYTHONPATH", "")),
-        "PATH": _in_front(BIN, variables.get("PATH", os.defpath)),
-        "TRACKER_PYTHON": sys.executable,
-    }
-
-
-def closed(variables: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what takes that back; None: the variable goes."""
-    return {
-        "PYTHONPATH": _without(SITE, variables.get("PYTHONPATH", "")) or None,
-        "PATH": _without(BIN, variables.get("PATH", os.defpath)),
-        "TRACKER_PYTHON": None,
-    }
-
-
 def _env(options: argparse.Namespace) -> None:
     setting, unsetting = _SHELLS[options.shell]
     changes: Mapping[str, str | None] = (closed if options.undo else opened)(os.environ)
@@ -115,15 +95,6 @@ def _env(options: argparse.Namespace) -> None:
             print(unsetting.format(name=name))
         else:
             print(setting.format(name=name, value=shlex.quote(value)))
-
-
-def _in_front(folder: str, path: str) -> str:
-    rest = _without(folder, path)
-    return f"{folder}{os.pathsep}{rest}" if rest else folder
-
-
-def _without(folder: str, path: str) -> str:
-    return os.pathsep.join(each for each in path.split(os.pathsep) if each != folder)
 
 
 def _closed_door(command: list[str]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tracker.cli import artifact, doctor, door, folder, gc, login, rebuild, runs, server, sync
+from tracker.cli import artifact, doctor, door, folder, gc, login, rebuild, runs, server, sweep, sync
 from tracker.errors import Error
 from tracker.version import __version__
 
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
     parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (door, login, folder, server, sync, artifact, runs, gc, rebuild, doctor):
+    for group in (door, login, folder, server, sync, sweep, artifact, runs, gc, rebuild, doctor):
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -126,13 +126,11 @@ class Identity(RunCore):
     @property
     def sweep_id(self) -> str | None:
         """The sweep that the run belongs to, if any."""
-        return getattr(self._journal.settings, "sweep_id", None)
+        return self._journal.settings.sweep_id
 
     @property
-    def sweep_url(self) -> str | None:
-        """Where that sweep can be looked at, when a server is named."""
-        base = self._base_url if self.sweep_id else None
-        return f"{base}/{self.entity}/{self.project}/sweeps/{self.sweep_id}" if base else None
+    def sweep_url(self) -> None:
+        """Where that sweep can be looked at: sweeps have no page here."""
 
     @property
     def _base_url(self) -> str | None:

@@ -18,6 +18,7 @@ from tracker.reading.open import can_apply, is_journal_only, layout_for, remote_
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active, moments, setup
+from tracker.sdk import trial as sweep_trial
 from tracker.sdk.capturing import Capturing
 from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
 from tracker.sdk.config_files import initial_config, parse_config
@@ -117,6 +118,9 @@ def init(
         return previous
     if previous is not None and how == "finish_previous":
         previous.finish()
+    trial = sweep_trial.in_force(os.environ)
+    if trial is not None:
+        entity, project, id = trial.place_of_run(entity, project, id, extra)
     given: dict[str, Any] = {
         "entity": entity,
         "project": project,
@@ -140,11 +144,15 @@ def init(
     plain = {
         config_key(key): plain_config_value(value) for key, value in first.items() if key not in artifacts
     }
+    if trial is not None:
+        plain = trial.over(plain)
     back, fork = (
         (arguments["resume_from"] if resume_from is None else resume_from),
         (arguments["fork_from"] if fork_from is None else fork_from),
     )
     run = _begin(found, plain, _resume(resume if resume is not None else found.resume), back, fork)
+    if trial is not None:
+        trial.lock(run.config)
     active.remember(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)

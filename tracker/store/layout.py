@@ -10,6 +10,10 @@ runs/ENTITY/PROJECT/RUN/deleted.json         the run was deleted: nothing else i
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/collection.json     its description and tags, if somebody gave any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
+sweeps/ENTITY/PROJECT/SWEEP/sweep.json       what a sweep searches
+sweeps/ENTITY/PROJECT/SWEEP/state.json       what a person said of it: paused, canceled, finished
+sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by exclusive creation
+sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    which trial a run is
 drafts/TOKEN/                                what an artifact captured that has no version yet
 trash/SHA256                                 blobs that garbage collection is deleting
 retention.txt                                which versions garbage collection keeps
@@ -162,6 +166,18 @@ class Layout:
         """Return the published files of a collection's aliases; each says its alias and version."""
         folder = self.collection(entity, project, name) / "aliases"
         return sorted(path for path in _children(folder) if path.suffix == ".json")
+
+    def sweep(self, entity: str, project: str, sweep: str) -> Path:
+        """Folder of one sweep."""
+        return self.sweeps(entity, project) / _component(sweep)
+
+    def sweeps(self, entity: str, project: str) -> Path:
+        """Folder of a project's sweeps."""
+        return self.root / "sweeps" / _component(entity) / _component(project)
+
+    def sweep_run(self, entity: str, project: str, sweep: str, run_id: str) -> Path:
+        """File that says which trial of a sweep a run is."""
+        return self.sweep(entity, project, sweep) / "runs" / f"{_component(run_id)}.json"
 
     def run_files(self) -> Iterator[Path]:
         """Yield every published run file, of all entities and projects."""

@@ -1,0 +1,38 @@
+"""What opens the door in an environment: two folders in front of its paths."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+DOOR = Path(__file__).parent
+SITE, BIN = str(DOOR / "site"), str(DOOR / "bin")
+
+
+def opened(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what changes in an environment so that ``import wandb`` is tracker there."""
+    return {
+        "PYTHONPATH": _in_front(SITE, variables.get("PYTHONPATH", "")),
+        "PATH": _in_front(BIN, variables.get("PATH", os.defpath)),
+        "TRACKER_PYTHON": sys.executable,
+    }
+
+
+def closed(variables: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what takes that back; None: the variable goes."""
+    return {
+        "PYTHONPATH": _without(SITE, variables.get("PYTHONPATH", "")) or None,
+        "PATH": _without(BIN, variables.get("PATH", os.defpath)),
+        "TRACKER_PYTHON": None,
+    }
+
+
+def _in_front(folder: str, path: str) -> str:
+    rest = _without(folder, path)
+    return f"{folder}{os.pathsep}{rest}" if rest else folder
+
+
+def _without(folder: str, path: str) -> str:
+    return os.pathsep.join(each for each in path.split(os.pathsep) if each != folder)

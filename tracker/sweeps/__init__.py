@@ -1,0 +1,1 @@
+"""Sweeps: what is searched, which trials there are, and which comes next."""
