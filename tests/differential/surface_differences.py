@@ -15,5 +15,4 @@ NOT_YET: dict[str, str] = {
     "wandb.Error": "no parameter context=None",
     "wandb.UsageError": "no parameter context=None",
     "public Run.create": "missing",
-    "public Run.metadata": "missing",
 }

@@ -59,7 +59,7 @@ def read_brackets(config: Mapping[str, Any]) -> Brackets | None:
 
 
 def reached(brackets: Brackets, passed: int, count: int) -> list[int]:
-    """Return the brackets that a run with so many values has reached, beyond ``passed``, where it was seen."""
+    """Return the brackets that a run with so many values has reached beyond ``passed``, or all."""
     return [each for each in brackets.at if each <= count and (each > passed or brackets.strict)]
 
 
