@@ -27,7 +27,7 @@ from tracker.version import __version__
 
 KILLED = """
 import os, signal, tracker
-run = tracker.init(project="p", id="killed", settings={"journal_only": True})
+run = tracker.init(project="p", id="killed", settings={"journal_only": True, "x_disable_stats": True})
 for value in range(20):
     run.log({"x": value})
 os.kill(os.getpid(), signal.SIGKILL)
