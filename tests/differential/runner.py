@@ -11,6 +11,7 @@ outcomes of all, in normal form, in FOLDER/outcomes.json.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -52,6 +53,7 @@ def main(side: str, folder: Path, wanted: list[str]) -> None:
             importlib.import_module(helper)
     corpus = load_corpus()
     scripts = [corpus[key] for key in wanted or corpus]
+    gc.freeze()  # or each child, when it ends, takes apart all that was imported: most of its time
     child = _run_all(side, folder, scripts)
     if child is not None:
         child()  # in the child: what the script raises ends this interpreter, as it would the user's

@@ -9,7 +9,7 @@ import numpy as np
 import wandb
 from PIL import Image as PillowImage
 
-from differential.script import Seen, script
+from differential.script import Seen, differs, script
 
 PIXELS = (np.arange(4 * 5 * 3) % 256).astype(np.uint8).reshape(4, 5, 3)
 GREY = np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -36,6 +36,19 @@ def image_of_an_array(seen: Seen) -> None:
     run.finish()
 
 
+_SCALED = {
+    "wandb": "0.31 cuts floats and bools to whole numbers: such an image is black",
+    "tracker": "scales them, as wandb did before",
+    "because": "wandb/wandb#2722, wandb/wandb#6287; docs/decisions/0031",
+}
+
+
+@differs(
+    "runs/0/files/media/images/bool_4_<hash>.png/0/pixels", "c82c10697e79c73ec97ffe0af599639b", **_SCALED
+)
+@differs(
+    "runs/0/files/media/images/float_3_<hash>.png/0/pixels", "ecf19c7d5a1183571d1414b257fffa39", **_SCALED
+)
 @script
 def images_of_many_kinds(seen: Seen) -> None:
     run = wandb.init(project="demo")
@@ -50,6 +63,9 @@ def images_of_many_kinds(seen: Seen) -> None:
     run.finish()
 
 
+@differs(
+    "runs/0/files/media/images/float_1_<hash>.png/0/pixels", "f740c6c2f96544e50a7559156f136161", **_SCALED
+)
 @script
 def image_of_a_tensor(seen: Seen) -> None:
     import torch

@@ -35,7 +35,7 @@ def set_by_hand(seen: Seen) -> None:
     seen("acc", run.summary["acc"])
     seen("final", run.summary.final)
     seen("get", [run.summary.get("a"), run.summary.get("nope"), run.summary.get("nope", 7)])
-    seen("in", "acc" in run.summary)
+    seen("in", "acc" in run.summary.keys())  # noqa: SIM118
     with seen.error("missing"):
         run.summary["nope"]
     run.finish()

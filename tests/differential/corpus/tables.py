@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import wandb
 
-from differential.script import Seen, script
+from differential.script import Seen, differs, script
 
 PIXELS = (np.arange(4 * 5 * 3) % 256).astype(np.uint8).reshape(4, 5, 3)
 
@@ -30,6 +30,47 @@ def of_a_frame(seen: Seen) -> None:
     run.finish()
 
 
+_CELLS = {
+    "wandb": "the run's copy of a table has the class's name in a media cell; the artifact has the media",
+    "tracker": "the run's copy says where the media file is, which the run has; the artifact is wandb's",
+    "because": "issue 6: Table with every media cell; docs/decisions/0031",
+}
+
+
+@differs(
+    "runs/0/files/media/images/pictures_0_<hash>.png",
+    [
+        {"format": "PNG", "mode": "RGB", "size": [5, 4], "pixels": "e64dc410872989e7b13b0a7046ee648f"},
+        {"format": "PNG", "mode": "RGB", "size": [5, 4], "pixels": "ea0fb8f1d9e8436d6312bd67726b533e"},
+    ],
+    **_CELLS,
+)
+@differs(
+    "runs/0/files/media/table/pictures_0_<hash>.table.json/0/json/data/0/1",
+    {
+        "_type": "image-file",
+        "format": "png",
+        "height": 4,
+        "path": "media/images/pictures_0_<hash>.png",
+        "sha256": "<of the file>",
+        "size": "<of the file>",
+        "width": 5,
+    },
+    **_CELLS,
+)
+@differs(
+    "runs/0/files/media/table/pictures_0_<hash>.table.json/0/json/data/1/1",
+    {
+        "_type": "image-file",
+        "format": "png",
+        "height": 4,
+        "path": "media/images/pictures_0_<hash>.png",
+        "sha256": "<of the file>",
+        "size": "<of the file>",
+        "width": 5,
+    },
+    **_CELLS,
+)
 @script
 def with_images(seen: Seen) -> None:
     run = wandb.init(project="demo")

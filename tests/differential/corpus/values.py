@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 import wandb
 
-from differential.script import Seen, script
+from differential.script import Seen, differs, script
 
 
 class Colour(enum.Enum):
@@ -112,6 +112,28 @@ def sets_and_tuples(seen: Seen) -> None:
     )
 
 
+_PATHS = {
+    "wandb": "raises TypeError for a path",
+    "tracker": "logs its text",
+    "because": "WANDB_SURFACE 2: datetime and Path become strings",
+}
+
+
+@differs(
+    "runs/0/history",
+    [
+        {"_step": 0, "bytes": "abc"},
+        {"_step": 1, "path": "/a/b"},
+        {"_step": 2, "date": "2024-01-02"},
+        {"_step": 3, "time": "2024-01-02T03:04:05"},
+        {"_step": 4, "utc": "2024-01-02T00:00:00Z"},
+        {"_step": 5, "delta": "PT3S"},
+    ],
+    **_PATHS,
+)
+@differs("runs/0/summary/_step", 5, **_PATHS)
+@differs("runs/0/summary/path", "/a/b", **_PATHS)
+@differs("seen/path", "<absent>", **_PATHS)
 @script
 def bytes_dates_and_paths(seen: Seen) -> None:
     values = {"bytes": b"abc", "path": pathlib.PurePosixPath("/a/b"), "date": datetime.date(2024, 1, 2)}

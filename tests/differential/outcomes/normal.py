@@ -28,7 +28,7 @@ CAPTURED = (
     "diff.patch",
 )
 _CLIENT_ID = re.compile(r"^(wandb-client-artifact://)[0-9a-z]+")
-_PART_TIME = re.compile(r"(?<=\d)-\d{13}\.")
+_PART_TIME = re.compile(r"(?<=[\de])-\d{13}\.")
 _JOINED = re.compile(r"^(t[12])_[0-9a-f]+\.(?=table\.json$)")
 _DRAWN = re.compile(r"-[A-Za-z0-9_-]{6}$")
 _RUN_ID = re.compile(r"[a-z0-9]{8}")
@@ -94,7 +94,7 @@ class Files:
             return _CLIENT_ID.sub(r"\1<id>", _PART_TIME.sub("-<time>.", self.pattern(value)))
         if not isinstance(value, dict):
             return value
-        made = {key: self.value(item) for key, item in value.items()}
+        made = {key: self.value(item) for key, item in sorted(value.items())}
         content = self._contents.get(value.get("path")) if isinstance(value.get("path"), str) else None
         if content is not None:
             if made.get("sha256") == hashlib.sha256(content).hexdigest():
@@ -147,7 +147,7 @@ def manifest(artifact: dict[str, Any]) -> dict[str, Any]:
     if entries.keys() == artifact["manifest"].keys():
         return artifact
     for path, entry in entries.items():
-        if path.endswith(".joined-table.json"):  # names the two tables
+        if path.endswith(".joined-table.json") or "-<time>." in path:  # these name others in turn
             entry["digest"] = "<of the names>"
     return {**artifact, "manifest": entries, "digest": "<of the names>"}
 
