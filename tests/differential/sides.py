@@ -11,6 +11,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "TRACKER_WANDB_PYTHON"
+# Asked for when this is imported: tests run without such variables.
+_GIVEN = os.environ.get(_PYTHON)
 
 
 def real_python() -> str:
@@ -19,7 +21,7 @@ def real_python() -> str:
     Raises:
         FileNotFoundError: There is none; says what to do.
     """
-    python = os.environ.get(_PYTHON) or str(ROOT / ".venv-differential" / "bin" / "python")
+    python = _GIVEN or str(ROOT / ".venv-differential" / "bin" / "python")
     if not Path(python).exists():
         raise FileNotFoundError(
             f"no interpreter with the real wandb client at {python}: "

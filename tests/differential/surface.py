@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -212,6 +213,8 @@ def _parameters(value: Any) -> list[str] | None:
 def _default(default: Any) -> str:
     if callable(default):
         return "<function>"
+    if type(default) is int and default == os.getpid():
+        return "<object>"
     return re.sub(r"<.* at 0x[0-9a-f]+>", "<object>", repr(default))
 
 
