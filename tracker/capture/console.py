@@ -110,8 +110,8 @@ class Console:
         self._listeners: list[tuple[Listener, Screen]] = []
         self._hooks: list[Hook] = []
         self._queue: deque[tuple[int, str]] = deque()
-        self._lock = threading.Lock()
-        self._holder = 0  # the thread that has the lock
+        # It knows itself which thread has it: a signal handler may come between taking it and noting that.
+        self._lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._spools: Spools | None = None
@@ -156,10 +156,9 @@ class Console:
         if self._owner != os.getpid() or all(each is not listener for each, _ in self._listeners):
             return
         self._follow_children()
-        if not self._lock.acquire(timeout=patience) if patience else not self._lock.acquire(blocking=False):
+        if not self._take(patience):
             return
         try:
-            self._holder = threading.get_ident()
             self._hand_on(drawing=True)
             self._listeners = [each for each in self._listeners if each[0] is not listener]
             if not self._listeners:
@@ -169,18 +168,15 @@ class Console:
                 if self._spools is not None:
                     self._spools.release()
         finally:
-            self._holder = 0
             self._lock.release()
 
     def flush(self) -> None:
         """Hand on what there is, the line that is being drawn included."""
         self._follow_children()
-        if self._lock.acquire(blocking=False):
+        if self._take(0.0):
             try:
-                self._holder = threading.get_ident()
                 self._hand_on(drawing=True)
             finally:
-                self._holder = 0
                 self._lock.release()
 
     def put(self, stream: int, text: str) -> None:
@@ -200,16 +196,20 @@ class Console:
     def _pump(self) -> None:
         while self._queue:
             # Its holder may wait for what this thread has (a run's lock): then it takes the text along later.
-            if self._holder == threading.get_ident() or not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+            if not self._take(_PATIENCE_SECONDS):
                 return
             try:
-                self._holder = threading.get_ident()
                 self._hand_on(drawing=False)
             finally:
-                self._holder = 0
                 self._lock.release()
         if any(screen.has_changed for _, screen in self._listeners):
             self._wake.set()
+
+    def _take(self, patience: float) -> bool:
+        """Take the lock; not where this thread has it already, which is handing on under the caller."""
+        if self._lock._is_owned():  # type: ignore[attr-defined]
+            return False
+        return self._lock.acquire(timeout=patience) if patience else self._lock.acquire(blocking=False)
 
     def _hand_on(self, *, drawing: bool) -> None:
         while True:
@@ -259,8 +259,7 @@ class Console:
 
     def forked(self) -> None:
         """In a forked child: locks and threads of the parent mean nothing here."""
-        self._lock = threading.Lock()
-        self._holder = 0
+        self._lock = threading.RLock()
         self._queue = deque()
         self._thread = None
         for hook in self._hooks:
