@@ -324,11 +324,21 @@ def answers(store: Store) -> dict[str, Any]:
 LATER = ("manifest", "updated_at", "tags", "expires_at", "source")
 
 
-def artifacts_as_before(found: dict[str, Any]) -> None:
-    """Bring what queries answered about artifacts into the shape that it had before revision 0003."""
+def as_before(found: dict[str, Any]) -> dict[str, Any]:
+    """Bring what queries answered into the shape that the oldest fixtures have, without what came later."""
+    for project in found.get("projects", ()):
+        project.pop("created_at", None)
     for answer in found.values():
         if not isinstance(answer, dict):
             continue
+        if "run" in answer:
+            run = answer["run"]
+            for name in ("segments", "system_metrics", "alerts"):
+                run.pop(name, None)
+            for key in run["keys"]:
+                key.pop("numbers", None)
+            # As with wandb, the summary leaves out what is None.
+            run["summary"] = {key: value for key, value in run["summary"].items() if value is not None}
         versions = answer.get("artifacts", [])
         if "detail" in answer:
             detail = answer["detail"]
@@ -339,6 +349,7 @@ def artifacts_as_before(found: dict[str, Any]) -> None:
         for version in versions:
             for name in LATER:
                 version.pop(name, None)
+    return found
 
 
 def the_journal(store: Store) -> JournalPath:

@@ -218,14 +218,14 @@ def test_run_before_and_after(store: Store) -> None:
     before = find_run(store.layout, ENTITY, PROJECT, "run1")
     assert before is not None
     assert (before.last_step, before.attempts, before.runtime) == (9, 1, 2.0)
-    assert before[1:] == ({"lr": 1}, {"x": 1, "y": 2}, "calm-river-1")
+    assert before[1:4] == ({"lr": 1}, {"x": 1, "y": 2}, "calm-river-1")
     writer.finish()
     apply_all(store)
     with_both = find_run(store.layout, ENTITY, PROJECT, "run1")
     seal_all(store)
     assert find_run(store.layout, ENTITY, PROJECT, "run1") == with_both
     assert with_both is not None
-    assert (with_both.last_step, with_both.runtime, with_both[1:]) == (9, 3.0, before[1:])
+    assert (with_both.last_step, with_both.runtime, with_both[1:4]) == (9, 3.0, before[1:4])
 
 
 def test_run_of_several_attempts(store: Store) -> None:

@@ -74,7 +74,7 @@ def test_a_pack_stays_as_long_as_one_of_its_files_is_wanted(run: tracker.Run) ->
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     first = log(run, "one", **small)
     second = log(run, "two", file3=small["file3"])
-    assert second.manifest.entries[0].pack == first.manifest.entries[0].pack is not None
+    assert second.contents.manifest.entries[0].pack == first.contents.manifest.entries[0].pack is not None
     first.delete()
     gc()
     assert Path(second.download("here"), "file3").read_bytes() == small["file3"]
@@ -154,7 +154,7 @@ def test_what_waits_in_a_journal_that_cannot_be_read_might_name_anything(store: 
 
 def test_a_version_whose_manifest_is_lost_might_name_anything(run: tracker.Run) -> None:
     artifact = log(run, "model", weights=os.urandom(LARGE))
-    (name,) = blobs() - {artifact.manifest.entries[0].sha256}
+    (name,) = blobs() - {artifact.contents.manifest.entries[0].sha256}
     Layout(ROOT).blob(name).unlink()
     with pytest.raises(
         StoreError, match=r"nothing was deleted, as the files of local/p/model:v0 are not known"
@@ -439,7 +439,7 @@ def test_a_kill_between_rename_and_unlink(run: tracker.Run, tmp_path: Path) -> N
 def test_what_a_kill_left_in_the_trash_comes_back_when_it_is_named(run: tracker.Run, tmp_path: Path) -> None:
     content = os.urandom(LARGE)
     first = log(run, "model", weights=content)
-    name = first.manifest.entries[0].sha256
+    name = first.contents.manifest.entries[0].sha256
     layout = Layout(ROOT)
     layout.trash.mkdir()
     # As if it had been touched, and named, right before the rename.
@@ -525,5 +525,5 @@ def test_collecting_all_the_time_loses_nothing_beside_writers(tmp_path: Path) ->
         for version in versions:
             version.download(f"out/{version.name}")
             version.verify(f"out/{version.name}")
-            named |= {entry.blob for entry in version.manifest.entries} | {version._version.manifest}
+            named |= {entry.blob for entry in version.contents.manifest.entries} | {version._version.manifest}
     assert blobs() == named, "and in the end only what is named is left"

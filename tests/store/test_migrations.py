@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import scripts
-from builders import START, Writer, all_rows, answers, apply_all, artifacts_as_before, end_segments, seal_all
+from builders import START, Writer, all_rows, answers, apply_all, as_before, end_segments, seal_all
 from exact import exact
 from serving import command
 from sqlalchemy import select
@@ -74,14 +74,7 @@ def said(store: Store) -> str:
 
 def text_of(found: dict[str, Any]) -> str:
     """What queries answered, without fields that answers have got since the fixture was made."""
-    for answer in found.values():
-        if isinstance(answer, dict) and "run" in answer:
-            answer["run"].pop("segments", None)
-            answer["run"].pop("system_metrics", None)
-            for key in answer["run"]["keys"]:
-                key.pop("numbers", None)
-    artifacts_as_before(found)
-    return values.dumps(found, indent=1, sort_keys=True)
+    return values.dumps(as_before(found), indent=1, sort_keys=True)
 
 
 def revision(root: Path) -> str:

@@ -22,7 +22,7 @@ def run() -> tracker.Run:
 
 def read(artifact: tracker.Artifact, folder: str) -> dict[str, bytes]:
     down = Path(artifact.download(folder))
-    return {entry.path: (down / entry.path).read_bytes() for entry in artifact.manifest.entries}
+    return {entry.path: (down / entry.path).read_bytes() for entry in artifact.contents.manifest.entries}
 
 
 SOURCES = {"__init__.py": b"", "a.py": b"a" * 300, "b.py": b"b" * 200, "empty.txt": b""}
@@ -43,7 +43,7 @@ def test_all_that_was_looked_up_before_finds_its_files_after(run: tracker.Run) -
     first = log(run, "code", **SOURCES, **WEIGHTS)
     log(run, "code", **SOURCES)
     looked_up = tracker.Api().artifact("p/code:v1")
-    assert looked_up.manifest.entries
+    assert looked_up.contents.manifest.entries
     draft = run.use_artifact("code:v1").new_draft()
     first.delete()
     gc()
@@ -101,7 +101,7 @@ def test_a_pack_that_is_half_wanted_or_more_stays(run: tracker.Run) -> None:
     second = log(run, "data", **dict(list(small.items())[:6]))
     first.delete()
     assert gc().notes == []
-    assert tracker.Api().artifact("p/data:v1").manifest == second.manifest
+    assert tracker.Api().artifact("p/data:v1").contents.manifest == second.contents.manifest
 
 
 def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> None:
@@ -110,7 +110,7 @@ def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> N
     kept = {name: small[name] for name in ("file3", "file7", "file11")}
     second = log(run, "two", **kept, new=b"new")
     single = log(run, "single", other=small["file19"])
-    pack = first.manifest.entries[0].pack
+    pack = first.contents.manifest.entries[0].pack
     assert pack is not None
     before = [each.digest for each in (second, single)]
     stale = tracker.Api().artifact("p/two:v0")
@@ -132,8 +132,8 @@ def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> N
     assert Path(fresh[1].download("alone"), "other").read_bytes() == small["file19"]
     # What is wanted is known at its new place, and what has gone is stored again.
     again = log(run, "again", **small)
-    places = {entry.path: entry.pack for entry in again.manifest.entries}
-    moved = {entry.path: entry.pack for entry in fresh[0].manifest.entries}
+    places = {entry.path: entry.pack for entry in again.contents.manifest.entries}
+    moved = {entry.path: entry.pack for entry in fresh[0].contents.manifest.entries}
     assert places["file3"] == moved["file3"] != places["file0"]
     assert Path(again.download("all"), "file0").read_bytes() == small["file0"]
     assert not gc().notes
@@ -146,7 +146,7 @@ def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     first = log(run, "one", **small)
     log(run, "two", file3=small["file3"])
-    pack = Layout(ROOT).blob(first.manifest.entries[0].pack or "")
+    pack = Layout(ROOT).blob(first.contents.manifest.entries[0].pack or "")
     pack.chmod(0o644)
     content, age = bytearray(pack.read_bytes()), pack.stat()
     content[content.index(small["file3"])] ^= 1

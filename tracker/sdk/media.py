@@ -53,8 +53,12 @@ class MediaSink:
         if entry is not None:
             artifact.type = "wandb-run-incremental-table"
             artifact.incremental = True
-        artifact.add(obj, entry or key)
-        run.log_artifact(artifact)
+        try:
+            artifact.add(obj, entry or key)
+            run.log_artifact(artifact)
+        except OSError as error:
+            # Training goes on: the table's file waits in memory until writing works again.
+            run._warn(f"the table {key!r} is kept in the run, without an artifact: {error}")
 
 
 def to_plain_row(run: Run, data: dict[str, Any], step: int | str) -> dict[str, Any]:
