@@ -110,7 +110,16 @@ def init(folder: Path, run_id: str, **arguments: Any) -> Run:
 
 def logged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the history of a run that logged these rows: a step each, nothing for an empty one."""
-    return [{**row, "_step": step} for step, row in enumerate(rows) if row]
+    return [{**kept, "_step": step} for step, row in enumerate(rows) if (kept := without_empty(row))]
+
+
+def without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out dicts that hold nothing, as wandb does."""
+    inner = {
+        key: without_empty(value) if isinstance(value, dict) and "_type" not in value else value
+        for key, value in values.items()
+    }
+    return {key: value for key, value in inner.items() if value != {}}
 
 
 def log_all(run: Run) -> list[dict[str, Any]]:
