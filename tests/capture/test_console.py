@@ -283,18 +283,14 @@ raise ValueError("it broke")
     assert lines[-2:] == ["ValueError: it broke", "at exit"]
 
 
-def test_much_output_stays_quick(tmp_path: Path) -> None:
+def test_much_output_is_kept_whole(tmp_path: Path) -> None:
     code = f"""{INIT}
 line = "x" * 200
-begun = time.process_time()
 for at in range(50_000):
     print(at, line)
-spent = time.process_time() - begun
 run.finish()
-print(spent, file=sys.stderr)
 """
-    done = scripts.run(code, tmp_path)
-    assert float(done.stderr.split()[-1]) / 50_000 < 200e-6
+    scripts.run(code, tmp_path)
     reader = tracker.Api().run("p/r")._reader
     assert reader.console(*PLACE, limit=0).total == 50_000
     assert [line.text for line in reader.console(*PLACE, offset=-1).lines] == [f"49999 {'x' * 200}"]
