@@ -170,8 +170,8 @@ class RunCore:
         with self._lock:
             if self._finished:
                 self._check_open("log")
-            if self._writing:
-                self._deferred.append(partial(self._put, record))
+            if self._writing or self._deferred:
+                self._defer(partial(self._journal.put, payload))
                 return
             try:
                 self._writing = True
@@ -201,9 +201,21 @@ class RunCore:
     def _keep_files(self) -> None:
         """Take what lies in the run's own folder; see ``tracker.sdk.files``."""
 
+    def _defer(self, write: Callable[[], None]) -> None:
+        """Write behind what waits already: at once, unless the code under a signal handler is writing."""
+        self._deferred.append(write)
+        if not self._writing:
+            self._write_deferred()
+
     def _write_deferred(self) -> None:
+        """Write what waits, in order: whoever interrupts this adds to the end."""
         while self._deferred:
-            self._deferred.pop(0)()
+            try:
+                self._writing = True
+                while self._deferred:
+                    self._deferred.pop(0)()
+            finally:
+                self._writing = False
 
     def leave_to_parent(self) -> None:
         """In a forked child: what is logged from now on goes to a segment of the child's own."""

@@ -111,12 +111,13 @@ class Life(RunCore):
             finally:
                 self._lock.release()
 
-    def _end(self, state: str, exit_code: int, error: str | None) -> None:
+    def _end(self, state: str, exit_code: int, error: str | None, *, late: bool = False) -> None:
         # An interrupt (Ctrl-C) may end this anywhere: the next call, at exit at the latest, goes on.
         with self._lock:
-            if self._writing:
-                self._deferred.append(partial(self._end, state, exit_code, error))
+            if self._writing and not late:
+                self._deferred.append(partial(self._end, state, exit_code, error, late=True))
                 return
+            self._writing = False  # where it waited, what was to be written first is written
             if self._ending:
                 return  # a signal handler's call: what is under it goes on
             try:

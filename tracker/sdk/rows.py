@@ -47,8 +47,8 @@ class Logging(RunCore):
                 self._check_open("log")
             if not PLAIN.issuperset(map(type, data.values())):
                 data = _to_plain_row(self, data, self._steps.step if step is None else step)
-            if self._writing:
-                self._deferred.append(partial(self.log, dict(data), step, commit))
+            if self._writing or self._deferred:
+                self._defer(partial(self._write_row, dict(data), step, commit))
                 return
             steps = self._steps
             before = steps.state
@@ -68,6 +68,11 @@ class Logging(RunCore):
                 self._writing = False
             if self._deferred:
                 self._write_deferred()
+
+    def _write_row(self, data: dict[str, Any], step: int | None, commit: bool | None) -> None:
+        """Write a row that had to wait; ``log`` has checked it."""
+        row, at, flags = self._steps.place(step, commit)
+        self._journal.put(pack(Row(row, at, flags, time.time(), data)))
 
     def define_metric(
         self,
