@@ -78,3 +78,12 @@ def _cell(kind: str, value: Any) -> Any:
             return math.inf if value > 0 else -math.inf
     python = {"double": float, "int64": int, "bool": bool, "string": str}[kind]
     return value if type(value) is python else None
+
+
+def without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out dicts that hold nothing, as wandb does; it keeps nothing without a name either."""
+    inner = {
+        key: without_empty(value) if isinstance(value, dict) and "_type" not in value else value
+        for key, value in values.items()
+    }
+    return {key: value for key, value in inner.items() if value != {}}

@@ -19,6 +19,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return sides.outcomes_of_tracker(tmp_path_factory.mktemp("tracker"))
 
 
+@pytest.mark.differential
 @pytest.mark.parametrize("key", CORPUS)
 def test_a_script_records_what_it_records_with_the_real_client(key: str, outcomes: dict[str, Any]) -> None:
     wrong = complaints(RECORDED[key], outcomes[key], CORPUS[key].differences, faults.KNOWN.get(key, []))

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import scripts
-from exact import exact
+from exact import exact, without_empty
 from serving import Server, serving
 
 import tracker
@@ -152,7 +152,8 @@ def rows_of(attempt: Attempt, *, with_pending: bool) -> list[dict[str, Any]]:
     calls = attempt.calls if with_pending or not attempt.pending else attempt.calls[:-1]
     rows: list[dict[str, Any]] = []
     current, unfinished = attempt.start_step, None
-    for data, step, commit in calls:
+    for given, step, commit in calls:
+        data = without_empty(given)
         if step is not None and step < current:
             rows.append({**data, "_step": step})  # wandb drops it
             continue

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import scripts
 from builders import Writer, all_rows, apply_all, end_segments, read_history, seal_all, segment_id
-from exact import FIXED, check_rows, check_table, exact
+from exact import FIXED, check_rows, check_table, exact, without_empty
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from serving import Server, serving
@@ -112,15 +112,6 @@ def logged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the history of a run that logged these rows: a step each, nothing for an empty one."""
     kept = [without_empty({key: value for key, value in row.items() if key}) for row in rows]
     return [{**row, "_step": step} for step, row in enumerate(kept) if row]
-
-
-def without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out dicts that hold nothing, as wandb does; it keeps nothing without a name either."""
-    inner = {
-        key: without_empty(value) if isinstance(value, dict) and "_type" not in value else value
-        for key, value in values.items()
-    }
-    return {key: value for key, value in inner.items() if value != {}}
 
 
 def log_all(run: Run) -> list[dict[str, Any]]:

@@ -100,11 +100,7 @@ def _judge_kills(killed: list[writing.Killed], report: Report) -> None:
 def _apply_copies(folder: Path, killed: list[writing.Killed], chance: random.Random, report: Report) -> None:
     ask(applying.apply_all, folder / "live")
     for name in ("once", "twice"):
-        layout = Layout(folder / name)
-        ask(_make_store, layout.root)
-        shutil.copytree(folder / "live" / "blobs", layout.root / "blobs", dirs_exist_ok=True)
-        journals = layout.host_journals(host_name())
-        journals.mkdir(parents=True)
+        journals = _store_like_live(folder, name)
         for each in killed:
             (journals / each.name).write_bytes(each.journal)
     ask(applying.apply_all, folder / "once")
@@ -123,10 +119,7 @@ def _compare(folder: Path, killed: list[writing.Killed], report: Report) -> None
 
 
 def _damage(folder: Path, killed: list[writing.Killed], chance: random.Random, report: Report) -> None:
-    store = Layout(folder / "damaged")
-    ask(_make_store, store.root)
-    journals = store.host_journals(host_name())
-    journals.mkdir(parents=True)
+    journals = _store_like_live(folder, "damaged")
     made = []
     for each in chance.sample(killed, min(MOST_DAMAGED, len(killed))):
         copy = damage.damage(each, folder, chance)
@@ -136,7 +129,18 @@ def _damage(folder: Path, killed: list[writing.Killed], chance: random.Random, r
             report.failures += damage.check_reading(journals / copy.name, copy)
     report.damaged_journals = len(made)
     report.torn_tails = sum(copy.missing is None for copy in made)
-    report.failures += ask(damage.check_applied, store.root, made)
+    report.failures += ask(damage.check_applied, folder / "damaged", made)
+
+
+def _store_like_live(folder: Path, name: str) -> Path:
+    """Make a store with the files that the live one's journals speak of; return its journals' folder."""
+    layout = Layout(folder / name)
+    ask(_make_store, layout.root)
+    for part in ("blobs", "drafts"):  # of a settled draft there is the manifest that it became
+        shutil.copytree(folder / "live" / part, layout.root / part, dirs_exist_ok=True)
+    journals = layout.host_journals(host_name())
+    journals.mkdir(parents=True)
+    return journals
 
 
 def _make_store(root: Path) -> None:

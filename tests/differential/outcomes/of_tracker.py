@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+import scripts
 
 from differential.outcomes import normal
 from differential.script import plain
@@ -34,7 +35,9 @@ def _api(store: Path) -> Api:
 
 @lru_cache
 def _published(store: Path) -> list[dict[str, Any]]:
-    _api(store).artifact_exists("none")  # what journals still hold is applied, and published
+    _api(store).artifact_exists("none")  # what journals still hold is applied
+    # Sealed: only then does a run's file say which metrics were defined.
+    scripts.wait_for(lambda: not list(store.rglob("*.journal")), "all to be sealed", seconds=60)
     return [json.loads(path.read_bytes()) for path in store.glob("runs/*/*/*/run.json")]
 
 
