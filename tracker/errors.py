@@ -23,13 +23,21 @@ The names of the first five follow wandb's, so that ``except wandb.Error`` keeps
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Error(Exception):
-    """Base of all errors that tracker raises on purpose."""
+    """Base of all errors that tracker raises on purpose.
 
-    def __init__(self, message: str) -> None:
+    Args:
+        message: What is wrong and what to do.
+        context: More about it, by name; kept, not shown, as in wandb.
+    """
+
+    def __init__(self, message: str, context: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.context = context
 
 
 class UsageError(Error):
@@ -57,7 +65,16 @@ class SettingsError(UsageError, ValueError):
 
 
 class CommError(Error):
-    """A server could not be reached, or refused the request."""
+    """A server could not be reached, or refused the request.
+
+    Args:
+        msg: What is wrong and what to do.
+        exc: What it came from.
+    """
+
+    def __init__(self, msg: str, exc: Exception | None = None) -> None:
+        super().__init__(msg)
+        self.exc = exc
 
 
 class UnreachableError(CommError):

@@ -68,6 +68,8 @@ def test_a_run_that_is_made_and_resumed(api: Api) -> None:
     run.finish()
     assert [row["x"] for row in api.run(f"made/{made.id}").history(pandas=False)] == [1]
     assert made.name == api.run(f"made/{made.id}").name
+    other = type(made).create(api, project="made")
+    assert (other.project, api.run(f"made/{other.id}").name) == ("made", other.name)
     project = api.from_path("team/made")
     assert project.id == "team/made"
 

@@ -162,10 +162,20 @@ def rows_of(attempt: Attempt, *, with_pending: bool) -> list[dict[str, Any]]:
         if unfinished is None:
             unfinished = {"_step": current}
             rows.append(unfinished)
-        unfinished.update(data)
+        unfinished.update(merged(unfinished, data))
         if commit or (commit is None and step is None):
             current, unfinished = current + 1, None
     return sorted(rows, key=lambda row: row["_step"])
+
+
+def merged(before: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Return two calls' values of one row: dicts are joined, all else is replaced."""
+    both = dict(before)
+    for key, value in later.items():
+        there = both.get(key)
+        joined = isinstance(there, dict) and isinstance(value, dict) and "reference" not in value
+        both[key] = merged(there, value) if joined else value
+    return both
 
 
 def comparable(row: dict[str, Any], meant: dict[str, Any]) -> str:

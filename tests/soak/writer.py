@@ -71,7 +71,7 @@ def media(chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
     image = tracker.Image(np.full((4, 4, 3), chance.randrange(256), np.uint8))
     number = chance.randrange(2**70)
     table = tracker.Table(columns=["id", "value"], data=[[number, "text"], [1, None]])
-    head, tail = '{"columns":["id","value"],"data":[[', ',"text"],[1,null]],"ncols":2,"nrows":2}'
+    head, tail = '{"columns":["id","value"],"data":[[', ',"text"],[1,null]]}'
     text = f"{head}{number}{tail}".encode()
     mark = chance.random()
     logged = {"mark": mark, "image": image, "table": table}

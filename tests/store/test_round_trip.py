@@ -109,9 +109,9 @@ def init(folder: Path, run_id: str, **arguments: Any) -> Run:
 
 
 def logged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the history of a run that logged these rows: a step each, nothing for an empty one."""
+    """Return the history of a run that logged these rows: a step each, empty ones too."""
     kept = [without_empty({key: value for key, value in row.items() if key}) for row in rows]
-    return [{**row, "_step": step} for step, row in enumerate(kept) if row]
+    return [{**row, "_step": step} for step, row in enumerate(kept)]
 
 
 def log_all(run: Run) -> list[dict[str, Any]]:

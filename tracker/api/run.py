@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.answers import ArtifactDetail
 from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
@@ -37,6 +37,7 @@ from tracker.values import loads
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracker.api.api import Api
     from tracker.api.sweeps import Sweep
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 # Seconds between two looks at a run that is waited for.
@@ -45,6 +46,18 @@ _PATIENCE = 0.2
 
 class Run(DescribedRun):
     """A run, like ``wandb.apis.public.Run``."""
+
+    @classmethod
+    def create(
+        cls,
+        api: Api,
+        run_id: str | None = None,
+        project: str | None = None,
+        entity: str | None = None,
+        state: Literal["running", "pending"] = "running",
+    ) -> Run:
+        """Make a run without rows; see ``Api.create_run``. ``state`` is accepted for compatibility."""
+        return api.create_run(run_id=run_id, project=project, entity=entity)
 
     # History
 

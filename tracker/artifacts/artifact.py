@@ -69,7 +69,7 @@ class Artifact(Lineage):
                 f"Artifact(digest_algorithm={digest_algorithm!r})",
                 "leave it out: digests are MD5, as wandb's",
             )
-        if not type or type.startswith("wandb-"):
+        if not type or type == "job" or type.startswith("wandb-"):
             raise ValueError(
                 f"Artifact type {type!r} is not allowed: give a word such as 'model' or 'dataset'"
             )

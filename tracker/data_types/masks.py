@@ -65,7 +65,7 @@ class ImageMask(Media):
     def validate(self, val: dict[str, Any]) -> bool:
         """Check shape, range and labels, see the class."""
         if "mask_data" not in val:
-            raise TypeError(
+            raise KeyError(
                 'Missing key "mask_data": An image mask requires mask data: a 2D array representing the '
                 "predictions"
             )

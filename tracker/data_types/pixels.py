@@ -23,7 +23,11 @@ def to_pil(data: Any, mode: str | None, normalize: bool, file_type: str | None) 
     """
     pil = need("PIL.Image", "Image")
     if isinstance(data, pil.Image):
-        return data.convert(mode) if mode else data
+        return data  # as in wandb: a mode is for arrays
+    if data is None:
+        raise AttributeError(
+            "an Image needs data: a path, an array, a tensor, a figure or a PIL image, not None"
+        )
     import numpy as np
 
     if hasattr(data, "detach"):  # torch: channels come first

@@ -76,6 +76,7 @@ class Table(Media):
         given = data if data is not None else rows
         frame: Any = dataframe if dataframe is not None else given if is_data_frame(given) else None
         if frame is not None:
+            assert is_data_frame(frame), "dataframe argument expects a `DataFrame` object"
             columns = list(frame.columns)
             series = [frame[column].values for column in columns]
             given = [[each[at] for each in series] for at in range(len(frame))]
@@ -301,6 +302,10 @@ class Table(Media):
                 f"Operation '{operation}' is not supported for tables with log_mode='INCREMENTAL'. Use a "
                 "different log mode like 'MUTABLE' or 'IMMUTABLE'."
             )
+
+    def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
+        """See ``Media``; the number of rows is, as in wandb, what the table has by now."""
+        return {**super().to_history(sink, key, step), "nrows": len(self.data)}
 
     def _to_history(
         self, sink: FileSink, key: str, step: int | str, id_: int | str | None = None

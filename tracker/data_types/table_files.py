@@ -27,7 +27,8 @@ def log(table: Table, sink: FileSink, key: str, step: int | str, id_: int | str 
     incremental = table.log_mode == "INCREMENTAL"
     if incremental:
         _find_increment(table, sink, key)
-    entry = f"{table._increment_num}-{time.time_ns() // 10**6}.{key}" if incremental else None
+    # As in wandb, the name of a first increment says None.
+    entry = f"{table._increment_num or None}-{time.time_ns() // 10**6}.{key}" if incremental else None
     if table.in_artifact:
         sink.log_object(table, key, entry)
     rows = cells.rows_for_run(_new_rows(table), sink, key, step)

@@ -117,7 +117,13 @@ def _to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:
     if isinstance(value, WBValue):
         return value.to_json(sink.owner)
     return to_plain(
-        value, lambda item: _refuse(item) if item is value else _to_history(sink, key, step, item)
+        value,
+        # As in wandb, media stand in lists of their own kind.
+        lambda item: (
+            _refuse(item)
+            if item is value or isinstance(item, WBValue)
+            else _to_history(sink, key, step, item)
+        ),
     )
 
 

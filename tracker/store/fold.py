@@ -226,7 +226,10 @@ class Folder:
             opened.data = _merged(opened.data, record.data)
             opened.time = record.time
         state.open = opened
-        return done + self.flush() if record.flags & COMMIT else done
+        if not record.flags & COMMIT:
+            return done
+        state.open = None
+        return [*done, self._finish(opened)]  # without keys too: as in wandb, log({}) ends a row
 
     def _note_time(self, time: float) -> None:
         state = self._state

@@ -123,6 +123,13 @@ def include_and_exclude_keys(seen: Seen) -> None:
     wandb.init(project="demo", config=both, config_include_keys=["b"]).finish()
 
 
+@differs(
+    "runs",
+    [],
+    wandb="raises TypeError once the run has begun, which fails",
+    tracker="raises TypeError before there is a run",
+    because="WANDB_SURFACE 4: unserialisable: TypeError",
+)
 @script
 def keys_that_are_no_text(seen: Seen) -> None:
     run = wandb.init(project="demo", config={1: "one", "b": {2: "two"}})

@@ -9,7 +9,7 @@ import numpy as np
 import wandb
 from PIL import Image as PillowImage
 
-from differential.script import Seen, differs, script
+from differential.script import ABSENT, Seen, differs, script
 
 PIXELS = (np.arange(4 * 5 * 3) % 256).astype(np.uint8).reshape(4, 5, 3)
 GREY = np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -26,6 +26,33 @@ def _wave() -> bytes:
     return file.getvalue()
 
 
+_STEP = {
+    "wandb": "names the file after the step before the row's own when `step` makes a jump",
+    "tracker": "names it after the row's step",
+    "because": "WANDB_SURFACE 7: media/images/KEY_STEP_HASH20.png",
+}
+
+
+@differs(
+    "runs/0/files/media/images/val/img_1_<hash>.png",
+    ABSENT,
+    **_STEP,
+)
+@differs(
+    "runs/0/files/media/images/val/img_7_<hash>.png",
+    [{"format": "PNG", "mode": "RGB", "size": [5, 4], "pixels": "e64dc410872989e7b13b0a7046ee648f"}],
+    **_STEP,
+)
+@differs(
+    "runs/0/history/1/val/img/path",
+    "media/images/val/img_7_<hash>.png",
+    **_STEP,
+)
+@differs(
+    "runs/0/summary/val/img/path",
+    "media/images/val/img_7_<hash>.png",
+    **_STEP,
+)
 @script
 def image_of_an_array(seen: Seen) -> None:
     run = wandb.init(project="demo")
@@ -146,6 +173,13 @@ def wrong_boxes_and_masks(seen: Seen) -> None:
     wandb.finish()
 
 
+@differs(
+    "seen/not finite",
+    {"raised": []},
+    wandb="raises ValueError, which ends a training at its first NaN",
+    tracker="counts the finite values",
+    because="wandb/wandb#955, wandb/wandb#984",
+)
 @script
 def histograms(seen: Seen) -> None:
     run = wandb.init(project="demo")

@@ -149,6 +149,13 @@ def names_in_wandb_env(seen: Seen) -> None:
     seen("names", {name: getattr(wandb.env, name, None) for name in names})
 
 
+@differs(
+    "seen/bases/UnsupportedError",
+    ["UsageError", "Error", "NotImplementedError", "RuntimeError", "Exception"],
+    wandb="UnsupportedError is a UsageError",
+    tracker="it is a NotImplementedError too",
+    because="issue 6: raises a NotImplementedError-like UnsupportedError",
+)
 @script
 def errors_there_are(seen: Seen) -> None:
     seen(

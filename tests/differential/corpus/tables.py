@@ -22,6 +22,13 @@ def plain_table(seen: Seen) -> None:
     run.finish()
 
 
+@differs(
+    "runs/0/files/media/table/frame_0_<hash>.table.json/0/json/data/1/1",
+    {"_type": "number", "value": "NaN"},
+    wandb="writes a bare NaN into a table's file, which is no JSON and no browser reads",
+    tracker="writes NaN as an object",
+    because="WANDB_SURFACE 2: NaN is kept as such; wandb/wandb#1671",
+)
 @script
 def of_a_frame(seen: Seen) -> None:
     run = wandb.init(project="demo")
@@ -171,6 +178,13 @@ def mutable(seen: Seen) -> None:
     run.finish()
 
 
+@differs(
+    "runs/0/artifacts/1/manifest/None-<time>.table.table.json",
+    {"digest": "<of the names>"},
+    wandb="offline, a version of an incremental artifact lists its new files alone",
+    tracker="lists those of the version before too, as a server makes it",
+    because="WANDB_SURFACE 6: artifacts work offline",
+)
 @script
 def incremental(seen: Seen) -> None:
     run = wandb.init(project="demo")

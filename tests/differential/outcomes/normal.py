@@ -135,6 +135,8 @@ def _picture(content: bytes) -> dict[str, Any]:
 
 def artifact_name(name: str, kind: str) -> str:
     """Return an artifact's name without what is drawn for it."""
+    if kind == "code":  # the runner is started by -m: wandb knows of no program then
+        return name.removesuffix("-None") + "-train.py" if name.endswith("-None") else name
     return _DRAWN.sub("-<drawn>", name) if kind == "run_table" else name
 
 
