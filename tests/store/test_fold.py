@@ -83,10 +83,11 @@ def test_the_end_closes_the_open_row() -> None:
     assert (state.last_time, state.runtime) == (200.0, 105.0)
 
 
-def test_nothing_logged_is_no_row() -> None:
+def test_nothing_logged_is_a_row_once_it_is_committed() -> None:
     aside = row(2, {}, step=-1, flags=COMMIT | ASIDE)
     rows, state = fold(row(0, {}), row(1, {}, flags=0), aside, RunFinished(102.0, "finished"))
-    assert (rows, state.rows, state.last_step) == ([], 0, None)
+    assert [(each.step, each.data) for each in rows] == [(0, {})]
+    assert (state.rows, state.last_step) == (1, 0)
 
 
 def test_row_takes_the_time_of_its_last_part() -> None:
