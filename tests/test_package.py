@@ -47,6 +47,7 @@ def test_it_holds_the_dashboard_and_not_its_source(wheel: zipfile.ZipFile) -> No
     assert "tracker/py.typed" in names
     assert "tracker/door/site/wandb/__init__.py" in names
     assert "tracker/door/site/wandb-0.31.0.dist-info/METADATA" in names
+    assert "tracker/door/site/wandb-0.31.0.dist-info/entry_points.txt" in names
     assert wheel.getinfo("tracker/door/bin/wandb").external_attr >> 16 & 0o111 == 0o111
 
 

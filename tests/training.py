@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,20 @@ def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelChec
     return callback
 
 
-def run_script(folder: Path, code: str) -> None:
-    """Run a script in a process of its own, through the same door, to its end, which must come."""
+def run_script(folder: Path, code: str, launcher: Sequence[str] = (), *, door_first: bool = True) -> None:
+    """Run a script in processes of its own, through the same door, to its end, which must come.
+
+    Args:
+        folder: Where it lies and runs.
+        code: The script.
+        launcher: Words in front of Python, such as those of ``srun``.
+        door_first: Whether ``tracker run`` stands in front of the launcher, or behind it.
+    """
     (folder / "train.py").write_text(code)
     door = [sys.executable, "-m", "tracker.cli.main", "run"] if DOOR == "2" else []
+    command = [*door, *launcher] if door_first else [*launcher, *door]
     done = subprocess.run(
-        [*door, sys.executable, "train.py"],
+        [*command, sys.executable, "train.py"],
         cwd=folder,
         env=scripts.environment(PYTHONPATH=f"{scripts.ROOT}:{scripts.ROOT / 'tests'}", DOOR=DOOR),
         capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from tracker.records import Process
@@ -76,3 +77,11 @@ def _start_ticks(pid: int) -> int | None:
     # The name in parentheses may hold spaces and parentheses; state is the field behind it.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def seconds_alive() -> float:
+    """Return for how long the calling process has been there; 0 where that is not known."""
+    ticks = _start_ticks(os.getpid())
+    if ticks is None:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import scripts
 
 import tracker
 from tracker.api.captured import output_lines, output_log
+from tracker.capture import children
 from tracker.capture.screen import Screen
 
 INIT = """
@@ -116,6 +118,62 @@ print("not kept")
     ]
     assert "bar: 100%" in done.stderr
     assert done.stderr.count("trouble") == 1
+
+
+def test_processes_of_multiprocessing_and_of_system_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(f"""
+import multiprocessing
+def work():
+    print("from a worker")
+    raise SystemExit(3)
+if __name__ == "__main__":
+    {"; ".join(INIT.strip().splitlines())}
+    for method in ("fork", "spawn", "forkserver"):
+        print(method)
+        worker = multiprocessing.get_context(method).Process(target=work)
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 3
+    print("system")
+    assert os.system("echo from a shell; exit 3") == 3 << 8
+    assert os.system("kill -9 $$") & 0x7F == 9
+    print("the end")
+    subprocess.run(["true"], start_new_session=True)
+    run.finish()
+    assert os.system("echo not kept") == 0
+""")
+    code = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py']))"
+    done = scripts.run(code, tmp_path)
+    all_of_it = [
+        *(line for method in ("fork", "spawn", "forkserver") for line in (method, "from a worker")),
+        *("system", "from a shell", "the end"),
+    ]
+    assert kept() == all_of_it
+    assert done.stdout.splitlines() == [*all_of_it, "not kept"]
+    assert done.stderr == ""
+
+
+def test_who_prints_waits_for_what_a_child_wrote_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be showing that at the moment."""
+    monkeypatch.setattr(children, "_PATIENCE_SECONDS", 60.0)
+    showing, go_on = threading.Event(), threading.Event()
+
+    def put(_stream: int, _text: str) -> None:
+        showing.set()
+        assert go_on.wait(60)
+
+    spools = children.Spools(put)
+    os.write(spools._of(1).append, b"from a child\n")
+    threads = [threading.Thread(target=spools.follow) for _ in range(2)]
+    threads[0].start()
+    assert showing.wait(60)
+    threads[1].start()
+    threads[1].join(0.1)
+    assert threads[1].is_alive()
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_the_end_of_output_survives_sigkill(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,20 +170,21 @@ def test_addresses_lose_who_and_keep_where() -> None:
 
 def test_what_was_turned_off_is_not_there(repository: Path) -> None:
     (repository / "src" / "train.py").write_text(SCRIPT + "# changed\n")
-    run_script(repository, script="src/train.py", WANDB_DISABLE_CODE="true", WANDB_SAVE_CODE="true")
-    found = files(repository)
+    without_code, without_git, without_facts = (
+        shutil.copytree(repository, repository.with_name(name)) for name in ("code-2", "code-3", "code-4")
+    )
+    run_script(without_code, script="src/train.py", WANDB_DISABLE_CODE="true", WANDB_SAVE_CODE="true")
+    found = files(without_code)
     assert "git" in json.loads(found["wandb-metadata.json"])
     assert set(found) == {"wandb-metadata.json", "requirements.txt"}
-    (repository / "tracker-store").rename(repository / "first")
     run_script(
-        repository, script="src/train.py", WANDB_DISABLE_GIT="true", WANDB_X_DISABLE_MACHINE_INFO="true"
+        without_git, script="src/train.py", WANDB_DISABLE_GIT="true", WANDB_X_DISABLE_MACHINE_INFO="true"
     )
-    found = files(repository)
+    found = files(without_git)
     assert not {"git", "email", "memory"} & json.loads(found["wandb-metadata.json"]).keys()
     assert "diff.patch" not in found
-    (repository / "tracker-store").rename(repository / "second")
-    run_script(repository, script="src/train.py", WANDB_X_DISABLE_META="true")
-    assert files(repository) == {}
+    run_script(without_facts, script="src/train.py", WANDB_X_DISABLE_META="true")
+    assert files(without_facts) == {}
 
 
 def test_without_git_or_a_repository_the_rest_is_there(tmp_path: Path) -> None:

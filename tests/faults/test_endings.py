@@ -243,6 +243,34 @@ def test_children_that_fail_or_are_terminated_do_not_end_the_run(tmp_path: Path,
     assert (tracker.Api().run("p/run").state, rows()) == ("finished", [0, 1])
 
 
+RUNS_OF_WORKERS = """
+import multiprocessing, sys
+
+def work(number):
+    import tracker
+    tracker.init(project="p", id=f"run-{number}", settings={"silent": True}).log({"x": number})
+    if number == 1: sys.exit(3)
+    if number == 2: raise ValueError("in the child")
+    if number == 3: sys.exit(0)
+
+if __name__ == "__main__":
+    for number in range(4):
+        child = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(number,))
+        child.start()
+        child.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_runs_of_worker_processes_end_as_those_do(tmp_path: Path, method: str) -> None:
+    (tmp_path / "train.py").write_text(RUNS_OF_WORKERS)
+    code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py', '{method}']))"
+    scripts.run(code, tmp_path)
+    runs = [tracker.Api().run(f"p/run-{number}") for number in range(4)]
+    assert [run.state for run in runs] == ["finished", "failed", "failed", "finished"]
+    assert [run._info.error for run in runs] == [None, "SystemExit: 3", "ValueError: in the child", None]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("now", "state"), [(False, "finished"), (True, "crashed")])
 def test_a_notebook_kernel_that_is_restarted(tmp_path: Path, now: bool, state: str) -> None:

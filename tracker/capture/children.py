@@ -8,6 +8,7 @@ editors, pagers and progress bars want it.
 
 from __future__ import annotations
 
+import _posixsubprocess
 import codecs
 import os
 import stat
@@ -19,7 +20,19 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+_NAME = "tracker-output-"
 _PIECE = 1024 * 1024
+
+# So long whoever is to print waits for another thread that is showing what children wrote before.
+_PATIENCE_SECONDS = 0.2
+
+
+def has_spool() -> bool:
+    """Whether what this process prints goes to another one that keeps it."""
+    try:
+        return f"/{_NAME}" in os.readlink("/proc/self/fd/1")
+    except OSError:
+        return False
 
 
 class Spool:
@@ -34,7 +47,7 @@ class Spool:
         self.stream = stream
         self.target = target
         folder = os.environ.get("TMPDIR") or "/tmp"
-        path = os.path.join(folder, f"tracker-output-{os.urandom(8).hex()}")
+        path = os.path.join(folder, _NAME + os.urandom(8).hex())
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self.append = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -69,7 +82,8 @@ class Spools:
         self._spools: dict[int, Spool] = {}
         self._forked: dict[int, Spool] = {}
         self._saved: dict[int, int] = {}
-        self._lock = threading.Lock()
+        # It knows which thread has it: what is passed on may print, and a signal may come at any time.
+        self._lock = threading.RLock()
         self._catching = False
         self._owner = os.getpid()
 
@@ -112,8 +126,10 @@ class Spools:
         return True
 
     def follow(self) -> None:
-        """Pass on what children have written; whoever is at it already does it for all."""
-        if self._owner != os.getpid() or not self._lock.acquire(blocking=False):
+        """Pass on what children have written; return when it is shown, also if another thread does it."""
+        if self._owner != os.getpid() or self._lock._is_owned():  # type: ignore[attr-defined]
+            return
+        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
             return
         try:
             for spool in set(self._spools.values()):
@@ -227,7 +243,10 @@ def _patch() -> None:
     def init(self: Any, *arguments: Any, **named: Any) -> None:
         # One that is meant to live on keeps the real streams: nobody would show what it writes.
         _starting.detached = named.get("start_new_session") or named.get("process_group") is not None
-        own_init(self, *arguments, **named)
+        try:
+            own_init(self, *arguments, **named)
+        finally:
+            _starting.detached = False
 
     @wraps(own_handles)
     def handles(self: Any, stdin: Any, stdout: Any, stderr: Any) -> Any:
@@ -254,3 +273,43 @@ def _patch() -> None:
     handles._tracker = True  # type: ignore[attr-defined]
     popen.__init__, popen._get_handles, popen.wait = init, handles, wait
     os.register_at_fork(before=_before_fork)
+    _posixsubprocess.fork_exec = _giving_spools(_posixsubprocess.fork_exec)
+    os.system = _catching_system(os.system)  # type: ignore[assignment]
+
+
+def _giving_spools(own: Callable[..., int]) -> Callable[..., int]:
+    """Wrap what ``multiprocessing`` starts processes with, where it does not fork."""
+
+    @wraps(own)
+    def fork_exec(words: Any, *others: Any) -> int:
+        with suppress(Exception):
+            # Not its tracker of resources, which speaks when this process is no more.
+            if _catchers and not getattr(_starting, "detached", False) and any(map(_is_worker, words)):
+                given = list(others)
+                for at, stream in ((_OUT, 1), (_ERR, 2)):
+                    if given[at] == -1 and (spool := _descriptor(stream)) is not None:
+                        given[at] = spool
+                others = tuple(given)
+        return own(words, *others)
+
+    return fork_exec
+
+
+# Where fork_exec has the two descriptors, behind its first argument.
+_OUT, _ERR = 8, 10
+
+
+def _is_worker(word: str | bytes) -> bool:
+    text = os.fsdecode(word)
+    return text.startswith(("from multiprocessing.spawn ", "from multiprocessing.forkserver "))
+
+
+def _catching_system(own: Callable[[Any], int]) -> Callable[[Any], int]:
+    @wraps(own)
+    def system(command: Any) -> int:
+        if _descriptor(1) is None and _descriptor(2) is None:
+            return own(command)
+        code = subprocess.call(command, shell=True)
+        return code << 8 if code >= 0 else -code
+
+    return system

@@ -17,6 +17,7 @@ from tracker.data_types.table import Table
 from tracker.errors import UsageError
 from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
 from tracker.lightning.checkpoints import artifacts_of
+from tracker.lightning.ranks import join_ranks
 from tracker.sdk import active
 from tracker.sdk.attach import attach
 from tracker.sdk.init import init
@@ -99,9 +100,17 @@ class WandbLogger(Logger):
         }
 
     @property
-    @rank_zero_experiment
     def experiment(self) -> Run:
-        """The run; made when first asked for, on rank zero only (elsewhere a dummy ignores all calls)."""
+        """The run; made when first asked for, on rank zero only (elsewhere a dummy ignores all calls).
+
+        What other ranks print, and samples of their machines, are kept with it all the same.
+        """
+        run: Run = self._run_of_rank_zero()
+        join_ranks(run, getattr(rank_zero_only, "rank", None) or 0, self.save_dir)
+        return run
+
+    @rank_zero_experiment
+    def _run_of_rank_zero(self) -> Run:
         if self._experiment is None:
             running = active.current_of_this_process()
             if running is not None:

@@ -13,9 +13,12 @@ from tracker.sdk.signals import Termination
 
 if TYPE_CHECKING:
     from tracker.sdk.core import RunCore
+    from tracker.sdk.observing import Observer
     from tracker.sdk.run import Run
 
 current: Run | None = None
+# Keeps what happens here with another process's run, while this one makes none.
+observer: Observer | None = None
 _open: list[Run] = []
 # Those of the processes that this one was forked from. It may log to them, and so may its own children.
 _inherited: list[Run] = []
@@ -84,6 +87,10 @@ def _show() -> None:
 def _watch_exit() -> None:
     atexit.unregister(_end_all)
     atexit.register(_end_all)
+    # A process that multiprocessing forks ends without the handlers of atexit.
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:
+        multiprocessing.Finalize(None, _end_all, exitpriority=0)
 
 
 def _steps() -> object:

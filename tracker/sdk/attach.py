@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.capture.children import has_spool
 from tracker.errors import UsageError
 from tracker.sdk import active
 from tracker.sdk.writers import taking_over
@@ -42,5 +43,8 @@ def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run 
     here = active.current_of_this_process()
     if here is not None and here.path == "/".join(place[:3]):
         return here
+    settings = {"store": store}
+    if has_spool():  # who began the run has started this process, and keeps what it prints
+        settings["console"] = "off"
     with taking_over(int(rank)):
-        return init(entity, project, id=name, resume="allow", reinit="create_new", settings={"store": store})
+        return init(entity, project, id=name, resume="allow", reinit="create_new", settings=settings)

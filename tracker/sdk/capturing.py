@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tracker.capture.console import Console
     from tracker.capture.sampler import Sampler
     from tracker.capture.screen import Line, Screen
+    from tracker.records import Record
     from tracker.sdk.core import RunCore
     from tracker.settings import Settings
 
@@ -23,39 +25,38 @@ FACTS_SECONDS = 15.0
 
 
 class Capturing:
-    """What is captured of one run in this process; in a forked child, once it logs, of that.
+    """What goes on in this process is sampled, and what it prints is kept. Raises nothing into the script.
 
-    Nothing here raises into the script.
+    Args:
+        record: Takes what there is to keep, in whichever thread found it.
+        settings: Say what is wanted.
     """
 
-    def __init__(self, run: RunCore, settings: Settings) -> None:
-        self._run = run
+    def __init__(self, record: Callable[[Record], None], settings: Settings) -> None:
+        self._record = record
         self._settings = settings
         self._sampler: Sampler | None = None
         self._console: Console | None = None
         self._screen: Screen | None = None
-        self._facts: threading.Thread | None = None
-        self._forked = False
         self._listener = self._write_lines  # one object: a bound method is another one each time
 
     def begin(self) -> None:
-        """Begin, in the process that writes the run."""
+        """Begin."""
         with suppress(Exception):
             self._sample()
         with suppress(Exception):
             self._listen()
-        if not self._forked:
+
+    def flush(self) -> None:
+        """Keep what was printed until now."""
+        if self._console is not None:
             with suppress(Exception):
-                self._note_facts()
+                self._console.flush()
 
     def before_end(self) -> None:
-        """Keep what was printed until now; called before the run is locked to be ended."""
+        """Keep what was printed until now, and no more; called before the run is locked to be ended."""
         with suppress(Exception):
             self._leave(PATIENCE_SECONDS)
-        if self._facts is not None:
-            self._facts.join(FACTS_SECONDS)
-        with suppress(Exception):
-            self._note_session()
 
     def end(self) -> None:
         """End: the run is over. Waits for nothing."""
@@ -86,14 +87,6 @@ class Capturing:
         """How many samples this process has written."""
         return self._sampler.taken if self._sampler is not None else 0
 
-    def leave_to_parent(self) -> None:
-        """In a forked child: threads are the parent's."""
-        self._sampler = None
-        self._console = None
-        self._screen = None
-        self._facts = None
-        self._forked = True
-
     def _sample(self) -> None:
         settings = self._settings
         if settings.x_disable_stats or settings.x_disable_machine_info:
@@ -110,7 +103,55 @@ class Capturing:
         self._sampler.start()
 
     def _write_sample(self, values: dict[str, float]) -> None:
-        self._run.record(SystemSample(time.time(), values))
+        self._record(SystemSample(time.time(), values))
+
+    def _listen(self) -> None:
+        if self._settings.console == "off":
+            return
+        from tracker.capture.console import console
+
+        console.listen(self._listener, redirect=self._settings.console == "redirect")
+        self._console = console
+
+    def _leave(self, patience: float) -> None:
+        if self._console is not None:
+            self._console.leave(self._listener, patience=patience)
+
+    def _write_lines(self, when: float, lines: list[Line]) -> None:
+        self._record(ConsoleLines(when, lines))
+
+
+class RunCapturing(Capturing):
+    """What is captured of one run in the process that writes it; in a forked child, once it logs, of that."""
+
+    def __init__(self, run: RunCore, settings: Settings) -> None:
+        super().__init__(run.record, settings)
+        self._run = run
+        self._facts: threading.Thread | None = None
+        self._forked = False
+
+    def begin(self) -> None:
+        """Begin, and write down what is known at a run's start."""
+        super().begin()
+        if not self._forked:
+            with suppress(Exception):
+                self._note_facts()
+
+    def before_end(self) -> None:
+        """Keep also the facts of the start, and a notebook's cells."""
+        super().before_end()
+        if self._facts is not None:
+            self._facts.join(FACTS_SECONDS)
+        with suppress(Exception):
+            self._note_session()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: threads are the parent's."""
+        self._sampler = None
+        self._console = None
+        self._screen = None
+        self._facts = None
+        self._forked = True
 
     def _note_facts(self) -> None:
         """Write down the facts of the run's start, in a thread: git may take its time."""
@@ -148,18 +189,3 @@ class Capturing:
         notebook = session_history()
         if notebook is not None:
             self._run.save_file(PATH, notebook, "application/x-ipynb+json")
-
-    def _listen(self) -> None:
-        if self._settings.console == "off":
-            return
-        from tracker.capture.console import console
-
-        console.listen(self._listener, redirect=self._settings.console == "redirect")
-        self._console = console
-
-    def _leave(self, patience: float) -> None:
-        if self._console is not None:
-            self._console.leave(self._listener, patience=patience)
-
-    def _write_lines(self, when: float, lines: list[Line]) -> None:
-        self._run.record(ConsoleLines(when, lines))

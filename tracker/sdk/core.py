@@ -17,7 +17,7 @@ from tracker.store.locks import shared
 from tracker.terminal import say
 
 if TYPE_CHECKING:
-    from tracker.sdk.capturing import Capturing
+    from tracker.sdk.capturing import RunCapturing
     from tracker.store.layout import Layout
 
 
@@ -49,7 +49,7 @@ class RunCore:
         self.preempted = False
         self._preempting = False  # the script said so
         self.resume_file: str | None = None  # says which run to go on with, until it has ended well
-        self.capturing: Capturing | None = None
+        self.capturing: RunCapturing | None = None
         self.resumed = resumed
         self.starting_step = started.start_step
         # What pages need to know of charts and classes, by name: ``_wandb`` of the config.

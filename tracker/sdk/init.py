@@ -19,7 +19,7 @@ from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active, moments, setup
 from tracker.sdk import trial as sweep_trial
-from tracker.sdk.capturing import Capturing
+from tracker.sdk.capturing import RunCapturing
 from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
 from tracker.sdk.config_files import initial_config, parse_config
 from tracker.sdk.greeting import ask_for_run, greet
@@ -118,6 +118,8 @@ def init(
         return previous
     if previous is not None and how == "finish_previous":
         previous.finish()
+    if active.observer is not None:
+        active.observer.stop()
     trial = sweep_trial.in_force(os.environ)
     if trial is not None:
         entity, project, id = trial.place_of_run(entity, project, id, extra)
@@ -159,7 +161,7 @@ def init(
     if save_code or (save_code is None and arguments["save_code"]):
         run.log_code()
     if not run.disabled:
-        run.capturing = Capturing(run, found)
+        run.capturing = RunCapturing(run, found)
         run.capturing.begin()
     if tensorboard:
         from tracker.sdk.tensorboard.patch import sync

@@ -80,6 +80,9 @@ def why() -> str | None:
     """Return what the process failed with, at its end; None when it ends well."""
     if _left is not None:
         return _left
+    raised = sys.exc_info()[1]
+    if raised is not None:  # a process that multiprocessing forks is ending, under what it raised
+        return None if isinstance(raised, SystemExit) and not raised.code else last_line(raised)
     # Whose token is not freed, somebody keeps: a task of asyncio, say. It may be on its way, or caught.
     token = _token() if _token is not None else None
     for noted in (_note, token.note if token is not None else None):

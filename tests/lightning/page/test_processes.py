@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from training import run_script, wandb
+from training import DOOR, run_script, wandb
+
+from tracker.api.captured import output_lines
 
 SCRIPT = """
 import json, os, pathlib
@@ -49,6 +52,40 @@ if __name__ == "__main__":
     main()
 """
 
+LAUNCHED = """
+import pytorch_lightning as pl
+from training import Model, WandbLogger, loader
+
+
+class Reporting(Model):
+    def on_train_epoch_end(self):
+        print(f"hello from rank {self.global_rank}", flush=True)
+
+
+pl.Trainer(
+    accelerator="cpu", devices=2, strategy="ddp", max_epochs=3, logger=WandbLogger(project="MNIST"),
+    log_every_n_steps=1, enable_checkpointing=False, num_sanity_val_steps=0, enable_progress_bar=False,
+    enable_model_summary=False,
+).fit(Reporting(), loader(batch_size=2), loader(batch_size=2))
+"""
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node=2",
+    "--no-python",
+]
+# What srun does for two tasks on one node.
+SRUN = """#!/bin/sh
+export SLURM_JOB_ID=7$$ SLURM_JOB_NAME=train SLURM_STEP_ID=0 SLURM_NTASKS=2 SLURM_NTASKS_PER_NODE=2
+export SLURM_STEP_NUM_TASKS=2 SLURM_NNODES=1 SLURM_NODEID=0 SLURM_JOB_NODELIST=127.0.0.1
+export SLURM_NODELIST=127.0.0.1
+SLURM_PROCID=0 SLURM_LOCALID=0 "$@" & first=$!
+SLURM_PROCID=1 SLURM_LOCALID=1 "$@" & second=$!
+wait $first && wait $second
+"""
+
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
 def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
@@ -69,11 +106,51 @@ def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
     assert run_id in main["dir"]
     output = Path(run.file("output.log").download(root=str(tmp_path), replace=True).name).read_text()
     assert "hello from rank 0" in output
-    if strategy == "ddp":  # of processes that multiprocessing spawns, only those that log are kept
-        assert "hello from rank 1" in output
-    assert run.history(stream="system", pandas=False)
+    assert "hello from rank 1" in output  # of a process that this one started
+    assert lines_of(run, 0).count("hello from rank 0") == 1
+    assert lines_of(run, 1).count("hello from rank 1") == 1
+    assert samples_of(run, 0)
+    assert samples_of(run, 1)
+
+
+@pytest.mark.parametrize("door_first", [True, False])
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_launched_processes_are_one_run(tmp_path: Path, launcher: str, door_first: bool) -> None:
+    if DOOR == "1" and not door_first:
+        pytest.skip("this door is an import")
+    (tmp_path / "srun").write_text(SRUN)
+    (tmp_path / "srun").chmod(0o755)
+    run_script(tmp_path, LAUNCHED, TORCHRUN if launcher == "torchrun" else ["./srun"], door_first=door_first)
+    (run,) = wandb.Api().runs("MNIST")
+    assert run.state == "finished"
+    assert [row["trainer/global_step"] for row in run.history(pandas=False) if "train_loss" in row] == [
+        *range(6)
+    ]
+    for rank in (0, 1):
+        assert lines_of(run, rank).count(f"hello from rank {rank}") == 3
+        assert f"hello from rank {1 - rank}" not in lines_of(run, rank)
+        assert samples_of(run, rank)
+
+
+def segments_of(run: Any, rank: int) -> list[str]:
+    return [each.id for each in run.segments if each.rank == rank]
+
+
+def lines_of(run: Any, rank: int) -> list[str]:
+    return [
+        line.text
+        for name in segments_of(run, rank)
+        for line in output_lines(run._reader, run.path, segment=name)
+    ]
+
+
+def samples_of(run: Any, rank: int) -> list[Any]:
+    return [
+        row
+        for name in segments_of(run, rank)
+        for row in run.history(stream="system", segment=name, pandas=False)
+    ]
 
 
 def json_of(path: Path) -> Any:
-
     return json.loads(path.read_text())

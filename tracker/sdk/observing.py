@@ -1,0 +1,201 @@
+"""Ranks that make no run: what happens in them is kept with the run of rank zero.
+
+Lightning's logger makes a run on rank zero only. That one leaves the run's name in the store, where the
+other processes of the launch look for it; each then writes a segment of its own, with samples of its machine
+and its output and no rows. Nobody waits for anybody: a rank that finds nothing trains on.
+See docs/decisions/0037.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tracker.processes import is_alive, seconds_alive, this_process
+from tracker.reading.open import layout_for
+from tracker.records import Process
+from tracker.sdk import active
+from tracker.sdk.capturing import Capturing
+from tracker.sdk.writers import taking_over
+from tracker.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tracker.records import Record
+    from tracker.sdk.run import Run
+
+# What all processes of one launch have in common. torch.distributed needs the last two.
+_SHARED = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")
+# Seconds between two looks: at first, and at most.
+_SOON, _LATER = 0.1, 5.0
+# A note of another host that is older than this process by so much is of an earlier launch: clocks differ.
+_OLD = 30.0
+# So many samples and pieces of output are held until the run is known.
+_HELD = 1000
+
+
+class _Note(msgspec.Struct):
+    """Which run it is, how it is kept, and who writes it."""
+
+    entity: str
+    project: str
+    run_id: str
+    mode: str
+    writer: Process
+    time: float
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return self.entity, self.project, self.run_id
+
+
+_published: tuple[str, str] | None = None
+
+
+def launch_of(environment: Mapping[str, str]) -> str | None:
+    """Return a name that the processes of one launch share; None for a process by itself."""
+    if not environment.get("MASTER_PORT"):
+        return None
+    text = "\n".join(environment.get(name, "") for name in _SHARED)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def publish(run: Run) -> None:
+    """Tell the other ranks of this launch, if it is one, which run is theirs."""
+    global _published
+    launch = launch_of(os.environ)
+    layout, settings = run.journal.layout, run.journal.settings
+    if launch is None or layout is None or _published == (launch, run.path):
+        return
+    _published = launch, run.path
+    note = _Note(run.entity, run.project, run.id, settings.mode, this_process(), time.time())
+    with suppress(OSError):  # the others train on without
+        temporary = layout.new_temporary()
+        temporary.write_bytes(msgspec.json.encode(note))
+        os.replace(temporary, _file(layout.temporary, launch))
+
+
+def observe(rank: int, folder: str | os.PathLike[str] | None) -> None:
+    """Keep what happens in this process, which makes no run, with the run of rank zero once there is one.
+
+    Args:
+        rank: This process's global rank.
+        folder: The logger's ``save_dir``: where the store lies, unless the environment says so.
+    """
+    if active.observer is not None and active.observer.is_here:
+        active.observer.hurry()
+    elif active.current_of_this_process() is None:
+        with suppress(Exception):  # nothing of this is the training's business
+            settings = load_settings(dir=folder)
+            if settings.mode != "disabled":
+                active.observer = Observer(rank, settings)
+                active.observer.begin()
+
+
+class Observer:
+    """Captures in this process, and looks for the run of rank zero, and for the next one after it."""
+
+    def __init__(self, rank: int, settings: Settings) -> None:
+        self._rank = rank
+        self._settings = settings
+        self._owner = os.getpid()
+        self._run: Run | None = None
+        self._place: tuple[str, str, str] | None = None
+        self._held: deque[Record] = deque(maxlen=_HELD)
+        self._lock = threading.RLock()
+        self._looks = threading.Event()
+        self._stopped = False
+        self._capturing = Capturing(self._record, settings)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it observes this process, and not the one that this was forked from."""
+        return self._owner == os.getpid() and not self._stopped
+
+    def begin(self) -> None:
+        """Begin to capture and to look."""
+        self._capturing.begin()
+        threading.Thread(target=self._look_out, name="tracker-observer", daemon=True).start()
+
+    def hurry(self) -> None:
+        """Look again soon: training begins."""
+        self._looks.set()
+
+    def stop(self) -> None:
+        """End: this process makes a run of its own."""
+        if self.is_here:
+            self._stopped = True
+            self._looks.set()
+            self._capturing.before_end()
+            self._capturing.end()
+            self._leave()
+
+    def _record(self, record: Record) -> None:
+        with self._lock:
+            if self._run is None or self._run.finished:
+                self._held.append(record)
+            else:
+                self._run.record(record)
+
+    def _look_out(self) -> None:
+        pause = _SOON
+        while not self._stopped:
+            if self._looks.wait(pause):
+                self._looks.clear()
+                pause = _SOON
+            pause = min(_LATER, pause * 1.2)
+            with suppress(Exception):
+                note = self._find()
+                if note is not None and note.place != self._place:
+                    self._join(note)
+
+    def _find(self) -> _Note | None:
+        launch = launch_of(os.environ)
+        if launch is None:
+            return None
+        try:
+            file = _file(layout_for(self._settings).temporary, launch)
+            note = msgspec.json.decode(file.read_bytes(), type=_Note)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        alive = is_alive(note.writer)
+        if alive is None:
+            alive = note.time > time.time() - seconds_alive() - _OLD
+        return note if alive else None
+
+    def _join(self, note: _Note) -> None:
+        from tracker.sdk.init import find_and_open
+
+        entity, project, run_id = self._place = note.place
+        settings = msgspec.structs.replace(
+            self._settings, entity=entity, project=project, run_id=run_id, mode=note.mode, silent=True
+        )
+        with taking_over(self._rank):
+            run = find_and_open(settings, layout_for(settings), run_id, {}, "allow")
+        active.remember(run, make_current=False)
+        run.before_end(self._capturing.flush)
+        self._leave()
+        with self._lock:
+            self._run = run
+            while self._held:
+                run.record(self._held.popleft())
+
+    def _leave(self) -> None:
+        """End the segment of the run before, if there was one."""
+        self._capturing.flush()
+        with self._lock:
+            run, self._run = self._run, None
+        if run is not None:
+            run.finish()
+
+
+def _file(folder: Path, launch: str) -> Path:
+    return folder / f"launch-{launch}.json"
