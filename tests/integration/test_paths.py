@@ -56,3 +56,24 @@ def test_a_module_is_one_object_under_all_its_names(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.stdout, done.returncode) == ("ok\n", 0), done.stderr
+
+
+def test_what_libraries_take_from_inside_wandb(tmp_path: Path) -> None:
+    done = scripts.run(
+        "import tracker as wandb\n"
+        "from tracker.sdk.lib import telemetry\n"
+        "from tracker.sdk.lib.paths import FilePathStr, LogicalPath, StrPath, URIStr\n"
+        "from tracker.sdk.wandb_metric import Metric\n"
+        "import tracker.sdk.data_types.video as video\n"
+        "with telemetry.context(run=None) as noted:\n"
+        "    noted.feature.ultralytics_yolov8 = True\n"
+        "path = LogicalPath('foo/bar.txt')\n"
+        "assert (path.parent / 'baz.txt', path.name) == ('foo/baz.txt', 'bar.txt')\n"
+        "assert type(path.relative_to('foo')) is LogicalPath\n"
+        "assert len(video.util.generate_id()) == 8\n"
+        "run = wandb.init(mode='disabled')\n"
+        "assert isinstance(run.define_metric('a'), Metric)\n"
+        "print('ok')",
+        tmp_path,
+    )
+    assert done.stdout == "ok\n"

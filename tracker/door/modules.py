@@ -69,7 +69,7 @@ def find(fullname: str) -> ModuleSpec | None:
     name = f"wandb.{fullname.partition('.')[2]}"
     if name in MISSING:
         return ModuleSpec(fullname, _Refusal(name))
-    if fullname == _home(name) or not is_known(name):
+    if name not in NAMES and (fullname == _home(name) or not is_known(name)):
         return None
     return ModuleSpec(fullname, _Loader(name), is_package=_is_package(name))
 

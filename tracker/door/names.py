@@ -70,6 +70,9 @@ NAMES = {
     "wandb.errors": "*tracker.errors",
     "wandb.errors.errors": "*tracker.errors",
     "wandb.errors.term": _TERM,
+    "wandb.integration.lightning": "",
+    "wandb.integration.lightning.fabric": "WandbLogger=tracker.lightning.fabric:WandbLogger",
+    "wandb.integration.lightning.fabric.logger": "WandbLogger=tracker.lightning.fabric:WandbLogger",
     "wandb.sdk": (
         "AlertLevel Artifact Config Settings init setup teardown finish login require sweep controller "
         "_attach=tracker.sdk.attach:attach"
@@ -96,15 +99,22 @@ NAMES = {
     "wandb.sdk.data_types.object_3d": "Object3D box3d",
     "wandb.sdk.data_types.plotly": "Plotly",
     "wandb.sdk.data_types.table": "Table *tracker.data_types",
-    "wandb.sdk.data_types.video": "Video",
+    "wandb.sdk.data_types.video": "Video util=tracker:util",  # diffusion policies take an id from there
     "wandb.sdk.lib": _DISABLED,
     "wandb.sdk.lib.config_util": "ConfigError",
     "wandb.sdk.lib.disabled": _DISABLED,
+    "wandb.sdk.lib.paths": " ".join(
+        f"{name}=tracker.door.paths:{name}" for name in ("FilePathStr", "LogicalPath", "StrPath", "URIStr")
+    ),
     "wandb.sdk.lib.runid": _IDS,
+    "wandb.sdk.lib.telemetry": (
+        "TelemetryRecord=tracker.door.telemetry:TelemetryRecord context=tracker.door.telemetry:context"
+    ),
     "wandb.sdk.wandb_alerts": "AlertLevel",
     "wandb.sdk.wandb_config": "Config",
     "wandb.sdk.wandb_init": "init",
     "wandb.sdk.wandb_login": "login",
+    "wandb.sdk.wandb_metric": "Metric=tracker.sdk.define:Metric",
     "wandb.sdk.wandb_run": "Run restore finish",
     "wandb.sdk.wandb_settings": "Settings",
     "wandb.sdk.wandb_setup": "setup teardown",
@@ -125,4 +135,5 @@ MISSING = (
     "wandb.sdk.interface",
     "wandb.sdk.internal",
     "wandb.sdk.launch",
+    "wandb.sdk.lib.printer",
 )
