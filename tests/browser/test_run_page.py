@@ -10,7 +10,7 @@ import pytest
 from builders import HOST, START, Writer, apply_all, end_segments, problems, seal_all
 from playwright.sync_api import Page, expect
 
-from tracker.records import RowsLost
+from tracker.records import AlertRaised, RowsLost
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 
@@ -120,6 +120,28 @@ def test_problems_are_listed_and_many_are_folded(
     expect(lost).to_be_hidden()
     page.get_by_test_id("problems").click()
     expect(lost).to_be_visible()
+
+
+def test_alerts_are_shown_newest_first(serve: Callable, page: Page, visit: Callable, store: Store) -> None:
+    writer = Writer(store.layout, WENT)
+    writer.log({"loss": 1.0})
+    writer.put(AlertRaised(START + 1, "Loss is rising", "0.5 above the best", "WARN"))
+    writer.put(AlertRaised(START + 2, "Diverged", "loss is nan\nat step 7", "ERROR"))
+    writer.finish()
+    settle(store)
+    visit(f"{serve().url}/team/demo?run=run1")
+    alerts = page.get_by_test_id("alerts")
+    expect(alerts.locator("summary")).to_contain_text("2 alerts")
+    expect(alerts.locator("summary")).to_contain_text("Diverged")
+    expect(alerts.locator("ol")).not_to_be_visible()
+    alerts.locator("summary").click()
+    assert [text.split() for text in alerts.locator("li > b").all_text_contents()] == [
+        ["ERROR"],
+        ["Diverged"],
+        ["WARN"],
+        ["Loss", "is", "rising"],
+    ]
+    expect(alerts.locator("li").first).to_contain_text("loss is nan\nat step 7")
 
 
 def test_a_bucket_tells_its_extremes_and_zooming_gets_to_the_points(

@@ -97,7 +97,16 @@ export interface Facts {
   files: { path: string; size: number; url: string }[];
 }
 
+/** What `run.alert` said. */
+export interface RunAlert {
+  time: number;
+  title: string;
+  text: string;
+  level: "INFO" | "WARN" | "ERROR";
+}
+
 export interface RunDetail extends Run {
+  alerts: RunAlert[];
   keys: RunKey[];
   problems: string[];
   attempts: number;
