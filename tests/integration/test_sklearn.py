@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
+from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
 import tracker
-from tracker.errors import UnsupportedError
 from tracker.integration import sklearn as plots
 
 X, Y = load_iris(return_X_y=True)
@@ -106,13 +108,107 @@ def test_a_learning_curve_has_both_scores_at_each_size(run: tracker.Run) -> None
     assert {row[1] for row in found[::2]} == {1.0}  # a tree learns what it is shown
 
 
-def test_what_is_missing_is_said_and_what_is_not_here_too(
-    run: tracker.Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_calibration_holds_three_models_against_the_diagonal(run: tracker.Run) -> None:
+    binary = (Y > 0).astype(int)
+    plots.plot_calibration_curve(DecisionTreeClassifier(random_state=0), X, binary, "Tree")
+    found = table(run, "calibration_curve")["data"]
+    assert found[:2] == [["Perfectly calibrated", 0, 0, 0, 0], ["Perfectly calibrated", 1, 1, 0, 0]]
+    seen, kept, seen_y, kept_y = train_test_split(X, binary, test_size=0.9, random_state=42)
+    probabilities = LogisticRegression().fit(seen, seen_y).predict_proba(kept)[:, 1]
+    true, said = calibration_curve(kept_y, probabilities, n_bins=10)
+    assert [row[1:3] for row in found if row[0] == "Logistic"] == [
+        [round(one, 3), round(other, 3)] for one, other in zip(true, said, strict=True)
+    ]
+    assert {row[0] for row in found[2:]} == {"Logistic", "Tree Isotonic", "Tree Sigmoid"}
+
+
+def test_outliers_are_far_from_what_a_regression_says_without_them(run: tracker.Run) -> None:
+    """Cook's distance, by its definition: how far all predictions move when one sample is left out."""
+    features, true = X[:20, :2], X[:20, 2].copy()
+    true[5] += 10
+    model = LinearRegression(fit_intercept=False)
+    plots.plot_outlier_candidates(model, features, true)
+    assert not hasattr(model, "coef_")  # the caller's is left alone
+    found = table(run, "outlier_candidates")["data"]
+    whole = LinearRegression(fit_intercept=False).fit(features, true).predict(features)
+    variance = ((true - whole) ** 2).sum() / (20 - 2)
+    distances = []
+    for at in range(20):
+        rest = np.arange(20) != at
+        without = LinearRegression(fit_intercept=False).fit(features[rest], true[rest]).predict(features)
+        distances.append(((whole - without) ** 2).sum() / variance / 2)
+    assert [row[0] for row in found] == pytest.approx(distances)
+    share = 100 * sum(each >= 0.2 for each in distances) / 20
+    assert [row[1:] for row in found] == [[at, share, 0.2] for at in range(20)]
+    assert found[5][0] == max(row[0] for row in found)
+
+
+def test_residuals_of_what_was_learned_and_of_the_rest(run: tracker.Run) -> None:
+    plots.plot_residuals(LinearRegression(), X[:, :3], X[:, 3])
+    found = table(run, "residuals")["data"]
+    assert [row[0] for row in found] == ["train"] * 120 + ["test"] * 30
+    true = sorted(round(row[1] - row[2], 6) for row in found)
+    assert true == pytest.approx(sorted(X[:, 3].tolist()))
+    assert len({tuple(row[3:]) for row in found}) == 1
+
+
+def test_an_elbow_has_the_error_for_each_number_of_clusters(run: tracker.Run) -> None:
+    model = KMeans(random_state=0, n_init=1).fit(X)
+    plots.plot_elbow_curve(model, X, [3, 1])
+    found = table(run, "elbow_curve")["data"]
+    assert [row[0] for row in found] == [1, 3]
+    errors = [KMeans(n_clusters=number, random_state=0, n_init=1).fit(X).inertia_ for number in (1, 3)]
+    assert [row[1] for row in found] == pytest.approx(errors)
+    assert model.n_clusters == 8
+
+
+def test_silhouettes_stand_by_cluster_in_rising_order(run: tracker.Run) -> None:
+    model = KMeans(n_clusters=3, random_state=0, n_init=1).fit(X)
+    plots.plot_silhouette(model, X, model.labels_)
+    found = table(run, "silhouette_plot")["data"]
+    values = metrics.silhouette_samples(X, model.labels_)
+    for cluster in range(3):
+        own = [row for row in found if row[8] == cluster]
+        assert [row[7] for row in own] == pytest.approx(sorted(values[model.labels_ == cluster]))
+        assert [row[5] for row in own] == list(range(own[0][5], own[0][5] + len(own)))
+    first = int(model.labels_[0])
+    assert found[0][:5] == pytest.approx([*X[0, :2], first, *model.cluster_centers_[first, :2]])
+    assert {row[9] for row in found} == {float(values.mean())}
+
+
+def charts(run: tracker.Run) -> set[str]:
+    """Return the keys of the custom charts that a run's page is told of."""
+    run.finish()
+    noted = tracker.Api().run(run.path).rawconfig["_wandb"]
+    return {*noted.get("visualize", {}), *noted.get("viz", {})}
+
+
+def test_all_charts_of_a_model_at_once(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, Y)
+    plots.plot_classifier(
+        *(model, X, X, Y, Y, model.predict(X), model.predict_proba(X), NAMES),
+        model_name="Tree",
+        log_learning_curve=True,
+    )
+    assert "plot_calibration_curve: only classes 0 and 1 are supported" in capsys.readouterr().err
+    assert charts(run) == {
+        *("feature_importances", "learning_curve", "confusion_matrix", "summary_metrics"),
+        *("class_proportions", "roc", "precision_recall"),
+    }
+    other = tracker.init(project="p", settings={"silent": True})
+    regression = LinearRegression().fit(X[:, :3], X[:, 3])
+    plots.plot_regressor(regression, X[:, :3], X[:, :3], X[:, 3], X[:, 3])
+    assert charts(other) == {"summary_metrics", "learning_curve", "outlier_candidates", "residuals"}
+    other = tracker.init(project="p", settings={"silent": True})
+    plots.plot_clusterer(clusters := KMeans(n_clusters=3, n_init=1).fit(X), X, clusters.labels_)
+    assert charts(other) == {"elbow_curve", "silhouette_plot"}
+
+
+def test_what_is_missing_is_said(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
     plots.plot_confusion_matrix(Y)
     assert "plot_confusion_matrix: y_pred is missing: nothing is plotted" in capsys.readouterr().err
-    with pytest.raises(UnsupportedError, match=r"wandb\.sklearn\.plot_silhouette is not supported"):
-        plots.plot_silhouette  # noqa: B018
+    plots.plot_elbow_curve(DBSCAN(), X)
+    assert "plot_elbow_curve: DBSCAN has no n_clusters: nothing is plotted" in capsys.readouterr().err
     run.finish()
     with pytest.raises(tracker.Error, match=r"You must call wandb\.init\(\)"):
         plots.plot_class_proportions(Y)

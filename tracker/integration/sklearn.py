@@ -10,23 +10,34 @@ from typing import Any
 
 import numpy as np
 
-from tracker.data_types.table import Table
-from tracker.errors import Error, UnsupportedError
+from tracker.integration.charting import is_given, log_chart, log_table
+from tracker.integration.fitting import (
+    plot_calibration_curve,
+    plot_elbow_curve,
+    plot_outlier_candidates,
+    plot_residuals,
+    plot_silhouette,
+)
 from tracker.plot.curves import pr_curve, roc_curve
-from tracker.plot.custom_chart import visualize
-from tracker.sdk import active
 from tracker.terminal import say
 
-_UNSUPPORTED = {
-    "plot_calibration_curve": "log `sklearn.calibration.calibration_curve` with `wandb.plot.line`",
-    "plot_classifier": "call plot_confusion_matrix, plot_roc and the other plots one by one",
-    "plot_clusterer": "log the score for each number of clusters with `run.log`",
-    "plot_elbow_curve": "log the score for each number of clusters with `run.log`",
-    "plot_outlier_candidates": "log Cook's distances with `wandb.plot.scatter`",
-    "plot_regressor": "call plot_summary_metrics, and log residuals with `wandb.plot.scatter`",
-    "plot_residuals": "log residuals with `wandb.plot.scatter`",
-    "plot_silhouette": "log `sklearn.metrics.silhouette_samples` with `wandb.plot.bar`",
-}
+__all__ = [
+    "plot_calibration_curve",
+    "plot_class_proportions",
+    "plot_classifier",
+    "plot_clusterer",
+    "plot_confusion_matrix",
+    "plot_elbow_curve",
+    "plot_feature_importances",
+    "plot_learning_curve",
+    "plot_outlier_candidates",
+    "plot_precision_recall",
+    "plot_regressor",
+    "plot_residuals",
+    "plot_roc",
+    "plot_silhouette",
+    "plot_summary_metrics",
+]
 
 
 def plot_roc(
@@ -47,7 +58,7 @@ def plot_roc(
         plot_macro: Likewise.
         classes_to_plot: Only these classes.
     """
-    _log("roc", roc_curve(y_true, y_probas, labels, classes_to_plot))
+    log_chart("roc", roc_curve(y_true, y_probas, labels, classes_to_plot))
 
 
 def plot_precision_recall(
@@ -58,7 +69,7 @@ def plot_precision_recall(
     classes_to_plot: Sequence[Any] | None = None,
 ) -> None:
     """Log precision by recall as ``precision_recall``; arguments as of ``plot_roc``."""
-    _log("precision_recall", pr_curve(y_true, y_probas, labels, classes_to_plot))
+    log_chart("precision_recall", pr_curve(y_true, y_probas, labels, classes_to_plot))
 
 
 def plot_confusion_matrix(
@@ -81,7 +92,7 @@ def plot_confusion_matrix(
         pred_labels: Only these predicted classes.
         normalize: Parts of each true class's samples, to two digits, instead of counts.
     """
-    if not _given("plot_confusion_matrix", y_true=y_true, y_pred=y_pred):
+    if not is_given("plot_confusion_matrix", y_true=y_true, y_pred=y_pred):
         return
     from sklearn.metrics import confusion_matrix
     from sklearn.utils.multiclass import unique_labels
@@ -98,8 +109,7 @@ def plot_confusion_matrix(
         if (true_labels is None or actual in true_labels)
         and (pred_labels is None or predicted in pred_labels)
     ]
-    table = Table(columns=["Predicted", "Actual", "Count"], data=rows)
-    _log("confusion_matrix", visualize("wandb/confusion_matrix/v1", table))
+    log_table("confusion_matrix", "wandb/confusion_matrix/v1", ["Predicted", "Actual", "Count"], rows)
 
 
 def plot_feature_importances(model: Any = None, feature_names: Sequence[str] | None = None) -> None:
@@ -109,7 +119,7 @@ def plot_feature_importances(model: Any = None, feature_names: Sequence[str] | N
         model: A model with ``feature_importances_``, ``feature_log_prob_`` or ``coef_`` of one row.
         feature_names: Names of the features; their numbers unless given.
     """
-    if not _given("plot_feature_importances", model=model):
+    if not is_given("plot_feature_importances", model=model):
         return
     for name in ("feature_importances_", "feature_log_prob_", "coef_"):
         if hasattr(model, name):
@@ -126,8 +136,7 @@ def plot_feature_importances(model: Any = None, feature_names: Sequence[str] | N
         [at if feature_names is None else feature_names[at], float(np.atleast_1d(importances)[at])]
         for at in order
     ]
-    table = Table(columns=["feature_names", "importances"], data=rows)
-    _log("feature_importances", visualize("wandb/feature_importances/v1", table))
+    log_table("feature_importances", "wandb/feature_importances/v1", ["feature_names", "importances"], rows)
 
 
 def plot_class_proportions(
@@ -140,15 +149,14 @@ def plot_class_proportions(
         y_test: The same in test; may be left out.
         labels: Names of the classes, by number.
     """
-    if not _given("plot_class_proportions", y_train=y_train):
+    if not is_given("plot_class_proportions", y_train=y_train):
         return
     sets = [("train", np.asarray(y_train)), ("test", np.asarray([] if y_test is None else y_test))]
     classes = np.unique(np.concatenate([values for _, values in sets if values.size])).tolist()
     rows = [
         [_named(each, labels), name, int((values == each).sum())] for each in classes for name, values in sets
     ]
-    table = Table(columns=["class", "dataset", "count"], data=rows)
-    _log("class_proportions", visualize("wandb/class_proportions/v1", table))
+    log_table("class_proportions", "wandb/class_proportions/v1", ["class", "dataset", "count"], rows)
 
 
 def plot_summary_metrics(
@@ -163,7 +171,7 @@ def plot_summary_metrics(
         X_test: Features, of shape (samples, features).
         y_test: The true values.
     """
-    if not _given("plot_summary_metrics", model=model, X_test=X_test, y_test=y_test):
+    if not is_given("plot_summary_metrics", model=model, X_test=X_test, y_test=y_test):
         return
     from sklearn import metrics
     from sklearn.base import is_classifier
@@ -183,8 +191,7 @@ def plot_summary_metrics(
             "r2_score": metrics.r2_score(y_test, predicted),
         }
     rows = [[name, round(float(score), 2), type(model).__name__] for name, score in scores.items()]
-    table = Table(columns=["metric_name", "metric_value", "model_name"], data=rows)
-    _log("summary_metrics", visualize("wandb/metrics/v1", table))
+    log_table("summary_metrics", "wandb/metrics/v1", ["metric_name", "metric_value", "model_name"], rows)
 
 
 def plot_learning_curve(
@@ -211,7 +218,7 @@ def plot_learning_curve(
         n_jobs: Likewise.
         scoring: Likewise.
     """
-    if not _given("plot_learning_curve", model=model, X=X, y=y):
+    if not is_given("plot_learning_curve", model=model, X=X, y=y):
         return
     from sklearn.model_selection import learning_curve
 
@@ -232,28 +239,91 @@ def plot_learning_curve(
         for at, size in enumerate(sizes)
         for name, values in zip(("train", "test"), means, strict=True)
     ]
-    table = Table(columns=["dataset", "score", "train_size"], data=rows)
-    _log("learning_curve", visualize("wandb/learning_curve/v1", table))
+    log_table("learning_curve", "wandb/learning_curve/v1", ["dataset", "score", "train_size"], rows)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _UNSUPPORTED:
-        raise UnsupportedError(f"wandb.sklearn.{name}", _UNSUPPORTED[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def plot_classifier(
+    model: Any,
+    X_train: Any,
+    X_test: Any,
+    y_train: Any,
+    y_test: Any,
+    y_pred: Any,
+    y_probas: Any,
+    labels: Sequence[str] | None,
+    is_binary: bool = False,
+    model_name: str = "Classifier",
+    feature_names: Sequence[str] | None = None,
+    log_learning_curve: bool = False,
+) -> None:
+    """Log all charts of a classifier, from feature importances to precision by recall.
+
+    Args:
+        model: A fitted classifier.
+        X_train: Features in training, of shape (samples, features).
+        X_test: The same in test.
+        y_train: The class of each sample in training.
+        y_test: The same in test.
+        y_pred: What the model takes the samples in test for.
+        y_probas: Its probabilities for them, of shape (samples, classes).
+        labels: Names of the classes, by number.
+        is_binary: Accepted for compatibility, as in wandb.
+        model_name: What to call it.
+        feature_names: Names of the features.
+        log_learning_curve: Log the learning curve too, which fits the model five times and more.
+    """
+    from sklearn.naive_bayes import MultinomialNB
+
+    if not isinstance(model, MultinomialNB):
+        plot_feature_importances(model, feature_names)
+    if log_learning_curve:
+        plot_learning_curve(model, X_train, y_train)
+    plot_confusion_matrix(y_test, y_pred, labels)
+    plot_summary_metrics(model, X_train, y_train, X_test, y_test)
+    plot_class_proportions(y_train, y_test, labels)
+    if not isinstance(model, MultinomialNB):
+        plot_calibration_curve(model, X_train, y_train, model_name)
+    plot_roc(y_test, y_probas, labels)
+    plot_precision_recall(y_test, y_probas, labels)
 
 
-def _log(key: str, chart: Any) -> None:
-    if active.current is None:
-        raise Error("You must call wandb.init() before wandb.sklearn plots")
-    if chart is not None:
-        active.current.log({key: chart})
+def plot_regressor(
+    model: Any, X_train: Any, X_test: Any, y_train: Any, y_test: Any, model_name: str = "Regressor"
+) -> None:
+    """Log all charts of a regressor: scores, learning curve, outlier candidates, residuals.
+
+    Args:
+        model: A fitted regressor.
+        X_train: Features in training, of shape (samples, features).
+        X_test: The same in test.
+        y_train: The true values in training.
+        y_test: The same in test.
+        model_name: Accepted for compatibility, as in wandb.
+    """
+    plot_summary_metrics(model, X_train, y_train, X_test, y_test)
+    plot_learning_curve(model, X_train, y_train)
+    plot_outlier_candidates(model, X_train, y_train)
+    plot_residuals(model, X_train, y_train)
 
 
-def _given(plot: str, **values: Any) -> bool:
-    missing = [name for name, value in values.items() if value is None]
-    if missing:
-        say(f"{plot}: {', '.join(missing)} is missing: nothing is plotted")
-    return not missing
+def plot_clusterer(
+    model: Any, X_train: Any, cluster_labels: Any, labels: Any = None, model_name: str = "Clusterer"
+) -> None:
+    """Log all charts of a clusterer: silhouettes, and for ``KMeans`` the elbow curve.
+
+    Args:
+        model: A fitted clusterer.
+        X_train: Features, of shape (samples, features).
+        cluster_labels: The cluster of each sample.
+        labels: Accepted for compatibility, as in wandb.
+        model_name: Likewise.
+    """
+    from sklearn.cluster import KMeans
+
+    has_centers = isinstance(model, KMeans)
+    if has_centers:
+        plot_elbow_curve(model, X_train)
+    plot_silhouette(model, X_train, cluster_labels, labels, kmeans=has_centers)
 
 
 def _named(each: Any, labels: Sequence[str] | None) -> Any:

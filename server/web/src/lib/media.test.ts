@@ -104,6 +104,23 @@ describe("charts of scripts", () => {
     expect(plotOf(histogram, ["v"], [[1], [2], [2], [3]])?.series[0]?.y).toEqual([1, 3]);
   });
 
+  it("of scikit-learn models are found by their kind and drawn over wandb's columns", () => {
+    const viz = { proportions: { id: "wandb/class_proportions/v1" }, own: { id: "me/own" }, confusion: { id: "wandb/confusion_matrix/v1" } };
+    const [confusion, proportions, ...others] = customCharts({ _wandb: { viz } });
+    expect(others).toEqual([]);
+    expect([confusion?.key, proportions?.tableKey]).toEqual(["confusion", "proportions"]);
+    const rows = [["cat", "train", 3], ["cat", "test", 1], ["dog", "train", 5], ["dog", "test", 2]];
+    const bars = plotOf(proportions as (typeof charts)[0], ["class", "dataset", "count"], rows);
+    expect([bars?.kind, bars?.names]).toEqual(["bars", ["cat", "dog"]]);
+    expect(bars?.series).toEqual([
+      { name: "train", x: [0, 1], y: [3, 5] },
+      { name: "test", x: [0, 1], y: [1, 2] },
+    ]);
+    const cells = plotOf(confusion as (typeof charts)[0], ["Predicted", "Actual", "Count"], [["x", "x", 3], ["y", "x", 1], ["x", "y", 0], ["y", "y", 4]]);
+    expect(cells?.cells).toEqual([[3, 1], [0, 4]]);
+    expect(plotOf(proportions as (typeof charts)[0], ["class"], [])).toBeNull();
+  });
+
   it("of plotly are drawn when they are lines, points or bars", () => {
     const typed = { dtype: "f8", bdata: btoa(String.fromCharCode(...new Uint8Array(new Float64Array([1.5, 2]).buffer))) };
     expect(numbers(typed)).toEqual([1.5, 2]);

@@ -35,6 +35,20 @@ export interface CustomChart {
   texts: JsonObject;
 }
 
+/** Charts of wandb.sklearn: what is drawn, over which columns, and which column tells series apart. */
+const MODELS: Record<string, [kind: Plot["kind"], x: string, y: string, by: string]> = {
+  "wandb/metrics/v1": ["bars", "metric_name", "metric_value", ""],
+  "wandb/feature_importances/v1": ["bars", "feature_names", "importances", ""],
+  "wandb/class_proportions/v1": ["bars", "class", "count", "dataset"],
+  "wandb/learning_curve/v1": ["lines", "train_size", "score", "dataset"],
+  "wandb/calibration/v1": ["lines", "mean_predicted_value", "fraction_of_positives", "model"],
+  "wandb/elbow/v1": ["lines", "cluster_ranges", "errors", ""],
+  "wandb/outliers/v1": ["points", "instance_indicies", "distance", ""],
+  "wandb/residuals_plot/v1": ["points", "y_pred", "residuals", "dataset"],
+  "wandb/silhouette_/v1": ["points", "x2", "y_sil", "color_sil"],
+  "wandb/confusion_matrix/v1": ["matrix", "Predicted", "Actual", ""],
+};
+
 /** The custom charts that a run's config tells of, by key. */
 export function customCharts(config: JsonObject): CustomChart[] {
   const noted = config["_wandb"];
@@ -54,19 +68,38 @@ export function customCharts(config: JsonObject): CustomChart[] {
       },
     ];
   });
+  const models = isObject(noted) && isObject(noted["viz"]) ? noted["viz"] : {};
+  for (const [key, value] of Object.entries(models)) {
+    const spec = isObject(value) ? word(value["id"]) : "";
+    // Of other kinds the page shows the table, which is under this key.
+    if (spec in MODELS) found.push({ key, tableKey: key, spec, fields: {}, texts: {} });
+  }
   return found.sort((a, b) => a.key.localeCompare(b.key));
 }
 
 /** What to draw of a custom chart's table; null for a kind that is not known here. */
 export function plotOf(chart: CustomChart, columns: (string | number)[], rows: Json[][]): Plot | null {
-  const at = (field: string) => columns.findIndex((column) => String(column) === word(chart.fields[field]));
-  const column = (field: string) => {
-    const index = at(field);
+  const values = (name: string) => {
+    const index = columns.findIndex((column) => String(column) === name);
     return index < 0 ? null : rows.map((row) => row[index] ?? null);
   };
+  const column = (field: string) => values(word(chart.fields[field]));
   const title = word(chart.texts["title"]) || chart.key;
   const base = { ...EMPTY, title };
   const kind = /^wandb\/([a-z-_]+)\/v\d+$/.exec(chart.spec)?.[1] ?? "";
+  const model = Object.keys(chart.fields).length === 0 ? MODELS[chart.spec] : undefined;
+  if (model !== undefined) {
+    const [drawn, x, y, by] = model;
+    const [xs, ys, groups] = [values(x), values(y), by === "" ? null : values(by)];
+    if (xs === null || ys === null) return null;
+    const titles = { xTitle: x, yTitle: y };
+    if (drawn === "matrix") return { ...base, ...matrix(ys, xs, values("Count") ?? []), ...titles };
+    const names = drawn === "bars" ? [...new Set(xs.map(String))] : [];
+    const places = drawn === "bars" ? xs.map((name) => names.indexOf(String(name))) : xs;
+    const series = grouped(places, ys, groups);
+    if (drawn === "lines") for (const line of series) sortByX(line);
+    return { ...base, kind: drawn, names, series, ...titles };
+  }
   if (kind === "bar") {
     const [label, value] = [column("label"), column("value")];
     if (label === null || value === null) return null;
@@ -80,33 +113,19 @@ export function plotOf(chart: CustomChart, columns: (string | number)[], rows: J
   if (kind === "confusion_matrix") {
     const [actual, predicted, count] = [column("Actual"), column("Predicted"), column("nPredictions")];
     if (actual === null || predicted === null || count === null) return null;
-    const [names, below] = [[...new Set(predicted.map(String))], [...new Set(actual.map(String))]];
-    const cells = below.map(() => names.map(() => 0));
-    actual.forEach((name, i) => {
-      const row = cells[below.indexOf(String(name))];
-      if (row !== undefined) row[names.indexOf(String(predicted[i]))] = asNumber(count[i]) ?? 0;
-    });
-    return { ...base, kind: "matrix", names, rows: below, cells, xTitle: "Predicted", yTitle: "Actual" };
+    return { ...base, ...matrix(actual, predicted, count), xTitle: "Predicted", yTitle: "Actual" };
   }
   const [xField, yField, by] =
     { line: ["x", "y", "stroke"], scatter: ["x", "y", ""], lineseries: ["step", "lineVal", "lineKey"], "area-under-curve": ["x", "y", "class"] }[kind] ?? [];
   if (xField === undefined || yField === undefined || by === undefined) return null;
   const [xs, ys] = [column(xField), column(yField)];
   if (xs === null || ys === null) return null;
-  const groups = by === "" ? null : column(by);
-  const series = new Map<string, Series>();
-  xs.forEach((x, i) => {
-    const name = groups === null ? "" : String(groups[i]);
-    let line = series.get(name);
-    if (line === undefined) series.set(name, (line = { name, x: [], y: [] }));
-    line.x.push(asNumber(x) ?? NaN);
-    line.y.push(asNumber(ys[i]) ?? NaN);
-  });
-  if (kind !== "scatter" && kind !== "area-under-curve") for (const line of series.values()) sortByX(line);
+  const series = grouped(xs, ys, by === "" ? null : column(by));
+  if (kind !== "scatter" && kind !== "area-under-curve") for (const line of series) sortByX(line);
   return {
     ...base,
     kind: kind === "scatter" ? "points" : "lines",
-    series: [...series.values()],
+    series,
     xTitle: word(chart.texts["x-axis-title"]) || word(chart.texts["xname"]) || word(chart.fields[xField]),
     yTitle: word(chart.texts["y-axis-title"]) || (kind === "lineseries" ? "" : word(chart.fields[yField])),
   };
@@ -165,6 +184,29 @@ export function numbers(value: Json | undefined): number[] {
     default:
       return [];
   }
+}
+
+/** One series for each group, in the order in which they come; null: one for all. */
+function grouped(xs: Json[], ys: Json[], groups: Json[] | null): Series[] {
+  const series = new Map<string, Series>();
+  xs.forEach((x, i) => {
+    const name = groups === null ? "" : String(groups[i]);
+    let line = series.get(name);
+    if (line === undefined) series.set(name, (line = { name, x: [], y: [] }));
+    line.x.push(asNumber(x) ?? NaN);
+    line.y.push(asNumber(ys[i] ?? null) ?? NaN);
+  });
+  return [...series.values()];
+}
+
+function matrix(actual: Json[], predicted: Json[], count: Json[]): Pick<Plot, "kind" | "names" | "rows" | "cells"> {
+  const [names, below] = [[...new Set(predicted.map(String))], [...new Set(actual.map(String))]];
+  const cells = below.map(() => names.map(() => 0));
+  actual.forEach((name, i) => {
+    const row = cells[below.indexOf(String(name))];
+    if (row !== undefined) row[names.indexOf(String(predicted[i]))] = asNumber(count[i] ?? null) ?? 0;
+  });
+  return { kind: "matrix", names, rows: below, cells };
 }
 
 function sortByX(line: Series): void {
