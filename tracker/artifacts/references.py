@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -149,6 +148,8 @@ def _look_at_url(uri: str, name: str | None, checksum: bool, most: int) -> list[
     path = name or os.path.basename(urlsplit(uri).path) or urlsplit(uri).netloc
     if not checksum:
         return [Entry(path, uri, 0, ref=uri)]
+    from http.client import HTTPException  # slow to import, and most artifacts have no address
+
     try:
         with _open_url(uri) as response:
             digest, extra = _url_digest(uri, response.headers)
@@ -163,6 +164,8 @@ def _look_at_url(uri: str, name: str | None, checksum: bool, most: int) -> list[
 
 def _fetch_url(entry: Entry, target: Path) -> None:
     assert entry.ref is not None
+    from http.client import HTTPException
+
     try:
         with _open_url(entry.ref) as response, target.open("xb") as file:
             found, _ = _url_digest(entry.ref, response.headers)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from tracker.door.names import ALIASES, MISSING, NAMES, TREES
 
@@ -68,14 +67,17 @@ def find(fullname: str) -> ModuleSpec | None:
     """Return the spec of one of wandb's paths, below ``wandb`` or ``tracker``; None when it is not here."""
     name = f"wandb.{fullname.partition('.')[2]}"
     if name in MISSING:
-        return ModuleSpec(fullname, _Refusal(name))
+        return ModuleSpec(fullname, cast(Any, _Refusal(name)))
     if name not in NAMES and (fullname == _home(name) or not is_known(name)):
         return None
-    return ModuleSpec(fullname, _Loader(name), is_package=_is_package(name))
+    return ModuleSpec(fullname, cast(Any, _Loader(name)), is_package=_is_package(name))
 
 
-class _Loader(Loader):
-    """Puts the module itself into ``sys.modules``, so that it is one object under all its names."""
+class _Loader:
+    """Puts the module itself into ``sys.modules``, so that it is one object under all its names.
+
+    As ``importlib.abc.Loader`` asks for, which takes longer to import than all else that ``init`` needs.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from tracker.values import LONGEST_LIST, PLAIN, to_plain
@@ -34,7 +33,9 @@ def config_value(value: Any) -> Any:
         return [config_value(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return [config_value(item) for item in sorted(value, key=repr)]
-    if is_dataclass(value) and not isinstance(value, type):
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import asdict  # slow to import, and there if there is a dataclass
+
         return config_value(asdict(value))
     if not isinstance(value, type):
         if hasattr(value, "__array__") or hasattr(value, "detach"):
