@@ -38,6 +38,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         disable_git: Say nothing of the git repository.
         disable_code: Keep neither code nor differences to what is committed.
         save_code: Keep the main script, or the notebook's cells.
+        host: What the facts of a run call this machine, instead of its name.
+        username: What they call the user.
+        email: The user's address, instead of git's.
+        program: What they call the main script.
         x_disable_stats: Sample no system metrics.
         x_disable_meta: Keep no facts of the machine and the program.
         x_disable_machine_info: Neither facts nor system metrics.
@@ -72,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disable_git: bool = False
     disable_code: bool = False
     save_code: bool | None = None
+    host: str | None = None
+    username: str | None = None
+    email: str | None = None
+    program: str | None = None
     x_disable_stats: bool = False
     x_disable_meta: bool = False
     x_disable_machine_info: bool = False
@@ -134,6 +142,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "disable_git": _flag(variable("DISABLE_GIT")),
         "disable_code": _flag(variable("DISABLE_CODE")),
         "save_code": _flag(variable("SAVE_CODE")),
+        "host": variable("HOST"),
+        "username": variable("USERNAME"),
+        "email": variable("USER_EMAIL"),
+        "program": variable("PROGRAM"),
         "x_disable_stats": _flag(variable("X_DISABLE_STATS", "_DISABLE_STATS")),
         "x_disable_meta": _flag(variable("X_DISABLE_META", "_DISABLE_META")),
         "x_disable_machine_info": _flag(variable("X_DISABLE_MACHINE_INFO", "_DISABLE_MACHINE_INFO")),

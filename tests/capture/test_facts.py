@@ -168,6 +168,22 @@ def test_addresses_lose_who_and_keep_where() -> None:
     assert hide_in_arguments(["--password", "--verbose", "-x=1"]) == ["--password", "--verbose", "-x=1"]
 
 
+def test_what_the_settings_say_goes_over_what_is_found(repository: Path) -> None:
+    (repository / "train.py").write_text(
+        "import tracker\ntracker.init(project='p', settings={'username': 'me', 'silent': True}).finish()\n"
+    )
+    run_script(repository, WANDB_HOST="node", WANDB_USER_EMAIL="me@example.com", WANDB_PROGRAM="other.py")
+    facts = metadata(repository)
+    said = {name: facts[name] for name in ("host", "username", "email", "program", "codePath")}
+    assert said == {
+        "host": "node",
+        "username": "me",
+        "email": "me@example.com",
+        "program": "other.py",
+        "codePath": "train.py",
+    }
+
+
 def test_what_was_turned_off_is_not_there(repository: Path) -> None:
     (repository / "src" / "train.py").write_text(SCRIPT + "# changed\n")
     without_code, without_git, without_facts = (

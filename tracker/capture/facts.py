@@ -12,10 +12,11 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tracker.capture import limits
@@ -62,6 +63,7 @@ class Wanted(NamedTuple):
         packages: What is installed.
         script: The main script.
         machine: Processors, memory, disks and cards.
+        said: What the settings say, over what is found out: host, username, email, program.
     """
 
     git: bool = True
@@ -69,6 +71,7 @@ class Wanted(NamedTuple):
     packages: bool = True
     script: bool = False
     machine: bool = True
+    said: Mapping[str, str] = MappingProxyType({})
 
 
 class Fact(NamedTuple):
@@ -86,6 +89,7 @@ def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact
     folder = os.path.dirname(program) if program and os.path.isfile(program) else os.getcwd()
     repository = find_repository(folder) if wanted.git else None
     described = describe(started, writer, program, repository, secrets, machine=wanted.machine)
+    described.update(wanted.said)
     yield Fact(
         "wandb-metadata.json", json.dumps(described, indent=2).encode("utf-8", "replace"), "application/json"
     )

@@ -166,6 +166,11 @@ class RunCapturing(Capturing):
             packages=settings.x_save_requirements,
             script=bool(settings.save_code) and not settings.disable_code,
             machine=not settings.x_disable_machine_info,
+            said={
+                name: value
+                for name in ("host", "username", "email", "program")
+                if (value := getattr(settings, name)) is not None
+            },
         )
 
         def note() -> None:
