@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -85,12 +84,7 @@ def _show() -> None:
 
 
 def _watch_exit() -> None:
-    atexit.unregister(_end_all)
-    atexit.register(_end_all)
-    # A process that multiprocessing forks ends without the handlers of atexit.
-    multiprocessing = sys.modules.get("multiprocessing.util")
-    if multiprocessing is not None:
-        multiprocessing.Finalize(None, _end_all, exitpriority=0)
+    leaving.at_end(_end_all)
 
 
 def _steps() -> object:

@@ -7,6 +7,7 @@ a token: freed while no frame is left, the main thread has ended with it; who ca
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 import weakref
@@ -68,6 +69,16 @@ def watch(logged: Callable[[], object]) -> None:
     site = sys.modules.get("_sitebuiltins")  # where `exit` and `quit` come from, unless started with -S
     if site is not None:
         site.Quitter.__call__ = _noting(site.Quitter.__call__)
+
+
+def at_end(call: Callable[[], None]) -> None:
+    """Have something called, maybe twice, when this process ends; what is asked for last is called first."""
+    atexit.unregister(call)
+    atexit.register(call)
+    # A process that multiprocessing forks ends without the handlers of atexit.
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:
+        multiprocessing.Finalize(None, call, exitpriority=0)
 
 
 def note(error: str) -> None:

@@ -23,7 +23,7 @@ import msgspec
 from tracker.processes import is_alive, seconds_alive, this_process
 from tracker.reading.open import layout_for
 from tracker.records import Process
-from tracker.sdk import active
+from tracker.sdk import active, leaving
 from tracker.sdk.capturing import Capturing
 from tracker.sdk.writers import taking_over
 from tracker.settings import Settings, load_settings
@@ -124,6 +124,7 @@ class Observer:
         """Begin to capture and to look."""
         self._capturing.begin()
         threading.Thread(target=self._look_out, name="tracker-observer", daemon=True).start()
+        leaving.at_end(self._end)
 
     def hurry(self) -> None:
         """Look again soon: training begins."""
@@ -152,10 +153,19 @@ class Observer:
                 self._looks.clear()
                 pause = _SOON
             pause = min(_LATER, pause * 1.2)
-            with suppress(Exception):
-                note = self._find()
-                if note is not None and note.place != self._place:
-                    self._join(note)
+            self._look()
+
+    def _look(self) -> None:
+        with suppress(Exception):
+            note = self._find()
+            if note is not None and note.place != self._place:
+                self._join(note)
+
+    def _end(self) -> None:
+        """Look once more, if there was no time for it before; the process ends."""
+        if self.is_here and self._place is None:
+            self._look()
+        self.stop()
 
     def _find(self) -> _Note | None:
         launch = launch_of(os.environ)
@@ -167,9 +177,8 @@ class Observer:
         except (OSError, msgspec.MsgspecError):
             return None
         alive = is_alive(note.writer)
-        if alive is None:
-            alive = note.time > time.time() - seconds_alive() - _OLD
-        return note if alive else None
+        begun = time.time() - seconds_alive() - (_OLD if alive is None else 0.0)
+        return note if alive or note.time > begun else None
 
     def _join(self, note: _Note) -> None:
         from tracker.sdk.init import find_and_open
