@@ -40,7 +40,7 @@ class _Later(StepCounter):
 
 def _go_on(run: RunCore) -> None:
     """Begin a further attempt, if somebody has gone on with the run."""
-    from tracker.sdk.init import find_and_open
+    from tracker.sdk.opening import find_and_open
 
     started, journal = run._started, run._journal
     assert journal.layout is not None
