@@ -159,6 +159,28 @@ def test_save_refuses_what_it_cannot_place() -> None:
     assert run.save("s3://bucket/a") == []
 
 
+def test_save_code_keeps_the_script_and_code_dir_all_that_lies_below(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "model.py").write_text("layers = 3\n")
+    script = (
+        "import tracker\n"
+        "for name, settings in (('script', {}), ('all', {'code_dir': 'src'})):\n"
+        "    run = tracker.init(project='p', id=name, save_code=True, settings=settings)\n"
+        "    run.finish()\n"
+    )
+    (tmp_path / "train.py").write_text(script)
+    scripts.run(
+        "import subprocess, sys; subprocess.check_call([sys.executable, 'train.py'])",
+        tmp_path,
+        TRACKER_X_DISABLE_META="false",
+    )
+    for name, logged in (("script", []), ("all", ["model.py"])):
+        run = tracker.Api().run(f"p/{name}")
+        artifacts = [each for each in run.logged_artifacts() if each.type == "code"]
+        assert [path for each in artifacts for path in each.manifest.entries] == logged
+        assert files_of(name)["code/train.py"] == script
+
+
 def test_code_is_an_artifact_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for name in ("train.py", "notes.md", "requirements.txt"):

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 from tracker.capture.children import Spools
+from tracker.capture.notebook import before_cells
 from tracker.capture.screen import Line, Screen
 
 # A line that is still being drawn, such as a progress bar, is handed on at most this often.
@@ -46,7 +47,8 @@ class Hook:
         self._file = file
         self._console = console
         self._inside = threading.local()
-        self._set: list[tuple[Any, str, Any]] = []
+        # Object, name, our method, and what was set on the object itself before, if anything was.
+        self._set: list[tuple[Any, str, Any, Any]] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def install(self) -> None:
@@ -57,18 +59,30 @@ class Hook:
         if buffer is not None:
             self._wrap(buffer, "write", self._bytes_written)
 
+    def renew(self) -> None:
+        """Wrap again what somebody has set anew: IPython does so in each cell, and takes it back after it."""
+        if any(vars(owner).get(name) is not ours for owner, name, ours, _ in self._set):
+            self.remove()
+            self.install()
+
     def remove(self) -> None:
-        """Give back the stream's own methods, unless somebody has wrapped ours meanwhile."""
-        for owner, name, ours in self._set:
+        """Give back the stream's own methods; ours do nothing more where somebody has wrapped them."""
+        for owner, name, ours, before in self._set:
+            ours.tracker_passes = True
             if vars(owner).get(name) is ours:
                 with suppress(AttributeError):
-                    delattr(owner, name)
+                    if before is None:
+                        delattr(owner, name)
+                    else:
+                        setattr(owner, name, before)
         self._set.clear()
 
     def _wrap(self, owner: Any, name: str, written: Callable[[Any], None] | None) -> None:
         method = getattr(owner, name, None)
         if method is None:
             return
+        while getattr(method, "tracker_passes", False):  # one of ours that was taken for the stream's own
+            method = method.__wrapped__
         inside = self._inside
         console = self._console
 
@@ -76,7 +90,7 @@ class Hook:
 
         def call(*arguments: Any, **named: Any) -> Any:
             depth = getattr(inside, "depth", 0)
-            if depth and not of_text:
+            if ours.tracker_passes or (depth and not of_text):
                 return method(*arguments, **named)  # a text stream writes to its buffer
             inside.depth = depth + 1
             try:
@@ -89,11 +103,14 @@ class Hook:
                     written(arguments[0])
             return result
 
+        ours: Any = call
+        ours.__wrapped__, ours.tracker_passes = method, False
         try:
-            setattr(owner, name, call)
+            before = vars(owner).get(name)
+            setattr(owner, name, ours)
         except (AttributeError, TypeError):
             return
-        self._set.append((owner, name, call))
+        self._set.append((owner, name, ours, before))
 
     def _text_written(self, text: Any) -> None:
         if isinstance(text, str):
@@ -139,6 +156,7 @@ class Console:
                     ]
                     for hook in self._hooks:
                         hook.install()
+                    before_cells(self._renew)
                 self._spools.catch()
         if self._thread is None:
             atexit.register(self._follow_children)
@@ -165,6 +183,7 @@ class Console:
                 for hook in self._hooks:
                     hook.remove()
                 self._hooks = []
+                before_cells(self._renew, stop=True)
                 if self._spools is not None:
                     self._spools.release()
         finally:
@@ -248,6 +267,10 @@ class Console:
     def nudge(self) -> None:
         """Let the thread look: there may be children's output from now on."""
         self._wake.set()
+
+    def _renew(self) -> None:
+        for hook in self._hooks:
+            hook.renew()
 
     def _leave_parent(self) -> None:
         """In a forked child that begins to listen itself: what was the parent's is the parent's."""

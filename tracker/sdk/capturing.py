@@ -177,6 +177,8 @@ class RunCapturing(Capturing):
             with suppress(Exception):
                 for fact in collect(self._run.started.time, self._run.journal.segment, wanted):
                     self._run.save_file(fact.path, fact.data, fact.mimetype)
+                    if fact.path.startswith("code/"):
+                        self._run.note(("code_path",), fact.path)
 
         self._facts = threading.Thread(target=note, name="tracker-facts", daemon=True)
         self._facts.start()

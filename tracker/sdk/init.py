@@ -87,7 +87,8 @@ def init(
         config_include_keys: The only keys of ``config`` to take.
         allow_val_change: Accepted for compatibility: what is given here may change what a resumed run had.
         force: Accepted for compatibility: there is nothing to log in to.
-        save_code: Log the source files below the working folder as an artifact; see ``Run.log_code``.
+        save_code: Keep the main script, or the notebook's cells, as a file of the run; with the setting
+            ``code_dir`` also log the source files below that folder, see ``Run.log_code``.
         resume_from: ``"ID?_step=N"``: go on with that run behind step N; what it logged later shows no more.
         fork_from: ``"ID?_step=N"``: a new run that begins with what that run had up to step N.
         tensorboard: The older name of ``sync_tensorboard``.
@@ -106,6 +107,8 @@ def init(
     extra = {
         name: value for name, value in extra.items() if name in Settings.__struct_fields__ or name == "dir"
     }
+    if save_code is not None:
+        extra["save_code"] = save_code
     previous = active.current_of_this_process()
     how = _reinit(arguments["reinit"] if reinit is None else reinit)
     if previous is not None and how == "return_previous":
@@ -152,8 +155,8 @@ def init(
     active.remember(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)
-    if save_code or (save_code is None and arguments["save_code"]):
-        run.log_code()
+    if found.save_code and arguments["code_dir"] is not None:
+        run.log_code(arguments["code_dir"])
     if not run.disabled:
         run.capturing = RunCapturing(run, found)
         run.capturing.begin()

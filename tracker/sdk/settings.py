@@ -28,11 +28,11 @@ _OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
 # Arguments of ``init`` that may come as settings; what others mean is in ``tracker.settings.Settings``.
 ARGUMENTS = (
     "allow_val_change",
+    "code_dir",
     "force",
     "fork_from",
     "reinit",
     "resume_from",
-    "save_code",
     "sync_tensorboard",
 )
 # Nothing happens here that these could rule, and no note is due: they are about what is printed, or sent.
