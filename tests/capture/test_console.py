@@ -70,6 +70,8 @@ subprocess.run(["echo", "from a child"])
 print("between", flush=True)
 subprocess.run("echo from its stderr >&2; echo both", shell=True, stderr=subprocess.STDOUT)
 assert subprocess.check_output(["echo", "x"]) == b"x\\n"
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # threads and forks: our own thread is meant to bear it
 if os.fork() == 0:
     print("from a fork", flush=True)
     os._exit(0)

@@ -268,7 +268,9 @@ def test_runs_of_worker_processes_end_as_those_do(tmp_path: Path, method: str) -
     scripts.run(code, tmp_path)
     runs = [tracker.Api().run(f"p/run-{number}") for number in range(4)]
     assert [run.state for run in runs] == ["finished", "failed", "failed", "finished"]
-    assert [run._info.error for run in runs] == [None, "SystemExit: 3", "ValueError: in the child", None]
+    # From Python 3.13 on multiprocessing has forgotten what was raised when the process ends.
+    raised = "ValueError: in the child" if sys.version_info < (3, 13) else "SystemExit: 1"
+    assert [run._info.error for run in runs] == [None, "SystemExit: 3", raised, None]
 
 
 @pytest.mark.slow

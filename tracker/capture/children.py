@@ -24,7 +24,7 @@ _NAME = "tracker-output-"
 _PIECE = 1024 * 1024
 
 # So long whoever is to print waits for another thread that is showing what children wrote before.
-_PATIENCE_SECONDS = 0.2
+_PATIENCE_SECONDS = 0.5
 
 
 def has_spool() -> bool:

@@ -33,7 +33,7 @@ CHUNK_LINES = 500
 CHUNK_TEXT = 1024 * 1024
 
 # So long a print waits for another's, that what it printed is written down when it returns.
-_PATIENCE_SECONDS = 0.2
+_PATIENCE_SECONDS = 0.5
 
 Listener = Callable[[float, list[Line]], None]
 _NAMES = {1: "stdout", 2: "stderr"}

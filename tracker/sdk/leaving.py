@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NamedTuple
 
 
@@ -94,6 +95,9 @@ def why() -> str | None:
     raised = sys.exc_info()[1]
     if raised is not None:  # a process that multiprocessing forks is ending, under what it raised
         return None if isinstance(raised, SystemExit) and not raised.code else last_line(raised)
+    code = _code_of_forked()
+    if code is not None:
+        return f"SystemExit: {code}" if code else None
     # Whose token is not freed, somebody keeps: a task of asyncio, say. It may be on its way, or caught.
     token = _token() if _token is not None else None
     for noted in (_note, token.note if token is not None else None):
@@ -117,6 +121,20 @@ def last_line(error: BaseException) -> str:
     except Exception:
         said = "<no message: its own str() failed>"
     return f"{name}: {said}" if said else name
+
+
+def _code_of_forked() -> int | None:
+    """Return the status that a process forked by multiprocessing ends with, where that is known.
+
+    From Python 3.13 on its handlers of atexit are called, when what it raised is forgotten.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "_bootstrap":
+        if frame.f_globals.get("__name__") in ("multiprocessing.popen_fork", "multiprocessing.forkserver"):
+            code = frame.f_locals.get("code")
+            return code if isinstance(code, int) else None
+        frame = frame.f_back
+    return None
 
 
 def _last_error() -> BaseException | None:
