@@ -155,6 +155,18 @@ if __name__ == "__main__":
     assert done.stderr == ""
 
 
+def test_what_a_child_prints_does_not_join_a_line_that_is_being_written(tmp_path: Path) -> None:
+    code = f"""{INIT}
+child = subprocess.Popen(["sh", "-c", "read x; echo from a child"], stdin=subprocess.PIPE)
+sys.stdout.write("from the ")
+child.communicate(b"x\\n")
+sys.stdout.write("parent\\n")
+run.finish()
+"""
+    scripts.run(code, tmp_path)
+    assert sorted(kept()) == ["from a child", "from the parent"]
+
+
 def test_who_prints_waits_for_what_a_child_wrote_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread may be showing that at the moment."""
     monkeypatch.setattr(children, "_PATIENCE_SECONDS", 60.0)

@@ -20,6 +20,8 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+from tracker.capture.screen import CHILDREN
+
 _NAME = "tracker-output-"
 _PIECE = 1024 * 1024
 
@@ -66,7 +68,7 @@ class Spool:
             self._done += len(data)
             if shown:
                 _write_all(self.target, data)
-            put(self.stream, self._decoder.decode(data))
+            put(self.stream + CHILDREN, self._decoder.decode(data))
 
 
 class Spools:

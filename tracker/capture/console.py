@@ -199,7 +199,7 @@ class Console:
                 self._lock.release()
 
     def put(self, stream: int, text: str) -> None:
-        """Take what was written to stdout (1) or stderr (2); never waits."""
+        """Take what was written to stdout (1) or stderr (2), by children (3, 4); never waits."""
         if self._owner != os.getpid():
             if self._spools is not None:  # a forked child's: the parent has the lines
                 self._spools.pass_up(stream, text)

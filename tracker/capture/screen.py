@@ -98,17 +98,21 @@ class _Stream:
         self.left = ""
 
 
+# Added to 1 and 2 for what children wrote there: it does not go on the line that this process is at.
+CHILDREN = 2
+
+
 class Screen:
     """Turns what is written to stdout (1) and stderr (2) into numbered lines."""
 
     def __init__(self) -> None:
-        self._streams = {1: _Stream(), 2: _Stream()}
+        self._streams = {stream + source: _Stream() for stream in (1, 2) for source in (0, CHILDREN)}
         self._next = 0
         self._changed: dict[int, tuple[int, _Drawn]] = {}
         self._given: set[int] = set()
 
     def feed(self, stream: int, text: str) -> None:
-        """Take what was written to a stream."""
+        """Take what was written to a stream, ``CHILDREN`` added where children did."""
         state = self._streams[stream]
         text = state.left + text
         state.left = ""
@@ -136,7 +140,7 @@ class Screen:
             state = self._streams[stream]
             current = state.lines[state.row] is line
             if drawing or not (current or number in self._given):
-                found.append((number, stream, line.text))
+                found.append((number, (stream - 1) % CHILDREN + 1, line.text))
                 del self._changed[number]
                 self._given.add(number)
         if len(self._given) > 8 * WINDOW:
