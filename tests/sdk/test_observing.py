@@ -9,6 +9,9 @@ import scripts
 import tracker
 from tracker.api.captured import output_lines
 from tracker.api.run import Run
+from tracker.records import ConsoleLines
+from tracker.sdk import observing
+from tracker.settings import load_settings
 
 PORT = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANK_ONE = """
@@ -131,3 +134,11 @@ observing.publish(run)
 assert not list(run.layout.temporary.glob("launch-*"))
 """
     scripts.run(code, tmp_path)
+
+
+def test_what_is_held_until_the_run_is_known_has_a_bound() -> None:
+    observer = observing.Observer(1, load_settings())
+    for number in range(20):
+        observer._record(ConsoleLines(0.0, [(number, 1, "x" * 1024 * 1024)]))
+    held = [record.lines[0][0] for record in observer._held if isinstance(record, ConsoleLines)]
+    assert held == [17, 18, 19]

@@ -22,7 +22,7 @@ import msgspec
 
 from tracker.processes import is_alive, seconds_alive, this_process
 from tracker.reading.open import layout_for
-from tracker.records import Process
+from tracker.records import ConsoleLines, Process
 from tracker.sdk import active, leaving
 from tracker.sdk.capturing import Capturing
 from tracker.sdk.writers import taking_over
@@ -38,8 +38,8 @@ _SHARED = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR"
 _SOON, _LATER = 0.1, 5.0
 # A note of another host that is older than this process by so much is of an earlier launch: clocks differ.
 _OLD = 30.0
-# So many samples and pieces of output are held until the run is known.
-_HELD = 1000
+# Until the run is known so much is held, in characters of output about; of more, the newest.
+_MOST_HELD = 4 * 1024 * 1024
 
 
 class _Note(msgspec.Struct):
@@ -109,7 +109,8 @@ class Observer:
         self._owner = os.getpid()
         self._run: Run | None = None
         self._place: tuple[str, str, str] | None = None
-        self._held: deque[Record] = deque(maxlen=_HELD)
+        self._held: deque[Record] = deque()
+        self._size = 0
         self._lock = threading.RLock()
         self._looks = threading.Event()
         self._stopped = False
@@ -143,6 +144,9 @@ class Observer:
         with self._lock:
             if self._run is None or self._run.finished:
                 self._held.append(record)
+                self._size += _size(record)
+                while self._size > _MOST_HELD:
+                    self._size -= _size(self._held.popleft())
             else:
                 self._run.record(record)
 
@@ -196,6 +200,7 @@ class Observer:
             self._run = run
             while self._held:
                 run.record(self._held.popleft())
+            self._size = 0
 
     def _leave(self) -> None:
         """End the segment of the run before, if there was one."""
@@ -204,6 +209,11 @@ class Observer:
             run, self._run = self._run, None
         if run is not None:
             run.finish()
+
+
+def _size(record: Record) -> int:
+    lines = record.lines if isinstance(record, ConsoleLines) else []
+    return 500 + sum(len(text) for _, _, text in lines)
 
 
 def _file(folder: Path, launch: str) -> Path:
