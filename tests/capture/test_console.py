@@ -355,6 +355,7 @@ raise ValueError("it broke")
     assert lines[-2:] == ["ValueError: it broke", "at exit"]
 
 
+@pytest.mark.slow
 def test_much_output_is_kept_whole(tmp_path: Path) -> None:
     code = f"""{INIT}
 line = "x" * 200

@@ -46,6 +46,7 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in blobs(folder))
 
 
+@pytest.mark.slow
 def test_from_put_to_gc(files: Path) -> None:
     put = ("artifact", "put", "--project", "p", "--type", "model")
     assert (

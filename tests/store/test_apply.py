@@ -346,6 +346,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
         store.close()
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
     expected = reference(tmp_path)
     source = Store(tmp_path / "source" / "store")
