@@ -58,6 +58,7 @@ class WandbLogger(Logger):
     """
 
     LOGGER_JOIN_CHAR = "-"
+    PROJECT = "lightning_logs"
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class WandbLogger(Logger):
         given = load_settings()
         self._arguments: dict[str, Any] = {
             "name": name,
-            "project": project or (given.project if given.project != "uncategorized" else "lightning_logs"),
+            "project": project or (given.project if given.project != "uncategorized" else self.PROJECT),
             "dir": os.fspath(folder) if folder is not None else None,
             "id": version or id,
             "resume": "allow",

@@ -7,57 +7,24 @@ from typing import Any, Literal
 
 from tracker import lightning
 from tracker.lightning.base import rank_zero_only
-from tracker.sdk.run import Run
-from tracker.settings import load_settings
 
 
 class WandbLogger(lightning.WandbLogger):
     """Logs what ``fabric.log`` and ``fabric.log_dict`` are given: ``Fabric(loggers=WandbLogger())``.
 
     Args:
-        name: As of ``tracker.lightning.WandbLogger``, and so are all but these:
-        project: ``lightning_fabric_logs`` unless given (or ``WANDB_PROJECT``).
+        *arguments: As of ``tracker.lightning.WandbLogger``.
         log_checkpoint_on: With ``log_model=True``: log checkpoints at the end when training was a
             ``"success"``, or in ``"all"`` cases.
-        save_dir, version, offline, dir, id, anonymous, log_model, experiment, prefix: As there.
-        checkpoint_name: As there.
-        **kwargs: Further arguments of ``tracker.init``.
+        **named: As there; ``project`` is ``lightning_fabric_logs`` unless given (or ``WANDB_PROJECT``).
     """
 
+    PROJECT = "lightning_fabric_logs"
+
     def __init__(
-        self,
-        name: str | None = None,
-        save_dir: str | os.PathLike[str] | None = ".",
-        version: str | None = None,
-        offline: bool = False,
-        dir: str | os.PathLike[str] | None = None,
-        id: str | None = None,
-        anonymous: bool | None = None,
-        project: str | None = None,
-        log_model: Literal["all"] | bool = False,
-        experiment: Run | None = None,
-        prefix: str = "",
-        checkpoint_name: str | None = None,
-        log_checkpoint_on: Literal["success", "all"] = "success",
-        **kwargs: Any,
+        self, *arguments: Any, log_checkpoint_on: Literal["success", "all"] = "success", **named: Any
     ) -> None:
-        if project is None and load_settings().project == "uncategorized":
-            project = "lightning_fabric_logs"
-        super().__init__(
-            name=name,
-            save_dir=save_dir,
-            version=version,
-            offline=offline,
-            dir=dir,
-            id=id,
-            anonymous=anonymous,
-            project=project,
-            log_model=log_model,
-            experiment=experiment,
-            prefix=prefix,
-            checkpoint_name=checkpoint_name,
-            **kwargs,
-        )
+        super().__init__(*arguments, **named)
         self._log_checkpoint_on = log_checkpoint_on
 
     @property

@@ -71,11 +71,14 @@ def launch_of(environment: Mapping[str, str]) -> str | None:
 def publish(run: Run) -> None:
     """Tell the other ranks of this launch, if it is one, which run is theirs."""
     global _published
+    port = os.environ.get("MASTER_PORT", "")
+    if _published == (port, run.path):  # asked for with each row that Lightning logs
+        return
     launch = launch_of(os.environ)
     layout, settings = run.journal.layout, run.journal.settings
-    if launch is None or layout is None or _published == (launch, run.path):
+    if launch is None or layout is None:
         return
-    _published = launch, run.path
+    _published = port, run.path
     note = _Note(run.entity, run.project, run.id, settings.mode, this_process(), time.time())
     with suppress(OSError):  # the others train on without
         temporary = layout.new_temporary()
