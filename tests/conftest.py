@@ -5,11 +5,39 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tracker.sdk import active
 from tracker.store.store import Store
+
+# Seconds after which a test of these suites hangs; pyproject.toml has the limit of all others.
+LIMITS = {
+    "slow": 900,
+    "lightning": 1500,
+    "clients": 400,
+    "differential": 600,
+    "pythons": 900,
+    "containers": 1200,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of suites that take long more time."""
+    for item in items:
+        limits = [limit for suite, limit in LIMITS.items() if item.get_closest_marker(suite)]
+        if limits:
+            item.add_marker(pytest.mark.timeout(max(limits)))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how to run one file; after failures, the files that failed."""
+    failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
+    files = sorted({report.nodeid.partition("::")[0] for report in failed}) or ["tests/test_names.py"]
+    terminalreporter.write_sep("-", "to run one file" if not failed else "to run the files that failed")
+    for file in files[:10]:
+        terminalreporter.write_line(f"python3 dev.py test {file}")
 
 
 @pytest.fixture(autouse=True)

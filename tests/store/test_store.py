@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,9 +15,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from builders import Writer, apply_all, read_history
+from sqlalchemy import Engine, inspect
 
 from tracker.errors import StoreError, StoreVersionError
-from tracker.store import migrations
+from tracker.store import database, migrations
 from tracker.store.layout import FORMAT_VERSION
 from tracker.store.models import Base
 from tracker.store.store import Store
@@ -109,10 +111,44 @@ def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> N
     assert (root / "catalog.db").is_file()
 
 
-def test_migrations_make_what_the_models_say(store: Store) -> None:
-    with store._engine.connect() as connection:
+def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
+    engine = database.open_engine(tmp_path / "migrated.db")
+    database._upgrade(engine)
+    with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_a_new_catalog_is_what_the_migrations_make(store: Store, tmp_path: Path) -> None:
+    migrated = database.open_engine(tmp_path / "migrated.db")
+    database._upgrade(migrated)
+    assert schema(store._engine) == schema(migrated)
+    assert database.revision_of(store._engine) == database.revision_of(migrated) == migrations.REVISION
+    migrated.dispose()
+
+
+def schema(engine: Engine) -> dict[str, Any]:
+    """Return what the database itself says of its tables, whatever the order of their columns."""
+    found = inspect(engine)
+    return {
+        name: {
+            "columns": sorted(
+                (each["name"], str(each["type"]), each["nullable"], each["primary_key"])
+                for each in found.get_columns(name)
+            ),
+            "primary key": found.get_pk_constraint(name)["constrained_columns"],
+            "foreign keys": sorted(
+                (each["constrained_columns"], each["referred_table"], each["referred_columns"])
+                for each in found.get_foreign_keys(name)
+            ),
+            "unique": sorted(each["column_names"] for each in found.get_unique_constraints(name)),
+            "indexes": sorted(
+                (each["name"], each["column_names"], each["unique"]) for each in found.get_indexes(name)
+            ),
+        }
+        for name in found.get_table_names()
+    }
 
 
 def test_revision_is_the_newest_migration() -> None:

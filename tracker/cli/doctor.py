@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.cli.examine import Finding, examine
 from tracker.cli.server import add_store, store_of
 from tracker.errors import StoreError, UsageError
 from tracker.settings import load_settings
 
 if TYPE_CHECKING:
+    from tracker.cli.examine import Finding
     from tracker.crashtest.run import Report
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -51,6 +51,8 @@ def _kills(text: str) -> int:
 def _doctor(options: argparse.Namespace) -> None:
     store = store_of(options)
     if options.crash_test is None:
+        from tracker.cli.examine import examine
+
         _print_findings(examine(load_settings(store=store)), as_json=options.json)
         return
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed

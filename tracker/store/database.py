@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from tracker import values
 from tracker.errors import StoreError, StoreVersionError
 from tracker.store.migrations import REVISION, REVISIONS
+from tracker.store.models import Base
 
 # Longer than any transaction of ours; past it something is stuck and the user should know.
 BUSY_SECONDS = 60
@@ -99,9 +100,11 @@ def migrate(engine: Engine, lock: Path) -> str | None:
         found = revision_of(engine)
         if found == REVISION:
             return found
-        if found is not None:
+        if found is None:
+            _create(engine)
+        else:
             check_revision(found, str(engine.url.database))
-        _upgrade(engine)
+            _upgrade(engine)
         return found
 
 
@@ -140,8 +143,22 @@ def _refusal(engine: Engine, error: DatabaseError) -> StoreError:
     return StoreError(said)
 
 
+def _create(engine: Engine) -> None:
+    """Make the tables of a new catalog as the models describe them, in one transaction."""
+    with engine.execution_options(write=True).begin() as connection:
+        Base.metadata.create_all(connection)
+        # Alembic's own table: the next upgrade starts from this revision.
+        connection.execute(
+            text(
+                "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+                "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+            )
+        )
+        connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": REVISION})
+
+
 def _upgrade(engine: Engine) -> None:
-    # Alembic costs 150 ms to import; only a new or an old catalog needs it.
+    # Importing Alembic costs 150 ms of CPU; only a catalog of an older revision needs it.
     from alembic import command
     from alembic.config import Config
 
