@@ -50,7 +50,7 @@ ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--
 LARGEST_WORKERS = 8
 
 # Marks of the tests that run only when asked for.
-SUITES = ("slow", "lightning", "clients", "differential", "pythons", "containers")
+SUITES = ("slow", "lightning", "clients", "differential", "package", "containers")
 
 
 def main() -> int:
@@ -144,7 +144,7 @@ def workers(arguments: list[str]) -> list[str]:
         return []
     count = min(len(os.sched_getaffinity(0)) + 1, LARGEST_WORKERS)
     # The tests of a file stay together: they share servers and stores.
-    return ["-n", str(count), "--dist", "loadfile"]
+    return ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def check() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,19 @@ LIMITS = {
     "lightning": 1500,
     "clients": 400,
     "differential": 600,
-    "pythons": 900,
+    "package": 900,
     "containers": 1200,
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of suites that take long more time."""
+    """Give the tests of suites that take long more time; order the files for several processes.
+
+    Files of few tests come first: their tests are whole scenarios that take long. One that starts last would
+    keep a single process busy at the end.
+    """
+    tests_in_file = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests_in_file[item.path])
     for item in items:
         limits = [limit for suite, limit in LIMITS.items() if item.get_closest_marker(suite)]
         if limits:

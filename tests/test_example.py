@@ -22,6 +22,7 @@ def get(url: str) -> dict:
         return json.load(answer)
 
 
+@pytest.mark.slow
 def test_the_whole_job(tmp_path: Path) -> None:
     example = scripts.ROOT / "examples" / "digits.py"
     process = subprocess.Popen(

@@ -207,6 +207,7 @@ print(run.step)
 """
 
 
+@pytest.mark.slow
 def test_a_fork_while_other_threads_log(tmp_path: Path) -> None:
     done = scripts.run(FORK_WHILE_LOGGING, tmp_path)
     assert tracker.Api().run("p/run").state == "finished"

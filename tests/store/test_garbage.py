@@ -498,6 +498,7 @@ print(rounds, files, len(given_back), packs, flush=True)
 """
 
 
+@pytest.mark.slow
 def test_collecting_all_the_time_loses_nothing_beside_writers(tmp_path: Path) -> None:
     Store(ROOT).close()
     collector = scripts.start(SOAKING_COLLECTOR, tmp_path)

@@ -247,6 +247,7 @@ def test_it_is_rebuilt_without_being_upgraded_first(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["revision-0001/store", "format-1/sealed"])
 def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fixture: str) -> None:
     whole = upgrade(copy(tmp_path / "whole", fixture))

@@ -320,6 +320,7 @@ IN_ONE_STORE = settings(
 )
 
 
+@pytest.mark.slow
 @IN_ONE_STORE
 @given(rows_of_few_keys)
 def test_random_rows_at_every_stage(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
@@ -335,6 +336,7 @@ def test_random_rows_at_every_stage(tmp_path: Path, rows: list[dict[str, Any]]) 
         check_table(found.history_arrow(), expected)
 
 
+@pytest.mark.slow
 @settings(IN_ONE_STORE, max_examples=20)
 @given(rows_of_few_keys)
 def test_random_rows_through_a_server(served: Server, tmp_path: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,113 @@
+"""The package as a user gets it: its wheel, and a journey on every Python that it supports."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+import scripts
+
+pytestmark = pytest.mark.package
+
+VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+JOURNEY = Path(__file__).with_name("journey.py")
+# A wheel's own environment: nothing of this checkout, nothing of this interpreter.
+HIDDEN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+def find_python(version: str) -> str | None:
+    """Return an interpreter of a version: one on PATH, or one that pyenv keeps."""
+    candidates = [shutil.which(f"python{version}")]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates += map(str, sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True))
+    for each in filter(None, candidates):
+        code = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+        done = subprocess.run([each, "-c", code], capture_output=True, text=True)
+        if done.stdout.strip() == version:
+            return each
+    return None
+
+
+def succeed(*command: str | Path, cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a wheel of the tracked files, as pip does for a person."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=scripts.ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().split("\0"):
+        path = scripts.ROOT / name
+        if name and path.is_file():
+            target = source / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+            target.chmod(path.stat().st_mode)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source],
+        check=True,
+    )
+    (path,) = folder.glob("airgap_tracker-*.whl")
+    return path
+
+
+@pytest.fixture
+def content(wheel: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(wheel) as opened:
+        yield opened
+
+
+def test_it_holds_the_dashboard_and_not_its_source(content: zipfile.ZipFile) -> None:
+    names = content.namelist()
+    assert "server/static/index.html" in names
+    page = content.read("server/static/index.html").decode()
+    scripts_named = re.findall(r'src="(/assets/[^"]+\.js)"', page)
+    assert scripts_named
+    assert all(f"server/static{name}" in names for name in scripts_named)
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    assert not [name for name in names if name.startswith(("server/web", "tests", "benchmarks"))]
+    assert "tracker/store/migrations/versions/v0001_first_catalog.py" in names
+    assert "tracker/py.typed" in names
+    assert "tracker/door/site/wandb/__init__.py" in names
+    assert "tracker/door/site/wandb-0.31.0.dist-info/METADATA" in names
+    assert "tracker/door/site/wandb-0.31.0.dist-info/entry_points.txt" in names
+    assert content.getinfo("tracker/door/bin/wandb").external_attr >> 16 & 0o111 == 0o111
+
+
+def test_a_plain_install_pulls_neither_the_server_nor_torch(content: zipfile.ZipFile) -> None:
+    (metadata,) = [name for name in content.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
+    required = Parser().parsestr(content.read(metadata).decode()).get_all("Requires-Dist") or []
+    plain = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in required if "extra ==" not in line}
+    assert plain == {"msgspec", "sqlalchemy", "alembic", "pyarrow", "numpy"}
+    extras = {line for line in required if "extra ==" in line}
+    assert any(line.startswith("fastapi") and "server" in line for line in extras)
+    assert any(line.startswith("torch") and "lightning" in line for line in extras)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_new_users_journey(version: str, wheel: Path, tmp_path: Path) -> None:
+    python = find_python(version)
+    if python is None and "CI" not in os.environ:
+        pytest.skip(f"no Python {version} here")
+    assert python is not None, f"no Python {version} here"
+    succeed(python, "-m", "venv", "venv", cwd=tmp_path)
+    installed = tmp_path / "venv" / "bin" / "python"
+    constraints = scripts.ROOT / "constraints-dev.txt"
+    succeed(installed, "-m", "pip", "install", "-q", "-c", constraints, f"{wheel}[server]", cwd=tmp_path)
+    work = tmp_path / "work"
+    work.mkdir()
+    assert f"works on {version}." in succeed(installed, JOURNEY, cwd=work)
