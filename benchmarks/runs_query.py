@@ -324,7 +324,17 @@ def _stated(figure: str, unit: str, value: float) -> Line:
 
 
 def _serve(store: Path) -> tuple[subprocess.Popen[str], Client]:
-    command = [sys.executable, "-m", "tracker.cli.main", "server", "--store", str(store), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "tracker.cli.main",
+        "server",
+        "--store",
+        str(store),
+        "--port",
+        "0",
+        "--no-key",
+    ]
     server = subprocess.Popen(
         command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )

@@ -74,7 +74,17 @@ def serving(store: Path) -> Iterator[Server]:
         ScriptError: The server does not start.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracker.cli.main", "server", "--store", str(store), "--port", "0"],
+        [
+            sys.executable,
+            "-m",
+            "tracker.cli.main",
+            "server",
+            "--store",
+            str(store),
+            "--port",
+            "0",
+            "--no-key",
+        ],
         cwd=store.parent,
         env=environment(),
         stdin=subprocess.DEVNULL,

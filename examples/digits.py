@@ -169,10 +169,11 @@ def start_server(port: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    line = server.stdout.readline()
-    if not line:
-        sys.exit(server.wait() or 1)
-    print(line.strip(), flush=True)
+    for _ in ("where it listens", "a link that signs a browser in"):
+        line = server.stdout.readline()
+        if not line:
+            sys.exit(server.wait() or 1)
+        print(line.strip(), flush=True)
     return server
 
 

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from server.dashboard import add_dashboard
+from server.dependencies import require_writer
 from server.ingest import Ingest
-from server.middleware import Compression, OwnNamesOnly
+from server.middleware import Compression, KeyFirst, OwnNamesOnly
 from server.responses import add_error_handlers
 from server.routes import artifacts, captured, ingest, live, projects, runs, session
 from server.settings import ServerSettings
@@ -44,6 +45,12 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.settings = settings
     app.state.watcher = watcher
     app.state.ingest = Ingest(store)
+    app.add_middleware(
+        KeyFirst,
+        needs_key=API,
+        open_path=f"{API}/session",
+        check=lambda request: require_writer(request, store, settings),
+    )
     if not settings.key_required:
         # Without a key, a page elsewhere must not reach us through a name that it points at 127.0.0.1.
         app.add_middleware(OwnNamesOnly)
@@ -52,5 +59,6 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     for routes in (session, projects, runs, captured, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
+    app.include_router(session.links)
     add_dashboard(app)
     return app

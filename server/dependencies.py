@@ -6,6 +6,7 @@ import base64
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.responses import Response
 
 from server import keys
 from server.settings import ServerSettings
@@ -13,6 +14,8 @@ from tracker.errors import AuthenticationError
 from tracker.store.store import Store
 
 COOKIE = "tracker_session"
+# What the dashboard sends with every change. Another origin would have to be allowed to send it, and none is.
+PAGE_HEADER = "x-tracker-dashboard"
 
 
 def get_store(request: Request) -> Store:
@@ -38,8 +41,14 @@ def require_reader(request: Request, store: StoreDep, settings: SettingsDep) -> 
 
 
 def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> None:
-    """Let through who shows a key. A cookie will not do: another site's page could make a browser send it."""
-    if settings.key_required and not shows_key(request, store):
+    """Let through who shows a key, or the dashboard in a browser that is signed in.
+
+    The cookie alone is not enough: a page of another site could make a browser send it. Only a page of this
+    server can add the header.
+    """
+    if not settings.key_required or shows_key(request, store):
+        return
+    if not (request.headers.get(PAGE_HEADER) and is_signed_in(request, store)):
         raise AuthenticationError(_refusal(request))
 
 
@@ -47,6 +56,18 @@ def is_signed_in(request: Request, store: Store) -> bool:
     """Whether the browser's cookie stands for a valid key."""
     cookie = request.cookies.get(COOKIE)
     return cookie is not None and keys.is_session(store, cookie)
+
+
+def sign_in(response: Response, key: str, *, secure: bool) -> None:
+    """Give a browser the cookie that stands for a key, which it sends to this host only."""
+    response.set_cookie(
+        COOKIE,
+        keys.session_of(key),
+        max_age=90 * 24 * 3600,
+        httponly=True,
+        samesite="strict",
+        secure=secure,
+    )
 
 
 def shows_key(request: Request, store: Store) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
 
 from tracker.errors import NotFoundError
+from tracker.store.files import open_regular
 from tracker.store.manifest import Entry
 from tracker.store.store import Store
 
@@ -32,9 +35,21 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class BlobResponse(FileResponse):
-    """A file in larger pieces than Starlette's: each costs a change of threads."""
+    """A regular file of the store, in larger pieces than Starlette's: each costs a change of threads.
+
+    It is opened here, once, so that what is sent is what was checked, whatever takes its name meanwhile.
+
+    Raises:
+        OSError: See ``open_regular``.
+    """
 
     chunk_size = 1024 * 1024
+
+    def __init__(self, path: Path, media_type: str, headers: dict[str, str]) -> None:
+        self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
+        found = os.fstat(self._file.fileno())
+        opened = f"/proc/self/fd/{self._file.fileno()}"
+        super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
 
 
 def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
@@ -84,17 +99,16 @@ def send_blob(
         NotFoundError: The bytes are not in the store.
     """
     path = store.blobs.path(sha256)
-    if not path.is_file():
-        raise NotFoundError(f"the content of {name} is not in this store (yet)")
     inline = mimetype in INLINE and not attachment
+    headers = _headers(name, sha256, inline=inline)
+    media_type = mimetype if inline and mimetype else "application/octet-stream"
     if page and mimetype == "text/html" and not attachment:
         headers = {**_headers(name, sha256, inline=True), "Content-Security-Policy": PAGE_POLICY}
-        return BlobResponse(path, media_type="text/html; charset=utf-8", headers=headers)
-    return BlobResponse(
-        path,
-        media_type=mimetype if inline else "application/octet-stream",
-        headers=_headers(name, sha256, inline=inline),
-    )
+        media_type = "text/html; charset=utf-8"
+    try:
+        return BlobResponse(path, media_type, headers)
+    except FileNotFoundError:
+        raise NotFoundError(f"the content of {name} is not in this store (yet)") from None
 
 
 def _headers(name: str, sha256: str, *, inline: bool) -> dict[str, str]:

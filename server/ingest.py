@@ -12,6 +12,7 @@ from sqlalchemy import select
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
+from tracker.parsed import is_digest, is_token
 from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.files import make_folder, sync_folder
 from tracker.store.layout import INGEST, JournalPath, parse_journal_name
@@ -192,13 +193,13 @@ def note_upload(store: Store) -> None:
 
 def check_sha256(name: Any) -> str:
     """Return a blob's name, or raise UsageError when it is none."""
-    if not isinstance(name, str) or len(name) != 64 or set(name) - set("0123456789abcdef"):
+    if not is_digest(name):
         raise UsageError(f"{name!r} is no SHA-256 in lower-case hex")
-    return name
+    return str(name)
 
 
 def check_token(token: str) -> str:
     """Return a draft's token, or raise UsageError when it is none."""
-    if len(token) != 32 or set(token) - set("0123456789abcdef"):
+    if not is_token(token):
         raise UsageError(f"{token!r} is no token of a draft")
     return token

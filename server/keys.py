@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as a hash."""
+"""API keys: made once, shown once, kept as a hash; the owner's own key, and links that sign a browser in."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import hashlib
 import hmac
 import secrets
 import time
+from contextlib import suppress
 
 from sqlalchemy import func, select
 
+from tracker.store.files import publish, write_new
+from tracker.store.layout import Layout
 from tracker.store.models import ApiKey
 from tracker.store.store import Store
+
+# How long a link that signs a browser in is good for.
+LINK_SECONDS = 15 * 60
 
 
 def make_key(store: Store) -> str:
@@ -22,6 +28,42 @@ def make_key(store: Store) -> str:
     with store.writing() as session:
         session.add(ApiKey(sha256=_hash(key), created_at=time.time()))
     return key
+
+
+def own_key(store: Store) -> str:
+    """Return the key of the store's owner, which is made when it is first asked for.
+
+    It is kept as it is in ``server.key``, which only the owner of the store can read.
+    """
+    path = store.layout.server_key
+    with suppress(FileNotFoundError):
+        found = path.read_text(encoding="ascii").strip()
+        if is_key(store, found):
+            return found
+    key = make_key(store)
+    temporary = store.layout.new_temporary()
+    write_new(temporary, key.encode(), mode=0o600)
+    publish(temporary, path)
+    return key
+
+
+def make_link_token(layout: Layout) -> str:
+    """Return a token that signs one browser in, once, within ``LINK_SECONDS``."""
+    token = secrets.token_urlsafe(24)
+    layout.sign_in.mkdir(mode=0o700, exist_ok=True)
+    (layout.sign_in / _hash(token)).touch(mode=0o600, exist_ok=False)
+    return token
+
+
+def take_link_token(layout: Layout, token: str) -> bool:
+    """Use a token up; return whether it was good."""
+    path = layout.sign_in / _hash(token)
+    try:
+        made_at = path.stat().st_mtime
+        path.unlink()  # of two that come at once, one succeeds
+    except FileNotFoundError:
+        return False
+    return time.time() - made_at < LINK_SECONDS
 
 
 def has_keys(store: Store) -> bool:

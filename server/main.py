@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
+from pathlib import Path
 
 import uvicorn
 
 from server import keys
 from server.app import create_app
+from server.connections import BACKLOG, Connection, OncePerMinute, close_stuck, raise_descriptor_limit
 from server.settings import ServerSettings
 from server.watcher import Watcher
+from tracker import keeping
 from tracker.errors import UsageError
+from tracker.store.files import publish_json, read_json
+from tracker.store.layout import Layout
 from tracker.store.store import Store
+from tracker.terminal import say
 
 
 def serve(settings: ServerSettings) -> None:
@@ -21,18 +29,54 @@ def serve(settings: ServerSettings) -> None:
         UsageError: The address cannot be listened on.
         StoreError: The store cannot be opened.
     """
+    raise_descriptor_limit()
     listening = _listen(settings)
     store = Store(settings.store)
     with listening:
         host, port = listening.getsockname()[:2]
-        if settings.key_required and not keys.has_keys(store):
+        if settings.key_required and not (settings.on_loopback or keys.has_keys(store)):
             print(f"API key (shown once): {keys.make_key(store)}", flush=True)  # noqa: T201
         shown = f"[{host}]" if ":" in host else host
-        said = f"tracker server: http://{shown}:{port} (store {store.root})"
+        url = f"http://{shown}:{port}"
+        said = f"tracker server: {url} (store {store.root})"
+        publish_json(store.layout.new_temporary(), store.layout.served_at, {"url": url})
+        if settings.key_required:
+            key = keys.own_key(store)
+            if settings.on_loopback:
+                _note_own_key(port, key)
+            # Read by scripts: the address is in the first line, the link in the second.
+            said += f"\nsign in (once, within 15 minutes; --link prints another): {new_link(store.root)}"
         app = create_app(store, settings)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, access_log=False)
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            backlog=BACKLOG,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            access_log=False,
+        )
         _Server(config, app.state.watcher, said).run(sockets=[listening])
     store.close()
+
+
+def new_link(root: Path) -> str:
+    """Return a link that signs one browser in at the server that serves a store.
+
+    Raises:
+        UsageError: No server of this store was started.
+    """
+    layout = Layout(root)
+    found = read_json(layout.served_at)
+    if found is None:
+        raise UsageError(f"no server has served {root} yet: start one with `tracker server`")
+    return f"{found['url']}/sign-in?token={keys.make_link_token(layout)}"
+
+
+def _note_own_key(port: int, key: str) -> None:
+    try:
+        keeping.write_own_key(port, key)
+    except UsageError as error:  # a home that cannot be written: the key can still be given by hand
+        say(f"{error.message}; scripts need TRACKER_API_KEY, see `tracker key`")
 
 
 class _Server(uvicorn.Server):
@@ -46,10 +90,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin."""
         await super().startup(sockets)
+        self._closing = asyncio.create_task(close_stuck(self.server_state.connections))
+        for name in ("uvicorn.error", "asyncio"):
+            logging.getLogger(name).addFilter(OncePerMinute())
         print(self._said, flush=True)  # noqa: T201
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""
+        self._closing.cancel()
         self._watcher.let_go()
         await super().shutdown(sockets)
 
@@ -62,7 +110,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
-        listening.listen(2048)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise UsageError(

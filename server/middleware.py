@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.responses import refuse
+from tracker.errors import AuthenticationError
+
+# Metadata of an artifact, or the names of some thousand blobs, take less.
+LARGEST_JSON = 16 * 1024 * 1024
 
 
 class OwnNamesOnly:
@@ -27,6 +35,68 @@ class OwnNamesOnly:
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+class KeyFirst:
+    """Asks for the key before the body of a request that changes something, and bounds every JSON body.
+
+    FastAPI reads a JSON body whole before any dependency of the route runs: without this, anybody could make
+    the server hold hundreds of megabytes.
+
+    Args:
+        app: What comes behind.
+        needs_key: Paths below this prefix, other than ``open_path``, need a writer's key for such methods.
+        open_path: The path at which a key is shown.
+        check: Raises AuthenticationError for a request without a writer's key.
+    """
+
+    def __init__(
+        self, app: ASGIApp, needs_key: str, open_path: str, check: Callable[[Request], None]
+    ) -> None:
+        self._app = app
+        self._needs_key = needs_key
+        self._open_path = open_path
+        self._check = check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it before its body is read."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        path = scope["path"]
+        changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changes and path.startswith(self._needs_key) and path != self._open_path:
+            try:
+                await run_in_threadpool(self._check, request)
+            except AuthenticationError as error:
+                await refuse(401, "unauthenticated", error.message)(scope, receive, send)
+                return
+        if _is_stream(scope):  # its route takes it in pieces and has a bound of its own
+            await self._app(scope, receive, send)
+            return
+        too_large = refuse(413, "too_large", f"a request takes at most {LARGEST_JSON} bytes")
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LARGEST_JSON:
+            await too_large(scope, receive, send)
+            return
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > LARGEST_JSON:
+                raise HTTPException(413, f"a request takes at most {LARGEST_JSON} bytes")
+            return message
+
+        await self._app(scope, bounded, send)
+
+
+def _is_stream(scope: Scope) -> bool:
+    return "/ingest/journals/" in scope["path"] or (
+        "/ingest/blobs/" in scope["path"] and scope["method"] == "PUT"
+    )
 
 
 class Compression(GZipMiddleware):

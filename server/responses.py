@@ -67,6 +67,10 @@ def add_error_handlers(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"][1:])
         return refuse(422, "invalid", f"{where}: {first['msg']}" if where else str(first["msg"]))
 
+    @app.exception_handler(msgspec.ValidationError)
+    def _malformed(_request: Request, error: msgspec.ValidationError) -> Response:
+        return refuse(422, "invalid", str(error))
+
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> Response:
         answer = refuse(error.status_code, "http", str(error.detail))

@@ -15,13 +15,13 @@ class ServerSettings:
         store: Folder of the store.
         host: Address to listen on.
         port: Port; 0 takes a free one.
-        require_key: Ask for an API key on loopback too; beyond loopback it is always asked for.
+        no_key: Ask for no API key. Every user of this machine can then read and write; only on loopback.
     """
 
     store: Path
     host: str = "127.0.0.1"
     port: int = 8080
-    require_key: bool = False
+    no_key: bool = False
 
     @property
     def on_loopback(self) -> bool:
@@ -36,4 +36,4 @@ class ServerSettings:
     @property
     def key_required(self) -> bool:
         """Whether reading and writing need an API key."""
-        return self.require_key or not self.on_loopback
+        return not (self.no_key and self.on_loopback)

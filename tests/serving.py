@@ -17,18 +17,29 @@ import scripts
 
 COMMAND = (sys.executable, "-m", "tracker.cli.main")
 ADDRESS = re.compile(r"tracker server: (http://\S+) \(store ")
-KEY = re.compile(r"API key \(shown once\): (\S+)")
 
 
 class Server:
-    """A server process. Its address and first key are read from what it prints."""
+    """A server process. Its address is read from what it prints, the owner's key from the store.
 
-    def __init__(self, store: Path, *arguments: str, port: int = 0) -> None:
+    Args:
+        store: Its store.
+        arguments: Further arguments of the command line.
+        port: Where it listens on loopback; 0 takes a free one.
+        key: Whether it asks for a key.
+    """
+
+    def __init__(self, store: Path, *arguments: str, port: int = 0, key: bool = False) -> None:
         self.store = store
         self.arguments = arguments
+        self.asks = key
         self.key: str | None = None
         self.process = subprocess.Popen(
-            [*COMMAND, "server", "--store", str(store), "--port", str(port), *arguments],
+            [
+                *(*COMMAND, "server", "--store", str(store), "--port", str(port)),
+                *(() if key else ("--no-key",)),
+                *arguments,
+            ],
             env=scripts.environment(),
             cwd=store.parent,
             stdin=subprocess.DEVNULL,
@@ -38,14 +49,14 @@ class Server:
         )
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if found := KEY.match(line):
-                self.key = found[1]
             if found := ADDRESS.match(line):
                 self.url = found[1]
                 break
         else:
             raise AssertionError(f"the server did not start: {self.process.stderr.read()}")  # type: ignore[union-attr]
         self.port = int(self.url.rpartition(":")[2])
+        if key:
+            self.key = (store / "server.key").read_text()
         self.errors: list[str] = []
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
@@ -56,7 +67,7 @@ class Server:
 
     def again(self) -> Server:
         """Start the next server of this store on the same port."""
-        return Server(self.store, *self.arguments, port=self.port)
+        return Server(self.store, *self.arguments, port=self.port, key=self.asks)
 
     def client(self, **headers: str) -> httpx.Client:
         """Return an HTTP client of the REST API that shows this server's key."""
@@ -85,9 +96,9 @@ class Server:
 
 
 @contextmanager
-def serving(store: Path, *arguments: str, port: int = 0) -> Iterator[Server]:
-    """Serve a store while the block runs."""
-    server = Server(store, *arguments, port=port)
+def serving(store: Path, *arguments: str, port: int = 0, key: bool = False) -> Iterator[Server]:
+    """Serve a store while the block runs; see ``Server``."""
+    server = Server(store, *arguments, port=port, key=key)
     try:
         yield server
     finally:

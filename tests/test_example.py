@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 import scripts
 
+from tracker import keeping
+
 pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
 pytest.importorskip("sklearn", reason="pip install 'airgap-tracker[examples]'")
 
 
 def get(url: str) -> dict:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {keeping.key_of(url)}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
 

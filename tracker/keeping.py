@@ -2,11 +2,13 @@
 
 ``FOLDER/wandb/settings`` is wandb's own file, with mode, project and entity. The address of a server is taken
 only from a file of tracker's: nothing that wandb wrote makes a script talk to a host that nobody named here.
-Keys are in ``~/.netrc`` (or ``NETRC``), by host, where wandb keeps them too.
+Keys are in ``~/.netrc`` (or ``NETRC``), by host, where wandb keeps them too; those of servers that this user
+started on this machine are in ``own-keys.json`` beside the address of the server.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +68,52 @@ def write(path: Path, changes: Mapping[str, str | None]) -> None:
 
 
 def key_of(url: str) -> str | None:
-    """Return the API key that ``.netrc`` has for a server."""
+    """Return the API key for a server: from ``.netrc``, or of a server that this user started."""
+    return _netrc_key_of(url) or _read_own_keys().get(_netloc(url))
+
+
+def write_own_key(port: int, key: str) -> None:
+    """Note the key of a server that this user has started on a port of this machine's loopback.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    names = ("127.0.0.1", "localhost", "[::1]")
+    kept = {**_read_own_keys(), **{f"{name}:{port}": key for name in names}}
+    path = _own_keys_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_private(path, json.dumps(kept, indent=1))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _own_keys_file() -> Path:
+    return server_file().with_name("own-keys.json")
+
+
+def _read_own_keys() -> dict[str, str]:
+    try:
+        found = json.loads(_own_keys_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file by one that only this user can read."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def _netloc(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0]
+
+
+def _netrc_key_of(url: str) -> str | None:
     path = _netrc()
     if not path.is_file():
         return None
@@ -94,11 +141,7 @@ def write_key(url: str, key: str) -> Path:
     try:
         old = path.read_text(encoding="utf-8") if path.is_file() else ""
         mine = f"machine {host}\n  login user\n  password {key}\n"
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(_without(old, host) + mine)
-        os.replace(temporary, path)
+        _write_private(path, _without(old, host) + mine)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return path

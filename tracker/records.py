@@ -7,11 +7,12 @@ numbers are never given to another kind. Anything else needs a new journal forma
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Union
 
 import msgspec
 
 from tracker.errors import JournalError, UsageError
+from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
 
 # Extension type of an integer beyond 64 bits: its decimal digits.
 BIG_INTEGER = 1
@@ -39,9 +40,9 @@ class Process(msgspec.Struct, frozen=True, array_like=True):
 
     host: str
     boot: str
-    namespace: int
-    pid: int
-    started: int
+    namespace: Integer
+    pid: Integer
+    started: Integer
 
 
 class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -58,28 +59,28 @@ class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
     entity: str
     project: str
     run_id: str
-    time: float
+    time: Time
     process: Process
     name: str | None = None
-    rank: int = 0
-    attempt: int = 0
-    start_step: int = 0
+    rank: Integer = 0
+    attempt: Integer = 0
+    start_step: Integer = 0
     group: str | None = None
     job_type: str | None = None
     tags: list[str] | None = None
     notes: str | None = None
     config: dict[str, Any] = {}
     program: str | None = None
-    runtime_base: float = 0.0
+    runtime_base: Seconds = 0.0
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """One ``log`` call: part of history row ``row``, which stands at ``step``."""
 
-    row: int
-    step: int
-    flags: int
-    time: float
+    row: Integer
+    step: Integer
+    flags: Integer
+    time: Time
     data: dict[str, Any]
 
 
@@ -113,8 +114,8 @@ class FileSaved(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """A run file: media or other. Its bytes are the blob ``sha256``, written before this record."""
 
     path: str
-    sha256: str
-    size: int
+    sha256: Digest
+    size: Count
     mimetype: str
 
 
@@ -136,17 +137,17 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     name: str
     artifact_type: str
     digest: str
-    manifest: str
-    size: int
-    file_count: int
+    manifest: DigestOrEmpty
+    size: Count
+    file_count: Count
     aliases: list[str]
     client_id: str
-    time: float
+    time: Time
     description: str | None = None
     metadata: dict[str, Any] = {}
     tags: list[str] = []
-    ttl: float | None = None
-    draft: str | None = None
+    ttl: Seconds | None = None
+    draft: Token | None = None
 
 
 class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
@@ -161,26 +162,45 @@ class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
     entity: str
     project: str
     name: str
-    version: int
-    time: float
+    version: Integer
+    time: Time
     digest: str = ""
 
 
 class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
     """The writer ended in good order: ``state`` is ``"finished"``, ``"failed"`` or ``"preempted"``."""
 
-    time: float
+    time: Time
     state: str
-    exit_code: int = 0
+    exit_code: Integer = 0
     error: str | None = None
 
 
 class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """Writing failed and works again: how many records no longer fitted into memory meanwhile."""
 
-    count: int
+    count: Integer
     reason: str
-    time: float
+    time: Time
+
+
+class VersionValues(TypedDict, total=False):
+    """What an edit gives a version."""
+
+    description: str | None
+    metadata: dict[str, Any]
+    tags: list[str]
+    expires_at: Seconds | None
+
+
+class RunValues(TypedDict, total=False):
+    """What a script gives its run after it began."""
+
+    name: str | None
+    tags: list[str] | None
+    notes: str | None
+    group: str | None
+    job_type: str | None
 
 
 class ArtifactChanged(msgspec.Struct, frozen=True, array_like=True, tag=11):
@@ -199,12 +219,12 @@ class ArtifactChanged(msgspec.Struct, frozen=True, array_like=True, tag=11):
     entity: str
     project: str
     name: str
-    version: int
+    version: Integer
     digest: str
-    time: float
+    time: Time
     aliases_added: list[str] = []
     aliases_removed: list[str] = []
-    values: dict[str, Any] = {}
+    values: VersionValues = {}
     deleted: bool = False
 
 
@@ -227,19 +247,19 @@ class ArtifactLinked(msgspec.Struct, frozen=True, array_like=True, tag=12):
     entity: str
     project: str
     name: str
-    version: int
+    version: Integer
     digest: str
     target_entity: str
     target_project: str
     target_name: str
     aliases: list[str]
-    time: float
+    time: Time
 
 
 class SystemSample(msgspec.Struct, frozen=True, array_like=True, tag=13):
     """What the machine did at one moment, as the writer's process sees it; names as wandb's: ``cpu``, ..."""
 
-    time: float
+    time: Time
     values: dict[str, float]
 
 
@@ -251,7 +271,7 @@ class ConsoleLines(msgspec.Struct, frozen=True, array_like=True, tag=14):
         lines: Number (counted from 0 over both streams), stream (1: stdout, 2: stderr) and text of each.
     """
 
-    time: float
+    time: Time
     lines: list[tuple[int, int, str]]
 
 
@@ -263,7 +283,7 @@ class AlertRaised(msgspec.Struct, frozen=True, array_like=True, tag=15):
         level: ``"INFO"``, ``"WARN"`` or ``"ERROR"``.
     """
 
-    time: float
+    time: Time
     title: str
     text: str
     level: str = "INFO"
@@ -277,14 +297,26 @@ class RunChanged(msgspec.Struct, frozen=True, array_like=True, tag=16):
         values: ``name``, ``tags``, ``notes``, ``group`` and ``job_type``, as far as they were given.
     """
 
-    time: float
-    values: dict[str, Any]
+    time: Time
+    values: RunValues
 
 
 class FileRemoved(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """A run's file was taken away: its name goes, and its bytes with garbage collection."""
 
     path: str
+
+
+class InvalidRecord(msgspec.Struct, frozen=True):
+    """A record of a known kind with a value that the kind does not allow. Never written, only decoded.
+
+    Attributes:
+        kind: Name of the kind, such as ``FileSaved``.
+        reason: Which value, and what is allowed.
+    """
+
+    kind: str
+    reason: str
 
 
 RECORD_KINDS = (
@@ -324,18 +356,27 @@ Record = (
     | AlertRaised
     | RunChanged
     | FileRemoved
+    | InvalidRecord
 )
+
+
+class UnknownExtensionError(ValueError):
+    """A value of a type that a newer tracker writes."""
 
 
 def read_extension(code: int, data: memoryview) -> Any:
     """Return the value of a msgpack extension (``ext_hook`` of every decoder of ours)."""
     if code == BIG_INTEGER:
         return int(bytes(data))
-    raise ValueError(f"unknown extension type {code}")
+    raise UnknownExtensionError(f"unknown extension type {code}")
 
 
 encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record, ext_hook=read_extension)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
+    Union[RECORD_KINDS],  # noqa: UP007 - of a tuple
+    ext_hook=read_extension,
+)
+_NAMES = {kind.__struct_config__.tag: kind.__name__ for kind in RECORD_KINDS}
 
 
 def packable(value: Any) -> Any:
@@ -372,13 +413,28 @@ def pack(record: Record) -> bytes:
 
 
 def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
-    """Return the record in a frame's payload.
+    """Return the record in a frame's payload; an ``InvalidRecord`` when it has a value that is not allowed.
 
     Raises:
-        JournalError: The payload is of no kind that this tracker knows; ``path`` and ``offset``
-            say where it stood.
+        JournalError: The payload is of a kind, or has a value of a type, that this tracker does not know, as
+            a newer one may write: the journal waits for an upgrade. ``path`` and ``offset`` say where it is.
     """
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise JournalError("decode", path, offset, str(error)) from error
+        tag = _tag(payload)
+        if tag is not None and tag not in _NAMES:
+            raise JournalError("decode", path, offset, f"record kind {tag} is not known") from error
+        if UnknownExtensionError in (type(error), type(error.__cause__)):
+            raise JournalError("decode", path, offset, str(error)) from error
+        return InvalidRecord(_NAMES.get(tag, "record"), str(error))
+
+
+def _tag(payload: bytes) -> int | None:
+    """Return the number of a record's kind; None when the payload is no array that begins with one."""
+    # A msgpack array's length is in its first byte, or in the 2 or 4 bytes behind it.
+    begin = {0xDC: 3, 0xDD: 5}.get(payload[0], 1) if payload else 1
+    if not payload or not (begin > 1 or payload[0] & 0xF0 == 0x90):
+        return None
+    tag = payload[begin : begin + 1]
+    return tag[0] if tag and tag[0] < 0x80 else None  # a kind's number is below 128: one byte

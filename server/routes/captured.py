@@ -80,7 +80,8 @@ def facts(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
             file = files.get(path)
             if file is None or file.size > LARGEST_FACTS:
                 return ""
-            return store.blobs.path(file.sha256).read_text(encoding="utf-8", errors="replace")
+            content = b"".join(store.blobs.chunks(file.sha256, size=LARGEST_FACTS))
+            return content.decode("utf-8", "replace")
 
         text = read("wandb-metadata.json")
         return {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from server import keys
+from server import dependencies, keys
 from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in, shows_key
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
@@ -37,14 +37,7 @@ def sign_in(request: Request, store: StoreDep, body: Annotated[dict[str, Any], B
     if not isinstance(key, str) or not keys.is_key(store, key.strip()):
         raise AuthenticationError("that key is not valid here: `tracker key` on the server makes a new one")
     response = Response(status_code=204)
-    response.set_cookie(
-        COOKIE,
-        keys.session_of(key.strip()),
-        max_age=90 * 24 * 3600,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+    dependencies.sign_in(response, key.strip(), secure=request.url.scheme == "https")
     return response
 
 
@@ -53,4 +46,23 @@ def sign_out() -> Response:
     """Take the cookie back."""
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+# Not below the API: a person opens it, from the link that the server prints.
+links = APIRouter(include_in_schema=False)
+
+
+@links.get("/sign-in")
+def follow_link(request: Request, store: StoreDep, token: str = "") -> Response:
+    """Sign a browser in with a token that is good once, and show the dashboard."""
+    if not keys.take_link_token(store.layout, token):
+        return PlainTextResponse(
+            "This link was used already, or is older than 15 minutes. "
+            "`tracker server --link`, on the machine of the server, prints a new one.\n",
+            401,
+        )
+    headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+    response = RedirectResponse("/", 303, headers=headers)
+    dependencies.sign_in(response, keys.own_key(store), secure=request.url.scheme == "https")
     return response

@@ -39,7 +39,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of that store."""
     folder = tmp_path_factory.mktemp("api")
     log_runs(folder)
-    with serving(folder / "tracker-store", "--require-key") as server:
+    with serving(folder / "tracker-store", key=True) as server:
         yield server
 
 

@@ -28,11 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Served:
-    """A server: its address, its key (None without), its process."""
+    """A server: its address, its key (None without), its process, and a link that signs a browser in."""
 
     url: str
     key: str | None
     process: subprocess.Popen[str]
+    link: str | None = None
 
 
 @pytest.fixture
@@ -40,20 +41,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start `tracker server` on the test's store; all are ended with the test."""
     started: list[Served] = []
 
-    def start(*options: str) -> Served:
+    def start(*options: str, key: bool = False) -> Served:
         command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", "0", *options]
+        command += [] if key else ["--no-key"]
         process = subprocess.Popen(
             command, cwd=tmp_path, env=scripts.environment(), stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        key = None
-        while line := process.stdout.readline():
-            if found := re.search(r"API key \(shown once\): (\S+)", line):
-                key = found[1]
-            if found := re.search(r"(http://\S+)", line):
-                started.append(Served(found[1], key, process))
-                return started[-1]
-        raise AssertionError("the server ended before it listened")
+        found = re.search(r"(http://\S+)", process.stdout.readline())
+        assert found is not None, "the server ended before it listened"
+        link = re.search(r"(http://\S+)", process.stdout.readline()) if key else None
+        own = (tmp_path / "tracker-store" / "server.key").read_text() if key else None
+        started.append(Served(found[1], own, process, link[1] if link else None))
+        return started[-1]
 
     yield start
     for each in started:

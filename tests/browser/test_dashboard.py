@@ -128,7 +128,7 @@ def test_a_live_run_moves_without_a_reload(
 
 def test_with_a_key_nothing_is_shown_before_signing_in(serve: Callable, page: Page, visit: Callable) -> None:
     log_run(name="secret name").finish()
-    served = serve("--require-key")
+    served = serve(key=True)
     page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
     visit(f"{served.url}/local/shown")
     expect(page.get_by_test_id("sign-in")).to_be_visible()
@@ -144,6 +144,24 @@ def test_with_a_key_nothing_is_shown_before_signing_in(serve: Callable, page: Pa
     expect(page.get_by_text("secret name").first).to_be_visible()
     page.get_by_test_id("sign-out").click()
     expect(page.get_by_test_id("sign-in")).to_be_visible()
+
+
+def test_a_link_signs_a_browser_in_once_for_edits_too(serve: Callable, page: Page, visit: Callable) -> None:
+    log_run(name="mine", id="mine", notes="as it was").finish()
+    served = serve(key=True)
+    visit(served.link)
+    assert page.url == f"{served.url}/"
+    visit(f"{served.url}/local/shown?run=mine")
+    page.get_by_role("button", name="Edit the notes").click()
+    page.get_by_role("textbox", name="notes").fill("changed here")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("changed here")).to_be_visible()
+    page.context.clear_cookies()
+    page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
+    page.goto(served.link)
+    expect(page.get_by_text("This link was used already")).to_be_visible()
+    visit(served.url)
+    expect(page.get_by_test_id("sign-in")).to_contain_text("tracker server --link")
 
 
 def test_an_empty_store_shows_how_to_begin(serve: Callable, page: Page, visit: Callable) -> None:

@@ -113,7 +113,7 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_keys_that_are_made_open_the_server_at_once(tmp_path: Path) -> None:
-    with serving(tmp_path / "tracker-store", "--require-key") as server:
+    with serving(tmp_path / "tracker-store", key=True) as server:
         assert server.key is not None
         done = command("key", folder=tmp_path)
         assert done.returncode == 0
@@ -125,8 +125,8 @@ def test_keys_that_are_made_open_the_server_at_once(tmp_path: Path) -> None:
                 assert api.get("/projects").status_code == 200
         with server.client(Authorization="Bearer local-wrong") as api:
             assert api.get("/projects").status_code == 401
-    with serving(tmp_path / "tracker-store", "--require-key") as again:
-        assert again.key is None  # shown once
+    with serving(tmp_path / "tracker-store", key=True) as again:
+        assert again.key == server.key
         with again.client(Authorization=f"Bearer {key}") as api:
             assert api.get("/projects").status_code == 200
 

@@ -76,7 +76,7 @@ def test_login_without_a_server_says_that_there_is_nothing_to_do(tmp_path: Path)
 def test_login_to_a_server(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine other\n  login me\n  password secret\n")
     (tmp_path / "server").mkdir()
-    with serving(tmp_path / "server" / "tracker-store", "--require-key") as server:
+    with serving(tmp_path / "server" / "tracker-store", key=True) as server:
         refused = command("login", "--host", server.url, "local-wrong", folder=tmp_path)
         assert refused.returncode == 1
         assert "refuses the API key that was given" in refused.stderr

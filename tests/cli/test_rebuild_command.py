@@ -87,7 +87,7 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
         assert "API keys, if there were any, could not be taken over" in done.stdout
         assert ("kept as catalog.db.broken" in done.stdout) == bool(damaged)
         assert look(tmp_path) == before
-    with serving(store, "--require-key") as server:
+    with serving(store, key=True) as server:
         address = f"{server.url}/api/v1/projects"
         assert httpx.get(address, headers={"Authorization": f"Bearer {key}"}, trust_env=False).is_client_error
         assert server.key is not None  # it found none, and made one

@@ -5,7 +5,6 @@ Run by each Python of ``test_package.py`` in an empty folder; needs ``airgap-tra
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -78,8 +77,8 @@ def serve() -> None:
         assert server.stdout is not None
         lines = iter(server.stdout.readline, "")
         url = next(word for line in lines for word in line.split() if word.startswith("http://"))
-        with urllib.request.urlopen(f"{url}/api/v1/projects/local/smoke/runs", timeout=30) as answer:
-            assert {run["id"] for run in json.load(answer)["runs"]} == {"first", "bad"}
+        runs = tracker.Api({"base_url": url, "entity": "local"}).runs("smoke")  # with the key of the owner
+        assert {run.id for run in runs} == {"first", "bad"}
         with urllib.request.urlopen(url, timeout=30) as page:
             assert b"<script" in page.read()
     finally:

@@ -12,7 +12,7 @@ from serving import Server, serving
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a key that no test ends; every test has a project of its own."""
-    with serving(tmp_path_factory.mktemp("server") / "store", "--require-key") as server:
+    with serving(tmp_path_factory.mktemp("server") / "store", key=True) as server:
         yield server
     assert server.errors == [], "".join(server.errors)
 

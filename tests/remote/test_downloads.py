@@ -54,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         with many.new_file("twin.bin", "wb") as file:
             file.write(content("8", 8))
         run.log_artifact(many).wait()
-    with serving(folder / "tracker-store", "--require-key") as server:
+    with serving(folder / "tracker-store", key=True) as server:
         yield server
     assert server.errors == [], "".join(server.errors)
 

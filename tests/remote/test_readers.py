@@ -31,7 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a store with runs and artifacts that were logged on its host."""
     folder = tmp_path_factory.mktemp("readers")
     _log(folder)
-    with serving(folder / "tracker-store", "--require-key") as server:
+    with serving(folder / "tracker-store", key=True) as server:
         with server.client() as api:
             scripts.wait_for(
                 lambda: (

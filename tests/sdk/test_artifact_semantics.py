@@ -123,7 +123,7 @@ def test_edits_in_a_run(where: str, tmp_path: Path) -> None:
 
 
 def test_edits_through_a_server(tmp_path: Path) -> None:
-    with serving(tmp_path / "served", "--require-key") as server:
+    with serving(tmp_path / "served", key=True) as server:
         variables = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.key or ""}
         scripts.run(EDITS, tmp_path, **variables)
         check_edits(tracker.Api({"base_url": server.url, "api_key": server.key}))

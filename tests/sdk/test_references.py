@@ -247,7 +247,7 @@ run.finish()
 @pytest.mark.parametrize("where", ["catalog", "journal-only", "server"])
 def test_files_of_other_artifacts(where: str, tmp_path: Path) -> None:
     if where == "server":
-        with serving(tmp_path / "served", "--require-key") as server:
+        with serving(tmp_path / "served", key=True) as server:
             variables = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": server.key or ""}
             done = scripts.run(OTHERS, tmp_path, **variables)
     elif where == "journal-only":

@@ -128,7 +128,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture
 def app(logged: Store) -> FastAPI:
     """The application with keys required; its follower does not run, so only requests change anything."""
-    return create_app(logged, ServerSettings(logged.root, require_key=True))
+    return create_app(logged, ServerSettings(logged.root))
 
 
 def basic(text: str) -> dict[str, str]:
@@ -254,7 +254,7 @@ def test_a_cookie_reads_and_never_writes(logged: Store, app: FastAPI) -> None:
 
 @pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000, None, 5, ["local-"], {"key": "x"}])
 def test_a_key_that_is_none_signs_nobody_in(kept: Store, key: Any) -> None:
-    app = create_app(kept, ServerSettings(kept.root, require_key=True))
+    app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=json.dumps({"key": key}), headers=headers)
     assert answer.status_code == 401
@@ -264,7 +264,7 @@ def test_a_key_that_is_none_signs_nobody_in(kept: Store, key: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"key"', b"\xff", b"[" * 100_000, b"null", b""])
 def test_a_malformed_body_is_refused_in_the_usual_shape(kept: Store, body: bytes) -> None:
-    app = create_app(kept, ServerSettings(kept.root, require_key=True))
+    app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=body, headers=headers)
     assert answer.status_code in (400, 422)
@@ -287,8 +287,8 @@ def test_the_store_keeps_no_key(logged: Store, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.0.0.2", "[::1]:8080"])
-def test_on_loopback_everything_is_open_under_its_own_names(kept: Store, host: str) -> None:
-    app = create_app(kept, ServerSettings(kept.root))
+def test_without_a_key_everything_is_open_under_its_own_names(kept: Store, host: str) -> None:
+    app = create_app(kept, ServerSettings(kept.root, no_key=True))
     answers = ask_all(app, {"Host": host})
     # Signing in needs a key all the same.
     refused = {route for route, status in answers.items() if status in (401, 403) or status >= 500}
@@ -303,9 +303,9 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_on_loopback_a_foreign_name_is_refused(kept: Store, host: str) -> None:
+def test_without_a_key_a_foreign_name_is_refused(kept: Store, host: str) -> None:
     """A page elsewhere that points its name at 127.0.0.1 gets nothing, and changes nothing."""
-    app = create_app(kept, ServerSettings(kept.root))
+    app = create_app(kept, ServerSettings(kept.root, no_key=True))
     before = content_of(kept.root)
     assert set(ask_all(app, {"Host": host}).values()) == {400}
     answer = send(app, "GET", f"{API}/projects", headers={"Host": host})
@@ -328,7 +328,7 @@ FORM_TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form
 @pytest.mark.parametrize("kind", FORM_TYPES)
 def test_what_a_form_on_another_page_can_send_changes_nothing(kept: Store, kind: str | None) -> None:
     """Without a key, only the type of the body tells a program's request from another page's."""
-    app = create_app(kept, ServerSettings(kept.root))
+    app = create_app(kept, ServerSettings(kept.root, no_key=True))
     before = content_of(kept.root)
     headers = {} if kind is None else {"Content-Type": kind}
     requests = [

@@ -21,7 +21,7 @@ from tracker.store.store import Store
 
 
 async def _get(store: Store, path: str) -> httpx.Response:
-    transport = httpx.ASGITransport(create_app(store, ServerSettings(store.root)))
+    transport = httpx.ASGITransport(create_app(store, ServerSettings(store.root, no_key=True)))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path)
 
@@ -126,7 +126,7 @@ def test_no_address_leads_out_of_the_folder(empty: Store, built: Path, path: str
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(create_app(empty, ServerSettings(empty.root))(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(create_app(empty, ServerSettings(empty.root, no_key=True))(scope, receive, send))  # type: ignore[arg-type]
     status, body = sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
     assert status in (200, 404)
     assert b"secret" not in body

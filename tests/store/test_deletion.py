@@ -78,7 +78,7 @@ def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
 
 def test_artifacts_go_along_when_that_is_asked_for(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
-    with serving(tmp_path / "tracker-store", "--require-key") as server:
+    with serving(tmp_path / "tracker-store", key=True) as server:
         api = Api(
             {"base_url": server.url, "project": "demo", "entity": "team", "dir": tmp_path / "x"},
             None,

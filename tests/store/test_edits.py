@@ -48,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("edits")
     for run_id in ("one", "two"):
         log_run(folder, id=run_id, name=f"run {run_id}", tags=["first"], group="g", reinit="create_new")
-    with serving(folder / "tracker-store", "--require-key") as server:
+    with serving(folder / "tracker-store", key=True) as server:
         yield server
 
 

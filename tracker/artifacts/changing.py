@@ -14,7 +14,7 @@ from tracker.artifacts.reference import parse_reference
 from tracker.errors import UsageError
 from tracker.names import check_alias, check_artifact_name
 from tracker.reading.reader import ArtifactReader
-from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.records import ArtifactChanged, ArtifactLinked, VersionValues
 from tracker.values import to_plain
 
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
@@ -48,7 +48,7 @@ def change_of(
     Raises:
         ValueError: An alias or tag is not allowed.
     """
-    values: dict[str, Any] = {}
+    values: VersionValues = {}
     if description != version.description:
         values["description"] = description
     plain = to_plain(metadata)

@@ -22,9 +22,14 @@ def add_commands(commands: Commands) -> None:
     )
     server.add_argument("--port", type=_port, default=8080, help="port; 0 takes a free one (default: 8080)")
     server.add_argument(
-        "--require-key",
+        "--no-key",
         action="store_true",
-        help="ask for an API key on this machine too (else only beyond it)",
+        help="ask for no API key: every user of this machine can then read and write (only on loopback)",
+    )
+    server.add_argument(
+        "--link",
+        action="store_true",
+        help="start nothing; print a new link that signs a browser in at the server of this store, once",
     )
     server.set_defaults(run=_serve)
     key = commands.add_parser("key", help="make a new API key for the server and print it")
@@ -55,11 +60,20 @@ def store_of(options: argparse.Namespace) -> Path:
 
 def _serve(options: argparse.Namespace) -> None:
     try:
-        from server.main import serve
+        from server.main import new_link, serve
         from server.settings import ServerSettings
     except ImportError as error:
         raise UsageError(f"the server needs more: {error}; pip install 'airgap-tracker[server]'") from error
-    serve(ServerSettings(store_of(options), options.host, options.port, options.require_key))
+    settings = ServerSettings(store_of(options), options.host, options.port, options.no_key)
+    if options.link:
+        print(new_link(settings.store))
+        return
+    if settings.no_key and not settings.on_loopback:
+        raise UsageError(
+            f"--no-key would let everybody who reaches {settings.host} read and write: "
+            "leave it out, or listen on 127.0.0.1"
+        )
+    serve(settings)
 
 
 def _make_key(options: argparse.Namespace) -> None:

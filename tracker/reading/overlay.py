@@ -144,7 +144,7 @@ class CollectionFiles:
             if "latest" in held and self.versions:
                 self.aliases["latest"] = max(self.versions)
         elif record.values:
-            values = {name: record.values[name] for name in _CHANGEABLE if name in record.values}
+            values = {name: value for name, value in record.values.items() if name in _CHANGEABLE}
             self.versions[found] = {**self.versions[found], **values, "updated_at": record.time}
 
     def _add(self, described: dict[str, Any]) -> int:

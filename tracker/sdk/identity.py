@@ -61,7 +61,7 @@ class Identity(RunCore):
 
     def _set(self, field: str, value: Any) -> None:
         self._check_open(field)
-        self._put(RunChanged(time.time(), {field: value}))
+        self._put(RunChanged(time.time(), {field: value}))  # type: ignore[misc]
         self._shown[field] = value
 
     @property

@@ -39,6 +39,7 @@ from tracker.store.captured import Captured, add_captured, spill_captured
 from tracker.store.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
 from tracker.store.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
 from tracker.store.layout import JournalPath
+from tracker.store.manifest import InvalidManifestError
 from tracker.store.merged import find_or_make_run, refresh_run
 from tracker.store.models import Run, RunFile, Segment
 from tracker.store.parts import NewPart, add_part, discard, write_part
@@ -74,6 +75,15 @@ class Applied(NamedTuple):
     tail: int
     cold: bool = False
     settling: bool = False
+
+
+class _RefusedError(Exception):
+    """A record cannot be applied, now or later: the batch is read once more, and the record reported."""
+
+    def __init__(self, sequence: int, reason: str) -> None:
+        super().__init__(reason)
+        self.sequence = sequence
+        self.reason = reason
 
 
 class _Batch(NamedTuple):
@@ -115,7 +125,8 @@ def apply_journal(
     """
     headless = read_header(journal.path) is None
     size = journal.path.stat().st_size if headless else 0
-    refused = 0
+    attempts = 0
+    refused: dict[int, str] = {}
     while True:
         with store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
@@ -124,7 +135,9 @@ def apply_journal(
         passed = segment is not None and segment.sequence < segment.adopted
         if headless and not ((final or skip or passed) and size > HEADER.size):
             return Applied(0, 0, False, size)
-        batch = _read_batch(store, journal, segment, settle, final=final, skip=skip, headless=headless)
+        batch = _read_batch(
+            store, journal, segment, settle, refused, final=final, skip=skip, headless=headless
+        )
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         started = batch.state.started
@@ -143,9 +156,13 @@ def apply_journal(
         except IntegrityError as error:
             named = False
             # Somebody else made the segment or the run at the same moment.
-            if (refused := refused + 1) < LARGEST_ATTEMPTS:
+            if (attempts := attempts + 1) < LARGEST_ATTEMPTS:
                 continue
             raise StoreError(f"the catalog refuses what {journal.path} holds: {error.orig}") from error
+        except _RefusedError as error:
+            named = False
+            refused[error.sequence] = error.reason
+            continue
         finally:
             if part is not None and not named:
                 discard(part)
@@ -210,6 +227,7 @@ def _read_batch(
     journal: JournalPath,
     segment: Segment | None,
     settle: artifacts.Settle,
+    refused: dict[int, str],
     *,
     final: bool,
     skip: bool,
@@ -237,6 +255,8 @@ def _read_batch(
             record = decode(outcome.payload, str(journal.path), outcome.offset)
             if type(record) is FileSaved or type(record) is FileRemoved:
                 files.append((outcome.sequence, record))
+            elif outcome.sequence in refused:
+                state.problems.append(refused[outcome.sequence])
             elif isinstance(record, ArtifactRecord):
                 adopted = segment is not None and outcome.sequence < segment.adopted
                 if type(record) is ArtifactLogged and not adopted:
@@ -365,7 +385,10 @@ def _apply_said(
     store: Store, session: Session, run: Run, record: ArtifactRecord, segment: str, sequence: int
 ) -> None:
     if isinstance(record, ArtifactLogged):
-        artifacts.add_version(store, session, run, record, segment, sequence)
+        try:
+            artifacts.add_version(store, session, run, record, segment, sequence)
+        except InvalidManifestError as error:
+            raise _RefusedError(sequence, f"artifact {record.name} was refused: {error.message}") from error
     elif isinstance(record, ArtifactUsed):
         artifacts.add_use(session, run, record)
     elif isinstance(record, ArtifactChanged):

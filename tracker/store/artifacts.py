@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, NotFoundError, StoreError
 from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
-from tracker.store.manifest import Manifest, read_manifest
+from tracker.store.manifest import InvalidManifestError, Manifest, read_manifest
 from tracker.store.merged import find_or_make_project
 from tracker.store.models import ArtifactUse, Collection, Project, Run, Version
 from tracker.store.packs import known_places, note_packed
@@ -89,6 +89,10 @@ def add_version(
         record: What was logged, with its manifest.
         segment: Segment of the record.
         sequence: Its number in the segment: together they name the record for ever.
+
+    Raises:
+        InvalidManifestError: Its manifest is none: there is no such artifact.
+        StoreError: Its content has not come yet.
     """
     collection = _find_or_make_collection(session, run.project, record.name, record.artifact_type)
     newest = newest_version(session, collection)
@@ -273,6 +277,8 @@ def _expiry(record: ArtifactLogged) -> float | None:
 def _read_whole(store: Store, run: Run, record: ArtifactLogged) -> Manifest:
     try:
         return read_manifest(store.blobs, record.manifest)
+    except InvalidManifestError:
+        raise
     except (NotFoundError, ArtifactError) as error:
         # The journal stays until its content has come: a version without entries would be wrong for ever.
         raise StoreError(f"artifact {record.name} of run {run.run_id}: {error}") from error

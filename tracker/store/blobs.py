@@ -12,7 +12,7 @@ from typing import IO
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.digests import Digests, digests_of
-from tracker.store.files import sync_named
+from tracker.store.files import open_regular, sync_named
 from tracker.store.layout import Layout
 
 CHUNK = 1024 * 1024
@@ -175,5 +175,5 @@ class BlobStore:
         # Garbage collection takes a blob away for a moment, and gives it back when somebody has touched it.
         for place in (path, self._layout.trash / sha256, path):
             with suppress(FileNotFoundError):
-                return place.open("rb")
+                return os.fdopen(open_regular(place), "rb")
         raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}")

@@ -21,6 +21,7 @@ from typing import IO
 import msgspec
 
 from tracker.errors import StoreError
+from tracker.parsed import Count, DigestOrEmpty, FileNumber
 from tracker.processes import this_process
 from tracker.records import Process
 from tracker.store.cloning import clone
@@ -50,11 +51,11 @@ class Captured(msgspec.Struct, omit_defaults=True, gc=False):
         guard: State of the file when it was linked; None for a copy that nobody else can reach.
     """
 
-    size: int
-    file: str | None = None
-    offset: int = 0
+    size: Count
+    file: FileNumber | None = None
+    offset: Count = 0
     md5: str = ""
-    sha256: str = ""
+    sha256: DigestOrEmpty = ""
     guard: Guard | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,50 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def open_regular(path: Path) -> int:
+    """Open a file of the store for reading and return its descriptor.
+
+    In a shared store another user may have put something else in the place of the file or of its folder: a
+    link to a file that only this process may read, or a FIFO, which would block the reader for ever.
+
+    Raises:
+        FileNotFoundError: It is not there, or it is not a regular file, or its folder is a link.
+        OSError: It cannot be opened.
+    """
+    missing = FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(path.name, flags, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        # A link (or, for O_DIRECTORY, no folder), and a socket or a device without a driver.
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise missing from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise missing
+    return descriptor
+
+
 def sync_named(path: Path) -> None:
-    """Force a file, its name and that of its folder to the disk; one that is gone is passed over."""
+    """Force a file, its name and that of its folder to the disk; what is gone, or no file, is passed over."""
     with suppress(FileNotFoundError):
-        sync_file(path)
+        descriptor = open_regular(path)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         sync_folder(path.parent)
         sync_folder(path.parent.parent)
 
 
-def write_new(temporary: Path, data: bytes) -> None:
+def write_new(temporary: Path, data: bytes, mode: int = 0o644) -> None:
     """Write ``data`` to a new file and force it to the disk; a failure leaves no file behind."""
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)

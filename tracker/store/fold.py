@@ -17,6 +17,7 @@ from tracker.records import (
     AlertRaised,
     ConfigChanged,
     ConsoleLines,
+    InvalidRecord,
     MetricDefined,
     Record,
     Row,
@@ -32,6 +33,7 @@ from tracker.records import (
 )
 from tracker.store.aggregates import Aggregate, find_definition, is_finite, merge_definitions
 
+MOST_PROBLEMS = 1000
 # Ways in which a script's rows may differ in their keys before we stop remembering them.
 LARGEST_SHAPES = 1000
 # The newest alerts of a segment are shown.
@@ -194,6 +196,9 @@ class Folder:
                 state.changes[field] = Change(record.time, value)
         elif type(record) is RowsLost:
             state.problems.append(_gap(record))
+        elif type(record) is InvalidRecord:
+            if len(state.problems) < MOST_PROBLEMS:  # a hostile journal may hold millions
+                state.problems.append(f"a {record.kind} record was refused: {record.reason}")
         elif type(record) is SystemSample:
             state.samples += 1
             state.system.update(record.values)

@@ -18,6 +18,7 @@ drafts/TOKEN/                                what an artifact captured that has 
 trash/SHA256                                 blobs that garbage collection is deleting
 retention.txt                                which versions garbage collection keeps
 remote.json                                  in an outbox: the server that it is for
+server.key                                   the API key of the store's owner; only the owner can read it
 tmp/                                         files being written, on the same file system
 locks/                                       election of recorders, who has the store open, who begins a run
 """
@@ -33,6 +34,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 
+from tracker.errors import NotFoundError
+from tracker.parsed import is_digest, is_token
 from tracker.store.files import make_folder
 
 FORMAT_VERSION = 1
@@ -69,6 +72,7 @@ class Layout:
         self.trash = self.root / "trash"
         self.retention = self.root / "retention.txt"
         self.remote = self.root / "remote.json"
+        self.server_key = self.root / "server.key"
 
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
@@ -104,16 +108,26 @@ class Layout:
         ]
 
     def blob(self, sha256: str) -> Path:
-        """The blob of that SHA-256 (64 hex digits)."""
+        """The blob of that SHA-256 (64 hex digits).
+
+        Raises:
+            NotFoundError: It is no SHA-256, so no blob has that name.
+        """
+        if not is_digest(sha256):
+            raise NotFoundError(f"there is no content {sha256!r}: that is not a SHA-256 in lower-case hex")
         return self.blobs / sha256[:2] / sha256[2:]
 
     def draft(self, token: str) -> Path:
-        """Folder of a draft."""
-        return self.drafts / token
+        """Folder of a draft.
+
+        Raises:
+            NotFoundError: It is no token, so no draft has that name.
+        """
+        return self.drafts / _checked_token(token)
 
     def settled(self, token: str) -> Path:
         """File that says what became of a draft that is gone."""
-        return self.drafts / f"{token}.json"
+        return self.drafts / f"{_checked_token(token)}.json"
 
     def list_drafts(self) -> list[Path]:
         """Return the folders of all drafts, and the files of those that are gone."""
@@ -212,6 +226,16 @@ class Layout:
         return self.locks / "repacking.json"
 
     @property
+    def sign_in(self) -> Path:
+        """Folder of the tokens that sign a browser in; a file for each, named by its hash."""
+        return self.locks / "sign-in"
+
+    @property
+    def served_at(self) -> Path:
+        """File that says where the server listens that was started last."""
+        return self.locks / "server.json"
+
+    @property
     def uploads(self) -> Path:
         """File whose mtime says when something last came over HTTP that no record named yet."""
         return self.locks / "uploads"
@@ -249,6 +273,12 @@ def parse_journal_name(name: str) -> tuple[str, int] | None:
     """Return the segment and the number in ``SEGMENT-NUMBER`` (a journal's name without ending)."""
     match = JOURNAL_NAME.fullmatch(name + ".journal")
     return (match[1], int(match[2])) if match else None
+
+
+def _checked_token(token: str) -> str:
+    if not is_token(token):
+        raise NotFoundError(f"there is no draft {token!r}: that is not 32 lower-case hex digits")
+    return token
 
 
 def _component(name: str) -> str:

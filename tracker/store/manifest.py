@@ -9,8 +9,13 @@ from typing import Any
 import msgspec
 
 from tracker.errors import ArtifactError
+from tracker.parsed import Count, Digest, DigestOrEmpty
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests
+
+
+class InvalidManifestError(ArtifactError):
+    """The bytes are those that the digest names, and they are no manifest: no other copy will be one."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -29,10 +34,10 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     path: str
     digest: str
-    size: int
-    sha256: str = ""
-    pack: str | None = None
-    offset: int = 0
+    size: Count
+    sha256: DigestOrEmpty = ""
+    pack: Digest | None = None
+    offset: Count = 0
     ref: str | None = None
     extra: dict[str, Any] = {}
 
@@ -89,11 +94,12 @@ def parse_manifest(data: bytes, sha256: str) -> Manifest:
     """Return the manifest that has these bytes.
 
     Raises:
-        ArtifactError: They are not those that ``sha256`` names, or no manifest.
+        InvalidManifestError: They are no manifest.
+        ArtifactError: They are not those that ``sha256`` names.
     """
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ArtifactError(f"the manifest {sha256} is damaged: its bytes have another digest")
     try:
         return msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
-        raise ArtifactError(f"the manifest {sha256} cannot be read: {error}") from error
+        raise InvalidManifestError(f"the manifest {sha256} is not valid: {error}") from error

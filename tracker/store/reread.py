@@ -12,6 +12,7 @@ import msgspec
 
 from tracker import values
 from tracker.errors import StoreVersionError
+from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token
 from tracker.store.fold import SegmentState
 
 FORMAT = 1
@@ -20,35 +21,35 @@ FORMAT = 1
 class PublishedPart(msgspec.Struct):
     """A Parquet file of a segment."""
 
-    path: str
-    rows: int
-    first_row: int
-    last_row: int
-    size: int
+    path: RelativePath
+    rows: Integer
+    first_row: Integer
+    last_row: Integer
+    size: Integer
 
 
 class PublishedCapture(msgspec.Struct):
     """A Parquet file with samples (kind ``system``) or output (``console``) of a segment."""
 
     kind: str
-    path: str
-    rows: int
-    first_row: int
-    last_row: int
-    size: int
+    path: RelativePath
+    rows: Integer
+    first_row: Integer
+    last_row: Integer
+    size: Integer
 
 
 class PublishedSegment(msgspec.Struct):
     """A segment in ``run.json``; ``state`` is there once it is sealed."""
 
-    segment: str
-    rank: int = 0
-    attempt: int = 0
-    started_at: float = 0.0
-    start_step: int = 0
+    segment: Token
+    rank: Integer = 0
+    attempt: Integer = 0
+    started_at: Time = 0.0
+    start_step: Integer = 0
     ended: str | None = None
     sealed: bool = False
-    sequence: int = 0
+    sequence: Integer = 0
     parts: list[PublishedPart] = []
     captured: list[PublishedCapture] = []
     state: SegmentState | None = None
@@ -58,8 +59,8 @@ class PublishedFile(msgspec.Struct):
     """A file of a run."""
 
     path: str
-    sha256: str
-    size: int
+    sha256: Digest
+    size: Count
     mimetype: str
 
 
@@ -69,8 +70,8 @@ class PublishedUse(msgspec.Struct):
     entity: str
     project: str
     name: str
-    version: int
-    used_at: float
+    version: Integer
+    used_at: Time
 
 
 class PublishedRun(msgspec.Struct):
@@ -82,12 +83,12 @@ class PublishedRun(msgspec.Struct):
     id: str
     name: str
     state: str
-    created_at: float
-    updated_at: float
-    finished_at: float | None
+    created_at: Time
+    updated_at: Time
+    finished_at: Time | None
     duration: float
-    last_step: int | None
-    exit_code: int | None
+    last_step: Integer | None
+    exit_code: Integer | None
     error: str | None
     group: str | None
     job_type: str | None
@@ -99,10 +100,10 @@ class PublishedRun(msgspec.Struct):
     summary: dict[str, Any]
     files: list[PublishedFile]
     segments: list[PublishedSegment]
-    number: int | None = None
+    number: Integer | None = None
     uses: list[PublishedUse] | None = None
     edits: dict[str, Any] = {}
-    revision: int = 0
+    revision: Integer = 0
 
 
 class PublishedVersion(msgspec.Struct):
@@ -114,20 +115,20 @@ class PublishedVersion(msgspec.Struct):
     name: str
     type: str
     digest: str
-    size: int
+    size: Integer
     description: str | None
     metadata: dict[str, Any]
-    created_at: float
+    created_at: Time
     logged_by: str | None
-    segment: str
-    sequence: int
-    manifest: str
+    segment: Token
+    sequence: Integer
+    manifest: DigestOrEmpty
     entries: list[Any] = []
-    file_count: int | None = None
+    file_count: Integer | None = None
     tags: list[str] = []
-    updated_at: float = 0.0
-    expires_at: float | None = None
-    deleted_at: float | None = None
+    updated_at: Time = 0.0
+    expires_at: Time | None = None
+    deleted_at: Time | None = None
     source: str | None = None
 
 
@@ -135,7 +136,7 @@ class PublishedAlias(msgspec.Struct):
     """``aliases/NAME.json``."""
 
     alias: str
-    version: int
+    version: Integer
 
 
 class PublishedDeletion(msgspec.Struct):
@@ -145,8 +146,8 @@ class PublishedDeletion(msgspec.Struct):
     entity: str
     project: str
     id: str
-    time: float
-    segments: list[str] = []
+    time: Time
+    segments: list[Token] = []
 
 
 class PublishedCollection(msgspec.Struct):
@@ -158,7 +159,7 @@ class PublishedCollection(msgspec.Struct):
     name: str
     description: str | None = None
     tags: list[str] = []
-    updated_at: float = 0.0
+    updated_at: Time = 0.0
 
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from tracker.errors import StoreError
+from tracker.parsed import Count, DigestOrEmpty
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests, digests_of_file, sha256_of_file
 from tracker.store.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
@@ -42,10 +43,10 @@ class Settled(msgspec.Struct, frozen=True):
         problem: Why there is no such artifact, in one line; None when all went well.
     """
 
-    manifest: str
+    manifest: DigestOrEmpty
     digest: str
-    size: int
-    file_count: int
+    size: Count
+    file_count: Count
     problem: str | None = None
 
 

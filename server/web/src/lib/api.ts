@@ -87,7 +87,9 @@ export function createApi(options: ApiOptions) {
   async function send(url: string, init: RequestInit, onSignedOut = options.onSignedOut): Promise<Response> {
     let response: Response;
     try {
-      response = await options.fetch(url, { credentials: "same-origin", ...init });
+      // The header shows the server that this page, and no other site's, asks for a change.
+      const headers = { ...(init.headers as Record<string, string> | undefined), "x-tracker-dashboard": "1" };
+      response = await options.fetch(url, { credentials: "same-origin", ...init, headers });
     } catch (error) {
       if (error instanceof Error && error.name === "AbortError") throw error;
       throw new ApiError(0, "unreachable", "The server cannot be reached.");

@@ -1,0 +1,245 @@
+"""What one client may cost the server: bodies, half-sent requests, connections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import scripts
+from serving import ADDRESS, Server, command, serving
+
+PATIENT = """
+import server.connections as connections
+connections.HEAD_SECONDS = connections.PROGRESS_SECONDS = 0.5
+from tracker.cli.main import main
+main(["server", "--port", "0", "--store", "store", *{arguments!r}])
+"""
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("limits") / "store", key=True) as server:
+        yield server
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def head(path: str, length: int | None, *headers: str, method: str = "POST") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *headers]
+    lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def upload(sha256: str, length: int) -> bytes:
+    made = head(f"/api/v1/ingest/blobs/{sha256}", length, method="PUT")
+    return made.replace(b"application/json", b"application/octet-stream")
+
+
+def memory(process: subprocess.Popen[str]) -> int:
+    """Resident bytes of a process."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.parametrize("length", [400_000_000, None, 10])
+@pytest.mark.parametrize("path", ["/api/v1/ingest/blobs/missing", "/api/v1/artifacts/change"])
+def test_the_key_is_asked_for_before_the_body(keyed: Server, path: str, length: int | None) -> None:
+    """The answer comes while nothing of the body was sent."""
+    with connect(keyed.port) as client:
+        client.sendall(head(path, length))
+        assert client.recv(1000).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/ingest/blobs/missing", "/api/v1/session"])
+def test_a_json_body_has_a_bound(keyed: Server, path: str) -> None:
+    key = f"Authorization: Bearer {keyed.key}"
+    with connect(keyed.port) as client:
+        client.sendall(head(path, 400_000_000, key))
+        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+    before = memory(keyed.process)
+    with connect(keyed.port) as client:
+        client.sendall(head(path, None, key))
+        chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+        try:
+            for _ in range(64):
+                client.sendall(chunk)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused in the middle
+        try:
+            answer = client.recv(1000)
+        except ConnectionResetError:
+            answer = b""
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+    assert memory(keyed.process) < before + 64 * 2**20
+
+
+def test_a_draft_that_is_none_is_refused_with_a_reason(keyed: Server) -> None:
+    with keyed.client() as client:
+        answer = client.post(f"/ingest/drafts/{'0' * 32}", json={})
+        assert answer.status_code == 422
+        assert "manifest" in answer.json()["error"]["message"]
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A server that waits half a second where it usually waits many."""
+    process = scripts.start(PATIENT.format(arguments=["--no-key"]), tmp_path)
+    assert process.stdout is not None
+    found = ADDRESS.match(process.stdout.readline())
+    assert found is not None
+    yield int(found[1].rpartition(":")[2]), process
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: 127",
+        head("/api/v1/ingest/blobs/missing", 1000) + b"{",
+        upload("a" * 64, 10**6) + b"x",
+    ],
+    ids=["nothing", "half a head", "half a body", "half a blob"],
+)
+def test_a_request_that_stops_is_closed(patient: tuple[int, subprocess.Popen[str]], sent: bytes) -> None:
+    with connect(patient[0]) as client:
+        client.sendall(sent)
+        while client.recv(1000):  # until the server closes; the socket's own limit is 30 s
+            pass
+
+
+def test_an_upload_that_moves_on_may_take_any_time(patient: tuple[int, subprocess.Popen[str]]) -> None:
+    content = b"abcdefgh"
+    with connect(patient[0]) as client:
+        client.sendall(upload(hashlib.sha256(content).hexdigest(), len(content)))
+        for byte in content:
+            client.sendall(bytes([byte]))
+            time.sleep(0.2)  # a slow line: in all three times as long as the server waits for one byte
+        assert client.recv(1000).startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_long_question_is_not_cut_off(patient: tuple[int, subprocess.Popen[str]]) -> None:
+    """A client that waits for news has sent all that it has to send."""
+    base = f"http://127.0.0.1:{patient[0]}/api/v1"
+    now = json.loads(httpx.get(f"{base}/live", params={"timeout": 0}, trust_env=False).content)
+    answer = httpx.get(f"{base}/live", params={"since": now["revision"], "timeout": 3}, trust_env=False)
+    assert answer.status_code == 200
+
+
+def test_more_connections_than_descriptors_leave_the_server_answering(tmp_path: Path) -> None:
+    limited = (
+        "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'tracker.cli.main', *sys.argv[1:]])"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    process = subprocess.Popen(
+        [sys.executable, "-c", limited, "server", "--port", "0", "--store", "store", "--no-key"],
+        cwd=tmp_path,
+        env=scripts.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    held: list[socket.socket] = []
+    try:
+        assert process.stdout is not None
+        found = ADDRESS.match(process.stdout.readline())
+        assert found is not None
+        port = int(found[1].rpartition(":")[2])
+        for _ in range(600):
+            try:
+                held.append(connect(port))
+            except OSError:
+                break
+        for each in held[: len(held) // 2]:
+            each.close()
+        del held[: len(held) // 2]
+        scripts.wait_for(lambda: _answers(port), "an answer beside connections that hold on")
+    finally:
+        for each in held:
+            each.close()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) < 10, errors
+
+
+def _answers(port: int) -> bool:
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/health", timeout=5, trust_env=False)
+        return answer.status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_the_owners_key_is_found_by_the_owners_scripts_alone(tmp_path: Path) -> None:
+    with serving(tmp_path / "store", key=True) as server:
+        for file in (tmp_path / "store" / "server.key", tmp_path / ".config" / "own-keys.json"):
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert file.stat().st_uid == os.getuid()
+        code = """
+import tracker
+run = tracker.init(project="p", id="sent")
+run.log({"x": 1})
+run.finish()
+"""
+        scripts.run(code, tmp_path, TRACKER_BASE_URL=server.url)
+        with server.client() as api:
+            scripts.wait_for(
+                lambda: api.get("/projects/local/p/runs/sent").status_code == 200, "the run to arrive"
+            )
+        stranger = tmp_path / "stranger"
+        code = "import tracker; print(tracker.Api().run('p/sent').state)"
+        assert scripts.run(code, tmp_path, TRACKER_BASE_URL=server.url).stdout == "finished\n"
+        refused = scripts.run(
+            code, tmp_path, check=False, TRACKER_BASE_URL=server.url, TRACKER_CONFIG_DIR=str(stranger)
+        )
+        assert refused.returncode == 1
+        assert "an API key is needed" in refused.stderr
+    with serving(tmp_path / "store", key=True) as again:
+        assert again.key == server.key
+
+
+def test_beyond_loopback_a_server_without_a_key_does_not_start(tmp_path: Path) -> None:
+    done = command("server", "--host", "0.0.0.0", "--port", "0", "--no-key", folder=tmp_path)
+    assert done.returncode == 1
+    assert "--no-key would let everybody" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_link_is_for_a_server_that_was_started(tmp_path: Path) -> None:
+    done = command("server", "--link", "--store", "none", folder=tmp_path)
+    assert done.returncode == 1
+    assert "no server has served" in done.stderr
+    with serving(tmp_path / "store", key=True) as server:
+        link = command("server", "--link", "--store", "store", folder=tmp_path).stdout.strip()
+        with httpx.Client(trust_env=False) as browser:
+            assert browser.get(link).status_code == 303
+            assert browser.get(f"{server.url}/api/v1/projects").status_code == 200
+        with httpx.Client(trust_env=False) as second:
+            assert second.get(link).status_code == 401
+            assert second.get(f"{server.url}/api/v1/projects").status_code == 401
+        # The cookie alone changes nothing: another site could make the browser send it.
+        link = command("server", "--link", "--store", "store", folder=tmp_path).stdout.strip()
+        with httpx.Client(trust_env=False) as browser:
+            browser.get(link)
+            missing = f"{server.url}/api/v1/ingest/blobs/missing"
+            assert browser.post(missing, json={"sha256": []}).status_code == 401
+            assert browser.post(missing, json={"sha256": []}, headers={"X-Tracker-Dashboard": "1"}).is_success

@@ -1,0 +1,251 @@
+"""Hostile records, manifests and published files: nothing outside is read or deleted, nobody is held up."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from builders import Writer, apply_all, end_segments, problems, read_history, seal_all
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rebuilding import again
+from serving import serving
+from sqlalchemy import select, update
+
+from tracker import records
+from tracker.errors import ArtifactError, NotFoundError
+from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
+from tracker.store.layout import Layout
+from tracker.store.manifest import read_manifest
+from tracker.store.models import Run, RunFile, Version
+from tracker.store.queries.media import list_files
+from tracker.store.store import Store
+
+A, B = "aa" * 16, "bb" * 16
+OUTSIDE = ("xx/etc/passwd", "../../../../etc/passwd", "/etc/passwd", "", "ab" * 32 + "\n", "AB" * 32, "ab")
+
+
+def put_raw(writer: Writer, record: Any) -> None:
+    """Write a record without the checks that an honest writer has."""
+    writer.journal.append(record if isinstance(record, bytes) else encode(record))
+
+
+def file_paths(store: Store) -> list[str]:
+    with store.reading() as session:
+        return list(session.scalars(select(RunFile.path)))
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_file_that_is_named_by_a_path_is_refused_and_the_rest_applied(store: Store, name: str) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 1})
+    put_raw(writer, FileSaved("stolen.txt", name, 3, "text/plain"))
+    writer.file("mine.txt", b"mine")
+    writer.log({"x": 2})
+    writer.finish()
+    apply_all(store)
+    assert file_paths(store) == ["mine.txt"]
+    assert [row["x"] for row in read_history(store)] == [1, 2]
+    (problem,) = problems(store, A)
+    assert "FileSaved" in problem and "refused" in problem
+
+
+def test_an_honest_writer_cannot_write_such_a_record() -> None:
+    with pytest.raises(records.UsageError, match="FileSaved cannot be recorded"):
+        pack(FileSaved("a", "../../x", 1, "text/plain"))
+
+
+@pytest.mark.parametrize("draft", ["../../victim", "..", "", "x" * 32, "/"])
+def test_a_draft_that_leads_out_of_the_store_deletes_nothing(store: Store, draft: str) -> None:
+    victim = store.root.parent / "victim"
+    victim.mkdir()
+    (victim / "settled.json").write_text('{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
+    writer = Writer(store.layout, A)
+    put_raw(writer, ArtifactLogged("a", "model", "", "", 0, 0, [], "c", 1.0, draft=draft))
+    writer.log({"x": 1})
+    writer.finish()
+    apply_all(store)
+    assert (victim / "settled.json").exists()
+    assert len(problems(store, A)) == 1
+    assert [row["x"] for row in read_history(store)] == [1]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"path": "a", "digest": "x", "size": 1, "sha256": "../../../../etc/passwd"},
+        {"path": "a", "digest": "x", "size": 1, "sha256": "ab" * 32, "pack": "xx/etc/passwd"},
+        {"path": "a", "digest": "x", "size": 1, "sha256": "ab" * 32, "pack": "zz" * 32},
+        {"path": "a", "digest": "x", "size": -1, "sha256": "ab" * 32},
+        {"path": "a", "digest": "x", "size": 1, "sha256": "ab" * 32, "offset": -5},
+        "no entry",
+    ],
+)
+def test_a_manifest_with_a_path_for_a_digest_makes_no_version(store: Store, entry: Any) -> None:
+    data = msgspec.json.encode({"entries": [entry]})
+    named = store.blobs.add_bytes(data).sha256
+    writer = Writer(store.layout, A)
+    writer.artifact("good", {"f": b"one"})
+    put_raw(writer, ArtifactLogged("bad", "model", "d", named, 1, 1, ["latest"], "c", 1.0))
+    writer.log({"x": 1})
+    writer.artifact("good", {"f": b"two"})
+    writer.finish()
+    apply_all(store)
+    with store.reading() as session:
+        assert [version.collection.name for version in session.scalars(select(Version))] == ["good", "good"]
+    (problem,) = problems(store, A)
+    assert "artifact bad was refused" in problem
+    with pytest.raises(ArtifactError, match="is not valid"):
+        read_manifest(store.blobs, named)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder", "linked folder"])
+def test_what_is_no_regular_file_is_neither_read_nor_waited_for(store: Store, kind: str) -> None:
+    secret = store.root.parent / "secret"
+    secret.write_bytes(b"secret")
+    name = hashlib.sha256(b"secret").hexdigest()
+    place = store.blobs.path(name)
+    if kind == "linked folder":
+        elsewhere = store.root.parent / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / place.name).write_bytes(b"secret")
+        place.parent.symlink_to(elsewhere)
+    else:
+        place.parent.mkdir(parents=True)
+        {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(secret), "folder": Path.mkdir}[kind](place)
+    writer = Writer(store.layout, A)
+    writer.put(FileSaved("a.txt", name, 6, "text/plain"))
+    writer.log({"x": 1})
+    writer.finish()
+    apply_all(store)
+    assert [row["x"] for row in read_history(store)] == [1]
+    with pytest.raises(NotFoundError):
+        store.blobs.read(name)
+    with serving(store.root) as server, server.client() as client:
+        answer = client.get("/projects/team/demo/runs/run1/files/a.txt")
+        assert answer.status_code == 404
+        assert b"secret" not in answer.content
+
+
+def test_a_catalog_that_an_older_tracker_let_be_poisoned_serves_nothing_else(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.file("a.txt", b"mine")
+    writer.artifact("model", {"f": b"one"})
+    writer.finish()
+    apply_all(store)
+    with store.writing() as session:
+        session.execute(update(RunFile).values(sha256="xx/etc/passwd"))
+        session.execute(update(Version).values(manifest="../../../../../../etc/passwd"))
+    with serving(store.root) as server, server.client() as client:
+        answer = client.get("/projects/team/demo/runs/run1/files/a.txt")
+        assert (answer.status_code, b"root:" in answer.content) == (404, False)
+        answer = client.get("/projects/team/demo/artifacts/model/v0")
+        assert answer.status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("files", [{"path": "a", "sha256": "../../x", "size": 1, "mimetype": "x"}]),
+        ("created_at", 1e300),
+        ("last_step", 2**70),
+    ],
+)
+def test_a_hostile_run_file_is_named_by_a_rebuild(store: Store, field: str, value: Any) -> None:
+    for segment, run in ((A, "bad"), (B, "good")):
+        writer = Writer(store.layout, segment, run)
+        writer.log({"x": 1})
+        writer.finish()
+    apply_all(store)
+    seal_all(store)
+    path = store.layout.run_file("team", "demo", "bad")
+    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), field: value}))
+    store, found = again(store)
+    try:
+        assert any(str(path) in line for line in found.broken)
+        assert [row["x"] for row in read_history(store, "good")] == [1]
+    finally:
+        store.close()
+
+
+def test_a_part_outside_the_store_is_not_read(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 1})
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    path = store.layout.run_file("team", "demo", "run1")
+    described = msgspec.json.decode(path.read_bytes())
+    for part in described["segments"][0]["parts"]:
+        part["path"] = "../../../../etc/passwd"
+    path.write_bytes(msgspec.json.encode(described))
+    store, found = again(store)
+    store.close()
+    assert any(str(path) in line for line in found.broken)
+
+
+NASTY = st.one_of(
+    st.sampled_from([*OUTSIDE, "ab" * 32, "ab" * 16, "latest", "v1", "a/b", "\x00", "..", "x" * 5000]),
+    st.sampled_from([0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64 - 1, -(2**63)]),
+    st.sampled_from([0.0, 1.5e9, math.nan, math.inf, -math.inf, 1e300, -1e300]),
+    st.none(),
+    st.booleans(),
+    st.just([]),
+    st.just({}),
+    st.sampled_from([["a"], [1], {"a": 1}, {"name": 3}, {"expires_at": math.nan}, {"tags": "x"}, b"bytes"]),
+)
+TAGS = [kind.__struct_config__.tag for kind in records.RECORD_KINDS if kind is not records.RunStarted]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16)), min_size=1, max_size=8))
+def test_no_record_stops_its_journal_or_another(
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]
+) -> None:
+    folder = tmp_path_factory.mktemp("hostile")
+    store = Store(folder / "store")
+    try:
+        hostile = Writer(store.layout, A, "hostile")
+        for tag, fields in drawn:
+            payload = msgspec.msgpack.encode([tag, *fields])
+            # One that ends the run, or names content that may still come, rightly stops what follows it.
+            decoded = records.decode(payload)
+            if not isinstance(decoded, (RunFinished, ArtifactLogged)):
+                put_raw(hostile, payload)
+        hostile.log({"last": 1})
+        honest = Writer(store.layout, B, "honest")
+        honest.log({"x": 1})
+        apply_all(store)
+        end_segments(store)
+        seal_all(store)
+        assert any("last" in row for row in read_history(store, "hostile"))
+        assert [row["x"] for row in read_history(store, "honest")] == [1]
+        with store.reading() as session:
+            list_files(session, session.scalars(select(Run)).first())
+    finally:
+        store.close()
+    assert sorted(each.name for each in folder.iterdir()) == ["store"]
+
+
+def test_a_kind_to_come_waits_for_an_upgrade(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 1})
+    apply_all(store)
+    put_raw(writer, msgspec.msgpack.encode([99, "what a newer tracker says"]))
+    writer.log({"x": 2})
+    with pytest.raises(records.JournalError, match="record kind 99 is not known"):
+        apply_all(store)
+    assert writer.path.exists()
+
+
+def test_names_on_disk_are_made_of_digests_and_tokens_only(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for name in OUTSIDE:
+        for place in (layout.blob, layout.draft, layout.settled):
+            with pytest.raises(NotFoundError):
+                place(name)
