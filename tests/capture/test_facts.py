@@ -143,6 +143,85 @@ def test_secrets_of_arguments_environment_and_differences_are_not_kept(repositor
     assert b"+KEY = '[hidden]'" in found["diff.patch"]
 
 
+SECRET = "hunter2-Tr0ub4dor"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--password", SECRET],
+        [f"--password={SECRET}"],
+        ["--pw", SECRET],
+        [f"--pw={SECRET}"],
+        ["-pw", SECRET],
+        ["--db.passwd", SECRET],
+        ["--hf-token", SECRET],
+        [f"token={SECRET}"],
+        [f"+trainer.logger.api_key={SECRET}"],
+        [f'--json={{"password": "{SECRET}"}}'],
+        ["--json", f'{{"auth": {{"user": "me", "api_key": "{SECRET}"}}}}'],
+        ["--config", f"{{password: {SECRET}, lr: 1}}"],
+        ["--header", f"Authorization: Bearer {SECRET}"],
+        [f"--header=Authorization: Basic {SECRET}"],
+        ["-H", f"X-Api-Key: {SECRET}"],
+        ["-H", f"Cookie: session={SECRET}"],
+        [f"https://host/x?lr=1&token={SECRET}&n=2"],
+        [f"postgresql://me:{SECRET}@host/db"],
+        ["sh", "-c", f"DB_PASSWORD={SECRET} python train.py"],
+        ["-u", f"me:{SECRET}"],
+        ["-p", SECRET],
+        ["-k", f"{SECRET}!"],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace(SECRET, "X"),
+)
+def test_a_secret_is_hidden_in_every_form_and_marked(arguments: list[str]) -> None:
+    kept = hide_in_arguments(arguments)
+    assert SECRET not in " ".join(kept)
+    assert HIDDEN in " ".join(kept) or "://" in arguments[0]
+    assert len(kept) == len(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-k", "5"],
+        ["-p", "8080"],
+        ["-m", "package.module"],
+        ["-o", "out/model_1"],
+        ["--max-tokens", "512"],
+        ["--token-dim=64"],
+        ["--key", "value"],
+        ["--json", '{"lr": 0.1, "monkey": "x"}'],
+        ["--passes", "3"],
+        ["-n", "experiment-7"],
+        ["https://host/x?lr=1"],
+        ["--basic", "True"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_secret_stays(arguments: list[str]) -> None:
+    assert hide_in_arguments(arguments) == arguments
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (f"+password: {SECRET}", f"+password: {HIDDEN}"),
+        (f"+PASSWORD={SECRET}", f"+PASSWORD={HIDDEN}"),
+        (f'+    "api_key": "{SECRET}",', f'+    "api_key": "{HIDDEN}",'),
+        (f"+token = '{SECRET}'", f"+token = '{HIDDEN}'"),
+        (f"+client = Client(token='{SECRET}', lr=1)", f"+client = Client(token='{HIDDEN}', lr=1)"),
+        ("+def login(password: str = None, token: str | None = None):", None),
+        ("+token = get_token()", None),
+        ("+password = os.environ['PASSWORD']", None),
+        ("+tokens = tokenizer(text)", None),
+        ("+token = tokens[0]", None),
+    ],
+)
+def test_secrets_in_a_difference(line: str, kept: str | None) -> None:
+    assert hide(line) == (line if kept is None else kept)
+
+
 @pytest.mark.parametrize(
     ("name", "secret"),
     [

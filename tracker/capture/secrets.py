@@ -1,8 +1,9 @@
 """Keeping secrets out of what is stored: arguments, addresses, differences.
 
-What is a secret is told by its name (``--api-key X``, ``token=X``, an environment variable's), by its form
-(keys of well known services), or by where it stands (a password in an address). A secret of another kind that
-a script names otherwise is not recognised.
+A secret is recognised by its name (``--api-key X``, ``token=X``, ``{"password": X}``, that of a variable),
+by its form (keys of well known services, ``Bearer X``), or by its place (a password in an address, the value
+of a short option that looks like a key). A secret of another kind with another name is not recognised.
+``[hidden]`` marks each place from which a secret was taken.
 """
 
 from __future__ import annotations
@@ -11,18 +12,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 HIDDEN = "[hidden]"
-# The last words of a name behind which a secret stands; ``--max-tokens`` and ``--token-dim`` are none.
+# The last words of names of secrets; ``--max-tokens`` and ``--token-dim`` are none.
 _WORDS = {
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "pwd",
-    "passphrase",
-    "credential",
-    "credentials",
-    "apikey",
-    "pat",
+    *("token", "secret", "secrets", "apikey", "pat", "authorization"),
+    *("password", "passwords", "passwd", "pwd", "pw", "passphrase", "credential", "credentials"),
 }
 _KEYS = {"api", "access", "secret", "private", "auth", "license", "encryption", "signing", "account"}
 # Values of variables that are shorter are taken for no secret: they would hide half of a text.
@@ -33,6 +26,27 @@ _FORMS = re.compile(
     r"|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|wandb_v1_\w{20,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,})"
 )
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<who>[^\s/@]+)@")
+# In a text: a name, a sign and a value, quoted or not, as in JSON, YAML, a query of an address or a shell.
+_PAIR = re.compile(
+    r"""(?P<quote>["']?)(?P<name>[A-Za-z_][\w.-]*)(?P=quote)(?P<sign>\s*[:=]\s*)"""
+    r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s,;&"'(){}\[\]]+(?=[\s,;&"'}\])]|\Z))"""
+)
+# A line of a YAML file, or of one with environment variables.
+_LINE = re.compile(
+    r"(?m)^(?P<name>[+ -]?\s*(?:export\s+)?(?:[\w.-]+(?=:)|[A-Z][A-Z0-9_]*(?==)))(?P<sign>:[ \t]+|=)"
+    r"(?P<value>[^\s(){}\[\],;]+)[ \t]*$"
+)
+# Code, as in ``token = arguments.token``, and types and constants, as in ``password: str = None``.
+_IDENTIFIER = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*")
+_CODE = {"str", "bytes", "int", "bool", "float", "any", "none", "null", "true", "false", "optional", "self"}
+_HEADER = re.compile(
+    r"(?i)\b(?P<name>(?:proxy-)?authorization|x-api-key|cookie)(?P<sign>\s*[:=]\s*)[^\r\n\"']+"
+)
+_SCHEME = re.compile(r"(?i)\b(?P<scheme>bearer|basic)\s+(?=[^\s\"']*[0-9A-Z])[\w.~+/=-]{6,}")
+# ``-p X`` may be a password or a port, ``-k X`` a key or the number of folds: the value decides.
+_SHORT = re.compile(r"-[A-Za-z]")
+_LIKE_A_KEY = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[\w+/=-]{16,}|(?=\S*\d)\S*[!@#$%^&*]\S*")
+_USER = re.compile(r"(?P<user>[^\s:/]+):[^\s:/]+")
 _ASSIGNED = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)(?P<sign>[=:])(?P<value>.+)", re.DOTALL)
 
 
@@ -62,24 +76,44 @@ def hide_in_address(text: str) -> str:
 
 
 def hide(text: str, values: Iterable[str] = ()) -> str:
-    """Return a text without secrets of known form, passwords in addresses, and these values."""
+    """Return a text without secrets that have a name or a known form, and without these values."""
     for value in values:
         text = text.replace(value, HIDDEN)
-    return _FORMS.sub(HIDDEN, hide_in_address(text))
+    text = _FORMS.sub(HIDDEN, hide_in_address(text))
+    text = _HEADER.sub(rf"\g<name>\g<sign>{HIDDEN}", text)
+    text = _SCHEME.sub(rf"\g<scheme> {HIDDEN}", text)
+    return _PAIR.sub(_without_literal, _LINE.sub(_without_value, text))
+
+
+def _without_value(found: re.Match[str]) -> str:
+    value = found["value"]
+    quote = value[0] if value[0] in "\"'" else ""
+    if not is_secret_name(found["name"]) or value.strip("\"'") in ("", HIDDEN) or value.lower() in _CODE:
+        return found[0]
+    return found[0][: -len(value)] + f"{quote}{HIDDEN}{quote}"
+
+
+def _without_literal(found: re.Match[str]) -> str:
+    return found[0] if _IDENTIFIER.fullmatch(found["value"]) else _without_value(found)
 
 
 def hide_in_arguments(arguments: Iterable[str], values: Iterable[str] = ()) -> list[str]:
     """Return a command's arguments with what stands behind secret names hidden too."""
     found: list[str] = []
     values = list(values)
-    behind_secret = False
+    behind_secret, option = False, ""
     for argument in arguments:
         assigned = _ASSIGNED.fullmatch(argument.lstrip("-+"))
         if behind_secret and not argument.startswith("-"):
             found.append(HIDDEN)
+        elif option in ("-u", "--user") and (user := _USER.fullmatch(argument)):
+            found.append(f"{user['user']}:{HIDDEN}")
+        elif _SHORT.fullmatch(option) and _LIKE_A_KEY.fullmatch(argument):
+            found.append(HIDDEN)
         elif assigned and is_secret_name(assigned["name"]):
             found.append(argument[: len(argument) - len(assigned["value"])] + HIDDEN)
         else:
-            found.append(hide(argument, values))
+            found.append(_PAIR.sub(_without_value, hide(argument, values)))
         behind_secret = argument.startswith("-") and assigned is None and is_secret_name(argument)
+        option = argument
     return found
