@@ -101,6 +101,23 @@ def test_folder_that_cannot_be_one(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "store")
 
 
+def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
+    Store(tmp_path / "deep" / "store").close()
+    assert (tmp_path / "deep" / "store").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_store_in_a_folder_of_a_group_and_one_that_exists_keep_their_modes(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    Store(shared / "store").close()
+    assert (shared / "store").stat().st_mode & 0o055 == 0o055
+    made = tmp_path / "made"
+    made.mkdir(0o755)
+    Store(made).close()
+    assert made.stat().st_mode & 0o777 == 0o755
+
+
 def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> None:
     root = tmp_path / "a b%20c?mode=ro#größe"
     store = Store(root)

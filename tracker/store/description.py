@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from tracker.errors import StoreError, StoreVersionError
-from tracker.store.files import claim, read_json, write_new
+from tracker.store.files import claim, make_folder, read_json, write_new
 from tracker.store.layout import FORMAT_VERSION, Layout
+
+# A folder that a group shares: its members may write, and what they make there gets the folder's group.
+GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 
 
 def check_description(layout: Layout) -> None:
@@ -53,6 +59,16 @@ def write_description(layout: Layout, store_id: str) -> None:
     claim(temporary, layout.description)
 
 
+def _make_root(root: Path) -> None:
+    """Make the folder of a new store, for its owner alone unless it is made in a folder of a group."""
+    if root.is_dir():
+        return
+    make_folder(root.parent)
+    of_a_group = root.parent.stat().st_mode & GROUP_FOLDER == GROUP_FOLDER
+    with suppress(FileExistsError):  # another process was first
+        root.mkdir(0o777 if of_a_group else 0o700)
+
+
 def make_folders(layout: Layout) -> None:
     """Make a store's folders and description, or check those that are there. Needs no catalog.
 
@@ -62,6 +78,7 @@ def make_folders(layout: Layout) -> None:
     """
     check_description(layout)
     try:
+        _make_root(layout.root)
         layout.make()
         if not layout.description.is_file():
             write_description(layout, os.urandom(16).hex())
