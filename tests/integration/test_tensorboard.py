@@ -245,3 +245,43 @@ def test_a_disabled_run_keeps_nothing_and_hinders_nothing() -> None:
     run.finish()
     assert len(list(Path("runs").iterdir())) == 1
     assert not Path("tracker-store").exists()
+
+
+def test_a_histogram_of_many_buckets_is_reduced_and_costs_no_other_value() -> None:
+    """PyTorch's default buckets are more than a histogram may have."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = SummaryWriter("runs")
+    generator = np.random.default_rng(0)
+    for step in range(20):
+        # Ordinary values; some are tiny, so that more than 512 of the 1,500 buckets are used.
+        logged = np.concatenate([generator.standard_normal(1000), 10.0 ** generator.uniform(-30, 10, 2000)])
+        writer.add_histogram("weights", logged, step)
+        writer.add_scalar("loss", step / 2, step)
+    writer.close()
+    run.finish()
+    found = values(run)
+    assert [row["loss"] for row in found] == [step / 2 for step in range(20)]
+    for row in found:
+        histogram = row["weights"]
+        assert len(histogram["values"]) <= 512
+        assert sum(histogram["values"]) == 3000
+        assert histogram["bins"] == sorted(histogram["bins"])
+
+
+def test_a_value_that_cannot_be_kept_costs_itself_alone_and_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tracker.init(project="p", sync_tensorboard=True)
+    writer = EventFileWriter("runs")
+    for step in range(3):
+        scalar(writer, "loss", float(step), step)
+        image = Summary.Image(encoded_image_string=b"no image at all", height=1, width=1, colorspace=3)
+        add(writer, Summary.Value(tag="picture", image=image), step)
+        scalar(writer, "accuracy", 0.5, step)
+    writer.close()
+    run.finish()
+    assert [(row["loss"], row["accuracy"]) for row in values(run)] == [(0, 0.5), (1, 0.5), (2, 0.5)]
+    said = [line for line in capsys.readouterr().err.splitlines() if "picture" in line]
+    assert len(said) == 1 and "is not logged" in said[0]

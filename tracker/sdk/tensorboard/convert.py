@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tracker.data_types.histogram import Histogram
+from tracker.terminal import say
 
 
 class Converter:
@@ -20,6 +21,8 @@ class Converter:
         self._namespace = namespace
         # Only the first value of a tag says which plugin it belongs to.
         self._plugins: dict[str, str] = {}
+        # Keys that a value was refused of: said once for each.
+        self._refused: set[str] = set()
 
     def values(self, event: Any) -> Iterator[tuple[str, Any]]:
         """Yield key and value of what an event holds: scalars, histograms, images, PR curves.
@@ -31,9 +34,16 @@ class Converter:
                 continue
             plugin = value.metadata.plugin_data.plugin_name or self._plugins.get(value.tag, "")
             self._plugins[value.tag] = plugin
-            converted = _convert(value, plugin)
+            key = f"{self._namespace}/{value.tag}" if self._namespace else value.tag
+            try:
+                converted = _convert(value, plugin)
+            except Exception as error:  # whatever a library makes of bytes that anybody may have written
+                if key not in self._refused:
+                    self._refused.add(key)
+                    say(f"TensorBoard: {key} at step {event.step} is not logged: {error}", silent=False)
+                continue
             if converted is not None:
-                yield f"{self._namespace}/{value.tag}" if self._namespace else value.tag, converted
+                yield key, converted
 
 
 def _convert(value: Any, plugin: str) -> Any:
@@ -81,14 +91,32 @@ def _from_buckets(histogram: Any) -> Histogram | None:
         limits = [histogram.min, *limits]
     else:
         return None
-    return Histogram(np_histogram=(counts, limits)) if counts else None
+    return _histogram(counts, limits) if counts else None
+
+
+def _histogram(counts: list[float], edges: list[float]) -> Histogram:
+    """Return a histogram of at most as many bins as one may have.
+
+    PyTorch's default buckets are 1,500, most of them empty. Empty ones at both ends go, then neighbours merge.
+    """
+    while len(counts) > Histogram.MAX_LENGTH and counts[-1] == 0:
+        counts, edges = counts[:-1], edges[:-1]
+    first = next((at for at, count in enumerate(counts) if count), 0)
+    if len(counts) > Histogram.MAX_LENGTH:
+        counts, edges = counts[first:], edges[first:]
+    while len(counts) > Histogram.MAX_LENGTH:
+        if len(counts) % 2:
+            counts, edges = [*counts, 0.0], [*edges, edges[-1]]
+        counts = [left + right for left, right in zip(counts[::2], counts[1::2], strict=True)]
+        edges = edges[::2]
+    return Histogram(np_histogram=(counts, edges))
 
 
 def _from_rows(array: Any) -> Histogram | None:
     """From rows of left edge, right edge and count."""
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != 3:
         return None
-    return Histogram(np_histogram=(array[:, 2].tolist(), [*array[:, 0].tolist(), float(array[-1, 1])]))
+    return _histogram(array[:, 2].tolist(), [*array[:, 0].tolist(), float(array[-1, 1])])
 
 
 def _pr_curve(array: Any) -> Any:

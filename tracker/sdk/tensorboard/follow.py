@@ -76,9 +76,26 @@ class Stream:
         self._row["_timestamp"] = event.wall_time
 
     def _flush(self, run: Run) -> None:
-        if self._row:
-            row, self._row = self._row, {}
+        row, self._row = self._row, {}
+        if not row:
+            return
+        try:
             run.log(row)
+        except UsageError:
+            raise  # the run was finished
+        except Exception:
+            self._log_each(run, row)
+
+    def _log_each(self, run: Run, row: dict[str, Any]) -> None:
+        """Log what can be logged of a row; name the rest."""
+        for key, value in row.items():
+            try:
+                run.log({key: value}, commit=False)
+            except UsageError:
+                raise
+            except Exception as error:
+                say(f"TensorBoard: {key} at step {self._step} is not logged: {error}", silent=False)
+        run.log({})
 
 
 class Follower:
