@@ -104,8 +104,8 @@ def _check_length(what: str, name: str) -> str:
         raise UsageError(
             f"Invalid {what} {name[:20]!r}...: {len(name)} characters, at most {_LONGEST} are allowed"
         )
-    if any(ord(character) < 32 for character in name):
-        raise UsageError(f"Invalid {what} {name!r}: it may not contain control characters")
+    if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in name):
+        raise UsageError(f"Invalid {what} {name!r}: it may not contain control characters or lone surrogates")
     return name
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tracker.errors import JournalError, UsageError
 from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.values import plain_integer, without_surrogates
 
 # Extension type of an integer beyond 64 bits: its decimal digits.
 BIG_INTEGER = 1
@@ -383,9 +384,10 @@ def packable(value: Any) -> Any:
     """Return a plain value with what msgpack refuses replaced: huge integers, lone surrogates."""
     kind = type(value)
     if kind is int and not -(2**63) <= value < 2**64:
-        return msgspec.msgpack.Ext(BIG_INTEGER, str(value).encode())
+        plain = plain_integer(value)
+        return plain if type(plain) is str else msgspec.msgpack.Ext(BIG_INTEGER, str(plain).encode())
     if kind is str:
-        return value.encode("utf-8", "replace").decode()
+        return without_surrogates(value)
     if kind is dict:
         return {packable(key): packable(item) for key, item in value.items()}
     if kind is list:

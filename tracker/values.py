@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # wandb turns arrays up to this many elements into lists, larger ones into histograms.
 LONGEST_LIST = 32
 
+# Readers in Python and JavaScript recurse; deeper values could be written and not be read.
+DEEPEST = 100
+# Python writes integers of at most 4,300 digits in decimal.
+LARGEST_INTEGER = 10**4000
+
 # What stands for numbers that JSON has not.
 NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -30,25 +35,27 @@ _MARK, _MARK_BYTES = '"_type"', b'"_type"'
 PLAIN = frozenset((float, int, str, bool, type(None)))
 
 
-def to_plain(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
+def to_plain(value: Any, convert: Callable[[Any], Any] | None = None, depth: int = 0) -> Any:
     """Return ``value`` as a plain value.
 
     Args:
         value: Scalars of numpy and torch, arrays, containers, dates, paths, bytes and plain values.
         convert: Called with what is none of these; returns a plain value or raises TypeError.
+        depth: In how many containers the value is.
 
     Raises:
-        TypeError: There is no plain form.
+        TypeError: There is no plain form, or it is nested too deeply for those that read it.
     """
     kind = type(value)
     if kind in PLAIN:
-        return value
+        return value if kind is not int else plain_integer(value)
+    check_depth(depth)
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item, convert) for key, item in value.items()}
+        return {str(key): to_plain(item, convert, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item, convert) for item in value]
+        return [to_plain(item, convert, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
-        return [to_plain(item, convert) for item in sorted(value, key=repr)]
+        return [to_plain(item, convert, depth + 1) for item in sorted(value, key=repr)]
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).decode("utf-8", "replace")
     for plain in (bool, int, float, str):
@@ -64,11 +71,12 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
         if hasattr(value, "__fspath__"):
             return value.__fspath__()
         if isinstance(value, enum.Enum):
-            return to_plain(value.value, convert)
+            return to_plain(value.value, convert, depth + 1)
         if hasattr(value, "__dataclass_fields__"):
-            return {name: to_plain(getattr(value, name), convert) for name in value.__dataclass_fields__}
+            fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
+            return to_plain(fields, convert, depth)
         if hasattr(value, "__next__"):
-            return [to_plain(item, convert) for item in value]
+            return [to_plain(item, convert, depth + 1) for item in value]
         if kind.__module__ in ("decimal", "fractions") or kind is complex:
             return str(value).strip("()")
         if kind.__module__ == "datetime" and hasattr(value, "total_seconds"):
@@ -78,6 +86,26 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None) -> Any:
     if convert is not None:
         return convert(value)
     raise TypeError(f"Object of type {kind.__name__} is not JSON serializable")
+
+
+def check_depth(depth: int) -> None:
+    """Refuse a value that is in too many containers: it may contain itself, and no reader would get at it.
+
+    Raises:
+        TypeError: It is.
+    """
+    if depth > DEEPEST:
+        raise TypeError(f"a value contains itself, or is nested more than {DEEPEST} levels deep")
+
+
+def plain_integer(value: int) -> int | str:
+    """Return an integer, or its hexadecimal text when Python refuses to write it in decimal."""
+    return value if -LARGEST_INTEGER < value < LARGEST_INTEGER else hex(value)
+
+
+def without_surrogates(text: str) -> str:
+    r"""Return a text that UTF-8 can hold: a lone surrogate becomes its escape, such as ``\ud800``."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def duration_text(duration: timedelta) -> str:
@@ -109,11 +137,20 @@ def _array_to_plain(value: Any) -> Any:
     shape = tuple(getattr(value, "shape", ()))
     size = math.prod(shape)
     if size == 1 and len(shape) <= 1:
-        return to_plain(value.item())
+        item = value.item()
+        return _from_long(item) if hasattr(item, "__array__") else to_plain(item)
     if size <= LONGEST_LIST:
         return to_plain(value.tolist())
     counts, edges = count_values(value, LONGEST_LIST)
     return {"_type": "histogram", "values": counts, "bins": edges}
+
+
+def _from_long(value: Any) -> float | str:
+    """Return a number that numpy has no Python type for: a float, or its text when a float cannot hold it."""
+    if value.dtype.kind == "c":
+        return str(value).strip("()")
+    number = float(value)
+    return str(value) if math.isinf(number) and value - value == 0 else number
 
 
 def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:

@@ -19,6 +19,7 @@ import tracker
         ({"entity": "a:b"}, "Invalid entity name"),
         ({"id": ""}, "Run ID cannot be empty"),
         ({"id": "a/b"}, "Invalid run ID 'a/b': it may not contain /"),
+        ({"id": "a\ud800"}, "it may not contain control characters or lone surrogates"),
         ({"mode": "sometimes"}, "mode is 'sometimes'"),
         ({"resume": "perhaps"}, "resume is 'perhaps'"),
         ({"reinit": "maybe"}, "reinit is 'maybe'"),
@@ -126,3 +127,72 @@ def small_disk(tmp_path: Path):
         pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_odd_numbers_are_kept_as_numbers_or_text_and_lose_no_row() -> None:
+    import numpy as np
+
+    values = {
+        "long": np.longdouble("1.5"),
+        "beyond": np.longdouble("1e4000"),
+        "longs": np.arange(3, dtype=np.longdouble),
+        "complex": np.clongdouble(1 + 2j),
+        "digits": 10**5000,
+        "zero_dimensional": np.array(2.5, dtype=np.longdouble),
+    }
+    run = tracker.init(project="p", id="odd", config={"digits": 10**5000, "long": np.longdouble("0.5")})
+    for key, value in values.items():
+        run.log({key: value})
+    run.finish()
+    found = tracker.Api().run("p/odd")
+    rows = found.history(pandas=False)
+    kept = {key: value for row in rows for key, value in row.items() if key in values}
+    assert kept == {
+        "long": 1.5,
+        "beyond": "1e+4000",
+        "longs": [0.0, 1.0, 2.0],
+        "complex": "1+2j",
+        "digits": hex(10**5000),
+        "zero_dimensional": 2.5,
+    }
+    assert found.config == {"digits": hex(10**5000), "long": 0.5}
+
+
+def circle() -> dict[str, object]:
+    made: dict[str, object] = {"a": 1}
+    made["self"] = made
+    return made
+
+
+def deep(levels: int) -> dict[str, object]:
+    made: dict[str, object] = {"end": 1}
+    for _ in range(levels):
+        made = {"a": made}
+    return made
+
+
+@pytest.mark.parametrize("value", [circle(), deep(400), [[deep(99)]]], ids=["circle", "deep", "in a list"])
+def test_what_no_reader_could_follow_is_refused_at_the_call(value: object) -> None:
+    run = tracker.init(project="p", id="deep")
+    for call in (
+        lambda: run.log({"x": value}),
+        lambda: run.config.update({"x": value}),
+        lambda: run.summary.update({"x": value}),
+    ):
+        with pytest.raises(TypeError, match="contains itself, or is nested more than 100 levels deep"):
+            call()
+    run.log({"after": 1, "fits": deep(90)})
+    run.finish()
+    (row,) = tracker.Api().run("p/deep").history(pandas=False)
+    assert row["after"] == 1
+    assert row["fits"] == deep(90)
+
+
+@pytest.mark.parametrize("step", [2**63, 2**64 - 1, -(2**63) - 1])
+def test_a_step_beyond_64_bits_is_refused_at_the_call(step: int) -> None:
+    run = tracker.init(project="p", id="step")
+    with pytest.raises(ValueError, match="step must fit into 64 bits"):
+        run.log({"x": 1}, step=step)
+    run.log({"x": 2})
+    run.finish()
+    assert [row["x"] for row in tracker.Api().run("p/step").history(pandas=False)] == [2]

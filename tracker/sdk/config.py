@@ -10,6 +10,7 @@ from tracker.errors import ConfigError
 from tracker.sdk.config_files import parse_config
 from tracker.sdk.friendly import config_value
 from tracker.terminal import say
+from tracker.values import check_depth
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -243,9 +244,11 @@ def plain_config_value(value: Any) -> Any:
     return config_value(value)
 
 
-def _holds_artifact(values: dict[Any, Any]) -> bool:
+def _holds_artifact(values: dict[Any, Any], depth: int = 0) -> bool:
+    check_depth(depth)
     return any(
-        is_artifact(each) or (isinstance(each, dict) and _holds_artifact(each)) for each in values.values()
+        is_artifact(each) or (isinstance(each, dict) and _holds_artifact(each, depth + 1))
+        for each in values.values()
     )
 
 

@@ -7,36 +7,38 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.values import LONGEST_LIST, PLAIN, to_plain
+from tracker.values import LONGEST_LIST, PLAIN, check_depth, to_plain
 
 
-def config_value(value: Any) -> Any:
+def config_value(value: Any, depth: int = 0) -> Any:
     """Return the plain form of a config value.
 
     Dataclasses become dicts, members of enumerations their names, callables their dotted names, arrays of
     more than 32 elements their text; other objects that are no builtin become their ``str()``, as in wandb.
 
     Raises:
-        TypeError: There is no plain form; a builtin that JSON has not, such as ``object()``.
+        TypeError: There is no plain form, as of a builtin that JSON lacks such as ``object()``, or it is
+            nested too deeply.
     """
     if type(value) in PLAIN:
-        return value
+        return to_plain(value)
+    check_depth(depth)
     if type(value).__module__.startswith("omegaconf"):
         value = sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=True)
     if isinstance(value, Mapping):
-        return {str(key): config_value(item) for key, item in value.items()}
+        return {str(key): config_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, slice):
         return {"slice_start": value.start, "slice_step": value.step, "slice_stop": value.stop}
     if isinstance(value, enum.Enum):
         return value.name
     if isinstance(value, (list, tuple, range)):
-        return [config_value(item) for item in value]
+        return [config_value(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
-        return [config_value(item) for item in sorted(value, key=repr)]
+        return [config_value(item, depth + 1) for item in sorted(value, key=repr)]
     if hasattr(type(value), "__dataclass_fields__"):
         from dataclasses import asdict  # slow to import, and there if there is a dataclass
 
-        return config_value(asdict(value))
+        return config_value(asdict(value), depth)
     if not isinstance(value, type):
         if hasattr(value, "__array__") or hasattr(value, "detach"):
             return _array(value)

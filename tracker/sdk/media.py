@@ -13,7 +13,7 @@ from zlib import crc32
 from tracker.data_types import figures
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import BatchableMedia, Media
-from tracker.values import to_plain
+from tracker.values import check_depth, to_plain
 
 if TYPE_CHECKING:
     from tracker.sdk.run import Run
@@ -92,16 +92,16 @@ def to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:
     Raises:
         TypeError: There is nothing that could.
     """
-    try:
-        return _to_history(sink, key, step, value)
-    except RecursionError:
-        raise TypeError(f"the value of {key!r} contains itself, or is nested too deeply") from None
+    return _to_history(sink, key, step, value, 0)
 
 
-def _to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:
+def _to_history(sink: MediaSink, key: str, step: int | str, value: Any, depth: int) -> Any:
+    check_depth(depth)
     if isinstance(value, dict):
         # As in wandb, a nested value's file is named after its own key alone.
-        return {str(name): _to_history(sink, str(name), step, item) for name, item in value.items()}
+        return {
+            str(name): _to_history(sink, str(name), step, item, depth + 1) for name, item in value.items()
+        }
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, WBValue) for item in value):
         return _several(sink, key, step, value)
     if figures.is_data_frame(value):
@@ -122,15 +122,16 @@ def _to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:
         lambda item: (
             _refuse(item)
             if item is value or isinstance(item, WBValue)
-            else _to_history(sink, key, step, item)
+            else _to_history(sink, key, step, item, depth + 1)
         ),
+        depth,
     )
 
 
 def _several(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) -> Any:
     first = type(values[0])
     if not issubclass(first, BatchableMedia) or not all(isinstance(value, first) for value in values):
-        return [_to_history(sink, key, step, value) for value in values]
+        return [_to_history(sink, key, step, value, 1) for value in values]
     most = getattr(first, "MAX_ITEMS", len(values))
     if len(values) > most:
         from tracker.terminal import say

@@ -11,7 +11,7 @@ from typing import Any
 from tracker.records import Row, encode, pack
 from tracker.sdk.core import RunCore
 from tracker.sdk.define import Metric, parse_metric
-from tracker.values import PLAIN
+from tracker.values import PLAIN, check_depth
 
 
 class Logging(RunCore):
@@ -116,15 +116,19 @@ class Logging(RunCore):
             number, step, flags = self._steps.place(row["_step"], True)
             self._journal.put(pack(Row(number, step, flags, at, data)))
 
-    def _summary_value(self, key: str, value: Any) -> Any:
+    def _summary_value(self, key: str, value: Any, depth: int = 0) -> Any:
         if type(value) in PLAIN:
             return value
+        check_depth(depth)
         from tracker.sdk.summary_values import describe_array, is_large_array
 
         if is_large_array(value):
             return describe_array(value)
         if isinstance(value, dict):
-            return {str(name): self._summary_value(f"{key}.{name}", item) for name, item in value.items()}
+            return {
+                str(name): self._summary_value(f"{key}.{name}", item, depth + 1)
+                for name, item in value.items()
+            }
         if callable(value) and hasattr(value, "__qualname__"):
             return f"{value.__module__}.{value.__qualname__}"
         return _to_plain_row(self, {key: value}, "summary")[key]
@@ -144,7 +148,10 @@ def _as_row(data: Any) -> dict[str, Any]:
 
 def _as_step(step: Any) -> int:
     try:
-        return operator.index(step)
+        found = operator.index(step)
+        if not -(2**63) <= found < 2**63:
+            raise ValueError(f"step must fit into 64 bits, not {hex(found)}")
+        return found
     except TypeError:
         if isinstance(step, float) and step.is_integer():
             return int(step)

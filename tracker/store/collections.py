@@ -15,6 +15,7 @@ from tracker.store.queries.artifacts import list_collections
 from tracker.store.reread import PublishedCollection
 from tracker.store.store import Store
 from tracker.store.versions import find_collection
+from tracker.values import without_surrogates
 
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 
@@ -51,7 +52,7 @@ def _checked(field: str, value: Any) -> Any:
     if field == "description":
         if value is not None and not isinstance(value, str):
             raise UsageError("description is a text or None")
-        return value.encode("utf-8", "replace").decode() if value is not None else None
+        return without_surrogates(value) if value is not None else None
     if field == "tags":
         texts = value if isinstance(value, list) else [None]
         if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in texts):

@@ -16,7 +16,7 @@ from tracker.store.published import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
 from tracker.store.view import EDITABLE
-from tracker.values import dumps, to_plain
+from tracker.values import dumps, to_plain, without_surrogates
 
 LONGEST_NAME = 1000
 _REMOVED = tuple(f"{field}_removed" for field in KEYED)
@@ -89,7 +89,7 @@ def _checked(name: str, value: Any) -> Any:
     elif name == "tags":
         if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in value):
             raise UsageError(f"tags are a list of texts that are not empty, not {_shown(value)}")
-        return list(dict.fromkeys(_clean(tag) for tag in value))
+        return list(dict.fromkeys(without_surrogates(tag) for tag in value))
     elif name in EDITABLE:
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{name} is a text or None, not {_shown(value)}")
@@ -100,10 +100,10 @@ def _checked(name: str, value: Any) -> Any:
     elif name in _REMOVED:
         if not isinstance(value, (list, tuple)) or not all(isinstance(key, str) for key in value):
             raise UsageError(f"{name} is a list of keys, not {_shown(value)}")
-        return [_clean(key) for key in value]
+        return [without_surrogates(key) for key in value]
     else:
         raise UsageError(f"{name!r} of a run cannot be changed: only {', '.join(FIELDS)}")
-    return _clean(value) if isinstance(value, str) else value
+    return without_surrogates(value) if isinstance(value, str) else value
 
 
 def _plain(name: str, value: dict[str, Any]) -> Any:
@@ -115,10 +115,6 @@ def _plain(name: str, value: dict[str, Any]) -> Any:
     except (UnicodeEncodeError, RecursionError):
         raise UsageError(f"{name} holds a text that is no Unicode, or is nested too deeply") from None
     return plain
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()  # lone surrogates fit into no file
 
 
 def _shown(value: Any) -> str:

@@ -97,7 +97,8 @@ def _from_buckets(histogram: Any) -> Histogram | None:
 def _histogram(counts: list[float], edges: list[float]) -> Histogram:
     """Return a histogram of at most as many bins as one may have.
 
-    PyTorch's default buckets are 1,500, most of them empty. Empty ones at both ends go, then neighbours merge.
+    PyTorch's default buckets are 1,500, most of them empty. Empty ones at both ends go, then neighbours
+    are merged.
     """
     while len(counts) > Histogram.MAX_LENGTH and counts[-1] == 0:
         counts, edges = counts[:-1], edges[:-1]
