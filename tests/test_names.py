@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,24 @@ def test_aliases_that_are_allowed(alias: str) -> None:
 def test_aliases_that_are_refused(alias: str) -> None:
     with pytest.raises(ValueError, match=r"^Invalid alias"):
         names.check_alias(alias)
+
+
+@pytest.mark.parametrize(
+    "path", ["a.txt", "x" * 255, "folder/" + "y" * 255, "ü" * 127, "a" * 200 + "/b" * 100]
+)
+def test_paths_that_a_file_system_holds_stay(path: str) -> None:
+    assert names.path_on_disk(path) == path
+
+
+@pytest.mark.parametrize(
+    "part", ["x" * 256, "x" * 3000 + ".json", "ü" * 128, "日本" * 500 + ".png", "\U0001f600" * 64]
+)
+def test_parts_that_are_too_long_are_cut_and_stay_apart(part: str, tmp_path: Path) -> None:
+    found = names.path_on_disk(f"folder/{part}")
+    folder, _, name = found.partition("/")
+    assert folder == "folder"
+    assert len(name.encode()) <= 255
+    assert name.endswith(part[-5:])
+    (tmp_path / name).write_text("it fits")
+    other = part[: len(part) // 2] + "other" + part[len(part) // 2 :]
+    assert names.path_on_disk(f"folder/{other}") != found

@@ -11,6 +11,8 @@ _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ID_FORBIDDEN = ":;,#?/'\\%"
 _PROJECT_FORBIDDEN = "/\\#?%:"
 _LONGEST = 128
+# What Linux file systems take for one part of a path.
+LONGEST_PART_BYTES = 255
 _ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 _VERSION_LIKE = re.compile(r"v\d+")
 
@@ -111,6 +113,28 @@ def _check_length(what: str, name: str) -> str:
 
 def _listed(characters: list[str]) -> str:
     return " ".join(repr(character)[1:-1] if character == "\\" else character for character in characters)
+
+
+def path_on_disk(path: str) -> str:
+    """Return a relative path whose parts a file system can hold: at most 255 bytes each.
+
+    A longer part loses its middle, and gets a digest of the whole in its place; its ending stays.
+    """
+    if len(path) * 4 <= LONGEST_PART_BYTES:  # a character takes at most 4 bytes
+        return path
+    return "/".join([_part_on_disk(part) for part in path.split("/")])
+
+
+def _part_on_disk(part: str) -> str:
+    encoded = part.encode("utf-8", "surrogateescape")
+    if len(encoded) <= LONGEST_PART_BYTES:
+        return part
+    import hashlib  # few names are so long
+
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    start = encoded[:180].decode("utf-8", "ignore")
+    end = encoded[-40:].decode("utf-8", "ignore")
+    return f"{start}~{digest}~{end}"
 
 
 def safe_artifact_name(name: str) -> str:

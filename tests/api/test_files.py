@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import Server, rebuild
+from serving import Server, command, rebuild
 
 import tracker
 from tracker.api.api import Api
@@ -144,3 +144,29 @@ def test_artifacts_of_a_run_from_outside(api: Api, served: Server) -> None:
             call("data:latest")  # type: ignore[arg-type]
     with pytest.raises(NotImplementedError, match="that another run logged is not supported"):
         run.log_artifact(found)
+
+
+def test_files_with_names_beyond_255_bytes_come_out_under_shorter_ones(tmp_path: Path) -> None:
+    key = "picture of " + "ä" * 200
+    long = "n" * 300 + ".txt"
+    run = tracker.init(project="p", id="long")
+    run.log({key: tracker.Html("<p>hello</p>"), "x": 1})
+    artifact = tracker.Artifact("data", "dataset")
+    with artifact.new_file(long) as file:
+        file.write("content")
+    with artifact.new_file("short.txt") as file:
+        file.write("short")
+    run.log_artifact(artifact).wait()
+    run.finish()
+    media = [file for file in tracker.Api().run("p/long").files() if file.name.startswith("media/")]
+    for file in media:
+        with file.download(root=str(tmp_path / "out")) as copy:
+            assert "hello" in copy.read()
+    assert len(media) == 1
+    found = tracker.Api().artifact("p/data:v0")
+    folder = Path(found.download(root=str(tmp_path / "artifact")))
+    assert sorted(path.read_text() for path in folder.iterdir()) == ["content", "short"]
+    found.verify(str(folder))
+    assert Path(found.get_entry(long).download(str(tmp_path / "one"))).read_text() == "content"
+    pulled = command("pull", "p/long", folder=tmp_path)
+    assert pulled.returncode == 0, pulled.stderr

@@ -15,6 +15,7 @@ from tracker.answers import FileInfo
 from tracker.api.attrs import Attrs, as_time
 from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, ApiUsageError, ArtifactError, NotFoundError
+from tracker.names import path_on_disk
 from tracker.reading.outside import say_of_run
 from tracker.reading.reader import Reader
 from tracker.records import FileRemoved
@@ -108,7 +109,7 @@ class File(Attrs):
             ApiUsageError: It is there already, and neither was said; or its name leads out of ``root``.
             ArtifactError: Its content is missing, or not what was stored.
         """
-        target = Path(root) / self.name
+        target = Path(root) / path_on_disk(self.name)
         if os.path.isabs(self.name) or ".." in Path(self.name).parts:
             raise ApiUsageError(f"{self.name!r} leads out of {os.fspath(root)!r}: nothing was written")
         if target.exists() and not replace:

@@ -22,7 +22,7 @@ from tracker.artifacts.listing import ArtifactManifest
 from tracker.artifacts.ttl import ArtifactTTL, ttl_of
 from tracker.artifacts.versioned import Resolve
 from tracker.errors import ArtifactError, NotFoundError, UnsupportedError
-from tracker.names import check_artifact_name
+from tracker.names import check_artifact_name, path_on_disk
 from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
 from tracker.store.layout import Layout
@@ -236,7 +236,7 @@ class Artifact(Lineage):
         """
         self._known("checkout")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self._name
-        known = {entry.path for entry in self.contents.manifest.entries}
+        known = {path_on_disk(entry.path) for entry in self.contents.manifest.entries}
         remove_obstacles(known, folder)
         self.download(folder)  # before the rest goes: one that cannot be had leaves that alone
         remove_others(known, folder)

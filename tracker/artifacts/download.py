@@ -14,6 +14,7 @@ from tracker.artifacts import references
 from tracker.artifacts.elsewhere import AT_ONCE, MissingError
 from tracker.artifacts.following import SCHEME, Follower
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.names import path_on_disk
 from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
 from tracker.store.cloning import clone
@@ -88,12 +89,12 @@ def verify_entries(entries: Sequence[Entry], folder: Path, name: str) -> None:
     Raises:
         ArtifactError: A file is missing, differs, or is none of the artifact's; says which.
     """
-    known = {entry.path for entry in entries}
+    known = {path_on_disk(entry.path) for entry in entries}
     for path in _files_below(folder):
         if path not in known:
             raise ArtifactError(f"{path} in {folder} is not a file of artifact {name}")
     for entry in entries:
-        target = folder / entry.path
+        target = folder / path_on_disk(entry.path)
         if entry.ref is not None and not target.exists():
             continue  # references need not be fetched
         if not target.is_file():
@@ -151,6 +152,7 @@ class _Writer:
         Raises:
             ArtifactError: The path, or a link that lies there, leads out of the folder.
         """
+        path = path_on_disk(path)
         above, _, name = path.rpartition("/")
         if above not in self._made:
             parts = above.split("/") if above else []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.artifacts.following import address_of
 from tracker.errors import UsageError
+from tracker.names import path_on_disk
 from tracker.store.drafts import DraftEntry
 from tracker.store.manifest import Entry
 
@@ -96,7 +97,7 @@ class ArtifactManifestEntry:
             ArtifactError: Its content is missing or wrong.
         """
         folder = self._artifact.download_some([self._known()], root)
-        return os.path.join(folder, *self.path.split("/"))
+        return os.path.join(folder, *path_on_disk(self.path).split("/"))
 
     def ref_target(self) -> str:
         """Return the URI that a reference points to.
