@@ -7,7 +7,6 @@ progress bar); one that is ``WINDOW`` lines behind the newest is done.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
+from tracker.errors import StoreError
 from tracker.records import ConsoleLines, SystemSample
 from tracker.store.files import publish, sync_file
 from tracker.store.fold import FinishedRow, unpack_state
@@ -175,13 +175,13 @@ def _spill(store: Store, segment_id: int, kind: str, *, everything: bool) -> boo
 
 
 def _write(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) -> tuple[Path, int]:
-    from tracker.store.parquet import write_rows
+    from tracker.store.parquet import part_name, write_rows
 
     temporary = store.layout.new_temporary()
     try:
         size = write_rows(temporary, rows)
         sync_file(temporary)
-        path = folder / f"{segment}-{rows[0].row:012d}-{rows[-1].row:012d}-{os.urandom(4).hex()}.parquet"
+        path = folder / part_name(temporary, segment, rows[0].row, rows[-1].row)
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -209,7 +209,7 @@ def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
             kind: {row.row for row in captured_rows(session, segment_id, kind, store.root)} for kind in KINDS
         }
         for path in paths:
-            with suppress(ValueError, OSError):
+            with suppress(StoreError, OSError):
                 kind = path.parent.name
                 lost = [row for row in read_rows(path) if row.row not in known[kind]]
                 if lost and kind == "system":

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -30,7 +29,7 @@ from tracker.store.columns import (
     roles_of,
 )
 from tracker.store.models import Part, Run, Rung, Segment
-from tracker.store.parquet import Writer, rows_per_group
+from tracker.store.parquet import Writer, opened, rows_per_group
 from tracker.store.parts import add_part, discard, publish_part
 from tracker.store.store import Store
 
@@ -145,7 +144,7 @@ def _merge(store: Store, segment_id: int, parts: list[Part]) -> bool:
 
 
 def _write_merged(target: Path, paths: list[Path], in_order: bool) -> int:
-    schemas = [pq.read_schema(path) for path in paths]
+    schemas = [_schema(path) for path in paths]
     kinds = _common_kinds(schemas)
     schema = make_schema(kinds)
     tables = _conformed(paths, kinds, schema)
@@ -170,6 +169,11 @@ def _write_merged(target: Path, paths: list[Path], in_order: bool) -> int:
     return target.stat().st_size
 
 
+def _schema(path: Path) -> pa.Schema:
+    with opened(path) as file:
+        return file.schema_arrow
+
+
 def _common_kinds(schemas: list[pa.Schema]) -> Kinds:
     found: dict[str, list[tuple[str, bool]]] = {}
     for schema in schemas:
@@ -181,7 +185,7 @@ def _common_kinds(schemas: list[pa.Schema]) -> Kinds:
 def _conformed(paths: list[Path], kinds: Kinds, schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the row groups of all parts with one schema."""
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             roles = roles_of(file.schema_arrow)
             for group in range(file.num_row_groups):
                 yield _conform(file.read_row_group(group), roles, kinds, schema)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from tracker.store.columns import NUMERIC, column_name
-from tracker.store.parquet import column_roles, read_columns, to_numpy
+from tracker.store.parquet import column_roles, opened, read_columns, to_numpy
 
 # Fewer rows are read as fast as a rung would be.
 LADDER_ROWS = 65_536
@@ -138,7 +137,7 @@ def unpack(data: bytes) -> Buckets:
 
 def rungs_of_part(path: Path) -> Iterator[tuple[str, int, bytes]]:
     """Yield the rungs of a part: key, rows in a bucket, packed buckets. None for a small part."""
-    with pq.ParquetFile(path) as file:
+    with opened(path) as file:
         rows = file.metadata.num_rows
         if rows < LADDER_ROWS:
             return

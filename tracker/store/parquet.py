@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracker.errors import StoreError
+from tracker.errors import Error, StoreError
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.fold import FinishedRow
 from tracker.store.pieces import FIXED_KEYS, PartFile
@@ -23,6 +26,9 @@ CELLS_PER_GROUP = 4_000_000
 ROWS_PER_GROUP = 1_000_000
 # A look at this many values decides a column's encoding.
 SAMPLE = 2_000
+# The end of a Parquet file: length of the footer before it, magic number.
+_TAIL = struct.Struct("<I4s")
+_CHECKSUM = re.compile(r"-([0-9a-f]{16})\.parquet\Z")
 
 
 class Writer:
@@ -42,6 +48,7 @@ class Writer:
             use_dictionary=dictionary,
             column_encoding=encodings,
             write_statistics=["_row", "_step"],  # of 10,000 other columns they would only fill the footer
+            write_page_checksum=True,
         )
 
     def write(self, table: pa.Table) -> None:
@@ -86,24 +93,64 @@ def hold_file(stack: ExitStack, path: Path) -> pa.NativeFile | None:
         return None
 
 
+def part_name(path: Path, segment: str, first: int, last: int) -> str:
+    """Return the name of a finished file of rows: unique, and with a checksum of the file's footer.
+
+    Page checksums do not cover the footer, which says where each column is and of what type. The catalog and
+    the published file of the run name the part, and so keep the checksum too.
+    """
+    with pa.OSFile(str(path)) as file:
+        digest = footer_checksum(file)
+    return f"{segment}-{first:012d}-{last:012d}-{os.urandom(4).hex()}-{digest}.parquet"
+
+
+def footer_checksum(file: pa.NativeFile) -> str:
+    """Return 16 hex digits of the SHA-256 over the footer of a Parquet file, its length and the magic number.
+
+    Raises:
+        StoreError: The file does not end as a Parquet file does.
+    """
+    size = file.size()
+    file.seek(max(0, size - _TAIL.size))
+    tail = file.read(_TAIL.size)
+    length, magic = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (0, b"")
+    if magic != b"PAR1" or length > size - _TAIL.size:
+        raise StoreError("it does not end as a Parquet file does")
+    file.seek(size - _TAIL.size - length)
+    digest = hashlib.sha256(file.read(length) + tail).hexdigest()[:16]
+    file.seek(0)
+    return digest
+
+
 @contextmanager
 def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
-    """Open a part for reading.
+    """Open a part for reading. Its footer is checked now, each page when it is read.
+
+    A part that an older tracker wrote has no checksums: what can be told of it is told.
 
     Raises:
         FileNotFoundError: It is gone: merged into another, unless the catalog still names it. The
             error has its ``filename``.
-        StoreError: It is damaged.
+        StoreError: It is damaged, whatever the damage makes Arrow or Python raise; names the file.
     """
     path, held = (part.path, part.held) if isinstance(part, PartFile) else (part, None)
     try:
-        with pq.ParquetFile(held or path) as file:
-            yield file
+        with ExitStack() as stack:
+            source = held or stack.enter_context(pa.OSFile(str(path)))
+            checksum = _CHECKSUM.search(path.name)
+            if checksum is not None and footer_checksum(source) != checksum[1]:
+                raise StoreError("its footer is not the one that was written")
+            yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
     except FileNotFoundError as error:
         raise _gone(path) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (StoreError, pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        if isinstance(error, Error) and not isinstance(error, StoreError):
+            raise  # the reader's own
+        reason = error.message if isinstance(error, Error) else str(error).partition(chr(10))[0]
+        if str(path) in reason:
+            raise
         raise StoreError(
-            f"cannot read {path}, which holds rows of a run: {str(error).partition(chr(10))[0]}; "
+            f"cannot read {path}, which holds rows of a run: {reason or type(error).__name__}; "
             "restore this file from a backup"
         ) from error
 

@@ -6,7 +6,6 @@ the one whose transaction comes second removes its own, and nobody ever replaces
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +62,7 @@ def publish_part(
         write: Writes the file and returns its size.
     """
     from tracker.store.ladder import rungs_of_part
+    from tracker.store.parquet import part_name
 
     first, last, count = extent
     temporary = store.layout.new_temporary()
@@ -70,7 +70,7 @@ def publish_part(
         size = write(temporary)
         sync_file(temporary)
         rungs = list(rungs_of_part(temporary))
-        path = folder / f"{segment}-{first:012d}-{last:012d}-{os.urandom(4).hex()}.parquet"
+        path = folder / part_name(temporary, segment, first, last)
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from tracker.errors import ArtifactError, JournalError, NotFoundError
+from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreError
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
@@ -294,8 +294,8 @@ class _Builder:
                 {"part_id": part.id, "key": key, "bucket_rows": size, "data": data}
                 for key, size, data in rungs_of_part(path)
             ]
-        except (ValueError, OSError, KeyError) as error:
-            self.broken.append(f"{path} cannot be read: {error}")
+        except (StoreError, OSError) as error:
+            self.broken.append(str(error))
             return
         if rungs:
             self._session.execute(insert(Rung), rungs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.errors import Error
+from tracker.errors import Error, StoreError
 from tracker.store.apply import apply_journal
 from tracker.store.fold import FinishedRow
 from tracker.store.hot import add_hot
@@ -60,7 +60,7 @@ def clear_forgotten(store: Store, paths: list[Path], unapplied: set[str]) -> lis
             continue
         try:
             kept = _clear(store, name, list(files))
-        except (ValueError, OSError) as error:
+        except (StoreError, ValueError, OSError) as error:
             lines.append(f"an old part of segment {name} cannot be read and was left alone: {error}")
             continue
         if kept:
@@ -78,7 +78,7 @@ def keep_rows(store: Store, segment_id: int, paths: list[Path]) -> None:
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
         for path in paths:
-            with suppress(ValueError, OSError):
+            with suppress(StoreError, ValueError, OSError):
                 add_hot(session, segment, _lacking(store, session, segment, [path]))
 
 
@@ -121,7 +121,8 @@ def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]
 
 
 def _row_numbers(path: Path) -> np.ndarray:
-    import pyarrow.parquet as pq
+    from tracker.store.parquet import opened, read_columns
 
-    numbers: np.ndarray = pq.read_table(path, columns=["_row"]).column("_row").to_numpy()
+    with opened(path) as file:
+        numbers: np.ndarray = read_columns(file, ["_row"]).column("_row").to_numpy()
     return numbers

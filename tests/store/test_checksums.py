@@ -1,0 +1,138 @@
+"""A bit that flips in a sealed part is never read as another value: a read is right, or fails in one way."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import Writer, apply_all, end_segments, read_history, seal_all
+from sqlalchemy import select
+
+from tracker.errors import StoreError
+from tracker.store import compact
+from tracker.store.models import CapturedPart, Part
+from tracker.store.parquet import last_number, opened, read_numbers, read_rows
+from tracker.store.store import Store
+
+A = "aa" * 16
+FLIPS = 1500
+
+
+def part_of(store: Store) -> Path:
+    """Log rows of every kind of column, seal them, and return the one part."""
+    writer = Writer(store.layout, A)
+    for at in range(60):
+        writer.log(
+            {
+                "loss": 1 / (at + 1) if at % 7 else math.nan,
+                "count": at * at,
+                "name": f"text {at % 5}",
+                "flag": at % 2 == 0,
+                "nested": {"a": [at, None]},
+                "sometimes": at if at % 3 else 1.5,
+            }
+        )
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    with store.reading() as session:
+        (path,) = session.scalars(select(Part.path))
+    return store.root / path
+
+
+def answers(path: Path) -> list[Any]:
+    """Everything that is read of a part, in each way in which it is read."""
+    with opened(path) as file:
+        table = file.read().to_pydict()
+    return [
+        repr(list(read_rows(path))),
+        repr(list(read_rows(path, ["loss", "nested"]))),
+        repr(read_numbers(path, "_step", ["loss", "count"])),
+        repr(last_number(path, "loss")),
+        repr(table),
+    ]
+
+
+def test_no_flipped_bit_is_read_as_another_value(store: Store, tmp_path: Path) -> None:
+    part = part_of(store)
+    whole = answers(part)
+    data = part.read_bytes()
+    copy = tmp_path / part.name
+    draw = random.Random(8)
+    refused = 0
+    for _ in range(FLIPS):
+        at, bit = draw.randrange(len(data)), draw.randrange(8)
+        copy.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+        try:
+            found = answers(copy)
+        except StoreError as error:
+            refused += 1
+            assert str(copy) in error.message
+        else:
+            assert found == whole, f"bit {bit} of byte {at} changed what is read"
+    assert refused > FLIPS * 0.9
+
+
+@pytest.mark.parametrize("size", [0, 3, 8, 100, -1, -9])
+def test_a_part_that_is_cut_off_is_one_error(store: Store, tmp_path: Path, size: int) -> None:
+    part = part_of(store)
+    copy = tmp_path / part.name
+    copy.write_bytes(part.read_bytes()[:size])
+    with pytest.raises(StoreError, match="restore this file from a backup"):
+        list(read_rows(copy))
+
+
+def test_a_part_of_an_older_tracker_is_read_without_a_checksum(store: Store, tmp_path: Path) -> None:
+    part = part_of(store)
+    old = tmp_path / f"{A}-000000000000-000000000059-0a1b2c3d.parquet"
+    shutil.copy(part, old)
+    assert repr(list(read_rows(old))) == repr(list(read_rows(part)))
+
+
+def test_a_damaged_part_is_not_merged_into_a_sound_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.store.apply.HOT_ROWS", 10)
+    writer = Writer(store.layout, A)
+    for at in range(100):
+        writer.log({"loss": at / 7, "count": at})
+        apply_all(store)
+    with store.reading() as session:
+        paths = [store.root / path for path in session.scalars(select(Part.path))]
+    data = bytearray(paths[0].read_bytes())
+    data[len(data) // 4] ^= 1
+    paths[0].chmod(0o644)
+    paths[0].write_bytes(data)
+    monkeypatch.setattr(compact, "FAN", 2)
+    monkeypatch.setattr(compact, "SMALLEST_CLASS", 1000)
+    writer.finish()
+    with pytest.raises(StoreError, match=paths[0].name):
+        apply_all(store)
+        seal_all(store)
+    assert paths[0].read_bytes() == bytes(data)
+
+
+def test_output_and_samples_have_checksums_too(store: Store) -> None:
+    from tracker.records import ConsoleLines, SystemSample
+
+    writer = Writer(store.layout, A)
+    writer.put(SystemSample(writer.tick(), {"cpu": 5.0}))
+    writer.put(ConsoleLines(writer.tick(), [(0, 1, "hello")]))
+    writer.log({"x": 1})
+    writer.finish()
+    apply_all(store)
+    end_segments(store)
+    seal_all(store)
+    with store.reading() as session:
+        paths = [store.root / path for path in session.scalars(select(CapturedPart.path))]
+    assert len(paths) == 2
+    for path in paths:
+        data = bytearray(path.read_bytes())
+        data[len(data) - 60] ^= 4  # in the footer
+        path.chmod(0o644)
+        path.write_bytes(data)
+        with pytest.raises(StoreError, match=path.name):
+            list(read_rows(path))
+    assert [row["x"] for row in read_history(store)] == [1]
