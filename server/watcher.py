@@ -25,7 +25,7 @@ class Watcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._follower = Follower(store)
+        self._follower = Follower(store, stays=True)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracker-watcher", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -55,6 +55,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
             monkeypatch.delenv(name)
     # Files of facts would be among those that tests count; tests/capture has them.
     monkeypatch.setenv("TRACKER_X_DISABLE_META", "true")
+    # A recorder of a server that never comes must not stay for a day after its test.
+    monkeypatch.setenv("TRACKER_SENDING_SECONDS", "1")
     # What commands note in a home folder, and what a person has there.
     monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))

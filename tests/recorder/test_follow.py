@@ -97,6 +97,29 @@ def test_a_record_that_stays_unfinished_is_not_torn_while_its_writer_may_live(
     assert problems(store, A) == []
 
 
+def test_one_that_stays_counts_its_own_time_and_no_others_clock(store: Store, clock: Clock) -> None:
+    """A host whose clock is three minutes behind lives; so does one that nobody looked at for an hour."""
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    untouched(writer.path, 3600)
+    follower = Follower(store, stays=True)
+    for beat in range(4):
+        follower.look()
+        assert get_run(store).state == "running"
+        clock.now += 45
+        untouched(writer.path, 3600 - 45 * beat)  # its sign of life, by its own clock
+    clock.now += 45
+    follower.look()
+    assert get_run(store).state == "running"
+    clock.now += 61
+    follower.look()
+    assert get_run(store).state == "crashed"
+    writer.log({"x": 1})
+    follower.look()
+    assert get_run(store).state == "running"
+    assert values(store) == [0, 1]
+
+
 def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is_whole(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})

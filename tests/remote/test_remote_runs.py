@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from serving import Server, command
 
 import tracker
 from tracker.errors import AuthenticationError, CommError, UsageError
+from tracker.recorder.main import IDLE_SECONDS
 from tracker.recorder.remote import Remote, list_outboxes, remote_of
 from tracker.recorder.send import Sender
 from tracker.sdk.run import Run
@@ -127,6 +129,25 @@ for at in range(3 - run._started.rank): run.log({"x": at})
         segments = [each for each in tracker.Api().run(f"{project}/ranks").segments if each.shown]
         assert [(each.rank, each.attempt) for each in segments] == [(0, at) for at in range(attempt + 1)]
     assert values_of(project, "ranks") == [0, 1, 2] * 2
+
+
+def test_what_waits_is_sent_when_the_server_is_back_without_another_command(
+    own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "later" / "store"
+    store.parent.mkdir()
+    own.append(Server(store))
+    own[0].stop()
+    use(own[0], monkeypatch)
+    monkeypatch.setenv("TRACKER_SENDING_SECONDS", "120")
+    code = "import tracker\nrun = tracker.init(project='p', id='r')\nfor x in range(50): run.log({'x': x})"
+    scripts.run(code, tmp_path)
+    assert len(outbox_journals(tmp_path)) == 1
+    ended = time.monotonic()
+    scripts.wait_for(lambda: time.monotonic() - ended > 2 * IDLE_SECONDS, "a recorder without work to leave")
+    own.append(own[0].again())
+    scripts.wait_for(lambda: outbox_journals(tmp_path) == [], "the run to be sent", 60)
+    assert values_of("p", "r") == list(range(50))
 
 
 def test_a_server_that_starts_later_gets_everything(

@@ -19,7 +19,7 @@ from serving import Server, serving
 
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, pack_frame, pack_header
 from tracker.journal.reader import Record, read_frames
-from tracker.records import ArtifactLogged, Process, Row, RunStarted, encode, pack
+from tracker.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
 from tracker.store.layout import Layout
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -345,7 +345,12 @@ HOSTILE = {
     "no record": b"\xc1",
     "an unknown kind": encode([99, 1]),
     "a row before its run": pack(Row(0, 0, 1, 1.0, {"x": 1})),
-    "a time that is none": pack(RunStarted("team", "demo", "nan", math.nan, Process("h", "b", 1, 1, 1))),
+    "a time that is none": encode(RunStarted("team", "demo", "nan", math.nan, Process("h", "b", 1, 1, 1))),
+    "a step beyond 64 bits": encode(Row(0, 2**64 - 1, 1, 1.0, {"x": 1})),
+    "a file outside": encode(FileSaved("a", "../../../etc/passwd", 1, "text/plain")),
+    "a draft outside": encode(
+        ArtifactLogged("a", "t", "", "", 0, 0, [], "c", 1.0, draft="../../../../victim")
+    ),
     "an endless name": pack(RunStarted("team", "demo", "n" * 5000, 1.0, Process("h", "b", 1, 1, 1))),
     "names that are paths": pack(
         RunStarted("..", "../../..", "../../../../up", 1.0, Process("h", "b", 1, 1, 1), name="<b>\0\n")

@@ -39,11 +39,23 @@ class Follower:
         store: The store to apply to.
         host: Follow only the journals written on this host; None for all.
         settle: Gives logged artifacts their digests; by default a round waits for that.
+        stays: This follower looks again and again. It then takes a writer that it cannot look at for silent
+            when it has itself seen no sign of life for so long: clocks of other hosts may be wrong, and
+            the time in which nobody looked, such as a server's downtime, does not count. One that looks
+            once has nothing but the time of the file.
     """
 
-    def __init__(self, store: Store, host: str | None = None, settle: Settle = settle_now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        host: str | None = None,
+        settle: Settle = settle_now,
+        *,
+        stays: bool = False,
+    ) -> None:
         self.store = store
         self._host = host
+        self._silence = Patience(MISSED_SECONDS) if stays else None
         self._settle = settle
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -127,7 +139,7 @@ class Follower:
             if journal.number > 0 and not self._may_begin(name, files[:position], files[position:]):
                 break
             self._waits.pop(name, None)  # what an earlier file had left has been reported
-            for skip in (_is_silent(files), True):
+            for skip in (self._is_silent(name, files), True):
                 done = self._apply(journal, skip=skip)
                 total += done.records
                 cold = cold or done.cold
@@ -159,6 +171,13 @@ class Follower:
             if not done.more:
                 break
         return done._replace(records=total, cold=cold)
+
+    def _is_silent(self, name: str, files: list[JournalPath]) -> bool:
+        """Whether a segment's newest journal has been untouched for so long that nothing is on its way."""
+        found = files[-1].path.stat()
+        if self._silence is not None:
+            return self._silence.is_over(name, (files[-1].number, found.st_mtime_ns, found.st_size))
+        return time.time() - found.st_mtime > MISSED_SECONDS
 
     def _may_begin(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
         """Whether a segment's next file may be read: all before it was, or is given up.
@@ -200,7 +219,7 @@ class Follower:
 
     def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
         """Return what is known of a segment's writer; note in the catalog that a dead one has ended."""
-        last, silent = files[-1], _is_silent(files)
+        last, silent = files[-1], self._is_silent(name, files)
         known = self._writers.get(name) or self._read_writer(name)
         if known is None:
             return "silent" if silent else "live"
@@ -270,11 +289,6 @@ class Follower:
 
 def _left(journal: JournalPath, offset: int, size: int) -> str:
     return f"{size} bytes at {offset} of {journal.path} are no whole record, or not yet"
-
-
-def _is_silent(files: list[JournalPath]) -> bool:
-    """Whether a segment's newest journal has been untouched for so long that nothing is on its way."""
-    return time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
 
 
 def _is_settled(files: list[JournalPath]) -> bool:

@@ -26,6 +26,8 @@ SHORTEST_WAIT = 0.1
 LONGEST_WAIT = 1.0
 # Without a live writer and without work, the recorder leaves after this long.
 IDLE_SECONDS = 2.0
+# With journals left that a server does not take, this long.
+SENDING_SECONDS = float(os.environ.get("TRACKER_SENDING_SECONDS") or 24 * 3600)
 
 
 def main(arguments: list[str]) -> None:
@@ -67,13 +69,21 @@ def _follow(layout: Layout) -> None:
             took = time.monotonic() - began
             if look.live or look.applied:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > IDLE_SECONDS:
+            elif time.monotonic() - idle_since > _patience(work):
                 return
             wait = max(SHORTEST_WAIT, 2 * took) if look.applied else wait * 1.5
             wait = min(wait, LONGEST_WAIT)
             time.sleep(wait)
     finally:
         work.close()
+
+
+def _patience(work: Follower | Sender) -> float:
+    """Return how long the recorder stays without a live writer and without progress.
+
+    What waits for a server that is away is sent when it is back, without another run or `tracker sync`.
+    """
+    return SENDING_SECONDS if getattr(work, "has_more", False) else IDLE_SECONDS
 
 
 def _worker(layout: Layout) -> Follower | Sender:
@@ -86,7 +96,7 @@ def _worker(layout: Layout) -> Follower | Sender:
     from tracker.recorder.settler import Settler
     from tracker.store.store import Store
 
-    return Follower(Store(layout.root), host_name(), Settler())
+    return Follower(Store(layout.root), host_name(), Settler(), stays=True)
 
 
 def _detach(lock: int | None) -> None:

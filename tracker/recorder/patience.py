@@ -9,9 +9,16 @@ STUCK_SECONDS = 30.0
 
 
 class Patience:
-    """Remembers since when each segment has been at its place; progress starts the time anew."""
+    """Remembers since when each segment has been at its place; progress starts the time anew.
 
-    def __init__(self) -> None:
+    Time is this process's own: neither another host's clock nor a change of this one's counts.
+
+    Args:
+        seconds: How long a segment may be at one place.
+    """
+
+    def __init__(self, seconds: float = STUCK_SECONDS) -> None:
+        self._seconds = seconds
         self._since: dict[str, tuple[object, float]] = {}
 
     def is_over(self, name: str, place: object) -> bool:
@@ -21,7 +28,7 @@ class Patience:
         if known != place:
             self._since[name] = (place, now)
             return False
-        return now - since > STUCK_SECONDS
+        return now - since > self._seconds
 
     def forget(self, name: str) -> None:
         """Segment ``name`` waits for nothing."""

@@ -131,6 +131,11 @@ class Sender:
                 self._away = Pause()
         return Look(sent, live, waiting)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there are journals that were not sent."""
+        return bool(self._layout.list_journals(self._host))
+
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
