@@ -6,10 +6,10 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracker import values
@@ -27,6 +27,10 @@ TIMEOUT = 60.0
 CHUNK = 1024 * 1024
 
 
+def _nothing() -> None:
+    pass
+
+
 class _RangeError(CommError):
     """What is asked for begins behind the end of the content."""
 
@@ -41,6 +45,23 @@ _KINDS: dict[int, type[Error]] = {
 }
 # What a proxy says for a server that is away. Our server gives its refusals a message, these have none.
 _BY_PROXIES = (502, 503, 504)
+
+
+class _Noting:
+    """A file that says when a piece of it was read."""
+
+    def __init__(self, file: IO[bytes], note: Callable[[], None]) -> None:
+        self._file = file
+        self._note = note
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next piece."""
+        self._note()
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> int:
+        """Begin again there: the request is repeated."""
+        return self._file.seek(offset)
 
 
 class Client:
@@ -82,12 +103,13 @@ class Client:
         headers = {"Content-Type": "application/octet-stream"}
         return values.loads(self._request(method, path, query, data, headers).read())
 
-    def send_file(self, method: str, *path: str, file: Path) -> None:
-        """Send a file's content without holding it in memory."""
-        with file.open("rb") as body:
+    def send_file(self, method: str, *path: str, file: Path, sent: Callable[[], None] = _nothing) -> None:
+        """Send a file's content without holding it in memory; ``sent`` is called after each piece."""
+        with file.open("rb") as opened:
+            body = _Noting(opened, sent)
             headers = {
                 "Content-Type": "application/octet-stream",
-                "Content-Length": str(os.fstat(body.fileno()).st_size),
+                "Content-Length": str(os.fstat(opened.fileno()).st_size),
             }
             self._request(method, path, {}, body, headers).read()
 

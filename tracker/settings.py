@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         project: Project of new runs.
         journal_only: Leave applying to another host; None lets the file system decide.
         fsync_seconds: How much a power cut may take.
+        finish_seconds: How long ``finish`` waits at the most for a server that takes bytes.
         silent: Print nothing.
         run_root: Where a run's own folder (``Run.dir``) is made, in ``wandb``.
         console: What of the output is kept: ``"auto"``, ``"wrap"``, ``"redirect"`` or ``"off"``.
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     resume: str | None = None
     journal_only: bool | None = None
     fsync_seconds: float = 1.0
+    finish_seconds: float = 60.0
     artifact_dir: Path = Path("artifacts")
     silent: bool = False
     run_root: Path = Path(".")
@@ -135,6 +137,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "resume": variable("RESUME"),
         "journal_only": _flag(variables.get("TRACKER_JOURNAL_ONLY")),
         "fsync_seconds": _seconds(variables.get("TRACKER_FSYNC_SECONDS")),
+        "finish_seconds": _finish_seconds(variables.get("TRACKER_FINISH_SECONDS")),
         "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
         "silent": _flag(variable("SILENT")),
         "run_root": root,
@@ -201,6 +204,20 @@ def _interval(text: str | None) -> float | None:
         seconds = 0.0
     if not 0.1 <= seconds < 1e9:
         raise UsageError(f"X_STATS_SAMPLING_INTERVAL is {text!r}; give seconds, 0.1 or more")
+    return seconds
+
+
+def _finish_seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(
+            f"TRACKER_FINISH_SECONDS is {text!r}; give seconds, like 60, or 0 to wait for nothing"
+        )
     return seconds
 
 

@@ -131,6 +131,74 @@ for at in range(3 - run._started.rank): run.log({"x": at})
     assert values_of(project, "ranks") == [0, 1, 2] * 2
 
 
+def test_finish_returns_when_the_server_has_it_all(
+    shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A job's end may take the node's disk away: what `finish` has returned for must be elsewhere."""
+    use(shared, monkeypatch)
+    code = f"""
+import shutil, tracker
+run = tracker.init(project={project!r}, id="r")
+for value in range(20_000): run.log({{"x": value}})
+artifact = tracker.Artifact("model", "model")
+with artifact.new_file("weights", "wb") as file: file.write(bytes(range(256)) * 40_000)
+run.log_artifact(artifact)
+run.finish()
+shutil.rmtree("tracker-store")
+"""
+    scripts.run(code, tmp_path)
+    assert values_of(project, "r") == list(range(20_000))
+    content = Path(tracker.Api().artifact(f"{project}/model:v0").download()) / "weights"
+    assert content.stat().st_size == 256 * 40_000
+
+
+def test_finish_does_not_wait_for_a_server_that_is_away_or_stands_still(
+    own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "later" / "store"
+    store.parent.mkdir()
+    own.append(Server(store))
+    use(own[0], monkeypatch)
+    monkeypatch.setenv("TRACKER_FINISH_SECONDS", "3600")
+    monkeypatch.delenv("TRACKER_SILENT")
+    code = """
+import tracker
+from tracker.sdk import sending
+sending.STALLED_SECONDS = 1.0
+run = tracker.init(project="p", id="{name}")
+input()
+run.log({{"x": 1}})
+run.finish()
+"""
+    standing = scripts.start(code.format(name="standing"), tmp_path)
+    scripts.wait_for(lambda: outbox_journals(tmp_path), "the run to begin")
+    os.kill(own[0].process.pid, signal.SIGSTOP)
+    try:
+        _, said = standing.communicate("\n", timeout=60)
+        assert "bytes of run standing were not sent" in said
+        assert "keep this folder until then" in said
+    finally:
+        os.kill(own[0].process.pid, signal.SIGCONT)
+    own[0].stop()
+    away = scripts.start(code.format(name="away"), tmp_path)
+    _, said = away.communicate("\n", timeout=60)
+    assert away.returncode == 0
+    assert "bytes of run away were not sent" in said
+
+
+def test_a_signal_handler_is_known(tmp_path: Path) -> None:
+    code = """
+import os, signal
+from tracker.sdk.sending import is_in_signal_handler
+def inner(): return is_in_signal_handler()
+def handler(*_): print(inner())
+print(inner())
+signal.signal(signal.SIGUSR1, handler)
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    assert scripts.run(code, tmp_path).stdout == "False\nTrue\n"
+
+
 def test_what_waits_is_sent_when_the_server_is_back_without_another_command(
     own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,8 @@ MISSED_SECONDS = 60.0
 # A live one is shown four times as often.
 TOUCH_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
+# How often it is noted at the most that the server takes bytes.
+NOTED_SECONDS = 0.2
 # Digests in one question, so that no request grows beyond a megabyte.
 ASKED_AT_ONCE = 10_000
 # What the server says it has stays for a day at least (``tracker.store.garbage``). Who took longer than this
@@ -88,6 +90,7 @@ class Sender:
         self._journals: dict[str, Outgoing] = {}
         self._writers: dict[str, Process] = {}
         self._away = Pause()
+        self._noted = 0.0
         self._refused: dict[str, Pause] = {}
         self.faults: dict[str, str] = {}
 
@@ -117,6 +120,7 @@ class Sender:
                 if not patient:
                     raise
                 self._away.lengthen()
+                self._layout.server_away.touch()
                 return Look(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
                 self.faults[segment] = str(error)
@@ -129,6 +133,7 @@ class Sender:
                 live += state == "live"
                 waiting += state == "silent"
                 self._away = Pause()
+                self._layout.server_away.unlink(missing_ok=True)
         return Look(sent, live, waiting)
 
     @property
@@ -258,9 +263,16 @@ class Sender:
             digest=known.digest.hexdigest(),
         )
         known.advance(data)
+        self._note_progress()
         if answer["digest"] != known.digest.hexdigest():
             self._journals.pop(known.path.name, None)
             raise CommError(f"{self._client.url} holds other bytes of journal {known.name} than were sent")
+
+    def _note_progress(self) -> None:
+        """Let a process that waits in ``finish`` see that the server takes bytes."""
+        if time.monotonic() - self._noted > NOTED_SECONDS:
+            self._noted = time.monotonic()
+            self._layout.sending_progress.touch()
 
     def _send_draft(self, token: str) -> None:
         """Give an artifact's files their digests, send what the server lacks, and say what it became."""
@@ -294,7 +306,9 @@ class Sender:
             missing = self._client.post("ingest", "blobs", "missing", body={"sha256": names})["missing"]
             here = [name for name in missing if self._blobs.has(name)]
             for name in here:
-                self._client.send_file("PUT", "ingest", "blobs", name, file=self._blobs.path(name))
+                self._client.send_file(
+                    "PUT", "ingest", "blobs", name, file=self._blobs.path(name), sent=self._note_progress
+                )
             if not here or time.monotonic() - began < LONGEST_TRUST:
                 return [name for name in missing if name not in here]
         return []

@@ -43,6 +43,8 @@ class RunCore:
         self._writing = self._ending = False
         self._deferred: list[Callable[[], None]] = []
         self._closed = False
+        self._forked = False  # this process is a child of the one that began it
+        self._waited = False  # for the server to have all of it
         self._before_end: list[Callable[[], None]] = []
         # What is shown of the run: as it was begun, found (a resumed one) or set since.
         self._shown: dict[str, Any] = {name: getattr(started, name) for name in SHOWN}
@@ -221,6 +223,7 @@ class RunCore:
         """In a forked child: what is logged from now on goes to a segment of the child's own."""
         self._lock = self._journal.lock = threading.RLock()  # another thread of the parent may have held it
         self._writing = self._ending = False
+        self._forked = True
         self._deferred = []
         self._before_end = []
         if not self._closed:

@@ -36,11 +36,36 @@ class Life(RunCore):
         except (TypeError, ValueError):
             code = 1  # said something, and not 0
         self._end("failed" if code else "finished", max(-(2**31), min(code, 2**31 - 1)), None)
+        self._wait_until_sent()
 
     def fail(self, error: str) -> None:
         """End the run as failed, with one line that says why."""
         self._do_before_end()
         self._end("failed", _exit_code(error), error)
+        self._wait_until_sent()
+
+    def _wait_until_sent(self) -> None:
+        """Wait until a run that goes to a server is there, as long as the server takes bytes.
+
+        Not in a signal handler, which ends a process that others wait for, and not in a forked child.
+        """
+        journal = self._journal
+        if self._waited or self.is_busy_here or journal.disabled or self._forked or not self._closed:
+            return
+        self._waited = True
+        if journal.segment is None or not journal.layout.remote.exists():
+            return
+        from tracker.sdk.sending import is_in_signal_handler, wait_until_sent  # most runs are kept here
+
+        if not is_in_signal_handler():
+            settings = journal.settings
+            wait_until_sent(
+                journal.layout,
+                journal.segment,
+                self.id,
+                longest_seconds=settings.finish_seconds,
+                silent=settings.silent,
+            )
 
     def write_logs(self, text: str) -> None:
         """Add text to the run's output, as if the script had printed it.

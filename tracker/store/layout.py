@@ -236,6 +236,16 @@ class Layout:
         return self.locks / "server.json"
 
     @property
+    def sending_progress(self) -> Path:
+        """File of an outbox whose mtime changes whenever the server has taken bytes."""
+        return self.locks / "sending-progress"
+
+    @property
+    def server_away(self) -> Path:
+        """File of an outbox that is there while the server cannot be reached, or refuses the key."""
+        return self.locks / "server-away"
+
+    @property
     def uploads(self) -> Path:
         """File whose mtime says when something last came over HTTP that no record named yet."""
         return self.locks / "uploads"
