@@ -292,3 +292,42 @@ def test_what_was_assigned_to_config_before_init_does_not_hide_the_runs(tmp_path
         tmp_path,
     )
     assert done.stdout == "{'a': 2} True\n"
+
+
+def test_a_wall_clock_that_is_set_changes_no_runtime(tmp_path: Path) -> None:
+    code = """
+import time
+real, shift = time.time, 0.0
+time.time = lambda: real() + shift
+import tracker
+run = tracker.init(project="p", id="r")
+for at, shift in enumerate((0.0, -10 * 365 * 86400.0, 3 * 86400.0, 0.0)):
+    run.log({"x": at})
+run.finish()
+shift = 0.0
+"""
+    scripts.run(code, tmp_path)
+    run = tracker.Api().run("p/r")
+    rows = run.history(pandas=False)
+    runtimes = [row["_runtime"] for row in rows]
+    assert runtimes == sorted(runtimes)
+    assert 0 <= runtimes[0] <= runtimes[-1] < 100
+    stamps = [row["_timestamp"] for row in rows]
+    assert stamps == sorted(stamps)
+    assert 0 <= run.summary["_runtime"] < 100
+
+
+def test_a_run_begins_by_the_wall_clock_of_its_own_beginning(tmp_path: Path) -> None:
+    code = """
+import time
+real, shift = time.time, 0.0
+time.time = lambda: real() + shift
+import tracker
+for name in ("early", "late"):
+    with tracker.init(project="p", id=name) as run: run.log({"x": 1})
+    shift = -86400.0
+shift = 0.0
+"""
+    scripts.run(code, tmp_path)
+    early, late = (tracker.Api().run(f"p/{name}").history(pandas=False)[0] for name in ("early", "late"))
+    assert early["_timestamp"] - late["_timestamp"] == pytest.approx(86400, abs=600)

@@ -23,6 +23,7 @@ from typing import Any
 from tracker.capture.children import Spools
 from tracker.capture.notebook import before_cells
 from tracker.capture.screen import Line, Screen
+from tracker.clock import now
 
 # A line that is still being drawn, such as a progress bar, is handed on at most this often.
 DRAWING_SECONDS = 0.2
@@ -238,13 +239,13 @@ class Console:
                 count += 1
                 for _, screen in self._listeners:
                     screen.feed(stream, text)
-            now = time.time()
+            time_of_lines = now()
             for each in list(self._listeners):
                 listener, screen = each
                 lines = screen.take(drawing=drawing and not self._queue)
                 try:
                     for chunk in _chunks(lines):
-                        listener(now, chunk)
+                        listener(time_of_lines, chunk)
                 except Exception:
                     self._listeners = [other for other in self._listeners if other is not each]
             if not self._queue:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tracker.clock import now
 from tracker.records import ConsoleLines, SystemSample
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Capturing:
         self._screen = self._screen or Screen()
         self._screen.feed(1, text)
         if lines := self._screen.take(drawing=True):
-            self._write_lines(time.time(), lines)
+            self._write_lines(now(), lines)
 
     @property
     def samples(self) -> int:
@@ -103,7 +103,7 @@ class Capturing:
         self._sampler.start()
 
     def _write_sample(self, values: dict[str, float]) -> None:
-        self._record(SystemSample(time.time(), values))
+        self._record(SystemSample(now(), values))
 
     def _listen(self) -> None:
         if self._settings.console == "off":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tracker.clock import now
 from tracker.errors import UsageError
 from tracker.records import RunFinished, pack
 from tracker.sdk import active
@@ -159,7 +159,7 @@ class Life(RunCore):
                             state, error = "preempted", error or "SIGTERM"
                         elif self._preempting and state == "failed":
                             state = "preempted"
-                        self._last = pack(RunFinished(time.time(), state, exit_code, error))
+                        self._last = pack(RunFinished(now(), state, exit_code, error))
                     if not self._said:
                         self._journal.put(self._last)
                         self._said = True

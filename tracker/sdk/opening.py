@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
-from tracker import names
+from tracker import clock, names
 from tracker.errors import CommError, UsageError
 from tracker.processes import this_process
 from tracker.reading.known import KnownRun, find_run, join_known
@@ -114,12 +113,14 @@ def started_of(
     settings: Settings, run_id: str, name: str, config: dict[str, Any], writer: Writer | None
 ) -> RunStarted:
     """Return the first record of a segment of a run."""
+    if not active.open_runs():
+        clock.set_by_wall_clock()
     place: dict[str, Any] = writer.place if writer is not None else {}
     return RunStarted(
         entity=settings.entity,
         project=settings.project,
         run_id=run_id,
-        time=time.time(),
+        time=clock.now(),
         process=this_process(),
         name=name,
         group=settings.group,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from tracker.clock import now
 from tracker.records import Row, encode, pack
 from tracker.sdk.core import RunCore
 from tracker.sdk.define import Metric, parse_metric
@@ -55,7 +55,7 @@ class Logging(RunCore):
             try:
                 self._writing = True
                 row, at, flags = steps.place(step, commit)
-                record = Row(row, at, flags, time.time(), data)
+                record = Row(row, at, flags, now(), data)
                 try:
                     payload = encode(record)
                 except (OverflowError, UnicodeEncodeError):
@@ -72,7 +72,7 @@ class Logging(RunCore):
     def _write_row(self, data: dict[str, Any], step: int | None, commit: bool | None) -> None:
         """Write a row that had to wait; ``log`` has checked it."""
         row, at, flags = self._steps.place(step, commit)
-        self._journal.put(pack(Row(row, at, flags, time.time(), data)))
+        self._journal.put(pack(Row(row, at, flags, now(), data)))
 
     def define_metric(
         self,
