@@ -136,8 +136,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "notes": variable("NOTES"),
         "resume": variable("RESUME"),
         "journal_only": _flag(variables.get("TRACKER_JOURNAL_ONLY")),
-        "fsync_seconds": _seconds(variables.get("TRACKER_FSYNC_SECONDS")),
-        "finish_seconds": _finish_seconds(variables.get("TRACKER_FINISH_SECONDS")),
+        "fsync_seconds": _seconds(variables, "TRACKER_FSYNC_SECONDS", 0.001, 3600),
+        "finish_seconds": _seconds(variables, "TRACKER_FINISH_SECONDS", 0, 1e9),
         "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
         "silent": _flag(variable("SILENT")),
         "run_root": root,
@@ -207,27 +207,15 @@ def _interval(text: str | None) -> float | None:
     return seconds
 
 
-def _finish_seconds(text: str | None) -> float | None:
+def _seconds(variables: Mapping[str, str], name: str, least: float, most: float) -> float | None:
+    """Return the seconds that a variable says, from ``least`` to below ``most``; None when it is not set."""
+    text = variables.get(name)
     if text is None:
         return None
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(
-            f"TRACKER_FINISH_SECONDS is {text!r}; give seconds, like 60, or 0 to wait for nothing"
-        )
-    return seconds
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 3600:
-        raise UsageError(f"TRACKER_FSYNC_SECONDS is {text!r}; give seconds, like 1 or 0.5")
+    if not least <= seconds < most:
+        raise UsageError(f"{name} is {text!r}; give seconds, like 1 or 0.5")
     return seconds

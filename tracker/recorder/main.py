@@ -26,8 +26,8 @@ SHORTEST_WAIT = 0.1
 LONGEST_WAIT = 1.0
 # Without a live writer and without work, the recorder leaves after this long.
 IDLE_SECONDS = 2.0
-# With journals left that a server does not take, this long.
-SENDING_SECONDS = float(os.environ.get("TRACKER_SENDING_SECONDS") or 24 * 3600)
+# With journals left that a server does not take, this long, unless TRACKER_SENDING_SECONDS gives another number.
+SENDING_SECONDS = 24 * 3600.0
 
 
 def main(arguments: list[str]) -> None:
@@ -83,7 +83,12 @@ def _patience(work: Follower | Sender) -> float:
 
     What waits for a server that is away is sent when it is back, without another run or `tracker sync`.
     """
-    return SENDING_SECONDS if getattr(work, "has_more", False) else IDLE_SECONDS
+    if not getattr(work, "has_more", False):
+        return IDLE_SECONDS
+    try:
+        return float(os.environ["TRACKER_SENDING_SECONDS"])
+    except (KeyError, ValueError):
+        return SENDING_SECONDS
 
 
 def _worker(layout: Layout) -> Follower | Sender:
