@@ -26,7 +26,7 @@ SHORTEST_WAIT = 0.1
 LONGEST_WAIT = 1.0
 # Without a live writer and without work, the recorder leaves after this long.
 IDLE_SECONDS = 2.0
-# With journals left that a server does not take, this long, unless TRACKER_SENDING_SECONDS gives another number.
+# With journals left that a server does not take, this long, unless TRACKER_SENDING_SECONDS says otherwise.
 SENDING_SECONDS = 24 * 3600.0
 
 
