@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
 
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, StoreError
 from tracker.store.files import open_regular
 from tracker.store.manifest import Entry
 from tracker.store.store import Store
@@ -31,6 +33,10 @@ PAGE_POLICY = (
     "form-action 'none'; frame-ancestors 'self'"
 )
 
+# A file up to this size is checked before it is sent for the first time, which takes 30 ms. `download` checks
+# the digest of what it gets, of any size.
+LARGEST_CHECKED = 16 * 1024 * 1024
+
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -47,9 +53,9 @@ class BlobResponse(FileResponse):
 
     def __init__(self, path: Path, media_type: str, headers: dict[str, str]) -> None:
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
-        found = os.fstat(self._file.fileno())
+        self.found = os.fstat(self._file.fileno())
         opened = f"/proc/self/fd/{self._file.fileno()}"
-        super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
+        super().__init__(opened, media_type=media_type, headers=headers, stat_result=self.found)
 
 
 def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
@@ -62,6 +68,7 @@ def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response
 
     Raises:
         NotFoundError: The bytes are not in the store.
+        StoreError: They are damaged.
     """
     headers = {**_headers(entry.path, entry.sha256, inline=False), "Accept-Ranges": "bytes"}
     start, end, status = 0, entry.size, 200
@@ -78,8 +85,10 @@ def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
         if status == 416:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{entry.size}"})
-    data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset + start, end - start))
-    return Response(data, status, headers, "application/octet-stream")
+    data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset, entry.size))
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise _damaged(entry.path, entry.sha256)
+    return Response(data[start:end], status, headers, "application/octet-stream")
 
 
 def send_blob(
@@ -97,6 +106,7 @@ def send_blob(
 
     Raises:
         NotFoundError: The bytes are not in the store.
+        StoreError: They are damaged: they are not sent with the tag of what they were.
     """
     path = store.blobs.path(sha256)
     inline = mimetype in INLINE and not attachment
@@ -106,9 +116,29 @@ def send_blob(
         headers = {**_headers(name, sha256, inline=True), "Content-Security-Policy": PAGE_POLICY}
         media_type = "text/html; charset=utf-8"
     try:
-        return BlobResponse(path, media_type, headers)
+        response = BlobResponse(path, media_type, headers)
     except FileNotFoundError:
         raise NotFoundError(f"the content of {name} is not in this store (yet)") from None
+    found = response.found
+    if found.st_size <= LARGEST_CHECKED and not _is_whole(
+        path, sha256, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    ):
+        raise _damaged(name, sha256)
+    return response
+
+
+@lru_cache(maxsize=100_000)
+def _is_whole(path: Path, sha256: str, _state: tuple[int, ...]) -> bool:
+    """Return whether a blob is what it is called, asked once for each state of the file."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest() == sha256
+
+
+def _damaged(name: str, sha256: str) -> StoreError:
+    return StoreError(
+        f"the stored content of {name} is damaged: it no longer has SHA-256 {sha256}; "
+        "restore it from a backup"
+    )
 
 
 def _headers(name: str, sha256: str, *, inline: bool) -> dict[str, str]:

@@ -249,3 +249,25 @@ def test_names_on_disk_are_made_of_digests_and_tokens_only(tmp_path: Path) -> No
         for place in (layout.blob, layout.draft, layout.settled):
             with pytest.raises(NotFoundError):
                 place(name)
+
+
+def test_damaged_content_is_not_served_as_what_it_was(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.file("a.txt", b"as it was")
+    writer.artifact("model", {"f.bin": b"weights"})
+    writer.finish()
+    apply_all(store)
+    addresses = (
+        "/projects/team/demo/runs/run1/files/a.txt",
+        "/projects/team/demo/artifacts/model/v0/files/f.bin",
+    )
+    with serving(store.root) as server, server.client() as client:
+        for content, address in zip((b"as it was", b"weights"), addresses, strict=True):
+            assert client.get(address).content == content
+            blob = store.blobs.path(hashlib.sha256(content).hexdigest())
+            blob.chmod(0o644)
+            blob.write_bytes(content[:-1] + b"?")
+            answer = client.get(address)
+            assert answer.status_code == 503
+            assert "is damaged" in answer.json()["error"]["message"]
+            assert "etag" not in answer.headers
