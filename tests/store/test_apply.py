@@ -25,7 +25,7 @@ from builders import (
     segment_id,
     the_journal,
 )
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tracker.errors import StoreError
 from tracker.journal.format import HEADER
@@ -277,7 +277,7 @@ def work(folder, deadline):
             path = str(arguments[0] if name == "os.remove" else arguments[1])
             if path.endswith((".json", ".parquet", ".journal")):
                 name_of = path.rsplit("/store/", 1)[1]
-                token = len("-12345678.parquet") * path.endswith(".parquet")
+                token = len("-12345678-0123456789abcdef.parquet") * path.endswith(".parquet")
                 step(f"before {name} {name_of[:len(name_of) - token]}")
     store = Store(folder / "store")
     sys.addaudithook(watch)
@@ -490,8 +490,12 @@ def test_row_that_is_given_twice_is_joined(store: Store) -> None:
 
 def test_catalog_that_refuses_a_row_is_an_error_not_a_loop(store: Store) -> None:
     writer = Writer(store.layout, A)
-    writer.put(Row(0, 0, COMMIT, math.nan, {"a": 1}))
-    with pytest.raises(StoreError, match=r"the catalog refuses what .*NOT NULL"):
+    writer.log({"a": 1})
+    with store.writing() as session:  # as a catalog of another making might
+        session.execute(
+            text("CREATE TRIGGER no BEFORE INSERT ON hot_rows BEGIN SELECT RAISE(ABORT, 'no'); END")
+        )
+    with pytest.raises(StoreError, match=r"the catalog refuses what .*no"):
         apply_all(store)
 
 

@@ -202,7 +202,7 @@ NASTY = st.one_of(
 TAGS = [kind.__struct_config__.tag for kind in records.RECORD_KINDS if kind is not records.RunStarted]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16)), min_size=1, max_size=8))
 def test_no_record_stops_its_journal_or_another(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]

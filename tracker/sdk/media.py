@@ -151,13 +151,14 @@ def _without_charts(run: Run, data: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its charts' tables in the place of charts; what they look like goes to the config."""
     from tracker.plot.custom_chart import CustomChart, Visualize
 
-    def pop(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    def pop(values: dict[str, Any], prefix: str, depth: int = 0) -> dict[str, Any]:
+        check_depth(depth)
         kept = {}
         for key, value in values.items():
             if isinstance(value, (CustomChart, Visualize)):
                 charts[prefix + key] = value
             else:
-                rest = pop(value, f"{prefix}{key}.") if type(value) is dict and value else value
+                rest = pop(value, f"{prefix}{key}.", depth + 1) if type(value) is dict and value else value
                 if rest is value or rest:  # else it held charts alone
                     kept[key] = rest
         return kept
