@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker import keeping
+from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UnsupportedError
 from tracker.settings import load_settings
+from tracker.terminal import Progress
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -28,6 +30,15 @@ def add_commands(commands: Commands) -> None:
     login.set_defaults(run=_login)
     verify = commands.add_parser("verify", help="log a run and an artifact, and read them back")
     verify.add_argument("--host", metavar="URL", help="address of a server (default: as scripts would)")
+    verify.add_argument(
+        "--all",
+        action="store_true",
+        help="instead, read every stored byte of the store again, and name what is missing or damaged",
+    )
+    verify.add_argument(
+        "--restart", action="store_true", help="with --all: do not continue an interrupted one"
+    )
+    add_store(verify)
     verify.set_defaults(run=_verify)
 
 
@@ -44,6 +55,9 @@ def _login(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    if options.all:
+        _verify_all(options)
+        return
     if options.host:
         os.environ["TRACKER_BASE_URL"] = options.host
     settings = load_settings()
@@ -55,6 +69,35 @@ def _verify(options: argparse.Namespace) -> None:
         print(f"{where}: {error.message}", file=sys.stderr)
         sys.exit(1)
     print(f"{where}: a run and an artifact were logged, and read back as they were written")
+
+
+def _verify_all(options: argparse.Namespace) -> None:
+    from tracker.store.store import Store
+    from tracker.store.verifying import forget_mark, list_items, verify
+
+    store = Store(store_of(options), create=False)
+    try:
+        if options.restart:
+            forget_mark(store.layout)
+        items = list_items(store)
+        progress = Progress(f"verifying {store.root}", sum(item.size for item in items))
+        faults = 0
+
+        def say_fault(line: str) -> None:
+            nonlocal faults
+            faults += 1
+            print(line)
+
+        found = verify(store, items, say_fault, progress.add)
+        progress.close(whole=True)
+    finally:
+        store.close()
+    names = {"part": "parts", "blob": "blobs", "published": "published files", "journal": "journals"}
+    read = ", ".join(f"{count} {names[kind]}" for kind, count in found.files.items())
+    old = f"; {found.unchecked} parts of an older tracker have no checksums" if found.unchecked else ""
+    print(f"{read or 'nothing'} read again, {faults} missing or damaged{old}")
+    if faults:
+        sys.exit(1)
 
 
 def _log_and_read(folder: Path) -> None:

@@ -246,6 +246,11 @@ class Layout:
         return self.locks / "server-away"
 
     @property
+    def verified_to(self) -> Path:
+        """File that says up to where an interrupted `tracker verify --all` has read."""
+        return self.locks / "verified.json"
+
+    @property
     def uploads(self) -> Path:
         """File whose mtime says when something last came over HTTP that no record named yet."""
         return self.locks / "uploads"

@@ -122,6 +122,11 @@ def footer_checksum(file: pa.NativeFile) -> str:
     return digest
 
 
+def has_checksum(path: Path) -> bool:
+    """Return whether a part's name has the checksum of its footer; those of older trackers have not."""
+    return _CHECKSUM.search(path.name) is not None
+
+
 @contextmanager
 def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
     """Open a part for reading. Its footer is checked now, each page when it is read.
