@@ -1,7 +1,7 @@
 """Reading a whole store again: is every stored byte what was written?
 
 In this order: Parquet parts (page and footer checksums), blobs (their names are their digests), published
-files (they decode) and journals (frame checksums). The place is noted every few seconds, so that an interrupted
+files (they decode) and journals (frame checksums). The place is noted every few seconds: an interrupted
 verification continues there.
 """
 
