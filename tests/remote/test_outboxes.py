@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scripts
@@ -210,11 +211,11 @@ def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
     send_file = Client.send_file
     sent: list[str] = []
 
-    def send(self: Client, method: str, *path: str, file: Path) -> None:
+    def send(self: Client, method: str, *path: str, file: Path, **options: Any) -> None:
         sent.append(path[-1])
         if len(sent) == 1:
             delete_on_server(tmp_path, pack)
-        send_file(self, method, *path, file=file)
+        send_file(self, method, *path, file=file, **options)
 
     monkeypatch.setattr(Client, "send_file", send)
     if slow:
