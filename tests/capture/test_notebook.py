@@ -59,3 +59,26 @@ def test_the_output_of_every_cell_is_kept_once(execute: Callable[[str], None]) -
         cells = json.loads(Path(file.name).read_text())["cells"]
     assert [cell["execution_count"] for cell in cells[:2]] == [1, 2]
     assert "print('second')" in cells[1]["source"]
+
+
+def test_what_is_printed_between_two_cells_is_kept(execute: Callable[[str], None], tmp_path: Path) -> None:
+    """A thread, or a child whose output is late, prints while no cell runs."""
+    execute(
+        "import pathlib, threading, time, tracker\n"
+        "run = tracker.init(project='p', id='nb', settings={'silent': True})\n"
+        "def later(stream):\n"
+        "    while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+        "    stream.write('between\\n')\n"
+        "    pathlib.Path('done').touch()\n"
+        "import sys\n"
+        "thread = threading.Thread(target=later, args=(sys.stdout,))\n"
+        "thread.start()\n"
+        "print('first')"
+    )
+    for _ in range(3):  # the streams have their methods back some milliseconds after a cell's answer
+        execute("pass")
+    (tmp_path / "go").touch()
+    scripts.wait_for((tmp_path / "done").exists, "the thread to print")
+    execute("print('second')\nrun.finish()")
+    lines = output_log(tracker.Api().run("p/nb")._reader, PLACE).decode().splitlines()
+    assert lines == ["first", "between", "second"]

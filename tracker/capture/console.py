@@ -40,6 +40,49 @@ Listener = Callable[[float, list[Line]], None]
 _NAMES = {1: "stdout", 2: "stderr"}
 
 
+class _Intercepted:
+    """The ``write`` of a notebook's streams, set on their class: it sees all that is written.
+
+    While a cell runs, IPython sets a ``write`` on the stream itself, and then the one that it found there. A
+    method that we had set on the stream would be lost then, and with it what comes between two cells, such as
+    late output of a child.
+    """
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+        self.hooks: dict[int, tuple[Callable[[], None], Callable[[Any], None]]] = {}
+        self._inside = threading.local()
+
+    def __get__(self, stream: Any, _owner: Any) -> Any:
+        if stream is None:
+            return self._plain
+        below = vars(stream).get("write") or self._plain.__get__(stream)
+
+        def write(text: Any) -> Any:
+            hook = self.hooks.get(id(stream))
+            if hook is None or getattr(self._inside, "busy", False):
+                return below(text)
+            before, after = hook
+            self._inside.busy = True
+            try:
+                before()
+                result = below(text)
+            finally:
+                self._inside.busy = False
+            with suppress(Exception):
+                after(text)
+            return result
+
+        write.below = below  # type: ignore[attr-defined]
+        return write
+
+    def __set__(self, stream: Any, method: Any) -> None:
+        vars(stream)["write"] = getattr(method, "below", method)
+
+    def __delete__(self, stream: Any) -> None:
+        vars(stream).pop("write", None)
+
+
 class Hook:
     """The wrapped methods of one stream, ``sys.stdout`` (1) or ``sys.stderr`` (2)."""
 
@@ -54,6 +97,12 @@ class Hook:
 
     def install(self) -> None:
         """Wrap; a stream whose methods cannot be replaced is left alone."""
+        kind = type(self._file)
+        if kind.__module__.startswith("ipykernel"):
+            if not isinstance(vars(kind).get("write"), _Intercepted):
+                kind.write = _Intercepted(kind.write)
+            vars(kind)["write"].hooks[id(self._file)] = (self._console.before_write, self._text_written)
+            return
         buffer = getattr(self._file, "buffer", None)
         self._wrap(self._file, "write", self._text_written)
         self._wrap(self._file, "flush", None)
@@ -68,6 +117,9 @@ class Hook:
 
     def remove(self) -> None:
         """Give back the stream's own methods; ours do nothing more where somebody has wrapped them."""
+        intercepted = vars(type(self._file)).get("write")
+        if isinstance(intercepted, _Intercepted):
+            intercepted.hooks.pop(id(self._file), None)
         for owner, name, ours, before in self._set:
             ours.tracker_passes = True
             if vars(owner).get(name) is ours:
