@@ -314,3 +314,18 @@ def test_how_a_script_ends_is_how_its_run_ends(
     run = api.run("p/run")
     assert (run.state, run._info.error) == (state, error)
     assert len(run.history(pandas=False)) == 1
+
+
+def test_pandas_is_hidden_and_pyarrow_does_not_mind(tmp_path: Path) -> None:
+    code = """
+import sys
+from tracker.recorder.main import hide_pandas
+hide_pandas()
+import pyarrow as pa, pyarrow.parquet as pq
+assert pa.array([1, 2, None]).to_pylist() == [1, 2, None]
+assert pa.array(["a"]).to_pylist() == ["a"]
+pq.write_table(pa.table({"a": [1.0, 2.0]}), "x.parquet")
+assert pq.read_table("x.parquet").column("a").to_numpy().tolist() == [1.0, 2.0]
+assert "pandas" not in sys.modules
+"""
+    scripts.run(code, tmp_path)

@@ -14,6 +14,7 @@ import selectors
 import signal
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,9 +123,10 @@ def _open_journal(store: Path, pid: int) -> tuple[str, int]:
     """Open the journal that ``pid`` has open: it stays readable when somebody seals and deletes it."""
     folder = str(Layout(store).host_journals(host_name()))
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(entry)
-        if target.startswith(folder):
-            return Path(target).name, os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+        with suppress(FileNotFoundError):  # the writer has just closed it
+            target = os.readlink(entry)
+            if target.startswith(folder):
+                return Path(target).name, os.open(target, os.O_RDONLY | os.O_CLOEXEC)
     raise RuntimeError(f"writer {pid} has no journal open")
 
 
