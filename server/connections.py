@@ -25,7 +25,7 @@ PROGRESS_SECONDS = 30.0
 LARGEST_PER_ADDRESS = 512
 # Descriptors that are left for the catalog, blobs and Parquet parts.
 RESERVED_DESCRIPTORS = 256
-# asyncio accepts so many connections before it looks at the first: fewer than descriptors are reserved.
+# asyncio accepts this many connections before it handles the first. It must be less than the reserve above.
 BACKLOG = 100
 FEWEST_CONNECTIONS = 32
 

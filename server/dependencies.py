@@ -59,7 +59,7 @@ def is_signed_in(request: Request, store: Store) -> bool:
 
 
 def sign_in(response: Response, key: str, *, secure: bool) -> None:
-    """Give a browser the cookie that stands for a key, which it sends to this host only."""
+    """Set the cookie that represents a key. The browser sends it to this host only."""
     response.set_cookie(
         COOKIE,
         keys.session_of(key),

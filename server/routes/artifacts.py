@@ -122,7 +122,7 @@ def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, 
         manifest = query.find_named(session, entity, project, name, reference).manifest
     if sha256 not in _blobs_of(store.blobs, manifest):
         raise NotFoundError(f"artifact {name}:{reference} has no content {sha256}")
-    # Whoever asks for a blob by its digest checks it, and then says which file of the artifact is damaged.
+    # A caller that asks for a blob by its digest checks the bytes, and can name the damaged file.
     return send_blob(store, sha256, sha256, None, check=False)
 
 
