@@ -22,6 +22,8 @@ from tracker.store.store import Store
 
 # No journal of a segment has a larger number.
 LAST = 999_999
+# Names in one query: SQLite takes 32,766 parameters.
+ASKED_AT_ONCE = 10_000
 
 
 class Received(NamedTuple):
@@ -184,6 +186,20 @@ def missing_blobs(store: Store, names: list[Any]) -> list[str]:
     """
     note_upload(store)
     return [name for name in names if not store.blobs.touch(check_sha256(name))]
+
+
+def known_segments(store: Store, names: list[str]) -> dict[str, str]:
+    """Return for each segment that needs not be sent why: ``"stored"`` or ``"deleted"``."""
+    found: dict[str, str] = {}
+    with store.reading() as session:
+        for start in range(0, len(names), ASKED_AT_ONCE):
+            asked = names[start : start + ASKED_AT_ONCE]
+            query = select(Segment.segment, Segment.run_id).where(
+                Segment.segment.in_(asked), Segment.sealed.is_(True)
+            )
+            for name, run_id in session.execute(query):
+                found[name] = "deleted" if run_id is None else "stored"
+    return found
 
 
 def note_upload(store: Store) -> None:

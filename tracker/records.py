@@ -308,6 +308,28 @@ class FileRemoved(msgspec.Struct, frozen=True, array_like=True, tag=18):
     path: str
 
 
+class SegmentRestored(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    """What the records of a sealed segment added up to: written behind its rows where it is sent to a server.
+
+    Attributes:
+        state: The fields of ``tracker.store.fold.SegmentState`` as plain values.
+    """
+
+    state: dict[str, Any]
+
+
+class RunEdited(msgspec.Struct, frozen=True, array_like=True, tag=20):
+    """A person edited the run in the store from which it is sent.
+
+    Attributes:
+        time: Unix seconds; of two edits of a field the later one holds.
+        values: New values by field, as in ``tracker.store.edits.RunEdit``.
+    """
+
+    time: Time
+    values: dict[str, Any]
+
+
 class InvalidRecord(msgspec.Struct, frozen=True):
     """A record of a known kind with a value that the kind does not allow. Never written, only decoded.
 
@@ -338,6 +360,8 @@ RECORD_KINDS = (
     AlertRaised,
     RunChanged,
     FileRemoved,
+    SegmentRestored,
+    RunEdited,
 )
 Record = (
     RunStarted
@@ -357,6 +381,8 @@ Record = (
     | AlertRaised
     | RunChanged
     | FileRemoved
+    | SegmentRestored
+    | RunEdited
     | InvalidRecord
 )
 

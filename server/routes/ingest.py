@@ -10,7 +10,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from server.dependencies import StoreDep, Writer
-from server.ingest import Ingest, Received, check_sha256, check_token, missing_blobs, note_upload
+from server.ingest import (
+    Ingest,
+    Received,
+    check_sha256,
+    check_token,
+    known_segments,
+    missing_blobs,
+    note_upload,
+)
 from server.responses import ExactJSON, refuse
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
@@ -49,6 +57,12 @@ def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()])
         raise UsageError("state must be 'crashed'")
     _ingest(request).end(segment)
     return ExactJSON({"state": "crashed"})
+
+
+@router.post("/segments/known")
+def known(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
+    """Say which of the segments are whole here (``"stored"``), and which of a run that was deleted here."""
+    return ExactJSON({"known": known_segments(store, body.get("segments", []))})
 
 
 @router.post("/blobs/missing")

@@ -20,6 +20,8 @@ from sqlalchemy import select, update
 from tracker import records
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
+from tracker.store.edits import FIELDS
+from tracker.store.fold import SegmentState
 from tracker.store.layout import Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.models import Run, RunFile, Version
@@ -200,10 +202,24 @@ NASTY = st.one_of(
     st.sampled_from([["a"], [1], {"a": 1}, {"name": 3}, {"expires_at": math.nan}, {"tags": "x"}, b"bytes"]),
 )
 TAGS = [kind.__struct_config__.tag for kind in records.RECORD_KINDS if kind is not records.RunStarted]
+LISTS = st.lists(NASTY, max_size=6)
+KEYED = st.dictionaries(st.sampled_from(["x", "last", "_step"]), st.one_of(NASTY, LISTS))
+STATES = st.dictionaries(st.sampled_from(SegmentState.__struct_fields__), st.one_of(NASTY, KEYED, LISTS))
+RESTORED_TAG, EDITED_TAG = (
+    kind.__struct_config__.tag for kind in (records.SegmentRestored, records.RunEdited)
+)
+RESTORED = st.tuples(st.just(RESTORED_TAG), STATES.map(lambda state: [state]))
+EDITED = st.tuples(
+    st.just(EDITED_TAG),
+    st.tuples(
+        st.floats(0, 2e9), st.dictionaries(st.sampled_from([*FIELDS, "nonsense"]), st.one_of(NASTY, KEYED))
+    ).map(list),
+)
+ANY = st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16)), min_size=1, max_size=8))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(ANY, RESTORED, EDITED), min_size=1, max_size=8))
 def test_no_record_stops_its_journal_or_another(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]
 ) -> None:

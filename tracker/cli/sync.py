@@ -1,58 +1,155 @@
-"""``tracker sync``: apply or send everything that waits."""
+"""``tracker sync``: apply or send everything that waits; with ``--to``, send the runs of a store."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
-from tracker.errors import Error
-from tracker.recorder.remote import Remote, list_outboxes, remote_of, write_remote
+from tracker.errors import Error, NotFoundError, UsageError
+from tracker.recorder.remote import Remote, check_url, list_outboxes, remote_of, write_remote
 from tracker.settings import load_settings
 from tracker.store.description import require_store
 from tracker.store.layout import Layout
 
 if TYPE_CHECKING:
+    from tracker.recorder.upload import RunName, Uploaded
+    from tracker.store.store import Store
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_RUN = "[[ENTITY/]PROJECT/]RUN"
 
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    sync = commands.add_parser("sync", help="apply all journals of a store, and send those meant for servers")
+    sync = commands.add_parser(
+        "sync",
+        help="apply all journals of a store, and send those meant for servers; with --to, send its runs",
+    )
+    sync.add_argument(
+        "what",
+        nargs="*",
+        metavar="DIR|RUN",
+        help=f"folders of stores (default: --store), and with --to only these runs: {_RUN}",
+    )
+    sync.add_argument("--to", metavar="URL", help="send the runs that have ended to this server")
     add_store(sync)
     sync.set_defaults(run=_sync)
 
 
 def _sync(options: argparse.Namespace) -> None:
-    root = store_of(options)
-    layout = Layout(root)
-    if not list_outboxes(root):
-        require_store(layout)
-    failed = layout.description.is_file() and not _apply(layout)
-    for outbox in list_outboxes(root):
-        remote = remote_of(outbox)
-        if remote is not None:
-            # One server that is away must not keep the others waiting.
-            failed |= not _send(outbox, _with_given_key(outbox, remote))
+    folders = [Path(each).absolute() for each in options.what if Path(each).is_dir()]
+    runs = [each for each in options.what if not Path(each).is_dir()]
+    if runs and not options.to:
+        raise UsageError(
+            f"{runs[0]!r} is no folder of a store; `tracker sync {runs[0]} --to URL` sends a run"
+        )
+    remote = None
+    if options.to:
+        url = check_url(options.to)
+        remote = Remote(url, load_settings(base_url=url).api_key)
+    failed = False
+    for root in folders or [store_of(options)]:
+        failed |= not _sync_store(root, remote, runs)
     if failed:
         sys.exit(1)
 
 
-def _apply(layout: Layout) -> bool:
+def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
+    """Apply, and send, what waits in a store; return whether all of it could be."""
+    layout = Layout(root)
+    if to is not None or not list_outboxes(root):
+        require_store(layout)
+    done = True
+    if layout.description.is_file():
+        from tracker.store.store import Store
+
+        store = Store(root, create=False)
+        done = _apply(store)
+        if to is not None:
+            done &= _upload(store, to, runs)
+        elif (url := load_settings().base_url) is not None:
+            _hint(store, url)
+    for outbox in list_outboxes(root):
+        remote = remote_of(outbox)
+        if remote is not None:
+            # One server that is away must not keep the others waiting.
+            done &= _send(outbox, _with_given_key(outbox, remote))
+    return done
+
+
+def _apply(store: Store) -> bool:
     """Apply a store's journals, whichever hosts wrote them; return whether none is left over."""
     from tracker.recorder.follow import Follower
     from tracker.store.orphans import list_orphans
-    from tracker.store.store import Store
 
-    store = Store(layout.root, create=False)
     follower = Follower(store)
     look = follower.look()
-    print(f"{layout.root}: {look.applied} records applied, {look.live} runs go on")
+    print(f"{store.root}: {look.applied} records applied, {look.live} runs go on")
     wrong = [*follower.wrong(), *list_orphans(store)]
     for line in wrong:
         print(f"tracker: {line}", file=sys.stderr)
     return not wrong
+
+
+def _upload(store: Store, to: Remote, names: list[str]) -> bool:
+    """Send runs of a store to a server; return whether all of them are there now."""
+    from tracker.recorder.upload import upload
+
+    wanted = {name for each in names for name in _find(store, each)} if names else None
+    try:
+        found = upload(store, to, wanted, lambda run: print(f"{to.url}: {run}", flush=True))
+    except Error as error:
+        print(f"tracker: {error.message}", file=sys.stderr)
+        return False
+    print(f"{to.url}: {_count(found)}")
+    for run in found.deleted:
+        print(f"tracker: {'/'.join(run)} was deleted on {to.url}: it is not sent again", file=sys.stderr)
+    for run in found.live:
+        print(f"tracker: {'/'.join(run)} has not ended: sync again when it has", file=sys.stderr)
+    for line in found.problems:
+        print(f"tracker: {line}", file=sys.stderr)
+    return not found.problems and not (names and (found.live or found.deleted))
+
+
+def _count(found: Uploaded) -> str:
+    return f"{len(found.sent)} runs sent, {len(found.known)} were there, {len(found.live)} go on"
+
+
+def _find(store: Store, name: str) -> list[RunName]:
+    """Return the runs that a name stands for: several where projects share an id.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    from sqlalchemy import select
+
+    from tracker.store.models import Project, Run
+
+    parts = name.strip("/").split("/")
+    query = select(Project.entity, Project.name, Run.run_id).join(Run, Run.project_id == Project.id)
+    for column, part in zip((Run.run_id, Project.name, Project.entity), reversed(parts), strict=False):
+        query = query.where(column == part)
+    with store.reading() as session:
+        found = [(entity, project, run_id) for entity, project, run_id in session.execute(query)]
+    if not found or len(parts) > 3:
+        raise NotFoundError(f"{name!r} is neither a run of {store.root} ({_RUN}) nor a folder")
+    return found
+
+
+def _hint(store: Store, url: str) -> None:
+    """Say how runs that are kept in the store get to the server that the settings name."""
+    from sqlalchemy import func, select
+
+    from tracker.store.models import Run
+
+    with store.reading() as session:
+        count = session.scalar(select(func.count(Run.id))) or 0
+    if count:
+        print(f"{store.root}: {count} runs are kept here; `tracker sync --to {url}` sends them there")
 
 
 def _with_given_key(outbox: Layout, remote: Remote) -> Remote:

@@ -80,12 +80,17 @@ class Sender:
         layout: The outbox.
         remote: Where to.
         host: Send only the journals written on this host; None for all.
+        source: The store from which the journals were written again, and which has their blobs: their
+            writers have ended. None: the journals are those of the writers themselves.
     """
 
-    def __init__(self, layout: Layout, remote: Remote, host: str | None = None) -> None:
+    def __init__(
+        self, layout: Layout, remote: Remote, host: str | None = None, source: Layout | None = None
+    ) -> None:
         self._layout = layout
         self._host = host
-        self._blobs = BlobStore(layout)
+        self._blobs = BlobStore(source or layout)
+        self._all_ended = source is not None
         self._client = Client(remote.url, remote.key)
         self._journals: dict[str, Outgoing] = {}
         self._writers: dict[str, Process] = {}
@@ -222,6 +227,8 @@ class Sender:
 
     def _writer_state(self, segment: str, files: list[JournalPath]) -> State:
         """Return whether a segment's writer lives; of one that cannot be looked at, whether it is silent."""
+        if self._all_ended:
+            return "ended"
         writer = self._writers.get(segment) or writer_of(files[0])
         silent = time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
         if writer is not None:

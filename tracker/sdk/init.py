@@ -231,6 +231,8 @@ def _begin(
         forget_run(file)
     remote = remote_for(settings)
     where = f"sent to {remote.url}" if remote is not None else f"kept in {layout.root}"
+    if remote is None and settings.base_url is not None:  # mode="offline"
+        where += f" until `tracker sync --to {settings.base_url}` sends it"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent or settings.quiet)
     if remote is not None:
         greet(remote, silent=settings.silent)

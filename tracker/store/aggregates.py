@@ -8,16 +8,17 @@ from typing import Any
 
 import msgspec
 
+from tracker.parsed import Integer
 from tracker.records import MetricDefined
 
 
 class Aggregate(msgspec.Struct, array_like=True):
     """Running extremes and mean of one key, over its finite values; extremes of integers stay exact."""
 
-    count: int = 0
+    count: Integer = 0
     total: float = 0.0
-    low: Any = None
-    high: Any = None
+    low: int | float | None = None
+    high: int | float | None = None
     first: Any = None
 
     def add(self, value: Any) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from tracker.errors import StoreError
+from tracker.errors import StoreError, UsageError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
 from tracker.journal.reader import Record as Frame
@@ -30,12 +30,14 @@ from tracker.records import (
     FileSaved,
     Process,
     Row,
+    RunEdited,
     SystemSample,
     decode,
     encode,
 )
 from tracker.store import artifacts, published
 from tracker.store.captured import Captured, add_captured, spill_captured
+from tracker.store.edits import take_edit
 from tracker.store.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
 from tracker.store.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
 from tracker.store.layout import JournalPath
@@ -53,8 +55,8 @@ BATCH_BYTES = 4 * 1024 * 1024
 LARGEST_ATTEMPTS = 5
 
 
-# What is said of artifacts, in the order in which it was said.
-ArtifactRecord = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked
+# What is said of artifacts and of the run as a whole, in the order in which it was said.
+SaidRecord = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked | RunEdited
 
 
 class Applied(NamedTuple):
@@ -91,7 +93,7 @@ class _Batch(NamedTuple):
     rows: list[FinishedRow]
     row_bytes: int
     files: list[tuple[int, FileSaved | FileRemoved]]
-    said: list[tuple[int, ArtifactRecord]]
+    said: list[tuple[int, SaidRecord]]
     offset: int
     sequence: int
     records: int
@@ -246,7 +248,7 @@ def _read_batch(
         state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
     rows: list[FinishedRow] = []
     files: list[tuple[int, FileSaved | FileRemoved]] = []
-    said: list[tuple[int, ArtifactRecord]] = []
+    said: list[tuple[int, SaidRecord]] = []
     captured = Captured([], {})
     settling = False
     skipping = going_on or sequence < passed
@@ -257,7 +259,7 @@ def _read_batch(
                 files.append((outcome.sequence, record))
             elif outcome.sequence in refused:
                 state.problems.append(refused[outcome.sequence])
-            elif isinstance(record, ArtifactRecord):
+            elif isinstance(record, SaidRecord):
                 adopted = segment is not None and outcome.sequence < segment.adopted
                 if type(record) is ArtifactLogged and not adopted:
                     found = artifacts.with_manifest(store, record, settle)
@@ -382,7 +384,7 @@ def _commit(
 
 
 def _apply_said(
-    store: Store, session: Session, run: Run, record: ArtifactRecord, segment: str, sequence: int
+    store: Store, session: Session, run: Run, record: SaidRecord, segment: str, sequence: int
 ) -> None:
     if isinstance(record, ArtifactLogged):
         try:
@@ -391,6 +393,11 @@ def _apply_said(
             raise _RefusedError(sequence, f"artifact {record.name} was refused: {error.message}") from error
     elif isinstance(record, ArtifactUsed):
         artifacts.add_use(session, run, record)
+    elif isinstance(record, RunEdited):
+        try:
+            take_edit(session, run, record)
+        except UsageError as error:
+            raise _RefusedError(sequence, f"an edit was refused: {error.message}") from error
     elif isinstance(record, ArtifactChanged):
         artifacts.apply_change(store, session, record)
     else:

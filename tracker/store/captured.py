@@ -26,7 +26,7 @@ from tracker.store.store import Store
 
 KINDS = ("system", "console")
 STREAMS = {1: "stdout", 2: "stderr"}
-_NUMBERS = {name: number for number, name in STREAMS.items()}
+STREAM_NUMBERS = {name: number for number, name in STREAMS.items()}
 # With so many a segment's hot ones become a file.
 HOT = {"system": 4096, "console": 20_000}
 # Only so many of a segment's last lines may still change.
@@ -81,7 +81,7 @@ def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -
         {
             "segment_id": segment_id,
             "line": row.row,
-            "stream": _NUMBERS[row.data["stream"]],
+            "stream": STREAM_NUMBERS[row.data["stream"]],
             "time": row.time,
             "text": row.data["text"],
         }

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
+from tracker.records import RunEdited
 from tracker.store.keyed import KEYED, note_keys
 from tracker.store.merged import refresh_run
 from tracker.store.models import Run
@@ -50,6 +51,30 @@ def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) ->
     return RunEdit(
         entity, project, run_id, time.time(), {name: _checked(name, value) for name, value in values.items()}
     )
+
+
+def take_edit(session: Session, run: Run, record: RunEdited) -> None:
+    """Take over an edit that was made in another store; a field that was edited later here stays.
+
+    Raises:
+        UsageError: A field cannot be edited, or not be given that value.
+    """
+    values = {name: _checked(name, value) for name, value in record.values.items()}
+
+    def is_newest(edit: Any) -> bool:
+        return edit is None or edit["time"] < record.time
+
+    for field in KEYED:
+        known = run.edits.get(field) or {}
+        if field in values:
+            values[field] = {key: item for key, item in values[field].items() if is_newest(known.get(key))}
+        if (removed := f"{field}_removed") in values:
+            values[removed] = [key for key in values[removed] if is_newest(known.get(key))]
+    for field in EDITABLE:
+        if field in values and not is_newest(run.edits.get(field)):
+            del values[field]
+    project = run.project
+    _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values))
 
 
 def apply_edit(store: Store, edit: RunEdit) -> None:

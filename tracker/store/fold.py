@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tracker.parsed import Integer, Seconds, Time
 from tracker.records import (
     ASIDE,
     COMMIT,
@@ -25,6 +26,7 @@ from tracker.records import (
     RunChanged,
     RunFinished,
     RunStarted,
+    SegmentRestored,
     SummaryChanged,
     SystemSample,
     encode,
@@ -66,8 +68,8 @@ class KeyFacts(msgspec.Struct, array_like=True):
     """
 
     kind: str
-    count: int
-    last_step: int
+    count: Integer
+    last_step: Integer
     mixed_numbers: bool = False
 
     @property
@@ -102,16 +104,16 @@ class SegmentState(msgspec.Struct):
     steps: dict[str, Any] = {}
     aggregates: dict[str, Aggregate] = {}
     keys: dict[str, KeyFacts] = {}
-    rows: int = 0
-    first_step: int | None = None
-    last_step: int | None = None
-    last_time: float = 0.0
-    runtime: float = 0.0
+    rows: Integer = 0
+    first_step: Integer | None = None
+    last_step: Integer | None = None
+    last_time: Time = 0.0
+    runtime: Seconds = 0.0
     problems: list[str] = []
     # The latest sample of each system metric, how many samples there were, and how many lines of output.
     system: dict[str, float] = {}
-    samples: int = 0
-    console_lines: int = 0
+    samples: Integer = 0
+    console_lines: Integer = 0
     alerts: list[AlertRaised] = []
     changes: dict[str, Change] = {}
 
@@ -199,6 +201,8 @@ class Folder:
         elif type(record) is InvalidRecord:
             if len(state.problems) < MOST_PROBLEMS:  # a hostile journal may hold millions
                 state.problems.append(f"a {record.kind} record was refused: {record.reason}")
+        elif type(record) is SegmentRestored:
+            self._restore(record)
         elif type(record) is SystemSample:
             state.samples += 1
             state.system.update(record.values)
@@ -210,6 +214,22 @@ class Folder:
         """Close the open row: nothing more will come for it."""
         left, self._state.open = self._state.open, None
         return [self._finish(left)] if left is not None and left.data else []
+
+    def _restore(self, record: SegmentRestored) -> None:
+        """Take over what a sealed segment added up to: its rows alone give less than its records did."""
+        state = self.state
+        try:
+            restored = msgspec.convert(record.state, SegmentState)
+        except msgspec.ValidationError as error:
+            self.fold(InvalidRecord(SegmentRestored.__name__, str(error)))
+            return
+        restored.started, restored.finished = state.started, state.finished
+        restored.open, restored.changes = None, state.changes
+        restored.problems = [*dict.fromkeys([*restored.problems, *state.problems])][:MOST_PROBLEMS]
+        for name in SegmentState.__struct_fields__:
+            setattr(state, name, getattr(restored, name))
+        self._definitions.clear()
+        self._shapes.clear()
 
     def _fold_row(self, record: Row) -> list[FinishedRow]:
         state = self._state

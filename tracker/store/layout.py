@@ -18,6 +18,7 @@ drafts/TOKEN/                                what an artifact captured that has 
 trash/SHA256                                 blobs that garbage collection is deleting
 retention.txt                                which versions garbage collection keeps
 remote.json                                  in an outbox: the server that it is for
+sending/SERVER/                              runs of this store on their way to a server
 server.key                                   the API key of the store's owner; only the owner can read it
 tmp/                                         files being written, on the same file system
 locks/                                       election of recorders, who has the store open, who begins a run

@@ -1,0 +1,279 @@
+"""``tracker sync --to``: the runs of a store sent to a server, whole, once, however often it is called."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import scripts
+from builders import all_rows
+from exact import exact
+from logged import log_everything
+from serving import COMMAND, Server, command, serving
+from sqlalchemy import select
+
+import tracker
+from tracker.records import OUTSIDE
+from tracker.store.captured import KINDS, captured_rows
+from tracker.store.models import Project, Run, Segment
+from tracker.store.queries import artifacts, media, runs
+from tracker.store.store import Store
+
+# Everything that ``log_everything`` leaves out.
+SCRIPT = """
+import os, time
+import tracker
+
+def begin(run_id, **given):
+    return tracker.init(project="more", entity="team", id=run_id, **given)
+
+print("printed before")
+run = begin("resumed", config={"lr": 0.1}, settings={"x_stats_sampling_interval": 0.1})
+print("printed 1")
+for step in range(5):
+    run.log({"epoch": step, "loss": 1.0 / (step + 1)})
+run.log({"acc": 0.5})
+run.define_metric("loss", step_metric="epoch", summary="min,mean")
+run.define_metric("acc", step_metric="epoch", summary="max")
+for step in range(5, 9):
+    run.log({"epoch": step, "loss": 1.0 / (step + 1), "_timestamp": 1e9 + step / 3})
+    run.log({"acc": 0.1 * step})
+run.log({"aside": 1}, step=2)
+run.alert("look", "at this")
+run.config.update({"late": [1, 2]})
+run.tags = ("a", "b")
+run.summary["best"] = 2**80
+while tracker.Api().run("team/more/resumed").system_metrics == {}:
+    time.sleep(0.05)
+run.finish()
+run = begin("resumed", resume="must", config={"lr": 0.2}, settings={"allow_val_change": True})
+run.log({"loss": 0.01, "epoch": 20})
+artifact = tracker.Artifact("weights", "model")
+with artifact.new_file("w.txt") as file:
+    file.write("weights")
+logged = run.log_artifact(artifact, aliases=["good"])
+logged.wait()
+run.link_artifact(logged, "team/registry/chosen", aliases=["prod"])
+run.finish()
+run = begin("used")
+run.use_artifact("weights:good")
+run.log({"x": float("nan")})
+run.finish()
+edited = tracker.Api().run("team/more/used")
+edited.name = "an edited name"
+edited.config["added"] = 1
+edited.update()
+run = begin("killed")
+run.log({"x": 1})
+os.kill(os.getpid(), 9)
+"""
+
+
+def _fill(folder: Path) -> Path:
+    log_everything(folder)
+    ended = scripts.run(SCRIPT, folder, check=False, TRACKER_MODE="offline")
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    return folder / "tracker-store"
+
+
+def _content(root: Path) -> dict[str, Any]:
+    """Return all that a store answers about its runs, without what may differ between two stores."""
+    store = Store(root, create=False)
+    found: dict[str, Any] = {}
+    with store.reading() as session:
+        for project in session.scalars(select(Project).order_by(Project.entity, Project.name)):
+            place = (project.entity, project.name)
+            for run in session.scalars(select(Run).where(Run.project_id == project.id)):
+                detail = msgspec.to_builtins(runs.run_detail(session, *place, run.run_id))
+                segments = session.scalars(
+                    select(Segment).where(Segment.run_id == run.id, Segment.rank < OUTSIDE)
+                ).all()
+                found["/".join((*place, run.run_id))] = {
+                    "detail": detail,
+                    "files": sorted((f.path, f.sha256, f.mimetype) for f in media.list_files(session, run)),
+                    "rows": {each.segment: all_rows(store, each.segment) for each in segments},
+                    "captured": {
+                        f"{each.segment} {kind}": _captured(session, each.id, kind, root)
+                        for each in segments
+                        for kind in KINDS
+                    },
+                }
+            for version in artifacts.list_artifacts(session, *place):
+                detail = msgspec.to_builtins(
+                    artifacts.artifact_detail(session, *place, version.name, version.version)
+                )
+                detail["used_by"] = sorted(user["id"] for user in detail["used_by"])
+                detail.pop("updated_at")
+                assert store.blobs.has(detail["manifest"])
+                found["/".join((*place, version.name, version.version))] = detail
+    store.close()
+    return found
+
+
+def _captured(session: Any, segment: int, kind: str, root: Path) -> list[tuple[Any, ...]]:
+    """Return captured rows; the number of a sample is that of its record, and not compared."""
+    rows = captured_rows(session, segment, kind, root)
+    return [tuple(row)[2:] if kind == "system" else tuple(row) for row in rows]
+
+
+def _same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert sorted(found) == sorted(expected)
+    for name, answer in expected.items():
+        for part in answer:
+            assert exact(found[name][part]) == exact(answer[part]), (name, part)
+
+
+def _sync(root: Path, server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    key = {"TRACKER_API_KEY": server.key} if server.key else {}
+    return command("sync", *arguments, "--to", server.url, folder=root.parent, **key)
+
+
+def test_all_of_a_store_arrives_once(tmp_path: Path) -> None:
+    root = _fill(tmp_path)
+    with serving(tmp_path / "server-store", key=True) as server:
+        done = _sync(root, server)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert f"{server.url}: 13 runs sent, 0 were there, 0 go on" in done.stdout
+        expected = _content(root)
+        assert expected["team/more/killed"]["detail"]["state"] == "crashed"
+        scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
+        _same(_content(server.store), expected)
+        again = _sync(root, server)
+        assert f"{server.url}: 0 runs sent, 13 were there, 0 go on" in again.stdout
+        assert again.returncode == 0
+        _same(_content(server.store), expected)
+        assert not list((root / "sending").rglob("*.journal"))
+
+
+def _is_sealed(root: Path) -> bool:
+    store = Store(root, create=False)
+    with store.reading() as session:
+        left = session.scalars(select(Segment.segment).where(Segment.sealed.is_(False))).all()
+    store.close()
+    return not left
+
+
+def test_an_interrupted_call_is_gone_on_with(tmp_path: Path) -> None:
+    root = tmp_path / "tracker-store"
+    scripts.run(
+        """
+import tracker
+for at in range(3):
+    with tracker.init(project="p", id=f"r{at}") as run:
+        for step in range(4000):
+            run.log({"x": step, "text": f"{step} " * 400})
+""",
+        tmp_path,
+    )
+    scripts.wait_for(lambda: _is_sealed(root), "the recorder to seal the runs")
+    with serving(tmp_path / "server-store", key=True) as server:
+        arrived = server.store / "journals" / "@ingest"
+        killed = 0
+        while True:
+            sync = subprocess.Popen(
+                [*COMMAND, "sync", "--store", str(root), "--to", server.url],
+                env=scripts.environment(TRACKER_API_KEY=server.key or ""),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            before = _received(arrived)
+            scripts.wait_for(lambda: _received(arrived) > before or sync.poll() is not None, "news")  # noqa: B023
+            sync.kill()
+            last = sync.communicate()[0]
+            if sync.returncode == 0:
+                break
+            killed += 1
+        assert killed >= 3
+        assert f"{server.url}: 0 runs sent" not in last
+        scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
+        _same(_content(server.store), _content(root))
+
+
+def _received(folder: Path) -> int:
+    """Return how many bytes of journals have come to a server and are not sealed."""
+    return sum(path.stat().st_size for path in folder.glob("*.journal")) if folder.is_dir() else 0
+
+
+def test_named_runs_live_runs_and_deleted_runs(tmp_path: Path) -> None:
+    for run_id in ("one", "two", "gone"):
+        with tracker.init(dir=tmp_path, project="p", id=run_id, mode="offline", reinit="create_new") as run:
+            run.log({"x": 1})
+    live = tracker.init(dir=tmp_path, project="p", id="live", mode="offline", reinit="create_new")
+    live.log({"x": 1})
+    root = tmp_path / "tracker-store"
+    with serving(tmp_path / "server-store", key=True) as server, server.client() as api:
+
+        def there() -> list[str]:
+            return sorted(run["id"] for run in api.get("/projects/local/p/runs").json()["runs"])
+
+        done = _sync(root, server, str(root), "p/one", "gone")
+        assert done.returncode == 0, done.stderr
+        assert there() == ["gone", "one"]
+        assert api.delete("/projects/local/p/runs/gone").status_code == 200
+        done = _sync(root, server)
+        assert done.returncode == 0
+        assert there() == ["one", "two"]
+        assert "local/p/gone was deleted on" in done.stderr
+        assert "local/p/live has not ended: sync again when it has" in done.stderr
+        assert f"{server.url}: 1 runs sent, 1 were there, 1 go on" in done.stdout
+        assert _sync(root, server, "live").returncode == 1
+        live.finish()
+        done = _sync(root, server, "live")
+        assert (done.returncode, there()) == (0, ["live", "one", "two"])
+
+
+def test_later_edits_are_sent_and_the_newest_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tracker.init(project="p", id="one", mode="offline", config={"a": 1, "b": 2}) as run:
+        run.log({"x": 1})
+    root = tmp_path / "tracker-store"
+    with serving(tmp_path / "server-store", key=True) as server, server.client() as api:
+
+        def there() -> tuple[str, Any]:
+            found = api.get("/projects/local/p/runs/one").json()
+            return found["name"], found["config"]
+
+        assert _sync(root, server).returncode == 0
+        edited = tracker.Api().run("p/one")
+        edited.name = "here"
+        edited.config["a"] = 10
+        del edited.config["b"]
+        edited.update()
+        assert f"{server.url}: 1 runs sent" in _sync(root, server).stdout
+        assert there() == ("here", {"a": 10})
+        assert api.patch("/projects/local/p/runs/one", json={"name": "there"}).status_code == 200
+        edited = tracker.Api().run("p/one")
+        edited.config["c"] = 3
+        edited.update()
+        assert f"{server.url}: 1 runs sent" in _sync(root, server).stdout
+        assert there() == ("there", {"a": 10, "c": 3})
+        with server.client() as again:
+            assert len(again.get("/projects/local/p/runs/one").json()["segments"]) == 1
+
+
+def test_bad_input_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "tracker-store"
+    url = "http://127.0.0.1:9"
+    monkeypatch.setenv("TRACKER_BASE_URL", url)
+    with tracker.init(dir=tmp_path, project="p", id="one", mode="offline") as run:
+        run.log({"x": 1})
+    assert f"is kept in {root} until `tracker sync --to {url}` sends it" in capsys.readouterr().err
+    for arguments, said in (
+        (("sync", "one"), "'one' is no folder of a store; `tracker sync one --to URL` sends a run"),
+        (("sync", "--to", "host:8080"), "'host:8080' is no server address: write it like http://host:8080"),
+        (("sync", "two", "--to", url), f"'two' is neither a run of {root} ([[ENTITY/]PROJECT/]RUN) nor"),
+        (("sync", str(tmp_path), "--to", url), f"there is no store at {tmp_path}"),
+        (("sync", "--to", url), f"cannot reach the tracker server at {url}"),
+    ):
+        done = command(*arguments, folder=tmp_path)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+    done = command("sync", folder=tmp_path, TRACKER_BASE_URL=url)
+    assert f"{root}: 1 runs are kept here; `tracker sync --to {url}` sends them there" in done.stdout

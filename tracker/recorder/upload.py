@@ -1,0 +1,204 @@
+"""Sending the runs of a store to a server: those of ``mode="offline"``, and any other that has ended.
+
+Each segment is written again as a journal, in ``STORE/sending/SERVER``, and sent like an outbox's. A journal
+that was not sent whole stays there and is sent first the next time. The server says which segments it has,
+so nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from sqlalchemy import select
+
+from tracker.errors import CommError, Error, NotFoundError
+from tracker.http import Client
+from tracker.journal.writer import JournalWriter
+from tracker.recorder.remote import Remote
+from tracker.recorder.send import ASKED_AT_ONCE, Sender
+from tracker.records import pack
+from tracker.store.files import make_folder, sync_file, sync_folder
+from tracker.store.layout import Layout
+from tracker.store.models import Project, Run, Segment
+from tracker.store.replay import Replay, replay_run, replay_segment
+from tracker.store.store import Store
+
+# Stands for the host in the names of journals that were written again.
+REPLAYED = "@replay"
+
+RunName = tuple[str, str, str]
+
+
+class Uploaded(NamedTuple):
+    """What became of the runs of a store.
+
+    Attributes:
+        sent: Runs that are there now, of which something was sent.
+        known: Runs that the server had already, whole.
+        deleted: Runs that were deleted on the server: they are not sent again.
+        live: Runs that have not ended, or not been applied whole; their segments that have ended are sent.
+        problems: One line for each thing that could not be sent.
+    """
+
+    sent: list[RunName]
+    known: list[RunName]
+    deleted: list[RunName]
+    live: list[RunName]
+    problems: list[str]
+
+
+class _Run(NamedTuple):
+    name: RunName
+    number: int
+    segments: list[tuple[int, str, bool]]  # number in the catalog, id, whether it is sealed
+
+
+def upload(
+    store: Store,
+    remote: Remote,
+    wanted: Collection[RunName] | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Uploaded:
+    """Send runs to a server; what it has already is not sent again.
+
+    Args:
+        store: The store, its journals applied and sealed.
+        remote: The server.
+        wanted: Only these runs (entity, project, id); None for all.
+        note: Called with one line for each run that was sent.
+
+    Raises:
+        CommError: The server cannot be reached, refuses the key, or is too old. What was sent is there;
+            the next call sends the rest.
+    """
+    runs = [run for run in _list_runs(store) if wanted is None or run.name in wanted]
+    upload = _Upload(store, remote)
+    try:
+        return upload.send(runs, note)
+    finally:
+        upload.close()
+
+
+class _Upload:
+    def __init__(self, store: Store, remote: Remote) -> None:
+        self._store = store
+        self._layout = Layout(store.root / "sending" / quote(remote.url, safe=""))
+        self._layout.make()
+        self._client = Client(remote.url, remote.key)
+        self._sender = Sender(self._layout, remote, source=store.layout)
+        self._problems: dict[str, None] = {}
+
+    def send(self, runs: Sequence[_Run], note: Callable[[str], None]) -> Uploaded:
+        self._sender.look(patient=False)  # what an earlier call left
+        found = Uploaded([], [], [], [], [])
+        known = self._ask([segment for run in runs for _, segment, sealed in run.segments if sealed])
+        changed: set[int] = set()
+        failed: set[int] = set()
+
+        def send(run: _Run, replay: Replay) -> None:
+            if not self._send(replay):
+                failed.add(run.number)
+            elif run.number not in changed:
+                changed.add(run.number)
+                note("/".join(run.name))
+
+        for run in runs:
+            states = {known.get(segment) for _, segment, sealed in run.segments if sealed}
+            if "deleted" in states:
+                found.deleted.append(run.name)
+                continue
+            for number, segment, sealed in run.segments:
+                if sealed and segment not in known:
+                    send(run, replay_segment(self._store, number))
+        # What runs say of each other's artifacts comes when all of these are there.
+        runs = [run for run in runs if run.name not in found.deleted]
+        whole = [(run, replay_run(self._store, run.number)) for run in runs]
+        known = self._ask([replay.segment for _, replay in whole if replay.records])
+        for run, replay in whole:
+            self._problems |= dict.fromkeys(replay.left_out)
+            if replay.records and replay.segment not in known:
+                send(run, replay)
+            if not all(sealed for _, _, sealed in run.segments):
+                found.live.append(run.name)
+            elif run.number in changed:
+                found.sent.append(run.name)
+            elif run.number not in failed:
+                found.known.append(run.name)
+        return found._replace(problems=list(self._problems))
+
+    def close(self) -> None:
+        self._sender.close()
+        self._client.close()
+
+    def _ask(self, segments: list[str]) -> dict[str, str]:
+        """Return what the server says of segments that it needs not be sent."""
+        found: dict[str, str] = {}
+        for start in range(0, len(segments), ASKED_AT_ONCE):
+            body = {"segments": segments[start : start + ASKED_AT_ONCE]}
+            try:
+                found |= self._client.post("ingest", "segments", "known", body=body)["known"]
+            except NotFoundError:
+                raise CommError(
+                    f"{self._client.url} runs an older tracker, which does not take runs of a store: "
+                    "upgrade airgap-tracker there"
+                ) from None
+        return found
+
+    def _send(self, replay: Replay) -> bool:
+        """Write a segment again and send it; return whether the server has all of it."""
+        self._problems |= dict.fromkeys(replay.left_out)
+        path = self._layout.journal(REPLAYED, replay.segment, 0)
+        try:
+            if not path.exists():
+                self._write(path, replay)
+            self._sender.look(patient=False)
+        except CommError:
+            raise
+        except (Error, OSError) as error:
+            self._problems[f"segment {replay.segment}: {error}"] = None
+            return False
+        self._problems |= {f"{name}: {fault}": None for name, fault in self._sender.faults.items()}
+        return not path.exists()
+
+    def _write(self, path: Path, replay: Replay) -> None:
+        """Write a segment's journal under a temporary name first: a file with its own name is whole."""
+        make_folder(path.parent)
+        temporary = self._layout.new_temporary()
+        try:
+            writer = JournalWriter(temporary, replay.segment)
+            try:
+                for record in replay.records:
+                    writer.append(pack(record))
+            finally:
+                writer.close()
+            sync_file(temporary)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _list_runs(store: Store) -> list[_Run]:
+    """Return the store's runs with their segments, oldest first."""
+    with store.reading() as session:
+        names = {
+            number: (entity, project, run_id)
+            for number, entity, project, run_id in session.execute(
+                select(Run.id, Project.entity, Project.name, Run.run_id)
+                .join(Project, Project.id == Run.project_id)
+                .order_by(Run.created_at, Run.id)
+            )
+        }
+        segments: dict[int, list[tuple[int, str, bool]]] = {number: [] for number in names}
+        for number, segment, sealed, run in session.execute(
+            select(Segment.id, Segment.segment, Segment.sealed, Segment.run_id)
+            .where(Segment.run_id.is_not(None))
+            .order_by(Segment.started_at, Segment.id)
+        ):
+            assert run is not None
+            segments[run].append((number, segment, sealed))
+    return [_Run(name, number, segments[number]) for number, name in names.items()]

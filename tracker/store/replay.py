@@ -1,0 +1,258 @@
+"""From the catalog and the Parquet files of an ended run back to the records that give it again.
+
+Sending a run to a server needs these records, as the journals of a sealed segment are gone. The records of a
+segment are its own; what is known of the run as a whole (files, uses, links, edits) is a further segment
+whose id is the digest of its content: the same content is the same segment, and later edits are a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tracker.errors import ArtifactError, NotFoundError
+from tracker.records import (
+    COMMIT,
+    OUTSIDE,
+    ArtifactLinked,
+    ArtifactLogged,
+    ArtifactUsed,
+    ConsoleLines,
+    FileSaved,
+    Record,
+    Row,
+    RunChanged,
+    RunEdited,
+    RunFinished,
+    RunStarted,
+    SegmentRestored,
+    SystemSample,
+    pack,
+)
+from tracker.store.captured import STREAM_NUMBERS, captured_rows
+from tracker.store.fold import FinishedRow, SegmentState, unpack_state
+from tracker.store.keyed import KEYED
+from tracker.store.manifest import read_manifest
+from tracker.store.models import ArtifactUse, Collection, Part, Project, Run, RunFile, Segment, Version
+from tracker.store.store import Store
+from tracker.store.versions import aliases_of
+
+# The lines of one record.
+_LINES = 500
+# What a record of another kind gives again, or what only an unfinished segment has.
+_NOT_RESTORED = ("started", "finished", "open", "changes")
+
+
+class Replay(NamedTuple):
+    """A segment to be written again.
+
+    Attributes:
+        segment: Its id.
+        records: Its records in order.
+        left_out: One line for each thing whose content is not in the store.
+    """
+
+    segment: str
+    records: Iterable[Record]
+    left_out: list[str]
+
+
+def replay_segment(store: Store, segment_id: int) -> Replay:
+    """Return the records of a sealed segment.
+
+    Applied in order, they give the same rows, values, summary, samples, output and artifact versions.
+
+    Args:
+        store: The store that holds it.
+        segment_id: Its number in the catalog.
+
+    The records are read while they are iterated over, which may raise StoreError where a part is damaged.
+    """
+    left_out: list[str] = []
+    with store.reading() as session:
+        segment = session.get_one(Segment, segment_id)
+        state = unpack_state(segment.state)
+        parts = session.scalars(
+            select(Part.path).where(Part.segment_id == segment_id).order_by(Part.first_row, Part.id)
+        ).all()
+        artifacts = [*_artifacts(store, session, segment.segment, left_out)]
+    return Replay(segment.segment, _segment_records(store, segment_id, state, parts, artifacts), left_out)
+
+
+def _segment_records(
+    store: Store,
+    segment_id: int,
+    state: SegmentState,
+    parts: Iterable[str],
+    artifacts: Iterable[ArtifactLogged],
+) -> Iterator[Record]:
+    from tracker.store.parquet import read_rows
+
+    started = state.started
+    assert started is not None  # a sealed segment belongs to a run
+    yield started
+    for field, change in state.changes.items():
+        values: Any = {field: change.value}
+        yield RunChanged(change.time, values)
+    for path in parts:
+        for row in read_rows(store.root / path):
+            yield Row(row.row, row.step, COMMIT, _time_of_call(row, started), row.data)
+    with store.reading() as session:
+        for row in captured_rows(session, segment_id, "system", store.root):
+            yield SystemSample(row.time, row.data)
+        lines = captured_rows(session, segment_id, "console", store.root)
+        for time, group in groupby(lines, key=lambda line: line.time):
+            same = [(line.row, STREAM_NUMBERS[line.data["stream"]], line.data["text"]) for line in group]
+            for at in range(0, len(same), _LINES):
+                yield ConsoleLines(time, same[at : at + _LINES])
+    yield from artifacts
+    names = [name for name in SegmentState.__struct_fields__ if name not in _NOT_RESTORED]
+    yield SegmentRestored({name: msgspec.to_builtins(getattr(state, name)) for name in names})
+    if state.finished is not None:
+        yield state.finished
+
+
+def replay_run(store: Store, run_id: int) -> Replay:
+    """Return what is known of a run as a whole, as a segment from outside; no records where there is nothing.
+
+    Args:
+        store: The store that holds it.
+        run_id: The run's number in the catalog.
+    """
+    left_out: list[str] = []
+    with store.reading() as session:
+        run = session.get_one(Run, run_id)
+        said: list[Record] = [
+            *_files(store, session, run, left_out),
+            *_uses(session, run),
+            *_links(session, run),
+            *_edits(run.edits),
+        ]
+        first = session.scalars(select(Segment).where(Segment.run_id == run_id).order_by(Segment.id)).first()
+        started = unpack_state(first.state).started if first is not None else None
+        if not said or started is None:
+            return Replay("", [], left_out)
+        begin = RunStarted(
+            run.project.entity, run.project.name, run.run_id, run.created_at, started.process, rank=OUTSIDE
+        )
+    records = [begin, *said, RunFinished(run.created_at, "finished")]
+    digest = hashlib.sha256(b"".join(map(pack, records))).hexdigest()
+    return Replay(digest[:32], records, left_out)
+
+
+def _time_of_call(row: FinishedRow, started: RunStarted) -> float:
+    """Return when a row was logged: the time from which its runtime was computed, to the last bit.
+
+    A row's own time is another one where the script logged ``_timestamp``.
+    """
+    near = row.runtime - started.runtime_base + started.time
+    below, above = math.nextafter(near, -math.inf), math.nextafter(near, math.inf)
+    for time in (row.time, near, below, above):
+        if time - started.time + started.runtime_base == row.runtime:
+            return time
+    return near
+
+
+def _artifacts(store: Store, session: Session, segment: str, left_out: list[str]) -> Iterator[ArtifactLogged]:
+    """Yield the versions that a segment logged and that were not deleted."""
+    found = session.scalars(
+        select(Version)
+        .where(Version.segment == segment, Version.deleted_at.is_(None), Version.source.is_(None))
+        .order_by(Version.sequence)
+    )
+    for version in found:
+        name = version.collection.name
+        try:
+            whole = all(map(store.blobs.has, read_manifest(store.blobs, version.manifest).blobs))
+        except (NotFoundError, ArtifactError):
+            whole = False
+        if not whole:
+            left_out.append(f"artifact {name}:v{version.index}: its content is not in {store.root}")
+            continue
+        expires = version.expires_at
+        yield ArtifactLogged(
+            name,
+            version.collection.type,
+            version.digest,
+            version.manifest,
+            version.size,
+            version.file_count,
+            aliases_of(session, version),
+            hashlib.sha256(f"{segment}:{version.sequence}".encode()).hexdigest()[:32],
+            version.created_at,
+            version.description,
+            version.attributes,
+            version.tags,
+            None if expires is None else max(0.0, expires - version.created_at),
+        )
+
+
+def _files(store: Store, session: Session, run: Run, left_out: list[str]) -> Iterator[FileSaved]:
+    files = session.scalars(select(RunFile).where(RunFile.run_id == run.id).order_by(RunFile.path))
+    for file in files:
+        if store.blobs.has(file.sha256):
+            yield FileSaved(file.path, file.sha256, file.size, file.mimetype)
+        else:
+            left_out.append(f"file {file.path} of run {run.run_id}: its content is not in {store.root}")
+
+
+def _uses(session: Session, run: Run) -> Iterator[ArtifactUsed]:
+    found = session.execute(
+        select(Project.entity, Project.name, Collection.name, Version, ArtifactUse.used_at)
+        .join_from(ArtifactUse, Version, Version.id == ArtifactUse.version_id)
+        .join(Collection, Collection.id == Version.collection_id)
+        .join(Project, Project.id == Collection.project_id)
+        .where(ArtifactUse.run_id == run.id)
+        .order_by(ArtifactUse.used_at, Version.id)
+    )
+    for entity, project, name, version, used_at in found:
+        yield ArtifactUsed(entity, project, name, version.index, used_at, version.digest)
+
+
+def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
+    """Yield the links to versions that the run logged, whoever linked them."""
+    links = session.scalars(
+        select(Version)
+        .where(Version.run_id == run.id, Version.deleted_at.is_(None), Version.source.is_not(None))
+        .order_by(Version.id)
+    )
+    for link in links:
+        place, _, number = str(link.source).rpartition(":v")
+        entity, project, name = place.split("/")
+        target = link.collection
+        yield ArtifactLinked(
+            entity,
+            project,
+            name,
+            int(number),
+            link.digest,
+            target.project.entity,
+            target.project.name,
+            target.name,
+            aliases_of(session, link),
+            link.created_at,
+        )
+
+
+def _edits(edits: dict[str, Any]) -> Iterator[RunEdited]:
+    """Yield a run's edits, those of one moment in one record."""
+    moments: dict[float, dict[str, Any]] = {}
+    for field, edit in edits.items():
+        if field not in KEYED:
+            moments.setdefault(edit["time"], {})[field] = edit["value"]
+            continue
+        for key, one in edit.items():
+            values = moments.setdefault(one["time"], {})
+            if one.get("removed"):
+                values.setdefault(f"{field}_removed", []).append(key)
+            else:
+                values.setdefault(field, {})[key] = one["value"]
+    for time in sorted(moments):
+        yield RunEdited(time, moments[time])
