@@ -13,6 +13,7 @@ from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.parsed import is_digest, is_token
+from tracker.recorder.follow import SAID_BY_WRITERS
 from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.files import make_folder, sync_folder
 from tracker.store.layout import INGEST, JournalPath, parse_journal_name
@@ -195,7 +196,7 @@ def known_segments(store: Store, names: list[str]) -> dict[str, str]:
         for start in range(0, len(names), ASKED_AT_ONCE):
             asked = names[start : start + ASKED_AT_ONCE]
             query = select(Segment.segment, Segment.run_id).where(
-                Segment.segment.in_(asked), Segment.sealed.is_(True)
+                Segment.segment.in_(asked), Segment.sealed.is_(True) | Segment.ended.in_(SAID_BY_WRITERS)
             )
             for name, run_id in session.execute(query):
                 found[name] = "deleted" if run_id is None else "stored"

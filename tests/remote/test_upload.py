@@ -238,6 +238,7 @@ def test_later_edits_are_sent_and_the_newest_holds(tmp_path: Path, monkeypatch: 
             return found["name"], found["config"]
 
         assert _sync(root, server).returncode == 0
+        assert f"{server.url}: 0 runs sent, 1 were there" in _sync(root, server).stdout  # sealed or not yet
         edited = tracker.Api().run("p/one")
         edited.name = "here"
         edited.config["a"] = 10
