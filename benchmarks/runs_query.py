@@ -10,10 +10,9 @@ import json
 import random
 import sqlite3
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ from msgspec.structs import replace
 from sqlalchemy import insert, select
 
 from benchmarks.data import make_rows
-from benchmarks.measuring import Options, ScriptError, environment, workplace
+from benchmarks.measuring import Options, ScriptError, workplace
 from benchmarks.report import Result, row
 from benchmarks.report import Row as Line
+from benchmarks.serving import serving
 from tracker import values
 from tracker.api.api import Api
 from tracker.http import Client
@@ -47,7 +47,6 @@ REPEATS = 40
 START = 1_700_000_000.0
 OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
 TARGET_MS = 50
-MEMORY = {"rss": "VmRSS:", "largest": "VmHWM:"}
 TARGET_RATIO = 5
 
 # A test of the config, and the same in SQL; the first leaves half of the runs, the last a handful.
@@ -213,9 +212,8 @@ def _ask(folder: Path) -> Result:
         "summary keys": SUMMARY_KEYS,
     }
     api = Api({"dir": str(folder)})
-    server, client = _serve(folder / "tracker-store")
     path = ("projects", ENTITY, PROJECT, "runs")
-    try:
+    with serving(folder / "tracker-store") as server, closing(Client(server.url)) as client:
         for title, (filters, test) in FILTERS.items():
             asked = {"order": "summary_metrics.loss", "filters": values.dumps(filters), "limit": 50}
             hand = _Hand(folder, test)
@@ -252,12 +250,8 @@ def _ask(folder: Path) -> Result:
         scale["run p50 ms"] = statistics.median(times["run"])
         scale["chart p50 ms"] = statistics.median(times["chart"])
         rows.append(_stated("REST: chart of one of them, p50", "ms", scale["chart p50 ms"]))
-        scale["server memory_mb"] = {name: _memory_mb(server.pid, key) for name, key in MEMORY.items()}
+        scale["server memory_mb"] = server.memory_mb()
         rows.append(_stated("largest memory of the server", "MB", scale["server memory_mb"]["largest"]))
-    finally:
-        client.close()
-        server.terminate()
-        server.wait()
     return Result(rows, details)
 
 
@@ -321,31 +315,3 @@ def _row(figure: str, times: dict[str, list[float]], ours: str, against: str) ->
 
 def _stated(figure: str, unit: str, value: float) -> Line:
     return row(figure, unit, value, "", None)
-
-
-def _serve(store: Path) -> tuple[subprocess.Popen[str], Client]:
-    command = [
-        sys.executable,
-        "-m",
-        "tracker.cli.main",
-        "server",
-        "--store",
-        str(store),
-        "--port",
-        "0",
-        "--no-key",
-    ]
-    server = subprocess.Popen(
-        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    for line in server.stdout:
-        if "http://" in line:
-            return server, Client("http://" + line.split("http://")[1].split()[0])
-    raise ScriptError("the server did not start")
-
-
-def _memory_mb(process: int, key: str) -> float:
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith(key))
-    return kilobytes / 1024

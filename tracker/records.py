@@ -459,8 +459,8 @@ def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
 
 
 def _tag(payload: bytes) -> int | None:
-    """Return the number of a record's kind; None when the payload is no array that begins with one."""
-    # A msgpack array's length is in its first byte, or in the 2 or 4 bytes behind it.
+    """Return the number of a record's kind; None when the payload is not an array with a number first."""
+    # The length of a msgpack array is in its first byte, or in the 2 or 4 bytes after it.
     begin = {0xDC: 3, 0xDD: 5}.get(payload[0], 1) if payload else 1
     if not payload or not (begin > 1 or payload[0] & 0xF0 == 0x90):
         return None

@@ -17,8 +17,8 @@ def config_value(value: Any, depth: int = 0) -> Any:
     more than 32 elements their text; other objects that are no builtin become their ``str()``, as in wandb.
 
     Raises:
-        TypeError: There is no plain form, as of a builtin that JSON lacks such as ``object()``, or it is
-            nested too deeply.
+        TypeError: The value has no plain form (a builtin that JSON lacks, such as ``object()``), or is nested
+            too deeply.
     """
     if type(value) in PLAIN:
         return to_plain(value)

@@ -31,7 +31,7 @@ def wait_until_sent(
     Args:
         layout: Where the run was written. A store is not waited for.
         segment: The segment that this process wrote.
-        run_id: Named in what is said.
+        run_id: The run's id, for the message.
         longest_seconds: How long in all; 0 waits for nothing.
         silent: Say nothing.
 

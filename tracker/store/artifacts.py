@@ -91,7 +91,7 @@ def add_version(
         sequence: Its number in the segment: together they name the record for ever.
 
     Raises:
-        InvalidManifestError: Its manifest is none: there is no such artifact.
+        InvalidManifestError: The bytes of its manifest are not a manifest: no version is made.
         StoreError: Its content has not come yet.
     """
     collection = _find_or_make_collection(session, run.project, record.name, record.artifact_type)
