@@ -56,6 +56,8 @@ LARGEST_ATTEMPTS = 5
 # What is said of artifacts, in the order in which it was said.
 ArtifactRecord = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked
 
+_decode_process = msgspec.msgpack.Decoder(Process).decode
+
 
 class Applied(NamedTuple):
     """What one call of ``apply_journal`` did.
@@ -399,4 +401,4 @@ def _apply_said(
 
 def segment_process(segment: Segment) -> Process | None:
     """Return which process writes a segment."""
-    return msgspec.msgpack.decode(segment.process, type=Process) if segment.process else None
+    return _decode_process(segment.process) if segment.process else None

@@ -81,6 +81,10 @@ class DraftFile(msgspec.Struct):
     format: int = 1
 
 
+_decode = msgspec.json.Decoder(DraftFile).decode
+_decode_owner = msgspec.json.Decoder(Process).decode
+
+
 class Draft:
     """The capturing side of one artifact that is being made. Not for several threads at once.
 
@@ -210,7 +214,7 @@ def read_draft(layout: Layout, token: str) -> DraftFile:
     """
     path = layout.draft(token) / "draft.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=DraftFile)
+        return _decode(path.read_bytes())
     except FileNotFoundError:
         raise StoreError(f"the files of a logged artifact are not here (yet): {path} is missing") from None
     except msgspec.DecodeError as error:
@@ -220,6 +224,6 @@ def read_draft(layout: Layout, token: str) -> DraftFile:
 def owner_of(folder: Path) -> Process | None:
     """Return which process makes, or made, the draft in ``folder``; None when it does not say."""
     try:
-        return msgspec.json.decode((folder / "owner.json").read_bytes(), type=Process)
+        return _decode_owner((folder / "owner.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         return None

@@ -122,6 +122,9 @@ class SegmentState(msgspec.Struct):
         return start if self.first_step is None else min(start, self.first_step)
 
 
+_decode = msgspec.msgpack.Decoder(SegmentState, ext_hook=read_extension).decode
+
+
 def pack_state(state: SegmentState) -> bytes:
     """Return the state as it is kept in the catalog."""
     try:
@@ -132,7 +135,7 @@ def pack_state(state: SegmentState) -> bytes:
 
 def unpack_state(data: bytes) -> SegmentState:
     """Return the state that ``pack_state`` was given."""
-    return msgspec.msgpack.decode(data, type=SegmentState, ext_hook=read_extension)
+    return _decode(data)
 
 
 class _Shape:

@@ -50,11 +50,14 @@ class Settled(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+_decode = msgspec.json.Decoder(Settled).decode
+
+
 def settled(layout: Layout, token: str) -> Settled | None:
     """Return what became of a draft, if that is known."""
     for path in (_within(layout, token), layout.settled(token)):
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Settled)
+            return _decode(path.read_bytes())
         except (OSError, msgspec.DecodeError):
             continue
     return None
