@@ -114,6 +114,8 @@ class SegmentState(msgspec.Struct):
     console_lines: int = 0
     alerts: list[AlertRaised] = []
     changes: dict[str, Change] = {}
+    # When its writer was last heard of, while it is taken for dead for that reason alone (unix seconds).
+    silent_since: float | None = None
 
     @property
     def start_step(self) -> int:
