@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import scripts
 
+from tracker.store.locks import is_held
+
 # Numbers without an entry in /etc/passwd: (user, group).
 FIRST, SECOND, OUTSIDER = (54_001, 54_100), (54_002, 54_100), (54_003, 54_101)
 PACKAGES = os.pathsep.join((str(scripts.ROOT), sysconfig.get_path("purelib")))
@@ -80,8 +82,10 @@ def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tracker-group-"))
     folder.chmod(0o755)
     yield folder
-    # Recorders leave within seconds; until then they may make files.
-    scripts.wait_for(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists(), "recorders")
+    # One that has just begun would make the store again.
+    locks = list(folder.glob("shared/store/**/locks/recorder-*"))
+    scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
+    shutil.rmtree(folder)
 
 
 def shared_folder(place: Path, mode: int) -> Path:
