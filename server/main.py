@@ -27,6 +27,7 @@ def serve(settings: ServerSettings) -> None:
 
     Raises:
         UsageError: The address cannot be listened on.
+        HeldElsewhereError: Another host holds the catalog, or has taken it over.
         StoreError: The store cannot be opened.
     """
     raise_descriptor_limit()
@@ -57,6 +58,8 @@ def serve(settings: ServerSettings) -> None:
         )
         _Server(config, app.state.watcher, said).run(sockets=[listening])
     store.close()
+    if app.state.watcher.lost is not None:
+        raise app.state.watcher.lost
 
 
 def new_link(root: Path) -> str:
@@ -94,6 +97,10 @@ class _Server(uvicorn.Server):
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).addFilter(OncePerMinute())
         print(self._said, flush=True)  # noqa: T201
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end."""
+        return self._watcher.lost is not None or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""

@@ -41,6 +41,7 @@ def change_collection(
         )
         path = store.layout.collection_file(entity, project, name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        store.check_lease()
         publish_json(store.layout.new_temporary(), path, msgspec.to_builtins(described))
         for found in list_collections(session, entity, project, collection.type):
             if found.name == name:
