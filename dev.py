@@ -50,7 +50,7 @@ ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--
 LARGEST_WORKERS = 8
 
 # Marks of the tests that run only when asked for.
-SUITES = ("slow", "lightning", "clients", "differential", "package", "containers")
+SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "containers")
 
 
 def main() -> int:

@@ -56,7 +56,7 @@ def serve(settings: ServerSettings) -> None:
             timeout_graceful_shutdown=2,
             access_log=False,
         )
-        _Server(config, app.state.watcher, said).run(sockets=[listening])
+        _Server(config, store, app.state.watcher, said).run(sockets=[listening])
     store.close()
     if app.state.watcher.lost is not None:
         raise app.state.watcher.lost
@@ -85,8 +85,9 @@ def _note_own_key(port: int, key: str) -> None:
 class _Server(uvicorn.Server):
     """Says when it is ready; before it ends, answers those who wait for news instead of waiting for them."""
 
-    def __init__(self, config: uvicorn.Config, watcher: Watcher, said: str) -> None:
+    def __init__(self, config: uvicorn.Config, store: Store, watcher: Watcher, said: str) -> None:
         super().__init__(config)
+        self._store = store
         self._watcher = watcher
         self._said = said
 
@@ -107,6 +108,8 @@ class _Server(uvicorn.Server):
         self._closing.cancel()
         self._watcher.let_go()
         await super().shutdown(sockets)
+        # Not after `run`: uvicorn raises the signal that ended it once more.
+        self._store.close()
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

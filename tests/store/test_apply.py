@@ -337,7 +337,6 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
         "before os.rename runs/team/demo/run1/run.json",
         "before commit",
         f"before os.remove journals/{HOST}/{A}-000000.journal",
-        "before os.rename leases/2.json",
     ]
     for at, point in enumerate(points, 1):
         store = Store(tmp_path / f"killed{at}" / "store")

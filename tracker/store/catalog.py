@@ -18,7 +18,7 @@ from sqlalchemy import Engine, select
 from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.layout import Layout
-from tracker.store.lease import Hold, hold_catalog
+from tracker.store.lease import Hold, held_elsewhere, hold_catalog, refusal
 from tracker.store.locks import FileLock, is_held
 from tracker.store.migrations import REVISION
 from tracker.store.models import ArtifactUse, Run
@@ -97,6 +97,8 @@ def alone(layout: Layout) -> Iterator[Hold]:
     lock = _open_lock(layout)
     try:
         if not lock.try_alone():
+            if (holder := held_elsewhere(layout)) is not None:  # a network file system may share locks
+                raise refusal(layout, holder)
             raise StoreError(f"{layout.root} is in use: {_user(layout)}, then try again")
         hold = hold_catalog(layout)
         try:

@@ -21,6 +21,7 @@ Files are opened anew for each look: network file systems compare an opened file
 
 from __future__ import annotations
 
+import _thread
 import os
 import re
 import threading
@@ -73,15 +74,15 @@ class Lease(msgspec.Struct, frozen=True):
     """One lease on a catalog.
 
     Attributes:
+        state: ``held``, ``free`` or ``taken``. The first field: ``held`` becomes ``free`` in place.
         number: The epoch: each lease that is created has a larger one.
         catalog: The catalog's name in the store, or an absolute path on a disk of the holder.
-        state: ``held``, ``free`` or ``taken``.
         holder: Who created it; of one that is taken, who has taken it. None before there was any lease.
     """
 
+    state: Literal["held", "free", "taken"]
     number: int
     catalog: str
-    state: Literal["held", "free", "taken"]
     holder: Holder | None
 
 
@@ -105,7 +106,8 @@ class Hold:
         self._ended = threading.Event()
         self._seconds_between = silent_seconds() / BEATS
         with suppress(RuntimeError):  # the interpreter shuts down: the process needs no beat any more
-            threading.Thread(target=self._keep_beat, name="tracker-lease", daemon=True).start()
+            # `threading.Thread.start` waits until the thread runs: opening a store would take twice as long.
+            _thread.start_new_thread(self._keep_beat, ())
 
     def check(self) -> None:
         """Raise unless this host still holds the lease.
@@ -130,20 +132,26 @@ class Hold:
         self._ended.set()
         try:
             if free and self._lock.try_alone():
-                self.check()
-                _replace(self._layout, msgspec.structs.replace(self._lease, state="free"))
-        except (StoreError, OSError):
+                self._mark_free()
+        except OSError:
             pass  # it is another host's by now, or stays held: others wait until the beat is old
         finally:
             self._lock.close()
 
+    def _mark_free(self) -> None:
+        """Change the state in place; when another host exchanges the file meanwhile, in the old file."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.read(descriptor, FILE_SIZE) == self._content:
+                os.pwrite(descriptor, b"free", self._content.index(b"held"))
+        finally:
+            os.close(descriptor)
+
     def _keep_beat(self) -> None:
         path = self._layout.beat(self._lease.number)
-        while True:
+        while not self._ended.wait(self._seconds_between):
             with suppress(OSError):  # a missed beat is no harm; a taken lease is found by `check`
                 _write_beat(path)
-            if self._ended.wait(self._seconds_between):
-                return
 
     def _taken(self) -> HeldElsewhereError:
         now = read_lease(self._layout)
@@ -190,7 +198,7 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
                 raise refusal(layout, lease.holder)
             if not _is_silent(layout, lease):
                 continue
-            lease = Lease(lease.number, lease.catalog, "taken", this_holder(layout))
+            lease = Lease("taken", lease.number, lease.catalog, this_holder(layout))
             _replace(layout, lease)
         elif lease.state == "taken" and lease.holder is not None and not takes_over:
             raise refusal(layout, lease.holder)
@@ -200,7 +208,7 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
             from tracker.store.takeover import copy_catalog  # few openings need it
 
             damaged = copy_catalog(layout.root / lease.catalog, layout.root / name)
-        created = Lease(lease.number + 1, name, "held", this_holder(layout))
+        created = Lease("held", lease.number + 1, name, this_holder(layout))
         if _create(layout, created):
             _clean_up(layout, lease, created)
             return Hold(layout, created, lock, damaged)
@@ -217,13 +225,13 @@ def read_lease(layout: Layout) -> Lease:
     while True:
         number = max(_numbers(layout), default=0)
         if number == 0:
-            return Lease(0, layout.catalog.name, "free", None)
+            return Lease("free", 0, layout.catalog.name, None)
         path = layout.lease(number)
         try:
             content = _read_bytes(path)
             if not content.strip(b"\0"):
                 # A power cut left the name alone. Leases on any other file are forced to the disk.
-                return Lease(number, layout.catalog.name, "free", None)
+                return Lease("free", number, layout.catalog.name, None)
             return msgspec.json.decode(content, type=Lease)
         except FileNotFoundError:
             continue  # a newer one has been created meanwhile

@@ -73,6 +73,11 @@ class Store:
         """The store's folder."""
         return self.layout.root
 
+    @property
+    def catalog(self) -> Path:
+        """The file of the catalog."""
+        return self._hold.catalog
+
     def reading(self) -> AbstractContextManager[Session]:
         """Open a read transaction: one consistent view."""
         return database.transaction(self._engine, write=False)

@@ -90,4 +90,4 @@ def _check(catalog: Path) -> str | None:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:
         return str(error)
-    return None if found == "ok" else str(found)
+    return None if found == "ok" else " ".join(str(found).split())
