@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,13 @@ from server import keys
 from tracker.errors import HeldElsewhereError, UsageError
 from tracker.store import lease
 from tracker.store.catalog import alone
+from tracker.store.garbage import collect
 from tracker.store.layout import Layout
 from tracker.store.lease import catalog_of, read_lease
+from tracker.store.locks import is_held
 from tracker.store.models import Clock
 from tracker.store.store import Store
+from tracker.store.trash import Trash
 
 # A process of another host: it opens the store, says so, and does what the lines on its stdin ask for.
 OTHER = """
@@ -405,4 +409,51 @@ def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
         assert Layout(root).recorder_locks() == []
     store = Store(root)
     apply_all(store)
+    store.close()
+
+
+def test_garbage_collection_deletes_nothing_after_a_takeover(root: Path) -> None:
+    store = Store(root)
+    blob = store.blobs.add_bytes(b"a version of the new holder may name it").sha256
+    judged = store.layout.blob(blob).stat()
+    _freeze(store)
+    with host("login1", root) as taker:
+        assert taker.says().startswith("open")
+        trash = Trash(store.layout, time.time_ns() + 10**9, store.check_lease)
+        with pytest.raises(HeldElsewhereError):
+            trash.take(blob, judged)
+        assert b"".join(store.blobs.chunks(blob, 0, judged.st_size)).startswith(b"a version")
+        with pytest.raises(HeldElsewhereError):
+            collect(store, grace=0)
+    store.close()
+
+
+def test_a_recorder_that_wakes_up_after_a_takeover_ends_and_no_other_is_started(root: Path) -> None:
+    script = (
+        "import sys, tracker; run = tracker.init(project='p', id='live'); run.log({'x': 0}); "
+        "print('ready', flush=True); sys.stdin.readline(); run.log({'x': 1}); run.finish()"
+    )
+    training = scripts.start(script, root.parent)
+    assert training.stdout is not None
+    assert training.stdout.readline() == "ready\n"
+    scripts.wait_for(lambda: read_lease(Layout(root)).state == "held", "a recorder with the lease")
+    held = read_lease(Layout(root)).holder
+    assert held is not None
+    recorder = held.pid
+    os.kill(recorder, signal.SIGSTOP)
+    try:
+        with host("login1", root) as taker:
+            assert taker.says().startswith("open")
+            os.kill(recorder, signal.SIGCONT)
+            scripts.wait_for(lambda: not Path(f"/proc/{recorder}").exists(), "the recorder to end")
+            training.communicate("\n", timeout=60)
+            assert training.returncode == 0
+            assert not any(is_held(path) for path in Layout(root).recorder_locks())
+            assert len(Layout(root).list_journals()) == 1
+    finally:
+        if Path(f"/proc/{recorder}").exists():
+            os.kill(recorder, signal.SIGKILL)
+    store = Store(root)
+    apply_all(store)
+    assert [row["x"] for row in read_history(store, "live")] == [0, 1]
     store.close()

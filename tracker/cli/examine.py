@@ -99,7 +99,10 @@ def _free_space(layout: Layout) -> Finding:
 
 
 def _catalog(layout: Layout, settings: Settings) -> Finding:
-    holder = held_elsewhere(layout)
+    try:
+        holder = held_elsewhere(layout)
+    except Error as error:
+        return Finding("catalog", False, error.message)
     if holder is not None:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
         return Finding("catalog", True, f"{holder.host} (process {holder.pid}) holds it since {since}")
@@ -196,8 +199,11 @@ def _known_faults(layout: Layout) -> dict[str, str]:
 
 
 def _open(layout: Layout) -> sqlite3.Connection:
-    catalog = catalog_of(layout)
-    if held_elsewhere(layout) is not None or not catalog.is_file():
+    try:
+        catalog, holder = catalog_of(layout), held_elsewhere(layout)
+    except Error as error:
+        raise sqlite3.OperationalError(error.message) from error
+    if holder is not None or not catalog.is_file():
         raise sqlite3.OperationalError("there is none that may be read here")
     return sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
 
