@@ -17,8 +17,9 @@ from sqlalchemy import Engine, select
 
 from tracker.errors import StoreError
 from tracker.store import database
+from tracker.store.holding import Hold, hold_catalog
 from tracker.store.layout import Layout
-from tracker.store.lease import Hold, held_elsewhere, hold_catalog, refusal
+from tracker.store.lease import held_elsewhere, refusal
 from tracker.store.locks import FileLock, is_held
 from tracker.store.migrations import REVISION
 from tracker.store.models import ArtifactUse, Run

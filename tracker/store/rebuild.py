@@ -32,8 +32,8 @@ from tracker.store.blobs import BlobStore
 from tracker.store.files import sync_file
 from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.former import Former, install, read_former
+from tracker.store.holding import Hold
 from tracker.store.layout import Layout
-from tracker.store.lease import Hold
 from tracker.store.manifest import read_manifest
 from tracker.store.merged import find_or_make_project, note_change
 from tracker.store.models import (

@@ -18,6 +18,20 @@ ATTEMPTS = 5
 _LOG = "-wal"
 
 
+def require_room(source: Path, folder: Path) -> None:
+    """Check that a copy of a catalog and its log has room in a folder.
+
+    Raises:
+        StoreError: It has none.
+    """
+    size = sum(state[0] for state in _state(source) if state is not None)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise StoreError(
+            f"cannot take over {source}: its copy needs {size} bytes and {folder} has {free} free"
+        )
+
+
 def copy_catalog(source: Path, target: Path) -> Path | None:
     """Copy a catalog and its write-ahead log to a new name, and check every page of the copy.
 
