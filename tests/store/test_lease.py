@@ -19,7 +19,9 @@ import scripts
 from builders import ENTITY, PROJECT, Writer, apply_all, read_history, seal_all
 
 from server import keys
+from tracker.cli.examine import examine
 from tracker.errors import HeldElsewhereError, UsageError
+from tracker.settings import load_settings
 from tracker.store import lease
 from tracker.store.catalog import alone
 from tracker.store.garbage import collect
@@ -391,6 +393,14 @@ def test_a_time_that_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "soon")
     with pytest.raises(UsageError, match="TRACKER_LEASE_SECONDS is 'soon'"):
         Store(root)
+
+
+def test_doctor_names_the_holder(root: Path) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        (found,) = [each for each in examine(load_settings(store=root)) if each.name == "catalog"]
+        assert found.good
+        assert found.text.startswith(f"login1 (process {holder.process.pid}) holds it since")
 
 
 def test_init_beside_another_host_writes_journals_only(root: Path) -> None:

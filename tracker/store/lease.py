@@ -68,7 +68,8 @@ class Lease(msgspec.Struct, frozen=True):
         state: ``held``, ``free`` or ``taken``. The first field: ``held`` becomes ``free`` in place.
         number: The epoch: each lease that is created has a larger one.
         catalog: The catalog's name in the store, or an absolute path on a disk of the holder.
-        holder: Who created it; of one that is taken, who has taken it. None before there was any lease.
+        holder: The host that created the lease; in state ``taken`` the host that takes over. None before there
+            was any lease.
     """
 
     state: Literal["held", "free", "taken"]
@@ -108,7 +109,7 @@ def catalog_of(layout: Layout) -> Path:
 
 
 def held_elsewhere(layout: Layout) -> Holder | None:
-    """Return the other host that holds the catalog, or None. It may be dead: that takes time to find out."""
+    """Return the other host that holds the catalog, or None. The host may be dead: only watching tells."""
     lease = read_lease(layout)
     if lease.state == "free" or lease.holder is None or is_here(layout, lease.holder):
         return None
@@ -116,7 +117,7 @@ def held_elsewhere(layout: Layout) -> Holder | None:
 
 
 def refusal(layout: Layout, holder: Holder) -> HeldElsewhereError:
-    """Return the error that says who holds the catalog, and what to do."""
+    """Return the error that names the holder and says what to do."""
     return HeldElsewhereError(
         f"{holder.host} (process {holder.pid}) holds the catalog of {layout.root}: run this on that host, or "
         "stop the tracker processes there first; `tracker sync` takes over from a host that is gone"
