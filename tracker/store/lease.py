@@ -68,8 +68,8 @@ class Lease(msgspec.Struct, frozen=True):
         state: ``held``, ``free`` or ``taken``. The first field: ``held`` becomes ``free`` in place.
         number: The epoch: each lease that is created has a larger one.
         catalog: The catalog's name in the store, or an absolute path on a disk of the holder.
-        holder: The host that created the lease; in state ``taken`` the host that takes over. None before there
-            was any lease.
+        holder: The host that created the lease; in state ``taken`` the host that takes over. None before the
+            first lease.
     """
 
     state: Literal["held", "free", "taken"]

@@ -87,8 +87,8 @@ class Store:
         """Open the one write transaction that may run at a time.
 
         Raises:
-            HeldElsewhereError: Another host has taken the catalog over, before or meanwhile. The transaction may
-                then be missing in the catalog of that host, so nothing may be deleted because of it.
+            HeldElsewhereError: Another host has taken the catalog over, before or meanwhile. The transaction
+                may then be missing in the catalog of that host, so nothing may be deleted because of it.
         """
         self.check_lease()
         with database.transaction(self._engine, write=True, check=self.check_lease) as session:
