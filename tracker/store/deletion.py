@@ -68,6 +68,7 @@ def delete_run(
         journals = {segment.segment: segment.journal_index for segment in segments}
         said = PublishedDeletion(1, entity, project, run_id, time.time(), named)
         path = layout.tombstone(entity, project, run_id)
+        store.check_lease()
         publish_json(layout.new_temporary(), path, msgspec.to_builtins(said))
         _take_out(session, run)
     for child in layout.run(entity, project, run_id).iterdir():

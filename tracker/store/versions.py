@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker import values
+from tracker.store.database import check_lease
 from tracker.store.files import claim, publish_json, read_json, write_new
 from tracker.store.layout import Layout
 from tracker.store.models import Alias, Collection, Project, Run, Version
@@ -88,7 +89,9 @@ def describe(session: Session, version: Version) -> dict[str, Any]:
 
 def publish_version(layout: Layout, session: Session, version: Version) -> None:
     """Publish a version anew, after it was changed."""
-    publish_json(layout.new_temporary(), version_path(layout, version), describe(session, version))
+    described = describe(session, version)
+    check_lease(session)
+    publish_json(layout.new_temporary(), version_path(layout, version), described)
 
 
 def claim_number(layout: Layout, session: Session, version: Version) -> int:
@@ -103,6 +106,7 @@ def claim_number(layout: Layout, session: Session, version: Version) -> int:
                 return index
     data = values.dumps(describe(session, version), indent=1).encode("utf-8", "replace")
     index = max(committed, default=-1) + 1
+    check_lease(session)
     while True:
         temporary = layout.new_temporary()
         write_new(temporary, data)
@@ -113,6 +117,7 @@ def claim_number(layout: Layout, session: Session, version: Version) -> int:
 
 def move_alias(layout: Layout, session: Session, version: Version, alias: str, time: float) -> None:
     """Let an alias name a version; it leaves the one that had it."""
+    check_lease(session)
     publish_json(
         layout.new_temporary(),
         _alias_path(layout, version.collection, alias),
@@ -130,6 +135,7 @@ def drop_alias(layout: Layout, session: Session, version: Version, alias: str) -
     """Take an alias from a version; one that names another is left alone."""
     held = session.get(Alias, (version.collection_id, alias))
     if held is not None and held.version_id == version.id:
+        check_lease(session)
         _alias_path(layout, version.collection, alias).unlink(missing_ok=True)
         session.delete(held)
         session.flush()
