@@ -1,8 +1,8 @@
 """Reading a whole store again: is every stored byte what was written?
 
-In this order: Parquet parts (page and footer checksums), blobs (their names are their digests), published
-files (they decode) and journals (frame checksums). The place is noted every few seconds: an interrupted
-verification continues there.
+In this order: Parquet parts (their names have a checksum of the file), blobs (their names are their
+digests), published files (they decode) and journals (frame checksums). The place is noted every few
+seconds: an interrupted verification continues there.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def verify(
         for fault in _faults(item):
             say_fault(fault)
         files[item.kind] = files.get(item.kind, 0) + 1
-        unchecked += item.kind == "part" and not _has_checksum(item.path)
+        unchecked += item.kind == "part" and not _has_checksums(item.path)
         advance(item.size)
         if time.monotonic() - noted > NOTED_SECONDS:
             noted = time.monotonic()
@@ -132,17 +132,22 @@ def _faults(item: Item) -> Iterator[str]:
 
 
 def _read_part(path: Path) -> None:
-    from tracker.store.parquet import opened
+    from tracker.store.parquet import checksums_of, file_checksum, opened
 
+    whole = checksums_of(path).whole
+    if whole is not None:
+        if file_checksum(path) != whole:
+            raise StoreError("its bytes are not those that were written; restore this file from a backup")
+        return
     with opened(path) as file:
         for group in range(file.num_row_groups):
             file.read_row_group(group)
 
 
-def _has_checksum(path: Path) -> bool:
-    from tracker.store.parquet import has_checksum
+def _has_checksums(path: Path) -> bool:
+    from tracker.store.parquet import checksums_of
 
-    return has_checksum(path)
+    return checksums_of(path).footer is not None
 
 
 def _read_blob(path: Path) -> None:
