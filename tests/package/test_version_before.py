@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -140,7 +141,7 @@ def assert_verified(folder: Path, *, old_parts: bool) -> None:
     found = command(HERE, "verify", "--all", folder=folder)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "0 missing or damaged" in found.stdout
-    assert ("parts of an older tracker have no checksums" in found.stdout) == old_parts
+    assert bool(re.search(r"\d+ parts.* of an older tracker have no checksums", found.stdout)) == old_parts
 
 
 @pytest.mark.parametrize("what", ["catalog", "format"])

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.store.files import publish_json
+from tracker.store.described import publish_described
 from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
 from tracker.store.models import (
@@ -44,7 +44,7 @@ def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True)
                 return
         except FileNotFoundError:
             pass
-    publish_json(layout.new_temporary(), path, describe_run(session, run))
+    publish_described(layout.new_temporary(), path, describe_run(session, run))
 
 
 def describe_run(session: Session, run: Run) -> dict[str, Any]:
