@@ -32,7 +32,7 @@ def log() -> None:
         run.log({"loss": 1 / (step + 1), "odd": [1.0, math.nan, math.inf, -math.inf][step % 4], "step": step})
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     run.log({"image": tracker.Image(pixels, caption="pixels"), "text": "grüße ✓", "big": 2**70})
-    run.log({"table": tracker.Table(columns=["a", "b"], data=[[1, "x"], [2, None]])})
+    run.log({"table": tracker.Table(columns=["a", "b"], data=[[1, "x"], [math.inf, None]])})
     artifact = tracker.Artifact("model", "model", metadata={"kind": "exchanged"})
     with artifact.new_file("weights.bin", "wb") as file:
         file.write(WEIGHTS)

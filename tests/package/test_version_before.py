@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sqlite3
 import subprocess
@@ -29,7 +30,7 @@ LOGGED = {
     "odd": "[1.0, nan, inf, -inf]",
     "text": [f"{2**70}grüße ✓"],
     "image": ["pixels", 4, True],
-    "table": [2, ["a", "b"], [[1, "x"], [2, None]]],
+    "table": [2, ["a", "b"], [[1, "x"], [math.inf, None]]],
     "aliases": {"v0": ["best", "latest"]},
     "artifact": ["v0", {"kind": "exchanged"}, True, True],
     "console": ["printed by the script", "an error line"],
