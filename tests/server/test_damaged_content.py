@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import scripts
 from builders import Writer, apply_all
 from sending import use
 from serving import Server, serving
@@ -87,7 +88,8 @@ def test_a_large_damaged_file_does_not_arrive_whole(
             assert answer.status_code == 503
             assert "etag" not in answer.headers
             assert f"the stored content of {damaged} is damaged" in answer.json()["error"]["message"]
-    assert sum(f"{blob_of(sound, damaged)} is damaged" in line for line in sound.errors) >= 1
+    named = f"{blob_of(sound, damaged)} is damaged"
+    scripts.wait_for(lambda: any(named in line for line in sound.errors), "the line of the server")
     assert not [line for line in sound.errors if "Traceback" in line]
 
 
