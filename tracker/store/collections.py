@@ -10,7 +10,7 @@ import msgspec
 
 from tracker.answers import CollectionInfo
 from tracker.errors import NotFoundError, UsageError
-from tracker.store.files import publish_json
+from tracker.store.described import publish_described
 from tracker.store.queries.artifacts import list_collections
 from tracker.store.reread import PublishedCollection
 from tracker.store.store import Store
@@ -41,7 +41,7 @@ def change_collection(
         )
         path = store.layout.collection_file(entity, project, name)
         store.check_lease()
-        publish_json(store.layout.new_temporary(), path, msgspec.to_builtins(described))
+        publish_described(store.layout.new_temporary(), path, msgspec.to_builtins(described))
         for found in list_collections(session, entity, project, collection.type):
             if found.name == name:
                 return found
