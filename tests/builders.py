@@ -260,7 +260,8 @@ def dump(store: Store) -> str:
     }
     for path in sorted((store.root / "runs").rglob("run.json")):
         described = values.loads(path.read_bytes())
-        described.pop("revision", None)
+        for name in ("revision", "checksum"):  # the checksum is of the revision and the parts' names too
+            described.pop(name, None)
         for part in [part for segment in described["segments"] for part in segment["parts"]]:
             part["path"] = part["path"].rsplit("-", 3)[0]  # token and checksums at its end differ
         if described["state"] != "running":  # while a run goes on its file may lag behind

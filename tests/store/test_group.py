@@ -82,10 +82,14 @@ def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tracker-group-"))
     folder.chmod(0o755)
     yield folder
-    # One that has just begun would make the store again.
+    without_recorders(folder)  # one that has just begun would make the store again
+    shutil.rmtree(folder)
+
+
+def without_recorders(folder: Path) -> None:
+    """Wait until no recorder follows a store in a folder."""
     locks = list(folder.glob("shared/store/**/locks/recorder-*"))
     scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
-    shutil.rmtree(folder)
 
 
 def shared_folder(place: Path, mode: int) -> Path:
@@ -197,6 +201,7 @@ def test_each_member_has_an_outbox_for_a_server(place: Path, start: Run) -> None
 def test_a_store_that_does_not_know_its_mode_keeps_what_it_has(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))
+    without_recorders(place)  # they know the mode
     (root / "store.json").write_text('{"format": 1, "id": "0123456789abcdef0123456789abcdef"}')
     before = modes(root)
     ended(start(FIRST, "-c", WRITE, "two"))

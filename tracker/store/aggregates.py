@@ -17,8 +17,8 @@ class Aggregate(msgspec.Struct, array_like=True):
 
     count: Integer = 0
     total: float = 0.0
-    low: int | float | None = None
-    high: int | float | None = None
+    low: Any = None
+    high: Any = None
     first: Any = None
 
     def add(self, value: Any) -> None:
@@ -28,6 +28,16 @@ class Aggregate(msgspec.Struct, array_like=True):
             self.total += value
             self.low = value if self.low is None else min(self.low, value)
             self.high = value if self.high is None else max(self.high, value)
+
+    def check(self) -> None:
+        """Check what comes from outside.
+
+        Raises:
+            ValueError: An extreme is not a number.
+        """
+        for value in (self.low, self.high):
+            if value is not None and not is_finite(value):
+                raise ValueError("an extreme is not a finite number")
 
     def before(self, later: Aggregate) -> Aggregate:
         """Return what this and a later one are together."""

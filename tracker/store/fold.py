@@ -225,7 +225,9 @@ class Folder:
         state = self.state
         try:
             restored = msgspec.convert(record.state, SegmentState)
-        except msgspec.ValidationError as error:
+            for aggregate in restored.aggregates.values():
+                aggregate.check()
+        except ValueError as error:  # msgspec's ValidationError is one
             self.fold(InvalidRecord(SegmentRestored.__name__, str(error)))
             return
         restored.started, restored.finished = state.started, state.finished
