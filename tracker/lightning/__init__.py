@@ -20,6 +20,7 @@ from tracker.lightning.checkpoints import artifacts_of
 from tracker.lightning.ranks import join_ranks
 from tracker.sdk import active
 from tracker.sdk.attach import attach
+from tracker.sdk.friendly import config_value
 from tracker.sdk.init import init
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
@@ -318,8 +319,18 @@ class WandbLogger(Logger):
 
 
 def _describable(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters as Lightning's own logger gives them on, and what has no plain form as text."""
-    return {str(key): to_plain(_named(value), repr) for key, value in params.items()}
+    """Return hyperparameters as ``config.update`` keeps them, and what has no plain form as text.
+
+    Functions and classes become what Lightning's own logger makes of them.
+    """
+    return {str(key): _kept(_named(value)) for key, value in params.items()}
+
+
+def _kept(value: Any) -> Any:
+    try:
+        return config_value(value)
+    except TypeError:
+        return to_plain(value, repr)
 
 
 def _named(value: Any) -> Any:
