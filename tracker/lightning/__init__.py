@@ -7,6 +7,7 @@ trainer = Trainer(logger=WandbLogger(project="digits", log_model="all"))
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -243,13 +244,16 @@ class WandbLogger(Logger):
     def finalize(self, status: str) -> None:
         """Called by Lightning at the end of training. The run goes on: more can be logged to it.
 
-        After a failure, Ctrl-C included, a script that just ends leaves a failed run.
+        After a failure, Ctrl-C included, a script that just ends leaves a failed run. After ``sys.exit`` the
+        status that ends the process decides, as everywhere.
         """
-        if status != "success" and self._experiment is not None:
-            active.note_failure(f"Trainer: {status}")
-        if status == "success" and self._experiment is not None:
+        if self._experiment is None:
+            return
+        if status == "success":
             for callback in self._checkpoint_callbacks.values():
                 self._log_checkpoints(callback)
+        elif not isinstance(sys.exc_info()[1], SystemExit):
+            active.note_failure(f"Trainer: {status}")
 
     @staticmethod
     @rank_zero_only
