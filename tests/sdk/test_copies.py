@@ -53,9 +53,7 @@ def test_a_logged_artifact_is_copied(how: str, tmp_path: Path) -> None:
     artifact = tracker.Artifact("data", "dataset", metadata={"a": 1})
     with artifact.new_file("f.txt") as file:
         file.write("content")
-    with pytest.raises(
-        TypeError, match=r"cannot be copied or pickled before it is logged"
-    ):
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled before it is logged"):
         COPIES[how](artifact)
     with tracker.init(project="p", dir=tmp_path / "elsewhere") as run:
         run.log_artifact(artifact)

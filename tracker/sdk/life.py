@@ -128,11 +128,19 @@ class Life(RunCore):
         """Keep all others from logging, until the process ends; return whether that could be done."""
         return self._lock.acquire(timeout=seconds)
 
-    def preempt(self, seconds: float) -> None:
-        """End the run because the process was told to end (SIGTERM), unless others block it for too long."""
+    def end_at_signal(self, seconds: float, *, finished: bool = False) -> None:
+        """End the run because the process was told to end (SIGTERM), unless others block it for too long.
+
+        Args:
+            seconds: How long others may block it.
+            finished: The process had done its work; else the run is preempted.
+        """
         if self.lock(seconds):
             try:
-                self._end("preempted", 128 + signal.SIGTERM, None)
+                if finished:
+                    self._end("finished", 0, None)
+                else:
+                    self._end("preempted", 128 + signal.SIGTERM, None)
             finally:
                 self._lock.release()
 

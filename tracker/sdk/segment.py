@@ -18,6 +18,7 @@ from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
+from tracker.sdk import active
 from tracker.store.files import make_folder, sync_folder, sync_named
 from tracker.store.layout import Layout
 from tracker.store.locks import shared
@@ -365,6 +366,7 @@ class SegmentWriter:
             say(f"cannot look after {self.layout.root}: {_reason(error)}", silent=self._silent)
 
     def _tend_once(self) -> bool:
+        active.nudge()
         now = time.monotonic()
         # A wait may last longer, or a little less, than it was to.
         due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2
