@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
+from tracker.group_files import create, touch
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.parsed import is_digest, is_token
@@ -131,7 +132,7 @@ class Ingest:
             raise UsageError("a journal is taken in whole frames only")
         file = journal.path.path
         make_folder(file.parent)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = create(file, os.O_WRONLY | os.O_APPEND, 0o644)
         try:
             if os.write(descriptor, data) != len(data):
                 raise OSError(28, "No space left on device")
@@ -205,7 +206,7 @@ def known_segments(store: Store, names: list[str]) -> dict[str, str]:
 
 def note_upload(store: Store) -> None:
     """Let garbage collection know that content is here, or comes, which no record names yet."""
-    store.layout.uploads.touch()
+    touch(store.layout.uploads)
 
 
 def check_sha256(name: Any) -> str:

@@ -42,7 +42,7 @@ def own_key(store: Store) -> str:
             return found
     key = make_key(store)
     temporary = store.layout.new_temporary()
-    write_new(temporary, key.encode(), mode=0o600)
+    write_new(temporary, key.encode(), private=True)
     publish(temporary, path)
     return key
 

@@ -3,11 +3,14 @@
 A journal, a manifest, a published file and a request may come from anybody who can write to the store's
 folder or reach the server. What becomes a path, a number in the catalog or a time has one of these types in
 the structures that are decoded, so that a hostile value is refused there, once.
+
+A module makes its decoders when it is imported, or calls ``prepare``: msgspec inspects a type when it first
+decodes it, and while one thread does so, another thread that decodes the same type reads a null pointer.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,3 +42,9 @@ def is_digest(value: object) -> bool:
 def is_token(value: object) -> bool:
     """Return whether a value is the token of a draft: 32 lower-case hex digits."""
     return isinstance(value, str) and len(value) == 32 and not value.strip("0123456789abcdef")
+
+
+def prepare(*types: Any) -> None:
+    """Let msgspec inspect types, so that several threads may convert values to them."""
+    for each in types:
+        msgspec.json.Decoder(each)

@@ -182,7 +182,7 @@ def loads(text: str | bytes) -> Any:
         import msgspec  # six times as fast; what it refuses, such as a bare NaN, the other may know
 
         with suppress(msgspec.DecodeError, UnicodeError):
-            return msgspec.json.decode(text)
+            return msgspec.json.decode(text)  # noqa: TID251 - without a type
     return json.loads(text, object_hook=_unmark)
 
 

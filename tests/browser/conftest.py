@@ -56,9 +56,11 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         return started[-1]
 
     yield start
+    ended = [each.process.poll() for each in started]
     for each in started:
         each.process.terminate()
         each.process.wait(timeout=30)
+    assert ended == [None] * len(started), "a server ended during the test: these are the exit statuses"
 
 
 @pytest.fixture(scope="module")

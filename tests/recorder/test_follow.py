@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import Writer, all_rows, get_run, problems, read_history
+from builders import ENTITY, PROJECT, Writer, all_rows, get_run, problems, read_history
 from sqlalchemy import select
 
 from tracker.journal.format import HEADER
@@ -118,6 +118,42 @@ def test_one_that_stays_counts_its_own_time_and_no_others_clock(store: Store, cl
     follower.look()
     assert get_run(store).state == "running"
     assert values(store) == [0, 1]
+
+
+@pytest.mark.parametrize("news", ["a row", "a sign of life"])
+@pytest.mark.parametrize("stays", [False, True])
+def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_news_comes(
+    store: Store, clock: Clock, news: str, stays: bool
+) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"x": 0})
+    heard_at = 1_700_000_000.0
+    os.utime(writer.path, (heard_at, heard_at))
+    follower = Follower(store, stays=stays)
+    follower.look()
+    clock.now += LONG
+    follower.look()
+    reason = "no news from node1 since 2023-11-14 22:13 UTC; rows may still wait there"
+    assert (get_run(store).state, get_run(store).error) == ("crashed", reason)
+    with store.reading() as session:
+        assert run_detail(session, ENTITY, PROJECT, "run1").error == reason
+    if news == "a row":
+        writer.log({"x": 1})
+    else:
+        writer.path.touch()
+    follower.look()
+    assert (get_run(store).state, get_run(store).error) == ("running", None)
+    writer.finish("failed", 1, "ValueError: wrong")
+    follower.look()
+    assert (get_run(store).state, get_run(store).error) == ("failed", "ValueError: wrong")
+
+
+def test_the_reason_says_the_time_of_the_last_news(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    for heard_at, said in ((0.0, "1970-01-01 00:00"), (86_400.0, "1970-01-02 00:00")):
+        os.utime(writer.path, (heard_at, heard_at))
+        Follower(store).look()
+        assert f"since {said} UTC" in str(get_run(store).error)
 
 
 def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is_whole(store: Store) -> None:

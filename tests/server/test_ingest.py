@@ -19,8 +19,10 @@ from serving import Server, serving
 
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, pack_frame, pack_header
 from tracker.journal.reader import Record, read_frames
+from tracker.recorder.follow import Follower
 from tracker.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
-from tracker.store.layout import Layout
+from tracker.store.layout import INGEST, Layout
+from tracker.store.store import Store
 
 BINARY = {"Content-Type": "application/octet-stream"}
 
@@ -235,6 +237,34 @@ def test_ending_one_segment_leaves_the_others(api: httpx.Client, layout: Layout)
     assert api.get(other.run).json()["state"] == "running"
     unknown = api.post(f"/ingest/segments/{'0' * 32}/end", json={"state": "crashed"})
     assert unknown.status_code == 200
+
+
+def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_the_sender_is_heard_of(
+    tmp_path: Path, layout: Layout
+) -> None:
+    reason = "no news from node1 since 1970-01-01 00:00 UTC; rows may still wait there"
+    journals = [Journal(layout, finish=False) for _ in range(3)]
+    with serving(tmp_path / "store") as server, server.client() as api:
+
+        def said(journal: Journal) -> tuple[str, str | None]:
+            found = api.get(journal.run).json()
+            return found["state"], found["error"]
+
+        for journal in journals:
+            sent = journal.data[: journal.ends[3]]
+            assert post(api, journal.name, sent).status_code == 200
+            os.utime(Layout(server.store).journal(INGEST, journal.segment, 0), (0.0, 0.0))
+        store = Store(server.store)
+        Follower(store).look()  # as `tracker sync` does
+        store.close()
+        assert [said(journal) for journal in journals] == [("crashed", reason)] * 3
+        grows, lives, dies = journals
+        for journal, data in ((grows, grows.data[grows.ends[3] :]), (lives, b"")):
+            assert post(api, journal.name, data, journal.data[: journal.ends[3]]).status_code == 200
+        assert api.post(f"/ingest/segments/{dies.segment}/end", json={"state": "crashed"}).status_code == 200
+        assert said(grows) == ("running", None)
+        assert said(dies) == ("crashed", None)
+        scripts.wait_for(lambda: said(lives) == ("running", None), "the server to see the sign of life")
 
 
 def test_a_journal_that_was_sealed_here_may_be_sent_again(

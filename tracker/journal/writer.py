@@ -8,6 +8,7 @@ from typing import NoReturn
 from zlib import crc32
 
 from tracker.errors import JournalError
+from tracker.group_files import create
 from tracker.journal.format import FRAME_PREFIX, MARKER, MAX_PAYLOAD, checksum_seed, pack_header
 
 _pack_prefix = FRAME_PREFIX.pack
@@ -42,7 +43,7 @@ class JournalWriter:
         self._seed = checksum_seed(segment)
         try:
             # O_APPEND: even a descriptor shared by accident can only add at the end.
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._fd = create(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
             raise JournalError("open", str(path), 0, error.strerror or str(error)) from error
         try:

@@ -17,6 +17,7 @@ from tracker.processes import host_name, this_process
 from tracker.reading.reader import Reader
 from tracker.records import OUTSIDE, FileSaved, Record, RunFinished, RunStarted, pack
 from tracker.store.blobs import CHUNK, BlobStore
+from tracker.store.files import make_folder
 from tracker.store.layout import Layout
 from tracker.store.locks import shared
 
@@ -68,7 +69,7 @@ def add_file(reader: Reader, place: Place, path: str, source: Path) -> None:
 def _write(layout: Layout, place: Place, records: Sequence[Record], rank: int, name: str | None) -> Path:
     segment = os.urandom(16).hex()
     path = layout.journal(host_name(), segment, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     now = time.time()
     started = RunStarted(*place, now, this_process(), name=name, rank=rank)
     writer = JournalWriter(path, segment)

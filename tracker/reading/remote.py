@@ -22,6 +22,7 @@ from tracker.answers import (
     SystemMetrics,
 )
 from tracker.http import Client
+from tracker.parsed import prepare
 from tracker.processes import host_name
 from tracker.reading.fetching import fetch_files
 from tracker.recorder.remote import Remote, write_remote
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # A server gives no more lines of output than this at once.
 LARGEST_OUTPUT = 10_000
+
+prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
+prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
 
 
 class RemoteReader:

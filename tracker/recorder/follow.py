@@ -6,7 +6,7 @@ import math
 import time
 from contextlib import suppress
 from itertools import groupby
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import select
 
@@ -18,8 +18,9 @@ from tracker.recorder.look import Look
 from tracker.recorder.patience import Patience
 from tracker.recorder.unread import first_sequence, is_damaged
 from tracker.records import Process
-from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process
+from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
 from tracker.store.artifacts import Settle, settle_now
+from tracker.store.fold import unpack_state
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
 from tracker.store.seal import seal
@@ -30,6 +31,15 @@ from tracker.store.store import Store
 MISSED_SECONDS = 60.0
 # How a writer says that it has ended; "crashed" is said of it by others, and may turn out wrong.
 SAID_BY_WRITERS = ("finished", "failed", "preempted")
+
+
+class _Writer(NamedTuple):
+    """What the catalog said of a segment's writer when its journal had this time."""
+
+    heard_at: float
+    ended: str | None
+    process: Process | None
+    silent_since: float | None
 
 
 class Follower:
@@ -63,7 +73,7 @@ class Follower:
         self._missing = Patience()  # with records that an earlier file has not shown
         self._waits: dict[str, str] = {}  # what each segment has that could not be applied yet
         self._started: dict[str, float] = {}
-        self._writers: dict[str, tuple[str | None, Process | None]] = {}
+        self._writers: dict[str, _Writer] = {}
         self._noted: dict[str, str | None] = {}  # what the catalog says of each segment's fault
         self.faults: dict[str, str] = {}
         self.unread: dict[str, str] = {}
@@ -220,21 +230,27 @@ class Follower:
     def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
         """Return what is known of a segment's writer; note in the catalog that a dead one has ended."""
         last, silent = files[-1], self._is_silent(name, files)
-        known = self._writers.get(name) or self._read_writer(name)
+        heard_at = last.path.stat().st_mtime
+        known = self._writers.get(name)
+        if known is None or known.heard_at != heard_at:
+            known = self._read_writer(name, heard_at)
         if known is None:
             return "silent" if silent else "live"
-        ended, process = known
+        _, ended, process, silent_since = known
         if ended in SAID_BY_WRITERS:
             return "ended"
         # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
         # its process lives says nothing about them.
         own = last.path.parent == self.store.layout.host_journals(host_name())
         alive = is_alive(process, silent=silent) if own and process is not None else None
+        if silent_since is not None and (alive or (not silent and heard_at != silent_since)):
+            withdraw_end(self.store, name)
+            self._writers.pop(name)
         if alive:
             return "live"
         if alive is None:  # on another host, or hidden: it may come back, so its journal stays
-            if silent and ended is None:
-                self._finish(name)
+            if silent and (ended is None or silent_since not in (None, heard_at)):
+                self._finish(name, heard_at)
             return "silent" if silent else "live"
         # Dead for certain: whatever its files hold now is all there will ever be.
         for journal in files:
@@ -243,8 +259,8 @@ class Follower:
         self._finish(name)
         return "ended"
 
-    def _read_writer(self, name: str) -> tuple[str | None, Process | None] | None:
-        """Return how a segment ended, and who writes it; asked once, until more of it is applied."""
+    def _read_writer(self, name: str, heard_at: float) -> _Writer | None:
+        """Return what the catalog says of a segment's writer; asked once for each sign of life."""
         with self.store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None:
@@ -252,11 +268,12 @@ class Follower:
         self._noted[name] = segment.fault
         # What is sealed has ended, however its writer did: a kill may have left its journals.
         ended = "finished" if segment.sealed else segment.ended
-        self._writers[name] = (ended, segment_process(segment))
+        silent_since = unpack_state(segment.state).silent_since if ended == "crashed" else None
+        self._writers[name] = _Writer(heard_at, ended, segment_process(segment), silent_since)
         return self._writers[name]
 
-    def _finish(self, name: str) -> None:
-        finish_segment(self.store, name, "crashed")
+    def _finish(self, name: str, silent_since: float | None = None) -> None:
+        finish_segment(self.store, name, "crashed", silent_since)
         self._writers.pop(name, None)
 
     def _note_fault(self, name: str, fault: str | None) -> None:

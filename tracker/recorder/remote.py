@@ -40,8 +40,9 @@ def check_url(url: str) -> str:
 
 
 def outbox_folder(store: Path, url: str) -> Path:
-    """Return the outbox of ``store`` for the server at ``url``."""
-    return store / "outbox" / quote(url, safe="")
+    """Return this user's outbox of ``store`` for the server at ``url``."""
+    folder = store / "outbox" / quote(url, safe="")
+    return folder.with_name(f"{folder.name}@{os.getuid()}") if _is_of_another(folder) else folder
 
 
 def write_remote(layout: Layout, remote: Remote) -> None:
@@ -66,6 +67,13 @@ def remote_of(layout: Layout) -> Remote | None:
 
 
 def list_outboxes(store: Path) -> list[Layout]:
-    """Return the outboxes in a store's folder."""
+    """Return the outboxes in a store's folder, without those of other users."""
     folder = store / "outbox"
-    return [Layout(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    return [Layout(path) for path in found if not _is_of_another(path)]
+
+
+def _is_of_another(outbox: Path) -> bool:
+    """Whether an outbox has the key of another user, in a store that a group shares."""
+    file = Layout(outbox).remote
+    return os.path.exists(file) and not os.access(file, os.R_OK)

@@ -25,6 +25,7 @@ from tracker.errors import (
     JournalError,
     UnreachableError,
 )
+from tracker.group_files import create, touch
 from tracker.http import Client
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
@@ -125,7 +126,7 @@ class Sender:
                 if not patient:
                     raise
                 self._away.lengthen()
-                self._layout.server_away.touch()
+                touch(self._layout.server_away)
                 return Look(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
                 self.faults[segment] = str(error)
@@ -255,7 +256,7 @@ class Sender:
 
     @contextmanager
     def _lock_outbox(self) -> Iterator[None]:
-        with (self._layout.locks / "sending.lock").open("a") as file:
+        with open(self._layout.locks / "sending.lock", "a", opener=create) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -279,7 +280,7 @@ class Sender:
         """Let a process that waits in ``finish`` see that the server takes bytes."""
         if time.monotonic() - self._noted > NOTED_SECONDS:
             self._noted = time.monotonic()
-            self._layout.sending_progress.touch()
+            touch(self._layout.sending_progress)
 
     def _send_draft(self, token: str) -> None:
         """Give an artifact's files their digests, send what the server lacks, and say what it became."""

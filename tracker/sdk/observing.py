@@ -57,6 +57,7 @@ class _Note(msgspec.Struct):
         return self.entity, self.project, self.run_id
 
 
+_decode = msgspec.json.Decoder(_Note).decode
 _published: tuple[str, str] | None = None
 
 
@@ -180,7 +181,7 @@ class Observer:
             return None
         try:
             file = _file(layout_for(self._settings).temporary, launch)
-            note = msgspec.json.decode(file.read_bytes(), type=_Note)
+            note = _decode(file.read_bytes())
         except (OSError, msgspec.MsgspecError):
             return None
         alive = is_alive(note.writer)

@@ -58,6 +58,8 @@ LARGEST_ATTEMPTS = 5
 # What is said of artifacts and of the run as a whole, in the order in which it was said.
 SaidRecord = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked | RunEdited
 
+_decode_process = msgspec.msgpack.Decoder(Process).decode
+
 
 class Applied(NamedTuple):
     """What one call of ``apply_journal`` did.
@@ -200,7 +202,7 @@ def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) 
     return write_part(store, folder, name, join(hot, batch.rows))
 
 
-def finish_segment(store: Store, segment_id: str, ended: str) -> None:
+def finish_segment(store: Store, segment_id: str, ended: str, silent_since: float | None = None) -> None:
     """Note that a segment's writer has ended, and close its open row.
 
     Args:
@@ -208,20 +210,42 @@ def finish_segment(store: Store, segment_id: str, ended: str) -> None:
         segment_id: 32 hex digits; an unknown one is passed over.
         ended: ``"finished"``, ``"failed"`` or ``"crashed"``; decides the run's state when the
             segment is the primary writer's newest.
+        silent_since: When the writer was last heard of, if nothing else is known of it (unix seconds).
     """
     with store.writing() as session:
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
-        if segment is None or segment.ended is not None:
+        if segment is None:
             return
         folder = Folder(unpack_state(segment.state))
+        if segment.ended is not None and folder.state.silent_since in (None, silent_since):
+            return  # it is known already
         rows = folder.flush()
-        segment.ended = ended
-        segment.state = pack_state(folder.state)
+        folder.state.silent_since = silent_since
         add_hot(session, segment, rows)
-        run = session.get(Run, segment.run_id) if segment.run_id else None
-        if run is not None:
-            refresh_run(session, run)
-            published.publish_run(store.layout, session, run)
+        _note_end(store, session, segment, ended, folder.state)
+
+
+def withdraw_end(store: Store, segment_id: str) -> None:
+    """Note that a writer which was taken for dead because it was silent has been heard of."""
+    with store.writing() as session:
+        segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
+        if segment is None:
+            return
+        state = unpack_state(segment.state)
+        if state.silent_since is not None:
+            state.silent_since = None
+            _note_end(store, session, segment, None, state)
+
+
+def _note_end(
+    store: Store, session: Session, segment: Segment, ended: str | None, state: SegmentState
+) -> None:
+    segment.ended = ended
+    segment.state = pack_state(state)
+    run = session.get(Run, segment.run_id) if segment.run_id else None
+    if run is not None:
+        refresh_run(session, run)
+        published.publish_run(store.layout, session, run)
 
 
 def _read_batch(
@@ -318,6 +342,7 @@ def _commit(
 ) -> bool:
     """Write one batch; return False when somebody else has moved the offset since it was read."""
     state = batch.state
+    state.silent_since = None  # this is news
     fields: dict[str, Any] = {
         "journal_index": journal.number,
         "offset": batch.offset,
@@ -406,4 +431,4 @@ def _apply_said(
 
 def segment_process(segment: Segment) -> Process | None:
     """Return which process writes a segment."""
-    return msgspec.msgpack.decode(segment.process, type=Process) if segment.process else None
+    return _decode_process(segment.process) if segment.process else None

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.group_files import protect
 from tracker.store.digests import Digests, digests_of
-from tracker.store.files import open_regular, sync_named
+from tracker.store.files import make_folder, open_regular, sync_named
 from tracker.store.layout import Layout
 
 CHUNK = 1024 * 1024
@@ -53,9 +54,9 @@ class NewBlob:
         if expect is not None and digest != expect:
             raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
         if not (self._is_there(self._blobs.path(digest)) and self._blobs.touch(digest)):
-            os.fchmod(self._file.fileno(), 0o444)
+            protect(self._temporary, self._file.fileno())
             target = self._blobs.path(digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent, durable=False)
             os.replace(self._temporary, target)
         return Digests(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
 
@@ -98,8 +99,9 @@ class BlobStore:
         """Keep a blob from garbage collection for the grace period; return whether that could be done.
 
         Whoever is about to name a blob that is there already calls this first. Of another user's blob it
-        cannot be done: store the content again, in its place. One that has another name too (a draft's, or
-        the user's own file, whose time must not change) is not collected anyway.
+        cannot be done, unless a group shares the store: store the content again, in its place. One that has
+        another name too (a draft's, or the user's own file, whose time must not change) is not collected
+        anyway.
         """
         path = self.path(sha256)
         try:
@@ -118,7 +120,7 @@ class BlobStore:
         # One of another size is a name that a power cut left without its content.
         if self.touch(sha256) and target.stat().st_size == file.stat().st_size:
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent, durable=False)
         temporary = self._layout.new_temporary()
         os.link(file, temporary)
         os.replace(temporary, target)
@@ -141,7 +143,7 @@ class BlobStore:
 
     def open_new(self) -> NewBlob:
         """Begin a blob whose content is written piece by piece."""
-        self._layout.temporary.mkdir(parents=True, exist_ok=True)
+        make_folder(self._layout.temporary, durable=False)
         return NewBlob(self, self._layout.new_temporary())
 
     def sync(self, sha256: str) -> None:

@@ -40,7 +40,6 @@ def change_collection(
             1, entity, project, name, collection.description, collection.tags, time.time()
         )
         path = store.layout.collection_file(entity, project, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         publish_json(store.layout.new_temporary(), path, msgspec.to_builtins(described))
         for found in list_collections(session, entity, project, collection.type):
             if found.name == name:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from tracker import values
 from tracker.errors import StoreError, StoreVersionError
+from tracker.group_files import create, is_of_group
 from tracker.store.migrations import REVISION, REVISIONS
 from tracker.store.models import Base
 
@@ -28,6 +30,10 @@ LARGEST_LOG = 4 * 1024 * 1024
 
 def open_engine(path: Path) -> Engine:
     """Return an engine on the SQLite catalog at ``path``."""
+    if is_of_group(path):
+        # SQLite gives its log the mode of the catalog. Not of one that is open: closing would free its locks.
+        with suppress(FileExistsError):
+            os.close(create(path, os.O_WRONLY | os.O_EXCL))
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS},
@@ -95,7 +101,7 @@ def migrate(engine: Engine, lock: Path) -> str | None:
     """
     if revision_of(engine) == REVISION:
         return REVISION
-    with lock.open("a") as file:
+    with open(lock, "a", opener=create) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # several processes may find a new store at once
         found = revision_of(engine)
         if found == REVISION:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from tracker.errors import StoreError, StoreVersionError
-from tracker.store.files import claim, make_folder, read_json, write_new
+from tracker.group_files import make_shared, mode_of_shared
+from tracker.store.files import claim, read_json, sync_folder, write_new
 from tracker.store.layout import FORMAT_VERSION, Layout
-
-# A folder that a group shares: its members may write, and what they make there gets the folder's group.
-GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 
 
 def check_description(layout: Layout) -> None:
@@ -51,22 +48,21 @@ def require_store(layout: Layout) -> None:
     check_description(layout)
 
 
-def write_description(layout: Layout, store_id: str) -> None:
-    """Write the description of a new store; another process may be first."""
+def write_description(layout: Layout, store_id: str, group_mode: int = 0) -> None:
+    """Write the description of a new store; another process may be first.
+
+    Args:
+        layout: The store.
+        store_id: Its id.
+        group_mode: The mode of its folders when a group shares it: see ``tracker.group_files``.
+    """
     temporary = layout.new_temporary()
-    text = f'{{"format": {FORMAT_VERSION}, "id": "{store_id}", "created_at": {time.time():.3f}}}\n'
+    shared = f', "group_mode": "{group_mode:o}"' if group_mode else ""
+    text = f'{{"format": {FORMAT_VERSION}, "id": "{store_id}", "created_at": {time.time():.3f}{shared}}}\n'
     write_new(temporary, text.encode())
+    if group_mode:
+        temporary.chmod(group_mode & 0o666)
     claim(temporary, layout.description)
-
-
-def _make_root(root: Path) -> None:
-    """Make the folder of a new store, for its owner alone unless it is made in a folder of a group."""
-    if root.is_dir():
-        return
-    make_folder(root.parent)
-    of_a_group = root.parent.stat().st_mode & GROUP_FOLDER == GROUP_FOLDER
-    with suppress(FileExistsError):  # another process was first
-        root.mkdir(0o777 if of_a_group else 0o700)
 
 
 def make_folders(layout: Layout) -> None:
@@ -78,9 +74,30 @@ def make_folders(layout: Layout) -> None:
     """
     check_description(layout)
     try:
-        _make_root(layout.root)
-        layout.make()
         if not layout.description.is_file():
-            write_description(layout, os.urandom(16).hex())
+            _make_new(layout)
+        layout.make()
     except OSError as error:
         raise StoreError(f"cannot use {layout.root} as a store: {error.strerror or error}") from error
+
+
+def _make_new(layout: Layout) -> None:
+    """Make a store's folder and description; for its owner alone, unless a group shares the folder."""
+    _make_folder(layout.root, 0o700)
+    mode = mode_of_shared(layout.root)
+    _make_folder(layout.temporary, 0o777)
+    write_description(layout, os.urandom(16).hex(), mode)
+
+
+def _make_folder(folder: Path, private: int) -> None:
+    """Make a folder and those above it, where they are missing, with the mode of a shared one above."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent, 0o777)
+    with suppress(FileExistsError):  # another process was first
+        if mode := mode_of_shared(folder.parent):
+            make_shared(folder, folder.with_name(f".{folder.name}.{os.urandom(8).hex()}"), mode)
+        else:
+            folder.mkdir(private)
+    with suppress(OSError):  # one that may be written and not read cannot be forced
+        sync_folder(folder.parent)

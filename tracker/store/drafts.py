@@ -21,11 +21,13 @@ from typing import IO
 import msgspec
 
 from tracker.errors import StoreError
+from tracker.group_files import create, is_of_group, share
 from tracker.parsed import Count, DigestOrEmpty, FileNumber
 from tracker.processes import this_process
 from tracker.records import Process
 from tracker.store.cloning import clone
 from tracker.store.digests import Digests, digests_of, digests_of_file
+from tracker.store.files import make_folder
 from tracker.store.layout import Layout
 from tracker.store.manifest import Entry
 
@@ -81,6 +83,10 @@ class DraftFile(msgspec.Struct):
     format: int = 1
 
 
+_decode = msgspec.json.Decoder(DraftFile).decode
+_decode_owner = msgspec.json.Decoder(Process).decode
+
+
 class Draft:
     """The capturing side of one artifact that is being made. Not for several threads at once.
 
@@ -95,8 +101,9 @@ class Draft:
         self.token = os.urandom(16).hex()
         self.layout = layout
         self.folder = layout.draft(self.token)
-        self.folder.mkdir(parents=True)
-        (self.folder / "owner.json").write_bytes(msgspec.json.encode(this_process()))
+        make_folder(self.folder, durable=False)
+        with open(self.folder / "owner.json", "xb", opener=create) as file:
+            file.write(msgspec.json.encode(this_process()))
         self._pack: IO[bytes] | None = None
         self._pack_size = 0
         self._packed: dict[str, Captured] = {}
@@ -117,7 +124,7 @@ class Draft:
             return self.capture_bytes(small)
         name = self._next_name()
         target = self.folder / name
-        how = clone(source, target, link=immutable)
+        how = clone(source, target, link=immutable and not is_of_group(target))
         found = target.stat()
         return Captured(found.st_size, name, guard=guard_of(found) if how == "link" else None)
 
@@ -163,14 +170,20 @@ class Draft:
         temporary = self.layout.new_temporary()
         temporary.write_bytes(data)
         os.replace(temporary, self.folder / "draft.json")
+        if is_of_group(self.folder):
+            for path in self.folder.iterdir():
+                if path.lstat().st_nlink == 1:  # else it is the user's own file too
+                    share(path)
 
     def move(self, layout: Layout) -> None:
         """Move the draft to another store or outbox, before it is finished."""
         if self._pack is not None:
             self._pack.flush()
         target = layout.draft(self.token)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(self.folder, target)
+        make_folder(target, durable=False)
+        for path in self.folder.iterdir():
+            shutil.move(path, target)
+        self.folder.rmdir()
         self.layout, self.folder = layout, target
         if self._pack is not None:
             self._pack.close()
@@ -210,7 +223,7 @@ def read_draft(layout: Layout, token: str) -> DraftFile:
     """
     path = layout.draft(token) / "draft.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=DraftFile)
+        return _decode(path.read_bytes())
     except FileNotFoundError:
         raise StoreError(f"the files of a logged artifact are not here (yet): {path} is missing") from None
     except msgspec.DecodeError as error:
@@ -220,6 +233,6 @@ def read_draft(layout: Layout, token: str) -> DraftFile:
 def owner_of(folder: Path) -> Process | None:
     """Return which process makes, or made, the draft in ``folder``; None when it does not say."""
     try:
-        return msgspec.json.decode((folder / "owner.json").read_bytes(), type=Process)
+        return _decode_owner((folder / "owner.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         return None

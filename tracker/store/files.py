@@ -9,22 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tracker import values
+from tracker import group_files, values
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are missing, so that they survive power loss."""
+def make_folder(folder: Path, *, durable: bool = True) -> None:
+    """Make a folder and those above it, where they are missing; ``durable`` ones survive power loss."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        make_folder(folder.parent)
+        make_folder(folder.parent, durable=durable)
     try:
-        folder.mkdir()
+        group_files.make_folder(folder)
     except FileExistsError:
         if not folder.is_dir():  # asked again: another process may have made it meanwhile
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder)) from None
-    with suppress(OSError):  # one that may be written and not read cannot be forced
-        sync_folder(folder.parent)
+    if durable:
+        with suppress(OSError):  # one that may be written and not read cannot be forced
+            sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -82,11 +83,20 @@ def sync_named(path: Path) -> None:
         sync_folder(path.parent.parent)
 
 
-def write_new(temporary: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write ``data`` to a new file and force it to the disk; a failure leaves no file behind."""
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+def write_new(temporary: Path, data: bytes, *, private: bool = False) -> None:
+    """Write ``data`` to a new file and force it to the disk; a failure leaves no file behind.
+
+    Args:
+        temporary: The file.
+        data: Its content.
+        private: Whether only the owner may read it, in a store that a group shares too.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600 if private else 0o644)
     try:
         with open(descriptor, "wb") as file:
+            if not private:
+                group_files.share(temporary, descriptor)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

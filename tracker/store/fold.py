@@ -116,12 +116,17 @@ class SegmentState(msgspec.Struct):
     console_lines: Integer = 0
     alerts: list[AlertRaised] = []
     changes: dict[str, Change] = {}
+    # When its writer was last heard of, while it is taken for dead for that reason alone (unix seconds).
+    silent_since: float | None = None
 
     @property
     def start_step(self) -> int:
         """Where the segment begins: where its writer was to begin, or went back to with its first row."""
         start = self.started.start_step if self.started is not None else 0
         return start if self.first_step is None else min(start, self.first_step)
+
+
+_decode = msgspec.msgpack.Decoder(SegmentState, ext_hook=read_extension).decode
 
 
 def pack_state(state: SegmentState) -> bytes:
@@ -134,7 +139,7 @@ def pack_state(state: SegmentState) -> bytes:
 
 def unpack_state(data: bytes) -> SegmentState:
     """Return the state that ``pack_state`` was given."""
-    return msgspec.msgpack.decode(data, type=SegmentState, ext_hook=read_extension)
+    return _decode(data)
 
 
 class _Shape:

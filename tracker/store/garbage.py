@@ -42,6 +42,7 @@ from tracker.processes import is_alive
 from tracker.store.blobs import BlobStore
 from tracker.store.drafts import owner_of, read_draft
 from tracker.store.expiry import Going, let_go
+from tracker.store.files import make_folder
 from tracker.store.layout import Layout, blob_name
 from tracker.store.locks import FileLock
 from tracker.store.packs import forget_packs
@@ -147,7 +148,7 @@ def collect(
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
-    layout.locks.mkdir(parents=True, exist_ok=True)
+    make_folder(layout.locks, durable=False)
     lock = FileLock(layout.garbage_lock)
     try:
         if not lock.try_alone():
@@ -379,7 +380,7 @@ class _Collection:
 def _clock(layout: Layout) -> int:
     """Return what time it is for the file system: another host's, perhaps, and a tick behind ours."""
     probe = layout.new_temporary()
-    probe.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(probe.parent, durable=False)
     try:
         probe.touch()
         return probe.stat().st_mtime_ns

@@ -1,6 +1,6 @@
 """Every on-disk name of a store, built and parsed in this one file.
 
-store.json                                   format version and id of the store
+store.json                                   format version and id of the store; the mode that a group shares
 catalog.db                                   SQLite index of everything below
 journals/HOST/SEGMENT-INDEX.journal          what writers append to
 blobs/sha256/ab/cdef...                      content, named by its SHA-256
@@ -77,7 +77,7 @@ class Layout:
 
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
-        for folder in (self.journals, self.blobs, self.drafts, self.temporary, self.locks):
+        for folder in (self.temporary, self.journals, self.blobs, self.drafts, self.locks):
             make_folder(folder)
 
     def host_journals(self, host: str) -> Path:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tracker.group_files import create
+
 
 class FileLock:
     """An advisory lock on a file that is made for it; several may share it, or one has it alone.
@@ -18,7 +20,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = create(path, os.O_RDONLY, 0o644)
         self._close = weakref.finalize(self, os.close, self._descriptor)
         # A process that ends keeps it to the last moment: its database connections close later than this.
         self._close.atexit = False

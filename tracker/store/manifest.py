@@ -70,6 +70,9 @@ class Manifest(msgspec.Struct, frozen=True):
         return list(dict.fromkeys(blob for entry in self.entries if (blob := entry.pack or entry.sha256)))
 
 
+_decode = msgspec.json.Decoder(Manifest).decode
+
+
 def make_manifest(entries: Iterable[Entry]) -> Manifest:
     """Return a manifest with ``entries`` in path order."""
     return Manifest(sorted(entries, key=lambda entry: entry.path))
@@ -100,6 +103,6 @@ def parse_manifest(data: bytes, sha256: str) -> Manifest:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ArtifactError(f"the manifest {sha256} is damaged: its bytes have another digest")
     try:
-        return msgspec.json.decode(data, type=Manifest)
+        return _decode(data)
     except msgspec.DecodeError as error:
         raise InvalidManifestError(f"the manifest {sha256} is not valid: {error}") from error

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracker.errors import Error, StoreError
+from tracker.group_files import share
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.fold import FinishedRow
 from tracker.store.pieces import FIXED_KEYS, PartFile
@@ -40,6 +41,7 @@ class Writer:
     """
 
     def __init__(self, path: Path, first: pa.Table) -> None:
+        self._path = path
         encodings, dictionary = _choose_encodings(first)
         self._writer = pq.ParquetWriter(
             path,
@@ -59,6 +61,7 @@ class Writer:
     def close(self) -> None:
         """Finish the file."""
         self._writer.close()
+        share(self._path)
 
 
 def rows_per_group(columns: int) -> int:

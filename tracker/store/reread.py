@@ -12,7 +12,7 @@ import msgspec
 
 from tracker import values
 from tracker.errors import StoreVersionError
-from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token
+from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token, prepare
 from tracker.store.fold import SegmentState
 
 FORMAT = 1
@@ -162,6 +162,7 @@ class PublishedCollection(msgspec.Struct):
     updated_at: Time = 0.0
 
 
+prepare(PublishedRun, PublishedVersion, PublishedAlias, PublishedDeletion, PublishedCollection)
 T = TypeVar("T")
 
 

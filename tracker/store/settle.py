@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from tracker.errors import StoreError
+from tracker.group_files import create, protect
 from tracker.parsed import Count, DigestOrEmpty
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests, digests_of_file, sha256_of_file
@@ -50,11 +51,14 @@ class Settled(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+_decode = msgspec.json.Decoder(Settled).decode
+
+
 def settled(layout: Layout, token: str) -> Settled | None:
     """Return what became of a draft, if that is known."""
     for path in (_within(layout, token), layout.settled(token)):
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Settled)
+            return _decode(path.read_bytes())
         except (OSError, msgspec.DecodeError):
             continue
     return None
@@ -126,7 +130,7 @@ def settle(layout: Layout, token: str, known: Known | None = None, *, again: boo
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the draft's lock, where there is a draft: it only saves work, so a refusal is no error."""
     try:
-        file = (folder / "lock").open("ab")
+        file = open(folder / "lock", "ab", opener=create)  # noqa: SIM115 - closed below
     except FileNotFoundError:
         yield  # what is wrong with the draft, if anything is, shows when it is read
         return
@@ -192,7 +196,7 @@ def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> 
     finally:
         saving.join()
     if file.stat().st_nlink == 1:
-        os.chmod(file, 0o444)
+        protect(file)
     blobs.adopt(file, taken.sha256)
 
 
@@ -251,7 +255,7 @@ def _settle_pack(
     if pack.stat().st_size != sum(taken.size for taken in fresh):
         pack, fresh = _without_known(folder, fresh)
     name = sha256_of_file(pack)
-    os.chmod(pack, 0o444)
+    protect(pack)
     blobs.adopt(pack, name)
     for taken in fresh:  # a pack of one content is that content's blob
         places[taken.sha256] = (None, 0) if taken.sha256 == name else (name, taken.offset)
@@ -263,7 +267,7 @@ def _without_known(folder: Path, fresh: list[Captured]) -> tuple[Path, list[Capt
     path = folder / "pack.fresh"
     path.unlink(missing_ok=True)  # of an earlier attempt, and perhaps a blob by now
     moved, at = [], 0
-    with (folder / PACK).open("rb") as old, path.open("wb", buffering=_PIECE) as new:
+    with (folder / PACK).open("rb") as old, open(path, "wb", _PIECE, opener=create) as new:
         for taken in fresh:
             old.seek(taken.offset)
             new.write(old.read(taken.size))

@@ -35,6 +35,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracker.filesystems import is_network
+from tracker.store.files import make_folder
 from tracker.store.layout import Layout
 
 # NFS asks again after 60 s at the latest whether a name still stands for the file that it stood for.
@@ -65,7 +66,7 @@ class Trash:
             OSError: It cannot be deleted.
         """
         path, trash = self._layout.blob(name), self._layout.trash / name
-        self._layout.trash.mkdir(exist_ok=True)
+        make_folder(self._layout.trash, durable=False)
         try:
             if is_young(path.stat(), self._limit):
                 return False  # touched since it was judged: no need to take it away even for a moment
@@ -97,7 +98,7 @@ class Trash:
     def give_back(self, trash: Path) -> None:
         """Give a blob its name back; when the same content has been stored again since, that one stays."""
         path = self._layout.blob(trash.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, durable=False)
         with suppress(FileExistsError):
             os.link(trash, path)
         trash.unlink()

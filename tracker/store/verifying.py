@@ -19,6 +19,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from tracker.errors import JournalError, StoreError
+from tracker.group_files import create
 from tracker.journal.reader import Corrupt, TornTail, read_frames, read_header
 from tracker.store.blobs import CHUNK
 from tracker.store.files import open_regular
@@ -102,7 +103,8 @@ def verify(
         advance(item.size)
         if time.monotonic() - noted > NOTED_SECONDS:
             noted = time.monotonic()
-            mark.write_text(json.dumps(place), encoding="utf-8")
+            with open(mark, "w", encoding="utf-8", opener=create) as file:
+                json.dump(place, file)
     mark.unlink(missing_ok=True)
     return Verified(files, unchecked)
 

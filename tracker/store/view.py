@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, NamedTuple, Protocol
 
 from tracker.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
@@ -14,6 +15,9 @@ from tracker.store.keyed import lay_over
 
 # What a person may change of a run, besides keys of its config and summary (``tracker.store.keyed``).
 EDITABLE = ("name", "tags", "notes", "group", "job_type")
+
+# The time of a file may be anything; a calendar has dates for seconds up to here.
+_LATEST = 250_000_000_000.0
 
 
 class Attempt(Protocol):
@@ -143,8 +147,17 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         last_step=max((state.last_step for state in states if state.last_step is not None), default=None),
         state=newest.ended or "running",
         exit_code=finished.exit_code if finished else None,
-        error=finished.error if finished else None,
+        error=finished.error if finished else _silence(newest.state),
     )
+
+
+def _silence(state: SegmentState) -> str | None:
+    """Return why a writer is taken for dead, if that is only because nothing was heard of it."""
+    if state.silent_since is None:
+        return None
+    host = state.started.process.host if state.started is not None else "its host"
+    since = datetime.fromtimestamp(min(max(state.silent_since, 0.0), _LATEST), timezone.utc)
+    return f"no news from {host} since {since:%Y-%m-%d %H:%M} UTC; rows may still wait there"
 
 
 def describe_run(

@@ -1,0 +1,205 @@
+"""A store in a folder that a group shares, used by two real users of the group and asked by one outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import scripts
+
+from tracker.store.locks import is_held
+
+# Numbers without an entry in /etc/passwd: (user, group).
+FIRST, SECOND, OUTSIDER = (54_001, 54_100), (54_002, 54_100), (54_003, 54_101)
+PACKAGES = os.pathsep.join((str(scripts.ROOT), sysconfig.get_path("purelib")))
+Run = Callable[..., subprocess.Popen[str]]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+
+WRITE = """
+import sys, numpy, tracker
+name = sys.argv[1]
+run = tracker.init(project="p", id=name)
+run.log({"x": 1, "image": tracker.Image(numpy.zeros((4, 4, 3), dtype="uint8"))})
+open(f"{name}.large", "wb").write(b"large" * 100_000)
+open(f"{name}.small", "wb").write(name.encode())
+artifact = tracker.Artifact(f"made-by-{name}", "model")
+artifact.add_file(f"{name}.large", policy="immutable")
+artifact.add_file(f"{name}.small")
+run.log_artifact(artifact)
+run.finish()
+"""
+READ = """
+import sys, tracker
+for name in sys.argv[1:]:
+    run = tracker.Api().run(f"p/{name}")
+    assert run.state == "finished", run.state
+    assert [row["x"] for row in run.history(pandas=False)][0] == 1
+    (image,) = [file for file in run.files() if file.name.endswith(".png")]
+    image.download(root=f"media-{name}", replace=True)
+    artifact = tracker.Api().artifact(f"p/made-by-{name}:latest", type="model")
+    artifact.download(root=f"artifact-{name}")
+    assert open(f"artifact-{name}/{name}.small").read() == name
+"""
+RESUME = """
+import sys, tracker
+with tracker.init(project="p", id=sys.argv[1], resume="must") as run:
+    run.log({"x": 2})
+    artifact = run.use_artifact(f"made-by-{sys.argv[1]}:latest")
+    artifact.aliases.append("again")
+    artifact.save()
+print([row["x"] for row in tracker.Api().run(f"p/{sys.argv[1]}").history(pandas=False)])
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """An interpreter that other users may run; root's own may be in a folder of root's."""
+    for path in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
+        command = [path, "-c", "import tracker.recorder.follow, tracker.store.store, PIL"]
+        try:
+            found = subprocess.run(
+                command, user=FIRST[0], group=FIRST[1], extra_groups=[], cwd="/", env={"PYTHONPATH": PACKAGES}
+            )
+        except PermissionError:
+            continue
+        if found.returncode == 0:
+            return path
+    pytest.skip("other users cannot run this Python, or read this folder")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that every user can go through; those that pytest makes are for root alone."""
+    folder = Path(tempfile.mkdtemp(prefix="tracker-group-"))
+    folder.chmod(0o755)
+    yield folder
+    # One that has just begun would make the store again.
+    locks = list(folder.glob("shared/store/**/locks/recorder-*"))
+    scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
+    shutil.rmtree(folder)
+
+
+def shared_folder(place: Path, mode: int) -> Path:
+    shared = place / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, FIRST[1])
+    shared.chmod(mode)
+    return shared
+
+
+@pytest.fixture
+def start(place: Path, python: str) -> Run:
+    """Start Python as a user whose files are for that user alone, in a folder of the user's own."""
+
+    def start(user: tuple[int, int], *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        home = place / str(user[0])
+        if not home.exists():
+            home.mkdir(0o700)
+            os.chown(home, *user)
+        own = {"HOME": str(home), "TRACKER_CONFIG_DIR": str(home), "NETRC": str(home / "netrc")}
+        store = {
+            "TRACKER_STORE": str(place / "shared/store"),
+            "TRACKER_SILENT": "true",
+            "PYTHONPATH": PACKAGES,
+        }
+        environment = scripts.environment(**own, **store, **variables)
+        return subprocess.Popen(
+            [python, *arguments], cwd=home, env=environment, user=user[0], group=user[1], extra_groups=[],
+            umask=0o077, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    said, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert "denied" not in errors
+    return said
+
+
+def modes(root: Path) -> dict[str, int]:
+    """Return the modes of a store's folder and of all in it, but for what is one user's own."""
+    own = [root / "server.key", *root.glob("locks/recorder-*"), *root.glob("outbox/*/remote.json")]
+    paths = [path for path in (root, *root.rglob("*")) if path not in own]
+    found = {str(path.relative_to(root)): path.lstat() for path in paths}
+    assert {each.st_gid for each in found.values()} == {FIRST[1]}
+    return {name: stat.S_IMODE(each.st_mode) for name, each in found.items()}
+
+
+@pytest.mark.parametrize("mode", [0o2770, 0o2775])
+def test_what_one_member_logs_another_applies_reads_and_goes_on_with(
+    place: Path, start: Run, mode: int
+) -> None:
+    root = shared_folder(place, mode) / "store"
+    for user, other, name in ((FIRST, SECOND, "one"), (SECOND, FIRST, "two")):
+        ended(start(user, "-c", WRITE, name, TRACKER_JOURNAL_ONLY="1"))
+        assert list(root.glob("journals/*/*")), "somebody has applied it already"
+        ended(start(other, "-m", "tracker.cli.main", "sync"))
+        assert not list(root.glob("journals/*/*"))
+    for user, name in ((FIRST, "two"), (SECOND, "one")):
+        ended(start(user, "-c", READ, "one", "two"))
+        assert ended(start(user, "-c", RESUME, name)) == "[1, 2]\n"
+    ended(start(FIRST, "-m", "tracker.cli.main", "gc", "--grace", "0"))
+    for user in (FIRST, SECOND):
+        ended(start(user, "-c", READ, "one", "two"))
+    unusual = {
+        name: f"{found:o}"
+        for name, found in modes(root).items()
+        if found != (mode if (root / name).is_dir() else mode & 0o666)
+    }
+    assert unusual == {}
+
+
+def test_members_that_begin_a_store_at_once_keep_nobody_out(place: Path, start: Run) -> None:
+    shared_folder(place, 0o2770)
+    names = [f"run{number}" for number in range(6)]
+    writers = [start(FIRST if number % 2 else SECOND, "-c", WRITE, name) for number, name in enumerate(names)]
+    for process in writers:
+        ended(process)
+    for user in (FIRST, SECOND):
+        ended(start(user, "-c", READ, *names))
+
+
+def test_a_user_outside_of_the_group_reads_nothing(place: Path, start: Run) -> None:
+    root = shared_folder(place, 0o2770) / "store"
+    ended(start(FIRST, "-c", WRITE, "one"))
+    code = """
+import os, sys
+for folder, folders, files in os.walk(sys.argv[1]):
+    print(folder, folders, files)
+"""
+    assert ended(start(OUTSIDER, "-c", code, str(root))) == ""
+    assert [name for name, mode in modes(root).items() if mode & 0o007] == []
+
+
+def test_each_member_has_an_outbox_for_a_server(place: Path, start: Run) -> None:
+    root = shared_folder(place, 0o2770) / "store"
+    away = {"TRACKER_BASE_URL": "http://127.0.0.1:9", "TRACKER_FINISH_SECONDS": "0"}
+    for user, name in ((FIRST, "one"), (SECOND, "two")):
+        ended(start(user, "-c", "import sys, tracker; tracker.init(id=sys.argv[1]).finish()", name, **away))
+        sync = start(user, "-m", "tracker.cli.main", "sync")
+        assert "denied" not in sync.communicate(timeout=100)[1]
+    keys = list(root.glob("outbox/*/remote.json"))
+    assert sorted(key.stat().st_uid for key in keys) == [FIRST[0], SECOND[0]]
+    assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
+
+
+def test_a_store_that_does_not_know_its_mode_keeps_what_it_has(place: Path, start: Run) -> None:
+    root = shared_folder(place, 0o2770) / "store"
+    ended(start(FIRST, "-c", WRITE, "one"))
+    (root / "store.json").write_text('{"format": 1, "id": "0123456789abcdef0123456789abcdef"}')
+    before = modes(root)
+    ended(start(FIRST, "-c", WRITE, "two"))
+    new = {name: mode for name, mode in modes(root).items() if name not in before}
+    assert new
+    assert {mode & 0o077 for name, mode in new.items() if (root / name).is_file()} <= {0, 0o044}

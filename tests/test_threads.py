@@ -1,0 +1,78 @@
+"""Several threads are the first to decode a type: msgspec reads a null pointer when it was not prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import scripts
+
+# Every child is a process in which nothing was decoded yet.
+FIRST = """
+import hashlib, msgspec, os, sys, threading
+from pathlib import Path
+from tracker.store.layout import Layout
+layout, token = Layout(Path("store")), "a" * 32
+def write(path, text):
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+{setup}
+def child():
+    barrier = threading.Barrier(6)
+    def decode():
+        barrier.wait()
+        {decode}
+    threads = [threading.Thread(target=decode) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+sys.setswitchinterval(1e-6)
+for _ in range(40):
+    pid = os.fork()
+    if pid == 0:
+        child()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0, "a thread crashed the process"
+"""
+STATE = """
+from tracker.store.fold import SegmentState, pack_state, unpack_state
+data = pack_state(SegmentState())
+"""
+MANIFEST = """
+from tracker.store.manifest import parse_manifest
+data = b'{"entries": []}'
+name = hashlib.sha256(data).hexdigest()
+"""
+DRAFT = """
+from tracker.store.drafts import read_draft
+write(layout.draft(token) / "draft.json", '{"entries": []}')
+"""
+SETTLED = """
+from tracker.store.settle import settled
+write(layout.settled(token), '{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
+"""
+PUBLISHED = """
+from tracker.store.reread import PublishedAlias, reread
+path = write(layout.root / "alias", '{"format": 1, "alias": "best", "version": 0, "updated_at": 1.0}')
+"""
+ANSWER = """
+from tracker.reading.remote import RunPage
+page = {"total": 0, "revision": 0, "runs": []}
+"""
+
+
+@pytest.mark.parametrize(
+    ("setup", "decode"),
+    [
+        pytest.param(STATE, "unpack_state(data)", id="state"),
+        pytest.param(MANIFEST, "parse_manifest(data, name)", id="manifest"),
+        pytest.param(DRAFT, "read_draft(layout, token)", id="draft"),
+        pytest.param(SETTLED, "settled(layout, token)", id="settled"),
+        pytest.param(PUBLISHED, "reread(path, PublishedAlias)", id="published"),
+        pytest.param(ANSWER, "msgspec.convert(page, RunPage)", id="answer"),
+    ],
+)
+def test_several_threads_may_be_the_first_to_decode(tmp_path: Path, setup: str, decode: str) -> None:
+    scripts.run(FIRST.format(setup=setup, decode=decode), tmp_path)
