@@ -88,8 +88,9 @@ class Artifact(Lineage):
     @classmethod
     def from_version(cls, version: ArtifactDetail, reader: ArtifactReader, find_run: FindRun) -> Artifact:
         """Return the artifact that a reader found."""
-        artifact = cls(version.name, "unspecified")
-        artifact.type = version.type  # one of wandb's own too, which nobody may give
+        artifact = cls("found", "unspecified")
+        # Names of collections, and wandb's own types, that nobody may give an artifact.
+        artifact._name, artifact.type = version.name, version.type
         artifact._find_run = find_run
         artifact._became(version, reader)
         return artifact
@@ -344,7 +345,7 @@ class Artifact(Lineage):
             UsageError: It was not logged.
         """
         self._known("new_draft")
-        draft = Artifact(self._name, self.type, self.description, self._metadata)
+        draft = Artifact(self.source_name.partition(":")[0], self.type, self.description, self._metadata)
         draft.contents.keep(self.contents.manifest)
         return draft
 

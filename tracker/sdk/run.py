@@ -12,6 +12,14 @@ from tracker.sdk.rows import Logging
 from tracker.sdk.showing import Showing
 from tracker.sdk.watching import Watching
 
+# Used by other modules of this package, and of no use to a script.
+_INTERNAL = {
+    *"""
+    before_end capturing copy_row end_at_signal finished go_on_at is_busy_here journal layout leave_to_parent
+    lock media_sink note preempted record resume_file save_file save_path show started
+""".split()
+}
+
 
 class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
     """A run that is being written; made by ``init``.
@@ -19,6 +27,10 @@ class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
     Safe to use from several threads. In a forked child, what is logged goes to a segment of the
     child's own, and the parent's run is never finished from there.
     """
+
+    def __dir__(self) -> list[str]:
+        """Return what a script may use: the package's other modules use more."""
+        return sorted(set(super().__dir__()) - _INTERNAL)
 
     def __deepcopy__(self, memo: object) -> Run:
         """Return the run itself: a copy of it would be a second writer of the same rows."""

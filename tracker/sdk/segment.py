@@ -215,6 +215,11 @@ class SegmentWriter:
         self._look_after_recorder()  # the run may be over before the helper thread came to it
         return lost == 0
 
+    def join(self, seconds: float) -> None:
+        """Wait until the helper thread of a closed segment has ended, for so long at the most."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(seconds)
+
     def abandon(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
         self._closed = True
