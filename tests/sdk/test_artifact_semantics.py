@@ -241,7 +241,7 @@ def test_models(tmp_path: Path) -> None:
     assert Path(run.use_model(path)).read_bytes() == b"weights"
     assert tracker.Api().artifact(path).new_draft().name == "weights"
     for name in (" ", "..", "a:b", "a\nb", "x" * 200):
-        with pytest.raises(ValueError, match="Invalid name of a collection|at most 128"):
+        with pytest.raises(ValueError, match=r"Invalid name of a collection|at most 128"):
             run.link_model(tmp_path / "model.pt", name)
     run.log_artifact(make("one")).wait()
     with pytest.raises(UsageError, match="use_model takes models only"):

@@ -254,13 +254,55 @@ def test_what_was_set_and_raised_outlives_the_catalog(tmp_path: Path) -> None:
 
 
 WANDBS = {
-    *"""
-    alert config config_static define_metric dir disabled display entity finish finish_artifact group id
-    job_type link_artifact link_model log log_artifact log_code log_model mark_preempting name notes
-    offline path pin_config_keys project project_url restore resumed save settings start_time
-    starting_step status step sweep_id sweep_url sync_dir tags to_html unwatch upsert_artifact url
-    use_artifact use_model watch write_logs
-""".split()
+    *[
+        "alert",
+        "config",
+        "config_static",
+        "define_metric",
+        "dir",
+        "disabled",
+        "display",
+        "entity",
+        "finish",
+        "finish_artifact",
+        "group",
+        "id",
+        "job_type",
+        "link_artifact",
+        "link_model",
+        "log",
+        "log_artifact",
+        "log_code",
+        "log_model",
+        "mark_preempting",
+        "name",
+        "notes",
+        "offline",
+        "path",
+        "pin_config_keys",
+        "project",
+        "project_url",
+        "restore",
+        "resumed",
+        "save",
+        "settings",
+        "start_time",
+        "starting_step",
+        "status",
+        "step",
+        "sweep_id",
+        "sweep_url",
+        "sync_dir",
+        "tags",
+        "to_html",
+        "unwatch",
+        "upsert_artifact",
+        "url",
+        "use_artifact",
+        "use_model",
+        "watch",
+        "write_logs",
+    ]
 }
 # What ``dir`` of wandb's ``Run`` has not: older names of wandb's, and how a run is said to have failed.
 MORE = {"fail", "get_project_url", "get_url", "join", "project_name", "summary"}
