@@ -50,7 +50,7 @@ ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--
 LARGEST_WORKERS = 8
 
 # Marks of the tests that run only when asked for.
-SUITES = ("slow", "lightning", "clients", "differential", "package", "containers")
+SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "containers")
 
 
 def main() -> int:
@@ -133,6 +133,8 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
             wanted.append(f"not {suite}")
         elif requirements(suite).is_file():
             provide_suite(suite)
+        elif suite == "mounts" and not shutil.which("sshfs"):
+            install_debian("sshfs", "openssh-server")
     if options.no_browser:
         wanted.append("not browser")
     replace_process([PYTHON, "-m", "pytest", "-m", " and ".join(wanted), *workers(arguments), *arguments])
@@ -272,19 +274,26 @@ def provide_chromium() -> None:
     """See to Debian's Chromium; without it say in one line what to install (the browser tests then fail)."""
     if shutil.which("chromium"):
         return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("dev.py: installing chromium", file=sys.stderr)
-        # Another apt-get may be at work, such as the one that .ci/run starts for the container engine.
-        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
-        variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for action in (["update"], ["install", "-y", "chromium"]):
-            subprocess.run([*apt, *action], check=True, stdout=sys.stderr, env=variables)
+    if install_debian("chromium"):
         return
     print(
         "dev.py: no chromium: the browser tests will fail; install it (apt-get install chromium) "
         "or leave them out (--no-browser)",
         file=sys.stderr,
     )
+
+
+def install_debian(*packages: str) -> bool:
+    """Install Debian packages; return False where that cannot be: no root, no Debian."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return False
+    print(f"dev.py: installing {' '.join(packages)}", file=sys.stderr)
+    # Another apt-get may be at work, such as the one that .ci/run starts for the container engine.
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
+    variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for action in (["update"], ["install", "-y", *packages]):
+        subprocess.run([*apt, *action], check=True, stdout=sys.stderr, env=variables)
+    return True
 
 
 # --- Node --------------------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
+from server import wholeness
 from tracker.errors import NotFoundError, StoreError
 from tracker.store.files import open_regular
 from tracker.store.manifest import Entry
@@ -33,10 +34,6 @@ PAGE_POLICY = (
     "form-action 'none'; frame-ancestors 'self'"
 )
 
-# A file up to this size is checked before it is sent for the first time, which takes 30 ms. `download` checks
-# the digest of what it gets, of any size.
-LARGEST_CHECKED = 16 * 1024 * 1024
-
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -45,17 +42,36 @@ class BlobResponse(FileResponse):
 
     It is opened here, once, so that what is sent is what was checked, whatever takes its name meanwhile.
 
+    Args:
+        path: The file.
+        sha256: The digest that it is called by.
+        media_type: Of the answer.
+        headers: Of the answer.
+        check: False sends damaged bytes too.
+
+    Attributes:
+        whole: Whether the file has its digest; None: not known until it was sent once.
+
     Raises:
         OSError: See ``open_regular``.
     """
 
     chunk_size = 1024 * 1024
 
-    def __init__(self, path: Path, media_type: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, path: Path, sha256: str, media_type: str, headers: dict[str, str], *, check: bool
+    ) -> None:
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
-        self.found = os.fstat(self._file.fileno())
+        found = os.fstat(self._file.fileno())
+        self._stored = wholeness.stored(path, sha256, found)
+        self.whole = wholeness.is_whole(self._stored) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
-        super().__init__(opened, media_type=media_type, headers=headers, stat_result=self.found)
+        super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        checking = wholeness.CheckingSend(send, self._stored) if self.whole is None else send
+        await super().__call__(scope, receive, checking)
 
 
 def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
@@ -107,7 +123,7 @@ def send_blob(
 
     Raises:
         NotFoundError: The bytes are not in the store.
-        StoreError: They are damaged: they are not sent with the tag of what they were.
+        StoreError: They are known to be damaged: they are not sent with the tag of what they were.
     """
     path = store.blobs.path(sha256)
     inline = mimetype in INLINE and not attachment
@@ -117,24 +133,12 @@ def send_blob(
         headers = {**_headers(name, sha256, inline=True), "Content-Security-Policy": PAGE_POLICY}
         media_type = "text/html; charset=utf-8"
     try:
-        response = BlobResponse(path, media_type, headers)
+        response = BlobResponse(path, sha256, media_type, headers, check=check)
     except FileNotFoundError:
         raise NotFoundError(f"the content of {name} is not in this store (yet)") from None
-    found = response.found
-    if (
-        check
-        and found.st_size <= LARGEST_CHECKED
-        and not _is_whole(path, sha256, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
-    ):
+    if response.whole is False:
         raise _damaged(name, sha256)
     return response
-
-
-@lru_cache(maxsize=100_000)
-def _is_whole(path: Path, sha256: str, _state: tuple[int, ...]) -> bool:
-    """Return whether a blob is what it is called, asked once for each state of the file."""
-    with os.fdopen(open_regular(path), "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest() == sha256
 
 
 def _damaged(name: str, sha256: str) -> StoreError:

@@ -27,6 +27,7 @@ def serve(settings: ServerSettings) -> None:
 
     Raises:
         UsageError: The address cannot be listened on.
+        HeldElsewhereError: Another host holds the catalog, or has taken it over.
         StoreError: The store cannot be opened.
     """
     raise_descriptor_limit()
@@ -55,8 +56,10 @@ def serve(settings: ServerSettings) -> None:
             timeout_graceful_shutdown=2,
             access_log=False,
         )
-        _Server(config, app.state.watcher, said).run(sockets=[listening])
+        _Server(config, store, app.state.watcher, said).run(sockets=[listening])
     store.close()
+    if app.state.watcher.lost is not None:
+        raise app.state.watcher.lost
 
 
 def new_link(root: Path) -> str:
@@ -82,8 +85,9 @@ def _note_own_key(port: int, key: str) -> None:
 class _Server(uvicorn.Server):
     """Says when it is ready; before it ends, answers those who wait for news instead of waiting for them."""
 
-    def __init__(self, config: uvicorn.Config, watcher: Watcher, said: str) -> None:
+    def __init__(self, config: uvicorn.Config, store: Store, watcher: Watcher, said: str) -> None:
         super().__init__(config)
+        self._store = store
         self._watcher = watcher
         self._said = said
 
@@ -95,11 +99,17 @@ class _Server(uvicorn.Server):
             logging.getLogger(name).addFilter(OncePerMinute())
         print(self._said, flush=True)  # noqa: T201
 
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end."""
+        return self._watcher.lost is not None or await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""
         self._closing.cancel()
         self._watcher.let_go()
         await super().shutdown(sockets)
+        # Not after `run`: uvicorn raises the signal that ended it once more.
+        self._store.close()
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

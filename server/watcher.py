@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 
+from tracker.errors import HeldElsewhereError
 from tracker.recorder.follow import Follower
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store
@@ -32,6 +33,7 @@ class Watcher:
         self._news = asyncio.Event()
         self._complaint = ""
         self.revision = 0
+        self.lost: HeldElsewhereError | None = None  # why the server must end
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; news are announced in ``loop``."""
@@ -66,6 +68,9 @@ class Watcher:
                 self._follower.look()
                 with self._store.reading() as session:
                     now = revision(session)
+            except HeldElsewhereError as error:
+                self.lost = error
+                return
             except Exception as error:
                 # A full disk, say: what is stored stays readable, and the next round tries again.
                 self._complain(str(error))

@@ -262,7 +262,7 @@ def dump(store: Store) -> str:
         described = values.loads(path.read_bytes())
         described.pop("revision", None)
         for part in [part for segment in described["segments"] for part in segment["parts"]]:
-            part["path"] = part["path"].rsplit("-", 2)[0]  # token and checksum at its end differ
+            part["path"] = part["path"].rsplit("-", 3)[0]  # token and checksums at its end differ
         if described["state"] != "running":  # while a run goes on its file may lag behind
             published[str(path.relative_to(store.root))] = described
     answer = {

@@ -20,6 +20,7 @@ LIMITS = {
     "clients": 400,
     "differential": 600,
     "package": 900,
+    "mounts": 300,
     "containers": 1200,
 }
 

@@ -30,8 +30,8 @@ def small_parts() -> Iterator[None]:
 def again(store: Store) -> tuple[Store, Rebuilt]:
     """Close the store, rebuild its catalog, and open it."""
     store.close()
-    with alone(store.layout):
-        found = rebuild(store.layout)
+    with alone(store.layout) as hold:
+        found = rebuild(store.layout, hold)
     return Store(store.root, create=False), found
 
 

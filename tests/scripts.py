@@ -8,15 +8,35 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
 
+class Installation(NamedTuple):
+    """An interpreter and the tracker that it imports.
+
+    Attributes:
+        python: The interpreter.
+        path: A source tree to import from; None for the packages of the interpreter alone.
+    """
+
+    python: str
+    path: Path | None = None
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment of this process, with this installation's tracker importable."""
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return {**kept, **({} if self.path is None else {"PYTHONPATH": str(self.path)}), **variables}
+
+
+HERE = Installation(sys.executable, ROOT)
+
+
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment for a script: this one, with the source tree importable."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return HERE.environment(**variables)
 
 
 def start(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:

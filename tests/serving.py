@@ -27,20 +27,29 @@ class Server:
         arguments: Further arguments of the command line.
         port: Where it listens on loopback; 0 takes a free one.
         key: Whether it asks for a key.
+        installation: Whose server.
     """
 
-    def __init__(self, store: Path, *arguments: str, port: int = 0, key: bool = False) -> None:
+    def __init__(
+        self,
+        store: Path,
+        *arguments: str,
+        port: int = 0,
+        key: bool = False,
+        installation: scripts.Installation = scripts.HERE,
+    ) -> None:
         self.store = store
+        self.installation = installation
         self.arguments = arguments
         self.asks = key
         self.key: str | None = None
         self.process = subprocess.Popen(
             [
-                *(*COMMAND, "server", "--store", str(store), "--port", str(port)),
+                *(installation.python, *COMMAND[1:], "server", "--store", str(store), "--port", str(port)),
                 *(() if key else ("--no-key",)),
                 *arguments,
             ],
-            env=scripts.environment(),
+            env=installation.environment(),
             cwd=store.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -55,8 +64,9 @@ class Server:
         else:
             raise AssertionError(f"the server did not start: {self.process.stderr.read()}")  # type: ignore[union-attr]
         self.port = int(self.url.rpartition(":")[2])
-        if key:
-            self.key = (store / "server.key").read_text()
+        key_file = store / "server.key"
+        if key and key_file.exists():  # a server of before decision 0004 asks for none
+            self.key = key_file.read_text()
         self.errors: list[str] = []
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
@@ -67,7 +77,9 @@ class Server:
 
     def again(self) -> Server:
         """Start the next server of this store on the same port."""
-        return Server(self.store, *self.arguments, port=self.port, key=self.asks)
+        return Server(
+            self.store, *self.arguments, port=self.port, key=self.asks, installation=self.installation
+        )
 
     def client(self, **headers: str) -> httpx.Client:
         """Return an HTTP client of the REST API that shows this server's key."""
@@ -96,9 +108,15 @@ class Server:
 
 
 @contextmanager
-def serving(store: Path, *arguments: str, port: int = 0, key: bool = False) -> Iterator[Server]:
+def serving(
+    store: Path,
+    *arguments: str,
+    port: int = 0,
+    key: bool = False,
+    installation: scripts.Installation = scripts.HERE,
+) -> Iterator[Server]:
     """Serve a store while the block runs; see ``Server``."""
-    server = Server(store, *arguments, port=port, key=key)
+    server = Server(store, *arguments, port=port, key=key, installation=installation)
     try:
         yield server
     finally:

@@ -16,6 +16,7 @@
     ├── ArtifactError           an artifact's content cannot be had or has changed
     └── StoreError              the store cannot be opened, read or written
         ├── StoreVersionError   written by a newer tracker
+        ├── HeldElsewhereError  another host holds the catalog, or has taken it over
         └── JournalError        a journal file could not be read or written
 
 The names of the first five follow wandb's, so that ``except wandb.Error`` keeps working.
@@ -124,6 +125,10 @@ class StoreError(Error):
 
 class StoreVersionError(StoreError):
     """The store was written by a newer tracker than this one."""
+
+
+class HeldElsewhereError(StoreError):
+    """Another host holds the store's catalog, or has taken it over: this host must not write it."""
 
 
 class JournalError(StoreError):

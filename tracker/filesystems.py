@@ -11,6 +11,9 @@ _NETWORK_TYPES = """
     gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb3 smbfs vastnfs wekafs
 """
 NETWORK_TYPES = frozenset(_NETWORK_TYPES.split())
+# Types that only one running kernel mounts. A type in neither list may be either.
+_LOCAL_TYPES = "bcachefs btrfs ext2 ext3 ext4 f2fs jfs nilfs2 overlay ramfs reiserfs tmpfs xfs zfs"
+LOCAL_TYPES = frozenset(_LOCAL_TYPES.split())
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:

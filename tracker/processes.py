@@ -12,7 +12,7 @@ from tracker.records import Process
 def this_process() -> Process:
     """Return the identity of the calling process."""
     pid = os.getpid()
-    return Process(host_name(), _boot_id(), _pid_namespace(), pid, _start_ticks(pid) or 0)
+    return Process(host_name(), boot_id(), _pid_namespace(), pid, _start_ticks(pid) or 0)
 
 
 def host_name() -> str:
@@ -22,7 +22,7 @@ def host_name() -> str:
 
 def is_local(process: Process) -> bool:
     """Whether this process can tell if ``process`` lives: same host, boot and pid namespace."""
-    return (process.host, process.boot, process.namespace) == (host_name(), _boot_id(), _pid_namespace())
+    return (process.host, process.boot, process.namespace) == (host_name(), boot_id(), _pid_namespace())
 
 
 def is_alive(process: Process, *, silent: bool = False) -> bool | None:
@@ -34,7 +34,7 @@ def is_alive(process: Process, *, silent: bool = False) -> bool | None:
             anew. Before, it may live on another machine of the same name.
     """
     if not is_local(process):
-        rebooted = process.host == host_name() and _boot_id() not in ("", process.boot)
+        rebooted = process.host == host_name() and boot_id() not in ("", process.boot)
         return False if silent and rebooted else None
     found = _start_ticks(process.pid)
     if found is None and _is_hidden(process.pid):
@@ -42,7 +42,8 @@ def is_alive(process: Process, *, silent: bool = False) -> bool | None:
     return found == process.started
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Return the random id of this boot of the kernel; empty where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -452,10 +452,13 @@ def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         tag = _tag(payload)
         if tag is not None and tag not in _NAMES:
-            raise JournalError("decode", path, offset, f"record kind {tag} is not known") from error
-        if UnknownExtensionError in (type(error), type(error.__cause__)):
-            raise JournalError("decode", path, offset, str(error)) from error
-        return InvalidRecord(_NAMES.get(tag, "record"), str(error))
+            reason = f"record kind {tag} is not known"
+        elif UnknownExtensionError in (type(error), type(error.__cause__)):
+            reason = str(error)
+        else:
+            return InvalidRecord(_NAMES.get(tag, "record"), str(error))
+        reason += "; a newer tracker wrote it: upgrade airgap-tracker on this machine"
+        raise JournalError("decode", path, offset, reason) from error
 
 
 def _tag(payload: bytes) -> int | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,9 +118,64 @@ def test_what_logging_stores(run: Run) -> None:
     assert (found.type, found.aliases) == ("run_table", ["latest"])
     again = found.get("cells")
     assert isinstance(again.data[0][0], tracker.Image)
-    assert (again.data[0][1].html, again.data[0][4]) == (tracker.Html("x").html, None)
+    assert again.data[0][1].html == tracker.Html("x").html
+    assert math.isnan(again.data[0][4])
     assert again.data[0][3] == list(range(40))
     assert tracker.Api().artifact("p/run-abc-viz:latest").version == "v0"
+
+
+NAN, INF = math.nan, math.inf
+NUMBERS: dict[str, tuple[list[Any], list[Any]]] = {  # what is logged, and what is read
+    "numbers": ([1.0, NAN, INF, -INF, None], [1.0, NAN, INF, -INF, None]),
+    "scalars of numpy": ([np.float32("nan"), np.float64("inf"), np.float64("nan")], [NAN, INF, NAN]),
+    "lists": ([[1.0, NAN], [INF, 2.0]], [[1.0, NAN], [INF, 2.0]]),
+    "lists that begin without": ([[1.0, 2.0], [NAN, -INF]], [[1.0, 2.0], [NAN, -INF]]),
+    "lists in lists": ([[[1.0, NAN], [2.0, INF]]], [[[1.0, NAN], [2.0, INF]]]),
+    "dicts": ([{"a": NAN, "b": [INF, NAN]}], [{"a": NAN, "b": [INF, NAN]}]),
+    "short arrays": ([np.array([1.0, NAN, INF]), np.zeros(3)], [[1.0, NAN, INF], [0.0, 0.0, 0.0]]),
+    "long arrays": ([np.full(200, NAN)], [np.full(200, NAN)]),
+}
+
+
+@pytest.mark.parametrize("what", NUMBERS)
+def test_nan_and_infinities_come_back(run: Run, what: str) -> None:
+    cells, read = NUMBERS[what]
+    table = tracker.Table(columns=["x"], data=[[cell] for cell in cells])
+    artifact = tracker.Artifact("held", "dataset")
+    artifact.add(table, "t")
+    run.log({"logged": table})
+    run.log_artifact(artifact)
+    run.finish()
+    api = tracker.Api()
+    for found in (api.artifact("p/held:v0").get("t"), api.artifact("p/run-abc-logged:v0").get("logged")):
+        assert repr(found.get_column("x")) == repr(read)
+
+
+def test_nan_in_a_column_that_is_not_optional_can_be_read(run: Run) -> None:
+    """Scalars of numpy are numbers, NaN or not; the file says that the column is optional."""
+    table = tracker.Table(columns=["x"], data=[[np.float32(1)], [np.float32("nan")]], optional=False)
+    artifact = tracker.Artifact("held", "dataset")
+    artifact.add(table, "t")
+    run.log_artifact(artifact)
+    run.finish()
+    assert repr(tracker.Api().artifact("p/held:v0").get("t").data) == "[[1.0], [nan]]"
+
+
+def test_null_in_a_list_of_numbers_is_nan(run: Run) -> None:
+    """wandb and older trackers wrote null for NaN; infinities were marked objects."""
+    types = {"v": {"wb_type": "list", "params": {"element_type": {"wb_type": "number"}, "length": 2}}}
+    described = {
+        "_type": "table",
+        "columns": ["v"],
+        "data": [[[1.0, None]], [[{"_type": "number", "value": "Infinity"}, 2.0]]],
+        "column_types": {"wb_type": "typedDict", "params": {"type_map": types}},
+    }
+    artifact = tracker.Artifact("old", "dataset")
+    with artifact.new_file("t.table.json") as file:
+        json.dump(described, file)
+    run.log_artifact(artifact)
+    run.finish()
+    assert repr(tracker.Api().artifact("p/old:v0").get("t").data) == "[[[1.0, nan]], [[inf, 2.0]]]"
 
 
 def test_a_changed_table_is_logged_again_if_it_is_mutable(run: Run) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import scripts
+from wheels import build_wheel
 
 pytestmark = pytest.mark.package
 
@@ -57,12 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
             target.chmod(path.stat().st_mode)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source],
-        check=True,
-    )
-    (path,) = folder.glob("airgap_tracker-*.whl")
-    return path
+    return build_wheel(source, folder)
 
 
 @pytest.fixture

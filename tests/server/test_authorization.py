@@ -175,9 +175,13 @@ def refused_callers(store: Store) -> dict[str, dict[str, str]]:
 
 
 def content_of(root: Path) -> dict[str, bytes]:
-    """Return every file of a store but SQLite's and the recorder's own."""
+    """Return every file of a store but SQLite's, the recorder's and the lease's own."""
     files = (path for path in root.rglob("*") if path.is_file() and "catalog.db" not in path.name)
-    return {str(path.relative_to(root)): path.read_bytes() for path in files if path.parent.name != "locks"}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in files
+        if path.parent.name not in ("locks", "leases")
+    }
 
 
 def test_the_matrix_knows_every_route_that_the_document_knows(app: FastAPI) -> None:

@@ -277,7 +277,7 @@ def work(folder, deadline):
             path = str(arguments[0] if name == "os.remove" else arguments[1])
             if path.endswith((".json", ".parquet", ".journal")):
                 name_of = path.rsplit("/store/", 1)[1]
-                token = len("-12345678-0123456789abcdef.parquet") * path.endswith(".parquet")
+                token = len("-12345678-0123456789abcdef-0123456789abcdef.parquet") * path.endswith(".parquet")
                 step(f"before {name} {name_of[:len(name_of) - token]}")
     store = Store(folder / "store")
     sys.addaudithook(watch)

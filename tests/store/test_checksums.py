@@ -17,6 +17,7 @@ from tracker.store import compact
 from tracker.store.models import CapturedPart, Part
 from tracker.store.parquet import last_number, opened, read_numbers, read_rows
 from tracker.store.store import Store
+from tracker.store.verifying import Item, list_items, verify
 
 A = "aa" * 16
 FLIPS = 1500
@@ -75,6 +76,54 @@ def test_no_flipped_bit_is_read_as_another_value(store: Store, tmp_path: Path) -
         else:
             assert found == whole, f"bit {bit} of byte {at} changed what is read"
     assert refused > FLIPS * 0.9
+
+
+def test_verify_finds_every_flipped_bit(store: Store) -> None:
+    """Those too that no reader looks at: in page headers, in the first magic number."""
+    part = part_of(store)
+    data = part.read_bytes()
+    part.chmod(0o644)
+    draw = random.Random(9)
+    ends = [*range(4), *range(len(data) - 8, len(data))]
+    flips = [(draw.randrange(len(data)), draw.randrange(8)) for _ in range(FLIPS)]
+    missed = []
+    for at, bit in [*flips, *((at, bit) for at in ends for bit in range(8))]:
+        part.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+        faults: list[str] = []
+        verify(store, [Item("part", part, len(data))], faults.append, lambda _: None)
+        if len(faults) != 1 or str(part) not in faults[0]:
+            missed.append((at, bit, faults))
+    assert missed == []
+    part.write_bytes(data)
+    assert verify(store, [Item("part", part, len(data))], missed.append, lambda _: None).unchecked == {}
+    assert missed == []
+
+
+def test_verify_finds_every_flipped_bit_of_published_files(store: Store) -> None:
+    writer = Writer(store.layout, A)
+    writer.log({"loss": 0.5, "name": "text"})
+    writer.artifact("model", {"a": b"content"}, aliases=["best"])
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    items = [item for item in list_items(store) if item.kind == "published"]
+    assert sorted(item.path.name for item in items) == ["0.json", "best.json", "latest.json", "run.json"]
+    draw = random.Random(10)
+    missed = []
+    for item in items:
+        data = item.path.read_bytes()
+        last = range(len(data) - 40, len(data))  # the checksum itself
+        flips = [(draw.randrange(len(data)), draw.randrange(8)) for _ in range(FLIPS // 3)]
+        for at, bit in [*flips, *((at, bit) for at in last for bit in range(8))]:
+            item.path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+            faults: list[str] = []
+            verify(store, [item], faults.append, lambda _: None)
+            if len(faults) != 1 or str(item.path) not in faults[0]:
+                missed.append((item.path.name, at, bit, faults))
+        item.path.write_bytes(data)
+    assert missed == []
+    assert verify(store, items, missed.append, lambda _: None).unchecked == {}
+    assert missed == []
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 100, -1, -9])

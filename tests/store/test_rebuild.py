@@ -201,8 +201,8 @@ def test_another_connection_that_knows_no_lock(store: Store) -> None:
     store.close()
     other = sqlite3.connect(store.layout.catalog)
     other.execute("SELECT * FROM runs").fetchall()
-    with pytest.raises(StoreError, match="in use by another program"):
-        rebuild(store.layout)
+    with pytest.raises(StoreError, match="in use by another program"), alone(store.layout) as hold:
+        rebuild(store.layout, hold)
     other.close()
     again(store)[0].close()
 
@@ -236,13 +236,16 @@ def test_newer_files_and_catalogs_are_refused_and_nothing_changed(store: Store) 
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreVersionError, match="catalog revision 9999"):
-        rebuild(store.layout)
+    with pytest.raises(StoreVersionError, match="catalog revision 9999"), alone(store.layout) as hold:
+        rebuild(store.layout, hold)
     store.layout.catalog.unlink()
     file = store.layout.run_file(ENTITY, PROJECT, "alpha")
     file.write_text(file.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(StoreVersionError, match=r"run.json has format 2, this tracker reads up to 1"):
-        rebuild(store.layout)
+    with (
+        pytest.raises(StoreVersionError, match=r"run.json has format 2, this tracker reads up to 1"),
+        alone(store.layout) as hold,
+    ):
+        rebuild(store.layout, hold)
     assert not store.layout.catalog.exists()
     assert list(store.layout.temporary.iterdir()) == []
 
@@ -277,8 +280,8 @@ def test_a_rebuild_that_fails_leaves_the_former_catalog(
             "tracker.store.rebuild.note_change" if step == "building" else "tracker.store.rebuild.install",
             fail,
         )
-        with pytest.raises(OSError, match="No space left"):
-            rebuild(store.layout)
+        with pytest.raises(OSError, match="No space left"), alone(store.layout) as hold:
+            rebuild(store.layout, hold)
     assert list(store.layout.temporary.iterdir()) == []
     reopened = Store(store.root)
     assert shown(everything(reopened)) == shown(before)
@@ -303,8 +306,8 @@ def test_killed_between_moving_the_broken_catalog_away_and_the_new_one_in(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
-            rebuild(store.layout)
+        with pytest.raises(KeyboardInterrupt), alone(store.layout) as hold:
+            rebuild(store.layout, hold)
     reopened = Store(store.root)
     apply_all(reopened)
     assert shown(everything(reopened)) == shown(before)
@@ -479,8 +482,8 @@ def test_a_lost_catalog_costs_no_row_that_only_a_part_has(store: Store, killed: 
     store.close()
     store.layout.catalog.unlink()
     if killed:
-        with alone(store.layout):
-            assert rebuild(store.layout).forgotten
+        with alone(store.layout) as hold:
+            assert rebuild(store.layout, hold).forgotten
     reopened = Store(store.root)
     if not killed:
         assert [row["x"] for row in read_history(reopened)] == list(range(9))

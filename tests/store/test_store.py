@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Everything below ``folder`` but SQLite's own working files."""
+    """Everything below ``folder`` but SQLite's own working files, and the leases on the catalog."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith("catalog.db-")
+        if path.is_file() and not path.name.startswith("catalog.db-") and path.parent.name != "leases"
     }
 
 

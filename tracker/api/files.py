@@ -14,7 +14,7 @@ from urllib.parse import quote
 from tracker.answers import FileInfo
 from tracker.api.attrs import Attrs, as_time
 from tracker.artifacts.listed import Listed
-from tracker.errors import ApiNotFoundError, ApiUsageError, ArtifactError, NotFoundError
+from tracker.errors import ApiNotFoundError, ApiUsageError, ArtifactError, CommError, NotFoundError
 from tracker.names import path_on_disk
 from tracker.reading.outside import say_of_run
 from tracker.reading.reader import Reader
@@ -141,6 +141,7 @@ class File(Attrs):
 
         Raises:
             ArtifactError: It is missing.
+            CommError: The server does not send it, or not to its end, as when its bytes are damaged.
         """
         if self._made is not None:
             yield self._made
@@ -149,6 +150,8 @@ class File(Attrs):
             yield from self._reader.file_chunks(*self._place, self._info)
         except NotFoundError as error:
             raise ArtifactError(f"{self.name}: {error.message}") from None
+        except CommError as error:
+            raise type(error)(f"{self.name}: {error.message}", error) from error
 
     def delete(self) -> None:
         """Take the file away from its run. Its bytes go with ``tracker gc``, when nothing else has them.

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,6 +25,7 @@ from tracker.recorder.unread import is_damaged
 from tracker.settings import Settings
 from tracker.store.description import check_description
 from tracker.store.layout import JournalPath, Layout
+from tracker.store.lease import catalog_of, held_elsewhere
 from tracker.store.migrations import REVISION, REVISIONS
 from tracker.store.orphans import describe_orphan
 from tracker.version import __version__
@@ -97,16 +99,25 @@ def _free_space(layout: Layout) -> Finding:
 
 
 def _catalog(layout: Layout, settings: Settings) -> Finding:
-    if not layout.catalog.is_file():
+    try:
+        holder = held_elsewhere(layout)
+    except Error as error:
+        return Finding("catalog", False, error.message)
+    if holder is not None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+        return Finding("catalog", True, f"{holder.host} (process {holder.pid}) holds it since {since}")
+    if not catalog_of(layout).is_file():
         return Finding(
             "catalog", True, "none yet" if is_journal_only(settings) else "made by the next reader"
         )
     try:
-        with closing(_open(layout.catalog)) as catalog:
+        with closing(_open(layout)) as catalog:
             (revision,) = catalog.execute("SELECT version_num FROM alembic_version").fetchone()
     except (sqlite3.Error, TypeError) as error:
         return Finding(
-            "catalog", False, f"{layout.catalog} cannot be read ({error}): `tracker rebuild` makes it anew"
+            "catalog",
+            False,
+            f"{catalog_of(layout)} cannot be read ({error}): `tracker rebuild` makes it anew",
         )
     if revision not in REVISIONS:
         what = (
@@ -160,7 +171,7 @@ def _fault(files: list[JournalPath], place: tuple[int, int, int]) -> str | None:
 def _places(layout: Layout) -> dict[str, tuple[int, int, int]]:
     """Return up to which journal, byte and record each segment was applied."""
     try:
-        with closing(_open(layout.catalog)) as catalog:
+        with closing(_open(layout)) as catalog:
             found = catalog.execute(
                 "SELECT segment, journal_index, journal_offset, sequence FROM segments WHERE NOT sealed"
             )
@@ -171,7 +182,7 @@ def _places(layout: Layout) -> dict[str, tuple[int, int, int]]:
 
 def _orphans(layout: Layout) -> list[str]:
     try:
-        with closing(_open(layout.catalog)) as catalog:
+        with closing(_open(layout)) as catalog:
             found = catalog.execute("SELECT segment, state FROM segments WHERE run_id IS NULL AND NOT sealed")
             return [describe_orphan(segment, state) for segment, state in found]
     except sqlite3.Error:
@@ -181,15 +192,19 @@ def _orphans(layout: Layout) -> list[str]:
 def _known_faults(layout: Layout) -> dict[str, str]:
     """Return what those who apply have noted about segments that they cannot go on with."""
     try:
-        with closing(_open(layout.catalog)) as catalog:
+        with closing(_open(layout)) as catalog:
             return dict(catalog.execute("SELECT segment, fault FROM segments WHERE fault IS NOT NULL"))
     except sqlite3.Error:
         return {}  # no catalog, or one of before such notes
 
 
-def _open(catalog: Path) -> sqlite3.Connection:
-    if not catalog.is_file():
-        raise sqlite3.OperationalError("there is none")
+def _open(layout: Layout) -> sqlite3.Connection:
+    try:
+        catalog, holder = catalog_of(layout), held_elsewhere(layout)
+    except Error as error:
+        raise sqlite3.OperationalError(error.message) from error
+    if holder is not None or not catalog.is_file():
+        raise sqlite3.OperationalError("there is none that may be read here")
     return sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
 
 

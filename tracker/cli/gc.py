@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tracker.cli.server import add_store, store_of
 from tracker.cli.tables import as_size, as_span, as_table, parse_span
 from tracker.errors import StoreError, UsageError
-from tracker.reading.open import is_journal_only
+from tracker.reading.open import is_shared
 from tracker.recorder.remote import list_outboxes
 from tracker.settings import load_settings
 from tracker.store.layout import Layout
@@ -77,7 +77,7 @@ def _collect_all(
     from tracker.store.store import Store
 
     require_store(layout)
-    if is_journal_only(load_settings(store=layout.root)):
+    if is_shared(load_settings(store=layout.root)):
         raise StoreError(
             f"{layout.root} is shared over a network: run this on the host that runs `tracker server` or "
             "`tracker sync` there"

@@ -93,8 +93,11 @@ def _verify_all(options: argparse.Namespace) -> None:
     finally:
         store.close()
     names = {"part": "parts", "blob": "blobs", "published": "published files", "journal": "journals"}
-    read = ", ".join(f"{count} {names[kind]}" for kind, count in found.files.items())
-    old = f"; {found.unchecked} parts of an older tracker have no checksums" if found.unchecked else ""
+    read, old = (
+        ", ".join(f"{count} {names[kind]}" for kind, count in counts.items())
+        for counts in (found.files, found.unchecked)
+    )
+    old = f"; {old} of an older tracker have no checksums" if old else ""
     print(f"{read or 'nothing'} read again, {faults} missing or damaged{old}")
     if faults:
         sys.exit(1)

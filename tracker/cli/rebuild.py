@@ -36,8 +36,8 @@ def _rebuild(options: argparse.Namespace) -> None:
     layout = Layout(store_of(options))
     require_store(layout)
     make_folders(layout)
-    with alone(layout):
-        found = rebuild(layout)
+    with alone(layout) as hold:
+        found = rebuild(layout, hold)
     store = Store(layout.root, create=False)
     try:
         follower = Follower(store)

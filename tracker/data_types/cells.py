@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -25,7 +24,7 @@ def rows_for_artifact(rows: list[list[Any]], artifact: Any, apart: set[int]) -> 
     """Return rows with their cells as ``for_artifact`` gives them; null for columns ``apart``."""
     return [
         row
-        if not apart and values.PLAIN.issuperset(map(type, row)) and all(cell == cell for cell in row)
+        if not apart and values.PLAIN.issuperset(map(type, row))
         else [None if at in apart else for_artifact(cell, artifact) for at, cell in enumerate(row)]
         for row in rows
     ]
@@ -45,7 +44,7 @@ def for_run(cell: Any, sink: FileSink, key: str, step: int | str) -> Any:
 
 
 def for_artifact(cell: Any, artifact: Any) -> Any:
-    """Return a cell for a table in an artifact: dates are milliseconds since 1970, NaN is null."""
+    """Return a cell for a table in an artifact: dates are milliseconds since 1970."""
 
     def convert(value: Any) -> Any:
         return value.to_json(artifact) if isinstance(value, WBValue) else _friendly(value)
@@ -55,8 +54,6 @@ def for_artifact(cell: Any, artifact: Any) -> Any:
 
 def _plain(cell: Any, convert: Callable[[Any], Any], in_artifact: bool = False) -> Any:
     kind = type(cell)
-    if kind is float:
-        return None if in_artifact and math.isnan(cell) else cell
     if kind in values.PLAIN:
         return cell
     if isinstance(cell, WBValue):

@@ -180,7 +180,7 @@ class UnionType(Type):
 
 
 class ListType(Type):
-    """A list of things of one type."""
+    """A list of things of one type. With NaN among them that is an optional one: wandb reads NaN as None."""
 
     name = "list"
 
@@ -193,7 +193,8 @@ class ListType(Type):
     def of(cls, obj: Any) -> ListType:
         """Return the type of a list."""
         items = list(obj)
-        element: Type = optional(UnknownType()) if any(item is None for item in items) else UnknownType()
+        missing = any(item is None or is_nan(item) for item in items)
+        element: Type = optional(UnknownType()) if missing else UnknownType()
         for item in items:
             element = element.assign(item) or InvalidType()
         return cls(element, len(items))
@@ -205,6 +206,8 @@ class ListType(Type):
         items = list(obj)
         element: Type | None = self.params["element_type"]
         for item in items:
+            if is_nan(item) and element is not None:
+                element = optional(element)
             element = element.assign(item) if element is not None else None
         return None if element is None else ListType(element, len(items))
 
@@ -337,6 +340,11 @@ def register_names(wb_type: type[Type], *names: str) -> None:
 def file_type(type_name: str) -> type[Type]:
     """Return the type of a media class, of the name that stands in its JSON."""
     return type(f"_{type_name}", (Type,), {"name": type_name, "__doc__": f"Objects stored as {type_name}."})
+
+
+def is_nan(value: Any) -> bool:
+    """Whether a value is the number NaN, of Python or of numpy."""
+    return type(value).__name__.startswith("float") and bool(value != value)
 
 
 def type_of(obj: Any) -> Type:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
+import math
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tracker import values
@@ -79,6 +81,9 @@ def describe(table: Table, artifact: Any) -> dict[str, Any]:
             types[column] = dtypes.optional(stored) if types[column] is not array else stored
             kept_apart.add(at)
     data = cells.rows_for_artifact(_new_rows(table), artifact, kept_apart)
+    for at, column in enumerate(table.columns):
+        if at not in kept_apart:
+            types[column] = _with_nan(types[column], (row[at] for row in data))
     described = {
         "_type": "table",
         "columns": table.columns,
@@ -97,6 +102,7 @@ def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
     types = None
     arrays: dict[int, Any] = {}
     times = set()
+    numbers = set()  # columns of lists of numbers
     if described.get("column_types") is not None:
         types = dtypes.from_json(described["column_types"], artifact).params["type_map"]
         for at, column in enumerate(columns):
@@ -107,13 +113,17 @@ def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
             options = wb_type.params.get("allowed_types", [wb_type])
             if any(isinstance(each, dtypes.TimestampType) for each in options):
                 times.add(at)
+            if _is_numbers(wb_type):
+                numbers.add(at)
     mode = described.get("log_mode", "IMMUTABLE")
     rows = _all_increments(artifact) if mode == "INCREMENTAL" else described["data"]
     data = []
     for number, row in enumerate(rows):
         data.append(
             [
-                arrays[at][number] if at in arrays else _read_cell(cell, at in times, artifact)
+                arrays[at][number]
+                if at in arrays
+                else _read_cell(_with_numbers(cell) if at in numbers else cell, at in times, artifact)
                 for at, cell in enumerate(row)
             ]
         )
@@ -124,6 +134,26 @@ def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
         optional=types is None,
         log_mode=mode,
     )
+
+
+def _is_numbers(wb_type: dtypes.Type) -> bool:
+    return isinstance(wb_type, dtypes.ListType) and isinstance(
+        wb_type.params["element_type"], dtypes.NumberType
+    )
+
+
+def _with_nan(wb_type: dtypes.Type, column: Iterable[Any]) -> dtypes.Type:
+    """Return the type of a column of numbers, optional if NaN is among them: wandb reads NaN as None."""
+    if isinstance(wb_type, dtypes.NumberType) and any(map(dtypes.is_nan, column)):
+        return dtypes.optional(wb_type)
+    if _is_numbers(wb_type) and any(dtypes.is_nan(item) for cell in column for item in cell or ()):
+        return dtypes.ListType(dtypes.optional(dtypes.NumberType), wb_type.params["length"])
+    return wb_type
+
+
+def _with_numbers(cell: Any) -> Any:
+    """Return a list of numbers with NaN for each null, which wandb and older trackers wrote for it."""
+    return [math.nan if item is None else item for item in cell] if isinstance(cell, list) else cell
 
 
 def _read_cell(cell: Any, is_time: bool, artifact: Any) -> Any:

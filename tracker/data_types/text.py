@@ -18,8 +18,8 @@ def for_run(value: Any) -> bytes:
 
 
 def for_artifact(value: Any) -> bytes:
-    """Return JSON of a plain value for an artifact's file: as Python writes it, keys in order, ASCII only."""
-    try:
-        return json.dumps(value, sort_keys=True, allow_nan=False).encode()
-    except ValueError:  # infinities
-        return json.dumps(json.loads(values.dumps(value)), sort_keys=True, allow_nan=False).encode()
+    """Return JSON of a plain value for an artifact's file: as Python writes it, keys in order, ASCII only.
+
+    NaN and the infinities are bare ``NaN`` and ``Infinity``: wandb writes the infinities so, and reads both.
+    """
+    return json.dumps(value, sort_keys=True).encode()

@@ -10,6 +10,7 @@ from tracker.recorder.remote import Remote, check_url, outbox_folder
 from tracker.settings import Settings
 from tracker.store.description import require_store
 from tracker.store.layout import Layout
+from tracker.store.lease import held_elsewhere
 
 if TYPE_CHECKING:
     from tracker.reading.reader import ArtifactReader, Reader
@@ -29,13 +30,26 @@ def layout_for(settings: Settings) -> Layout:
 
 
 def is_journal_only(settings: Settings) -> bool:
-    """Whether this process leaves applying to another host: by setting, else by file system."""
+    """Whether this process leaves applying to another host: one that holds the catalog, or ``is_shared``."""
+    return is_shared(settings) or held_elsewhere(Layout(settings.store)) is not None
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether another host is to keep the catalog: by setting, else by file system."""
     if settings.journal_only is not None:
         return settings.journal_only
     parent = settings.store
     while not parent.exists():
         parent = parent.parent
     return is_network(parent)
+
+
+def why_journal_only(settings: Settings) -> str:
+    """Return why the catalog is not kept here, as a clause."""
+    holder = held_elsewhere(Layout(settings.store))
+    if holder is None:
+        return f"{settings.store} is shared over a network"
+    return f"{holder.host} holds the catalog of {settings.store}"
 
 
 def can_apply() -> bool:
@@ -58,8 +72,9 @@ def open_reader(settings: Settings) -> Reader:
         return RemoteReader(remote, layout_for(settings), silent=settings.silent)
     if is_journal_only(settings):
         raise StoreError(
-            f"{settings.store} is shared over a network: lists and histories are read on the host that runs "
-            "`tracker server` or `tracker sync` there. use_artifact and resume work here"
+            f"{why_journal_only(settings)}: lists and histories are read, and edited, on the host that runs "
+            "`tracker server` or `tracker sync` there; `tracker sync` takes over from a host that is gone. "
+            "use_artifact and resume work here"
         )
     layout = Layout(settings.store)
     from tracker.reading.quick import QuickReader  # what only writes needs none of it
@@ -85,4 +100,4 @@ def _open_catalog(settings: Settings) -> Reader:
         raise StoreError(
             f"reading a store needs more than logging: {error}; pip install airgap-tracker"
         ) from error
-    return LocalReader(Store(settings.store, create=False))
+    return LocalReader(Store(settings.store, create=False, takes_over=False))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tracker.processes import host_name
 from tracker.store.layout import Layout
+from tracker.store.lease import held_elsewhere
 
 # Started through a shell that puts it in the background and exits: the recorder is nobody's child,
 # so no training script can wait for it, and it is in a session of its own, so no terminal reaches it.
@@ -94,8 +95,10 @@ def ensure_recorder(layout: Layout) -> bool:
     """Start a recorder for the store unless one lives; return whether one was started.
 
     Returns at once: the new recorder inherits the lock. However many writers look at the same time, one
-    of them starts one.
+    of them starts one. None is started while another host holds the catalog: it would end at once.
     """
+    if held_elsewhere(layout) is not None:
+        return False
     lock = RecorderLock(layout)
     _handing.append(None)
     try:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import select
 
+from tracker.errors import HeldElsewhereError
 from tracker.journal.format import HEADER
 from tracker.processes import host_name, is_alive
 from tracker.recorder.faults import note_fault
@@ -82,7 +83,11 @@ class Follower:
         """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold.
 
         ``faults`` then says which segments failed, ``unread`` which could not be read to their end.
+
+        Raises:
+            HeldElsewhereError: Another host has taken the catalog over.
         """
+        self.store.check_lease()
         applied = live = waiting = 0
         faults: dict[str, str] = {}
         unread: dict[str, str] = {}
@@ -103,6 +108,8 @@ class Follower:
                     waiting += 1
                 if self._noted.get(name) is not None:
                     self._note_fault(name, None)
+            except HeldElsewhereError:
+                raise
             except Exception as error:
                 # One bad journal must not stop the others, whatever is wrong with it; it stays where it is.
                 if any(journal.path.exists() for journal in files):  # else somebody else sealed it meanwhile

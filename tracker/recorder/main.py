@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.errors import HeldElsewhereError
 from tracker.processes import host_name
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.live import count_live
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> None:
             return  # another one lives
         try:
             _follow(layout)
+        except HeldElsewhereError:
+            return  # the host that holds the catalog applies the journals
         finally:
             lock.release()
         # A writer that came between the last look and the release saw the lock held and started
@@ -117,7 +120,7 @@ def _worker(layout: Layout) -> Follower | Sender:
     from tracker.recorder.settler import Settler
     from tracker.store.store import Store
 
-    return Follower(Store(layout.root), host_name(), Settler(), stays=True)
+    return Follower(Store(layout.root, takes_over=False), host_name(), Settler(), stays=True)
 
 
 def _detach(lock: int | None) -> None:

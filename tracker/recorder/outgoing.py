@@ -107,7 +107,12 @@ class Outgoing:
         for outcome in read_frames(self.path, self._segment, start, final=False):
             if not isinstance(outcome, Record):
                 break
-            self._note(outcome, needs)
+            try:
+                self._note(outcome, needs)
+            except JournalError:
+                if not count:
+                    raise
+                break  # what comes before it is sent first; the next batch raises
             end, count = outcome.end, count + 1
             if end - start > BATCH_BYTES:
                 break

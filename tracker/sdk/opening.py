@@ -10,7 +10,7 @@ from tracker import clock, names
 from tracker.errors import CommError, UsageError
 from tracker.processes import this_process
 from tracker.reading.known import KnownRun, find_run, join_known
-from tracker.reading.open import can_apply, is_journal_only, remote_for
+from tracker.reading.open import can_apply, is_journal_only, remote_for, why_journal_only
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
 from tracker.sdk import active
@@ -155,7 +155,7 @@ def _wants_recorder(settings: Settings) -> bool:
         return True
     if is_journal_only(settings):
         say(
-            f"{settings.store} is shared over a network: journals are written here, and wait for "
+            f"{why_journal_only(settings)}: journals are written here, and wait for "
             "`tracker server` or `tracker sync` on the host that keeps the catalog",
             silent=settings.silent,
         )

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from tracker.errors import StoreError, UsageError
+from tracker.errors import JournalError, StoreError, UsageError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
 from tracker.journal.reader import Record as Frame
@@ -278,7 +278,13 @@ def _read_batch(
     skipping = going_on or sequence < passed
     for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
         if isinstance(outcome, Frame):
-            record = decode(outcome.payload, str(journal.path), outcome.offset)
+            try:
+                record = decode(outcome.payload, str(journal.path), outcome.offset)
+            except JournalError:
+                if not count:
+                    raise
+                more = True  # what comes before it is applied first; the next batch raises
+                break
             if type(record) is FileSaved or type(record) is FileRemoved:
                 files.append((outcome.sequence, record))
             elif outcome.sequence in refused:
@@ -348,6 +354,7 @@ def _commit(
         "offset": batch.offset,
         "sequence": batch.sequence,
         "state": pack_state(state),
+        "fault": None,  # whoever cannot apply what follows notes it again
         # A writer that was taken for dead and goes on is not dead.
         "ended": state.finished.state if state.finished is not None else None,
     }

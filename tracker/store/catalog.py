@@ -1,7 +1,8 @@
 """Opening a store's catalog: new, old, or lost; and having it alone, to exchange it.
 
-Everybody who has the store open shares one lock. A catalog that is gone while published files tell of
-runs is never begun empty, as its first run file would then replace one that says more: it is rebuilt.
+All processes that have the store open share one lock, and their host's lease on the catalog
+(``tracker.store.lease``). A catalog that is gone while published files tell of runs is never begun empty, as
+its first run file would then replace one that says more: it is rebuilt.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
 from tracker.errors import StoreError
 from tracker.store import database
+from tracker.store.holding import Hold, hold_catalog
 from tracker.store.layout import Layout
+from tracker.store.lease import held_elsewhere, refusal
 from tracker.store.locks import FileLock, is_held
 from tracker.store.migrations import REVISION
 from tracker.store.models import ArtifactUse, Run
@@ -28,26 +32,47 @@ PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
 
-def open_catalog(layout: Layout) -> tuple[Engine, FileLock, list[Path]]:
-    """Return an engine on a store's catalog, the lock that is shared while it is used, and forgotten parts.
+class Opened(NamedTuple):
+    """An open catalog, and what is kept while it is used.
 
-    There are such parts (``Rebuilt.forgotten``) only where the catalog was lost and this call has rebuilt
-    it. The lock is then held alone: the caller salvages their rows, before anybody seals, and shares it.
+    Attributes:
+        engine: Connections.
+        hold: This process's share of its host's lease.
+        lock: The store's lock: shared, or held alone while there are forgotten parts.
+        forgotten: ``Rebuilt.forgotten``, where this call has rebuilt a lost catalog. The caller salvages
+            their rows, before anybody seals, and shares the lock.
+    """
+
+    engine: Engine
+    hold: Hold
+    lock: FileLock
+    forgotten: list[Path]
+
+
+def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
+    """Open a store's catalog.
+
+    Args:
+        layout: The store.
+        takes_over: Whether to take the catalog over from a host that is silent; that takes time to find out.
 
     Raises:
+        HeldElsewhereError: Another host holds the catalog.
         StoreError: It cannot be opened, or is gone while another program uses it.
         StoreVersionError: A newer tracker made it.
     """
     lock = _open_lock(layout)
+    hold: Hold | None = None
     forgotten: list[Path] = []
     try:
         lock.share()
-        while (opened := _open_filled(layout)) is None and _has_published(layout):
+        hold = hold_catalog(layout, takes_over=takes_over)
+        while (opened := _open_filled(hold.catalog)) is None and _has_published(layout):
             lock.free()
-            forgotten = _restore(layout, lock)
+            forgotten = _restore(layout, lock, hold)
             if not forgotten:
                 lock.share()
-        engine = opened or database.open_engine(layout.catalog)
+        engine = opened or database.open_engine(hold.catalog)
         try:
             found = database.migrate(engine, layout.locks / "catalog.lock")
             if found not in (None, REVISION):
@@ -56,23 +81,31 @@ def open_catalog(layout: Layout) -> tuple[Engine, FileLock, list[Path]]:
             engine.dispose()
             raise
     except BaseException:
+        if hold is not None:
+            hold.release()
         lock.close()
         raise
-    return engine, lock, forgotten
+    return Opened(engine, hold, lock, forgotten)
 
 
 @contextmanager
-def alone(layout: Layout) -> Iterator[None]:
-    """Have the store alone; whoever opens it meanwhile waits.
+def alone(layout: Layout) -> Iterator[Hold]:
+    """Have the store alone; whoever opens it meanwhile waits. Yield the lease on its catalog.
 
     Raises:
-        StoreError: Somebody has it open.
+        StoreError: Somebody has it open, or another host holds its catalog.
     """
     lock = _open_lock(layout)
     try:
         if not lock.try_alone():
+            if (holder := held_elsewhere(layout)) is not None:  # a network file system may share locks
+                raise refusal(layout, holder)
             raise StoreError(f"{layout.root} is in use: {_user(layout)}, then try again")
-        yield
+        hold = hold_catalog(layout)
+        try:
+            yield hold
+        finally:
+            hold.release()
     finally:
         lock.close()
 
@@ -90,11 +123,11 @@ def _user(layout: Layout) -> str:
     return "a server or another program has it open; stop it"
 
 
-def _open_filled(layout: Layout) -> Engine | None:
+def _open_filled(catalog: Path) -> Engine | None:
     """Return an engine on the catalog; None when it is not there, or nobody has made its tables."""
-    if not layout.catalog.is_file():
+    if not catalog.is_file():
         return None
-    engine = database.open_engine(layout.catalog)
+    engine = database.open_engine(catalog)
     try:
         if database.revision_of(engine) is not None:
             return engine
@@ -105,9 +138,9 @@ def _open_filled(layout: Layout) -> Engine | None:
     return None
 
 
-def _is_lost(layout: Layout) -> bool:
+def _is_lost(layout: Layout, catalog: Path) -> bool:
     """Whether there is no catalog where there should be one."""
-    engine = _open_filled(layout)
+    engine = _open_filled(catalog)
     if engine is not None:
         engine.dispose()
         return False
@@ -118,16 +151,16 @@ def _has_published(layout: Layout) -> bool:
     return any(True for _ in layout.run_files()) or any(True for _ in layout.version_files())
 
 
-def _restore(layout: Layout, lock: FileLock) -> list[Path]:
+def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
     """Rebuild a lost catalog; of several processes that find it lost, one does.
 
     Returns:
         The parts that the rebuild forgot. While there are any, the lock stays held alone.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while _is_lost(layout):
+    while _is_lost(layout, hold.catalog):
         if lock.try_alone():
-            forgotten = _rebuild_aloud(layout) if _is_lost(layout) else []
+            forgotten = _rebuild_aloud(layout, hold) if _is_lost(layout, hold.catalog) else []
             if not forgotten:
                 lock.free()
             return forgotten
@@ -136,19 +169,20 @@ def _restore(layout: Layout, lock: FileLock) -> list[Path]:
         lock.free()
         if time.monotonic() > deadline:
             raise StoreError(
-                f"{layout.catalog} is gone while another program has the store open: {_user(layout)}; "
+                f"{hold.catalog} is gone while another program has the store open: {_user(layout)}; "
                 "the catalog is then rebuilt from the published files"
             )
         time.sleep(_LOOK_SECONDS)
     return []
 
 
-def _rebuild_aloud(layout: Layout) -> list[Path]:
+def _rebuild_aloud(layout: Layout, hold: Hold) -> list[Path]:
     """Rebuild a lost catalog and say so; return the parts that were forgotten."""
-    found = rebuild(layout)
+    found = rebuild(layout, hold)
+    keys = "" if found.keys is not None else "; API keys come from backup or `tracker key`"
     say(
-        f"{layout.catalog} was gone: rebuilt from published files ({found.runs} runs, "
-        f"{found.versions} artifact versions); API keys come from backup or `tracker key`"
+        f"{hold.catalog} was gone: rebuilt from published files ({found.runs} runs, "
+        f"{found.versions} artifact versions){keys}"
     )
     for line in found.broken:
         say(line)

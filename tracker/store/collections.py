@@ -10,7 +10,7 @@ import msgspec
 
 from tracker.answers import CollectionInfo
 from tracker.errors import NotFoundError, UsageError
-from tracker.store.files import publish_json
+from tracker.store.described import publish_described
 from tracker.store.queries.artifacts import list_collections
 from tracker.store.reread import PublishedCollection
 from tracker.store.store import Store
@@ -40,7 +40,8 @@ def change_collection(
             1, entity, project, name, collection.description, collection.tags, time.time()
         )
         path = store.layout.collection_file(entity, project, name)
-        publish_json(store.layout.new_temporary(), path, msgspec.to_builtins(described))
+        store.check_lease()
+        publish_described(store.layout.new_temporary(), path, msgspec.to_builtins(described))
         for found in list_collections(session, entity, project, collection.type):
             if found.name == name:
                 return found

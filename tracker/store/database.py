@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,19 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine, *, write: bool) -> Iterator[Session]:
-    """Open a session in one transaction; a write is committed at the end, or rolled back by an error."""
+def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None = None) -> Iterator[Session]:
+    """Open a session in one transaction; a write is committed at the end, or rolled back by an error.
+
+    Args:
+        engine: The catalog.
+        write: Whether to take the write lock.
+        check: Raises when nothing may be published; ``check_lease`` calls it.
+    """
     try:
         with (
-            Session(engine.execution_options(write=write), expire_on_commit=False) as session,
+            Session(
+                engine.execution_options(write=write), expire_on_commit=False, info={"check": check}
+            ) as session,
             session.begin(),
         ):
             yield session
@@ -88,6 +96,17 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Session]:
         raise  # the caller's own doing, or a race that it knows of
     except DatabaseError as error:
         raise _refusal(engine, error) from error
+
+
+def check_lease(session: Session) -> None:
+    """Raise when another host has taken the catalog over: what this transaction knows must not be published.
+
+    Raises:
+        HeldElsewhereError: It has.
+    """
+    check = session.info.get("check")
+    if check is not None:
+        check()
 
 
 def migrate(engine: Engine, lock: Path) -> str | None:

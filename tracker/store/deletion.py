@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.records import ArtifactChanged
 from tracker.store.changes import change_artifact
-from tracker.store.files import publish_json
+from tracker.store.described import publish_described
 from tracker.store.fold import SegmentState, pack_state
 from tracker.store.merged import tick
 from tracker.store.models import (
@@ -68,7 +68,8 @@ def delete_run(
         journals = {segment.segment: segment.journal_index for segment in segments}
         said = PublishedDeletion(1, entity, project, run_id, time.time(), named)
         path = layout.tombstone(entity, project, run_id)
-        publish_json(layout.new_temporary(), path, msgspec.to_builtins(said))
+        store.check_lease()
+        publish_described(layout.new_temporary(), path, msgspec.to_builtins(said))
         _take_out(session, run)
     for child in layout.run(entity, project, run_id).iterdir():
         if child == path:

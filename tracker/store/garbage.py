@@ -207,11 +207,16 @@ class _Collection:
         named = self._named(drafts, said)
         if drafts.settling_since is not None:
             self._limit = min(self._limit, drafts.settling_since)
-        self._trash = Trash(self._layout, self._limit)
+        self._trash = Trash(self._layout, self._limit, self._check)
         self._empty_trash(named)
         self._delete_blobs(named)  # before drafts: taking a second name away makes a blob look young
         self._delete_drafts(drafts, said)
         self._delete_temporary()
+
+    def _check(self) -> None:
+        """Raise when another host has taken the catalog over: it may name what nothing names here."""
+        if self._store is not None:
+            self._store.check_lease()
 
     def _repack(self, store: Store) -> None:
         """Write packs anew of which little is wanted; the old ones go by a later collection."""
@@ -339,6 +344,7 @@ class _Collection:
             with suppress(FileNotFoundError):
                 size += self._freed(path.lstat())
         if not self._dry_run:
+            self._check()
             shutil.rmtree(folder, ignore_errors=True)
         reason = "captured by a process that ended without logging it"
         self._report.items.append(Item("draft", folder.name, size, reason))
@@ -354,6 +360,7 @@ class _Collection:
     def _unlink(self, path: Path, state: os.stat_result, kind: str, reason: str) -> None:
         try:
             if not self._dry_run:
+                self._check()
                 path.unlink(missing_ok=True)
         except OSError as error:
             self._report.notes.append(f"{path} cannot be deleted: {error.strerror}")

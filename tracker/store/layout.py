@@ -1,7 +1,8 @@
 """Every on-disk name of a store, built and parsed in this one file.
 
 store.json                                   format version and id of the store; the mode that a group shares
-catalog.db                                   SQLite index of everything below
+catalog.db                                   SQLite index of everything below; see leases
+leases/N.json, leases/N.beat                 which host holds the catalog, and which file it is
 journals/HOST/SEGMENT-INDEX.journal          what writers append to
 blobs/sha256/ab/cdef...                      content, named by its SHA-256
 runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
@@ -64,7 +65,9 @@ class Layout:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.abspath(root))
         self.description = self.root / "store.json"
+        # The name of a new store's catalog; `tracker.store.lease.catalog_of` returns the one in use.
         self.catalog = self.root / "catalog.db"
+        self.leases = self.root / "leases"
         self.journals = self.root / "journals"
         self.blobs = self.root / "blobs" / "sha256"
         self.drafts = self.root / "drafts"
@@ -77,7 +80,8 @@ class Layout:
 
     def make(self) -> None:
         """Create the folders that writers need; keep what is there."""
-        for folder in (self.temporary, self.journals, self.blobs, self.drafts, self.locks):
+        folders = (self.temporary, self.journals, self.blobs, self.drafts, self.locks, self.leases)
+        for folder in folders:
             make_folder(folder)
 
     def host_journals(self, host: str) -> Path:
@@ -210,6 +214,19 @@ class Layout:
     def store_lock(self) -> Path:
         """File whose lock everybody shares who has the store open."""
         return self.locks / "store.lock"
+
+    def lease(self, number: int) -> Path:
+        """File of one lease on the catalog; the one of the largest number is in force."""
+        return self.leases / f"{number}.json"
+
+    def beat(self, number: int) -> Path:
+        """File whose content changes while the holder of that lease lives."""
+        return self.leases / f"{number}.beat"
+
+    @property
+    def lease_lock(self) -> Path:
+        """File whose lock all processes of the host share that use its lease."""
+        return self.locks / "lease.lock"
 
     @property
     def garbage_lock(self) -> Path:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from tracker.errors import Error, StoreError
 from tracker.group_files import share
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
+from tracker.store.digests import sha256_of_file
 from tracker.store.fold import FinishedRow
 from tracker.store.pieces import FIXED_KEYS, PartFile
 
@@ -29,7 +30,8 @@ ROWS_PER_GROUP = 1_000_000
 SAMPLE = 2_000
 # The end of a Parquet file: length of the footer before it, magic number.
 _TAIL = struct.Struct("<I4s")
-_CHECKSUM = re.compile(r"-([0-9a-f]{16})\.parquet\Z")
+# In the name of a part: a checksum of the whole file (the first names with one lack it), and of its footer.
+_CHECKSUMS = re.compile(r"(?:-([0-9a-f]{16}))?-([0-9a-f]{16})\.parquet\Z")
 
 
 class Writer:
@@ -97,14 +99,33 @@ def hold_file(stack: ExitStack, path: Path) -> pa.NativeFile | None:
 
 
 def part_name(path: Path, segment: str, first: int, last: int) -> str:
-    """Return the name of a finished file of rows: unique, and with a checksum of the file's footer.
+    """Return the name of a finished file of rows: unique, with checksums of the whole file and of its footer.
 
-    Page checksums do not cover the footer, which says where each column is and of what type. The catalog and
-    the published file of the run name the part, and so keep the checksum too.
+    Page checksums do not cover the footer, which says where each column is and of what type; neither covers
+    the headers of pages. The catalog and the published file of the run name the part, and so keep both.
     """
     with pa.OSFile(str(path)) as file:
-        digest = footer_checksum(file)
-    return f"{segment}-{first:012d}-{last:012d}-{os.urandom(4).hex()}-{digest}.parquet"
+        footer = footer_checksum(file)
+    token, whole = os.urandom(4).hex(), file_checksum(path)
+    return f"{segment}-{first:012d}-{last:012d}-{token}-{whole}-{footer}.parquet"
+
+
+def file_checksum(path: Path) -> str:
+    """Return 16 hex digits of the SHA-256 of a file."""
+    return sha256_of_file(path)[:16]
+
+
+class Checksums(NamedTuple):
+    """Checksums in the name of a part: of the whole file and of its footer; None where there is none."""
+
+    whole: str | None
+    footer: str | None
+
+
+def checksums_of(path: Path) -> Checksums:
+    """Return the checksums in the name of a part; those of older trackers have none."""
+    found = _CHECKSUMS.search(path.name)
+    return Checksums(None, None) if found is None else Checksums(found[1], found[2])
 
 
 def footer_checksum(file: pa.NativeFile) -> str:
@@ -125,11 +146,6 @@ def footer_checksum(file: pa.NativeFile) -> str:
     return digest
 
 
-def has_checksum(path: Path) -> bool:
-    """Return whether a part's name has the checksum of its footer; those of older trackers have not."""
-    return _CHECKSUM.search(path.name) is not None
-
-
 @contextmanager
 def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
     """Open a part for reading. Its footer is checked now, each page when it is read.
@@ -145,8 +161,8 @@ def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
     try:
         with ExitStack() as stack:
             source = held or stack.enter_context(pa.OSFile(str(path)))
-            checksum = _CHECKSUM.search(path.name)
-            if checksum is not None and footer_checksum(source) != checksum[1]:
+            checksum = checksums_of(path).footer
+            if checksum is not None and footer_checksum(source) != checksum:
                 raise StoreError("its footer is not the one that was written")
             yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
     except FileNotFoundError as error:

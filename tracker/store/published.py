@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.store.files import publish_json
+from tracker.store.database import check_lease
+from tracker.store.described import publish_described
 from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
 from tracker.store.models import (
@@ -44,7 +45,9 @@ def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True)
                 return
         except FileNotFoundError:
             pass
-    publish_json(layout.new_temporary(), path, describe_run(session, run))
+    described = describe_run(session, run)
+    check_lease(session)
+    publish_described(layout.new_temporary(), path, described)
 
 
 def describe_run(session: Session, run: Run) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.files import sync_file
 from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.former import Former, install, read_former
+from tracker.store.holding import Hold
 from tracker.store.layout import Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.merged import find_or_make_project, note_change
@@ -89,15 +90,25 @@ class Rebuilt(NamedTuple):
     forgotten: list[Path]
 
 
-def rebuild(layout: Layout) -> Rebuilt:
+def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
     """Make the catalog anew; the caller has the store alone (``tracker.store.catalog.alone``).
 
+    Args:
+        layout: The store.
+        hold: This host's lease on the catalog.
+
     Raises:
+        HeldElsewhereError: Another host has taken the catalog over; nothing was changed.
         StoreVersionError: A newer tracker wrote a file, or the former catalog; nothing was changed.
         StoreError: The former catalog is open in another program.
     """
-    former = read_former(layout.catalog)
+    former = read_former(hold.catalog)
+    if former is None and hold.damaged is not None:
+        former = read_former(hold.damaged)
+        former = former and former._replace(folded=False)  # there is nothing under the catalog's own name
     new = layout.new_temporary()
+    if hold.catalog.parent != layout.root:  # on a disk of this host: renamed there
+        new = hold.catalog.with_name(new.name)
     try:
         engine = database.open_engine(new)
         try:
@@ -110,7 +121,8 @@ def rebuild(layout: Layout) -> Rebuilt:
         with closing(sqlite3.connect(new)) as connection:
             connection.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
         sync_file(new)
-        kept = install(layout.catalog, new, former)
+        hold.check()
+        kept = install(hold.catalog, new, former)
     finally:
         for ending in ("", "-wal", "-shm"):
             new.with_name(new.name + ending).unlink(missing_ok=True)

@@ -54,6 +54,7 @@ def seal(store: Store, segment_id: int) -> None:
     with store.reading() as session:
         segment = session.get_one(Segment, segment_id)
         if segment.sealed and segment.run_id is None:  # its run was deleted
+            store.check_lease()
             for journal in store.layout.segment_journals(segment.segment, segment.journal_index + 1):
                 journal.path.unlink(missing_ok=True)
             return

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import QueuePool, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore
-from tracker.store.catalog import open_catalog
+from tracker.store.catalog import Opened, open_catalog
 from tracker.store.description import make_folders, require_store
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock
@@ -33,26 +33,28 @@ class Store:
     Args:
         root: The store's folder; made when absent, unless ``create`` is False.
         create: Whether a new store may be made.
+        takes_over: Whether to wait for a host that holds the catalog and may be dead, and then to take over.
 
     Raises:
+        HeldElsewhereError: Another host holds the catalog.
         StoreError: There is no store and ``create`` is False, or the folder cannot be used.
         StoreVersionError: A newer tracker wrote it; nothing was changed.
 
     A catalog that is gone, with published files left, is made anew from them first.
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, create: bool = True) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, create: bool = True, takes_over: bool = True) -> None:
         self.layout = Layout(root)
         if not create:
             require_store(self.layout)
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
-        self._engine, lock, forgotten = open_catalog(self.layout)
-        # A store that nobody closed, and nobody holds any more, must not keep others from a rebuild.
-        self._close = weakref.finalize(self, _let_go, self._engine, lock)
-        self._close.atexit = False
-        if forgotten:
-            self._salvage(forgotten, lock)
+        opened = open_catalog(self.layout, takes_over=takes_over)
+        self._engine, self._hold = opened.engine, opened.hold
+        # A store that nobody closed must not keep others from a rebuild, nor another host from its catalog.
+        self._close = weakref.finalize(self, _let_go, opened, os.getpid())
+        if opened.forgotten:
+            self._salvage(opened.forgotten, opened.lock)
 
     def _salvage(self, forgotten: list[Path], lock: FileLock) -> None:
         """Keep what only parts have that a rebuild forgot; nobody else gets in before."""
@@ -71,13 +73,35 @@ class Store:
         """The store's folder."""
         return self.layout.root
 
+    @property
+    def catalog(self) -> Path:
+        """The file of the catalog."""
+        return self._hold.catalog
+
     def reading(self) -> AbstractContextManager[Session]:
         """Open a read transaction: one consistent view."""
         return database.transaction(self._engine, write=False)
 
-    def writing(self) -> AbstractContextManager[Session]:
-        """Open the one write transaction that may run at a time."""
-        return database.transaction(self._engine, write=True)
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open the one write transaction that may run at a time.
+
+        Raises:
+            HeldElsewhereError: Another host has taken the catalog over, before or meanwhile. The transaction
+                may then be missing in the catalog of that host, so nothing may be deleted because of it.
+        """
+        self.check_lease()
+        with database.transaction(self._engine, write=True, check=self.check_lease) as session:
+            yield session
+        self.check_lease()
+
+    def check_lease(self) -> None:
+        """Raise unless this host still holds the catalog. To be called before something is deleted.
+
+        Raises:
+            HeldElsewhereError: Another host has taken it over.
+        """
+        self._hold.check()
 
     def answer(self, question: Callable[[Session], T]) -> T:
         """Return what ``question`` answers in a read transaction.
@@ -114,6 +138,10 @@ class Store:
         self._close()
 
 
-def _let_go(engine: Engine, lock: FileLock) -> None:
-    engine.dispose()
-    lock.close()
+def _let_go(opened: Opened, pid: int) -> None:
+    if os.getpid() != pid:
+        return  # a forked child: all of this is its parent's
+    idle = not isinstance(opened.engine.pool, QueuePool) or opened.engine.pool.checkedout() == 0
+    opened.engine.dispose()
+    opened.hold.release(free=idle)
+    opened.lock.close()

@@ -30,7 +30,7 @@ Why a touch is early enough to be seen, whatever the grace period, is said in ``
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,10 +48,12 @@ class Trash:
     Args:
         layout: The store or outbox.
         limit: Blobs that were touched or made then or later stay (ns since 1970).
+        check: Raises when the catalog, which says what is named, is another host's by now.
     """
 
-    def __init__(self, layout: Layout, limit: int) -> None:
+    def __init__(self, layout: Layout, limit: int, check: Callable[[], None]) -> None:
         self._layout = layout
+        self._check = check
         self._limit = limit
         self.holds = is_network(layout.root)
 
@@ -63,6 +65,7 @@ class Trash:
             judged: What it was like when that was found.
 
         Raises:
+            HeldElsewhereError: Another host has taken the catalog over.
             OSError: It cannot be deleted.
         """
         path, trash = self._layout.blob(name), self._layout.trash / name
@@ -78,6 +81,7 @@ class Trash:
             self.give_back(trash)
             return False
         if not self.holds:
+            self._check()
             trash.unlink()
         return True
 

@@ -1,8 +1,8 @@
 """Reading a whole store again: is every stored byte what was written?
 
-In this order: Parquet parts (page and footer checksums), blobs (their names are their digests), published
-files (they decode) and journals (frame checksums). The place is noted every few seconds: an interrupted
-verification continues there.
+In this order: Parquet parts (their names have a checksum of the file), blobs (their names are their
+digests), published files (their last field is a checksum) and journals (frame checksums). The place is
+noted every few seconds: an interrupted verification continues there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tracker.errors import JournalError, StoreError
 from tracker.group_files import create
 from tracker.journal.reader import Corrupt, TornTail, read_frames, read_header
 from tracker.store.blobs import CHUNK
+from tracker.store.described import check
 from tracker.store.files import open_regular
 from tracker.store.layout import Layout, blob_name
 from tracker.store.models import CapturedPart, Part
@@ -53,10 +54,10 @@ class Item(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What was read: how many files of which kind, and parts of older trackers, which have no checksums."""
+    """What was read: how many files of which kind, and how many of an older tracker, without checksums."""
 
     files: dict[str, int]
-    unchecked: int
+    unchecked: dict[str, int]
 
 
 def list_items(store: Store) -> list[Item]:
@@ -86,7 +87,7 @@ def verify(
         advance: Called with the bytes of each file that was read, or passed over.
     """
     files: dict[str, int] = {}
-    unchecked = 0
+    unchecked: dict[str, int] = {}
     mark = store.layout.verified_to
     begin = _read_mark(mark)
     noted = time.monotonic()
@@ -96,10 +97,12 @@ def verify(
             advance(item.size)
             begin = None if place == begin else begin
             continue
-        for fault in _faults(item):
+        faults, has_checksum = _read(item)
+        for fault in faults:
             say_fault(fault)
+        if not has_checksum:
+            unchecked[item.kind] = unchecked.get(item.kind, 0) + 1
         files[item.kind] = files.get(item.kind, 0) + 1
-        unchecked += item.kind == "part" and not _has_checksum(item.path)
         advance(item.size)
         if time.monotonic() - noted > NOTED_SECONDS:
             noted = time.monotonic()
@@ -114,37 +117,39 @@ def forget_mark(layout: Layout) -> None:
     layout.verified_to.unlink(missing_ok=True)
 
 
-def _faults(item: Item) -> Iterator[str]:
+def _read(item: Item) -> tuple[list[str], bool]:
+    """Read a file; return what is wrong with it, and whether it has a checksum as far as can be seen."""
     try:
         if item.kind == "part":
-            _read_part(item.path)
-        elif item.kind == "blob":
+            return [], _read_part(item.path)
+        if item.kind == "published":
+            return [], _read_published(item.path)
+        if item.kind == "blob":
             _read_blob(item.path)
-        elif item.kind == "published":
-            reread(item.path, _kind_of(item.path))
-        else:
-            yield from _damage(item.path)
+            return [], True
+        return [*_damage(item.path)], True
     except FileNotFoundError:
-        if item.kind in ("part", "blob"):  # of the others, some go at any time
-            yield f"{item.path} is missing"
+        return [f"{item.path} is missing"] if item.kind in ("part", "blob") else [], True  # others may go
     except StoreError as error:
-        yield error.message if str(item.path) in error.message else f"{item.path}: {error.message}"
+        named = error.message if str(item.path) in error.message else f"{item.path}: {error.message}"
+        return [named], True
     except (OSError, ValueError) as error:
-        yield f"{item.path} is damaged: {error}"
+        return [f"{item.path} is damaged: {error}"], True
 
 
-def _read_part(path: Path) -> None:
-    from tracker.store.parquet import opened
+def _read_part(path: Path) -> bool:
+    """Read a part; return whether it has checksums."""
+    from tracker.store.parquet import checksums_of, file_checksum, opened
 
+    checksums = checksums_of(path)
+    if checksums.whole is not None:
+        if file_checksum(path) != checksums.whole:
+            raise StoreError("its bytes are not those that were written; restore this file from a backup")
+        return True
     with opened(path) as file:
         for group in range(file.num_row_groups):
             file.read_row_group(group)
-
-
-def _has_checksum(path: Path) -> bool:
-    from tracker.store.parquet import has_checksum
-
-    return has_checksum(path)
+    return checksums.footer is not None
 
 
 def _read_blob(path: Path) -> None:
@@ -154,6 +159,12 @@ def _read_blob(path: Path) -> None:
             digest.update(chunk)
     if digest.hexdigest() != blob_name(str(path)):
         raise StoreError("its bytes are not those that its name stands for; restore this file from a backup")
+
+
+def _read_published(path: Path) -> bool:
+    """Read a published file; return whether it has a checksum."""
+    reread(path, _kind_of(path))
+    return check(path.read_bytes())
 
 
 def _kind_of(path: Path) -> type:

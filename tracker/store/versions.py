@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker import values
-from tracker.store.files import claim, publish_json, read_json, write_new
+from tracker.store.database import check_lease
+from tracker.store.described import encode, publish_described
+from tracker.store.files import claim, read_json, write_new
 from tracker.store.layout import Layout
 from tracker.store.models import Alias, Collection, Project, Run, Version
 
@@ -88,7 +89,9 @@ def describe(session: Session, version: Version) -> dict[str, Any]:
 
 def publish_version(layout: Layout, session: Session, version: Version) -> None:
     """Publish a version anew, after it was changed."""
-    publish_json(layout.new_temporary(), version_path(layout, version), describe(session, version))
+    described = describe(session, version)
+    check_lease(session)
+    publish_described(layout.new_temporary(), version_path(layout, version), described)
 
 
 def claim_number(layout: Layout, session: Session, version: Version) -> int:
@@ -101,8 +104,9 @@ def claim_number(layout: Layout, session: Session, version: Version) -> int:
             found = read_published(layout.version(*place, index))
             if (found.get("segment"), found.get("sequence")) == (version.segment, version.sequence):
                 return index
-    data = values.dumps(describe(session, version), indent=1).encode("utf-8", "replace")
+    data = encode(describe(session, version))
     index = max(committed, default=-1) + 1
+    check_lease(session)
     while True:
         temporary = layout.new_temporary()
         write_new(temporary, data)
@@ -113,7 +117,8 @@ def claim_number(layout: Layout, session: Session, version: Version) -> int:
 
 def move_alias(layout: Layout, session: Session, version: Version, alias: str, time: float) -> None:
     """Let an alias name a version; it leaves the one that had it."""
-    publish_json(
+    check_lease(session)
+    publish_described(
         layout.new_temporary(),
         _alias_path(layout, version.collection, alias),
         {"alias": alias, "version": version.index, "moved_at": time},
@@ -130,6 +135,7 @@ def drop_alias(layout: Layout, session: Session, version: Version, alias: str) -
     """Take an alias from a version; one that names another is left alone."""
     held = session.get(Alias, (version.collection_id, alias))
     if held is not None and held.version_id == version.id:
+        check_lease(session)
         _alias_path(layout, version.collection, alias).unlink(missing_ok=True)
         session.delete(held)
         session.flush()

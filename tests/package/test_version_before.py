@@ -1,0 +1,174 @@
+"""This version and the one before side by side: clients, servers, ``Api`` and stores of either."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scripts
+from scripts import HERE, Installation
+from sending import sent
+from serving import Server, serving
+from wheels import VERSION_BEFORE, build_wheel, checkout, install
+
+pytestmark = pytest.mark.package
+
+EXCHANGE = Path(__file__).with_name("exchange.py")
+LOGGED = {
+    "state": "finished",
+    "config": "{'lr': 0.1, 'net': {'depth': 3}, 'odd': nan}",
+    "summary": f"{{'loss': {{'min': 0.0002}}, 'note': 'at the end', 'text': 'grüße ✓', 'big': {2**70}}}",
+    "rows": 5002,
+    "losses": True,
+    "odd": "[1.0, nan, inf, -inf]",
+    "text": [f"{2**70}grüße ✓"],
+    "image": ["pixels", 4, True],
+    "table": [2, ["a", "b"], [[1, "x"], [math.inf, None]]],
+    "aliases": {"v0": ["best", "latest"]},
+    "artifact": ["v0", {"kind": "exchanged"}, True, True],
+    "console": ["printed by the script", "an error line"],
+    "used": [],
+    "edited": [[], None],
+    "runs": ["exchanged"],
+}
+RESUMED = {
+    **LOGGED,
+    "summary": LOGGED["summary"].replace("{'min': 0.0002}", "0.0"),  # type: ignore[attr-defined]
+    "rows": 5003,
+    "aliases": {"v1": ["best", "latest"], "v0": ["first"]},
+    "artifact": ["v1", {}, True, False],
+    "used": ["model:v0"],
+    "edited": [["edited"], "edited"],
+}
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The wheel of the version before, in an environment of its own."""
+    folder = tmp_path_factory.mktemp("before")
+    checkout(VERSION_BEFORE, folder / "source")
+    return install(build_wheel(folder / "source", folder), folder / "venv")
+
+
+def run(
+    installation: Installation, *arguments: str | Path, folder: Path, server: Server | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with an installation in a folder, as someone who sends to ``server`` if one is given."""
+    folder.mkdir(exist_ok=True)
+    variables = {} if server is None else {"TRACKER_BASE_URL": server.url}
+    if server is not None and server.key is not None:
+        variables["TRACKER_API_KEY"] = server.key
+    return subprocess.run(
+        [installation.python, *arguments],
+        cwd=folder,
+        env=installation.environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def exchange(what: str, installation: Installation, folder: Path, server: Server | None = None) -> Any:
+    """Do one part of ``exchange.py``, to its end on the server; return what was read."""
+    done = run(installation, EXCHANGE, what, folder=folder, server=server)
+    assert done.returncode == 0, f"{what} with {installation.python}:\n{done.stdout}\n{done.stderr}"
+    if what == "read":
+        return json.loads(done.stdout)
+    return sent(folder) if server is not None else None
+
+
+def command(installation: Installation, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(installation, "-m", "tracker.cli.main", *arguments, folder=folder)
+
+
+def test_the_wheel_is_the_one_of_the_version_before(before: Installation, tmp_path: Path) -> None:
+    code = (
+        "import server, tracker, tracker.store.parquet as p; print(hasattr(p, 'part_name'), tracker.__file__)"
+    )
+    found = run(before, "-c", code, folder=tmp_path)
+    assert found.stdout.startswith(f"False {Path(before.python).parents[1]}"), found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("which", ["the new server", "the server of before"])
+def test_either_client_logs_to(which: str, before: Installation, tmp_path: Path) -> None:
+    """The client of the other version logs, that of the server's own version resumes; both read over HTTP."""
+    own, other = (HERE, before) if which == "the new server" else (before, HERE)
+    with serving(tmp_path / "store", key=True, installation=own) as server:
+        assert (server.key is not None) == (own is HERE)
+        exchange("log", other, tmp_path / "other", server)
+        for reader in (other, own):
+            assert exchange("read", reader, tmp_path / "reads", server) == LOGGED
+        exchange("resume", own, tmp_path / "own", server)
+        for reader in (other, own):
+            assert exchange("read", reader, tmp_path / "reads", server) == RESUMED
+    assert server.errors == []
+
+
+@pytest.mark.parametrize("which", ["of before", "of this version"])
+def test_either_continues_a_store(which: str, before: Installation, tmp_path: Path) -> None:
+    """The other version reads what one has written, goes on with it, and is read by the first."""
+    first, second = (before, HERE) if which == "of before" else (HERE, before)
+    exchange("log", first, tmp_path)
+    for reader in (second, first):
+        assert exchange("read", reader, tmp_path) == LOGGED
+    assert command(first, "sync", folder=tmp_path).returncode == 0  # all of it is sealed
+    for reader in (second, first):
+        assert exchange("read", reader, tmp_path) == LOGGED
+    assert_verified(tmp_path, old_parts=first is before)
+    exchange("resume", second, tmp_path)
+    for reader in (first, second):
+        assert exchange("read", reader, tmp_path) == RESUMED
+    assert command(second, "sync", folder=tmp_path).returncode == 0
+    assert_verified(tmp_path, old_parts=True)
+    for rebuilder in (second, first):
+        scripts.wait_for(
+            lambda by=rebuilder: command(by, "rebuild", folder=tmp_path).returncode == 0,  # type: ignore[misc]
+            "the store",
+        )
+        for reader in (first, second):
+            assert exchange("read", reader, tmp_path) == RESUMED
+
+
+def assert_verified(folder: Path, *, old_parts: bool) -> None:
+    """Every byte is sound; the parts of the version before are named as ones that have no checksums."""
+    found = command(HERE, "verify", "--all", folder=folder)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "0 missing or damaged" in found.stdout
+    assert bool(re.search(r"\d+ parts.* of an older tracker have no checksums", found.stdout)) == old_parts
+
+
+@pytest.mark.parametrize("what", ["catalog", "format"])
+def test_the_version_before_refuses_what_is_newer_than_it_knows(
+    what: str, before: Installation, tmp_path: Path
+) -> None:
+    """One line that says to upgrade, and nothing is changed: for the day on which a format changes."""
+    exchange("log", HERE, tmp_path)
+    store = tmp_path / "tracker-store"
+    assert command(HERE, "sync", folder=tmp_path).returncode == 0
+    if what == "catalog":
+        with closing(sqlite3.connect(store / "catalog.db")) as catalog:
+            catalog.execute("UPDATE alembic_version SET version_num = '9999'")
+            catalog.commit()
+        code = "import tracker; tracker.Api().runs('local/demo')[0]"
+    else:
+        described = json.loads((store / "store.json").read_text())
+        (store / "store.json").write_text(json.dumps({**described, "format": 2}))
+        code = "import tracker; tracker.Api().run('local/demo/exchanged')"
+    done = run(before, "-c", code, folder=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "StoreVersionError: " in last
+    assert "upgrade airgap-tracker to open it. Nothing was changed." in last
+
+
+def test_a_clone_without_the_version_before_fails_with_one_line(tmp_path: Path) -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"is not in this clone.*git fetch --unshallow"):
+        checkout("0" * 40, tmp_path / "source")

@@ -1,0 +1,469 @@
+"""One host holds the catalog of a store; another takes it over when that host is gone.
+
+The hosts are processes of this machine with boot ids of their own, on a folder that none of them takes for a
+local disk. `tests/mounts` has the same on two mounts that share no locks.
+"""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import scripts
+from builders import ENTITY, PROJECT, Writer, apply_all, read_history, seal_all
+
+from server import keys
+from tracker.cli.examine import examine
+from tracker.errors import HeldElsewhereError, UsageError
+from tracker.settings import load_settings
+from tracker.store import lease
+from tracker.store.catalog import alone
+from tracker.store.garbage import collect
+from tracker.store.layout import Layout
+from tracker.store.lease import catalog_of, read_lease
+from tracker.store.locks import is_held
+from tracker.store.models import Clock
+from tracker.store.store import Store
+from tracker.store.trash import Trash
+
+# A process of another host: it opens the store, says so, and does what the lines on its stdin ask for.
+OTHER = """
+import os, sys
+from tracker.errors import Error
+from tracker.store import lease
+from tracker.store.models import Clock
+from tracker.store.store import Store
+
+name, root = sys.argv[1:]
+lease.boot_id = lambda: name
+lease.host_name = lambda: name
+lease.LOCAL_TYPES = frozenset()
+try:
+    store = Store(root)
+except Error as error:
+    print(type(error).__name__, error, flush=True)
+    sys.exit(3)
+print("open", store.catalog, flush=True)
+
+def tick(pause):
+    with store.writing() as session:
+        session.get_one(Clock, 1).revision += 1
+        session.flush()
+        if pause:
+            print("begun", flush=True)
+            sys.stdin.readline()
+
+for line in sys.stdin:
+    try:
+        if line == "close\\n":
+            store.close()
+        elif line == "exit\\n":
+            sys.exit()
+        elif line == "fork\\n":
+            if (child := os.fork()) == 0:
+                sys.exit()
+            os.waitpid(child, 0)
+        else:
+            tick(line == "pause\\n")
+        print("done", flush=True)
+    except Error as error:
+        print(type(error).__name__, error, flush=True)
+"""
+
+
+class Host:
+    """A process of a host of that name that has a store open, or was refused."""
+
+    def __init__(self, name: str, root: Path, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OTHER, name, str(root)],
+            env=scripts.environment(**variables),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def says(self) -> str:
+        """Return the next line that it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def ask(self, what: str) -> None:
+        """Ask it for something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+
+    def end(self) -> str:
+        """Kill it; return what it printed on stderr."""
+        self.process.kill()
+        return self.process.communicate()[1]
+
+
+@contextmanager
+def host(name: str, root: Path, **variables: str) -> Iterator[Host]:
+    """Run a process of another host, and end it."""
+    started = Host(name, root, **variables)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a host be silent after a second, and this process be a host that sees a network file system."""
+    monkeypatch.setenv("TRACKER_LEASE_SECONDS", "1")
+    monkeypatch.setattr(lease, "LOCAL_TYPES", frozenset())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store with a run that is sealed, a key, and nobody who has it open."""
+    store = Store(tmp_path / "tracker-store")
+    writer = Writer(store.layout, "a" * 32)
+    writer.log({"x": 1})
+    writer.finish()
+    apply_all(store, final=True)
+    seal_all(store)
+    keys.make_key(store)
+    store.close()
+    return store.root
+
+
+def key_count(store: Store) -> int:
+    """Return how many API keys there are."""
+    with sqlite3.connect(store.catalog) as catalog:
+        return int(catalog.execute("SELECT count(*) FROM api_keys").fetchone()[0])
+
+
+def revision(catalog: Path) -> int:
+    """Return the revision of the store that a catalog says."""
+    with sqlite3.connect(catalog) as connection:
+        return int(connection.execute("SELECT revision FROM clock").fetchone()[0])
+
+
+def catalogs(root: Path) -> set[str]:
+    """Return the names of the catalogs in a store."""
+    return {path.name for path in root.glob("catalog*.db")}
+
+
+def test_a_store_without_leases_opens_as_it_was(root: Path) -> None:
+    for path in (root / "leases").iterdir():
+        path.unlink()
+    (root / "leases").rmdir()
+    assert catalog_of(Layout(root)) == root / "catalog.db"
+    with Store(root).reading() as session:
+        assert session.get_one(Clock, 1).revision > 0
+    assert catalogs(root) == {"catalog.db"}
+
+
+def test_another_host_is_refused_while_the_holder_lives(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with host("login1", root) as holder:
+        assert holder.says() == f"open {root}/catalog.db"
+        before = read_lease(Layout(root))
+        with pytest.raises(HeldElsewhereError, match=rf"login1 \(process \d+\) holds the catalog of {root}"):
+            Store(root)
+        assert capsys.readouterr().err.count("\n") == 1
+        with pytest.raises(HeldElsewhereError, match="login1"):
+            Store(root, takes_over=False)
+        with pytest.raises(HeldElsewhereError, match="login1"), alone(Layout(root)):
+            raise AssertionError
+        assert capsys.readouterr().err.count("login1 holds the catalog") <= 1
+        assert read_lease(Layout(root)) == before
+        holder.ask("write")
+        assert holder.says() == "done"
+
+
+@pytest.mark.parametrize("ending", ["close", "exit"])
+def test_after_a_clean_end_another_host_uses_the_same_file_at_once(
+    root: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        holder.ask("write")
+        assert holder.says() == "done"
+        holder.ask(ending)
+        if ending == "exit":
+            holder.process.wait()
+        else:
+            assert holder.says() == "done"
+        store = Store(root)
+        assert store.catalog == root / "catalog.db"
+        assert len(read_history(store)) == 1
+        store.close()
+    assert capsys.readouterr().err == ""
+    assert len(list((root / "leases").glob("*.json"))) == 1
+
+
+def test_a_forked_child_that_ends_leaves_the_lease_alone(root: Path) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        holder.ask("fork")
+        assert holder.says() == "done"
+        assert read_lease(Layout(root)).state == "held"
+        holder.ask("write")
+        assert holder.says() == "done"
+
+
+def test_after_a_kill_the_same_host_goes_on_at_once(root: Path) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        before = read_lease(Layout(root))
+    with host("login1", root, TRACKER_LEASE_SECONDS="100") as again:
+        assert again.says() == f"open {root}/catalog.db"
+        assert read_lease(Layout(root)) == before
+        assert again.end() == ""
+
+
+def test_a_disk_of_this_machine_needs_no_waiting_after_a_reboot(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    lease._is_local.cache_clear()
+    if not lease._is_local(str(root)):
+        pytest.skip("the folder for temporary files is on no local disk")
+    monkeypatch.setenv("TRACKER_LEASE_SECONDS", "100")
+    script = (
+        "import os, sys; from tracker.store import lease; from tracker.store.store import Store; "
+        "lease.boot_id = lambda: 'the boot before'; store = Store(sys.argv[1]); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(root)], env=scripts.environment(), check=True)
+    assert read_lease(Layout(root)).state == "held"
+    store = Store(root)
+    assert store.catalog == root / "catalog.db"
+    store.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_suspended_holder_that_wakes_up_after_a_takeover_does_no_harm(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        holder.ask("write")
+        assert holder.says() == "done"
+        holder.process.send_signal(signal.SIGSTOP)
+        store = Store(root)
+        assert "login1 holds the catalog" in capsys.readouterr().err
+        assert store.catalog.name.startswith("catalog-")
+        assert key_count(store) == 1
+        assert len(read_history(store)) == 1
+        before = revision(store.catalog)
+        assert before == revision(root / "catalog.db")
+        holder.process.send_signal(signal.SIGCONT)
+        holder.ask("write")
+        assert holder.says().startswith(
+            f"HeldElsewhereError {os.uname().nodename} has taken over the catalog"
+        )
+        assert revision(root / "catalog.db") == before
+        with store.writing() as session:
+            session.get_one(Clock, 1).revision += 1
+    store.close()  # the last one, as these hosts do share locks
+    # The next clean opening removes the file that nobody reads.
+    store = Store(root)
+    assert catalogs(root) == {store.catalog.name}
+    assert revision(store.catalog) == before + 1
+    store.close()
+
+
+def test_a_transaction_that_a_takeover_overtakes_is_refused_at_its_end(root: Path) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        before = revision(root / "catalog.db")
+        holder.ask("pause")
+        assert holder.says() == "begun"
+        holder.process.send_signal(signal.SIGSTOP)
+        store = Store(root)
+        holder.process.send_signal(signal.SIGCONT)
+        holder.ask("go on")
+        assert holder.says().startswith("HeldElsewhereError")
+        assert revision(store.catalog) == before
+        store.close()
+
+
+def test_nothing_is_published_or_deleted_after_a_takeover(root: Path) -> None:
+    store = Store(root)
+    writer = Writer(store.layout, "b" * 32, "run2")
+    writer.log({"x": 5})
+    writer.finish()
+    apply_all(store, final=True)
+    Writer(store.layout, "c" * 32, "run3").finish()
+    _freeze(store)
+    with host("login1", root) as taker:
+        assert taker.says().startswith("open")
+        published = store.layout.run_file(ENTITY, PROJECT, "run2").read_bytes()
+        for harm in (lambda: seal_all(store), lambda: apply_all(store)):
+            with pytest.raises(HeldElsewhereError, match="login1 has taken over"):
+                harm()
+        assert len(store.layout.list_journals()) == 2
+        assert store.layout.run_file(ENTITY, PROJECT, "run2").read_bytes() == published
+    store.close()
+
+
+def _freeze(store: Store) -> None:
+    """Let this process's beat stop, as SIGSTOP would."""
+    store._hold._ended.set()
+
+
+def test_of_two_hosts_that_take_over_at_once_one_wins(root: Path) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        holder.process.send_signal(signal.SIGSTOP)
+        with host("login2", root) as one, host("login3", root) as two:
+            said = sorted([one.says(), two.says()])
+            assert said[0].startswith("HeldElsewhereError login")
+            assert said[1] == f"open {catalog_of(Layout(root))}"
+            assert catalogs(root) == {"catalog.db", catalog_of(Layout(root)).name}
+
+
+def test_a_takeover_of_a_damaged_catalog_rebuilds_it_and_keeps_the_keys(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+    data = bytearray((root / "catalog.db").read_bytes())
+    (page,) = _root_page(root / "catalog.db", "runs")
+    data[(page - 1) * 4096 : page * 4096] = os.urandom(4096)
+    (root / "catalog.db").write_bytes(data)
+    store = Store(root)
+    assert "is damaged" in capsys.readouterr().err
+    assert len(read_history(store)) == 1
+    assert key_count(store) == 1
+    store.close()
+
+
+def _root_page(catalog: Path, table: str) -> tuple[int]:
+    with sqlite3.connect(catalog) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found: tuple[int] = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
+    return found
+
+
+def test_a_catalog_on_a_local_disk(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = tmp_path / "disk"
+    with host("login1", root, TRACKER_CATALOG=str(disk)) as holder:
+        assert holder.says().startswith(f"open {disk}/")
+        holder.ask("write")
+        assert holder.says() == "done"
+        holder.ask("exit")
+        holder.process.wait()
+    (catalog,) = disk.glob("*.db")
+    store = Store(root)  # it stays there while nobody names another place
+    assert store.catalog == catalog
+    assert key_count(store) == 1
+    store.close()
+    assert catalogs(root) == set()
+    catalog.rename(tmp_path / "elsewhere.db")  # as another host sees it
+    store = Store(root)
+    assert store.catalog.parent == root
+    assert len(read_history(store)) == 1
+    store.close()
+    monkeypatch.setenv("TRACKER_CATALOG", str(disk))
+    store = Store(root)
+    assert store.catalog.parent == disk
+    store.close()
+    monkeypatch.setenv("TRACKER_CATALOG", str(root))
+    store = Store(root)
+    assert store.catalog.parent == root
+    assert len(read_history(store)) == 1
+    store.close()
+
+
+def test_a_lease_that_a_power_cut_emptied_is_free(root: Path) -> None:
+    (path,) = (root / "leases").glob("*.json")
+    path.write_bytes(b"")
+    store = Store(root)
+    assert store.catalog == root / "catalog.db"
+    store.close()
+
+
+def test_a_time_that_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_LEASE_SECONDS", "soon")
+    with pytest.raises(UsageError, match="TRACKER_LEASE_SECONDS is 'soon'"):
+        Store(root)
+
+
+def test_doctor_names_the_holder(root: Path) -> None:
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        (found,) = [each for each in examine(load_settings(store=root)) if each.name == "catalog"]
+        assert found.good
+        assert found.text.startswith(f"login1 (process {holder.process.pid}) holds it since")
+
+
+def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
+    script = (
+        "import tracker; from tracker.store import lease; lease.LOCAL_TYPES = frozenset(); "
+        "run = tracker.init(project='p'); run.log({'x': 1}); run.finish(); tracker.Api().runs('local/p')"
+    )
+    with host("login1", root) as holder:
+        assert holder.says().startswith("open")
+        done = scripts.run(script, root.parent, check=False)
+        lines = [line for line in done.stderr.splitlines() if "holds the catalog" in line]
+        assert len(lines) == 2  # of init, and the error of Api
+        assert "login1 holds the catalog" in lines[0]
+        assert "lists and histories are read" in lines[1]
+        assert len(Layout(root).list_journals()) == 1
+        assert Layout(root).recorder_locks() == []
+    store = Store(root)
+    apply_all(store)
+    store.close()
+
+
+def test_garbage_collection_deletes_nothing_after_a_takeover(root: Path) -> None:
+    store = Store(root)
+    blob = store.blobs.add_bytes(b"a version of the new holder may name it").sha256
+    judged = store.layout.blob(blob).stat()
+    _freeze(store)
+    with host("login1", root) as taker:
+        assert taker.says().startswith("open")
+        trash = Trash(store.layout, time.time_ns() + 10**9, store.check_lease)
+        with pytest.raises(HeldElsewhereError):
+            trash.take(blob, judged)
+        assert b"".join(store.blobs.chunks(blob, 0, judged.st_size)).startswith(b"a version")
+        with pytest.raises(HeldElsewhereError):
+            collect(store, grace=0)
+    store.close()
+
+
+def test_a_recorder_that_wakes_up_after_a_takeover_ends_and_no_other_is_started(root: Path) -> None:
+    script = (
+        "import sys, tracker; run = tracker.init(project='p', id='live'); run.log({'x': 0}); "
+        "print('ready', flush=True); sys.stdin.readline(); run.log({'x': 1}); run.finish()"
+    )
+    training = scripts.start(script, root.parent)
+    assert training.stdout is not None
+    assert training.stdout.readline() == "ready\n"
+    scripts.wait_for(lambda: read_lease(Layout(root)).state == "held", "a recorder with the lease")
+    held = read_lease(Layout(root)).holder
+    assert held is not None
+    recorder = held.pid
+    os.kill(recorder, signal.SIGSTOP)
+    try:
+        with host("login1", root) as taker:
+            assert taker.says().startswith("open")
+            os.kill(recorder, signal.SIGCONT)
+            scripts.wait_for(lambda: not Path(f"/proc/{recorder}").exists(), "the recorder to end")
+            training.communicate("\n", timeout=60)
+            assert training.returncode == 0
+            assert not any(is_held(path) for path in Layout(root).recorder_locks())
+            assert len(Layout(root).list_journals()) == 1
+    finally:
+        if Path(f"/proc/{recorder}").exists():
+            os.kill(recorder, signal.SIGKILL)
+    store = Store(root)
+    apply_all(store)
+    assert [row["x"] for row in read_history(store, "live")] == [0, 1]
+    store.close()
