@@ -14,28 +14,26 @@ from tracker.sdk.watching import Watching
 
 # Used by other modules of this package, and of no use to a script.
 _INTERNAL = {
-    *[
-        "before_end",
-        "capturing",
-        "copy_row",
-        "end_at_signal",
-        "finished",
-        "go_on_at",
-        "is_busy_here",
-        "journal",
-        "layout",
-        "leave_to_parent",
-        "lock",
-        "media_sink",
-        "note",
-        "preempted",
-        "record",
-        "resume_file",
-        "save_file",
-        "save_path",
-        "show",
-        "started",
-    ]
+    "before_end",
+    "capturing",
+    "copy_row",
+    "end_at_signal",
+    "finished",
+    "go_on_at",
+    "is_busy_here",
+    "journal",
+    "layout",
+    "leave_to_parent",
+    "lock",
+    "media_sink",
+    "note",
+    "preempted",
+    "record",
+    "resume_file",
+    "save_file",
+    "save_path",
+    "show",
+    "started",
 }
 
 
