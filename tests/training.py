@@ -102,13 +102,16 @@ def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelChec
     return callback
 
 
-def run_script(folder: Path, code: str, launcher: Sequence[str] = (), *, door_first: bool = True) -> None:
+def run_script(
+    folder: Path, code: str, launcher: Sequence[str] = (), *, door_first: bool = True, status: int = 0
+) -> None:
     """Run a script in processes of its own, through the same door, to its end, which must come.
 
     Args:
         folder: Where it lies and runs.
         code: The script.
         launcher: Words in front of Python, such as those of ``srun``.
+        status: With what it must end.
         door_first: Whether ``tracker run`` stands in front of the launcher, or behind it.
     """
     (folder / "train.py").write_text(code)
@@ -123,4 +126,4 @@ def run_script(folder: Path, code: str, launcher: Sequence[str] = (), *, door_fi
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == status, f"{done.stdout}\n{done.stderr}"

@@ -83,6 +83,23 @@ def check_artifact_name(name: str) -> str:
             f"Artifact name may only contain alphanumeric characters, dashes, underscores, and dots. "
             f"Invalid name: {name!r}"
         )
+    return _check_artifact_length(name)
+
+
+def check_collection_name(name: str) -> str:
+    """Return the name of a collection that versions are linked to, such as ``My Registered Model``.
+
+    Raises:
+        ValueError: It is empty, too long, or has a character that is not allowed; says which.
+    """
+    found = sorted(character for character in set(name) if character in "/:" or not character.isprintable())
+    if found or not name.strip() or name in (".", ".."):
+        wrong = f"it may not contain {_listed(found)!r}" if found else "it is empty or only dots"
+        raise ValueError(f"Invalid name of a collection {name!r}: {wrong}")
+    return _check_artifact_length(name)
+
+
+def _check_artifact_length(name: str) -> str:
     if len(name) > _LONGEST:
         raise ValueError(
             f"Artifact name {name[:20]!r}... has {len(name)} characters; at most {_LONGEST} are allowed"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,94 @@ def test_lightning_stops_its_fit_and_the_run_is_preempted(tmp_path: Path) -> Non
     assert done.returncode != -signal.SIGTERM  # Lightning chains the handler and raises in its loop
     assert state() == "preempted"
     assert len(tracker.Api().run("p/run").history(keys=["loss"], pandas=False)) >= 5
+
+
+def test_a_signal_that_no_wait_of_the_main_thread_notices(tmp_path: Path) -> None:
+    """Another thread takes the signal, and the main thread waits in C: Python's handler would never run.
+
+    It is what happens when the signal comes just before the main thread begins to wait.
+    """
+    code = """
+import multiprocessing, signal, sys, threading, tracker
+run = tracker.init(project="p", id="run")
+run.log({"x": 0})
+def send():
+    sys.stdin.read()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Thread(target=send, daemon=True).start()
+semaphore = multiprocessing.Semaphore(0)
+print("ready", flush=True)
+semaphore.acquire()
+"""
+    process = scripts.start(code, tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    wchan = Path(f"/proc/{process.pid}/wchan")
+    scripts.wait_for(lambda: "futex" in wchan.read_text(), "the main thread to wait")
+    _, err = process.communicate("", timeout=30)
+    assert process.returncode == -signal.SIGTERM, err
+    assert state() == "preempted"
+
+
+def test_a_main_thread_that_computes_in_c_delays_only_a_little(tmp_path: Path) -> None:
+    code = """
+import hashlib, sys, threading, tracker
+run = tracker.init(project="p", id="run")
+run.log({"x": 0})
+computing = threading.Event()
+def tell():
+    computing.wait()
+    print("ready", flush=True)
+threading.Thread(target=tell).start()
+sys.setswitchinterval(1000)  # nobody else runs Python before the main thread is in C
+computing.set()
+hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+    assert terminated(code, tmp_path) == -signal.SIGTERM
+    assert state() == "preempted"
+
+
+POOL = """
+import multiprocessing, sys, time
+import tracker
+
+def work(task):
+    tracker.init(project="p", reinit="finish_previous").log({{"x": task}})
+    if task == "endless":
+        print("ready", flush=True)
+        time.sleep(1000)
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("{method}").Pool(4) as pool:
+        if "{task}" == "endless":
+            pool.apply_async(work, ("endless",))
+            sys.stdin.readline()
+        else:
+            pool.map(work, range(8), chunksize=1)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_a_pool_that_returned_their_results_are_finished(tmp_path: Path, method: str) -> None:
+    (tmp_path / "script.py").write_text(POOL.format(method=method, task="short"))
+    subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True, timeout=60
+    )
+    assert [run.state for run in tracker.Api().runs("p")] == ["finished"] * 8
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_worker_of_a_pool_that_is_in_a_task_is_preempted(tmp_path: Path, method: str) -> None:
+    (tmp_path / "script.py").write_text(POOL.format(method=method, task="endless"))
+    process = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=scripts.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.communicate("end\n", timeout=60)
+    assert [run.state for run in tracker.Api().runs("p")] == ["preempted"]

@@ -15,6 +15,7 @@ pl = pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracke
 import pickle  # noqa: E402
 
 import torch  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
 from pytorch_lightning.callbacks import ModelCheckpoint  # noqa: E402
 from pytorch_lightning.demos.boring_classes import RandomDataset  # noqa: E402
 
@@ -119,6 +120,36 @@ def test_media_tables_and_prefix() -> None:
     assert second["fold0-images"]["captions"] == ["zero", "one"]
     assert third["fold0-table"]["nrows"] == 2
     assert tracker.Api().run(f"pl/{run.id}").config["model"].startswith("Linear")
+
+
+def test_hyperparameters_are_kept_as_config_update_keeps_them() -> None:
+    class Settings(pl.LightningModule):
+        def __init__(self, cfg: object, weights: object) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+
+    raw = {"optim": {"lr": 0.1, "betas": [0.9, 0.99], "decay": "${optim.lr}"}, "root": None}
+    given = {
+        "weights": np.arange(100),
+        "tensor": torch.arange(40.0),
+        "nested": {"w": np.arange(50)},
+        "small": np.arange(3),
+        "range": range(3),
+        "list": OmegaConf.create([1, {"a": 2}]),
+        "cfg": OmegaConf.create(raw),
+        "hparams": Settings(OmegaConf.create(raw), [1.0, 2.0]).hparams,
+    }
+    logger = WandbLogger(project="pl", id="logger")
+    logger.log_hyperparams({**given, "odd": object()})
+    tracker.finish()
+    with tracker.init(project="pl", id="plain") as run:
+        run.config.update(given)
+    logged = tracker.Api().run("pl/logger").config
+    assert logged.pop("odd").startswith("<object object at")
+    assert logged == tracker.Api().run("pl/plain").config
+    assert (logged["range"], logged["small"], logged["list"]) == ([0, 1, 2], [0, 1, 2], [1, {"a": 2}])
+    assert logged["cfg"] == {"optim": {"lr": 0.1, "betas": [0.9, 0.99], "decay": 0.1}, "root": None}
+    assert logged["hparams"] == {"cfg": logged["cfg"], "weights": [1.0, 2.0]}
 
 
 def test_a_run_that_the_script_began_is_used() -> None:

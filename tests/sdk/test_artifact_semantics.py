@@ -190,7 +190,7 @@ for change in (artifact.save, artifact.delete, lambda: artifact.link("model-regi
         (lambda artifact: setattr(artifact, "tags", ["a/b"]), "Invalid tag 'a/b'"),
         (lambda artifact: (artifact.aliases.append("v7"), artifact.save()), "looks like a version"),
         (lambda artifact: artifact.link("things", ["a:b"]), "may not be empty or contain"),
-        (lambda artifact: artifact.link("wrong name"), "Artifact name may only contain"),
+        (lambda artifact: artifact.link("wrong\nname"), "Invalid name of a collection"),
     ],
 )
 def test_what_may_not_be_said(change: Any, says: str) -> None:
@@ -233,6 +233,16 @@ def test_models(tmp_path: Path) -> None:
         run.use_model("many")
     with pytest.raises(ValueError, match="may not contain"):
         run.link_model(tmp_path / "model.pt", "a/b")
+    chosen = run.link_model(
+        tmp_path / "model.pt", "My Registered Model (v2)", name="weights", aliases=["prod"]
+    )
+    assert chosen.qualified_name == "local/model-registry/My Registered Model (v2):v0"
+    path = "model-registry/My Registered Model (v2):prod"
+    assert Path(run.use_model(path)).read_bytes() == b"weights"
+    assert tracker.Api().artifact(path).new_draft().name == "weights"
+    for name in (" ", "..", "a:b", "a\nb", "x" * 200):
+        with pytest.raises(ValueError, match=r"Invalid name of a collection|at most 128"):
+            run.link_model(tmp_path / "model.pt", name)
     run.log_artifact(make("one")).wait()
     with pytest.raises(UsageError, match="use_model takes models only"):
         run.use_model("data:v0")

@@ -251,3 +251,78 @@ def test_what_was_set_and_raised_outlives_the_catalog(tmp_path: Path) -> None:
         assert (each.name, each.tags, each.summary["loss"]) == ("second", ["a"], {"mean": 2})
         assert [alert.title for alert in each.alerts] == ["low"]
     assert files_of("kept") == {"note.txt": "hello"}
+
+
+WANDBS = {
+    "alert",
+    "config",
+    "config_static",
+    "define_metric",
+    "dir",
+    "disabled",
+    "display",
+    "entity",
+    "finish",
+    "finish_artifact",
+    "group",
+    "id",
+    "job_type",
+    "link_artifact",
+    "link_model",
+    "log",
+    "log_artifact",
+    "log_code",
+    "log_model",
+    "mark_preempting",
+    "name",
+    "notes",
+    "offline",
+    "path",
+    "pin_config_keys",
+    "project",
+    "project_url",
+    "restore",
+    "resumed",
+    "save",
+    "settings",
+    "start_time",
+    "starting_step",
+    "status",
+    "step",
+    "sweep_id",
+    "sweep_url",
+    "sync_dir",
+    "tags",
+    "to_html",
+    "unwatch",
+    "upsert_artifact",
+    "url",
+    "use_artifact",
+    "use_model",
+    "watch",
+    "write_logs",
+}
+# What ``dir`` of wandb's ``Run`` has not: older names of wandb's, and how a run is said to have failed.
+MORE = {"fail", "get_project_url", "get_url", "join", "project_name", "summary"}
+
+
+def test_dir_of_a_run_shows_what_a_script_may_use() -> None:
+    names = {name for name in dir(tracker.init(project="p")) if not name.startswith("_")}
+    assert names - MORE == WANDBS
+    assert names >= MORE
+
+
+def test_no_thread_lives_after_finish(tmp_path: Path) -> None:
+    code = """
+import threading, tracker
+for _ in range(3):
+    run = tracker.init(project="p", settings={"x_stats_sampling_interval": 0.1})
+    print("printed")
+    run.log({"x": 1})
+    assert len(threading.enumerate()) > 1
+    run.finish()
+    print([thread.name for thread in threading.enumerate()])
+"""
+    found = scripts.run(code, tmp_path).stdout.splitlines()
+    assert found == ["printed", "['MainThread']"] * 3
+    assert [run.state for run in tracker.Api().runs("p")] == ["finished"] * 3

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import pickle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 import tracker
 from tracker.sdk import watch as watching
+from tracker.sdk.tensors import count_tensor
 from tracker.settings import load_settings
 from tracker.store.blobs import BlobStore
 from tracker.store.layout import Layout
@@ -115,7 +118,7 @@ def test_equal_values_have_one_bin() -> None:
     model(torch.ones(1, 3)).sum().backward()
     run.log({})
     run.finish()
-    assert rows_of(run)[0]["gradients/weight"] == {"_type": "histogram", "values": [3.0], "bins": [1.0, 1.0]}
+    assert rows_of(run)[0]["gradients/weight"] == {"_type": "histogram", "values": [3.0], "bins": [0.5, 1.5]}
 
 
 def test_the_graph_has_the_layers_in_the_order_in_which_they_ran() -> None:
@@ -208,16 +211,47 @@ def test_copies_of_a_watched_model_log_nothing() -> None:
     assert not [key for key in rows_of(run)[0] if "/" in key]
 
 
-def test_a_watched_model_is_trained_on_after_its_run() -> None:
+def test_a_run_that_ends_takes_its_hooks_away() -> None:
     model = nn.Linear(2, 1)
-    with tracker.init(project="p") as first:
-        first.watch(model, log_freq=1)
-    model(torch.ones(1, 2)).sum().backward()
+    for number in range(3):
+        run = tracker.init(project="p")
+        run.watch(model, log="all", log_freq=1, log_graph=True)
+        model(torch.ones(1, 2)).sum().backward()
+        run.log({})
+        run.finish()
+        assert sum("gradients" in key for key in rows_of(run)[0]) == 2, number
+        model(torch.ones(1, 2)).sum().backward()  # trained on without a run
+    assert not model._forward_hooks
+    assert not model.weight._backward_hooks
     second = tracker.init(project="p")
     model(torch.ones(1, 2)).sum().backward()
-    second.log({})
+    second.log({"x": 1})
     second.finish()
-    assert "gradients/weight" in rows_of(second)[0]
+    assert [key for key in rows_of(second)[0] if key.startswith("gradients")] == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.full((5,), 1e16),
+        torch.tensor([1e16, 1e16 + 2], dtype=torch.float64),
+        torch.tensor([-1.7e308, 1.7e308], dtype=torch.float64),
+        torch.tensor([1.0], dtype=torch.bfloat16),
+        torch.full((4,), 1e-38),
+        torch.tensor([True, False]),
+        torch.tensor([[0.0, 3.0], [0.0, 0.0]]).to_sparse(),
+        torch.tensor([1.0, math.nan, math.inf]),
+        torch.tensor([0.1, 0.1 + 1e-8]),
+    ],
+    ids=str,
+)
+def test_histograms_of_odd_tensors_have_rising_edges_and_count_all(values: Any) -> None:
+    finite = int(torch.isfinite(values.to_dense()).sum())
+    for histogram in (tracker.Histogram(values), count_tensor(values)):
+        assert histogram is not None
+        assert all(map(math.isfinite, histogram.bins))
+        assert all(left < right for left, right in pairwise(histogram.bins))
+        assert sum(histogram.histogram) == finite
 
 
 def test_a_graph_made_by_hand_is_logged() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
@@ -87,8 +88,9 @@ class Artifact(Lineage):
     @classmethod
     def from_version(cls, version: ArtifactDetail, reader: ArtifactReader, find_run: FindRun) -> Artifact:
         """Return the artifact that a reader found."""
-        artifact = cls(version.name, "unspecified")
-        artifact.type = version.type  # one of wandb's own too, which nobody may give
+        artifact = cls("found", "unspecified")
+        # Names of collections, and wandb's own types, that nobody may give an artifact.
+        artifact._name, artifact.type = version.name, version.type
         artifact._find_run = find_run
         artifact._became(version, reader)
         return artifact
@@ -343,9 +345,41 @@ class Artifact(Lineage):
             UsageError: It was not logged.
         """
         self._known("new_draft")
-        draft = Artifact(self._name, self.type, self.description, self._metadata)
+        draft = Artifact(self.source_name.partition(":")[0], self.type, self.description, self._metadata)
         draft.contents.keep(self.contents.manifest)
         return draft
+
+    def __deepcopy__(self, memo: object) -> Artifact:
+        """Return another object for the same version, whose aliases, tags and metadata can be changed apart.
+
+        Raises:
+            TypeError: It was not logged: its files are not finished.
+        """
+        self._check_logged()
+        twin = Artifact.__new__(Artifact)
+        twin.__dict__.update(
+            {
+                name: deepcopy(value) if isinstance(value, (dict, list)) else value
+                for name, value in self.__dict__.items()
+            }
+        )
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a logged artifact as its name and the place where it is found again.
+
+        Raises:
+            TypeError: It was not logged.
+        """
+        self._check_logged()
+        return _find_again, (self._reading("pickle").place, self.qualified_name)
+
+    def _check_logged(self) -> None:
+        if self.is_draft():
+            raise TypeError(
+                f"artifact {self._name} cannot be copied or pickled before it is logged: "
+                "call run.log_artifact(artifact) first"
+            )
 
     # What ``log_artifact`` uses
 
@@ -376,3 +410,9 @@ class Artifact(Lineage):
         self._ttl = (
             None if version.expires_at is None else timedelta(seconds=version.expires_at - version.created_at)
         )
+
+
+def _find_again(place: dict[str, str], name: str) -> Artifact:
+    # As in ``save``: a lower layer asks through the package's own face, as a user would.
+    found: Artifact = import_module("tracker").Api(place).artifact(name)
+    return found

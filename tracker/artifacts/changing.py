@@ -12,7 +12,7 @@ from tracker.answers import ArtifactDetail
 from tracker.artifacts.capture import active_run
 from tracker.artifacts.reference import parse_reference
 from tracker.errors import UsageError
-from tracker.names import check_alias, check_artifact_name
+from tracker.names import check_alias, check_collection_name
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactChanged, ArtifactLinked, VersionValues
 from tracker.values import to_plain
@@ -80,7 +80,7 @@ def link_of(version: ArtifactDetail, target: str, aliases: Sequence[str]) -> Art
     entity, project, name, reference = parse_reference(target, version.entity, version.project)
     if reference != "latest":
         raise UsageError(f"{target!r} names a version: link to a collection, [[entity/]project/]collection")
-    check_artifact_name(name)
+    check_collection_name(name)
     named = [check_alias(alias) for alias in aliases]
     return ArtifactLinked(*_name(version), entity, project, name, named, time.time())
 

@@ -14,7 +14,6 @@ import codecs
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -184,6 +183,7 @@ class Console:
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        self._over = threading.Event()  # nobody listens any more
         self._spools: Spools | None = None
         self._owner = os.getpid()
 
@@ -213,7 +213,10 @@ class Console:
                 self._spools.catch()
         if self._thread is None:
             atexit.register(self._follow_children)
-            self._thread = threading.Thread(target=self._tend, name="tracker-console", daemon=True)
+            self._over = threading.Event()
+            self._thread = threading.Thread(
+                target=self._tend, args=(self._over,), name="tracker-console", daemon=True
+            )
             with suppress(RuntimeError):
                 self._thread.start()
 
@@ -241,6 +244,16 @@ class Console:
                     self._spools.release()
         finally:
             self._lock.release()
+        if not self._listeners:
+            self._end_thread(patience)
+
+    def _end_thread(self, patience: float) -> None:
+        thread, self._thread = self._thread, None
+        self._over.set()
+        self._wake.set()
+        atexit.unregister(self._follow_children)
+        if thread is not None and thread is not threading.current_thread() and thread.ident is not None:
+            thread.join(patience)
 
     def flush(self) -> None:
         """Hand on what there is, the line that is being drawn included."""
@@ -307,13 +320,13 @@ class Console:
         if self._spools is not None and self._spools.active:
             self._spools.follow()
 
-    def _tend(self) -> None:
-        while True:
+    def _tend(self, over: threading.Event) -> None:
+        while not over.is_set():
             active = self._spools is not None and self._spools.active
             self._wake.wait(FOLLOW_SECONDS if active else None)
             if self._wake.is_set():
                 self._wake.clear()
-                time.sleep(DRAWING_SECONDS if not active else FOLLOW_SECONDS)
+                over.wait(DRAWING_SECONDS if not active else FOLLOW_SECONDS)
             with suppress(Exception):
                 self.flush()
 

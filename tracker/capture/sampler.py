@@ -70,6 +70,11 @@ class Sampler:
         """End soon; waits for nothing."""
         self._stop.set()
 
+    def join(self, seconds: float) -> None:
+        """Wait until the thread that was told to stop has ended, for so long at the most."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
     def _run(self) -> None:
         failures: dict[Source, int] = {}
         for opener in self._openers:

@@ -23,6 +23,10 @@ class ArtifactSink(Protocol):
         """Return the entry of a file."""
 
 
+# What says where an object was logged, or came from: a copy may be logged elsewhere.
+_NOT_COPIED = ("_bound", "_target", "_artifact_source", "_artifact_target")
+
+
 def is_artifact(obj: Any) -> bool:
     """Whether ``obj`` takes files by name, as an artifact does."""
     return hasattr(obj, "add_content")
@@ -79,6 +83,10 @@ class WBValue:
     def to_data_array(self) -> list[Any]:
         """Return the values that it stands for, where it has some."""
         raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle has: the content, without the runs and artifacts that have it."""
+        return {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -51,6 +51,7 @@ class Table(Media):
     in_artifact: ClassVar[bool] = True  # whether logging it makes a ``run_table``
     _log_type = "table"
     folder = "table"
+    _target: Any = None  # the run that it is logged to in increments
 
     def __init__(
         self,
@@ -72,7 +73,6 @@ class Table(Media):
         self._increment_num: int | None = None
         self._last_logged_idx: int | None = None
         self._previous_increments_paths: list[str] | None = None
-        self._target: Any = None
         given = data if data is not None else rows
         frame: Any = dataframe if dataframe is not None else given if is_data_frame(given) else None
         if frame is not None:

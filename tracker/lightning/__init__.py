@@ -7,6 +7,7 @@ trainer = Trainer(logger=WandbLogger(project="digits", log_model="all"))
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -20,6 +21,7 @@ from tracker.lightning.checkpoints import artifacts_of
 from tracker.lightning.ranks import join_ranks
 from tracker.sdk import active
 from tracker.sdk.attach import attach
+from tracker.sdk.friendly import config_value
 from tracker.sdk.init import init
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
@@ -242,13 +244,16 @@ class WandbLogger(Logger):
     def finalize(self, status: str) -> None:
         """Called by Lightning at the end of training. The run goes on: more can be logged to it.
 
-        After a failure, Ctrl-C included, a script that just ends leaves a failed run.
+        After a failure, Ctrl-C included, a script that just ends leaves a failed run. After ``sys.exit`` the
+        status that ends the process decides, as everywhere.
         """
-        if status != "success" and self._experiment is not None:
-            active.note_failure(f"Trainer: {status}")
-        if status == "success" and self._experiment is not None:
+        if self._experiment is None:
+            return
+        if status == "success":
             for callback in self._checkpoint_callbacks.values():
                 self._log_checkpoints(callback)
+        elif not isinstance(sys.exc_info()[1], SystemExit):
+            active.note_failure(f"Trainer: {status}")
 
     @staticmethod
     @rank_zero_only
@@ -318,8 +323,18 @@ class WandbLogger(Logger):
 
 
 def _describable(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters as Lightning's own logger gives them on, and what has no plain form as text."""
-    return {str(key): to_plain(_named(value), repr) for key, value in params.items()}
+    """Return hyperparameters as ``config.update`` keeps them, and what has no plain form as text.
+
+    Functions and classes become what Lightning's own logger makes of them.
+    """
+    return {str(key): _kept(_named(value)) for key, value in params.items()}
+
+
+def _kept(value: Any) -> Any:
+    try:
+        return config_value(value)
+    except TypeError:
+        return to_plain(value, repr)
 
 
 def _named(value: Any) -> Any:

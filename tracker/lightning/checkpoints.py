@@ -41,8 +41,15 @@ def artifacts_of(
             },
         )
         artifact.add_file(path, name="model.ckpt", policy=policy)
-        yield artifact, ["latest", "best"] if path == callback.best_model_path else ["latest"]
+        best = ["best", *_best_of_monitor(callback)] if path == callback.best_model_path else []
+        yield artifact, ["latest", *best]
         logged_at[path] = saved_at
+
+
+def _best_of_monitor(callback: ModelCheckpoint) -> list[str]:
+    """Return the alias of the best by what a callback monitors: all callbacks of a run share ``best``."""
+    monitor = getattr(callback, "monitor", None)
+    return [f"best-{monitor.replace('/', '_').replace(':', '_')}"] if monitor else []
 
 
 def _new_checkpoints(

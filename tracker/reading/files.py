@@ -37,6 +37,11 @@ class FilesReader:
         """See ``Reader``."""
         return None
 
+    @property
+    def place(self) -> dict[str, str]:
+        """See ``Reader``."""
+        return {"store": str(self._layout.root), "mode": "offline"}
+
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
         """See ``Reader``; needs the catalog."""
         raise UnsupportedError(

@@ -40,6 +40,11 @@ class LocalReader:
         """See ``Reader``."""
         return None
 
+    @property
+    def place(self) -> dict[str, str]:
+        """See ``Reader``."""
+        return {"store": str(self._store.layout.root), "mode": "offline"}
+
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
         catch_up(self._store)

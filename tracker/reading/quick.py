@@ -89,6 +89,11 @@ class QuickReader:
         """See ``Reader``."""
         return None
 
+    @property
+    def place(self) -> dict[str, str]:
+        """See ``Reader``."""
+        return {"store": str(self._layout.root), "mode": "offline"}
+
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``Reader``."""
         found = self._find(entity, project, run_id)

@@ -38,6 +38,10 @@ class ArtifactReader(Protocol):
     def url(self) -> str | None:
         """Address of the server that is asked; None where nothing serves the store."""
 
+    @property
+    def place(self) -> dict[str, str]:
+        """What ``Api`` is given to read there, from another process too."""
+
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
         """The links that stand for a version, in other collections."""
 

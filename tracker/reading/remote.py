@@ -62,6 +62,11 @@ class RemoteReader:
         """See ``Reader``."""
         return self._remote.url
 
+    @property
+    def place(self) -> dict[str, str]:
+        """See ``Reader``."""
+        return {"base_url": self._remote.url, "mode": "online"}
+
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
         return msgspec.convert(self._get("projects")["projects"], list[ProjectInfo])

@@ -115,4 +115,13 @@ def _leave_to_parent() -> None:
         run.leave_to_parent()
 
 
-os.register_at_fork(after_in_child=_leave_to_parent)
+def nudge() -> None:
+    """See ``Termination.nudge``."""
+    _termination.nudge()
+
+
+os.register_at_fork(
+    before=_termination.pause_listening,
+    after_in_parent=_termination.resume_listening,
+    after_in_child=_leave_to_parent,
+)

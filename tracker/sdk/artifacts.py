@@ -13,7 +13,7 @@ from tracker.artifacts import changing
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import ArtifactReference, parse_reference
 from tracker.errors import ArtifactError, NotFoundError, UsageError
-from tracker.names import check_alias
+from tracker.names import check_alias, check_collection_name
 from tracker.reading.open import open_artifacts, open_reader
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactLogged, ArtifactUsed
@@ -134,8 +134,7 @@ class RunArtifacts:
         aliases: Sequence[str] | None,
     ) -> Artifact:
         """See ``Run.link_model``."""
-        if "/" in registered_model_name or ":" in registered_model_name:
-            raise ValueError("registered_model_name may not contain / or :")
+        check_collection_name(registered_model_name)
         artifact = self.log_model(path, name, aliases).wait()
         return artifact.link(f"{artifact.entity}/{REGISTRY}/{registered_model_name}", aliases)
 

@@ -65,6 +65,11 @@ class Capturing:
         with suppress(Exception):
             self._leave(0.0)
 
+    def join(self, seconds: float) -> None:
+        """Wait until the sampling thread of an ended run has ended, for so long at the most."""
+        if self._sampler is not None:
+            self._sampler.join(seconds)
+
     def write_logs(self, text: str) -> None:
         """Add text to the run's output, as if it had been printed.
 

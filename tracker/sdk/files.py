@@ -123,9 +123,15 @@ class Files(Identity):
     def _folder(self) -> RunFolder:
         from tracker.sdk.folder import RunFolder  # many runs have none
 
-        return RunFolder(
-            self._journal.settings.run_root / "wandb" / self._folder_name(), self.save_path, self._warn
-        )
+        root = self._journal.settings.run_root
+        try:
+            return RunFolder(root / "wandb" / self._folder_name(), self.save_path, self._warn)
+        except OSError as error:
+            from tracker.sdk.fallback import private_folder
+
+            instead = private_folder()
+            self._warn(f"cannot make a folder in {root} ({error.strerror}): the run's own is in {instead}")
+            return RunFolder(instead / "wandb" / self._folder_name(), self.save_path, self._warn)
 
     def _folder_name(self) -> str:
         from tracker.sdk.folder import folder_name

@@ -10,12 +10,13 @@ import msgspec
 
 from tracker import names
 from tracker.errors import SettingsError
-from tracker.reading.open import layout_for, remote_for
+from tracker.reading.open import remote_for
 from tracker.sdk import active, moments, setup
 from tracker.sdk import trial as sweep_trial
 from tracker.sdk.capturing import RunCapturing
 from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
 from tracker.sdk.config_files import initial_config, parse_config
+from tracker.sdk.fallback import usable_store
 from tracker.sdk.greeting import greet
 from tracker.sdk.identity import LONGEST_TAG
 from tracker.sdk.journal import NoJournal
@@ -25,7 +26,6 @@ from tracker.sdk.run import Run
 from tracker.sdk.settings import ARGUMENTS, arguments_of
 from tracker.sdk.settings import Settings as GivenSettings
 from tracker.settings import Settings, load_settings
-from tracker.store.description import make_folders
 from tracker.terminal import say
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ def _begin(
         )
         started = started_of(settings, run_id, settings.name or f"dummy-{run_id}", config, None)
         return DisabledRun(started, NoJournal(started, settings), resumed=False, config=dict(config))
-    layout = layout_for(settings)
-    make_folders(layout)
+    settings, layout = usable_store(settings)
     moment = back or fork
     past = moments.read_past(settings, moment) if moment is not None else None
     if past is not None and moment is not None:
@@ -225,7 +224,10 @@ def _begin(
         if past is not None:
             moments.go_back(run, past)
     if resume == "auto":
-        remember_run(file, run_id)
+        try:
+            remember_run(file, run_id)
+        except OSError as error:
+            say(f"cannot write {file} ({error.strerror}): resume='auto' will not find the run")
         run.resume_file = file
     elif resume is None:
         forget_run(file)

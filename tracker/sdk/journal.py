@@ -97,6 +97,11 @@ class RunJournal:
         if self._writer is not None:
             self._writer.close()
 
+    def join(self, seconds: float) -> None:
+        """Wait until the helper thread of a closed segment has ended, for so long at the most."""
+        if self._writer is not None:
+            self._writer.join(seconds)
+
     def leave_to_parent(self) -> None:
         """In a forked child: never touch the parent's segment again."""
         if self._writer is not None:

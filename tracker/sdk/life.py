@@ -20,6 +20,9 @@ from tracker.terminal import say
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+# How long a thread of a run that has ended is waited for: it may hang on a slow disk or driver.
+THREAD_SECONDS = 1.0
+
 
 class Life(RunCore):
     """The end of a ``Run``."""
@@ -36,13 +39,22 @@ class Life(RunCore):
         except (TypeError, ValueError):
             code = 1  # said something, and not 0
         self._end("failed" if code else "finished", max(-(2**31), min(code, 2**31 - 1)), None)
+        self._wait_for_threads()
         self._wait_until_sent()
 
     def fail(self, error: str) -> None:
         """End the run as failed, with one line that says why."""
         self._do_before_end()
         self._end("failed", _exit_code(error), error)
+        self._wait_for_threads()
         self._wait_until_sent()
+
+    def _wait_for_threads(self) -> None:
+        """Leave none of the run's threads behind, unless one hangs; they were told to end."""
+        if self._closed and not self._forked and not self.is_busy_here:
+            self._journal.join(THREAD_SECONDS)
+            if self.capturing is not None:
+                self.capturing.join(THREAD_SECONDS)
 
     def _wait_until_sent(self) -> None:
         """Wait until a run that goes to a server is there, as long as the server takes bytes.
@@ -128,11 +140,19 @@ class Life(RunCore):
         """Keep all others from logging, until the process ends; return whether that could be done."""
         return self._lock.acquire(timeout=seconds)
 
-    def preempt(self, seconds: float) -> None:
-        """End the run because the process was told to end (SIGTERM), unless others block it for too long."""
+    def end_at_signal(self, seconds: float, *, finished: bool = False) -> None:
+        """End the run because the process was told to end (SIGTERM), unless others block it for too long.
+
+        Args:
+            seconds: How long others may block it.
+            finished: The process had done its work; else the run is preempted.
+        """
         if self.lock(seconds):
             try:
-                self._end("preempted", 128 + signal.SIGTERM, None)
+                if finished:
+                    self._end("finished", 0, None)
+                else:
+                    self._end("preempted", 128 + signal.SIGTERM, None)
             finally:
                 self._lock.release()
 

@@ -76,7 +76,7 @@ class DisabledRun(Run):
         """End the run."""
         self.finish()
 
-    def preempt(self, seconds: float) -> None:
+    def end_at_signal(self, seconds: float, *, finished: bool = False) -> None:
         """End the run."""
         self.finish()
 

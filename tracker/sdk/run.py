@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracker.sdk.alerts import Alerts
 from tracker.sdk.artifact_methods import ArtifactMethods
 from tracker.sdk.files import Files
@@ -10,6 +12,30 @@ from tracker.sdk.rows import Logging
 from tracker.sdk.showing import Showing
 from tracker.sdk.watching import Watching
 
+# Used by other modules of this package, and of no use to a script.
+_INTERNAL = {
+    "before_end",
+    "capturing",
+    "copy_row",
+    "end_at_signal",
+    "finished",
+    "go_on_at",
+    "is_busy_here",
+    "journal",
+    "layout",
+    "leave_to_parent",
+    "lock",
+    "media_sink",
+    "note",
+    "preempted",
+    "record",
+    "resume_file",
+    "save_file",
+    "save_path",
+    "show",
+    "started",
+}
+
 
 class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
     """A run that is being written; made by ``init``.
@@ -17,6 +43,24 @@ class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
     Safe to use from several threads. In a forked child, what is logged goes to a segment of the
     child's own, and the parent's run is never finished from there.
     """
+
+    def __dir__(self) -> list[str]:
+        """Return what a script may use: the package's other modules use more."""
+        return sorted(set(super().__dir__()) - _INTERNAL)
+
+    def __deepcopy__(self, memo: object) -> Run:
+        """Return the run itself: a copy of it would be a second writer of the same rows."""
+        return self
+
+    def __copy__(self) -> Run:
+        """Return the run itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the run as its name: in another process the first use of the copy attaches to the run."""
+        from tracker.sdk.handing import given, handed
+
+        return given, handed(self)
 
     def _label(self, *args: object, **kwargs: object) -> None:
         """Accept what libraries tell wandb's telemetry of themselves; nothing of it is kept."""

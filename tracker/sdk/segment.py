@@ -18,6 +18,7 @@ from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
+from tracker.sdk import active
 from tracker.store.files import make_folder, sync_folder, sync_named
 from tracker.store.layout import Layout
 from tracker.store.locks import shared
@@ -214,6 +215,11 @@ class SegmentWriter:
         self._look_after_recorder()  # the run may be over before the helper thread came to it
         return lost == 0
 
+    def join(self, seconds: float) -> None:
+        """Wait until the helper thread of a closed segment has ended, for so long at the most."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(seconds)
+
     def abandon(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
         self._closed = True
@@ -365,6 +371,7 @@ class SegmentWriter:
             say(f"cannot look after {self.layout.root}: {_reason(error)}", silent=self._silent)
 
     def _tend_once(self) -> bool:
+        active.nudge()
         now = time.monotonic()
         # A wait may last longer, or a little less, than it was to.
         due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2

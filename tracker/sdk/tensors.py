@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracker.counting import LARGEST, rising_range
 from tracker.data_types.histogram import Histogram
 
 BINS = 64
@@ -13,7 +14,7 @@ def count_tensor(tensor: Any) -> Histogram | None:
     """Return the histogram of a torch tensor, or None when it holds no finite value.
 
     It has ``BINS`` equal bins from the least to the greatest finite value, as ``wandb.watch`` makes it; one
-    bin when all are equal. The zeros that a sparse tensor leaves out are counted.
+    bin around the value when all are equal. The zeros that a sparse tensor leaves out are counted.
 
     Args:
         tensor: Of any shape, device and layout. What is neither float32 nor float64 is counted as float32;
@@ -40,23 +41,26 @@ def count_tensor(tensor: Any) -> Histogram | None:
         values = values[finite]
     if not values.numel():
         return None
+    if values.dtype == torch.float64:
+        values = values.clamp(-LARGEST, LARGEST)
     least, most = (edge.item() for edge in torch.aminmax(values))
     if zeros:
         least, most = min(least, 0.0), max(most, 0.0)
     if least == most:
-        return Histogram(np_histogram=([values.numel() + zeros], [least, most]))
-    edges = torch.linspace(least, most, BINS + 1).tolist()
-    counts = _count(values, least, most)
+        return Histogram(np_histogram=([values.numel() + zeros], rising_range(least, most, 1)))
+    low, high = rising_range(least, most, BINS)
+    edges = torch.linspace(low, high, BINS + 1, dtype=torch.float64).tolist()
+    counts = _count(values, low, high)
     if zeros:
         counts[_bin_of_zero(edges)] += zeros
     return Histogram(np_histogram=(counts, edges))
 
 
-def _count(values: Any, least: float, most: float) -> list[float]:
+def _count(values: Any, low: float, high: float) -> list[float]:
     try:
-        counts = values.histc(BINS, least, most)
+        counts = values.histc(BINS, low, high)
     except RuntimeError:  # a device or a mode (deterministic algorithms) that cannot
-        counts = values.cpu().histc(BINS, least, most)
+        counts = values.cpu().histc(BINS, low, high)
     counted: list[float] = counts.tolist()
     return counted
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from tracker.data_types.graph import Graph
 from tracker.errors import Error, UsageError
-from tracker.sdk import active, layers
+from tracker.sdk import layers
 from tracker.sdk.hooks import Hook
 from tracker.sdk.tensors import count_tensor
 from tracker.terminal import say
@@ -25,6 +25,8 @@ NAMES = "_wandb_hook_names"
 # How many models were watched: wandb numbers them through all runs of a process.
 _count = 0
 _handles: WeakKeyDictionary[Run, dict[str, Any]] = WeakKeyDictionary()
+# The models that each run watches.
+_models: WeakKeyDictionary[Run, WeakSet[Module]] = WeakKeyDictionary()
 
 
 def watch(
@@ -46,7 +48,10 @@ def watch(
     _count += len(watched)
     if run.disabled:
         return
+    if run not in _models:
+        run.before_end(lambda: _let_go(run))
     handles = _handles.setdefault(run, {})
+    _models.setdefault(run, WeakSet()).update(watched)
     for number, model in enumerate(watched, first):
         prefix = f"graph_{number}" if number > 0 else ""
         gradients = _gradients(model, prefix) if log in ("gradients", "all") else {}
@@ -93,6 +98,14 @@ def unwatch(run: Run, models: Module | Sequence[Module] | None = None) -> None:
         model.__dict__.pop(layers.MARK, None)
 
 
+def _let_go(run: Run) -> None:
+    """Take away the hooks and marks of a run that ends: the next run may train, and watch, its models."""
+    unwatch(run)
+    for model in _models.pop(run, ()):
+        model.__dict__.pop(NAMES, None)
+        model.__dict__.pop(layers.MARK, None)
+
+
 class _Every:
     """True once in so many calls."""
 
@@ -120,20 +133,13 @@ def _log_parameters(run: Run, prefix: str, due: _Every, model: Module, _given: A
 
 
 def _log(run: Run, name: str, tensor: Any) -> None:
-    open_run = _open(run)
-    if open_run is not None and (histogram := count_tensor(tensor)) is not None:
-        open_run.log({name: histogram}, commit=False)
+    if not run.finished and (histogram := count_tensor(tensor)) is not None:
+        run.log({name: histogram}, commit=False)
 
 
 def _keep_graph(run: Run, name: str, graph: Graph) -> None:
-    open_run = _open(run)
-    if open_run is not None:
-        open_run.summary[name] = graph.to_history(open_run.media_sink(), name, "summary")
-
-
-def _open(run: Run) -> Run | None:
-    """Return the run, or the active one when it has ended: a model may be trained on in the next run."""
-    return active.current_of_this_process() if run.finished else run
+    if not run.finished:
+        run.summary[name] = graph.to_history(run.media_sink(), name, "summary")
 
 
 def _gradients(model: Module, prefix: str) -> dict[str, Any]:

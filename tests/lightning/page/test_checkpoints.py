@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from training import Model, WandbLogger, fit, wandb
+from pytorch_lightning.callbacks import ModelCheckpoint
+from training import DOOR, Model, WandbLogger, fit, loader, trainer, wandb
 
 SCORES = {"max": (0.25, 0.875, 0.5), "min": (0.5, 0.125, 0.25)}
 
@@ -50,6 +51,31 @@ def test_log_model_true_logs_at_the_end_what_was_kept() -> None:
     assert sorted(version.metadata["score"] for version in versions) == [0.5, 0.875]
     (best,) = [version for version in versions if "best" in version.aliases]
     assert best.metadata["score"] == 0.875
+
+
+@pytest.mark.parametrize("log_model", [True, "all"])
+def test_two_callbacks_have_a_best_each(log_model: Any, tmp_path: Path) -> None:
+    logger = WandbLogger(project="MNIST", log_model=log_model)
+    callbacks = [
+        ModelCheckpoint(tmp_path / mode, f"{mode}-{{epoch}}", monitor=monitor, mode=mode)
+        for monitor, mode in (("val_accuracy", "max"), ("worst/accuracy", "min"))
+    ]
+
+    class Both(Model):
+        def validation_step(self, batch: Any, index: int) -> None:
+            super().validation_step(batch, index)
+            self.log("worst/accuracy", self.hparams.scores[self.current_epoch])
+
+    trainer(logger, callbacks=callbacks).fit(Both(scores=(0.5, 0.875, 0.25)), loader(), loader())
+    run_id = logger.experiment.id
+    wandb.finish()
+    versions = versions_of(run_id)
+    files = {version.metadata["original_filename"] for version in versions}
+    assert {"max-epoch=1.ckpt", "min-epoch=2.ckpt"} <= files
+    if DOOR == "1":
+        named = {alias: version for version in versions for alias in version.aliases}
+        assert named["best-val_accuracy"].metadata["original_filename"] == "max-epoch=1.ckpt"
+        assert named["best-worst_accuracy"].metadata["original_filename"] == "min-epoch=2.ckpt"
 
 
 def test_log_model_true_logs_at_once_when_all_are_kept() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training import Model, WandbLogger, fit, loader, trainer, wandb
+from training import Model, WandbLogger, fit, loader, run_script, trainer, wandb
 
 
 def test_fit_then_test_then_fit_again_is_one_run() -> None:
@@ -102,6 +102,25 @@ def test_after_an_exception_the_next_fit_goes_on_in_the_run() -> None:
     (run,) = wandb.Api().runs("MNIST")
     assert run.state == "finished"
     assert len([row for row in run.history(pandas=False) if "train_loss" in row]) == 6
+
+
+@pytest.mark.parametrize(("status", "state"), [(0, "finished"), (3, "failed")])
+def test_a_script_that_exits_in_a_training_step(tmp_path: Path, status: int, state: str) -> None:
+    script = f"""
+import sys
+from training import Model, WandbLogger, fit
+
+class Leaving(Model):
+    def training_step(self, batch, index):
+        if self.global_step == 3:
+            sys.exit({status})
+        return super().training_step(batch, index)
+
+fit(WandbLogger(project="MNIST"), Leaving())
+"""
+    run_script(tmp_path, script, status=status)
+    (run,) = wandb.Api().runs("MNIST")
+    assert run.state == state
 
 
 def test_validate_and_predict_log_to_the_run_too() -> None:
