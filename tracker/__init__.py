@@ -103,6 +103,7 @@ _HOMES = {
     "log_model": "tracker.sdk.module",
     "login": "tracker.sdk.login",
     "mark_preempting": "tracker.sdk.module",
+    "pin_config_keys": "tracker.sdk.module",
     "plot_table": "tracker.plot.custom_chart",
     "require": "tracker.sdk.setup",
     "restore": "tracker.sdk.module",
@@ -207,6 +208,7 @@ def _module(name: str) -> Any:
 
         if modules.is_known(f"wandb.{name}"):
             return modules.show(f"wandb.{name}")
+        modules.refuse("wandb", name)
     raise AttributeError(f"module 'tracker' has no attribute {name!r}")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping, MutableMapping
+
 AGENT_DISABLE_FLAPPING = "WANDB_AGENT_DISABLE_FLAPPING"
 AGENT_KILL_DELAY = "WANDB_AGENT_KILL_DELAY"
 AGENT_MAX_INITIAL_FAILURES = "WANDB_AGENT_MAX_INITIAL_FAILURES"
@@ -68,3 +71,35 @@ SWEEP_PARAM_PATH = "WANDB_SWEEP_PARAM_PATH"
 TAGS = "WANDB_TAGS"
 USERNAME = "WANDB_USERNAME"
 USER_EMAIL = "WANDB_USER_EMAIL"
+
+
+def _getter(variable: str) -> Callable[..., str | None]:
+    def get(default: str | None = None, env: Mapping[str, str] | None = None) -> str | None:
+        return (os.environ if env is None else env).get(variable, default)
+
+    get.__doc__ = f"Return ``{variable}`` of the process, or of ``env``; ``default`` where it is not set."
+    return get
+
+
+get_base_url = _getter(BASE_URL)
+get_dir = _getter(DIR)
+get_entity = _getter(ENTITY)
+get_project = _getter(PROJECT)
+get_run = _getter(RUN_ID)
+get_user_email = _getter(USER_EMAIL)
+get_username = _getter(USERNAME)
+
+
+def set_entity(value: str, env: MutableMapping[str, str] | None = None) -> None:
+    """Set the entity of runs to come, in the process or in ``env``."""
+    (os.environ if env is None else env)[ENTITY] = value
+
+
+def set_project(value: str, env: MutableMapping[str, str] | None = None) -> None:
+    """Set the project of runs to come, in the process or in ``env``."""
+    (os.environ if env is None else env)[PROJECT] = value or "uncategorized"
+
+
+def is_offline(env: Mapping[str, str] | None = None) -> bool:
+    """Return whether ``WANDB_MODE`` is ``offline``."""
+    return (os.environ if env is None else env).get(MODE) == "offline"

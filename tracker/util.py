@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from typing import Any
 
@@ -16,8 +15,34 @@ def generate_id(length: int = 8) -> str:
 
 def make_artifact_name_safe(name: str) -> str:
     """Return a name that an artifact may have: other characters become ``_``, long ones lose their middle."""
-    safe = re.sub(r"[^a-zA-Z0-9_\-.]", "_", name)
-    return safe if len(safe) <= 128 else f"{safe[:63]}..{safe[-63:]}"
+    return names.safe_artifact_name(name)
+
+
+def to_forward_slash_path(path: str) -> str:
+    """Return a path with ``/`` between its parts: on the systems that tracker runs on, the path itself."""
+    return path
+
+
+def json_dumps_safer(obj: Any, **kwargs: Any) -> str:
+    """Return JSON of a value that may hold arrays, tensors, sets, dates and other objects (as their text).
+
+    Args:
+        obj: The value.
+        **kwargs: Of ``json.dumps``.
+    """
+    import json
+
+    return json.dumps(obj, default=_friendly, **kwargs)
+
+
+def _friendly(value: Any) -> Any:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def get_module(name: str, required: str | bool | None = None, lazy: bool = True) -> Any:

@@ -1,1 +1,28 @@
-"""Reading what was logged: ``Api``."""
+"""Reading what was logged: ``Api``. As ``wandb.api`` libraries ask this module for the key and the entity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracker.settings import load_settings
+
+
+def __getattr__(name: str) -> Any:
+    if name == "api_key":  # None without one: ray and openrlhf then call ``login``
+        return load_settings().api_key
+    if name == "default_entity":
+        return load_settings().entity
+    raise AttributeError(f"module 'tracker.api' has no attribute {name!r}")
+
+
+def settings(key: str | None = None) -> Any:
+    """Return ``entity``, ``project`` and ``base_url`` in force, or one of them."""
+    found = load_settings()
+    known = {"entity": found.entity, "project": found.project, "base_url": found.base_url}
+    return known if key is None else known.get(key)
+
+
+def viewer() -> dict[str, Any]:
+    """Return who the user is, as far as it is known here: the entity."""
+    entity = load_settings().entity
+    return {"entity": entity, "username": entity}

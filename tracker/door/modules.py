@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from tracker.door.names import ALIASES, MISSING, NAMES, TREES
 
@@ -95,7 +95,9 @@ class _Loader:
 class _Refusal(_Loader):
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
-        raise ModuleNotFoundError(f"tracker has no {name}: that part of wandb is not supported", name=name)
+        raise ModuleNotFoundError(
+            f"tracker has no {name}: that part of wandb is not supported (docs/doors.md)", name=name
+        )
 
 
 def show(name: str) -> ModuleType:
@@ -108,6 +110,16 @@ def show(name: str) -> ModuleType:
         return load(name)
     except ImportError as error:
         raise AttributeError(f"{name} cannot be had: {error}") from error
+
+
+def refuse(module: str, name: str) -> NoReturn:
+    """Raise the error for a name of wandb's that is not here.
+
+    Raises:
+        AttributeError: Always.
+    """
+    what = "that part of wandb is not supported" if f"{module}.{name}" in MISSING else "tracker lacks it"
+    raise AttributeError(f"module {module!r} has no attribute {name!r}: {what} (docs/doors.md)", name=name)
 
 
 def attribute(module: str, name: str) -> Any:
@@ -140,9 +152,7 @@ def _find(module: str, name: str) -> Any:
                 return _resolve(home or f"tracker:{name}")
             if word.startswith("*") and hasattr(found := import_module(word[1:]), name):
                 return getattr(found, name)
-    raise AttributeError(
-        f"module {module!r} has no attribute {name!r}: tracker, which stands in for wandb, lacks it"
-    )
+    refuse(module, name)
 
 
 def _resolve(home: str) -> Any:

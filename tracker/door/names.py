@@ -9,10 +9,12 @@ from __future__ import annotations
 VERSION = "0.31.0"  # of wandb: what its metadata and ``wandb.__version__`` say through the door
 
 ALIASES = {
+    "wandb.api": "tracker.api",
     "wandb.data_types": "tracker.data_types",
     "wandb.env": "tracker.env",
     "wandb.integration": "tracker.integration",
     "wandb.plot": "tracker.plot",
+    "wandb.profiler": "tracker.sdk.profiler",
     "wandb.util": "tracker.util",
     # The older names of integrations.
     **{
@@ -75,7 +77,7 @@ NAMES = {
     "wandb.integration.lightning.fabric.logger": "WandbLogger=tracker.lightning.fabric:WandbLogger",
     "wandb.sdk": (
         "AlertLevel Artifact Config Settings init setup teardown finish login require sweep controller "
-        "_attach=tracker.sdk.attach:attach"
+        "Summary=tracker.sdk.summary:Summary _attach=tracker.sdk.attach:attach"
     ),
     "wandb.sdk.artifacts": "",
     "wandb.sdk.artifacts.artifact": "Artifact",
@@ -106,6 +108,10 @@ NAMES = {
     "wandb.sdk.lib.paths": " ".join(
         f"{name}=tracker.door.paths:{name}" for name in ("FilePathStr", "LogicalPath", "StrPath", "URIStr")
     ),
+    "wandb.sdk.lib.printer": (
+        "Printer=tracker.door.printer:Printer new_printer=tracker.door.printer:new_printer "
+        "get_printer=tracker.door.printer:new_printer"
+    ),
     "wandb.sdk.lib.runid": _IDS,
     "wandb.sdk.lib.telemetry": (
         "TelemetryRecord=tracker.door.telemetry:TelemetryRecord context=tracker.door.telemetry:context"
@@ -126,14 +132,20 @@ NAMES = {
 
 # Modules of wandb that are not here, for a line that says so.
 MISSING = (
+    "wandb.agents",
+    "wandb.apis.importers",
+    "wandb.apis.public.reports",
     "wandb.apis.reports",
     "wandb.apis.workspaces",
+    "wandb.app_url",
     "wandb.automations",
     "wandb.docker",
+    "wandb.jupyter",
     "wandb.proto",
     "wandb.sandbox",
+    "wandb.sdk.data_types.trace_tree",
     "wandb.sdk.interface",
     "wandb.sdk.internal",
     "wandb.sdk.launch",
-    "wandb.sdk.lib.printer",
+    "wandb.sdk.lib.ipython",
 )

@@ -28,11 +28,11 @@ class Config:
 
     def __init__(
         self,
-        values: dict[str, Any],
-        emit: Emit,
+        values: dict[str, Any] | None = None,
+        emit: Emit = lambda _: None,
         use_artifact: Callable[[Any], dict[str, Any]] | None = None,
     ) -> None:
-        object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "_values", {} if values is None else values)
         object.__setattr__(self, "_emit", emit)
         object.__setattr__(self, "_use_artifact", use_artifact)
         object.__setattr__(self, "_locked", {})

@@ -31,6 +31,11 @@ def finish(exit_code: int | None = None) -> None:
         active.current.finish(exit_code)
 
 
+def pin_config_keys(keys: Sequence[str] = ()) -> None:
+    """Name config keys of the active run; see ``Run.pin_config_keys``. Raises Error before ``init``."""
+    _run("pin_config_keys").pin_config_keys(keys)
+
+
 def define_metric(name: str, **options: Any) -> Metric:
     """Define a metric of the active run; see ``Run.define_metric``. Raises Error before ``init``."""
     return _run("define_metric").define_metric(name, **options)

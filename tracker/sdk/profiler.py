@@ -1,0 +1,27 @@
+"""``wandb.profiler``: traces of PyTorch's profiler as files of the run."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tracker.errors import UsageError
+from tracker.sdk import active
+
+
+def torch_trace_handler() -> Any:
+    """Return what ``torch.profiler.profile(on_trace_ready=...)`` takes: traces become files of the run.
+
+    They are in the folder of the active run, in ``pytorch_traces``, as with wandb.
+
+    Raises:
+        UsageError: There is no active run.
+    """
+    run = active.current_of_this_process()
+    if run is None:
+        raise UsageError("Please call `wandb.init()` before `wandb.profiler.torch_trace_handler()`")
+    from torch.profiler import tensorboard_trace_handler
+
+    folder = os.path.join(run.dir, "pytorch_traces")
+    os.makedirs(folder, exist_ok=True)
+    return tensorboard_trace_handler(folder)
