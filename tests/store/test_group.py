@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,10 @@ def modes(root: Path) -> dict[str, int]:
     """Return the modes of a store's folder and of all in it, but for what is one user's own."""
     own = [root / "server.key", *root.glob("locks/recorder-*"), *root.glob("outbox/*/remote.json")]
     paths = [path for path in (root, *root.rglob("*")) if path not in own]
-    found = {str(path.relative_to(root)): path.lstat() for path in paths}
+    found = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # a recorder that leaves closes the catalog
+            found[str(path.relative_to(root))] = path.lstat()
     assert {each.st_gid for each in found.values()} == {FIRST[1]}
     return {name: stat.S_IMODE(each.st_mode) for name, each in found.items()}
 
@@ -205,6 +209,7 @@ def test_a_store_that_does_not_know_its_mode_keeps_what_it_has(place: Path, star
     (root / "store.json").write_text('{"format": 1, "id": "0123456789abcdef0123456789abcdef"}')
     before = modes(root)
     ended(start(FIRST, "-c", WRITE, "two"))
-    new = {name: mode for name, mode in modes(root).items() if name not in before}
+    # SQLite gives its logs the mode of the catalog.
+    new = {name: mode for name, mode in modes(root).items() if name not in before and "-" not in name[-4:]}
     assert new
     assert {mode & 0o077 for name, mode in new.items() if (root / name).is_file()} <= {0, 0o044}

@@ -218,7 +218,7 @@ EDITED = st.tuples(
 ANY = st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(ANY, RESTORED, EDITED), min_size=1, max_size=8))
 def test_no_record_stops_its_journal_or_another(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]
