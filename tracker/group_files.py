@@ -51,7 +51,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_shared(folder: Path, temporary: Path, mode: int) -> None:
-    """Make a folder with a mode; it is made under another name, as nobody may find it with less."""
+    """Make a folder with a mode, under another name first: other members never see it with fewer rights."""
     temporary.mkdir()
     try:
         temporary.chmod(mode)
@@ -77,7 +77,7 @@ def create(path: str | os.PathLike[str], flags: int, mode: int = _FILE) -> int:
         return os.open(path, flags, mode)
     if not flags & os.O_EXCL and os.path.lexists(path):
         return os.open(path, flags & ~os.O_CREAT)
-    name = _new_name(store.temporary)  # nobody may find the file before its mode is set
+    name = _new_name(store.temporary)  # other members never see the file before its mode is set
     descriptor = os.open(name, flags | os.O_EXCL, 0o600)
     try:
         os.fchmod(descriptor, store.mode & _FILE)
@@ -121,7 +121,9 @@ def share(path: Path, descriptor: int | None = None) -> None:
 
 
 def protect(path: Path, descriptor: int | None = None) -> None:
-    """Let nobody write to a file that becomes a blob; only who may write to a file may link or touch it.
+    """Protect a file that becomes a blob from writing, except in a store that a group shares.
+
+    There a member could not link or touch a blob of another member without the right to write to it.
 
     Args:
         path: The file; in a store that a group shares, one that ``share`` was called for will do.

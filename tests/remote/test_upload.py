@@ -157,7 +157,7 @@ def _is_sealed(root: Path) -> bool:
     return not left
 
 
-def test_an_interrupted_call_is_gone_on_with(tmp_path: Path) -> None:
+def test_an_interrupted_call_is_continued(tmp_path: Path) -> None:
     root = tmp_path / "tracker-store"
     scripts.run(
         """
@@ -265,7 +265,7 @@ def test_bad_input_gets_one_line(
         run.log({"x": 1})
     assert f"is kept in {root} until `tracker sync --to {url}` sends it" in capsys.readouterr().err
     for arguments, said in (
-        (("sync", "one"), "'one' is no folder of a store; `tracker sync one --to URL` sends a run"),
+        (("sync", "one"), "'one' is not the folder of a store; `tracker sync one --to URL` sends a run"),
         (("sync", "--to", "host:8080"), "'host:8080' is no server address: write it like http://host:8080"),
         (("sync", "two", "--to", url), f"'two' is neither a run of {root} ([[ENTITY/]PROJECT/]RUN) nor"),
         (("sync", str(tmp_path), "--to", url), f"there is no store at {tmp_path}"),

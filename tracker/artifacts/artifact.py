@@ -89,7 +89,7 @@ class Artifact(Lineage):
     def from_version(cls, version: ArtifactDetail, reader: ArtifactReader, find_run: FindRun) -> Artifact:
         """Return the artifact that a reader found."""
         artifact = cls("found", "unspecified")
-        # Names of collections, and wandb's own types, that nobody may give an artifact.
+        # A collection's name, and wandb's own types, are not allowed for a new artifact.
         artifact._name, artifact.type = version.name, version.type
         artifact._find_run = find_run
         artifact._became(version, reader)

@@ -183,7 +183,7 @@ class Console:
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._over = threading.Event()  # nobody listens any more
+        self._over = threading.Event()  # the last listener has left
         self._spools: Spools | None = None
         self._owner = os.getpid()
 

@@ -45,7 +45,7 @@ def _sync(options: argparse.Namespace) -> None:
     runs = [each for each in options.what if not Path(each).is_dir()]
     if runs and not options.to:
         raise UsageError(
-            f"{runs[0]!r} is no folder of a store; `tracker sync {runs[0]} --to URL` sends a run"
+            f"{runs[0]!r} is not the folder of a store; `tracker sync {runs[0]} --to URL` sends a run"
         )
     remote = None
     if options.to:
@@ -120,7 +120,7 @@ def _count(found: Uploaded) -> str:
 
 
 def _find(store: Store, name: str) -> list[RunName]:
-    """Return the runs that a name stands for: several where projects share an id.
+    """Return the runs with a name: several where projects share an id.
 
     Raises:
         NotFoundError: There is none.

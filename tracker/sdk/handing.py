@@ -36,7 +36,7 @@ class HandedRun:
         vars(self).update(_path=path, _attach_id=attach_id, _ended=ended, _run=None)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # isinstance() is to take it for what it stands for
+    def __class__(self) -> type:  # so that isinstance() takes it for a run
         from tracker.sdk.run import Run
 
         return Run

@@ -73,7 +73,7 @@ class Termination:
         self.resume_listening()
 
     def resume_listening(self) -> None:
-        """Have the interpreter tell of signals, unless it tells somebody else (an event loop) of them."""
+        """Have the interpreter write signals to the pipe, unless an event loop already uses another one."""
         if self._pipe is not None and threading.current_thread() is threading.main_thread():
             before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
             if before not in (-1, self._pipe[1]):

@@ -131,7 +131,7 @@ def silent_seconds() -> float:
     """Return for how long the beat of a holder must not have changed before another host takes over.
 
     Raises:
-        UsageError: ``TRACKER_LEASE_SECONDS`` is no number above 0.
+        UsageError: ``TRACKER_LEASE_SECONDS`` is not a number above 0.
     """
     text = os.environ.get("TRACKER_LEASE_SECONDS", "")
     try:

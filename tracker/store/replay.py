@@ -217,7 +217,7 @@ def _uses(session: Session, run: Run) -> Iterator[ArtifactUsed]:
 
 
 def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
-    """Yield the links to versions that the run logged, whoever linked them."""
+    """Yield the links to versions that the run logged; any run or person may have made them."""
     links = session.scalars(
         select(Version)
         .where(Version.run_id == run.id, Version.deleted_at.is_(None), Version.source.is_not(None))
