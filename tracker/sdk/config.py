@@ -32,12 +32,13 @@ class Config:
         emit: Emit = lambda _: None,
         use_artifact: Callable[[Any], dict[str, Any]] | None = None,
     ) -> None:
-        object.__setattr__(self, "_values", {} if values is None else values)
+        object.__setattr__(self, "_items", {} if values is None else values)
         object.__setattr__(self, "_emit", emit)
         object.__setattr__(self, "_use_artifact", use_artifact)
         object.__setattr__(self, "_locked", {})
 
-    _values: dict[str, Any]
+    # By wandb's name: transformers' search takes it from ``vars(wandb.config)``.
+    _items: dict[str, Any]
     _emit: Emit
     _use_artifact: Callable[[Any], dict[str, Any]] | None
     _locked: dict[str, str | None]
@@ -54,7 +55,7 @@ class Config:
 
     def setdefaults(self, d: Any) -> None:
         """Set only the keys that have no value yet."""
-        self._set({key: value for key, value in parse_config(d).items() if key not in self._values}, None)
+        self._set({key: value for key, value in parse_config(d).items() if key not in self._items}, None)
 
     def update_locked(
         self, d: dict[str, Any], user: str | None = None, _allow_val_change: bool | None = None
@@ -68,32 +69,32 @@ class Config:
     ) -> None:
         """As ``update_locked``, but a dict is merged into one that is there."""
         plain = self._sanitized(d, _allow_val_change)
-        merged = {key: _merged(self._values.get(key), value) for key, value in plain.items()}
+        merged = {key: _merged(self._items.get(key), value) for key, value in plain.items()}
         self._set(merged, True)
         self._locked.update((key, user) for key in merged)
 
     def persist(self) -> None:
         """Record all values once more: those of dicts that were changed in place."""
-        self._emit(self._encoded(self._values))
+        self._emit(self._encoded(self._items))
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy as a plain dict, of what is listed."""
-        return {key: self._values[key] for key in self.keys()}
+        return {key: self._items[key] for key in self.keys()}
 
     def get(self, *args: Any) -> Any:
         """Return a value, or the default."""
-        return self._values.get(*args)
+        return self._items.get(*args)
 
     def keys(self) -> list[str]:
         """Return the keys that do not begin with ``_``."""
-        return [key for key in self._values if not key.startswith("_")]
+        return [key for key in self._items if not key.startswith("_")]
 
     def items(self) -> list[tuple[str, Any]]:
         """Return those keys with their values."""
-        return [(key, self._values[key]) for key in self.keys()]
+        return [(key, self._items[key]) for key in self.keys()]
 
     def _as_dict(self) -> dict[str, Any]:
-        return self._values
+        return self._items
 
     def _is_locked(self, key: str) -> bool:
         if key not in self._locked:
@@ -106,11 +107,11 @@ class Config:
         changed = {
             key: value
             for key, value in plain.items()
-            if key not in self._values or not same(self._values[key], value)
+            if key not in self._items or not same(self._items[key], value)
         }
         if changed:
             self._emit(self._encoded(changed))
-            self._values.update(changed)
+            self._items.update(changed)
 
     def _sanitized(self, values: dict[str, Any], allow_change: bool | None) -> dict[str, Any]:
         if allow_change is None:
@@ -118,9 +119,9 @@ class Config:
         plain = {}
         for name, given in values.items():
             key, value = config_key(name), plain_config_value(given)
-            if not allow_change and key in self._values and not same(self._values[key], value):
+            if not allow_change and key in self._items and not same(self._items[key], value):
                 raise ConfigError(
-                    f'Attempted to change value of key "{key}" from {self._values[key]} to {value}\n'
+                    f'Attempted to change value of key "{key}" from {self._items[key]} to {value}\n'
                     "If you really want to do this, pass allow_val_change=True to config.update()"
                 )
             plain[key] = value
@@ -138,20 +139,20 @@ class Config:
         return encoded
 
     def __getitem__(self, key: str) -> Any:
-        return self._values[key]
+        return self._items[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not self._is_locked(key):
             self._set({key: value}, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self._values),)  # a copy, or what another process gets, is a plain dict
+        return dict, (dict(self._items),)  # a copy, or what another process gets, is a plain dict
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
             raise AttributeError(key)
         try:
-            return self._values[key]
+            return self._items[key]
         except KeyError:
             raise AttributeError(f"config has no key {key!r}") from None
 
@@ -159,13 +160,13 @@ class Config:
         self[key] = value
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values
+        return key in self._items
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._items)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._items)
 
     def __bool__(self) -> bool:
         return True  # as in wandb, of an empty one too
