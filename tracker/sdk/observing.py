@@ -24,7 +24,7 @@ from tracker.processes import is_alive, seconds_alive, this_process
 from tracker.reading.open import layout_for
 from tracker.records import ConsoleLines, Process
 from tracker.sdk import active, leaving
-from tracker.sdk.capturing import Capturing
+from tracker.sdk.capturing import PATIENCE_SECONDS, Capturing
 from tracker.sdk.writers import taking_over
 from tracker.settings import Settings, load_settings
 
@@ -116,6 +116,7 @@ class Observer:
         self._held: deque[Record] = deque()
         self._size = 0
         self._lock = threading.RLock()
+        self._looking = threading.Lock()  # held while the run is looked for, and joined
         self._looks = threading.Event()
         self._stopped = False
         self._capturing = Capturing(self._record, settings)
@@ -140,9 +141,13 @@ class Observer:
         if self.is_here:
             self._stopped = True
             self._looks.set()
+            # The other thread may be joining the run at this moment: what was held is then written first.
+            joined = self._looking.acquire(timeout=PATIENCE_SECONDS)
             self._capturing.before_end()
             self._capturing.end()
             self._leave()
+            if joined:
+                self._looking.release()
 
     def _record(self, record: Record) -> None:
         with self._lock:
@@ -164,7 +169,7 @@ class Observer:
             self._look()
 
     def _look(self) -> None:
-        with suppress(Exception):
+        with suppress(Exception), self._looking:
             note = self._find()
             if note is not None and note.place != self._place:
                 self._join(note)
@@ -197,7 +202,6 @@ class Observer:
         )
         with taking_over(self._rank):
             run = find_and_open(settings, layout_for(settings), run_id, {}, "allow")
-        active.remember(run, make_current=False)
         run.before_end(self._capturing.flush)
         self._leave()
         with self._lock:
@@ -205,6 +209,7 @@ class Observer:
             while self._held:
                 run.record(self._held.popleft())
             self._size = 0
+        active.remember(run, make_current=False)  # the end of the process finishes it from here on
 
     def _leave(self) -> None:
         """End the segment of the run before, if there was one."""

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import wandb
 
-from differential.script import Seen, script
+from differential.script import Script, Seen, differs, script
+
+# What of the model's gradients and parameters has equal values, and which.
+GRADIENTS = {"gradients/0.bias": 0.5, "gradients/2.bias": 1.0, "gradients/2.weight": 2.0}
+PARAMETERS = {f"parameters/{name}": 0.5 for name in ("0.bias", "0.weight", "2.bias", "2.weight")}
+
+
+def _bars(rows: tuple[int, ...], equal: dict[str, float]) -> Callable[[Script], Script]:
+    """Declare that histograms of equal values are wide enough to be seen, in some rows and the summary."""
+
+    def declare(made: Script) -> Script:
+        for place in (*(f"runs/0/history/{row}" for row in rows), "runs/0/summary"):
+            for name, value in equal.items():
+                declared = differs(
+                    f"{place}/{name}/bins",
+                    [value - 0.5, value + 0.5],
+                    wandb="the histogram of equal values has a bin without width",
+                    tracker="the bin is 1 wide, around the value",
+                    because="wandb/wandb#10770",
+                )
+                made = declared(made)
+        return made
+
+    return declare
 
 
 def _model() -> torch.nn.Module:
@@ -24,6 +49,7 @@ def _train(model: torch.nn.Module, steps: int) -> None:
         wandb.log({"loss": loss.item(), "at": at})
 
 
+@_bars((0, 1), GRADIENTS)
 @script
 def gradients(seen: Seen) -> None:
     run = wandb.init(project="demo")
@@ -33,6 +59,7 @@ def gradients(seen: Seen) -> None:
     run.finish()
 
 
+@_bars((0, 1), PARAMETERS)
 @script
 def parameters(seen: Seen) -> None:
     run = wandb.init(project="demo")
@@ -42,6 +69,7 @@ def parameters(seen: Seen) -> None:
     run.finish()
 
 
+@_bars((1, 3), {**GRADIENTS, **PARAMETERS})
 @script
 def all_at_a_frequency(seen: Seen) -> None:
     wandb.init(project="demo")
