@@ -142,3 +142,48 @@ def test_what_is_held_until_the_run_is_known_has_a_bound() -> None:
         observer._record(ConsoleLines(0.0, [(number, 1, "x" * 1024 * 1024)]))
     held = [record.lines[0][0] for record in observer._held if isinstance(record, ConsoleLines)]
     assert held == [17, 18, 19]
+
+
+def test_a_process_that_ends_while_it_joins_the_run_keeps_its_output(tmp_path: Path) -> None:
+    main = scripts.start(
+        """
+import sys, tracker
+from tracker.sdk import observing
+run = tracker.init(project="p", id="run", settings={"silent": True})
+observing.publish(run)
+print("published", flush=True)
+input()
+""",
+        tmp_path,
+        **PORT,
+    )
+    assert main.stdout is not None
+    assert main.stdout.readline() == "published\n"
+    other = scripts.run(
+        """
+from tracker.sdk import opening
+import threading
+joining = threading.Event()
+find_and_open = opening.find_and_open
+
+def slowly(*given):
+    run = find_and_open(*given)
+    joining.set()
+    wait(lambda: active.observer._stopped)
+    return run
+
+opening.find_and_open = slowly
+"""
+        + RANK_ONE
+        + """
+print("last", flush=True)
+joining.wait(60)
+""",
+        tmp_path,
+        **PORT,
+    )
+    assert other.stdout == "before\nlast\n"
+    main.communicate("\n")
+    run = tracker.Api().run("p/run")
+    assert lines(run, 1) == ["before", "last"]
+    assert [each.state for each in run.segments] == ["finished"] * 2
