@@ -156,6 +156,17 @@ def test_the_reason_says_the_time_of_the_last_news(store: Store) -> None:
         assert f"since {said} UTC" in str(get_run(store).error)
 
 
+def test_a_clock_that_is_ahead_of_the_file_systems_ends_no_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Writer(store.layout, A).log({"x": 1})
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 180)
+    Follower(store).look()
+    assert get_run(store).state == "running"
+    assert not list(store.layout.temporary.iterdir())
+
+
 def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is_whole(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Set
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
 from tracker.processes import is_alive, this_process
 from tracker.records import Record, Row, RunStarted, decode, encode
-from tracker.store.files import read_json
+from tracker.store.files import is_older, read_json
 from tracker.store.keyed import unedited
 from tracker.store.layout import JournalPath, Layout
 
@@ -219,7 +218,7 @@ def _unapplied(
             state, started = folder.state, folder.state.started
             if started is None:
                 continue
-            silent = _is_silent(journals[-1])
+            silent = _is_silent(layout, journals[-1])
             alive = is_alive(started.process, silent=silent) if state.finished is None else False
             if alive and started.process == this_process() and segment not in writing:
                 alive = False
@@ -246,9 +245,9 @@ def _new_folder() -> Folder:
     return Folder(SegmentState())
 
 
-def _is_silent(journal: JournalPath) -> bool:
+def _is_silent(layout: Layout, journal: JournalPath) -> bool:
     try:
-        return time.time() - journal.path.stat().st_mtime > MISSED_SECONDS
+        return is_older(journal.path.stat().st_mtime, MISSED_SECONDS, layout.new_temporary())
     except FileNotFoundError:
         return True  # sealed just now
 

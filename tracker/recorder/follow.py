@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import suppress
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -21,6 +20,7 @@ from tracker.recorder.unread import first_sequence, is_damaged
 from tracker.records import Process
 from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
 from tracker.store.artifacts import Settle, settle_now
+from tracker.store.files import is_older
 from tracker.store.fold import unpack_state
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
@@ -53,7 +53,7 @@ class Follower:
         stays: This follower looks again and again. It then takes a writer that it cannot look at for silent
             when it has itself seen no sign of life for so long: clocks of other hosts may be wrong, and
             the time in which nobody looked, such as a server's downtime, does not count. One that looks
-            once has nothing but the time of the file.
+            once has nothing but the time of the file, which it compares with that of a new file.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Follower:
         found = files[-1].path.stat()
         if self._silence is not None:
             return self._silence.is_over(name, (files[-1].number, found.st_mtime_ns, found.st_size))
-        return time.time() - found.st_mtime > MISSED_SECONDS
+        return is_older(found.st_mtime, MISSED_SECONDS, self.store.layout.new_temporary())
 
     def _may_begin(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
         """Whether a segment's next file may be read: all before it was, or is given up.
@@ -213,13 +213,21 @@ class Follower:
             return False
         passed = segment is not None and expected < segment.adopted
         if following > expected and not (
-            passed or _is_settled([*before, *files]) or self._missing.is_over(name, expected)
+            passed or self._is_settled([*before, *files]) or self._missing.is_over(name, expected)
         ):
             self._waits[name] = f"record {expected} is missing; {files[0].path} begins with {following}"
             return False
         for journal in before:
             self._apply_finally(journal)
         return True
+
+    def _is_settled(self, files: list[JournalPath]) -> bool:
+        """Whether none of a segment's files has changed, or come here, for so long.
+
+        A copy keeps the time of the last write, not that of its own coming: more of them may follow.
+        """
+        changed_at = max(journal.path.stat().st_ctime for journal in files)
+        return is_older(changed_at, MISSED_SECONDS, self.store.layout.new_temporary())
 
     def _apply_finally(self, journal: JournalPath) -> None:
         """Apply a journal in which nothing more will come: what is not whole is reported."""
@@ -313,14 +321,6 @@ class Follower:
 
 def _left(journal: JournalPath, offset: int, size: int) -> str:
     return f"{size} bytes at {offset} of {journal.path} are no whole record, or not yet"
-
-
-def _is_settled(files: list[JournalPath]) -> bool:
-    """Whether none of a segment's files has changed, or come here, for so long.
-
-    A copy keeps the time of the last write, not that of its own coming: more of them may follow.
-    """
-    return time.time() - max(journal.path.stat().st_ctime for journal in files) > MISSED_SECONDS
 
 
 def catch_up(store: Store) -> None:

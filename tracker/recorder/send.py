@@ -36,6 +36,7 @@ from tracker.recorder.outgoing import Outgoing
 from tracker.recorder.remote import Remote
 from tracker.records import Process
 from tracker.store.blobs import BlobStore
+from tracker.store.files import is_older
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.settle import Place, Settled, discard_draft, refuse, settle, unsettle
@@ -231,7 +232,8 @@ class Sender:
         if self._all_ended:
             return "ended"
         writer = self._writers.get(segment) or writer_of(files[0])
-        silent = time.time() - files[-1].path.stat().st_mtime > MISSED_SECONDS
+        changed_at = files[-1].path.stat().st_mtime
+        silent = is_older(changed_at, MISSED_SECONDS, self._layout.new_temporary())
         if writer is not None:
             self._writers[segment] = writer
             alive = is_alive(writer, silent=silent)

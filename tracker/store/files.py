@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,30 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_older(changed_at: float, seconds: float, temporary: Path) -> bool:
+    """Return whether a file was changed more than ``seconds`` ago, by the clock that gives files their times.
+
+    The clocks of hosts differ, and a file server gives files the time of its own. Where this host's clock
+    says yes, the time of a new file decides.
+
+    Args:
+        changed_at: The file's time, in unix seconds.
+        seconds: The span.
+        temporary: A name that nobody uses, on the same file system.
+    """
+    if time.time() - changed_at <= seconds:
+        return False
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return True
+    try:
+        return os.fstat(descriptor).st_mtime - changed_at > seconds
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
 
 
 def open_regular(path: Path) -> int:
