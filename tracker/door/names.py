@@ -109,8 +109,8 @@ NAMES = {
         f"{name}=tracker.door.paths:{name}" for name in ("FilePathStr", "LogicalPath", "StrPath", "URIStr")
     ),
     "wandb.sdk.lib.printer": (
-        "Printer=tracker.door.printer:Printer new_printer=tracker.door.printer:new_printer "
-        "get_printer=tracker.door.printer:new_printer"
+        "Printer=tracker.sdk.printer:Printer new_printer=tracker.sdk.printer:new_printer "
+        "get_printer=tracker.sdk.printer:new_printer"
     ),
     "wandb.sdk.lib.runid": _IDS,
     "wandb.sdk.lib.telemetry": (
