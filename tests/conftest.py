@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +67,16 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     yield
     for run in list(active._open):
         run.finish()
+
+
+@pytest.fixture(autouse=True)
+def drawn_alike() -> None:
+    """Draw the same random numbers in each run of a test: weights of models, rows of arrays, samples."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_histograms_stand_in_the_row_of_their_batch(tmp_path: Path) -> None:
     counts, edges = np.histogram(weight, 64)
     kept = rows[1]["parameters/head.0.weight"]
     assert (kept["_type"], len(kept["values"]), sum(kept["values"])) == ("histogram", 64, weight.size)
-    np.testing.assert_allclose(kept["bins"], edges, rtol=1e-5)
+    np.testing.assert_allclose(kept["bins"], edges, rtol=1e-5, atol=1e-7)  # an edge may be near zero
     assert np.abs(np.cumsum(kept["values"]) - np.cumsum(counts)).max() <= 1  # a value on an edge
 
 
