@@ -95,10 +95,10 @@ class JournalWriter:
             raise JournalError(
                 "write", str(self.path), self.offset, f"a record of {size} bytes is over {MAX_PAYLOAD}"
             )
-        if self._writing:
+        if self._writing or self.poisoned:
             self.settle()
-        if self.poisoned:
-            self._fail("an earlier write to it failed")
+            if self.poisoned:
+                self._fail("an earlier write to it failed")
         offset, sequence = self._position
         # As `pack_frame` does it: here a call more is felt, for this is half of what `log` costs.
         prefix = _pack_prefix(MARKER, sequence, size)

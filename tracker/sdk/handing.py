@@ -107,13 +107,12 @@ class _Later(StepCounter):
     """Finds out where the run has got to when the next row is to be placed."""
 
     def __init__(self, run: RunCore, before: StepCounter) -> None:
-        self.state = before.state
-        self._run = run
+        self._run, self._before = run, before
+        # As if a row were open, whatever the row: `log` asks `place` then.
+        self.state = (*before.state[:2], before.state[2] or 0)
 
     def place(self, step: int | None = None, commit: bool | None = None) -> Place:
-        before = StepCounter()
-        before.state = self.state
-        self._run._steps = before
+        self._run._steps = self._before
         _go_on(self._run)
         return self._run._steps.place(step, commit)
 
