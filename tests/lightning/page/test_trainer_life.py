@@ -41,6 +41,34 @@ def test_two_trainers_with_two_loggers_are_two_runs_when_the_first_is_finished()
     assert len(set(ids)) == 2
 
 
+def test_folds_of_one_script_lose_no_row() -> None:
+    """Lightning-AI/pytorch-lightning#2015, #8574, #5212: rows of later folds were gone: steps begin again."""
+
+    class Fold(Model):
+        def training_step(self, batch: Any, index: int) -> Any:
+            loss = super().training_step(batch, index)
+            self.log(f"fold{self.hparams.hidden}/loss", loss)
+            return loss
+
+    shared = WandbLogger(project="folds", name="shared")
+    for fold in (1, 2, 3):
+        trainer(shared).fit(Fold(hidden=fold), loader())
+    run_id = shared.experiment.id
+    wandb.finish()
+    rows = wandb.Api().run(f"folds/{run_id}").history(pandas=False)
+    for fold in (1, 2, 3):
+        assert [row["trainer/global_step"] for row in rows if f"fold{fold}/loss" in row] == list(range(6))
+    ids = set()
+    for fold in (1, 2, 3):
+        logger = WandbLogger(project="folds", name=f"fold{fold}", group="g")
+        trainer(logger, epochs=1).fit(Fold(hidden=fold), loader())
+        ids.add(logger.experiment.id)
+        wandb.finish()
+        run = wandb.Api().run(f"folds/{logger.experiment.id}")
+        assert (run.config["hidden"], run.name, run.state) == (fold, f"fold{fold}", "finished")
+    assert len(ids) == 3
+
+
 def test_a_checkpoint_goes_on_with_its_run() -> None:
     scores = (0.25, 0.5, 0.875, 0.75)
     logger = WandbLogger(project="MNIST", log_model="all")
