@@ -248,7 +248,7 @@ def _begin(
 def _with_former_store(settings: Settings, continued: str | None) -> Settings:
     """Return the settings with the store of the run that is continued, if only the former store has that run.
 
-    One line says that there is a former store: see decision 2.
+    One line says that there is a former store: see decision 45.
     """
     former = settings.former_store
     if former is None:
