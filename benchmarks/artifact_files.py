@@ -103,7 +103,7 @@ def log(folder: str, source: str, policy: str) -> None:
     """Log a file; say what the caller's thread waited for, and when all was stored."""
     import tracker
 
-    run = tracker.init(project="benchmark", dir=folder)
+    run = tracker.init(project="benchmark")
     warm = tracker.Artifact("warm", "model")
     with warm.new_file("w") as file:
         file.write("everything that is loaded once")
@@ -123,7 +123,7 @@ def keep(folder: str, source: str) -> None:
     """Log a file twice and download it."""
     import tracker
 
-    run = tracker.init(project="benchmark", dir=folder)
+    run = tracker.init(project="benchmark")
     for _ in range(2):
         artifact = tracker.Artifact("model", "model")
         artifact.add_file(source, name="model.ckpt")

@@ -75,7 +75,7 @@ def _history(folder: Path, run_id: str) -> dict[str, list[Any]]:
     """Return a run's columns, as they were logged."""
     import tracker
 
-    rows = tracker.Api({"dir": str(folder)}).run(f"benchmark/{run_id}").history(pandas=False)
+    rows = tracker.Api({"store": store_of(folder)}).run(f"benchmark/{run_id}").history(pandas=False)
     names = ["_step", "_runtime", "_timestamp", *(f"metric/{at}" for at in range(KEYS))]
     return {name: [row[name] for row in rows] for name in names}
 

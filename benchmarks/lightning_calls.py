@@ -57,7 +57,9 @@ def _train(options: Options, which: str) -> dict[str, Any]:
 def _check(folder: Path, answer: dict[str, Any]) -> None:
     import tracker
 
-    rows = tracker.Api({"dir": str(folder)}).run(f"lightning_logs/{answer['run']}").history(pandas=False)
+    rows = (
+        tracker.Api({"store": store_of(folder)}).run(f"lightning_logs/{answer['run']}").history(pandas=False)
+    )
     for at in range(METRICS):
         key = f"metric_{at}"
         read = [row[key] for row in rows if key in row]

@@ -71,7 +71,7 @@ def _pair(folder: Path, count: int, keys: int) -> None:
     """Time the floor, then the product, row by row."""
     rows = make_rows(count, keys)
     floor = _floor(rows, folder)
-    run = begin(folder, "timed")
+    run = begin("timed")
     log = _times(run.log, rows)
     run.finish()
     say({"floor": _quantiles(floor), "log": _quantiles(log), "clock": _quantiles(_times(_nothing, rows))})

@@ -65,7 +65,7 @@ def log(folder: str, data: str) -> None:
     import tracker
 
     floor = _bare(data, Path(folder) / "floor")
-    run = tracker.init(project="benchmark", dir=folder)
+    run = tracker.init(project="benchmark")
     warm = tracker.Artifact("warm", "model")
     with warm.new_file("w") as file:
         file.write("everything that is loaded once")
@@ -101,7 +101,7 @@ def list_files(folder: str) -> None:
     """Take both times: ``Api`` to the list of files, and a query that gives the same rows."""
     import tracker
 
-    api = tracker.Api({"dir": folder})
+    api = tracker.Api()
     connection = sqlite3.connect(os.path.join(folder, "rows.db"))
     connection.execute(
         "CREATE TABLE entries (version, path, digest, size, sha256, pack, offset, "
@@ -131,7 +131,7 @@ def download(folder: str, target: str) -> None:
     """Take the time of ``download`` into a folder that is not there."""
     import tracker
 
-    artifact = tracker.Api({"dir": folder}).artifact("benchmark/images:latest")
+    artifact = tracker.Api().artifact("benchmark/images:latest")
     start = time.perf_counter()
     artifact.download(target)
     say({"ours": time.perf_counter() - start})

@@ -28,7 +28,7 @@ BARE = "import sys; print('ready', flush=True); sys.stdin.readline(); " + (
 WRITER = """
 import sys
 import tracker
-run = tracker.init(project="benchmark", dir=sys.argv[1], id=sys.argv[2])
+run = tracker.init(project="benchmark", id=sys.argv[2])
 run.define_metric("trainer/global_step")
 run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
 run.log({f"metric/{at}": at / 8 for at in range(10)})
@@ -71,7 +71,7 @@ def _stated(figure: str, unit: str, value: float, limit: float) -> Row:
 def _check(folder: Path, writers: int) -> None:
     import tracker
 
-    api = tracker.Api({"dir": str(folder)})
+    api = tracker.Api({"store": store_of(folder)})
     for at in range(writers):
         (row,) = api.run(f"benchmark/w{at}").history(pandas=False)
         if any(row[f"metric/{key}"] != key / 8 for key in range(10)):

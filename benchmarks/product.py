@@ -24,18 +24,18 @@ STEP = "trainer/global_step"
 PROJECT = "benchmark"
 
 
-def begin(folder: Path, run_id: str) -> Run:
-    """Begin a run in its default configuration, the step metric defined as Lightning defines it."""
+def begin(run_id: str) -> Run:
+    """Begin a run in the default configuration, with Lightning's step metric, in the working folder."""
     import tracker
 
-    run = tracker.init(project=PROJECT, dir=folder, id=run_id, reinit="create_new")
+    run = tracker.init(project=PROJECT, id=run_id, reinit="create_new")
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)
     return run
 
 
 def store_of(folder: Path) -> Path:
-    """Return the store of the runs that ``begin`` made in ``folder``."""
+    """Return the store of the runs that processes with the working folder ``folder`` log."""
     return folder / "tracker-store"
 
 
@@ -47,7 +47,7 @@ def read_back(folder: Path, run_id: str, rows: Iterable[dict[str, float]]) -> No
     """
     import tracker
 
-    found = tracker.Api({"dir": str(folder)}).run(f"{PROJECT}/{run_id}").history(pandas=False)
+    found = tracker.Api({"store": store_of(folder)}).run(f"{PROJECT}/{run_id}").history(pandas=False)
     expected = list(rows)
     if len(found) != len(expected):
         raise ScriptError(f"{len(expected)} rows were logged, {len(found)} were read back")
@@ -100,7 +100,7 @@ def log_rows(folder: str, run_id: str, count: str, keys: str, seed: str = str(SE
     """Training process: log rows as fast as it can, and finish."""
     rows = make_rows(int(count), int(keys), int(seed))
     start = time.perf_counter()
-    run = begin(Path(folder), run_id)
+    run = begin(run_id)
     begun = time.perf_counter()
     for row in rows:
         run.log(row)
@@ -116,7 +116,7 @@ def make_only(count: str, keys: str) -> None:
 
 def log_series(folder: str, run_id: str, steps: str, wait: str) -> None:
     """Training process: one metric, many steps; with ``wait`` it stays alive until its input ends."""
-    run = begin(Path(folder), run_id)
+    run = begin(run_id)
     start = time.perf_counter()
     for value in walk(int(steps)):
         run.log({"loss": value})
@@ -128,7 +128,7 @@ def log_series(folder: str, run_id: str, steps: str, wait: str) -> None:
 
 def log_names(folder: str, run_id: str, names: str, rows: str) -> None:
     """Training process: rows of many distinct names."""
-    run = begin(Path(folder), run_id)
+    run = begin(run_id)
     start = time.perf_counter()
     for row in make_rows(int(rows), int(names)):
         run.log(row)

@@ -100,7 +100,7 @@ def _read(folder: Path, steps: int, repeats: int) -> None:
 
     import tracker
 
-    run = tracker.Api({"dir": str(folder)}).run("benchmark/series")
+    run = tracker.Api({"store": folder / "tracker-store"}).run("benchmark/series")
     table = run.history_arrow(["loss"])  # warm, and what the floor's file is made of
     if table.num_rows != steps or table["loss"].to_pylist() != list(walk(steps)):
         raise ScriptError(f"{steps} values were logged; {table.num_rows} were read, or others")

@@ -211,7 +211,7 @@ def _ask(folder: Path) -> Result:
         "config keys": CONFIG_KEYS,
         "summary keys": SUMMARY_KEYS,
     }
-    api = Api({"dir": str(folder)})
+    api = Api({"store": folder / "tracker-store"})
     path = ("projects", ENTITY, PROJECT, "runs")
     with serving(folder / "tracker-store") as server, closing(Client(server.url)) as client:
         for title, (filters, test) in FILTERS.items():

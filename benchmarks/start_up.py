@@ -39,7 +39,7 @@ import tracker
 imported = time.perf_counter()
 import sys
 step = "trainer/global_step"
-run = tracker.init(project="benchmark", dir=sys.argv[1], id=sys.argv[2])
+run = tracker.init(project="benchmark", id=sys.argv[2])
 run.define_metric(step)
 run.define_metric("*", step_metric=step, step_sync=True)
 begun = time.perf_counter()
@@ -60,7 +60,7 @@ print(json.dumps({{
 READER = """
 import sys
 import tracker
-rows = tracker.Api({"dir": sys.argv[1]}).run(f"benchmark/{sys.argv[2]}").history(pandas=False)
+rows = tracker.Api().run(f"benchmark/{sys.argv[2]}").history(pandas=False)
 for at, row in enumerate(rows):
     if any(row[f"metric/{key}"] != at + key / 8 for key in range(10)):
         raise SystemExit(f"row {at} was read as {row}")
@@ -156,7 +156,7 @@ def _main(command: str, folder: str, *arguments: str) -> None:
     else:
         import tracker
 
-        run = tracker.init(project="benchmark", dir=folder, id="live")
+        run = tracker.init(project="benchmark", id="live")
         run.log({"a": 1})
         print("live", flush=True)
         sys.stdin.read()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tracker import launch
 from tracker.sdk import active
 from tracker.store.store import Store
 
@@ -64,6 +65,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "_launched_in", str(tmp_path))
     yield
     for run in list(active._open):
         run.finish()

@@ -71,11 +71,10 @@ def log_everything(folder: Path) -> None:
 
 def _init(folder: Path, run_id: str, project: str = "demo", **arguments: object) -> Run:
     return tracker.init(
-        dir=folder,
         entity="team",
         project=project,
         id=run_id,
         reinit="create_new",
-        settings={"silent": True},
+        settings={"store": folder / "tracker-store", "silent": True},
         **arguments,  # type: ignore[arg-type]
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import tracker.launch  # noqa: F401 - it notes the working folder before a framework changes it
 from tracker.version import __version__
 
 if TYPE_CHECKING:

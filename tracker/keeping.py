@@ -1,7 +1,8 @@
 """What commands remember for later scripts: settings of a folder, the server to use, and API keys.
 
-``FOLDER/wandb/settings`` is wandb's own file, with mode, project and entity. The address of a server is taken
-only from a file of tracker's: nothing that wandb wrote makes a script talk to a host that nobody named here.
+``FOLDER/wandb/settings`` is wandb's own file, with mode, project and entity; tracker adds the store. The
+address of a server is taken only from a file of tracker's: nothing that wandb wrote makes a script talk to a
+host that nobody named here.
 Keys are in ``~/.netrc`` (or ``NETRC``), by host, where wandb keeps them too; those of servers that this user
 started on this machine are in ``own-keys.json`` beside the address of the server.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tracker.errors import UsageError
 
-FIELDS = ("disabled", "entity", "mode", "project")
+FIELDS = ("disabled", "entity", "mode", "project", "store")
 _SECTION = "default"
 
 

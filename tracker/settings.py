@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 
 from tracker import keeping
 from tracker.errors import SettingsError, UsageError
+from tracker.launch import launch_folder
 
 STORE_FOLDER = "tracker-store"
 MODES = ("online", "offline", "disabled")
@@ -35,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         finish_seconds: How long ``finish`` waits at the most for a server that takes bytes.
         silent: Print nothing.
         run_root: Where a run's own folder (``Run.dir``) is made, in ``wandb``.
+        former_store: Another store in the folder that ``dir`` names, where older versions kept their runs.
         console: What of the output is kept: ``"auto"``, ``"wrap"``, ``"redirect"`` or ``"off"``.
         disable_git: Say nothing of the git repository.
         disable_code: Keep neither code nor differences to what is committed.
@@ -74,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     artifact_dir: Path = Path("artifacts")
     silent: bool = False
     run_root: Path = Path(".")
+    former_store: Path | None = None
     console: str = "auto"
     disable_git: bool = False
     disable_code: bool = False
@@ -99,7 +103,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
 
     Args:
         environment: Where variables are looked up; the process's own by default.
-        **given: Fields of ``Settings``, or ``dir`` (the folder that the store lies in); None means not given.
+        **given: Fields of ``Settings``, or ``dir`` (the same as ``run_root``); None means not given.
 
     Raises:
         UsageError: A value cannot be used; says which variable or argument.
@@ -113,13 +117,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
                     return value
         return None
 
-    folder = given.pop("dir", None)
-    if folder is not None and os.fspath(folder) in (".", "./"):
-        folder = None  # Lightning's logger always says so, and the working folder is the default here anyway
-    store = variables.get("TRACKER_STORE")
-    root = folder or _beside_runs(variable("DIR") or ".")
-    if folder is not None or not store:
-        store = os.path.join(root, STORE_FOLDER)
+    launched = launch_folder()
+    folder, named = given.pop("dir", None), _beside_runs(variable("DIR") or "")
+    noted = keeping.read_folder(named or launched)
+    store = variables.get("TRACKER_STORE") or noted.pop("store", None)
+    store = os.path.join(launched, os.path.expanduser(store)) if store else _find_store(launched)
     tags = variable("TAGS")
     found: dict[str, Any] = {
         "store": store,
@@ -140,7 +142,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "finish_seconds": _seconds(variables, "TRACKER_FINISH_SECONDS", 0, 1e9),
         "artifact_dir": Path(path) if (path := variable("ARTIFACT_DIR")) else None,
         "silent": _flag(variable("SILENT")),
-        "run_root": root,
+        "run_root": folder or named or ".",
         "console": variable("CONSOLE"),
         "disable_git": _flag(variable("DISABLE_GIT")),
         "disable_code": _flag(variable("DISABLE_CODE")),
@@ -157,15 +159,48 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         "sweep_id": variable("SWEEP_ID"),
     }
     found.update({name: value for name, value in given.items() if value is not None})
-    _fill_in(found, root, variables)
+    _fill_in(found, noted, variables)
     found["mode"] = _OTHER_MODES.get(found["mode"], found["mode"])
     for name in ("store", "run_root"):
         found[name] = Path(found[name]).expanduser().absolute()
+    if given.get("store") is None:
+        found["former_store"] = _former_store(found["store"], folder, named)
     if found["console"] not in (None, *CONSOLES):
         raise UsageError(f"console is {found['console']!r}; use one of {', '.join(CONSOLES)}")
     if found["mode"] not in (None, *MODES):
         raise SettingsError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
     return Settings(**{name: value for name, value in found.items() if value is not None})
+
+
+def _find_store(folder: str) -> str:
+    """Return the store in a folder, else the user's nearest one above it, else the path for a new one."""
+    own = os.path.join(folder, STORE_FOLDER)
+    if os.path.isdir(own):
+        return own
+    above = (os.path.join(at, STORE_FOLDER) for at in Path(folder).parents)
+    return next((store for store in above if _is_store(store) and _is_of_user(store)), own)
+
+
+def _is_store(folder: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, name)) for name in ("store.json", "outbox"))
+
+
+def _is_of_user(store: str) -> bool:
+    """Whether a store belongs to this user, or to a group that shares it and has this user as a member."""
+    if os.name == "nt":
+        return True
+    found = os.stat(store)
+    shared = found.st_mode & stat.S_IWGRP and found.st_gid in (os.getegid(), *os.getgroups())
+    return found.st_uid == os.geteuid() or bool(shared)
+
+
+def _former_store(store: Path, *folders: str | os.PathLike[str] | None) -> Path | None:
+    """Return another store in one of the folders: older versions made it there."""
+    for folder in (os.path.expanduser(each) for each in folders if each):
+        former = os.path.realpath(os.path.join(folder, STORE_FOLDER))
+        if _is_store(former) and former != os.path.realpath(store):
+            return Path(former)
+    return None
 
 
 def _beside_runs(folder: str) -> str:
@@ -176,9 +211,9 @@ def _beside_runs(folder: str) -> str:
     return folder
 
 
-def _fill_in(found: dict[str, Any], folder: str | os.PathLike[str], variables: Mapping[str, str]) -> None:
+def _fill_in(found: dict[str, Any], noted: Mapping[str, str], variables: Mapping[str, str]) -> None:
     """Add what commands have noted: for this folder, the server, its key."""
-    for name, value in keeping.read_folder(folder).items():
+    for name, value in noted.items():
         if found[name] is None:
             found[name] = value
     if found["base_url"] is None:

@@ -16,7 +16,6 @@ def log_runs(folder: Path) -> None:
     """Log three runs of a project."""
     for at, name in enumerate(("one", "two", "three")):
         run = tracker.init(
-            dir=folder,
             entity="team",
             project="demo",
             id=name,
@@ -27,7 +26,7 @@ def log_runs(folder: Path) -> None:
             group="g",
             job_type="train",
             reinit="create_new",
-            settings={"silent": True},
+            settings={"store": folder / "tracker-store", "silent": True},
         )
         for step in range(10):
             run.log({"loss": 1 / (step + 1), "nested": {"acc": step}} if step % 2 else {"loss": float(step)})

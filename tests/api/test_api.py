@@ -17,7 +17,12 @@ from tracker.errors import ApiNotFoundError, UnsupportedError
 
 
 def log_artifacts(folder: Path) -> None:
-    run = tracker.init(dir=folder, entity="team", project="kept", id="maker", settings={"silent": True})
+    run = tracker.init(
+        entity="team",
+        project="kept",
+        id="maker",
+        settings={"store": folder / "tracker-store", "silent": True},
+    )
     for name, kind, versions in (("data", "dataset", 3), ("net", "model", 1)):
         for version in range(versions):
             artifact = tracker.Artifact(name, kind, description=f"version {version}")
@@ -101,7 +106,7 @@ def test_names_of_wandb_s_module() -> None:
 
 def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
     log_artifacts(tmp_path)
-    where = {"entity": "team", "project": "kept", "dir": tmp_path}
+    where = {"entity": "team", "project": "kept", "store": tmp_path / "tracker-store"}
     api = Api(where)
     assert [each.name for each in api.artifact_types()] == ["dataset", "model"]
     assert [each.name for each in api.project("kept").artifacts_types()] == ["dataset", "model"]

@@ -15,7 +15,12 @@ from tracker.errors import ArtifactFinalizedError, ArtifactNotLoggedError, Unsup
 
 
 def log_artifacts(folder: Path) -> None:
-    run = tracker.init(dir=folder, entity="team", project="demo", id="maker", settings={"silent": True})
+    run = tracker.init(
+        entity="team",
+        project="demo",
+        id="maker",
+        settings={"store": folder / "tracker-store", "silent": True},
+    )
     run.log({"x": 1})
     run.log({"x": 2})
     artifact = tracker.Artifact("net", "model", description="a net", metadata={"depth": 3})
@@ -153,7 +158,7 @@ assert tracker.run is None
 """,
         tmp_path,
     )
-    api = Api({"project": "demo", "dir": tmp_path})
+    api = Api({"project": "demo", "store": tmp_path / "tracker-store"})
     found = api.artifact("alone:latest")
     assert (found.version, found.logged_by().job_type, found.logged_by().state) == ("v0", "auto", "finished")
 

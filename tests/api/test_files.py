@@ -19,7 +19,9 @@ PIXELS = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 
 
 def log_media(folder: Path, run_id: str) -> None:
-    run = tracker.init(dir=folder, entity="team", project="demo", id=run_id, settings={"silent": True})
+    run = tracker.init(
+        entity="team", project="demo", id=run_id, settings={"store": folder / "tracker-store", "silent": True}
+    )
     run.log({"picture": tracker.Image(PIXELS)})
     run.finish()
 
@@ -87,7 +89,7 @@ def test_files_that_are_made_when_somebody_asks(api: Api, tmp_path: Path) -> Non
 
 def test_media_are_files_and_a_rebuild_keeps_what_was_added(tmp_path: Path) -> None:
     log_media(tmp_path, "pictures")
-    where = {"entity": "team", "project": "demo", "dir": tmp_path}
+    where = {"entity": "team", "project": "demo", "store": tmp_path / "tracker-store"}
     run = Api(where).run("pictures")
     (picture,) = run.files(pattern="media/images/%")
     assert (picture.mimetype, picture.url) == ("image/png", picture.direct_url)
@@ -110,7 +112,7 @@ def test_a_name_that_leads_out_of_the_folder(tmp_path: Path) -> None:
     from tracker.api.files import File
 
     log_media(tmp_path, "odd")
-    run = Api({"entity": "team", "project": "demo", "dir": tmp_path}).run("odd")
+    run = Api({"entity": "team", "project": "demo", "store": tmp_path / "tracker-store"}).run("odd")
     (picture,) = run.files(pattern="media/%")
     stored = picture._info
     odd = FileInfo("../../out.png", stored.size, stored.mimetype, stored.sha256)
@@ -124,7 +126,7 @@ def test_artifacts_of_a_run_from_outside(api: Api, served: Server) -> None:
     tag = "store" if api.settings["base_url"] is None else "server"
     if tag == "store":
         logged = tracker.init(
-            dir=served.store.parent, entity="team", project="demo", id="maker", settings={"silent": True}
+            entity="team", project="demo", id="maker", settings={"store": served.store, "silent": True}
         )
         artifact = tracker.Artifact("data", "dataset")
         with artifact.new_file("a.txt") as file:

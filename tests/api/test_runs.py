@@ -112,9 +112,9 @@ def test_histories_and_scans(api: Api, tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_has_no_complete_export(tmp_path: Path) -> None:
-    run = tracker.init(dir=tmp_path, entity="team", project="demo", id="live", settings={"silent": True})
+    run = tracker.init(entity="team", project="demo", id="live", settings={"silent": True})
     run.log({"x": 1})
-    found = Api({"entity": "team", "project": "demo", "dir": tmp_path}).run("live")
+    found = Api({"entity": "team", "project": "demo"}).run("live")
     with pytest.raises(Exception, match="goes on") as raised:
         found.download_history_exports(tmp_path / "exports")
     assert type(raised.value).__name__ == "IncompleteRunHistoryError"

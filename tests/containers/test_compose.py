@@ -179,7 +179,7 @@ def train(service: Service, folder: Path) -> tuple[str, str]:
     environment |= {
         "TRACKER_BASE_URL": service.url,
         "TRACKER_API_KEY": service.key,
-        "TRACKER_DIR": str(folder / "store"),
+        "TRACKER_STORE": str(folder / "store"),
         "HOME": str(folder),
         "no_proxy": "127.0.0.1",
     }

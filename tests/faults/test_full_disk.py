@@ -43,7 +43,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 SETTINGS = {"journal_only": True, "fsync_seconds": 0.05}
 WRITER = """
 import sys, tracker
-run = tracker.init(project="p", id="run", dir=sys.argv[1], settings={settings})
+run = tracker.init(project="p", id="run", settings={settings})
 for line in sys.stdin:
     exec(line)
     print("done", flush=True)
@@ -56,7 +56,8 @@ class Script:
     def __init__(self, place: Path, code: str = WRITER) -> None:
         self.place = place
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code.format(settings=SETTINGS), str(place)],
+            [sys.executable, "-c", code.format(settings=SETTINGS)],
+            cwd=place,
             env=scripts.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -89,12 +90,8 @@ def read(place: Path, tmp_path: Path) -> tuple[list[int], tracker.api.api.Run]:
     """Return the values and the run, from a copy of the store where there is room for a catalog."""
     copy = tmp_path / "copy"
     shutil.copytree(place / "tracker-store", copy / "tracker-store")
-    os.environ["TRACKER_DIR"] = str(copy)
-    try:
-        run = tracker.Api().run("p/run")
-        return [row["x"] for row in run.history(keys=["x"], pandas=False)], run
-    finally:
-        del os.environ["TRACKER_DIR"]
+    run = tracker.Api({"store": copy / "tracker-store"}).run("p/run")
+    return [row["x"] for row in run.history(keys=["x"], pandas=False)], run
 
 
 def fill(place: Path) -> Path:
@@ -134,7 +131,7 @@ def test_rows_wait_in_memory_and_are_written_when_there_is_room(small_disk: Path
 
 FORKING = """
 import os, sys, tracker
-run = tracker.init(project="p", id="run", dir=sys.argv[1], settings={settings})
+run = tracker.init(project="p", id="run", settings={settings})
 def fork():
     pid = os.fork()
     if pid == 0:

@@ -39,7 +39,7 @@ def content(name: str, size: int) -> bytes:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of one large artifact and one of many small files."""
     folder = tmp_path_factory.mktemp("downloads")
-    with tracker.init(dir=folder, project="p", settings={"silent": True}) as run:
+    with tracker.init(project="p", settings={"store": folder / "tracker-store", "silent": True}) as run:
         big = tracker.Artifact("big", "model")
         (folder / "big.bin").write_bytes(content("big", BIG))
         big.add_file(folder / "big.bin")

@@ -48,7 +48,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def _log(folder: Path) -> None:
     for at in range(5):
         run = tracker.init(
-            dir=folder,
             entity="team",
             project="p",
             id=f"run {at}+ü",
@@ -56,7 +55,7 @@ def _log(folder: Path) -> None:
             tags=["t"],
             config={"at": at, "nan": math.nan, "deep": {"list": [1, {"x": None}]}},
             reinit="create_new",
-            settings={"silent": True},
+            settings={"store": folder / "tracker-store", "silent": True},
         )
         for step, loss in enumerate(LOSSES):
             run.log(

@@ -199,9 +199,9 @@ def _received(folder: Path) -> int:
 
 def test_named_runs_live_runs_and_deleted_runs(tmp_path: Path) -> None:
     for run_id in ("one", "two", "gone"):
-        with tracker.init(dir=tmp_path, project="p", id=run_id, mode="offline", reinit="create_new") as run:
+        with tracker.init(project="p", id=run_id, mode="offline", reinit="create_new") as run:
             run.log({"x": 1})
-    live = tracker.init(dir=tmp_path, project="p", id="live", mode="offline", reinit="create_new")
+    live = tracker.init(project="p", id="live", mode="offline", reinit="create_new")
     live.log({"x": 1})
     root = tmp_path / "tracker-store"
     with serving(tmp_path / "server-store", key=True) as server, server.client() as api:
@@ -261,7 +261,7 @@ def test_bad_input_gets_one_line(
     root = tmp_path / "tracker-store"
     url = "http://127.0.0.1:9"
     monkeypatch.setenv("TRACKER_BASE_URL", url)
-    with tracker.init(dir=tmp_path, project="p", id="one", mode="offline") as run:
+    with tracker.init(project="p", id="one", mode="offline") as run:
         run.log({"x": 1})
     assert f"is kept in {root} until `tracker sync --to {url}` sends it" in capsys.readouterr().err
     for arguments, said in (

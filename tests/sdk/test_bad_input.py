@@ -97,7 +97,7 @@ run.finish()
     assert len(lines) == 1
     assert "No space left on device" in lines[0] or "disk full?" in lines[0]  # a short write comes first
     assert "works again" in err
-    rows = tracker.Api({"dir": str(small_disk)}).run("p/full").history(pandas=False)
+    rows = tracker.Api({"store": small_disk / "tracker-store"}).run("p/full").history(pandas=False)
     assert [row["x"] for row in rows] == list(range(4001))
 
 

@@ -55,7 +55,7 @@ def test_a_logged_artifact_is_copied(how: str, tmp_path: Path) -> None:
         file.write("content")
     with pytest.raises(TypeError, match=r"cannot be copied or pickled before it is logged"):
         COPIES[how](artifact)
-    with tracker.init(project="p", dir=tmp_path / "elsewhere") as run:
+    with tracker.init(project="p", settings={"store": tmp_path / "elsewhere"}) as run:
         run.log_artifact(artifact)
         copied = COPIES[how](artifact)
         assert copied is not artifact
@@ -105,7 +105,7 @@ if __name__ == "__main__":
         process.join()
         assert process.exitcode == 0
 
-    run = tracker.init(project="p", id="handed", dir="elsewhere")
+    run = tracker.init(project="p", id="handed", settings={"store": "elsewhere"})
     artifact = tracker.Artifact("data", "dataset")
     with artifact.new_file("f.txt") as file:
         file.write("content")
@@ -122,7 +122,7 @@ if __name__ == "__main__":
 def test_a_run_that_is_handed_to_a_spawned_process_works_there(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
-    run = tracker.Api({"dir": str(tmp_path / "elsewhere")}).run("p/handed")
+    run = tracker.Api({"store": tmp_path / "elsewhere"}).run("p/handed")
     rows = run.history(pandas=False)
     assert [{key: row[key] for key in row if not key.startswith("_")} for row in rows] == [
         {"before": 1},

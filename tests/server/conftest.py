@@ -18,7 +18,7 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a store that no test changes."""
     folder = tmp_path_factory.mktemp("reading")
     log_everything(folder)
-    tracker.Api({"dir": str(folder)})  # nothing waits any more when the first test reads
+    tracker.Api({"store": folder / "tracker-store"})  # nothing waits any more when the first test reads
     with serving(folder / "tracker-store") as server:
         with server.client() as client:
             _wait_until_all_is_there(client)

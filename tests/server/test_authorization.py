@@ -96,8 +96,8 @@ def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]
 
 def log_something(folder: Path) -> Store:
     """Return a store with a run and an artifact, all of it applied, and no recorder that changes it."""
-    settings = {"silent": True, "journal_only": True}
-    run = tracker.init(dir=folder, entity="team", project="demo", id="run", settings=settings)
+    settings = {"store": folder / "tracker-store", "silent": True, "journal_only": True}
+    run = tracker.init(entity="team", project="demo", id="run", settings=settings)
     run.log({"x": 1})
     artifact = tracker.Artifact("model", "model")
     with artifact.new_file("file") as file:

@@ -21,7 +21,8 @@ SCRIPT = "<script>document.title = 'ran'</script>"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("media")
-    run = tracker.init(project="media", id="abc", dir=folder, settings={"silent": True}, reinit="create_new")
+    settings = {"store": folder / "tracker-store", "silent": True}
+    run = tracker.init(project="media", id="abc", settings=settings, reinit="create_new")
     table = tracker.Table(columns=["n"], log_mode="INCREMENTAL")
     mask = {"mask_data": np.eye(4, dtype=np.uint8)}
     for step in range(3):

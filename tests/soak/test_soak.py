@@ -319,7 +319,7 @@ def test_soak(tmp_path: Path) -> None:
 def compare(soak: Soak, server: Server) -> None:
     """See that the store holds what the diaries say: through the Api, and through the server."""
     total = 0
-    api = tracker.Api({"dir": str(soak.folder)})
+    api = tracker.Api({"store": soak.root})
     with server.client() as client:
         assert sorted(run["id"] for run in listed(client)) == sorted(soak.attempts)
         for run_id, newest in soak.attempts.items():

@@ -86,13 +86,12 @@ def main(folder: str, run_id: str, attempt: int, calls: int, path: str) -> None:
     chance = random.Random(f"{run_id} {attempt}")
     diary = Diary(path)
     run = tracker.init(
-        dir=folder,
         entity="team",
         project="soak",
         id=run_id,
         resume="must" if attempt else None,
         config={"attempt": attempt},
-        settings={"silent": True},
+        settings={"store": f"{folder}/tracker-store", "silent": True},
     )
     diary.note("started", attempt, run.starting_step)
     fast = calls > 5000  # many plain rows: enough of them for parts that are merged while the run goes on

@@ -51,7 +51,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
-    api = Api({"entity": "team", "project": "demo", "dir": tmp_path})
+    api = Api({"entity": "team", "project": "demo"})
     run = api.run("gone")
     pictures = [file._info.sha256 for file in run.files(pattern="media/%")]
     run.delete()
@@ -80,7 +80,7 @@ def test_artifacts_go_along_when_that_is_asked_for(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     with serving(tmp_path / "tracker-store", key=True) as server:
         api = Api(
-            {"base_url": server.url, "project": "demo", "entity": "team", "dir": tmp_path / "x"},
+            {"base_url": server.url, "project": "demo", "entity": "team", "store": tmp_path / "x"},
             None,
             server.key,
         )
@@ -116,9 +116,9 @@ def test_a_crash_in_between(where: str, tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_is_not_deleted(tmp_path: Path) -> None:
-    run = tracker.init(entity="team", project="demo", id="live", dir=tmp_path, settings={"silent": True})
+    run = tracker.init(entity="team", project="demo", id="live", settings={"silent": True})
     run.log({"x": 1})
-    found = Api({"entity": "team", "project": "demo", "dir": tmp_path}).run("live")
+    found = Api({"entity": "team", "project": "demo"}).run("live")
     with pytest.raises(UsageError, match="run team/demo/live goes on: end it first"):
         found.delete()
     run.finish()

@@ -36,7 +36,12 @@ def edit(store: Store, run_id: str = "run1", **values: object) -> None:
 
 def log_run(folder: Path, **given: object) -> None:
     """Log a run of a few rows."""
-    run = tracker.init(dir=folder, entity="team", project="demo", settings={"silent": True}, **given)
+    run = tracker.init(
+        entity="team",
+        project="demo",
+        settings={"store": folder / "tracker-store", "silent": True},
+        **given,
+    )
     for value in range(3):
         run.log({"x": value})
     run.finish()
@@ -136,11 +141,11 @@ def test_values_that_a_key_cannot_have(api: Api) -> None:
 
 
 def test_an_edit_of_a_key_holds_until_a_later_attempt_gives_it(tmp_path: Path) -> None:
-    settings = {"dir": tmp_path, "entity": "team", "project": "demo", "id": "r", "settings": {"silent": True}}
+    settings = {"entity": "team", "project": "demo", "id": "r", "settings": {"silent": True}}
     run = tracker.init(config={"lr": 1, "depth": 2}, **settings)
     run.log({"loss": 3.0, "acc": 0.5})
     run.finish()
-    api = Api({"entity": "team", "project": "demo", "dir": tmp_path})
+    api = Api({"entity": "team", "project": "demo"})
     edited = api.run("r")
     edited.config.update(lr=10, depth=20)
     edited.summary.update({"loss": 30.0, "acc": 50.0})

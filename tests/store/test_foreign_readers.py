@@ -106,7 +106,12 @@ ROWS: list[dict[str, Any]] = [
 
 
 def log(folder: Path, *, count: int) -> Any:
-    run = tracker.init(dir=folder, entity="local", project="digits", id="RUN", settings={"silent": True})
+    run = tracker.init(
+        entity="local",
+        project="digits",
+        id="RUN",
+        settings={"store": folder / "tracker-store", "silent": True},
+    )
     run.record(SystemSample(1.0, {"cpu": 5.0}))
     run.write_logs("said\n")
     for at in range(count):
@@ -175,9 +180,7 @@ def test_run_json_names_the_parts_of_each_segment(tmp_path: Path) -> None:
     log(tmp_path, count=10).finish()
     root = tmp_path / "tracker-store"
     scripts.wait_for(lambda: root.is_dir() and not list(root.rglob("*.journal")), "the run to be sealed")
-    again = tracker.init(
-        dir=tmp_path, entity="local", project="digits", id="RUN", resume="must", settings={"silent": True}
-    )
+    again = tracker.init(entity="local", project="digits", id="RUN", resume="must", settings={"silent": True})
     again.log({"loss": 1.0})
     again.finish()
     scripts.wait_for(lambda: not list(root.rglob("*.journal")), "the second attempt to be sealed")

@@ -98,12 +98,11 @@ def no_recorder(tmp_path: Path) -> Iterator[None]:
 
 def init(folder: Path, run_id: str, **arguments: Any) -> Run:
     return tracker.init(
-        dir=folder,
         entity="team",
         project="p",
         id=run_id,
         reinit="create_new",
-        settings={"silent": True},
+        settings={"store": folder / "tracker-store", "silent": True},
         **arguments,
     )
 
@@ -260,7 +259,7 @@ def check_served(server: Server, run_id: str, expected: list[dict[str, Any]], fo
         check_table(reader.table("team", "p", run_id, None, None), expected)
     finally:
         reader.close()
-    run = tracker.Api({"base_url": server.url, "dir": str(folder)}).run(f"team/p/{run_id}")
+    run = tracker.Api({"base_url": server.url, "store": folder / "tracker-store"}).run(f"team/p/{run_id}")
     check_keys(run, expected)
 
 

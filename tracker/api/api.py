@@ -17,7 +17,7 @@ from tracker.api.users import Team, User
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError
 from tracker.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
 from tracker.reading.files import FilesReader
-from tracker.reading.open import open_artifacts, open_reader, remote_for
+from tracker.reading.open import open_artifacts, open_reader, remote_for, used_store
 from tracker.reading.outside import begin_run
 from tracker.reading.reader import Reader
 from tracker.settings import load_settings
@@ -34,8 +34,8 @@ class Api(ArtifactQueries, Absent):
     call looks again.
 
     Args:
-        overrides: ``entity``, ``project``, ``base_url``, ``dir`` or ``store``, over what variables say; what
-            else wandb takes there is passed over.
+        overrides: ``entity``, ``project``, ``base_url`` or ``store``, over what variables say; what else
+            wandb takes there is passed over. Without ``store``: that of the latest run of this process.
         timeout: Accepted for compatibility.
         api_key: Key of the server.
 
@@ -55,7 +55,10 @@ class Api(ArtifactQueries, Absent):
         given.pop("username", None)
         if api_key is not None:
             given["api_key"] = api_key
-        self._settings = load_settings(**given)
+        if given.get("dir") is not None:
+            raise ApiUsageError("dir is not where the store is: give store, the folder of the store itself")
+        found = load_settings(**given)
+        self._settings = found if given.get("store") is not None else used_store(found)
         # On a node that only sees the folder, artifacts can be read; runs cannot.
         self._artifacts = open_artifacts(self._settings)
 

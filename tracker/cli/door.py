@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.server import store_of
 from tracker.door.opening import closed, opened
 from tracker.errors import UsageError
 
@@ -55,7 +56,7 @@ def _run(options: argparse.Namespace) -> None:
     given = {
         "TRACKER_PROJECT": options.project,
         "TRACKER_ENTITY": options.entity,
-        "TRACKER_STORE": str(options.store.absolute()) if options.store else None,
+        "TRACKER_STORE": str(store_of(options)),  # found here, whatever folder the program changes to
         "TRACKER_MODE": options.mode,
     }
     command = _command(options)

@@ -36,10 +36,11 @@ _MODES = (
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    init = commands.add_parser("init", help="set project, entity or mode for scripts in this folder")
+    init = commands.add_parser("init", help="set project, entity, mode or store for scripts in this folder")
     init.add_argument("-p", "--project", help="project of new runs")
     init.add_argument("-e", "--entity", help="entity of new runs")
     init.add_argument("-m", "--mode", choices=MODES)
+    init.add_argument("--store", help="folder of the store")
     init.add_argument("--reset", action="store_true", help="forget what was set")
     init.set_defaults(run=_init)
     for name, mode, what, said in _MODES:
@@ -53,8 +54,11 @@ def add_commands(commands: Commands) -> None:
 
 def _init(options: argparse.Namespace) -> None:
     given = {name: getattr(options, name) for name in ("project", "entity", "mode")}
+    given["store"] = os.path.abspath(os.path.expanduser(options.store)) if options.store else None
     if not any(given.values()) and not options.reset:
-        raise UsageError("say what to set: --project NAME, --entity NAME, --mode MODE, or --reset")
+        raise UsageError(
+            "say what to set: --project NAME, --entity NAME, --mode MODE or --store DIR; or --reset"
+        )
     if given["project"] is not None:
         names.check_project(given["project"])
     if given["entity"] is not None:

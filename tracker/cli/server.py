@@ -49,7 +49,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         "--store",
         type=Path,
         default=None,
-        help="folder of the store (default: TRACKER_STORE, else ./tracker-store)",
+        help="folder of the store (default: TRACKER_STORE, else the store of this folder or above it)",
     )
 
 

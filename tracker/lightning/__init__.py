@@ -39,7 +39,7 @@ class WandbLogger(Logger):
 
     Args:
         name: Display name of the run.
-        save_dir: Folder in which the store lies (``dir`` of ``init``), and the Trainer's checkpoints.
+        save_dir: Folder for the run's own files (``dir`` of ``init``) and the Trainer's checkpoints.
         version: The run's id; the same as ``id``.
         offline: No network. Checkpoints are logged all the same: the local store is complete.
         dir: Used when ``save_dir`` is None.
@@ -109,7 +109,7 @@ class WandbLogger(Logger):
         What other ranks print, and samples of their machines, are kept with it all the same.
         """
         run: Run = self._run_of_rank_zero()
-        join_ranks(run, getattr(rank_zero_only, "rank", None) or 0, self.save_dir)
+        join_ranks(run, getattr(rank_zero_only, "rank", None) or 0)
         return run
 
     @rank_zero_experiment

@@ -6,7 +6,6 @@ Trainer asks the functions below, which are entry points of the ``wandb`` that s
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import Any
 
@@ -14,16 +13,15 @@ from tracker.sdk import observing
 from tracker.sdk.run import Run
 
 
-def join_ranks(run: Any, rank: int, folder: str | os.PathLike[str] | None) -> None:
+def join_ranks(run: Any, rank: int) -> None:
     """Tell the other ranks of the run, or look for it.
 
     Args:
         run: What the logger logs to; on other ranks than 0 it is not looked at.
         rank: This process's global rank.
-        folder: The logger's ``save_dir``.
     """
     if rank > 0:
-        observing.observe(rank, folder)
+        observing.observe(rank)
     elif isinstance(run, Run):
         observing.publish(run)
 
@@ -45,7 +43,7 @@ def _callback_of(package: str) -> Any:
         def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
             for logger in trainer.loggers:
                 if isinstance(logger, logger_class):
-                    join_ranks(logger.experiment, trainer.global_rank, logger.save_dir)
+                    join_ranks(logger.experiment, trainer.global_rank)
 
         def __reduce__(self) -> tuple[Any, ...]:
             return _callback_of, (package,)  # ddp_spawn sends it to other processes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tracker.errors import StoreError
 from tracker.filesystems import is_network
@@ -14,6 +17,25 @@ from tracker.store.lease import held_elsewhere
 
 if TYPE_CHECKING:
     from tracker.reading.reader import ArtifactReader, Reader
+
+
+# The store that the latest run of this process uses, by the store that the settings name to all others.
+_used: dict[Path, Path] = {}
+
+
+def note_store(default: Settings, used: Settings) -> None:
+    """Note which store a run uses, for ``Api`` in the same process.
+
+    Args:
+        default: The settings without what the script gave to ``init``.
+        used: The settings of the run.
+    """
+    _used[default.store] = used.store
+
+
+def used_store(settings: Settings) -> Settings:
+    """Return the settings with the store that the latest run of this process uses."""
+    return replace(settings, store=_used.get(settings.store, settings.store))
 
 
 def remote_for(settings: Settings) -> Remote | None:

@@ -10,7 +10,8 @@ import msgspec
 
 from tracker import names
 from tracker.errors import SettingsError
-from tracker.reading.open import remote_for
+from tracker.reading.known import find_run
+from tracker.reading.open import layout_for, note_store, remote_for
 from tracker.sdk import active, moments, setup
 from tracker.sdk import trial as sweep_trial
 from tracker.sdk.capturing import RunCapturing
@@ -67,7 +68,8 @@ def init(
     Args:
         entity: Whose project; ``WANDB_ENTITY``, else ``"local"``.
         project: ``WANDB_PROJECT``, else ``"uncategorized"``.
-        dir: Folder in which the store ``tracker-store`` lies; ``WANDB_DIR``, else the working folder.
+        dir: Folder for the run's own files (``Run.dir``); ``WANDB_DIR``, else the working folder. The store
+            does not move with it.
         id: The run's id; made up unless given.
         name: Display name; made up (adjective-noun-number) unless given.
         notes: Free text.
@@ -150,6 +152,7 @@ def init(
         (arguments["fork_from"] if fork_from is None else fork_from),
     )
     run = _begin(found, plain, _resume(resume if resume is not None else found.resume), back, fork)
+    note_store(found if extra.get("store") is None else load_settings(), run.journal.settings)
     if trial is not None:
         trial.lock(run.config)
     active.remember(run, make_current=how != "create_new" or previous is None)
@@ -203,8 +206,9 @@ def _begin(
         )
         started = started_of(settings, run_id, settings.name or f"dummy-{run_id}", config, None)
         return DisabledRun(started, NoJournal(started, settings), resumed=False, config=dict(config))
-    settings, layout = usable_store(settings)
     moment = back or fork
+    continued = moment.run_id if moment is not None else run_id if resume is not None else None
+    settings, layout = usable_store(_with_former_store(settings, continued))
     past = moments.read_past(settings, moment) if moment is not None else None
     if past is not None and moment is not None:
         branch = {"run_id": moment.run_id, "step": moment.step}
@@ -239,6 +243,35 @@ def _begin(
     if remote is not None:
         greet(remote, silent=settings.silent)
     return run
+
+
+def _with_former_store(settings: Settings, continued: str | None) -> Settings:
+    """Return the settings with the store of the run that is continued, if only the former store has that run.
+
+    One line says that there is a former store: see decision 45.
+    """
+    former = settings.former_store
+    if former is None:
+        return settings
+    there = msgspec.structs.replace(settings, store=former)
+    place = settings.entity, settings.project
+    silent = settings.silent or settings.quiet
+    if (
+        continued is not None
+        and find_run(layout_for(settings), *place, continued) is None
+        and find_run(layout_for(there), *place, continued) is not None
+    ):
+        say(
+            f"run {continued} is continued in {former}, which has it; new runs go to {settings.store}",
+            silent=silent,
+        )
+        return there
+    say(
+        f"`dir` does not say where the store is: this run goes to {settings.store}. Older runs are in "
+        f"{former}: `tracker server --store {former}` shows them, and TRACKER_STORE={former} adds new ones",
+        silent=silent,
+    )
+    return settings
 
 
 def _reinit(reinit: bool | str | None) -> str:

@@ -87,18 +87,17 @@ def publish(run: Run) -> None:
         os.replace(temporary, _file(layout.temporary, launch))
 
 
-def observe(rank: int, folder: str | os.PathLike[str] | None) -> None:
+def observe(rank: int) -> None:
     """Keep what happens in this process, which makes no run, with the run of rank zero once there is one.
 
     Args:
         rank: This process's global rank.
-        folder: The logger's ``save_dir``: where the store lies, unless the environment says so.
     """
     if active.observer is not None and active.observer.is_here:
         active.observer.hurry()
     elif active.current_of_this_process() is None:
         with suppress(Exception):  # nothing of this is the training's business
-            settings = load_settings(dir=folder)
+            settings = load_settings()
             if settings.mode != "disabled":
                 active.observer = Observer(rank, settings)
                 active.observer.begin()

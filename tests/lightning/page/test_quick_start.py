@@ -56,16 +56,17 @@ def test_the_project_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert len(wandb.Api().runs("from-outside")) == 1
 
 
-def test_save_dir_has_the_store_and_the_checkpoints(tmp_path: Path) -> None:
+def test_save_dir_has_the_checkpoints_and_not_the_store(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     logger = WandbLogger(project="MNIST", save_dir=folder)
     assert logger.save_dir == str(folder)
     callback = fit(logger)
     run = logger.experiment
     assert Path(callback.best_model_path).is_relative_to(folder / "MNIST" / run.id / "checkpoints")
+    assert Path(run.dir).is_relative_to(folder / "wandb")
     wandb.finish()
-    assert not list(tmp_path.glob("tracker-store"))
-    assert (folder / "tracker-store").is_dir()
+    assert not (folder / "tracker-store").exists()
+    assert wandb.Api().run(run.path).state == "finished"
 
 
 def test_without_save_dir_checkpoints_lie_in_the_working_folder(tmp_path: Path) -> None:
