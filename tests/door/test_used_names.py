@@ -98,7 +98,10 @@ def test_the_page_names_all_that_is_not_supported() -> None:
 def test_the_key_and_the_entity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     api = import_module("tracker.api")
+    assert api.api_key == "local"  # true: libraries ask whether somebody is logged in
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
     assert api.api_key is None
+    monkeypatch.delenv("WANDB_BASE_URL")
     monkeypatch.setenv("WANDB_API_KEY", "local-" + "a" * 40)
     env.set_entity("team")
     env.set_project("digits")

@@ -8,8 +8,10 @@ from tracker.settings import load_settings
 
 
 def __getattr__(name: str) -> Any:
-    if name == "api_key":  # None without one: ray and openrlhf then call ``login``
-        return load_settings().api_key
+    if name == "api_key":
+        found = load_settings()
+        # A local store needs no key. Libraries take "no key" for "not logged in": Ray Tune then raises.
+        return found.api_key or ("local" if found.base_url is None else None)
     if name == "default_entity":
         return load_settings().entity
     raise AttributeError(f"module 'tracker.api' has no attribute {name!r}")
