@@ -45,11 +45,16 @@ def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> 
 
     The cookie alone is not enough: a page of another site could make a browser send it. Only a page of this
     server can add the header.
+
+    Raises:
+        AuthenticationError: The caller may not.
+        ReadOnlyError: Nobody may: the server can only read the store.
     """
-    if not settings.key_required or shows_key(request, store):
-        return
-    if not (request.headers.get(PAGE_HEADER) and is_signed_in(request, store)):
+    from_page = request.headers.get(PAGE_HEADER) and is_signed_in(request, store)
+    if settings.key_required and not shows_key(request, store) and not from_page:
         raise AuthenticationError(_refusal(request))
+    if store.layout.is_copy:
+        store.check_lease()
 
 
 def is_signed_in(request: Request, store: Store) -> bool:

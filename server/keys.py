@@ -25,7 +25,7 @@ def make_key(store: Store) -> str:
     160 random bits need no slow hash. The form is one that the wandb client accepts too.
     """
     key = f"local-{secrets.token_hex(20)}"
-    with store.writing() as session:
+    with store.writing_keys() as session:
         session.add(ApiKey(sha256=_hash(key), created_at=time.time()))
     return key
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from pathlib import Path
 
 import uvicorn
 
@@ -16,6 +15,8 @@ from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker import keeping
 from tracker.errors import UsageError
+from tracker.recorder.opening import open_to_read
+from tracker.store.description import require_writable
 from tracker.store.files import publish_json, read_json
 from tracker.store.layout import Layout
 from tracker.store.store import Store
@@ -32,21 +33,23 @@ def serve(settings: ServerSettings) -> None:
     """
     raise_descriptor_limit()
     listening = _listen(settings)
-    store = Store(settings.store)
+    store = open_to_read(settings.store, lambda: Store(settings.store))
     with listening:
         host, port = listening.getsockname()[:2]
         if settings.key_required and not (settings.on_loopback or keys.has_keys(store)):
             print(f"API key (shown once): {keys.make_key(store)}", flush=True)  # noqa: T201
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
-        said = f"tracker server: {url} (store {store.root})"
+        said = f"tracker server: {url} (store {store.layout.source})"
+        if store.layout.is_copy:
+            say(f"{store.layout.source} is read-only for this user: it is served for reading")
         publish_json(store.layout.new_temporary(), store.layout.served_at, {"url": url})
         if settings.key_required:
             key = keys.own_key(store)
             if settings.on_loopback:
                 _note_own_key(port, key)
             # Read by scripts: the address is in the first line, the link in the second.
-            said += f"\nsign in (once, within 15 minutes; --link prints another): {new_link(store.root)}"
+            said += f"\nsign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
         app = create_app(store, settings)
         config = uvicorn.Config(
             app,
@@ -62,16 +65,17 @@ def serve(settings: ServerSettings) -> None:
         raise app.state.watcher.lost
 
 
-def new_link(root: Path) -> str:
+def new_link(layout: Layout) -> str:
     """Return a link that signs one browser in at the server that serves a store.
 
     Raises:
+        ReadOnlyError: The store may only be read: its server writes nothing there that a link needs.
         UsageError: No server of this store was started.
     """
-    layout = Layout(root)
+    require_writable(layout)
     found = read_json(layout.served_at)
     if found is None:
-        raise UsageError(f"no server has served {root} yet: start one with `tracker server`")
+        raise UsageError(f"no server has served {layout.root} yet: start one with `tracker server`")
     return f"{found['url']}/sign-in?token={keys.make_link_token(layout)}"
 
 

@@ -13,8 +13,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.responses import refuse
-from tracker.errors import AuthenticationError
+from server.responses import refusal, refuse
+from tracker.errors import AuthenticationError, ReadOnlyError
 
 # Metadata of an artifact, or the names of some thousand blobs, take less.
 LARGEST_JSON = 16 * 1024 * 1024
@@ -47,7 +47,8 @@ class KeyFirst:
         app: What comes behind.
         needs_key: Paths below this prefix, other than ``open_path``, need a writer's key for such methods.
         open_path: The path at which a key is shown.
-        check: Raises AuthenticationError for a request without a writer's key.
+        check: Raises AuthenticationError for a request without a writer's key, ReadOnlyError for any where
+            the store cannot be written.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class KeyFirst:
         if changes and path.startswith(self._needs_key) and path != self._open_path:
             try:
                 await run_in_threadpool(self._check, request)
-            except AuthenticationError as error:
-                await refuse(401, "unauthenticated", error.message)(scope, receive, send)
+            except (AuthenticationError, ReadOnlyError) as error:
+                await refusal(error)(scope, receive, send)
                 return
         if _is_stream(scope):  # its route takes it in pieces and has a bound of its own
             await self._app(scope, receive, send)

@@ -18,6 +18,7 @@ from tracker.errors import (
     ConflictError,
     Error,
     NotFoundError,
+    ReadOnlyError,
     StoreError,
     UsageError,
 )
@@ -47,8 +48,17 @@ _STATUS: tuple[tuple[type[Error], int, str], ...] = (
     (NotFoundError, 404, "not_found"),
     (UsageError, 400, "bad_request"),
     (ArtifactError, 400, "bad_content"),
+    (ReadOnlyError, 403, "read_only"),
     (StoreError, 503, "store"),
 )
+
+
+def refusal(error: Error) -> ExactJSON:
+    """Return an error of ours in the one shape that all errors have."""
+    for kind, status, code in _STATUS:
+        if isinstance(error, kind):
+            return refuse(status, code, error.message)
+    return refuse(400, "bad_request", error.message)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -56,10 +66,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Error)
     def _ours(_request: Request, error: Error) -> Response:
-        for kind, status, code in _STATUS:
-            if isinstance(error, kind):
-                return refuse(status, code, error.message)
-        return refuse(400, "bad_request", error.message)
+        return refusal(error)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from tracker.errors import HeldElsewhereError
@@ -26,7 +27,9 @@ class Watcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._follower = Follower(store, stays=True)
+        self._look: Callable[[], object] = (
+            store.refresh if store.layout.is_copy else Follower(store, stays=True).look
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracker-watcher", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,7 +68,7 @@ class Watcher:
         while not self._stop.wait(min(max(INTERVAL, 2 * took), LONGEST_INTERVAL)):
             began = time.monotonic()
             try:
-                self._follower.look()
+                self._look()
                 with self._store.reading() as session:
                     now = revision(session)
             except HeldElsewhereError as error:

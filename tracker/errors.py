@@ -17,6 +17,7 @@
     └── StoreError              the store cannot be opened, read or written
         ├── StoreVersionError   written by a newer tracker
         ├── HeldElsewhereError  another host holds the catalog, or has taken it over
+        ├── ReadOnlyError       this process may read the store, and not write to it
         └── JournalError        a journal file could not be read or written
 
 The names of the first five follow wandb's, so that ``except wandb.Error`` keeps working.
@@ -129,6 +130,10 @@ class StoreVersionError(StoreError):
 
 class HeldElsewhereError(StoreError):
     """Another host holds the store's catalog, or has taken it over: this host must not write it."""
+
+
+class ReadOnlyError(StoreError):
+    """A store that this process may read, and not write to, was to be changed."""
 
 
 class JournalError(StoreError):

@@ -6,8 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import scripts
+from users import PACKAGES, find_python
 
 from tracker.store.locks import is_held
 
 # Numbers without an entry in /etc/passwd: (user, group).
 FIRST, SECOND, OUTSIDER = (54_001, 54_100), (54_002, 54_100), (54_003, 54_101)
-PACKAGES = os.pathsep.join((str(scripts.ROOT), sysconfig.get_path("purelib")))
 Run = Callable[..., subprocess.Popen[str]]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
@@ -63,18 +61,8 @@ print([row["x"] for row in tracker.Api().run(f"p/{sys.argv[1]}").history(pandas=
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """An interpreter that other users may run; root's own may be in a folder of root's."""
-    for path in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
-        command = [path, "-c", "import tracker.recorder.follow, tracker.store.store, PIL"]
-        try:
-            found = subprocess.run(
-                command, user=FIRST[0], group=FIRST[1], extra_groups=[], cwd="/", env={"PYTHONPATH": PACKAGES}
-            )
-        except PermissionError:
-            continue
-        if found.returncode == 0:
-            return path
-    pytest.skip("other users cannot run this Python, or read this folder")
+    """An interpreter that other users may run."""
+    return find_python(FIRST)
 
 
 @pytest.fixture

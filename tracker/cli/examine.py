@@ -23,7 +23,7 @@ from tracker.recorder.live import writer_of
 from tracker.recorder.remote import list_outboxes, remote_of
 from tracker.recorder.unread import is_damaged
 from tracker.settings import Settings
-from tracker.store.description import check_description
+from tracker.store.description import check_description, is_read_only
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.lease import catalog_of, held_elsewhere
 from tracker.store.migrations import REVISION, REVISIONS
@@ -47,7 +47,9 @@ def examine(settings: Settings) -> list[Finding]:
     """Return what can be said about a store and its surroundings; changes nothing."""
     layout = Layout(settings.store)
     found = [_versions(), _store(layout), _file_system(settings), _free_space(layout)]
-    if layout.description.is_file():
+    if is_read_only(layout):
+        found += _segments(layout, "journals", "wait: who may write to the store applies them")
+    elif layout.description.is_file():
         found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
@@ -75,8 +77,8 @@ def _store(layout: Layout) -> Finding:
         return Finding("store", False, error.message)
     if not layout.description.is_file():
         return Finding("store", True, f"{layout.root} does not exist yet; the first run makes it")
-    if not os.access(layout.root, os.W_OK | os.X_OK):
-        return Finding("store", False, f"{layout.root} cannot be written by this user")
+    if is_read_only(layout) or not os.access(layout.root, os.W_OK | os.X_OK):
+        return Finding("store", False, f"{layout.root} cannot be written by this user, only read")
     return Finding("store", True, str(layout.root))
 
 

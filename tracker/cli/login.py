@@ -13,6 +13,8 @@ from tracker import keeping
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UnsupportedError
 from tracker.settings import load_settings
+from tracker.store.description import require_writable
+from tracker.store.layout import Layout
 from tracker.terminal import Progress
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def _verify(options: argparse.Namespace) -> None:
         os.environ["TRACKER_BASE_URL"] = options.host
     settings = load_settings()
     where = settings.base_url if settings.mode == "online" and settings.base_url else settings.store
+    if where is settings.store:
+        require_writable(Layout(settings.store))
     try:
         with tempfile.TemporaryDirectory() as folder:
             _log_and_read(Path(folder))
@@ -72,15 +76,17 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _verify_all(options: argparse.Namespace) -> None:
+    from tracker.recorder.opening import open_to_read
     from tracker.store.store import Store
     from tracker.store.verifying import forget_mark, list_items, verify
 
-    store = Store(store_of(options), create=False)
+    root = store_of(options)
+    store = open_to_read(root, lambda: Store(root, create=False))
     try:
         if options.restart:
             forget_mark(store.layout)
         items = list_items(store)
-        progress = Progress(f"verifying {store.root}", sum(item.size for item in items))
+        progress = Progress(f"verifying {root}", sum(item.size for item in items))
         faults = 0
 
         def say_fault(line: str) -> None:

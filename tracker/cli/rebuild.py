@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
 def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
     from tracker.store.catalog import alone
-    from tracker.store.description import make_folders, require_store
+    from tracker.store.description import make_folders, require_store, require_writable
     from tracker.store.orphans import list_orphans
     from tracker.store.rebuild import rebuild
     from tracker.store.salvage import clear_forgotten
@@ -35,6 +35,7 @@ def _rebuild(options: argparse.Namespace) -> None:
 
     layout = Layout(store_of(options))
     require_store(layout)
+    require_writable(layout)
     make_folders(layout)
     with alone(layout) as hold:
         found = rebuild(layout, hold)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
 from tracker.settings import load_settings
+from tracker.store.layout import Layout
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -66,7 +67,7 @@ def _serve(options: argparse.Namespace) -> None:
         raise UsageError(f"the server needs more: {error}; pip install 'airgap-tracker[server]'") from error
     settings = ServerSettings(store_of(options), options.host, options.port, options.no_key)
     if options.link:
-        print(new_link(settings.store))
+        print(new_link(Layout(settings.store)))
         return
     if settings.no_key and not settings.on_loopback:
         raise UsageError(

@@ -43,7 +43,7 @@ class LocalReader:
     @property
     def place(self) -> dict[str, str]:
         """See ``Reader``."""
-        return {"store": str(self._store.layout.root), "mode": "offline"}
+        return {"store": str(self._store.layout.source), "mode": "offline"}
 
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""

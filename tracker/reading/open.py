@@ -11,7 +11,7 @@ from tracker.errors import StoreError
 from tracker.filesystems import is_network
 from tracker.recorder.remote import Remote, check_url, outbox_folder
 from tracker.settings import Settings
-from tracker.store.description import require_store
+from tracker.store.description import is_read_only, require_store
 from tracker.store.layout import Layout
 from tracker.store.lease import held_elsewhere
 
@@ -92,13 +92,13 @@ def open_reader(settings: Settings) -> Reader:
         from tracker.reading.remote import RemoteReader
 
         return RemoteReader(remote, layout_for(settings), silent=settings.silent)
-    if is_journal_only(settings):
+    layout = Layout(settings.store)
+    if is_journal_only(settings) and not is_read_only(layout):
         raise StoreError(
             f"{why_journal_only(settings)}: lists and histories are read, and edited, on the host that runs "
             "`tracker server` or `tracker sync` there; `tracker sync` takes over from a host that is gone. "
             "use_artifact and resume work here"
         )
-    layout = Layout(settings.store)
     from tracker.reading.quick import QuickReader  # what only writes needs none of it
 
     require_store(layout)
@@ -107,19 +107,24 @@ def open_reader(settings: Settings) -> Reader:
 
 def open_artifacts(settings: Settings) -> ArtifactReader:
     """Return a reader of artifacts that works wherever this process runs."""
-    if remote_for(settings) is None and (is_journal_only(settings) or not can_apply()):
+    layout = Layout(settings.store)
+    journal_only = not can_apply() or (is_journal_only(settings) and not is_read_only(layout))
+    if remote_for(settings) is None and journal_only:
         from tracker.reading.files import FilesReader
 
-        return FilesReader(Layout(settings.store))
+        return FilesReader(layout)
     return open_reader(settings)
 
 
 def _open_catalog(settings: Settings) -> Reader:
     try:
         from tracker.reading.local import LocalReader
+        from tracker.recorder.opening import open_to_read
         from tracker.store.store import Store
     except ImportError as error:
         raise StoreError(
             f"reading a store needs more than logging: {error}; pip install airgap-tracker"
         ) from error
-    return LocalReader(Store(settings.store, create=False, takes_over=False))
+    return LocalReader(
+        open_to_read(settings.store, lambda: Store(settings.store, create=False, takes_over=False))
+    )

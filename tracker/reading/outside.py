@@ -17,6 +17,7 @@ from tracker.processes import host_name, this_process
 from tracker.reading.reader import Reader
 from tracker.records import OUTSIDE, FileSaved, Record, RunFinished, RunStarted, pack
 from tracker.store.blobs import CHUNK, BlobStore
+from tracker.store.description import require_writable
 from tracker.store.files import make_folder
 from tracker.store.layout import Layout
 from tracker.store.locks import shared
@@ -28,6 +29,7 @@ def say_of_run(reader: Reader, place: Place, records: Sequence[Record]) -> None:
     """Record something of a run that exists; it can be read when this returns.
 
     Raises:
+        ReadOnlyError: The store may only be read.
         CommError: A server did not take it now; it is kept here, and sent later.
     """
     _carry(reader, _write(reader.journals(), place, records, OUTSIDE, None))
@@ -37,6 +39,7 @@ def begin_run(reader: Reader, place: Place, name: str) -> None:
     """Make a run without rows that somebody may resume; until then it has finished.
 
     Raises:
+        ReadOnlyError: The store may only be read.
         CommError: A server did not take it now; it is kept here, and sent later.
     """
     _carry(reader, _write(reader.journals(), place, (), 0, name))
@@ -53,11 +56,13 @@ def add_file(reader: Reader, place: Place, path: str, source: Path) -> None:
 
     Raises:
         OSError: It cannot be read.
+        ReadOnlyError: The store may only be read.
         CommError: A server did not take it now; it is kept here, and sent later.
     """
     from mimetypes import guess_type
 
     layout = reader.journals()
+    require_writable(layout)
     with source.open("rb") as file, shared(layout.naming_lock):
         blob = BlobStore(layout).add_chunks(iter(lambda: file.read(CHUNK), b""))
         mimetype = guess_type(path)[0] or "application/octet-stream"
@@ -67,6 +72,7 @@ def add_file(reader: Reader, place: Place, path: str, source: Path) -> None:
 
 
 def _write(layout: Layout, place: Place, records: Sequence[Record], rank: int, name: str | None) -> Path:
+    require_writable(layout)
     segment = os.urandom(16).hex()
     path = layout.journal(host_name(), segment, 0)
     make_folder(path.parent)

@@ -175,7 +175,7 @@ class Follower:
             self._damage.forget(name)
         self._seen[name] = sizes
         self._writers.pop(name, None)
-        if cold:
+        if cold and not self.store.layout.is_copy:  # the parts there are another store's
             self._compact(name)
         return total
 
@@ -324,5 +324,11 @@ def _left(journal: JournalPath, offset: int, size: int) -> str:
 
 
 def catch_up(store: Store) -> None:
-    """Apply every whole record that this host's journals hold now: read your writes."""
-    Follower(store, host_name()).look(seal_ended=False)
+    """Apply every whole record that this host's journals hold now: read your writes.
+
+    Of a store that may only be read, the journals of all hosts are applied to the private copy.
+    """
+    if store.layout.is_copy:
+        store.refresh()
+    else:
+        Follower(store, host_name()).look(seal_ended=False)

@@ -44,7 +44,7 @@ def create(
     given: Any, entity: str | None = None, project: str | None = None, prior_runs: list[str] | None = None
 ) -> Sweep:
     """Make a sweep; see ``sweep``."""
-    from tracker.store.description import make_folders
+    from tracker.store.description import make_folders, require_writable
     from tracker.store.layout import Layout
     from tracker.sweeps.config import check_sweep
     from tracker.sweeps.files import Sweep
@@ -52,6 +52,7 @@ def create(
     config = check_sweep(given)
     settings = load_settings(entity=entity or config.get("entity"), project=project or config.get("project"))
     layout = Layout(settings.store)
+    require_writable(layout)
     make_folders(layout)
     prior = _prior(settings, config, prior_runs or [])
     made = Sweep.create(layout, settings.entity, settings.project, config, prior)

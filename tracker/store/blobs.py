@@ -55,7 +55,7 @@ class NewBlob:
             raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
         if not (self._is_there(self._blobs.path(digest)) and self._blobs.touch(digest)):
             protect(self._temporary, self._file.fileno())
-            target = self._blobs.path(digest)
+            target = self._blobs.place(digest)
             make_folder(target.parent, durable=False)
             os.replace(self._temporary, target)
         return Digests(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
@@ -88,7 +88,11 @@ class BlobStore:
         return self._layout.root
 
     def path(self, sha256: str) -> Path:
-        """Where the blob lies; open it for reading only."""
+        """Where the blob is; open it for reading only."""
+        return self._layout.find_blob(sha256)
+
+    def place(self, sha256: str) -> Path:
+        """Where a new blob goes."""
         return self._layout.blob(sha256)
 
     def has(self, sha256: str) -> bool:
@@ -103,6 +107,8 @@ class BlobStore:
         another name too (a draft's, or the user's own file, whose time must not change) is not collected
         anyway.
         """
+        if self._layout.is_copy:  # its blobs are another's, which are not changed
+            return self.has(sha256)
         path = self.path(sha256)
         try:
             if path.stat().st_nlink == 1:
@@ -116,13 +122,19 @@ class BlobStore:
 
         The file itself stays; nobody may write to it any more.
         """
-        target = self.path(sha256)
+        found = file.stat()
         # One of another size is a name that a power cut left without its content.
-        if self.touch(sha256) and target.stat().st_size == file.stat().st_size:
+        if self.touch(sha256) and self.path(sha256).stat().st_size == found.st_size:
             return
+        target = self.place(sha256)
         make_folder(target.parent, durable=False)
         temporary = self._layout.new_temporary()
-        os.link(file, temporary)
+        if file.is_symlink():  # in a private copy: the file is in the store that is read
+            temporary.symlink_to(file.readlink())
+        else:
+            if found.st_nlink == 1:
+                protect(file)
+            os.link(file, temporary)
         os.replace(temporary, target)
         temporary.unlink(missing_ok=True)  # rename leaves it when both are one file already
 
@@ -148,7 +160,8 @@ class BlobStore:
 
     def sync(self, sha256: str) -> None:
         """Force a blob to the disk; done before a catalog commit names it. An absent one is passed over."""
-        sync_named(self.path(sha256))  # one that did not come with its journal: readers say so
+        if not self._layout.is_copy:
+            sync_named(self.path(sha256))  # one that did not come with its journal: readers say so
 
     def read(self, sha256: str) -> bytes:
         """Return a small blob's content.
@@ -178,4 +191,4 @@ class BlobStore:
         for place in (path, self._layout.trash / sha256, path):
             with suppress(FileNotFoundError):
                 return os.fdopen(open_regular(place), "rb")
-        raise NotFoundError(f"content {sha256} is not in the store {self._layout.root}")
+        raise NotFoundError(f"content {sha256} is not in the store {self._layout.source}")

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tracker.errors import StoreError, StoreVersionError
+from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
 from tracker.group_files import make_shared, mode_of_shared
 from tracker.store.files import claim, read_json, sync_folder, write_new
 from tracker.store.layout import FORMAT_VERSION, Layout
@@ -46,6 +46,24 @@ def require_store(layout: Layout) -> None:
     if not layout.description.is_file():
         raise StoreError(f"there is no store at {layout.root}: log a run there first, or name another folder")
     check_description(layout)
+
+
+def is_read_only(layout: Layout) -> bool:
+    """Whether this process may read a store and not write to it: a read-only mount, or no write rights."""
+    return not os.access(layout.root, os.W_OK | os.X_OK) and layout.description.is_file()
+
+
+def require_writable(layout: Layout) -> None:
+    """Check that this process may write to a store; an absent one is fine.
+
+    Raises:
+        ReadOnlyError: It may only read the store.
+    """
+    if is_read_only(layout):
+        raise ReadOnlyError(
+            f"the store {layout.root} is read-only for this user: run this as a user who may write to it, or "
+            "copy the folder to one that you may write to, and name that with --store or TRACKER_STORE"
+        )
 
 
 def write_description(layout: Layout, store_id: str, group_mode: int = 0) -> None:

@@ -64,6 +64,8 @@ class Layout:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.abspath(root))
+        # Another store in ``tracker.store.private_copy``: the one that a private copy shows.
+        self.source = self.root
         self.description = self.root / "store.json"
         # The name of a new store's catalog; `tracker.store.lease.catalog_of` returns the one in use.
         self.catalog = self.root / "catalog.db"
@@ -121,6 +123,15 @@ class Layout:
         if not is_digest(sha256):
             raise NotFoundError(f"there is no content {sha256!r}: that is not a SHA-256 in lower-case hex")
         return self.blobs / sha256[:2] / sha256[2:]
+
+    def find_blob(self, sha256: str) -> Path:
+        """Where the content of a blob is read: see ``blob``."""
+        return self.blob(sha256)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is a private copy of a store that this process may only read."""
+        return self.source != self.root
 
     def draft(self, token: str) -> Path:
         """Folder of a draft.

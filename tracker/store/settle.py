@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from tracker.errors import StoreError
-from tracker.group_files import create, protect
+from tracker.group_files import create
 from tracker.parsed import Count, DigestOrEmpty
 from tracker.store.blobs import BlobStore
 from tracker.store.digests import Digests, digests_of_file, sha256_of_file
@@ -195,8 +195,6 @@ def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> 
             taken.sha256, taken.md5, taken.size = digests_of_file(file)
     finally:
         saving.join()
-    if file.stat().st_nlink == 1:
-        protect(file)
     blobs.adopt(file, taken.sha256)
 
 
@@ -255,7 +253,6 @@ def _settle_pack(
     if pack.stat().st_size != sum(taken.size for taken in fresh):
         pack, fresh = _without_known(folder, fresh)
     name = sha256_of_file(pack)
-    protect(pack)
     blobs.adopt(pack, name)
     for taken in fresh:  # a pack of one content is that content's blob
         places[taken.sha256] = (None, 0) if taken.sha256 == name else (name, taken.offset)

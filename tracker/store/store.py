@@ -16,7 +16,7 @@ from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore
 from tracker.store.catalog import Opened, open_catalog
-from tracker.store.description import make_folders, require_store
+from tracker.store.description import make_folders, require_store, require_writable
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock
 from tracker.store.models import Part
@@ -37,6 +37,7 @@ class Store:
 
     Raises:
         HeldElsewhereError: Another host holds the catalog.
+        ReadOnlyError: This process may only read the store: see ``tracker.recorder.read_only``.
         StoreError: There is no store and ``create`` is False, or the folder cannot be used.
         StoreVersionError: A newer tracker wrote it; nothing was changed.
 
@@ -47,6 +48,7 @@ class Store:
         self.layout = Layout(root)
         if not create:
             require_store(self.layout)
+        require_writable(self.layout)
         make_folders(self.layout)
         self.blobs = BlobStore(self.layout)
         opened = open_catalog(self.layout, takes_over=takes_over)
@@ -94,6 +96,13 @@ class Store:
         with database.transaction(self._engine, write=True, check=self.check_lease) as session:
             yield session
         self.check_lease()
+
+    def refresh(self) -> None:
+        """Take in what others have written, where a private copy is read: see ``Layout.is_copy``."""
+
+    def writing_keys(self) -> AbstractContextManager[Session]:
+        """Open a write transaction for API keys."""
+        return self.writing()
 
     def check_lease(self) -> None:
         """Raise unless this host still holds the catalog. To be called before something is deleted.

@@ -66,10 +66,12 @@ def list_items(store: Store) -> list[Item]:
     with store.reading() as session:
         parts = [*session.scalars(select(Part.path)), *session.scalars(select(CapturedPart.path))]
     blobs = [Path(entry.path) for entry in layout.list_blobs()]
-    published = [*layout.root.glob("runs/*/*/*/*.json"), *layout.root.glob("artifacts/*/*/*/**/*.json")]
+    published = [*layout.source.glob("runs/*/*/*/*.json"), *layout.source.glob("artifacts/*/*/*/**/*.json")]
     journals = [journal.path for journal in layout.list_journals()]
     found: list[Item] = []
     named = [store.root / path for path in parts]
+    if layout.is_copy:  # not what was made of journals just now
+        named = [path for path in named if path.is_relative_to(layout.source)]
     for kind, paths in (("part", named), ("blob", blobs), ("published", published), ("journal", journals)):
         found += [Item(kind, path, _size(path)) for path in sorted(paths)]
     return found
@@ -92,7 +94,7 @@ def verify(
     begin = _read_mark(mark)
     noted = time.monotonic()
     for item in items:
-        place = [item.kind, str(item.path.relative_to(store.root))]
+        place = [item.kind, str(item.path.relative_to(store.layout.source))]
         if begin is not None:
             advance(item.size)
             begin = None if place == begin else begin

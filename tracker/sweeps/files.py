@@ -10,6 +10,7 @@ from tracker import values
 from tracker.errors import NotFoundError
 from tracker.names import check_entity, check_project, new_run_id
 from tracker.processes import host_name
+from tracker.store.description import require_writable
 from tracker.store.files import claim, publish_json, read_json, write_new
 from tracker.store.layout import Layout
 
@@ -104,6 +105,7 @@ class Sweep:
 
     def claim(self, trial: Trial) -> bool:
         """Claim a trial by its number; return whether nobody else had."""
+        require_writable(self._layout)
         said = {
             "number": trial.number,
             "run": trial.run_id,
@@ -128,6 +130,7 @@ class Sweep:
 
     def say_state(self, state: str) -> None:
         """Say what it is to be: agents look before each trial, and while one runs."""
+        require_writable(self._layout)
         publish_json(self._layout.new_temporary(), self._folder / "state.json", {"state": state})
 
     def _trial_file(self, number: int) -> Any:

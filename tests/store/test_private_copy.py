@@ -1,0 +1,332 @@
+"""The private copy through which a store is read that may not be written to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import scripts
+from builders import PROJECT, Writer, answers, apply_all, end_segments, read_history, seal_all
+from exact import exact
+
+from tracker.errors import NotFoundError, StoreError, StoreVersionError
+from tracker.recorder import read_only
+from tracker.recorder.follow import Follower
+from tracker.recorder.read_only import ReadOnlyStore
+from tracker.records import SystemSample
+from tracker.store.layout import Layout
+from tracker.store.lease import Lease, create_lease
+from tracker.store.private_copy import copy_catalog
+from tracker.store.queries.captured import system
+from tracker.store.queries.runs import get_run
+from tracker.store.store import Store
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of private copies, in which none is left."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def read() -> Iterator[Callable[[Path], ReadOnlyStore]]:
+    """Open a store for reading; it is closed at the end."""
+    opened: list[ReadOnlyStore] = []
+
+    def read(root: Path) -> ReadOnlyStore:
+        opened.append(ReadOnlyStore(root))
+        return opened[-1]
+
+    yield read
+    for store in opened:
+        store.close()
+
+
+Read = Callable[[Path], ReadOnlyStore]
+
+
+ARCHIVES = [f"revision-000{number}/store" for number in (1, 2, 3)] + ["format-1/sealed", "format-1/unsealed"]
+
+
+@pytest.mark.parametrize("fixture", ARCHIVES)
+def test_an_archive_answers_as_a_copy_that_is_opened(tmp_path: Path, read: Read, fixture: str) -> None:
+    archive, copy = (Path(shutil.copytree(FIXTURES / fixture, tmp_path / name)) for name in "ab")
+    before = {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
+    store = Store(copy, create=False)
+    Follower(store).look(seal_ended=False)
+    assert exact(answers(read(archive))) == exact(answers(store))
+    store.close()
+    assert {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()} == before
+
+
+def test_rows_of_parts_and_of_journals_are_one_history(store: Store, read: Read) -> None:
+    """Rows are in the parts of the store, in its catalog, and in parts that only the copy has."""
+    writer = Writer(store.layout, "a1" * 16)
+    count = 0
+
+    def log(rows: int) -> None:
+        nonlocal count
+        for _ in range(rows):
+            writer.log({"x": count})
+            count += 1
+        writer.put(SystemSample(writer.tick(), {"cpu": float(count)}))
+
+    for _ in range(3):  # one more would have all of them merged
+        log(4100)
+        apply_all(store)
+    log(100)
+    apply_all(store)
+    log(4100)
+    files = set(store.root.rglob("*"))
+    reader = read(store.root)
+    assert set(store.root.rglob("*")) == files
+    assert [row["x"] for row in read_history(reader)] == list(range(count))
+    with reader.reading() as session:
+        (found,) = system(session, get_run(session, "team", PROJECT, "run1"), reader.root)
+    assert found.rows
+    log(10)
+    reader.refresh()
+    assert [row["x"] for row in read_history(reader)] == list(range(count))
+    writer.finish()
+    apply_all(store)
+    end_segments(store)
+    seal_all(store)  # merges parts that the copy names
+    reader.refresh()
+    assert read_answer(reader) == list(range(count))
+
+
+def read_answer(reader: ReadOnlyStore) -> list[int]:
+    """Return a run's values as ``Api`` and the server read them."""
+    from tracker.store.queries import history
+
+    def ask(session: object) -> list[int]:
+        run = get_run(session, "team", PROJECT, "run1")  # type: ignore[arg-type]
+        return [row["x"] for row in history.rows(session, run, reader.root)]  # type: ignore[arg-type]
+
+    return reader.answer(ask)
+
+
+def test_a_catalog_that_changes_all_the_time_is_copied_seldom(
+    store: Store, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_only, "COPY_SECONDS", 1.0)
+    reader = read(store.root)
+    first = reader.catalog
+    writer = Writer(store.layout, "a1" * 16)
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        writer.log({"x": 1})
+        apply_all(store)
+        reader.refresh()
+        assert reader.catalog == first
+    writer.finish()
+    apply_all(store)
+    end_segments(store)
+    seal_all(store)
+
+    def is_sealed() -> bool:
+        reader.refresh()
+        return reader.catalog != first
+
+    scripts.wait_for(is_sealed, "another copy", 10)
+
+
+WRITE = """
+import sqlite3, sys
+catalog = sqlite3.connect(sys.argv[1], isolation_level=None)
+catalog.execute("PRAGMA wal_autocheckpoint=200")
+number = 0
+while True:
+    number += 1
+    catalog.execute("BEGIN IMMEDIATE")
+    catalog.execute("UPDATE one SET number=?, filler=randomblob(3000)", (number,))
+    values = (number * 7 % 1500, number)
+    catalog.execute("INSERT OR REPLACE INTO many VALUES (?, ?, randomblob(8000))", values)
+    catalog.execute("UPDATE two SET number=?, filler=randomblob(3000)", (number,))
+    catalog.execute("COMMIT")
+"""
+
+
+def test_a_copy_of_a_catalog_that_is_written_is_of_one_moment(tmp_path: Path) -> None:
+    source = tmp_path / "source.db"
+    with closing(sqlite3.connect(source)) as catalog:
+        catalog.execute("PRAGMA journal_mode=WAL")
+        catalog.executescript(
+            "CREATE TABLE one (number, filler); INSERT INTO one VALUES (0, NULL);"
+            "CREATE TABLE many (id INTEGER PRIMARY KEY, number, filler);"
+            "CREATE TABLE two (number, filler); INSERT INTO two VALUES (0, NULL);"
+        )
+        catalog.executemany("INSERT INTO many VALUES (?, 0, randomblob(8000))", [(i,) for i in range(1500)])
+        catalog.commit()
+        process = subprocess.Popen([sys.executable, "-c", WRITE, str(source)])
+        try:
+            copied = last = 0
+            for turn in range(24):
+                if turn % 3 == 2:  # a writer that pauses, as all do
+                    process.send_signal(signal.SIGSTOP)
+                target = tmp_path / f"copy-{turn}.db"
+                try:
+                    copy_catalog(source, target)
+                except StoreError as error:
+                    assert "is written all the time" in error.message
+                    continue
+                finally:
+                    process.send_signal(signal.SIGCONT)
+                copied += 1
+                with closing(sqlite3.connect(target)) as copy:
+                    assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                    (one,) = copy.execute("SELECT number FROM one").fetchone()
+                    assert copy.execute("SELECT number FROM two").fetchone() == (one,)
+                    assert copy.execute("SELECT max(number) FROM many").fetchone() == (one,)
+                    assert one >= last
+                    last = one
+            assert copied >= 8
+            assert last > 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_store_without_its_catalog_says_where_it_is(store: Store) -> None:
+    writer = Writer(store.layout, "a1" * 16)
+    writer.log({"x": 1})
+    apply_all(store)
+    catalog = store.catalog
+    store.close()
+    catalog.unlink()
+    with pytest.raises(StoreError, match="is not here"):
+        ReadOnlyStore(store.root)
+
+
+def test_a_newer_catalog_is_refused(store: Store) -> None:
+    with closing(sqlite3.connect(store.catalog)) as catalog, catalog:
+        catalog.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreVersionError, match="newer tracker"):
+        ReadOnlyStore(store.root)
+
+
+def test_a_catalog_of_another_user_elsewhere_is_not_read(store: Store, tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can make another user's file")
+    store.close()
+    other = tmp_path / "other.db"
+    other.write_bytes(b"secret")
+    os.chown(store.root, 54_001, 54_001)
+    assert create_lease(store.layout, Lease("free", 9, str(other), None))
+    with pytest.raises(StoreError, match="another user's"):
+        ReadOnlyStore(store.root)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../secret", "runs/../../secret"])
+def test_a_catalog_names_no_files_outside_of_its_store(store: Store, path: str) -> None:
+    writer = Writer(store.layout, "a1" * 16)
+    writer.log({"x": 1})
+    apply_all(store)
+    with closing(sqlite3.connect(store.catalog)) as catalog, catalog:
+        catalog.execute(
+            "INSERT INTO parts (segment_id, path, rows, first_row, last_row, size) "
+            f"SELECT id, '{path}', 1, 0, 0, 1 FROM segments"
+        )
+    with pytest.raises(StoreError, match="not its own"):
+        ReadOnlyStore(store.root)
+
+
+def test_links_and_fifos_in_a_store_are_not_followed(store: Store, tmp_path: Path, read: Read) -> None:
+    writer = Writer(store.layout, "a1" * 16)
+    writer.log({"x": 1})
+    writer.file("file.txt", b"content")
+    writer.artifact("model", {"a": b"bytes"})
+    writer.finish()
+    secret = Writer(Layout(tmp_path / "secret"), "b2" * 16, "secret")
+    secret.finish()
+    folder = writer.path.parent
+    (folder / secret.path.name).symlink_to(secret.path)
+    os.mkfifo(folder / f"{'c3' * 16}-000000.journal")
+    digest = store.blobs.name(b"content").sha256
+    (tmp_path / "elsewhere").write_bytes(b"content")
+    store.blobs.path(digest).unlink()
+    store.blobs.path(digest).symlink_to(tmp_path / "elsewhere")
+    reader = read(store.root)
+    assert [run.id for run in answers_runs(reader)] == ["run1"]
+    with pytest.raises(NotFoundError):
+        reader.blobs.read(digest)
+
+
+def answers_runs(reader: ReadOnlyStore) -> list[object]:
+    from tracker.store.queries.runs import list_runs
+
+    with reader.reading() as session:
+        return list_runs(session, "team", PROJECT).runs  # type: ignore[return-value]
+
+
+def test_what_a_killed_reader_leaves_is_removed(store: Store, temporary: Path, read: Read) -> None:
+    code = f"""
+import os, signal, tempfile
+tempfile.tempdir = {str(temporary)!r}
+from tracker.recorder.read_only import ReadOnlyStore
+store = ReadOnlyStore({str(store.root)!r})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    scripts.run(code, temporary.parent, check=False)
+    (left,) = temporary.iterdir()
+    living = read(store.root)
+    assert left.exists()  # it is young: its process may be about to lock it
+    for home in temporary.iterdir():
+        os.utime(home, (1, 1))
+    read(store.root)
+    assert not left.exists()
+    assert living.catalog.exists()
+
+
+def test_readers_in_threads_see_whole_answers_while_it_is_copied(
+    store: Store, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_only, "COPY_SECONDS", 0.0)
+    monkeypatch.setattr(read_only, "COPY_SHARE", 0)
+    writer = Writer(store.layout, "a1" * 16)
+    writer.log({"x": 0})
+    apply_all(store)
+    reader = read(store.root)
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def look() -> None:
+        last = 0
+        try:
+            while not ended.is_set():
+                seen = read_answer(reader)
+                assert seen == list(range(len(seen)))
+                assert len(seen) >= last - 5
+                last = len(seen)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 30):
+        writer.log({"x": number})
+        apply_all(store)
+        reader.refresh()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert read_answer(reader) == list(range(30))
