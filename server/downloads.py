@@ -86,8 +86,18 @@ def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response
         NotFoundError: The bytes are not in the store.
         StoreError: They are damaged.
     """
-    headers = {**_headers(entry.path, entry.sha256, inline=False), "Accept-Ranges": "bytes"}
-    start, end, status = 0, entry.size, 200
+    headers = _headers(entry.path, entry.sha256, inline=False)
+    data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset, entry.size))
+    return _send_bytes(data, entry.sha256, entry.path, "application/octet-stream", headers, asked)
+
+
+def _send_bytes(
+    data: bytes, sha256: str, name: str, media_type: str, headers: dict[str, str], asked: Mapping[str, str]
+) -> Response:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _damaged(name, sha256)
+    headers = {**headers, "Accept-Ranges": "bytes"}
+    start, end, status = 0, len(data), 200
     match = _RANGE.fullmatch(asked.get("range", ""))
     if (
         match is not None
@@ -95,16 +105,13 @@ def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response
         and asked.get("if-range", headers["ETag"]) == headers["ETag"]
     ):
         first, last = match.groups()
-        start = int(first) if first else max(entry.size - int(last), 0)
-        end = min(int(last) + 1, entry.size) if first and last else entry.size
+        start = int(first) if first else max(len(data) - int(last), 0)
+        end = min(int(last) + 1, len(data)) if first and last else len(data)
         status = 206 if start < end else 416
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         if status == 416:
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{entry.size}"})
-    data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset, entry.size))
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise _damaged(entry.path, entry.sha256)
-    return Response(data[start:end], status, headers, "application/octet-stream")
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{len(data)}"})
+    return Response(data[start:end], status, headers, media_type)
 
 
 def send_blob(
@@ -113,13 +120,22 @@ def send_blob(
     name: str,
     mimetype: str | None,
     *,
+    asked: Mapping[str, str] | None = None,
     attachment: bool = False,
     page: bool = False,
     check: bool = True,
-) -> FileResponse:
-    """Return a response with a blob's bytes; it answers ranges and knows its content by hash.
+) -> Response:
+    """Return a response with a content's bytes; it answers ranges and knows its content by hash.
 
-    With ``page``, HTML may be shown, under ``PAGE_POLICY``. Without ``check``, damaged bytes are sent too.
+    Args:
+        store: Where.
+        sha256: The content: a blob, or a small file of a run, which may be in a pack.
+        name: Of the file.
+        mimetype: Of the file, if known.
+        asked: Headers of the request, where the content may be in a pack.
+        attachment: Whether the browser is to save it, not to show it.
+        page: Whether HTML may be shown, under ``PAGE_POLICY``.
+        check: False: damaged bytes of a blob are sent too.
 
     Raises:
         NotFoundError: The bytes are not in the store.
@@ -135,7 +151,11 @@ def send_blob(
     try:
         response = BlobResponse(path, sha256, media_type, headers, check=check)
     except FileNotFoundError:
-        raise NotFoundError(f"the content of {name} is not in this store (yet)") from None
+        try:
+            data = store.blobs.read(sha256)
+        except NotFoundError:
+            raise NotFoundError(f"the content of {name} is not in this store (yet)") from None
+        return _send_bytes(data, sha256, name, media_type, headers, asked or {})
     if response.whole is False:
         raise _damaged(name, sha256)
     return response

@@ -19,6 +19,7 @@ from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.files import make_folder, sync_folder
 from tracker.store.layout import INGEST, JournalPath, parse_journal_name
 from tracker.store.models import Segment
+from tracker.store.packs import pieces_of
 from tracker.store.seal import seal
 from tracker.store.store import Store
 
@@ -187,7 +188,10 @@ def missing_blobs(store: Store, names: list[Any]) -> list[str]:
         UsageError: A name is no SHA-256.
     """
     note_upload(store)
-    return [name for name in names if not store.blobs.touch(check_sha256(name))]
+    missing = [name for name in names if not store.blobs.touch(check_sha256(name))]
+    with store.reading() as session:
+        pieces = pieces_of(session, missing)
+    return [name for name in missing if name not in pieces or not store.blobs.touch(pieces[name].pack)]
 
 
 def known_segments(store: Store, names: list[str]) -> dict[str, str]:

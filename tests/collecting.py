@@ -12,6 +12,7 @@ import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.remote import list_outboxes
 from tracker.store.garbage import Report, collect
+from tracker.store.layout import blob_name
 from tracker.store.store import Store
 
 ROOT = Path("tracker-store")
@@ -59,4 +60,4 @@ def folder_size() -> int:
 
 
 def blobs(root: Path = ROOT) -> set[str]:
-    return {path.parent.name + path.name for path in (root / "blobs").rglob("*") if path.is_file()}
+    return {blob_name(str(path)) for path in (root / "blobs").rglob("*") if path.is_file()}

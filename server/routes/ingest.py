@@ -77,7 +77,7 @@ def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Re
     names = [check_sha256(name) for name in body.get("sha256", [])]
     note_upload(store)
     with store.reading() as session:
-        known = known_places(session, store.blobs, names)
+        known = known_places(session, names)
     found = {name: place for name, place in known.items() if store.blobs.touch(place[0] or name)}
     return ExactJSON({"places": found})
 

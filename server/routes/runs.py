@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -200,6 +200,7 @@ def list_files(store: StoreDep, entity: str, project: str, run_id: str) -> Respo
 
 @router.get("/files/{path:path}")
 def file(
+    request: Request,
     store: StoreDep,
     entity: str,
     project: str,
@@ -211,4 +212,6 @@ def file(
     """Return a file of the run; answers ranges. With ``page``, HTML is shown, in a sandbox."""
     with store.reading() as session:
         found = media.run_file(session, _run(session, entity, project, run_id), path)
-    return send_blob(store, found.sha256, path, found.mimetype, attachment=download, page=page)
+    return send_blob(
+        store, found.sha256, path, found.mimetype, asked=request.headers, attachment=download, page=page
+    )

@@ -50,10 +50,7 @@ def files(folder: Path) -> dict[str, bytes]:
     store = Store(folder / "tracker-store", create=False)
     catch_up(store)
     with store.reading() as session:
-        found = {
-            file.path: store.layout.blob(file.sha256).read_bytes()
-            for file in session.scalars(select(RunFile))
-        }
+        found = {file.path: store.blobs.read(file.sha256) for file in session.scalars(select(RunFile))}
     store.close()
     return found
 

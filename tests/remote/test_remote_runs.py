@@ -481,4 +481,4 @@ def test_offline_keeps_everything_at_home(
         assert api.get(f"/projects/local/{project}/runs").json()["total"] == 0
     monkeypatch.delenv("TRACKER_BASE_URL")
     assert values_of(project, run.id) == [1]
-    assert json.loads((tmp_path / "tracker-store" / "store.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "tracker-store" / "store.json").read_text())["format"] == 2

@@ -26,11 +26,7 @@ def write(path: Path, content: bytes) -> Path:
 
 def blobs() -> dict[str, int]:
     """The store's content: name and size of each blob."""
-    return {
-        path.parent.name + path.name: path.stat().st_size
-        for path in (ROOT / "blobs").rglob("*")
-        if path.is_file()
-    }
+    return {path.name: path.stat().st_size for path in (ROOT / "blobs").rglob("*") if path.is_file()}
 
 
 def log(run: tracker.Run, name: str, *files: Path, policy: str = "mutable") -> tracker.Artifact:

@@ -405,7 +405,7 @@ def test_a_checkout_that_cannot_be_had_leaves_the_folder_alone(tmp_path: Path) -
     assert [path.name for path in folder.iterdir()] == ["file.txt"]
     (folder / "other").write_text("other")
     (folder / "file.txt").unlink()
-    (blob,) = (tmp_path / "tracker-store" / "blobs").rglob(artifact.contents.manifest.entries[0].sha256[2:])
+    (blob,) = (tmp_path / "tracker-store" / "blobs").rglob(artifact.contents.manifest.entries[0].sha256)
     blob.unlink()
     with pytest.raises(ArtifactError):
         artifact.checkout(folder)

@@ -18,6 +18,7 @@ from serving import Server, serving
 import tracker
 from server.wholeness import LARGEST_HASHED_FIRST
 from tracker.errors import CommError
+from tracker.store.layout import Layout
 from tracker.store.store import Store
 
 MIB = 1024 * 1024
@@ -57,8 +58,7 @@ def damaged(sound: Server, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def blob_of(server: Server, name: str) -> Path:
-    digest = hashlib.sha256(content(name)).hexdigest()
-    return server.store / "blobs" / "sha256" / digest[:2] / digest[2:]
+    return Layout(server.store).blob(hashlib.sha256(content(name)).hexdigest())
 
 
 def flip(path: Path, at: int) -> None:

@@ -13,7 +13,7 @@ from builders import answers, apply_all, as_before, end_segments, seal_all
 from tracker.journal.format import VERSION
 from tracker.reading.files import find_artifact
 from tracker.reading.known import find_run
-from tracker.store.layout import FORMAT_VERSION, Layout
+from tracker.store.layout import FORMAT_VERSION, Layout, blob_name
 from tracker.store.store import Store
 from tracker.values import dumps, loads
 
@@ -83,4 +83,4 @@ class TestFormat:
         ]
         assert blobs
         for path in blobs:
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.parent.name + path.name
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == blob_name(str(path))

@@ -94,7 +94,10 @@ def test_a_dry_run_says_the_same_and_changes_nothing(run: tracker.Run) -> None:
     log(run, "expired", timedelta(hours=1), weights=os.urandom(LARGE))
     run.finish()
     gc(dry_run=True)
-    scripts.wait_for(lambda: not Layout(ROOT).list_journals(), "the recorder to seal the run")
+    drafts = Layout(ROOT).drafts
+    scripts.wait_for(
+        lambda: not Layout(ROOT).list_journals() and not any(drafts.iterdir()), "the recorder to seal the run"
+    )
 
     def everything() -> dict[Path, tuple[int, int]]:
         found = [path for path in ROOT.rglob("*") if path.is_file() and "catalog" not in path.name]

@@ -22,9 +22,10 @@ from tracker.errors import StoreVersionError
 from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
 from tracker.store.catalog import alone
 from tracker.store.changes import change_artifact, link_artifact
+from tracker.store.garbage import collect
 from tracker.store.layout import Layout
 from tracker.store.migrations import REVISION, REVISIONS
-from tracker.store.models import HotRow, Part, Segment
+from tracker.store.models import HotRow, Part, RunFile, Segment
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.runs import get_run, list_runs
@@ -190,6 +191,30 @@ def test_a_store_of_revision_0003_takes_what_is_captured_from_now_on(tmp_path: P
         run = get_run(session, "team", "demo", "gamma")
         assert [line.text for line in captured.console(session, run, store.root).lines] == ["hello"]
         assert [each.rows[0]["cpu"] for each in captured.system(session, run, store.root)] == [5.0]
+    store.close()
+
+
+def test_a_store_of_revision_0004_keeps_its_blobs(tmp_path: Path) -> None:
+    """The files of its runs are found where they are, also when a new run has the same content."""
+    expected = values.loads((FIXTURES / "revision-0004" / "expected.json").read_text(encoding="utf-8"))
+    root = copy(tmp_path, "revision-0004/store")
+    assert revision(root) == "0004"
+    store = Store(root, create=False)
+    assert said(store) == text_of(expected)
+    seal_all(store)
+    assert said(store) == text_of(expected)
+    writer = Writer(store.layout, "c3" * 16, "gamma")
+    for at, content in enumerate((b"content of both", b"new", b"newer")):
+        writer.file(f"{at}.txt", content)
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+    collect(store, grace=0.0, ahead=1.0)
+    with store.reading() as session:
+        contents = {file.path: store.blobs.read(file.sha256) for file in session.scalars(select(RunFile))}
+    assert contents["media/both.txt"] == contents["0.txt"] == b"content of both"
+    assert (contents["1.txt"], contents["media/sealed_2.txt"]) == (b"new", b"content 2 of sealed")
+    assert len(store.layout.list_packs()) == 1
     store.close()
 
 

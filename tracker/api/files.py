@@ -74,14 +74,17 @@ class File(Attrs):
 
     @property
     def url(self) -> str | None:
-        """Where it can be fetched: an address of the server, or of the store's own file (only read it)."""
+        """Where it can be fetched: an address of the server, or of the store's own file (only read it).
+
+        None for a small file of a run that has ended, which is in a pack of the store: use ``download``.
+        """
         base = self._reader.url
         if base is not None and self._made is None:
             entity, project, run = (quote(part, safe="") for part in self._place)
             path = quote(self.name)
             return f"{base.rstrip('/')}/api/v1/projects/{entity}/{project}/runs/{run}/files/{path}"
         stored = self._reader.blob(self._info.sha256) if self._made is None else None
-        return None if stored is None else stored.as_uri()
+        return None if stored is None or not stored.exists() else stored.as_uri()
 
     direct_url = directUrl = url
 

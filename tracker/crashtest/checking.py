@@ -12,7 +12,7 @@ from tracker import values
 from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
 from tracker.errors import NotFoundError
 from tracker.reading.local import LocalReader
-from tracker.store.layout import Layout
+from tracker.store.blobs import BlobStore
 from tracker.store.store import Store
 
 
@@ -66,7 +66,7 @@ def check(root: Path, acknowledged: dict[str, int]) -> Found:
             extra += 1  # it was written, and then came the kill: before its writer could say so
         elif seen != list(expected):
             lines.append(f"{run_id}: {last + 1} calls had returned; {_difference(seen, last)}")
-        tables += _check_tables(store.layout, run_id, rows, lines)
+        tables += _check_tables(store.blobs, run_id, rows, lines)
     store.close()
     return Found(lines, calls, extra, tables, digests)
 
@@ -107,7 +107,7 @@ def _few(found: list[int]) -> str:
     return f"{', '.join(map(str, found[:10]))}{f' and {len(found) - 10} more' if len(found) > 10 else ''}"
 
 
-def _check_tables(layout: Layout, run_id: str, rows: list[dict[str, Any]], lines: list[str]) -> int:
+def _check_tables(blobs: BlobStore, run_id: str, rows: list[dict[str, Any]], lines: list[str]) -> int:
     count = 0
     for row in rows:
         table = row.get("table")
@@ -115,8 +115,8 @@ def _check_tables(layout: Layout, run_id: str, rows: list[dict[str, Any]], lines
             continue
         number = row["k7"]
         try:
-            content = values.loads(layout.blob(table["sha256"]).read_bytes())["data"]
-        except (OSError, ValueError, KeyError) as error:
+            content = values.loads(blobs.read(table["sha256"]))["data"]
+        except (NotFoundError, OSError, ValueError, KeyError) as error:
             lines.append(f"{run_id}: the table of call {number} cannot be read: {error}")
             continue
         count += 1

@@ -39,7 +39,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.files import is_older
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import read_manifest
-from tracker.store.settle import Place, Settled, discard_draft, refuse, settle, unsettle
+from tracker.store.settle import Place, Settled, discard_draft, note_draft, refuse, settle, unsettle
 
 State = Literal["live", "ended", "silent"]
 
@@ -82,16 +82,16 @@ class Sender:
         layout: The outbox.
         remote: Where to.
         host: Send only the journals written on this host; None for all.
-        source: The store from which the journals were written again, and which has their blobs: their
-            writers have ended. None: the journals are those of the writers themselves.
+        source: The content of the store from which the journals were written again: their writers have
+            ended. None: the journals are those of the writers themselves.
     """
 
     def __init__(
-        self, layout: Layout, remote: Remote, host: str | None = None, source: Layout | None = None
+        self, layout: Layout, remote: Remote, host: str | None = None, source: BlobStore | None = None
     ) -> None:
         self._layout = layout
         self._host = host
-        self._blobs = BlobStore(source or layout)
+        self._blobs = source or BlobStore(layout)
         self._all_ended = source is not None
         self._client = Client(remote.url, remote.key)
         self._journals: dict[str, Outgoing] = {}
@@ -193,6 +193,7 @@ class Sender:
                 journal.path.unlink(missing_ok=True)
             for known in outgoing:
                 for token in known.drafts:
+                    note_draft(self._layout, token)
                     discard_draft(self._layout, token)
             self._forget(files)
             self._writers.pop(segment, None)
@@ -309,6 +310,13 @@ class Sender:
             found.update({name: (pack, offset) for name, (pack, offset) in answer.items()})
         return found
 
+    def _send_blob(self, name: str) -> None:
+        path = self._blobs.path(name)
+        if path.exists():
+            self._client.send_file("PUT", "ingest", "blobs", name, file=path, sent=self._note_progress)
+        else:  # a small content in a pack
+            self._client.send("PUT", "ingest", "blobs", name, data=self._blobs.read(name))
+
     def _send_blobs(self, names: list[str]) -> list[str]:
         """Send the blobs that the server lacks; return those that are not here either."""
         while names:
@@ -316,9 +324,7 @@ class Sender:
             missing = self._client.post("ingest", "blobs", "missing", body={"sha256": names})["missing"]
             here = [name for name in missing if self._blobs.has(name)]
             for name in here:
-                self._client.send_file(
-                    "PUT", "ingest", "blobs", name, file=self._blobs.path(name), sent=self._note_progress
-                )
+                self._send_blob(name)
             if not here or time.monotonic() - began < LONGEST_TRUST:
                 return [name for name in missing if name not in here]
         return []

@@ -89,7 +89,7 @@ class _Upload:
         self._layout = Layout(store.root / "sending" / quote(remote.url, safe=""))
         self._layout.make()
         self._client = Client(remote.url, remote.key)
-        self._sender = Sender(self._layout, remote, source=store.layout)
+        self._sender = Sender(self._layout, remote, source=store.blobs)
         self._problems: dict[str, None] = {}
 
     def send(self, runs: Sequence[_Run], note: Callable[[str], None]) -> Uploaded:

@@ -12,17 +12,19 @@ from tracker.answers import ArtifactDetail
 from tracker.artifacts import changing
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import ArtifactReference, parse_reference
-from tracker.errors import ArtifactError, NotFoundError, UsageError
+from tracker.errors import ArtifactError, NotFoundError, StoreError, UsageError
 from tracker.names import check_alias, check_collection_name
 from tracker.reading.open import open_artifacts, open_reader
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactLogged, ArtifactUsed
 from tracker.settings import Settings
+from tracker.store.files import read_json
 from tracker.store.settle import settle
 from tracker.values import to_plain
 
 if TYPE_CHECKING:
     from tracker.sdk.core import RunCore
+    from tracker.store.layout import Layout
 
 REGISTRY = "model-registry"
 
@@ -144,10 +146,25 @@ class RunArtifacts:
         reader = open_artifacts(self._settings)
         # Applying or sending what waits settles the draft, and stores only what is not there already.
         reader.catch_up()
-        found = settle(layout, token)
-        if found.problem is not None:
-            raise ArtifactError(f"artifact {name} was not made: {found.problem}")
-        return reader.artifact(self._run.entity, self._run.project, name, found.digest), reader
+        try:
+            found = settle(layout, token)
+        except StoreError:
+            digest = self._digest_in_run_file(layout, token)  # once the run is sealed, only its file says it
+            if digest is None:
+                raise
+        else:
+            if found.problem is not None:
+                raise ArtifactError(f"artifact {name} was not made: {found.problem}")
+            digest = found.digest
+        if not digest:
+            raise ArtifactError(f"artifact {name} was not made: the problems of run {self._run.id} say why")
+        return reader.artifact(self._run.entity, self._run.project, name, digest), reader
+
+    def _digest_in_run_file(self, layout: Layout, token: str) -> str | None:
+        run = self._run
+        published = read_json(layout.run_file(run.entity, run.project, run.id)) or {"segments": []}
+        drafts = [(segment.get("state") or {}).get("drafts", {}) for segment in published["segments"]]
+        return next((found[token] for found in drafts if token in found), None)
 
     def _begin_with_newest(self, artifact: Artifact) -> None:
         try:

@@ -45,7 +45,7 @@ from tracker.store.manifest import InvalidManifestError
 from tracker.store.merged import find_or_make_run, refresh_run
 from tracker.store.models import Run, RunFile, Segment
 from tracker.store.parts import NewPart, add_part, discard, write_part
-from tracker.store.settle import discard_draft
+from tracker.store.settle import discard_draft, note_draft
 from tracker.store.store import Store
 from tracker.store.tombs import is_deleted, tomb
 
@@ -149,6 +149,10 @@ def apply_journal(
             with suppress(IntegrityError), store.writing() as session:  # or somebody else was as quick
                 session.add(tomb(journal.segment, started.time))
             continue
+        # Before the commit: the segment may be sealed right after it, which removes its notes.
+        drafts = [said.draft for _, said in batch.said if type(said) is ArtifactLogged and said.draft]
+        for token in drafts:
+            note_draft(store.layout, token, journal.segment)
         part = _cold_part(store, journal.segment, segment, batch)
         named = False
         try:
@@ -170,9 +174,8 @@ def apply_journal(
         finally:
             if part is not None and not named:
                 discard(part)
-        for _, said in batch.said:
-            if type(said) is ArtifactLogged and said.draft is not None:
-                discard_draft(store.layout, said.draft)
+        for token in drafts:
+            discard_draft(store.layout, token)
         if batch.captured.samples or batch.captured.lines:
             _spill_captured(store, journal.segment)
         return Applied(batch.records, batch.offset, batch.more, batch.tail, part is not None, batch.settling)

@@ -18,7 +18,7 @@ from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, Art
 from tracker.store.manifest import InvalidManifestError, Manifest, read_manifest
 from tracker.store.merged import find_or_make_project
 from tracker.store.models import ArtifactUse, Collection, Project, Run, Version
-from tracker.store.packs import known_places, note_packed
+from tracker.store.packs import known_places, note_version
 from tracker.store.settle import Place, Settled, settle
 from tracker.store.store import Store
 from tracker.store.versions import (
@@ -42,7 +42,7 @@ def settle_now(store: Store, token: str) -> Settled:
 
     def known(names: list[str]) -> dict[str, Place]:
         with store.reading() as session:
-            return known_places(session, store.blobs, names)
+            return known_places(session, names)
 
     return settle(store.layout, token, known)
 
@@ -247,8 +247,11 @@ def _new_version(
 ) -> Version:
     manifest = _read_whole(store, run, record)
     for sha256 in (record.manifest, *manifest.blobs):
+        if not store.blobs.path(sha256).exists() and store.blobs.has(sha256):
+            # The same content was a run's file too, and moved into a pack since it was found here.
+            store.blobs.add_bytes(store.blobs.read(sha256))
         store.blobs.sync(sha256)
-    note_packed(session, manifest.entries)
+    note_version(session, record.manifest, manifest.entries)
     return _add(
         store,
         session,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.group_files import protect
@@ -40,11 +40,12 @@ class NewBlob:
         self._size += len(chunk)
         self._file.write(chunk)
 
-    def keep(self, expect: str | None = None) -> Digests:
+    def keep(self, expect: str | None = None, *, as_pack: bool = False) -> Digests:
         """Give the content its name and return it.
 
         Args:
             expect: The SHA-256 that it must have, when known.
+            as_pack: The content is a pack with an index.
 
         Raises:
             ArtifactError: It has another one; nothing is stored.
@@ -53,9 +54,10 @@ class NewBlob:
         digest = self._sha256.hexdigest()
         if expect is not None and digest != expect:
             raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
-        if not (self._is_there(self._blobs.path(digest)) and self._blobs.touch(digest)):
+        known = self._blobs.pack_path(digest) if as_pack else self._blobs.path(digest)
+        if not (self._is_there(known) and self._blobs.touch(digest)):
             protect(self._temporary, self._file.fileno())
-            target = self._blobs.place(digest)
+            target = known if as_pack else self._blobs.place(digest)
             make_folder(target.parent, durable=False)
             os.replace(self._temporary, target)
         return Digests(digest, base64.b64encode(self._md5.digest()).decode(), self._size)
@@ -76,11 +78,31 @@ class NewBlob:
             self._temporary.unlink(missing_ok=True)
 
 
-class BlobStore:
-    """The blobs of one store."""
+class Piece(NamedTuple):
+    """Where a content is that has no blob of its own.
 
-    def __init__(self, layout: Layout) -> None:
+    Attributes:
+        pack: SHA-256 of the blob.
+        offset: Where it begins in the blob.
+        size: Bytes.
+    """
+
+    pack: str
+    offset: int
+    size: int
+
+
+class BlobStore:
+    """The blobs of one store.
+
+    Args:
+        layout: The store or outbox.
+        find: Says where a content is that has no blob of its own. Without a catalog nobody knows.
+    """
+
+    def __init__(self, layout: Layout, find: Callable[[str], Piece | None] = lambda _: None) -> None:
         self._layout = layout
+        self._find = find
 
     @property
     def root(self) -> Path:
@@ -88,16 +110,24 @@ class BlobStore:
         return self._layout.root
 
     def path(self, sha256: str) -> Path:
-        """Where the blob is; open it for reading only."""
-        return self._layout.find_blob(sha256)
+        """Return the blob's file, or the name that it gets; open it for reading only."""
+        places = self._layout.blob_places(sha256)
+        return next((place for place in places if place.exists()), places[0])
 
     def place(self, sha256: str) -> Path:
         """Where a new blob goes."""
         return self._layout.blob(sha256)
 
+    def pack_path(self, sha256: str) -> Path:
+        """Return the name that a pack with an index gets."""
+        return self._layout.pack(sha256)
+
     def has(self, sha256: str) -> bool:
-        """Whether the blob is there."""
-        return self.path(sha256).is_file()
+        """Whether the content is there, as a blob or in a pack."""
+        if self.path(sha256).is_file():
+            return True
+        piece = self._find(sha256)
+        return piece is not None and self.path(piece.pack).is_file()
 
     def touch(self, sha256: str) -> bool:
         """Keep a blob from garbage collection for the grace period; return whether that could be done.
@@ -108,7 +138,7 @@ class BlobStore:
         anyway.
         """
         if self._layout.is_copy:  # its blobs are another's, which are not changed
-            return self.has(sha256)
+            return self.path(sha256).is_file()
         path = self.path(sha256)
         try:
             if path.stat().st_nlink == 1:
@@ -169,8 +199,7 @@ class BlobStore:
         Raises:
             NotFoundError: It is not in the store.
         """
-        with self._open(sha256) as file:
-            return file.read()
+        return b"".join(self.chunks(sha256))
 
     def chunks(self, sha256: str, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield a blob's content in pieces, or ``size`` bytes of it from ``offset`` on.
@@ -178,7 +207,17 @@ class BlobStore:
         Raises:
             NotFoundError: It is not in the store.
         """
-        with self._open(sha256) as file:
+        try:
+            file = self._open(sha256)
+        except NotFoundError:
+            piece = self._find(sha256)
+            if piece is None or piece.pack == sha256:
+                raise
+            left = max(piece.size - offset, 0)
+            size = left if size is None else min(size, left)
+            yield from self.chunks(piece.pack, piece.offset + offset, size)
+            return
+        with file:
             file.seek(offset)
             left = size if size is not None else os.fstat(file.fileno()).st_size
             while left > 0 and (chunk := file.read(min(CHUNK, left))):
@@ -186,9 +225,9 @@ class BlobStore:
                 yield chunk
 
     def _open(self, sha256: str) -> IO[bytes]:
-        path = self.path(sha256)
+        places = self._layout.blob_places(sha256)
         # Garbage collection takes a blob away for a moment, and gives it back when somebody has touched it.
-        for place in (path, self._layout.trash / sha256, path):
+        for place in (*places, *(self._layout.trash / place.name for place in places), *places):
             with suppress(FileNotFoundError):
                 return os.fdopen(open_regular(place), "rb")
         raise NotFoundError(f"content {sha256} is not in the store {self._layout.source}")

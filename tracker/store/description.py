@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
 from tracker.group_files import make_shared, mode_of_shared
-from tracker.store.files import claim, read_json, sync_folder, write_new
+from tracker.store.files import claim, publish, read_json, sync_folder, write_new
 from tracker.store.layout import FORMAT_VERSION, Layout
 
 
-def check_description(layout: Layout) -> None:
-    """Refuse a store that a newer tracker wrote; an absent one is fine.
+def check_description(layout: Layout) -> dict[str, Any] | None:
+    """Refuse a store that a newer tracker wrote; return what it says, None when it is absent.
 
     Raises:
         StoreVersionError: Its format is newer than this code's.
@@ -25,7 +27,7 @@ def check_description(layout: Layout) -> None:
     except (ValueError, OSError) as error:
         raise StoreError(f"cannot read {layout.description}: {error}") from error
     if described is None:
-        return
+        return None
     if not isinstance(described, dict):
         raise StoreError(f"cannot read {layout.description}: it is no description of a store")
     found = described.get("format")
@@ -34,6 +36,7 @@ def check_description(layout: Layout) -> None:
             f"the store {layout.root} has format {found}, this tracker reads up to {FORMAT_VERSION}: "
             "upgrade airgap-tracker to open it. Nothing was changed."
         )
+    return described
 
 
 def require_store(layout: Layout) -> None:
@@ -90,13 +93,23 @@ def make_folders(layout: Layout) -> None:
         StoreError: The folder cannot be used.
         StoreVersionError: A newer tracker wrote it.
     """
-    check_description(layout)
+    described = check_description(layout)
     try:
-        if not layout.description.is_file():
+        if described is None:
             _make_new(layout)
         layout.make()
+        if described is not None and described["format"] < FORMAT_VERSION:
+            _raise_format(layout, described)
     except OSError as error:
         raise StoreError(f"cannot use {layout.root} as a store: {error.strerror or error}") from error
+
+
+def _raise_format(layout: Layout, described: dict[str, Any]) -> None:
+    """Let an older tracker refuse a store of its own format in which this one is about to write."""
+    temporary = layout.new_temporary()
+    write_new(temporary, json.dumps({**described, "format": FORMAT_VERSION}).encode() + b"\n")
+    temporary.chmod(layout.description.stat().st_mode & 0o777)
+    publish(temporary, layout.description)
 
 
 def _make_new(layout: Layout) -> None:

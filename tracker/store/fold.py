@@ -118,6 +118,8 @@ class SegmentState(msgspec.Struct):
     changes: dict[str, Change] = {}
     # When its writer was last heard of, while it is taken for dead for that reason alone (unix seconds).
     silent_since: float | None = None
+    # What became of the drafts that its records name: artifacts' digests, by token. Known once it is sealed.
+    drafts: dict[str, str] = {}
 
     @property
     def start_step(self) -> int:

@@ -281,11 +281,11 @@ class _Collection:
             going = {each.id for each in self._gone}
             stay, self._former = manifests_of_versions(self._store, going)
             named.update(blobs_of(self._blobs, stay, strict=True))
-            named.update(files_of_runs(self._store))
+            named.update(files_of_runs(self._store, said.blobs))
         return named
 
     def _delete_blobs(self, named: set[str]) -> None:
-        found: list[tuple[str, os.stat_result]] = []
+        found: list[tuple[Path, os.stat_result]] = []
         for entry in self._layout.list_blobs():
             name = blob_name(entry.path)
             if name in named or len(name) != 64:
@@ -296,30 +296,38 @@ class _Collection:
                     self._report.young += 1
                     self._report.young_bytes += state.st_size
                 else:
-                    found.append((name, state))
+                    found.append((Path(entry.path), state))
         if not found:
             return
         # Read now, as what they are called in is about to go.
         former = blobs_of(self._blobs, self._former, strict=False)
         if self._store is not None and not self._dry_run:
             with self._store.writing() as session:
-                forget_packs(session, [name for name, _ in found])
+                # A run that was sealed since has touched the packs that it relies on.
+                found = [(path, state) for path, state in found if not self._is_young(path)]
+                forget_packs(session, [blob_name(os.fspath(path)) for path, _ in found])
             if self._trash.holds:
                 self._report.notes.append(
                     "this is a network file system: the bytes are free after the next collection"
                 )
         here = "" if self._store is not None else f" in outbox {self._layout.root.name}"
-        for name, state in found:
+        for path, state in found:
+            name = blob_name(os.fspath(path))
             version = former.get(name)
             reason = f"nothing names it{here}" if version is None else f"of {version}, which is deleted"
-            if self._dry_run or self._take(name, state):
+            if self._dry_run or self._take(path, state):
                 self._note("blob", name, state, reason)
 
-    def _take(self, name: str, judged: os.stat_result) -> bool:
+    def _is_young(self, path: Path) -> bool:
+        with suppress(FileNotFoundError):
+            return is_young(path.stat(), self._limit)
+        return True
+
+    def _take(self, path: Path, judged: os.stat_result) -> bool:
         try:
-            return self._trash.take(name, judged)
+            return self._trash.take(path, judged)
         except OSError as error:
-            self._report.notes.append(f"{self._layout.blob(name)} cannot be deleted: {error.strerror}")
+            self._report.notes.append(f"{path} cannot be deleted: {error.strerror}")
             return False
 
     def _empty_trash(self, named: set[str]) -> None:
@@ -335,8 +343,10 @@ class _Collection:
                 self._delete_draft(folder)
         day_ago = self._now - int(DAY * _NS)
         for path in drafts.notes:
-            if _mtime(path) < min(day_ago, self._limit) and path.stem not in said.drafts:
-                self._unlink(path, path.lstat(), "note", "what became of a draft, older than a day")
+            # One that is gone was its segment's, which has been sealed.
+            with suppress(FileNotFoundError):
+                if _mtime(path) < min(day_ago, self._limit) and path.stem not in said.drafts:
+                    self._unlink(path, path.lstat(), "note", "what became of a draft, older than a day")
 
     def _delete_draft(self, folder: Path) -> None:
         size = 0

@@ -4,7 +4,8 @@ store.json                                   format version and id of the store;
 catalog.db                                   SQLite index of everything below; see leases
 leases/N.json, leases/N.beat                 which host holds the catalog, and which file it is
 journals/HOST/SEGMENT-INDEX.journal          what writers append to
-blobs/sha256/ab/cdef...                      content, named by its SHA-256
+blobs/sha256/abcdef...                       content, named by its SHA-256; stores of format 1: ab/cdef...
+blobs/sha256/abcdef....pack                  a pack of small contents, with an index
 runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
 runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
 runs/ENTITY/PROJECT/RUN/deleted.json         the run was deleted: nothing else is left of it
@@ -40,11 +41,14 @@ from tracker.errors import NotFoundError
 from tracker.parsed import is_digest, is_token
 from tracker.store.files import make_folder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Stands for a host in the names of journals that came over HTTP.
 INGEST = "@ingest"
 # Linux file systems take names of 255 bytes; .json and temporary endings need some of them.
 LONGEST_COMPONENT = 200
+DIGEST_LENGTH = 64
+# Of the name of a pack with an index.
+PACK_ENDING = ".pack"
 KEPT_OF_LONG = 150
 # Jobs that begin at once rarely share one of so many.
 STARTING_LOCKS = 64
@@ -122,11 +126,23 @@ class Layout:
         """
         if not is_digest(sha256):
             raise NotFoundError(f"there is no content {sha256!r}: that is not a SHA-256 in lower-case hex")
-        return self.blobs / sha256[:2] / sha256[2:]
+        return self.blobs / sha256
 
-    def find_blob(self, sha256: str) -> Path:
-        """Where the content of a blob is read: see ``blob``."""
-        return self.blob(sha256)
+    def blob_places(self, sha256: str) -> tuple[Path, ...]:
+        """Where a blob may be: its own name, that of a pack with an index, that of a store of format 1.
+
+        Raises:
+            NotFoundError: It is no SHA-256, so no blob has that name.
+        """
+        return self.blob(sha256), self.pack(sha256), self.blobs / sha256[:2] / sha256[2:]
+
+    def pack(self, sha256: str) -> Path:
+        """The blob of that SHA-256 that is a pack with an index."""
+        return self.blobs / f"{sha256}{PACK_ENDING}"
+
+    def list_packs(self) -> list[Path]:
+        """Return the packs with an index."""
+        return sorted(path for path in _children(self.blobs) if path.name.endswith(PACK_ENDING))
 
     @property
     def is_copy(self) -> bool:
@@ -286,9 +302,13 @@ class Layout:
 
     def list_blobs(self) -> Iterator[os.DirEntry[str]]:
         """Yield every blob; ``blob_name`` says which it is."""
-        for folder in _children(self.blobs):
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-                yield from entries
+        with suppress(FileNotFoundError), os.scandir(self.blobs) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(entry) as inside:
+                        yield from inside
+                else:
+                    yield entry
 
     def list_trash(self) -> list[Path]:
         """Return what garbage collection had taken away and not deleted."""
@@ -309,8 +329,8 @@ class Layout:
 
 def blob_name(path: str) -> str:
     """Return the SHA-256 that the path of a blob stands for."""
-    folder, name = os.path.split(path)
-    return os.path.basename(folder) + name
+    folder, name = os.path.split(path.removesuffix(PACK_ENDING))
+    return name if len(name) == DIGEST_LENGTH else os.path.basename(folder) + name
 
 
 def parse_journal_name(name: str) -> tuple[str, int] | None:

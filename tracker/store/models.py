@@ -270,13 +270,18 @@ class Alias(Base):
 
 
 class Packed(Base):
-    """Where a small content lies that shares a blob with others: its digest, its pack, its offset."""
+    """Where a small content is that shares a blob with others: its digest, its pack, its offset, its size.
+
+    A blob that a version names has a row too, with its own name as the pack: see ``tracker.store.packs``.
+    ``size`` is null in rows that were written before catalog revision 0005.
+    """
 
     __tablename__ = "packed"
     __table_args__ = ({"sqlite_with_rowid": False},)
     sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     pack: Mapped[bytes] = mapped_column(LargeBinary)
     offset: Mapped[Big] = mapped_column("pack_offset")
+    size: Mapped[Big | None]
 
 
 class ArtifactUse(Base):

@@ -1,56 +1,147 @@
-"""Which small contents lie in which packs, as the catalog knows it."""
+"""Packs: blobs that hold many small contents, and what the catalog knows of them.
+
+The pack of an artifact's small files is content behind content; manifests say where each begins. A pack of
+run files has an index behind its contents, as no manifest names them: a rebuild reads the index. Its name
+ends with ``.pack``:
+
+    contents | index, as JSON | length of the index (8 bytes, little-endian) | ``trackpk1``
+
+The table ``packed`` says where each content is. A blob that a version names has a row there too, with itself
+as the pack: then the blob stays, whatever other packs have its content.
+"""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from tracker.store.blobs import BlobStore
+from tracker.parsed import Count, Digest
+from tracker.store.blobs import BlobStore, Piece
 from tracker.store.manifest import Entry
 from tracker.store.models import Packed
 from tracker.store.settle import Place
 
 # SQLite takes 32,766 variables in one statement; long lists of them only cost parsing.
-_AT_ONCE = 500
+AT_ONCE = 500
+_END = struct.Struct("<Q8s")
+_MAGIC = b"trackpk1"
 
 
-def known_places(session: Session, blobs: BlobStore, names: list[str]) -> dict[str, Place]:
-    """Return where small contents lie already, of those that do.
+class Indexed(NamedTuple):
+    """A content in the index of a pack."""
+
+    sha256: Digest
+    offset: Count
+    size: Count
+
+
+class _Index(msgspec.Struct):
+    contents: list[Indexed]
+    format: int = 1
+
+
+_decode = msgspec.json.Decoder(_Index).decode
+
+
+def write_pack(blobs: BlobStore, contents: Iterable[tuple[str, bytes]]) -> dict[str, Piece]:
+    """Write a pack with an index and force it to the disk; return where each content is."""
+    found: list[Indexed] = []
+    at = 0
+    with blobs.open_new() as new:
+        for sha256, data in contents:
+            new.write(data)
+            found.append(Indexed(sha256, at, len(data)))
+            at += len(data)
+        index = msgspec.json.encode(_Index(found))
+        new.write(index + _END.pack(len(index), _MAGIC))
+        name = new.keep(as_pack=True).sha256
+    blobs.sync(name)
+    return {each.sha256: Piece(name, each.offset, each.size) for each in found}
+
+
+def read_index(path: Path) -> list[Indexed]:
+    """Return what is in a pack with an index.
+
+    Raises:
+        ValueError: Its end is damaged.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, 2) - _END.size
+        file.seek(max(end, 0))
+        last = file.read()
+        size, magic = _END.unpack(last) if len(last) == _END.size else (0, b"")
+        if magic != _MAGIC or size > end:
+            raise ValueError("it does not end with an index")
+        file.seek(end - size)
+        return _decode(file.read(size)).contents
+
+
+def pieces_of(session: Session, names: Iterable[str]) -> dict[str, Piece]:
+    """Return where the catalog says that contents are; a size that it does not know is 0.
 
     Args:
         session: A transaction of the catalog.
-        blobs: The blobs beside it.
         names: SHA-256 of each, 64 hex digits.
     """
-    found: dict[str, Place] = {}
-    if session.scalar(select(Packed.sha256).limit(1)) is not None:
-        for start in range(0, len(names), _AT_ONCE):
-            wanted = [bytes.fromhex(name) for name in names[start : start + _AT_ONCE]]
-            rows = session.execute(
-                select(Packed.sha256, Packed.pack, Packed.offset).where(Packed.sha256.in_(wanted))
-            )
-            found.update({sha256.hex(): (pack.hex(), offset) for sha256, pack, offset in rows})
-    # A blob of its own is found by its name; asking the disk for very many would cost more than it saves.
-    if len(names) <= _AT_ONCE:
-        found.update({name: (None, 0) for name in names if name not in found and blobs.has(name)})
+    found: dict[str, Piece] = {}
+    wanted = [bytes.fromhex(name) for name in names]
+    columns = (Packed.sha256, Packed.pack, Packed.offset, Packed.size)
+    for start in range(0, len(wanted), AT_ONCE):
+        rows = session.execute(select(*columns).where(Packed.sha256.in_(wanted[start : start + AT_ONCE])))
+        for sha256, pack, offset, size in rows:
+            found[sha256.hex()] = Piece(pack.hex(), offset, size or 0)
     return found
 
 
-def note_packed(session: Session, entries: list[Entry]) -> None:
-    """Note where the contents lie that a manifest finds in packs."""
+def known_places(session: Session, names: list[str]) -> dict[str, Place]:
+    """Return where small contents are already, of those that are: what a manifest may name."""
+    return {
+        name: (None if piece.pack == name else piece.pack, piece.offset)
+        for name, piece in pieces_of(session, names).items()
+    }
+
+
+def note_version(session: Session, manifest: str, entries: list[Entry]) -> None:
+    """Note where the contents are that a manifest finds in packs, and which blobs it names."""
     rows = sorted(  # in the order of the table: half the time
-        (bytes.fromhex(entry.sha256), bytes.fromhex(entry.pack), entry.offset)
+        (bytes.fromhex(entry.sha256), bytes.fromhex(entry.pack), entry.offset, entry.size)
         for entry in entries
         if entry.pack is not None
     )
+    # Straight to the driver: through the mapping of the table, 100,000 rows take four times as long.
+    insert = "INSERT OR IGNORE INTO packed (sha256, pack, pack_offset, size) VALUES (?, ?, ?, ?)"
     if rows:
-        # Straight to the driver: through the mapping of the table, 100,000 rows take four times as long.
-        statement = "INSERT OR IGNORE INTO packed (sha256, pack, pack_offset) VALUES (?, ?, ?)"
+        session.connection().exec_driver_sql(insert, rows)
+    own = {entry.blob for entry in entries} | {manifest}
+    replace = "INSERT OR REPLACE INTO packed (sha256, pack, pack_offset) VALUES (?, ?, 0)"
+    names = sorted(bytes.fromhex(name) for name in own if name)
+    session.connection().exec_driver_sql(replace, [(name, name) for name in names])
+
+
+def note_pieces(session: Session, pieces: dict[str, Piece]) -> None:
+    """Note where contents are now; a blob that a version names keeps its row."""
+    rows = sorted(
+        (bytes.fromhex(name), bytes.fromhex(piece.pack), piece.offset, piece.size)
+        for name, piece in pieces.items()
+    )
+    statement = (
+        "INSERT INTO packed (sha256, pack, pack_offset, size) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO "
+        "UPDATE SET pack = excluded.pack, pack_offset = excluded.pack_offset, size = excluded.size "
+        "WHERE packed.pack <> packed.sha256"
+    )
+    if rows:
         session.connection().exec_driver_sql(statement, rows)
 
 
 def forget_packs(session: Session, packs: list[str]) -> None:
-    """Forget what lies in packs that go. Other blobs among ``packs`` do no harm."""
-    for start in range(0, len(packs), _AT_ONCE):
-        names = [bytes.fromhex(name) for name in packs[start : start + _AT_ONCE]]
+    """Forget what is in packs that go. Other blobs among ``packs`` do no harm."""
+    for start in range(0, len(packs), AT_ONCE):
+        names = [bytes.fromhex(name) for name in packs[start : start + AT_ONCE]]
         session.execute(delete(Packed).where(Packed.pack.in_(names)))

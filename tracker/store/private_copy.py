@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -28,7 +29,7 @@ from tracker.store.layout import JournalPath, Layout
 from tracker.store.lease import catalog_of
 from tracker.store.models import ApiKey, Clock
 from tracker.store.queries.runs import revision
-from tracker.store.store import Store
+from tracker.store.store import Store, find_piece
 
 # A program that writes the catalog moves its log into it now and then. Few copies meet that.
 _ATTEMPTS = 5
@@ -66,13 +67,16 @@ class CopyLayout(Layout):
         """Yield every blob of the store."""
         return self._store.list_blobs()
 
-    def find_blob(self, sha256: str) -> Path:
-        """Where the content of a blob is: here, in a draft of the store, or among its blobs."""
+    def blob_places(self, sha256: str) -> tuple[Path, ...]:
+        """Where a blob may be: here, in a draft of the store, or among its blobs."""
         own = self.blob(sha256)
         with suppress(OSError):
-            draft = own.readlink()
-            return draft if draft.exists() else self._store.blob(sha256)
-        return own if own.exists() else self._store.blob(sha256)
+            own = own.readlink()
+        return own, *self._store.blob_places(sha256)
+
+    def list_packs(self) -> list[Path]:
+        """Return the packs of the store."""
+        return self._store.list_packs()
 
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
         """File of the store that says that a run was deleted."""
@@ -142,7 +146,6 @@ class PrivateCopy(Store):
     def __init__(self, layout: CopyLayout, former: PrivateCopy | None = None) -> None:
         # Not ``Store.__init__``: nobody else knows of this catalog, so there are no locks and no lease.
         self.layout = layout
-        self.blobs = BlobStore(layout)
         for folder in (layout.temporary, layout.locks):
             folder.mkdir(parents=True)
         source = find_catalog(Layout(layout.source))
@@ -153,6 +156,7 @@ class PrivateCopy(Store):
                 "it, or copy the folder to one that you may write to; `tracker rebuild` makes a catalog there"
             )
         self._engine = database.open_engine(layout.catalog)
+        self.blobs = BlobStore(layout, partial(find_piece, self._engine))
         try:
             database.migrate(self._engine, layout.locks / "catalog.lock")
             self._adapt(former)

@@ -28,7 +28,7 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.store import database
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs import BlobStore, Piece
 from tracker.store.files import sync_file
 from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.former import Former, install, read_former
@@ -50,7 +50,7 @@ from tracker.store.models import (
     Segment,
     Version,
 )
-from tracker.store.packs import note_packed
+from tracker.store.packs import note_pieces, note_version, read_index
 from tracker.store.reread import (
     PublishedAlias,
     PublishedCapture,
@@ -164,6 +164,7 @@ class _Builder:
             for name in set(tombstone.segments) - self._segments:
                 self._session.add(tomb(name))
                 self._segments.add(name)
+        self._add_packs()
         self._add_versions()
         for described, run in runs:
             self._add_uses(described, run)
@@ -389,9 +390,19 @@ class _Builder:
         for folder, collection in collections.items():
             self._add_aliases(folder, collection)
 
+    def _add_packs(self) -> None:
+        for path in self._layout.list_packs():
+            try:
+                found = {each.sha256: Piece(path.stem, each.offset, each.size) for each in read_index(path)}
+            except (ValueError, OSError) as error:
+                self.broken.append(f"{path}: the files of runs in it are lost: {error}")
+            else:
+                note_pieces(self._session, found)
+
     def _add_packed(self, described: PublishedVersion) -> None:
         try:
-            note_packed(self._session, read_manifest(self._blobs, described.manifest).entries)
+            entries = read_manifest(self._blobs, described.manifest).entries
+            note_version(self._session, described.manifest, entries)
         except (NotFoundError, ArtifactError) as error:
             self.broken.append(
                 f"{described.entity}/{described.project}/{described.name}: its files are lost: {error}"

@@ -1,5 +1,8 @@
 """Writing packs anew of which little is wanted any more, so that deleting some of many files frees bytes.
 
+Versions want contents, and so do files of runs: where the latter are, only the catalog and the pack's index
+say, so nothing of a run is published anew.
+
 A blob never changes, and a pack is one. What is still wanted of it is copied into a new pack, and the
 versions get manifests that name that one; their digests and files stay as they are. The old pack is then like
 any blob that nobody names. It and the old manifests are touched: who has just read one of these finds it for
@@ -14,19 +17,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import select
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs import BlobStore, Piece
+from tracker.store.drafts import PACKED_BELOW
 from tracker.store.files import publish_json, read_json
 from tracker.store.manifest import Entry, Manifest, make_manifest, read_manifest, write_manifest
-from tracker.store.models import Version
-from tracker.store.packs import forget_packs, note_packed
+from tracker.store.models import RunFile, Version
+from tracker.store.packs import note_pieces, note_version, pieces_of, read_index, write_pack
 from tracker.store.roots import NamedManifest, manifests_of_versions
-from tracker.store.settle import Place
 from tracker.store.store import Store
 from tracker.store.trash import is_young
 from tracker.store.versions import publish_version
@@ -41,7 +45,7 @@ class Sparse(NamedTuple):
     Attributes:
         pack: SHA-256 of the blob.
         size: Its bytes.
-        wanted: The files in it that versions name, one entry for each content, in the order of the pack.
+        wanted: The files in it that versions or runs name, one entry for each content, in the pack's order.
     """
 
     pack: str
@@ -66,20 +70,21 @@ def find_sparse(store: Store, going: set[int], limit: int) -> list[Sparse]:
     # By digest: an empty file stands at the offset of the next one.
     wanted: dict[str, dict[str, Entry]] = {}
     bytes_of: dict[str, int] = {}
-    for _, manifest in _manifests(store, manifests_of_versions(store, going)[0]):
-        for entry in manifest.entries:
-            pack = entry.pack
-            if pack is None:
-                continue
-            if pack not in sizes:
-                sizes[pack] = _size_of_old(store.blobs, pack, limit)
-            if not sizes[pack] or entry.sha256 in (found := wanted.setdefault(pack, {})):
-                continue
-            found[entry.sha256] = entry
-            bytes_of[pack] = bytes_of.get(pack, 0) + entry.size
-            if bytes_of[pack] > LARGEST_SHARE * sizes[pack]:
-                sizes[pack] = 0
-                del wanted[pack]
+    manifests = _manifests(store, manifests_of_versions(store, going)[0])
+    named = (entry for _, manifest in manifests for entry in manifest.entries)
+    for entry in chain(named, _entries_of_runs(store)):
+        pack = entry.pack
+        if pack is None:
+            continue
+        if pack not in sizes:
+            sizes[pack] = _size_of_old(store.blobs, pack, limit)
+        if not sizes[pack] or entry.sha256 in (found := wanted.setdefault(pack, {})):
+            continue
+        found[entry.sha256] = entry
+        bytes_of[pack] = bytes_of.get(pack, 0) + entry.size
+        if bytes_of[pack] > LARGEST_SHARE * sizes[pack]:
+            sizes[pack] = 0
+            del wanted[pack]
     return [
         Sparse(pack, sizes[pack], sorted(found.values(), key=lambda entry: entry.offset))
         for pack, found in wanted.items()
@@ -100,7 +105,7 @@ def finish_broken_off(store: Store) -> None:
 def repack(store: Store, found: list[Sparse]) -> dict[str, str]:
     """Write what is wanted of packs anew; return why it could not be, for those of which it could not."""
     problems: dict[str, str] = {}
-    moved: dict[str, dict[str, Place]] = {}
+    moved: dict[str, dict[str, Piece]] = {}
     for sparse in found:
         try:
             moved[sparse.pack] = _copy(store.blobs, sparse)
@@ -116,12 +121,13 @@ def repack(store: Store, found: list[Sparse]) -> dict[str, str]:
             store.blobs.sync(new)
             anew.append((old, new, entries))
     with store.writing() as session:
-        forget_packs(session, list(moved))
+        for pieces in moved.values():
+            note_pieces(session, pieces)
         changed = []
         for old, new, entries in anew:
             query = select(Version).where(Version.manifest == old, Version.deleted_at.is_(None))
             changed += [(version, new) for version in session.scalars(query)]
-            note_packed(session, entries)
+            note_version(session, new, entries)
         begun = [version.id for version, _ in changed]
         publish_json(store.layout.new_temporary(), store.layout.repacking, begun)
         for version, new in changed:
@@ -133,29 +139,39 @@ def repack(store: Store, found: list[Sparse]) -> dict[str, str]:
     return problems
 
 
-def _copy(blobs: BlobStore, sparse: Sparse) -> dict[str, Place]:
-    """Write the new pack; return where each content lies now."""
-    places: dict[str, int] = {}
-    at = 0
-    with blobs.open_new() as new:
-        for entry in sparse.wanted:
-            digest = hashlib.sha256()
-            for chunk in blobs.chunks(sparse.pack, entry.offset, entry.size):
-                digest.update(chunk)
-                new.write(chunk)
-            if digest.hexdigest() != entry.sha256:
-                raise ArtifactError(f"the content of {entry.path} in it is damaged")
-            places[entry.sha256] = at
-            at += entry.size
-        name = new.keep().sha256
+def _copy(blobs: BlobStore, sparse: Sparse) -> dict[str, Piece]:
+    """Write the new pack; return where each content is now."""
+    if len(sparse.wanted) > 1:
+        return write_pack(blobs, _read(blobs, sparse))
+    ((name, data),) = _read(blobs, sparse)
+    blobs.add_bytes(data)
     blobs.sync(name)
-    # A pack of one content is that content's blob.
-    return {sha256: (None if sha256 == name else name, offset) for sha256, offset in places.items()}
+    return {name: Piece(name, 0, len(data))}
 
 
-def _moved(entry: Entry, moved: dict[str, dict[str, Place]]) -> Entry:
-    place = moved.get(entry.pack or "", {}).get(entry.sha256)
-    return entry if place is None else msgspec.structs.replace(entry, pack=place[0], offset=place[1])
+def _read(blobs: BlobStore, sparse: Sparse) -> Iterator[tuple[str, bytes]]:
+    for entry in sparse.wanted:
+        data = b"".join(blobs.chunks(sparse.pack, entry.offset, entry.size))
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise ArtifactError(f"the content of {entry.path} in it is damaged")
+        yield entry.sha256, data
+
+
+def _moved(entry: Entry, moved: dict[str, dict[str, Piece]]) -> Entry:
+    piece = moved.get(entry.pack or "", {}).get(entry.sha256)
+    if piece is None:
+        return entry
+    pack = None if piece.pack == entry.sha256 else piece.pack  # one content alone is a blob
+    return msgspec.structs.replace(entry, pack=pack, offset=piece.offset)
+
+
+def _entries_of_runs(store: Store) -> Iterator[Entry]:
+    """Yield the contents of runs' files that are in packs."""
+    with store.reading() as session:
+        names = session.scalars(select(RunFile.sha256).distinct().where(RunFile.size < PACKED_BELOW)).all()
+        for name, piece in pieces_of(session, names).items():
+            if piece.pack != name and piece.size:
+                yield Entry(f"a file of a run, {name},", "", piece.size, name, piece.pack, piece.offset)
 
 
 def _manifests(store: Store, named: list[NamedManifest]) -> Iterator[tuple[str, Manifest]]:
@@ -168,8 +184,11 @@ def _manifests(store: Store, named: list[NamedManifest]) -> Iterator[tuple[str, 
 
 
 def _size_of_old(blobs: BlobStore, pack: str, limit: int) -> int:
+    path = blobs.path(pack)
     try:
-        state = blobs.path(pack).stat()
-    except FileNotFoundError:
+        state = path.stat()
+        if is_young(state, limit):
+            return 0
+        return sum(each.size for each in read_index(path)) if path.suffix else state.st_size
+    except (ValueError, OSError):
         return 0
-    return 0 if is_young(state, limit) else state.st_size

@@ -47,7 +47,7 @@ from tracker.store.versions import aliases_of
 # The lines of one record.
 _LINES = 500
 # What a record of another kind gives again, or what only an unfinished segment has.
-_NOT_RESTORED = ("started", "finished", "open", "changes")
+_NOT_RESTORED = ("started", "finished", "open", "changes", "drafts")
 
 
 class Replay(NamedTuple):

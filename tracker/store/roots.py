@@ -15,6 +15,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.models import Collection, Project, RunFile, Segment, Version
+from tracker.store.packs import pieces_of
 from tracker.store.store import Store
 
 
@@ -82,10 +83,16 @@ def _read_journal(journal: JournalPath, applied: Applied | None, said: Said) -> 
                 said.manifests.add(record.manifest)
 
 
-def files_of_runs(store: Store) -> set[str]:
-    """Return the blobs that runs' files are in."""
+def files_of_runs(store: Store, waiting: set[str]) -> set[str]:
+    """Return the blobs that runs' files are in.
+
+    Args:
+        store: Where.
+        waiting: Contents that records in journals name as files of runs.
+    """
     with store.reading() as session:
-        return set(session.scalars(select(RunFile.sha256).distinct()))
+        names = waiting.union(session.scalars(select(RunFile.sha256).distinct()))
+        return names.union(piece.pack for piece in pieces_of(session, names).values())
 
 
 class NamedManifest(NamedTuple):

@@ -1,5 +1,7 @@
 """From hot to cold: an ended segment's rows leave the catalog for Parquet, its journals leave the disk.
 
+The small files of its run move into packs (``tracker.store.run_files``).
+
 The file comes first, fsynced and renamed; then one transaction names it and removes the hot rows;
 only when that commit is durable may a sealed segment's journals go.
 """
@@ -13,10 +15,13 @@ from sqlalchemy.orm import Session
 
 from tracker.journal.format import HEADER
 from tracker.store.captured import keep_captured, spill_captured, unnamed_captured
+from tracker.store.fold import pack_state, unpack_state
 from tracker.store.hot import read_hot, take_hot
 from tracker.store.models import Part, Run, Segment
 from tracker.store.parts import add_part, discard, write_part
 from tracker.store.published import publish_run
+from tracker.store.run_files import pack_run_files
+from tracker.store.settle import notes_of
 from tracker.store.store import Store
 
 
@@ -77,19 +82,25 @@ def seal(store: Store, segment_id: int) -> None:
         from tracker.store.compact import compact_all
 
         compact_all(store, segment_id)
+    if segment.run_id is not None:
+        pack_run_files(store, segment.run_id)
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
         journals = _journals(store, segment)
         if segment.ended is None or segment.run_id is None or segment.hot_count or journals is None:
             return  # its writer went on after all: look again when that has been applied
         run = session.get_one(Run, segment.run_id)
+        notes = notes_of(store.layout, segment.segment)
         if not segment.sealed:
             segment.sealed = True
+            state = unpack_state(segment.state)
+            state.drafts = {path.stem: note.digest for path, note in notes.items()}
+            segment.state = pack_state(state)
             publish_run(store.layout, session, run)
         unnamed = _unnamed(store, session, segment) + unnamed_captured(store, session, segment)
     # A crash between a part's publishing and its commit left rows twice for who reads the folder.
     # A sealed segment gets no more parts, so what nobody names now nobody ever will.
-    for path in [*unnamed, *journals]:
+    for path in [*unnamed, *journals, *notes]:
         path.unlink(missing_ok=True)
 
 

@@ -8,7 +8,6 @@ until the version is committed; blobs are second names of them.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -42,6 +41,7 @@ class Settled(msgspec.Struct, frozen=True):
         size: Bytes of all entries.
         file_count: How many entries.
         problem: Why there is no such artifact, in one line; None when all went well.
+        segment: Whose record named the draft, once that is applied; empty before.
     """
 
     manifest: DigestOrEmpty
@@ -49,6 +49,7 @@ class Settled(msgspec.Struct, frozen=True):
     size: Count
     file_count: Count
     problem: str | None = None
+    segment: str = ""
 
 
 _decode = msgspec.json.Decoder(Settled).decode
@@ -82,11 +83,32 @@ def refuse(layout: Layout, token: str, problem: str) -> Settled:
     return found
 
 
+def note_draft(layout: Layout, token: str, segment: str = "") -> None:
+    """Note what a draft became, beside the draft, which is about to go.
+
+    Args:
+        layout: The store or outbox that holds it.
+        token: The draft.
+        segment: Whose record named it: the note goes when that is sealed. Empty: a day later.
+    """
+    found = settled(layout, token)
+    if found is not None:
+        _publish(layout, layout.settled(token), msgspec.structs.replace(found, segment=segment))
+
+
 def discard_draft(layout: Layout, token: str) -> None:
-    """Remove a draft that has become a version; what it became stays to be asked for a while."""
-    with suppress(FileNotFoundError):
-        os.replace(_within(layout, token), layout.settled(token))
+    """Remove a draft that has become a version; the note stays."""
     shutil.rmtree(layout.draft(token), ignore_errors=True)
+
+
+def notes_of(layout: Layout, segment: str) -> dict[Path, Settled]:
+    """Return the notes of what became of the drafts that a segment's records named."""
+    found = {}
+    for path in layout.list_drafts():
+        with suppress(OSError, msgspec.DecodeError):
+            if path.suffix == ".json" and (note := _decode(path.read_bytes())).segment == segment:
+                found[path] = note
+    return found
 
 
 def _publish(layout: Layout, path: Path, found: Settled) -> None:

@@ -6,20 +6,22 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import QueuePool, select
+from sqlalchemy import Engine, QueuePool, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.store import database
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs import BlobStore, Piece
 from tracker.store.catalog import Opened, open_catalog
 from tracker.store.description import make_folders, require_store, require_writable
 from tracker.store.layout import Layout
 from tracker.store.locks import FileLock
 from tracker.store.models import Part
+from tracker.store.packs import pieces_of
 from tracker.terminal import say
 
 T = TypeVar("T")
@@ -50,9 +52,10 @@ class Store:
             require_store(self.layout)
         require_writable(self.layout)
         make_folders(self.layout)
-        self.blobs = BlobStore(self.layout)
         opened = open_catalog(self.layout, takes_over=takes_over)
         self._engine, self._hold = opened.engine, opened.hold
+        # Not a method: a store that nobody names any more is to be closed at once.
+        self.blobs = BlobStore(self.layout, partial(find_piece, opened.engine))
         # A store that nobody closed must not keep others from a rebuild, nor another host from its catalog.
         self._close = weakref.finalize(self, _let_go, opened, os.getpid())
         if opened.forgotten:
@@ -145,6 +148,12 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._close()
+
+
+def find_piece(engine: Engine, sha256: str) -> Piece | None:
+    """Return where a content is that has no blob of its own, as a catalog says."""
+    with database.transaction(engine, write=False) as session:
+        return pieces_of(session, [sha256]).get(sha256)
 
 
 def _let_go(opened: Opened, pid: int) -> None:

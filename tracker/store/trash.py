@@ -36,7 +36,7 @@ from pathlib import Path
 
 from tracker.filesystems import is_network
 from tracker.store.files import make_folder
-from tracker.store.layout import Layout
+from tracker.store.layout import Layout, blob_name
 
 # NFS asks again after 60 s at the latest whether a name still stands for the file that it stood for.
 STALE_NAME_NS = 120 * 1_000_000_000
@@ -57,18 +57,18 @@ class Trash:
         self._limit = limit
         self.holds = is_network(layout.root)
 
-    def take(self, name: str, judged: os.stat_result) -> bool:
+    def take(self, path: Path, judged: os.stat_result) -> bool:
         """Delete a blob unless somebody has touched it; return whether it went.
 
         Args:
-            name: SHA-256 of a blob that nobody names.
+            path: A blob that nobody names.
             judged: What it was like when that was found.
 
         Raises:
             HeldElsewhereError: Another host has taken the catalog over.
             OSError: It cannot be deleted.
         """
-        path, trash = self._layout.blob(name), self._layout.trash / name
+        trash = self._layout.trash / (blob_name(os.fspath(path)) + path.suffix)
         make_folder(self._layout.trash, durable=False)
         try:
             if is_young(path.stat(), self._limit):
@@ -94,14 +94,14 @@ class Trash:
         """
         for trash in self._layout.list_trash():
             found = trash.stat()
-            if trash.name in named or found.st_mtime_ns >= self._limit:
+            if trash.stem in named or found.st_mtime_ns >= self._limit:
                 yield trash, found, False
             elif not self.holds or found.st_ctime_ns < now - STALE_NAME_NS:
                 yield trash, found, True
 
     def give_back(self, trash: Path) -> None:
         """Give a blob its name back; when the same content has been stored again since, that one stays."""
-        path = self._layout.blob(trash.name)
+        path = self._layout.blobs / trash.name
         make_folder(path.parent, durable=False)
         with suppress(FileExistsError):
             os.link(trash, path)

@@ -49,10 +49,8 @@ class _Run:
         self.run: PublicRun = _api(store).run(
             "/".join(published[part] for part in ("entity", "project", "id"))
         )
-        contents = {}
-        for file in published["files"]:
-            digest = file["sha256"]
-            contents[file["path"]] = (store / "blobs/sha256" / digest[:2] / digest[2:]).read_bytes()
+        names = [file["path"] for file in published["files"]]
+        contents = {name: b"".join(self.run.file(name).chunks()) for name in names}
         self.files = normal.Files(contents)
 
     def normal(self) -> dict[str, Any]:

@@ -9,15 +9,21 @@ from sqlalchemy.orm import Session
 from tracker.answers import FileInfo
 from tracker.store.blobs import BlobStore
 from tracker.store.models import Run
+from tracker.store.packs import pieces_of
 from tracker.store.queries.media import list_files
 
 
 def run_files(blobs: BlobStore, session: Session, run: Run) -> list[FileInfo]:
     """Return a run's files by path."""
     found = []
-    for file in list_files(session, run):
+    files = list_files(session, run)
+    pieces = pieces_of(session, [file.sha256 for file in files])
+    for file in files:
         stored = None
         with suppress(FileNotFoundError):
-            stored = blobs.path(file.sha256).stat().st_mtime
+            path = blobs.path(file.sha256)
+            if file.sha256 in pieces and not path.exists():
+                path = blobs.path(pieces[file.sha256].pack)
+            stored = path.stat().st_mtime
         found.append(FileInfo(file.path, file.size, file.mimetype, file.sha256, stored))
     return found

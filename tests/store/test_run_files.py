@@ -1,0 +1,369 @@
+"""Small files of runs are in packs once the run is sealed: few inodes, the same bytes, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scripts
+from builders import ENTITY, PROJECT, Writer, apply_all, artifact_record, seal_all
+from rebuilding import again
+from sending import sent, use
+from serving import command, serving
+from sqlalchemy import select
+
+import tracker
+from tracker.records import FileSaved
+from tracker.store import run_files
+from tracker.store.artifacts import settle_now
+from tracker.store.blobs import BlobStore
+from tracker.store.deletion import delete_run
+from tracker.store.drafts import PACKED_BELOW, Draft, DraftEntry
+from tracker.store.garbage import collect
+from tracker.store.layout import Layout
+from tracker.store.manifest import read_manifest
+from tracker.store.models import RunFile, Version
+from tracker.store.packs import read_index
+from tracker.store.store import Store
+
+A, B = "aa" * 16, "bb" * 16
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+CONTENTS = {f"media/{at}.png": f"content {at}".encode() for at in range(20)}
+
+
+def write(store: Store, segment: str, run_id: str, contents: dict[str, bytes]) -> None:
+    """Write a run with files, apply it and seal it."""
+    writer = Writer(store.layout, segment, run_id)
+    for path, content in contents.items():
+        writer.file(path, content)
+    writer.finish()
+    apply_all(store)
+    seal_all(store)
+
+
+def files(store: Store) -> dict[str, bytes]:
+    """Return the content of every file of every run."""
+    with store.reading() as session:
+        found = session.scalars(select(RunFile)).all()
+    return {file.path: store.blobs.read(file.sha256) for file in found}
+
+
+def blobs(store: Store) -> list[Path]:
+    return sorted(path for path in store.layout.blobs.rglob("*") if path.is_file())
+
+
+def inodes(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "catalog" not in path.name}
+
+
+def garbage(store: Store) -> None:
+    collect(store, grace=0.0, ahead=1.0)
+
+
+def test_files_move_into_one_pack(store: Store) -> None:
+    large = os.urandom(PACKED_BELOW)
+    write(store, A, "one", {**CONTENTS, "large": large})
+    pack, own = sorted(blobs(store), key=lambda path: path.suffix, reverse=True)
+    assert (pack.suffix, own.read_bytes()) == (".pack", large)
+    assert files(store) == {**CONTENTS, "large": large}
+    assert len(read_index(pack)) == len(CONTENTS)
+    assert command("verify", "--all", folder=store.root.parent).returncode == 0
+
+
+def test_the_same_contents_in_another_run_are_stored_once(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    before = blobs(store)
+    write(store, B, "two", {f"copy/{path}": content for path, content in CONTENTS.items()})
+    assert blobs(store) == before
+    assert len(files(store)) == 2 * len(CONTENTS)
+
+
+def test_several_packs_when_there_is_much(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_files, "PACK_BYTES", 50)
+    write(store, A, "one", CONTENTS)
+    assert len(blobs(store)) == 4
+    assert files(store) == CONTENTS
+
+
+def test_a_rebuild_finds_what_is_in_packs(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    store, found = again(store)
+    assert found.broken == []
+    assert files(store) == CONTENTS
+    garbage(store)
+    assert files(store) == CONTENTS
+    store.close()
+
+
+def test_a_pack_whose_index_is_damaged_is_named(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    (pack,) = blobs(store)
+    pack.chmod(0o644)
+    pack.write_bytes(pack.read_bytes()[:-1])
+    store, found = again(store)
+    assert found.broken == [f"{pack}: the files of runs in it are lost: it does not end with an index"]
+    store.close()
+
+
+def test_deleting_a_run_leaves_what_another_one_names(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    (pack,) = blobs(store)
+    some = dict(list(CONTENTS.items())[3:6])
+    write(store, B, "two", some)
+    delete_run(store, ENTITY, PROJECT, "one")
+    garbage(store)  # the pack is written anew ...
+    garbage(store)  # ... and goes
+    assert not pack.exists()
+    assert files(store) == some
+    (smaller,) = blobs(store)
+    assert len(read_index(smaller)) == 3
+    store, found = again(store)
+    assert (found.broken, files(store)) == ([], some)
+    delete_run(store, ENTITY, PROJECT, "two")
+    garbage(store)
+    assert blobs(store) == []
+    store.close()
+
+
+def test_a_single_content_that_stays_of_a_pack_is_a_blob_again(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    write(store, B, "two", {"mine": b"content 7"})
+    delete_run(store, ENTITY, PROJECT, "one")
+    garbage(store)
+    garbage(store)
+    assert [path.read_bytes() for path in blobs(store)] == [b"content 7"]
+    assert files(store) == {"mine": b"content 7"}
+
+
+def test_garbage_collection_keeps_what_a_waiting_record_names(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    delete_run(store, ENTITY, PROJECT, "one")
+    name = BlobStore(store.layout).name(b"content 3")
+    writer = Writer(store.layout, B, "two")
+    writer.put(FileSaved("mine", name.sha256, name.size, "text/plain"))  # found there by an upload
+    garbage(store)
+    apply_all(store)
+    assert files(store) == {"mine": b"content 3"}
+
+
+def test_what_a_version_names_stays_a_blob(store: Store) -> None:
+    """Whichever comes first: a node without the catalog finds a version's files by their names alone."""
+    first = Writer(store.layout, A, "one")
+    for path, content in CONTENTS.items():
+        first.file(path, content)
+    first.artifact("before", {"x": b"content 1"})
+    first.finish()
+    second = Writer(store.layout, B, "two")
+    record = artifact_record(BlobStore(store.layout), "after", {"x": b"content 2"}, ["latest"], second.tick())
+    apply_all(store)
+    seal_all(store)
+    second.put(record)  # of an upload that was told that the content is there
+    second.finish()
+    apply_all(store)
+    seal_all(store)
+    with store.reading() as session:
+        manifests = session.scalars(select(Version.manifest)).all()
+    without_catalog = BlobStore(store.layout)
+    kept = [
+        without_catalog.read(blob)
+        for each in manifests
+        for blob in read_manifest(without_catalog, each).blobs
+    ]
+    assert kept == [b"content 1", b"content 2"]
+    assert files(store) == CONTENTS
+
+
+def test_an_artifact_finds_contents_in_a_runs_pack(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    draft = Draft(store.layout)
+    draft.finish([DraftEntry(path, draft.capture_bytes(content)) for path, content in CONTENTS.items()])
+    found = settle_now(store, draft.token)
+    manifest = read_manifest(store.blobs, found.manifest)
+    assert {entry.pack for entry in manifest.entries} == {blobs(store)[0].stem, blobs(store)[1].stem} & {
+        path.stem for path in store.layout.list_packs()
+    }
+    without_catalog = BlobStore(store.layout)
+    for entry in manifest.entries:
+        content = b"".join(without_catalog.chunks(entry.blob or "", entry.offset, entry.size))
+        assert content == CONTENTS[entry.path]
+
+
+def test_damaged_content_stays_where_it_is(store: Store) -> None:
+    writer = Writer(store.layout, A, "one")
+    for path, content in CONTENTS.items():
+        writer.file(path, content)
+    writer.finish()
+    apply_all(store)
+    damaged = store.layout.blob(BlobStore(store.layout).name(b"content 4").sha256)
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"content ?")
+    seal_all(store)
+    assert damaged.read_bytes() == b"content ?"
+    assert {**files(store), "media/4.png": b"content 4"} == CONTENTS
+
+
+def test_a_store_of_format_1_is_opened_read_and_raised(tmp_path: Path) -> None:
+    root = Path(shutil.copytree(FIXTURES / "format-1" / "sealed", tmp_path / "store"))
+    old = [path for path in (root / "blobs").rglob("*") if path.is_file()]
+    store = Store(root, create=False)
+    before = files(store)
+    assert before["media/images/sample_1_0a.png"] == b"stands for a picture"
+    write(store, "ee" * 16, "new", {**CONTENTS, "again": b"stands for a picture"})
+    assert files(store) == {**before, **CONTENTS, "again": b"stands for a picture"}
+    garbage(store)
+    assert all(path.exists() for path in old)
+    assert files(store) == {**before, **CONTENTS, "again": b"stands for a picture"}
+    assert '"format": 2' in store.layout.description.read_text()
+    store.close()
+
+
+KILL = """
+import os, shutil, signal, sys
+from pathlib import Path
+source, root = Path(sys.argv[1]), sys.argv[2]
+sys.path[:0] = [root, root + "/tests"]
+from builders import seal_all
+from sqlalchemy import event
+from tracker.store import run_files
+from tracker.store.store import Store
+run_files.PACK_BYTES = 100
+
+def work(folder, deadline):
+    count = 0
+    def step(name):
+        nonlocal count
+        count += 1
+        if count == deadline:
+            os.write(1, (name + "\\n").encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+    def watch(name, arguments):
+        if name in ("os.rename", "os.remove"):
+            step(name)
+    store = Store(folder)
+    sys.addaudithook(watch)
+    @event.listens_for(store._engine, "commit")
+    def before(connection):
+        if connection.get_execution_options().get("write"):
+            step("commit")
+    seal_all(store)
+
+deadline = 0
+while True:
+    deadline += 1
+    folder = source.parent / f"killed{deadline}"
+    shutil.copytree(source, folder)
+    child = os.fork()
+    if child == 0:
+        work(folder, deadline)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        assert status == 0
+        break
+"""
+
+
+def test_killed_at_every_step_of_sealing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "source")
+    writer = Writer(store.layout, A, "one")
+    for path, content in CONTENTS.items():
+        writer.file(path, content)
+    writer.finish()
+    apply_all(store)
+    store.close()
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, str(store.root), str(ROOT)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    points = done.stdout.split()
+    assert points.count("os.remove") >= len(CONTENTS)
+    for at, point in enumerate(points, 1):
+        store = Store(tmp_path / f"killed{at}")
+        assert files(store) == CONTENTS, f"killed before {point} {at}"
+        seal_all(store)
+        assert files(store) == CONTENTS, f"killed before {point} {at}, and sealed"
+        garbage(store)
+        assert files(store) == CONTENTS, f"killed before {point} {at}, and collected"
+        assert all(path.suffix == ".pack" for path in blobs(store))
+        store, found = again(store)
+        assert (found.broken, files(store)) == ([], CONTENTS)
+        store.close()
+
+
+def log_images(count: int = 200) -> None:
+    random = np.random.default_rng(1)
+    run = tracker.init(project="p", id="images")
+    for _ in range(count):
+        run.log({"image": tracker.Image(random.integers(0, 255, (16, 16, 3), dtype=np.uint8))})
+    run.finish()
+
+
+def log_versions() -> list[tracker.Artifact]:
+    run = tracker.init(project="p", id="versions")
+    logged = []
+    for at in range(20):
+        artifact = tracker.Artifact("model", "model")
+        with artifact.new_file("weights", "wb") as file:
+            file.write(os.urandom(1000 if at % 2 else PACKED_BELOW))
+        logged.append(run.log_artifact(artifact))
+    run.finish()
+    return logged
+
+
+def sealed(root: Path) -> set[Path]:
+    """Wait until all is sealed; return the inodes."""
+    layout = Layout(root)
+    scripts.wait_for(lambda: not layout.list_journals(), "the runs to be sealed")
+    scripts.wait_for(lambda: not layout.list_drafts(), "the drafts to be gone")
+    return inodes(root)
+
+
+def test_two_hundred_images_are_ten_inodes_at_most(tmp_path: Path) -> None:
+    """Over a store that has had a run: its run.json, history, samples and pack, and their folders."""
+    tracker.init(project="p").finish()
+    root = tmp_path / "tracker-store"
+    before = sealed(root)
+    log_images()
+    added = {
+        path for path in sealed(root) - before if "locks" not in path.parts and "leases" not in path.parts
+    }
+    assert len(added) <= 10, sorted(added)
+    run = tracker.Api().run("p/images")
+    rows = run.history(pandas=False)
+    contents = {b"".join(run.file(row["image"]["path"]).chunks()) for row in rows}
+    assert len(contents) == 200
+
+
+def test_a_version_is_four_inodes_at_most_and_leaves_no_draft(tmp_path: Path) -> None:
+    root = tmp_path / "tracker-store"
+    tracker.init(project="p").finish()
+    before = sealed(root)
+    logged = log_versions()
+    after = sealed(root)
+    of_the_run = {path for path in after - before if {"runs", "locks", "leases"} & set(path.parts)}
+    assert len(after - before - of_the_run) <= 20 * 4
+    assert list((root / "drafts").iterdir()) == []
+    assert [artifact.version for artifact in logged] == [f"v{at}" for at in range(20)]
+
+
+def test_the_same_on_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path / "store") as server:
+        use(server, monkeypatch)
+        tracker.init(project="p").finish()
+        sent(tmp_path)
+        before = sealed(server.store)
+        log_images()
+        log_versions()
+        sent(tmp_path)
+        after = sealed(server.store)
+        added = {path for path in after - before if not {"locks", "leases"} & set(path.parts)}
+        assert len(added) <= 10 + 10 + 20 * 4, sorted(added)
+        run = tracker.Api().run("p/images")
+        paths = [row["image"]["path"] for row in run.history(pandas=False)]
+        assert len({b"".join(run.file(path).chunks()) for path in paths[:5]}) == 5
