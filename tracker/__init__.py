@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import tracker.launch  # noqa: F401 - it notes the working folder before a framework changes it
+from tracker import face
 from tracker.version import __version__
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ _HOMES = {
     "UsageError": "tracker.errors",
     "Video": "tracker.data_types.video",
     "_attach": "tracker.sdk.attach",
+    "_sync_folder": "tracker.sdk.tensorboard.sync",
     "agent": "tracker.sdk.sweeps",
     "alert": "tracker.sdk.module",
     "attach": "tracker.sdk.attach",
@@ -121,6 +123,7 @@ _HOMES = {
     "visualize": "tracker.plot.custom_chart",
     "watch": "tracker.sdk.module",
 }
+face.package = sys.modules[__name__]  # its names are loaded when first used
 # What changes with the active run is asked for each time.
 _LIVE = ("run", "config", "summary")
 

@@ -176,7 +176,7 @@ def test_who_prints_waits_for_what_a_child_wrote_before(monkeypatch: pytest.Monk
         showing.set()
         assert go_on.wait(60)
 
-    spools = children.Spools(put)
+    spools = children.Spools(put, lambda: None)
     os.write(spools._of(1).append, b"from a child\n")
     threads = [threading.Thread(target=spools.follow) for _ in range(2)]
     threads[0].start()

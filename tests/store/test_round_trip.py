@@ -46,8 +46,9 @@ from tracker.store.fold import FinishedRow
 from tracker.store.layout import Layout
 from tracker.store.models import Run as CatalogRun
 from tracker.store.models import Segment
+from tracker.store.part_file import PartFile
 from tracker.store.parts import add_part, write_part
-from tracker.store.pieces import PartFile, Piece
+from tracker.store.pieces import Piece
 from tracker.store.queries import history
 from tracker.store.store import Store
 from tracker.store.tables import table_of

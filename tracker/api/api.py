@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 
+from tracker import face
 from tracker.api.absent import Absent
 from tracker.api.artifact_queries import ArtifactQueries
 from tracker.api.place import parse_path, parse_project
@@ -226,9 +227,7 @@ class Api(ArtifactQueries, Absent):
             UsageError: There are no such files.
             Error: The package tensorboard is not installed.
         """
-        from tracker.sdk.tensorboard.sync import sync_folder  # the one thing of Api that a writer does
-
-        return self.run(sync_folder(root_dir, self._settings, run_id, project, entity))
+        return self.run(face.package._sync_folder(root_dir, self._settings, run_id, project, entity))
 
     @property
     def user_agent(self) -> str:

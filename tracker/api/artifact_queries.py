@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracker.answers import CollectionInfo
+from tracker.answers import ArtifactDetail, CollectionInfo
 from tracker.api.collections import ArtifactCollection, ArtifactType
 from tracker.api.run import as_artifact
 from tracker.artifacts.artifact import Artifact
@@ -141,7 +141,7 @@ class ArtifactQueries:
         wanted = self._named(name)
         for found in self._reader.collections(wanted.entity, wanted.project, type_name):
             if found.name == wanted.name:
-                return ArtifactCollection(self._reader, self._find_run, found)
+                return ArtifactCollection(self._reader, self._version, found)
         raise ApiNotFoundError(
             f"there is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}"
         )
@@ -175,9 +175,12 @@ class ArtifactQueries:
             if all(getattr(each, key) == value for key, value in asked.items())
         ]
         return Listed(
-            (ArtifactCollection(self._reader, self._find_run, each) for each in in_order(found, order)),
+            (ArtifactCollection(self._reader, self._version, each) for each in in_order(found, order)),
             per_page,
         )
+
+    def _version(self, found: ArtifactDetail) -> Artifact:
+        return Artifact.from_version(found, self._reader, self._find_run)
 
     def _named(self, name: str) -> ArtifactReference:
         try:

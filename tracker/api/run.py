@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tracker.answers import ArtifactDetail
 from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
@@ -46,6 +46,8 @@ _PATIENCE = 0.2
 
 class Run(DescribedRun):
     """A run, like ``wandb.apis.public.Run``."""
+
+    _make_sweep: ClassVar[Callable[..., Sweep]]  # set where sweeps, which have runs, are defined
 
     @classmethod
     def create(
@@ -352,10 +354,8 @@ class Run(DescribedRun):
     @property
     def sweep(self) -> Sweep | None:
         """Its sweep; None when it belongs to none."""
-        from tracker.api.sweeps import Sweep
-
         found = self.sweep_name
-        return None if found is None else Sweep(self._reader, self.entity, self.project, found)
+        return None if found is None else self._make_sweep(self._reader, self.entity, self.project, found)
 
     def _fields(self) -> dict[str, Any]:
         return {**super()._fields(), "sweepName": self.sweep_name}

@@ -177,3 +177,6 @@ def find_sweeps(reader: Reader, entity: str, project: str, per_page: int) -> Swe
     """Return a project's sweeps."""
     found = sweep_ids(store_of(reader), entity, project)
     return Sweeps((Sweep(reader, entity, project, each) for each in found), per_page)
+
+
+Run._make_sweep = Sweep

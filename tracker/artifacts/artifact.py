@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tracker import face
 from tracker.answers import ArtifactDetail
 from tracker.artifacts import changing, objects
 from tracker.artifacts.capture import active_run
@@ -278,9 +278,9 @@ class Artifact(Lineage):
             if run is not None:
                 run.log_artifact(self)
                 return
-            # The one place where a lower layer begins a run: through the package's own face, as a user would.
-            init = import_module("tracker").init
-            with init(project=project, job_type="auto", settings=settings or {"silent": True}) as own:
+            with face.package.init(
+                project=project, job_type="auto", settings=settings or {"silent": True}
+            ) as own:
                 own.log_artifact(self)
             return
         version, reader = self._known("save"), self._reading("save")
@@ -413,6 +413,5 @@ class Artifact(Lineage):
 
 
 def _find_again(place: dict[str, str], name: str) -> Artifact:
-    # As in ``save``: a lower layer asks through the package's own face, as a user would.
-    found: Artifact = import_module("tracker").Api(place).artifact(name)
+    found: Artifact = face.package.Api(place).artifact(name)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
@@ -13,7 +13,6 @@ from tracker.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
-    from tracker.artifacts.lineage import FindRun
     from tracker.reading.reader import Reader
 
 
@@ -28,9 +27,11 @@ class ArtifactCollection:
         description: Free text, or None.
     """
 
-    def __init__(self, reader: Reader, find_run: FindRun, info: CollectionInfo) -> None:
+    def __init__(
+        self, reader: Reader, make_version: Callable[[ArtifactDetail], Artifact], info: CollectionInfo
+    ) -> None:
         self._reader = reader
-        self._find_run = find_run
+        self._make_version = make_version
         self._take(info)
 
     def _take(self, info: CollectionInfo) -> None:
@@ -91,12 +92,8 @@ class ArtifactCollection:
 
     def artifacts(self, per_page: int = 50, start: str | None = None) -> Listed[Artifact]:
         """Return its versions, newest first."""
-        from tracker.artifacts.artifact import Artifact
-
         found = self._reader.artifacts(self.entity, self.project, None, self.name)
-        return Listed(
-            (Artifact.from_version(as_detail(info), self._reader, self._find_run) for info in found), per_page
-        )
+        return Listed((self._make_version(as_detail(info)) for info in found), per_page)
 
     versions = artifacts  # its former name
 

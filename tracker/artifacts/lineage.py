@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from tracker.answers import ArtifactDetail
+from tracker.artifacts.collection import ArtifactCollection
 from tracker.artifacts.drafting import Drafting
 from tracker.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
-    from tracker.artifacts.collection import ArtifactCollection
     from tracker.reading.reader import Reader
 
 # Finds a run, by entity, project and id, as ``Api().run`` does.
@@ -95,8 +95,6 @@ class Lineage(Drafting):
         return self._collection(entity, project, name.split(":")[0])
 
     def _collection(self, entity: str, project: str, name: str) -> ArtifactCollection:
-        from tracker.artifacts.collection import ArtifactCollection
-
         reader = self._catalog()
         if reader is None:
             raise UnsupportedError(
@@ -105,8 +103,7 @@ class Lineage(Drafting):
             )
         for info in reader.collections(entity, project, None):
             if info.name == name:
-                assert self._find_run is not None
-                return ArtifactCollection(reader, self._find_run, info)
+                return ArtifactCollection(reader, self._like, info)
         raise NotFoundError(f"there is no collection {entity}/{project}/{name}")
 
     def _catalog(self) -> Reader | None:
@@ -115,10 +112,9 @@ class Lineage(Drafting):
         return cast("Reader", reader) if hasattr(reader, "collections") else None
 
     def _like(self, version: ArtifactDetail) -> Artifact:
-        from tracker.artifacts.artifact import Artifact
-
         assert self._find_run is not None
-        return Artifact.from_version(version, self._reading("source_artifact"), self._find_run)
+        kind = cast("type[Artifact]", type(self))
+        return kind.from_version(version, self._reading("source_artifact"), self._find_run)
 
     def json_encode(self) -> dict[str, Any]:
         """Return what names this version, as wandb stores it in configs."""

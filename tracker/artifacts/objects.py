@@ -62,6 +62,8 @@ def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactMan
 
 def find(artifact: Artifact, name: str) -> Any:
     """Return the object of that name in an artifact, files that it needs downloaded; None without one."""
+    from tracker.data_types import joined, media_types  # noqa: F401  # types are known once imported
+
     for kind in WBValue.type_mapping().values():
         path = kind.with_suffix(name)
         if path in artifact._objects:

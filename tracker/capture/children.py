@@ -78,8 +78,9 @@ class Spools:
         active: Whether anybody was given one.
     """
 
-    def __init__(self, put: Callable[[int, str], None]) -> None:
+    def __init__(self, put: Callable[[int, str], None], nudge: Callable[[], None]) -> None:
         self._put = put
+        self._nudge = nudge
         self.active = False
         self._spools: dict[int, Spool] = {}
         self._forked: dict[int, Spool] = {}
@@ -163,7 +164,7 @@ class Spools:
         except (OSError, ValueError, AttributeError):
             return None
         self.active = True
-        _nudge()
+        self._nudge()
         return spool.append
 
     def _of(self, stream: int) -> Spool:
@@ -180,7 +181,7 @@ class Spools:
         """Note that a child is about to be forked, which may print."""
         if self._catching and self._owner == os.getpid():
             self.active = True
-            _nudge()
+            self._nudge()
 
     def _saved_done(self) -> None:
         for stream in list(self._saved):
@@ -213,12 +214,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 _catchers: list[Spools] = []
 _starting = threading.local()
-
-
-def _nudge() -> None:
-    from tracker.capture.console import console
-
-    console.nudge()
 
 
 def _descriptor(stream: int) -> int | None:

@@ -199,7 +199,7 @@ class Console:
         with self._lock:
             self._listeners.append((listener, Screen()))
             if self._spools is None:
-                self._spools = Spools(self.put)
+                self._spools = Spools(self.put, self.nudge)
             if len(self._listeners) == 1:
                 if not (redirect and self._spools.redirect()):
                     self._hooks = [

@@ -68,9 +68,7 @@ class WBValue:
 
     @staticmethod
     def type_mapping() -> dict[str, type[WBValue]]:
-        """Return all types by the name that stands in their JSON."""
-        import tracker.data_types.all_types  # noqa: F401  # subclasses are known once they are imported
-
+        """Return the types that were imported, by the name that stands in their JSON."""
         found: dict[str, type[WBValue]] = {}
         waiting: list[type[WBValue]] = [WBValue]
         while waiting:

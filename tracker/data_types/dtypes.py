@@ -390,10 +390,6 @@ def from_json(described: dict[str, Any], artifact: Any = None) -> Type:
     """
     kind = _BY_NAME.get(described.get("wb_type", ""))
     if kind is None:
-        import tracker.data_types.all_types  # noqa: F401  # media types say their names when imported
-
-        kind = _BY_NAME.get(described.get("wb_type", ""))
-    if kind is None:
         raise TypeError(f"missing type handler for {described.get('wb_type')}")
     return kind.from_params(described.get("params", {}), artifact)
 

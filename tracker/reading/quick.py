@@ -34,7 +34,8 @@ from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, dec
 from tracker.store.fold import FinishedRow, Folder, SegmentState
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import Entry, Manifest
-from tracker.store.pieces import PartFile, Piece, rows_of
+from tracker.store.part_file import PartFile
+from tracker.store.pieces import Piece, rows_of
 from tracker.store.reread import PublishedRun, PublishedSegment, reread
 from tracker.store.settle import settled
 from tracker.store.view import SegmentView, describe_run, newest_branch

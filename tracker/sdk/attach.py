@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.capture.children import has_spool
 from tracker.errors import UsageError
 from tracker.sdk import active
+from tracker.sdk.init import init
 from tracker.sdk.writers import taking_over
 
 if TYPE_CHECKING:
     from tracker.sdk.run import Run
-
-
-def attach_id(path: str, rank: int, store: Path) -> str:
-    """Return a text that ``attach`` finds a run and its writer by, wherever its folder can be seen."""
-    return f"{path}/{rank}@{store}"
 
 
 def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run | None = None) -> Run:
@@ -30,8 +25,6 @@ def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run 
     Raises:
         UsageError: Neither is given, or the text is no such id.
     """
-    from tracker.sdk.init import init
-
     found = attach_id or run_id or (run._attach_id if run is not None else None)
     if not found:
         raise UsageError("Either `attach_id` or `run_id` or `run` must be specified")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tracker.errors import UsageError
 from tracker.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
@@ -27,6 +27,9 @@ SHOWN = ("name", "tags", "notes", "group", "job_type")
 
 class RunCore:
     """The part of a ``Run`` that the others stand on."""
+
+    # Opens the next attempt of a run; set where runs, which are made of this, are opened.
+    _open_attempt: ClassVar[Callable[..., RunCore]]
 
     def __init__(
         self, started: RunStarted, journal: RunJournal, *, resumed: bool, config: dict[str, Any]

@@ -7,6 +7,7 @@ import importlib.util
 import os
 from typing import Any
 
+from tracker.data_types.video import Video
 from tracker.errors import Error
 from tracker.sdk import active
 
@@ -32,9 +33,7 @@ def monitor() -> None:
         path = os.path.join(self.video_folder, f"{self._video_name}.mp4")
         original(self)
         if active.current is not None and os.path.isfile(path):
-            import tracker
-
-            active.current.log({"videos": tracker.Video(path, format="mp4")})
+            active.current.log({"videos": Video(path, format="mp4")})
 
     RecordVideo.stop_recording = stop_recording
     setattr(RecordVideo, _MARK, True)

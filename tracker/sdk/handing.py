@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from tracker import face
 from tracker.errors import UsageError
 from tracker.reading.known import find_run
 from tracker.sdk import active
@@ -37,9 +38,7 @@ class HandedRun:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # so that isinstance() takes it for a run
-        from tracker.sdk.run import Run
-
-        return Run
+        return face.package.Run
 
     def _use(self) -> Run:
         if self._ended:
@@ -50,13 +49,12 @@ class HandedRun:
         return found
 
     def _attach(self) -> Run:
-        from tracker.sdk.attach import attach
-        from tracker.sdk.init import init
-
         if self._attach_id is not None:
-            return attach(self._attach_id)
-        entity, project, run_id = self._path.split("/")
-        return init(entity, project, id=run_id, mode="disabled", reinit="create_new")
+            found: Run = face.package._attach(self._attach_id)
+        else:
+            entity, project, run_id = self._path.split("/")
+            found = face.package.init(entity, project, id=run_id, mode="disabled", reinit="create_new")
+        return found
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -119,8 +117,6 @@ class _Later(StepCounter):
 
 def _go_on(run: RunCore) -> None:
     """Begin a further attempt, if somebody has gone on with the run."""
-    from tracker.sdk.opening import find_and_open
-
     started, journal = run._started, run._journal
     assert journal.layout is not None
     place = (run.entity, run.project, run.id)
@@ -131,7 +127,7 @@ def _go_on(run: RunCore) -> None:
     if max(attempts, default=0) <= started.attempt:
         return
     with taking_over(started.rank):
-        next_one = find_and_open(journal.settings, journal.layout, run.id, {}, "allow")
+        next_one = run._open_attempt(journal.settings, journal.layout, run.id, {}, "allow")
     run._started, run._journal, run._steps = next_one._started, next_one._journal, next_one._steps
     run._journal.lock = run._lock
     journal.close()

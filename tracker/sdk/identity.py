@@ -10,6 +10,7 @@ from tracker.errors import UsageError
 from tracker.records import RunChanged
 from tracker.sdk.config import ConfigStatic
 from tracker.sdk.core import RunCore
+from tracker.sdk.handing import hand_over
 
 if TYPE_CHECKING:
     from tracker.sdk.settings import Settings
@@ -151,13 +152,9 @@ class Identity(RunCore):
 
         Asked for when the run is handed over: its next row here stands behind what is logged there.
         """
-        from tracker.sdk.attach import attach_id
-        from tracker.sdk.handing import hand_over
-
         hand_over(self)
-        return (
-            None if self.disabled else attach_id(self.path, self._started.rank, self._journal.settings.store)
-        )
+        place = f"{self.path}/{self._started.rank}@{self._journal.settings.store}"
+        return None if self.disabled else place
 
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"

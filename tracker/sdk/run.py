@@ -7,6 +7,7 @@ from typing import Any
 from tracker.sdk.alerts import Alerts
 from tracker.sdk.artifact_methods import ArtifactMethods
 from tracker.sdk.files import Files
+from tracker.sdk.handing import given, handed
 from tracker.sdk.life import Life
 from tracker.sdk.rows import Logging
 from tracker.sdk.showing import Showing
@@ -58,8 +59,6 @@ class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the run as its name: in another process the first use of the copy attaches to the run."""
-        from tracker.sdk.handing import given, handed
-
         return given, handed(self)
 
     def _label(self, *args: object, **kwargs: object) -> None:

@@ -21,7 +21,7 @@ from tracker.group_files import share
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
 from tracker.store.digests import sha256_of_file
 from tracker.store.fold import FinishedRow
-from tracker.store.pieces import FIXED_KEYS, PartFile
+from tracker.store.part_file import FIXED_KEYS, PartFile
 
 # A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
 CELLS_PER_GROUP = 4_000_000

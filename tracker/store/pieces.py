@@ -5,31 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tracker.store.fold import FinishedRow
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-FIXED_KEYS = ("_step", "_runtime", "_timestamp")
-
-
-class PartFile(NamedTuple):
-    """A Parquet file of a segment.
-
-    Attributes:
-        id: Its number in the catalog, 0 without one.
-        path: Where it lies, or lay.
-        rows: How many rows it has.
-        held: The file, if it was opened before the others were read; see ``hold``.
-    """
-
-    id: int
-    path: Path
-    rows: int
-    held: pa.NativeFile | None = None
+from tracker.store.part_file import FIXED_KEYS, PartFile
 
 
 class Piece(NamedTuple):

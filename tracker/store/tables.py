@@ -19,7 +19,8 @@ from tracker.store.columns import (
     rows_to_table,
 )
 from tracker.store.parquet import opened, read_columns
-from tracker.store.pieces import FIXED_KEYS, Piece, hold
+from tracker.store.part_file import FIXED_KEYS
+from tracker.store.pieces import Piece, hold
 
 # A table, its schema with the roles, and where a row has one of the keys asked for (None: each has).
 Source = tuple[pa.Schema, pa.Table, np.ndarray | None]

@@ -20,7 +20,8 @@ from tracker.store.hot import read_hot_keys
 from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
 from tracker.store.models import Run, Rung
 from tracker.store.parquet import last_number, read_numbers
-from tracker.store.pieces import PartFile, Piece, hold
+from tracker.store.part_file import PartFile
+from tracker.store.pieces import Piece, hold
 from tracker.store.queries.history import visible_pieces
 from tracker.store.store import Store
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from tracker.errors import NotFoundError
 from tracker.store.hot import read_hot
 from tracker.store.models import Part, Run, Segment
-from tracker.store.pieces import PartFile, Piece, rows_of
+from tracker.store.part_file import PartFile
+from tracker.store.pieces import Piece, rows_of
 from tracker.store.view import newest_branch
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Imports every type that can be read back by its name."""
+"""Imports every type that may stand in a cell of a table: read back by its name, it must be known."""
 
 from tracker.data_types import (  # noqa: F401
     audio,
@@ -7,11 +7,9 @@ from tracker.data_types import (  # noqa: F401
     classes,
     html,
     image,
-    joined,
     masks,
     molecule,
     object3d,
     plotly,
-    table,
     video,
 )
