@@ -29,6 +29,7 @@ from tracker.api.api import Api
 from tracker.http import Client
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
 from tracker.store.apply import apply_journal
 from tracker.store.fields import fields_of, row_of
@@ -90,7 +91,7 @@ SELECT count(*) FROM run_fields WHERE project_id = ? AND field = 'config.lr' AND
 def measure(options: Options) -> Result:
     """Build the store, ask the questions, and count what the server holds afterwards."""
     with workplace(options) as folder:
-        store = Store(folder / "tracker-store")
+        store = open_store(folder / "tracker-store")
         fill(store, RUNS)
         check_sample(store)
         add_histories(store)

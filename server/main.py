@@ -15,7 +15,7 @@ from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker import keeping
 from tracker.errors import UsageError
-from tracker.recorder.opening import open_to_read
+from tracker.recorder.opening import open_store
 from tracker.store.description import require_writable
 from tracker.store.files import publish_json, read_json
 from tracker.store.layout import Layout
@@ -33,7 +33,7 @@ def serve(settings: ServerSettings) -> None:
     """
     raise_descriptor_limit()
     listening = _listen(settings)
-    store = open_to_read(settings.store, lambda: Store(settings.store))
+    store = open_store(settings.store, to_read=True)
     with listening:
         host, port = listening.getsockname()[:2]
         if settings.key_required and not (settings.on_loopback or keys.has_keys(store)):

@@ -10,6 +10,7 @@ import scripts
 
 import tracker
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.recorder.remote import list_outboxes
 from tracker.store.garbage import Report, collect
 from tracker.store.layout import blob_name
@@ -28,7 +29,7 @@ def log(run: tracker.Run, name: str, ttl: timedelta | None = None, **files: byte
 
 
 def gc(*, look: bool = True, outboxes: bool = False, **options: Any) -> Report:
-    store = Store(ROOT)
+    store = open_store(ROOT)
     try:
         if look:
             Follower(store).look(seal_ended=False)

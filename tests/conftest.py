@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tracker import launch
+from tracker.recorder.opening import open_store
 from tracker.sdk import active
 from tracker.store.store import Store
 
@@ -84,6 +85,6 @@ def drawn_alike() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A new store."""
-    opened = Store(tmp_path / "tracker-store")
+    opened = open_store(tmp_path / "tracker-store")
     yield opened
     opened.close()

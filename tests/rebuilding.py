@@ -11,6 +11,7 @@ from builders import ENTITY, all_rows, answers
 from sqlalchemy import select
 
 from tracker import values
+from tracker.recorder.opening import open_store
 from tracker.store.catalog import alone
 from tracker.store.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs
@@ -32,7 +33,7 @@ def again(store: Store) -> tuple[Store, Rebuilt]:
     store.close()
     with alone(store.layout) as hold:
         found = rebuild(store.layout, hold)
-    return Store(store.root, create=False), found
+    return open_store(store.root, create=False), found
 
 
 def everything(store: Store) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from tracker.capture import git as git_module
 from tracker.capture.git import difference, find_repository
 from tracker.capture.secrets import HIDDEN, hide, hide_in_address, hide_in_arguments, is_secret_name
 from tracker.recorder.follow import catch_up
+from tracker.recorder.opening import open_store
 from tracker.store.models import RunFile
-from tracker.store.store import Store
 
 SCRIPT = """
 import tracker
@@ -47,7 +47,7 @@ def run_script(folder: Path, *arguments: str, script: str = "train.py", **variab
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    store = Store(folder / "tracker-store", create=False)
+    store = open_store(folder / "tracker-store", create=False)
     catch_up(store)
     with store.reading() as session:
         found = {file.path: store.blobs.read(file.sha256) for file in session.scalars(select(RunFile))}
@@ -324,7 +324,7 @@ def test_nothing_that_a_repository_names_is_run(repository: Path) -> None:
 def test_equal_packages_of_two_runs_are_one_blob(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT.replace('id="r", ', "") * 2)
     run_script(tmp_path)
-    store = Store(tmp_path / "tracker-store", create=False)
+    store = open_store(tmp_path / "tracker-store", create=False)
     catch_up(store)
     with store.reading() as session:
         found = session.execute(

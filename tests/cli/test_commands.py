@@ -21,8 +21,8 @@ import tracker
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.processes import host_name
+from tracker.recorder.opening import open_store
 from tracker.store.layout import Layout
-from tracker.store.store import Store
 from tracker.version import __version__
 
 KILLED = """
@@ -158,7 +158,7 @@ def test_sync_says_what_it_cannot_read_and_does_the_rest(tmp_path: Path) -> None
 
 def journal_of_another_host(root: Path, *, finish: bool = True) -> Path:
     """Write a run of 99 rows as another host does, untouched for ten minutes; return its journal."""
-    Store(root).close()
+    open_store(root).close()
     writer = Writer(Layout(root), "aa" * 16)
     for value in range(99):
         writer.log({"x": value})

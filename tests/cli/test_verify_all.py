@@ -9,8 +9,8 @@ import pytest
 from serving import command
 
 import tracker
+from tracker.recorder.opening import open_store
 from tracker.store.layout import Layout
-from tracker.store.store import Store
 from tracker.store.verifying import list_items, verify
 
 
@@ -41,7 +41,7 @@ def test_each_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
     assert "0 missing or damaged" in sound.stdout
     for kind in ("part", "blob", "published"):
         assert f"{kind}s" in sound.stdout.replace("published files", "publisheds")
-    store = Store(layout.root)
+    store = open_store(layout.root)
     items = list_items(store)
     store.close()
     part, gone, *_ = (item.path for item in items if item.kind == "part")
@@ -68,7 +68,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     layout = Layout(tmp_path / "tracker-store")
     (journal,) = layout.list_journals()
     damage(journal.path)
-    Store(layout.root).close()
+    open_store(layout.root).close()
     found = command("verify", "--all", folder=tmp_path)
     assert found.returncode == 1
     assert f"{journal.path} is damaged at bytes" in found.stdout
@@ -77,7 +77,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_interrupted_one_continues_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = make_store(tmp_path)
     monkeypatch.setattr("tracker.store.verifying.NOTED_SECONDS", -1.0)
-    store = Store(layout.root)
+    store = open_store(layout.root)
     items = list_items(store)
     read: list[int] = []
 

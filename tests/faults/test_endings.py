@@ -17,6 +17,7 @@ from sqlalchemy import select
 import tracker
 from tracker.processes import host_name
 from tracker.recorder.follow import MISSED_SECONDS, Follower, catch_up
+from tracker.recorder.opening import open_store
 from tracker.store.models import Run, Segment
 from tracker.store.store import Store
 
@@ -26,7 +27,7 @@ NOTICED_SECONDS = 10.0
 
 def noticed(root: Path, state: str, run_id: str = "run") -> bool:
     """Whether the catalog says so already; nobody is asked to apply anything."""
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     try:
         with store.reading() as session:
             return session.scalar(select(Run.state).where(Run.run_id == run_id)) == state
@@ -39,7 +40,7 @@ def rows(run_id: str = "run", key: str = "x") -> list[int]:
 
 
 def count_segments(folder: Path) -> int:
-    store = Store(folder / "tracker-store")
+    store = open_store(folder / "tracker-store")
     try:
         catch_up(store)  # what reads one run does not need the catalog, so nothing may be in it yet
         with store.reading() as session:

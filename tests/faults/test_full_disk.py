@@ -17,11 +17,11 @@ from sqlalchemy import select
 
 import tracker
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.store.blobs import BlobStore
 from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
 from tracker.store.models import Segment
-from tracker.store.store import Store
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
     script.end()
     copy = tmp_path / "copy"
     shutil.copytree(small_disk / "tracker-store", copy)
-    store = Store(copy)
+    store = open_store(copy)
     Follower(store).look()
     with store.reading() as session:
         rows = [unpack_state(segment.state).rows for segment in session.scalars(select(Segment))]

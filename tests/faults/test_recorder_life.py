@@ -16,8 +16,8 @@ from serving import serving
 from sqlalchemy import select
 
 from tracker.recorder import main as recorder
+from tracker.recorder.opening import open_store
 from tracker.store.models import Run
-from tracker.store.store import Store
 
 SCRIPT = """
 import sys, tracker
@@ -53,7 +53,7 @@ def state(root: Path) -> str | None:
     """Return the run's state in the catalog, without applying anything."""
     if not (root / "catalog.db").exists():
         return None
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     try:
         with store.reading() as session:
             return session.scalar(select(Run.state))

@@ -16,6 +16,7 @@ from tracker.errors import NotFoundError
 from tracker.journal.format import pack_header
 from tracker.reading.files import FilesReader, find_artifact
 from tracker.reading.known import find_run
+from tracker.recorder.opening import open_store
 from tracker.records import ConfigChanged
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.queries.artifacts import artifact_detail
@@ -66,7 +67,7 @@ def test_same_answers_before_and_after(store: Store) -> None:
 
 
 def test_same_answers_when_applied_up_to_any_record(tmp_path: Path) -> None:
-    source = Store(tmp_path / "source")
+    source = open_store(tmp_path / "source")
     writer = Writer(source.layout, A)
     write_models(writer)
     apply_all(source)
@@ -76,7 +77,7 @@ def test_same_answers_when_applied_up_to_any_record(tmp_path: Path) -> None:
     ends = [index for index in range(len(data)) if data.startswith(b"\xc1\xfeT\xc1", index)][1:]
     assert len(ends) == 6
     for end in ends:
-        store = Store(tmp_path / f"applied{end}")
+        store = open_store(tmp_path / f"applied{end}")
         shutil.copytree(source.layout.blobs, store.layout.blobs, dirs_exist_ok=True)
         path = store.layout.journal(HOST, A, 0)
         path.parent.mkdir()

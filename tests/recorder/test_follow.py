@@ -14,6 +14,7 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.store.models import Segment
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
@@ -338,7 +339,7 @@ def test_journals_of_a_sealed_segment_that_a_kill_left_go_after_a_rebuild(store:
     writer.path.write_bytes(content)  # sealed is published, and then came the kill
     store.close()
     store.layout.catalog.unlink()
-    rebuilt = Store(store.root)
+    rebuilt = open_store(store.root)
     Follower(rebuilt).look()
     assert not writer.path.exists()
     assert values(rebuilt) == [0]
@@ -356,7 +357,7 @@ def test_a_journal_whose_writer_went_on_after_sealing_stays_after_a_rebuild(stor
     writer.log({"x": 1})
     store.close()
     store.layout.catalog.unlink()
-    rebuilt = Store(store.root)
+    rebuilt = open_store(store.root)
     Follower(rebuilt).look()
     assert len(rebuilt.layout.list_journals()) == 2
     with rebuilt.reading() as session:

@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from tracker.processes import host_name
 from tracker.recorder.election import RecorderLock, ensure_recorder
+from tracker.recorder.opening import open_store
 from tracker.store.layout import Layout
 from tracker.store.models import Run, Segment
-from tracker.store.store import Store
 
 WRITER = """
 import sys, tracker
@@ -47,7 +47,7 @@ def applied_rows(root: Path) -> int:
     """Return how many rows the catalog has, without applying anything."""
     if not (root / "catalog.db").exists():
         return 0
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     try:
         with store.reading() as session:
             from tracker.store.fold import unpack_state
@@ -80,7 +80,7 @@ def test_it_follows_a_live_run_seals_it_and_leaves(tmp_path: Path, root: Path) -
     scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=10)
     assert not list(root.rglob("*.journal"))
     assert len(list(root.rglob("history/*.parquet"))) == 1
-    with Store(root).reading() as session:
+    with open_store(root).reading() as session:
         assert session.scalars(select(Run.state)).all() == ["finished"]
 
 
@@ -94,7 +94,7 @@ def test_many_writers_share_one(tmp_path: Path, root: Path) -> None:
     for writer in writers:
         writer.communicate(timeout=30)
     scripts.wait_for(lambda: not recorders(root), "the recorder to leave", seconds=10)
-    with Store(root).reading() as session:
+    with open_store(root).reading() as session:
         assert session.scalars(select(Run.state)).all() == ["finished"] * 4
 
 
@@ -281,7 +281,7 @@ def test_a_forked_child_neither_writes_to_nor_ends_its_parents_segment(tmp_path:
     run = tracker.Api().run("p/fork")
     assert run.state == "finished"
     assert [row["x"] for row in run.history(pandas=False)] == [0, 2]
-    with Store(root).reading() as session:
+    with open_store(root).reading() as session:
         segments = session.scalars(select(Segment).order_by(Segment.rank)).all()
         from tracker.store.fold import unpack_state
 

@@ -20,6 +20,7 @@ from serving import Server, command
 import tracker
 from tracker import records
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import Sender
 from tracker.records import AlertRaised, encode
@@ -117,7 +118,7 @@ def test_commands_name_what_waits(tmp_path: Path, store: Store, before: pytest.M
     assert newer.path.exists()
     before.undo()
     assert command("sync", "--store", str(store.root), folder=tmp_path).returncode == 0
-    with closing(Store(store.root)) as upgraded:
+    with closing(open_store(store.root)) as upgraded:
         assert [row["x"] for row in read_history(upgraded, "newer")] == [1, 2, 3]
         assert alerts_of(upgraded) == ["a title"]
 

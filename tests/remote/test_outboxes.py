@@ -17,11 +17,11 @@ import tracker
 from tracker.http import Client
 from tracker.journal.format import HEADER
 from tracker.processes import host_name
+from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.recorder.send import Sender
 from tracker.store.garbage import DAY, collect
 from tracker.store.layout import INGEST, Layout
-from tracker.store.store import Store
 
 
 def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
@@ -263,7 +263,7 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     tracker.Api().artifact("p/data:v0").delete()
     log_files({"more": b"more"}, base="data:v1")  # nobody reads from here on: that would send it
     collect_outbox(tmp_path)
-    store = Store(tmp_path / "served" / "store")
+    store = open_store(tmp_path / "served" / "store")
     report = collect(store, grace=0.0, ahead=2 * DAY)
     store.close()
     assert any("written anew" in note for note in report.notes)

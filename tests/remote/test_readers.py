@@ -18,9 +18,9 @@ from tracker.reading.files import FilesReader
 from tracker.reading.local import LocalReader
 from tracker.reading.reader import ArtifactReader, Reader
 from tracker.reading.remote import RemoteReader
+from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder
 from tracker.store.layout import Layout
-from tracker.store.store import Store
 
 CONTENT = {"a.txt": b"content of v1", "nested/ü %2F?#.bin": bytes(range(256)) * 8192, "empty": b""}
 LOSSES = [1.0, math.nan, math.inf, -math.inf, 0.1, 2**70, -0.0]
@@ -77,7 +77,7 @@ def _log(folder: Path) -> None:
 
 def open_local(server: Server) -> LocalReader:
     """Read the store's catalog."""
-    return LocalReader(Store(server.store, create=False))
+    return LocalReader(open_store(server.store, create=False))
 
 
 def open_remote(server: Server) -> RemoteReader:

@@ -17,11 +17,11 @@ from serving import COMMAND, Server, command, serving
 from sqlalchemy import select
 
 import tracker
+from tracker.recorder.opening import open_store
 from tracker.records import OUTSIDE
 from tracker.store.captured import KINDS, captured_rows
 from tracker.store.models import Project, Run, Segment
 from tracker.store.queries import artifacts, media, runs
-from tracker.store.store import Store
 
 # Everything that ``log_everything`` leaves out.
 SCRIPT = """
@@ -82,7 +82,7 @@ def _fill(folder: Path) -> Path:
 
 def _content(root: Path) -> dict[str, Any]:
     """Return all that a store answers about its runs, without what may differ between two stores."""
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     found: dict[str, Any] = {}
     with store.reading() as session:
         for project in session.scalars(select(Project).order_by(Project.entity, Project.name)):
@@ -150,7 +150,7 @@ def test_all_of_a_store_arrives_once(tmp_path: Path) -> None:
 
 
 def _is_sealed(root: Path) -> bool:
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     with store.reading() as session:
         left = session.scalars(select(Segment.segment).where(Segment.sealed.is_(False))).all()
     store.close()

@@ -12,9 +12,9 @@ from sqlalchemy import select
 
 import tracker
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.store.fold import unpack_state
 from tracker.store.models import Segment
-from tracker.store.store import Store
 
 INTERRUPTED = """
 import os, random, signal, threading, tracker
@@ -287,7 +287,7 @@ first.finish()
 def test_a_grandchild_does_not_write_to_its_parents_segment(tmp_path: Path) -> None:
     """Its parent had begun a run of its own, and logged to the one that it was forked with."""
     scripts.run(NESTED, tmp_path)
-    store = Store(tmp_path / "tracker-store")
+    store = open_store(tmp_path / "tracker-store")
     Follower(store).look()
     with store.reading() as session:
         states = [unpack_state(segment.state) for segment in session.scalars(select(Segment))]

@@ -13,17 +13,17 @@ import scripts
 import tracker
 from tracker.reading.open import open_reader
 from tracker.recorder.follow import catch_up
+from tracker.recorder.opening import open_store
 from tracker.sdk import folder
 from tracker.settings import load_settings
 from tracker.store.queries.media import list_files
 from tracker.store.queries.runs import get_run, run_detail
-from tracker.store.store import Store
 
 
 def files_of(run_id: str) -> dict[str, str]:
     """Return the files of a run, as the catalog has them: the path of each, and its text."""
     settings = load_settings()
-    store = Store(settings.store)
+    store = open_store(settings.store)
     catch_up(store)
     with store.reading() as session:
         files = list_files(session, get_run(session, "local", "p", run_id))
@@ -237,13 +237,13 @@ def test_what_was_set_and_raised_outlives_the_catalog(tmp_path: Path) -> None:
     Path(run.dir, "note.txt").write_text("hello")
     run.finish()
     settings = load_settings()
-    store = Store(settings.store)
+    store = open_store(settings.store)
     catch_up(store)
     store.close()
     for file in settings.store.glob("catalog*"):
         file.unlink()
     found = open_reader(settings).run("local", "p", "kept")
-    catalog = Store(settings.store)
+    catalog = open_store(settings.store)
     catch_up(catalog)
     with catalog.reading() as session:
         detail = run_detail(session, "local", "p", "kept")

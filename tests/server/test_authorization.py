@@ -22,6 +22,7 @@ from server.app import API, create_app
 from server.dependencies import COOKIE
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
+from tracker.recorder.opening import open_store
 from tracker.store.models import ApiKey
 from tracker.store.store import Store
 
@@ -104,7 +105,7 @@ def log_something(folder: Path) -> Store:
         file.write("content of the model")
     run.log_artifact(artifact).wait()
     run.finish()
-    store = Store(folder / "tracker-store")
+    store = open_store(folder / "tracker-store")
     LocalReader(store).projects()
     return store
 

@@ -18,8 +18,8 @@ from serving import Server, serving
 import tracker
 from server.wholeness import LARGEST_HASHED_FIRST
 from tracker.errors import CommError
+from tracker.recorder.opening import open_store
 from tracker.store.layout import Layout
-from tracker.store.store import Store
 
 MIB = 1024 * 1024
 PLACE = "/projects/team/demo/runs/run1/files/{}"
@@ -33,7 +33,7 @@ def content(name: str) -> bytes:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of large files; tests damage and mend them."""
-    store = Store(tmp_path_factory.mktemp("damaged") / "store")
+    store = open_store(tmp_path_factory.mktemp("damaged") / "store")
     writer = Writer(store.layout, "a" * 32)
     for name in SIZES:
         writer.file(name, content(name))

@@ -20,9 +20,9 @@ from serving import Server, serving
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, pack_frame, pack_header
 from tracker.journal.reader import Record, read_frames
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
 from tracker.store.layout import INGEST, Layout
-from tracker.store.store import Store
 
 BINARY = {"Content-Type": "application/octet-stream"}
 
@@ -254,7 +254,7 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_the_sender_
             sent = journal.data[: journal.ends[3]]
             assert post(api, journal.name, sent).status_code == 200
             os.utime(Layout(server.store).journal(INGEST, journal.segment, 0), (0.0, 0.0))
-        store = Store(server.store)
+        store = open_store(server.store)
         Follower(store).look()  # as `tracker sync` does
         store.close()
         assert [said(journal) for journal in journals] == [("crashed", reason)] * 3

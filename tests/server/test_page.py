@@ -17,6 +17,7 @@ from serving import Server
 from server import dashboard
 from server.app import create_app
 from server.settings import ServerSettings
+from tracker.recorder.opening import open_store
 from tracker.store.store import Store
 
 
@@ -29,7 +30,7 @@ async def _get(store: Store, path: str) -> httpx.Response:
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store that no test changes."""
-    store = Store(tmp_path_factory.mktemp("empty"))
+    store = open_store(tmp_path_factory.mktemp("empty"))
     yield store
     store.close()
 

@@ -31,6 +31,7 @@ from tracker.errors import StoreError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
+from tracker.recorder.opening import open_store
 from tracker.records import (
     COMMIT,
     ConfigChanged,
@@ -77,7 +78,7 @@ def write_everything(layout: Layout, segment: str = A) -> Writer:
 
 def reference(tmp_path: Path) -> str:
     """The dump of a store to which the run above was applied in one go, ended and sealed."""
-    store = Store(tmp_path / "reference")
+    store = open_store(tmp_path / "reference")
     write_everything(store.layout).finish()
     apply_all(store)
     seal_all(store)
@@ -145,7 +146,7 @@ def test_a_journal_that_comes_back_after_sealing_is_passed_over(store: Store, tm
 
 def test_in_pieces_after_every_record(store: Store, tmp_path: Path) -> None:
     expected = reference(tmp_path)
-    source = Store(tmp_path / "source")
+    source = open_store(tmp_path / "source")
     write_everything(source.layout).finish()
     shutil.copytree(source.layout.blobs, store.layout.blobs, dirs_exist_ok=True)
     data = the_journal(source).path.read_bytes()
@@ -182,7 +183,7 @@ def test_in_small_batches(store: Store, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_small_parts_become_one_and_keep_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write_everything(store.layout).finish()
-    whole = Store(store.root.parent / "whole")
+    whole = open_store(store.root.parent / "whole")
     shutil.copytree(store.layout.journals, whole.layout.journals, dirs_exist_ok=True)
     shutil.copytree(store.layout.blobs, whole.layout.blobs, dirs_exist_ok=True)
     apply_all(whole)
@@ -214,9 +215,9 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
 from builders import apply_all, seal_all
 from tracker.store import apply
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 apply.BATCH_BYTES = 0
-store = Store(sys.argv[1])
+store = open_store(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 apply_all(store)
@@ -259,7 +260,7 @@ import shutil
 from builders import apply_all, seal_all
 from sqlalchemy import event
 from tracker.store import apply
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 
 if sys.argv[3:]:
     apply.HOT_ROWS, apply.BATCH_BYTES = 4, 400
@@ -279,7 +280,7 @@ def work(folder, deadline):
                 name_of = path.rsplit("/store/", 1)[1]
                 token = len("-12345678-0123456789abcdef-0123456789abcdef.parquet") * path.endswith(".parquet")
                 step(f"before {name} {name_of[:len(name_of) - token]}")
-    store = Store(folder / "store")
+    store = open_store(folder / "store")
     sys.addaudithook(watch)
     @event.listens_for(store._engine, "commit")
     def before(connection):
@@ -308,7 +309,7 @@ while True:
 
 def test_killed_at_every_step(tmp_path: Path) -> None:
     expected = reference(tmp_path)
-    source = Store(tmp_path / "source" / "store")
+    source = open_store(tmp_path / "source" / "store")
     write_everything(source.layout).finish()
     source.close()
     done = subprocess.run(
@@ -339,7 +340,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
         f"before os.remove journals/{HOST}/{A}-000000.journal",
     ]
     for at, point in enumerate(points, 1):
-        store = Store(tmp_path / f"killed{at}" / "store")
+        store = open_store(tmp_path / f"killed{at}" / "store")
         apply_all(store)
         seal_all(store)
         assert dump(store) == expected, f"killed {point}"
@@ -349,7 +350,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
     expected = reference(tmp_path)
-    source = Store(tmp_path / "source" / "store")
+    source = open_store(tmp_path / "source" / "store")
     write_everything(source.layout).finish()
     source.close()
     done = subprocess.run(
@@ -363,7 +364,7 @@ def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
     assert sum("os.rename runs" in point and "history" in point for point in points) > 2
     assert sum("os.remove runs" in point for point in points) > 2  # what was merged
     for at, point in enumerate(points, 1):
-        store = Store(tmp_path / f"killed{at}" / "store")
+        store = open_store(tmp_path / f"killed{at}" / "store")
         apply_all(store)
         seal_all(store)
         assert dump(store) == expected, f"killed {point}"

@@ -13,6 +13,7 @@ from serving import rebuild, serving
 import tracker
 from tracker.api.api import Api
 from tracker.errors import NotFoundError, UsageError
+from tracker.recorder.opening import open_store
 from tracker.store.deletion import delete_run
 from tracker.store.garbage import collect
 from tracker.store.layout import Layout
@@ -70,7 +71,7 @@ def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
     api._reader.close()
     rebuild(tmp_path / "tracker-store")
     assert names(tmp_path) == ["kept"]
-    with_store = Store(tmp_path / "tracker-store", create=False)
+    with_store = open_store(tmp_path / "tracker-store", create=False)
     collect(with_store, grace=0, ahead=3 * 86_400)
     assert len(pictures) == 5 and not any(with_store.blobs.has(sha256) for sha256 in pictures)
     with_store.close()

@@ -13,8 +13,8 @@ import scripts
 from exact import exact
 
 import tracker
+from tracker.recorder.opening import open_store
 from tracker.records import SystemSample
-from tracker.store.store import Store
 
 DOCUMENT = (scripts.ROOT / "docs" / "store-layout.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)
@@ -158,7 +158,7 @@ def test_a_live_run_in_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tracker.store.apply.BATCH_BYTES", 300)
     monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")  # nobody but this test applies
     run = log(tmp_path, count=38)
-    store = Store(tmp_path / "tracker-store")
+    store = open_store(tmp_path / "tracker-store")
     apply_all(store)
     files = list((tmp_path / "tracker-store").rglob("history/*.parquet"))
     assert len(files) > 3

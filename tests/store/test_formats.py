@@ -13,6 +13,7 @@ from builders import answers, apply_all, as_before, end_segments, seal_all
 from tracker.journal.format import VERSION
 from tracker.reading.files import find_artifact
 from tracker.reading.known import find_run
+from tracker.recorder.opening import open_store
 from tracker.store.layout import FORMAT_VERSION, Layout, blob_name
 from tracker.store.store import Store
 from tracker.values import dumps, loads
@@ -44,13 +45,13 @@ def test_every_format_has_a_fixture() -> None:
 @pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
 class TestFormat:
     def test_sealed_store(self, version: int, tmp_path: Path) -> None:
-        store = Store(copy(version, "sealed", tmp_path), create=False)
+        store = open_store(copy(version, "sealed", tmp_path), create=False)
         assert said(store) == expected(version)
         assert apply_all(store, final=True) == 0
         store.close()
 
     def test_unsealed_store(self, version: int, tmp_path: Path) -> None:
-        store = Store(copy(version, "unsealed", tmp_path), create=False)
+        store = open_store(copy(version, "unsealed", tmp_path), create=False)
         assert answers(store) == {"projects": []}
         apply_all(store, final=True)
         end_segments(store)

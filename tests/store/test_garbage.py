@@ -17,6 +17,7 @@ from collecting import ROOT, blobs, folder_size, gc, log
 
 import tracker
 from tracker.errors import StoreError
+from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.store import garbage, trash
 from tracker.store.blobs import BlobStore
@@ -415,14 +416,14 @@ KILLED = """
 import os, signal
 from tracker.store import repack, trash
 from tracker.store.garbage import collect
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def killed(source, target):
     rename(source, target)
     os.kill(os.getpid(), signal.SIGKILL)
 trash.os.rename = killed
-collect(Store("tracker-store"), grace=0)
+collect(open_store("tracker-store"), grace=0)
 """
 
 
@@ -477,7 +478,7 @@ import os, sys, threading, time
 from tracker.recorder.follow import Follower
 from tracker.store import repack, trash
 from tracker.store.garbage import collect
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def late(source, target):
@@ -487,7 +488,7 @@ trash.os.rename = late
 given_back = []
 give_back = trash.Trash.give_back
 trash.Trash.give_back = lambda self, path: (given_back.append(path), give_back(self, path))
-store = Store("tracker-store")
+store = open_store("tracker-store")
 follower = Follower(store)
 done = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), done.set()), daemon=True).start()
@@ -503,7 +504,7 @@ print(rounds, files, len(given_back), packs, flush=True)
 
 @pytest.mark.slow
 def test_collecting_all_the_time_loses_nothing_beside_writers(tmp_path: Path) -> None:
-    Store(ROOT).close()
+    open_store(ROOT).close()
     collector = scripts.start(SOAKING_COLLECTOR, tmp_path)
     seed = random.randrange(1000)
     writers = [

@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 
 from tracker import records
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.recorder.opening import open_store
 from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
 from tracker.store.edits import FIELDS
 from tracker.store.fold import SegmentState
@@ -224,7 +225,7 @@ def test_no_record_stops_its_journal_or_another(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]
 ) -> None:
     folder = tmp_path_factory.mktemp("hostile")
-    store = Store(folder / "store")
+    store = open_store(folder / "store")
     try:
         hostile = Writer(store.layout, A, "hostile")
         for tag, fields in drawn:

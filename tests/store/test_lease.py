@@ -21,6 +21,7 @@ from builders import ENTITY, PROJECT, Writer, apply_all, read_history, seal_all
 from server import keys
 from tracker.cli.examine import examine
 from tracker.errors import HeldElsewhereError, UsageError
+from tracker.recorder.opening import open_store
 from tracker.settings import load_settings
 from tracker.store import lease
 from tracker.store.catalog import alone
@@ -38,14 +39,14 @@ import os, sys
 from tracker.errors import Error
 from tracker.store import lease
 from tracker.store.models import Clock
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 
 name, root = sys.argv[1:]
 lease.boot_id = lambda: name
 lease.host_name = lambda: name
 lease.LOCAL_TYPES = frozenset()
 try:
-    store = Store(root)
+    store = open_store(root)
 except Error as error:
     print(type(error).__name__, error, flush=True)
     sys.exit(3)
@@ -127,7 +128,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A store with a run that is sealed, a key, and nobody who has it open."""
-    store = Store(tmp_path / "tracker-store")
+    store = open_store(tmp_path / "tracker-store")
     writer = Writer(store.layout, "a" * 32)
     writer.log({"x": 1})
     writer.finish()
@@ -160,7 +161,7 @@ def test_a_store_without_leases_opens_as_it_was(root: Path) -> None:
         path.unlink()
     (root / "leases").rmdir()
     assert catalog_of(Layout(root)) == root / "catalog.db"
-    with Store(root).reading() as session:
+    with open_store(root).reading() as session:
         assert session.get_one(Clock, 1).revision > 0
     assert catalogs(root) == {"catalog.db"}
 
@@ -172,10 +173,10 @@ def test_another_host_is_refused_while_the_holder_lives(
         assert holder.says() == f"open {root}/catalog.db"
         before = read_lease(Layout(root))
         with pytest.raises(HeldElsewhereError, match=rf"login1 \(process \d+\) holds the catalog of {root}"):
-            Store(root)
+            open_store(root)
         assert capsys.readouterr().err.count("\n") == 1
         with pytest.raises(HeldElsewhereError, match="login1"):
-            Store(root, takes_over=False)
+            open_store(root, takes_over=False)
         with pytest.raises(HeldElsewhereError, match="login1"), alone(Layout(root)):
             raise AssertionError
         assert capsys.readouterr().err.count("login1 holds the catalog") <= 1
@@ -197,7 +198,7 @@ def test_after_a_clean_end_another_host_uses_the_same_file_at_once(
             holder.process.wait()
         else:
             assert holder.says() == "done"
-        store = Store(root)
+        store = open_store(root)
         assert store.catalog == root / "catalog.db"
         assert len(read_history(store)) == 1
         store.close()
@@ -234,12 +235,12 @@ def test_a_disk_of_this_machine_needs_no_waiting_after_a_reboot(
         pytest.skip("the folder for temporary files is on no local disk")
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "100")
     script = (
-        "import os, sys; from tracker.store import lease; from tracker.store.store import Store; "
-        "lease.boot_id = lambda: 'the boot before'; store = Store(sys.argv[1]); os._exit(0)"
+        "import os, sys; from tracker.recorder.opening import open_store; from tracker.store import lease; "
+        "lease.boot_id = lambda: 'the boot before'; store = open_store(sys.argv[1]); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", script, str(root)], env=scripts.environment(), check=True)
     assert read_lease(Layout(root)).state == "held"
-    store = Store(root)
+    store = open_store(root)
     assert store.catalog == root / "catalog.db"
     store.close()
     assert capsys.readouterr().err == ""
@@ -253,7 +254,7 @@ def test_a_suspended_holder_that_wakes_up_after_a_takeover_does_no_harm(
         holder.ask("write")
         assert holder.says() == "done"
         holder.process.send_signal(signal.SIGSTOP)
-        store = Store(root)
+        store = open_store(root)
         assert "login1 holds the catalog" in capsys.readouterr().err
         assert store.catalog.name.startswith("catalog-")
         assert key_count(store) == 1
@@ -270,7 +271,7 @@ def test_a_suspended_holder_that_wakes_up_after_a_takeover_does_no_harm(
             session.get_one(Clock, 1).revision += 1
     store.close()  # the last one, as these hosts do share locks
     # The next clean opening removes the file that nobody reads.
-    store = Store(root)
+    store = open_store(root)
     assert catalogs(root) == {store.catalog.name}
     assert revision(store.catalog) == before + 1
     store.close()
@@ -283,7 +284,7 @@ def test_a_transaction_that_a_takeover_overtakes_is_refused_at_its_end(root: Pat
         holder.ask("pause")
         assert holder.says() == "begun"
         holder.process.send_signal(signal.SIGSTOP)
-        store = Store(root)
+        store = open_store(root)
         holder.process.send_signal(signal.SIGCONT)
         holder.ask("go on")
         assert holder.says().startswith("HeldElsewhereError")
@@ -292,7 +293,7 @@ def test_a_transaction_that_a_takeover_overtakes_is_refused_at_its_end(root: Pat
 
 
 def test_nothing_is_published_or_deleted_after_a_takeover(root: Path) -> None:
-    store = Store(root)
+    store = open_store(root)
     writer = Writer(store.layout, "b" * 32, "run2")
     writer.log({"x": 5})
     writer.finish()
@@ -335,7 +336,7 @@ def test_a_takeover_of_a_damaged_catalog_rebuilds_it_and_keeps_the_keys(
     (page,) = _root_page(root / "catalog.db", "runs")
     data[(page - 1) * 4096 : page * 4096] = os.urandom(4096)
     (root / "catalog.db").write_bytes(data)
-    store = Store(root)
+    store = open_store(root)
     assert "is damaged" in capsys.readouterr().err
     assert len(read_history(store)) == 1
     assert key_count(store) == 1
@@ -360,22 +361,22 @@ def test_a_catalog_on_a_local_disk(root: Path, tmp_path: Path, monkeypatch: pyte
         holder.ask("exit")
         holder.process.wait()
     (catalog,) = disk.glob("*.db")
-    store = Store(root)  # it stays there while nobody names another place
+    store = open_store(root)  # it stays there while nobody names another place
     assert store.catalog == catalog
     assert key_count(store) == 1
     store.close()
     assert catalogs(root) == set()
     catalog.rename(tmp_path / "elsewhere.db")  # as another host sees it
-    store = Store(root)
+    store = open_store(root)
     assert store.catalog.parent == root
     assert len(read_history(store)) == 1
     store.close()
     monkeypatch.setenv("TRACKER_CATALOG", str(disk))
-    store = Store(root)
+    store = open_store(root)
     assert store.catalog.parent == disk
     store.close()
     monkeypatch.setenv("TRACKER_CATALOG", str(root))
-    store = Store(root)
+    store = open_store(root)
     assert store.catalog.parent == root
     assert len(read_history(store)) == 1
     store.close()
@@ -384,7 +385,7 @@ def test_a_catalog_on_a_local_disk(root: Path, tmp_path: Path, monkeypatch: pyte
 def test_a_lease_that_a_power_cut_emptied_is_free(root: Path) -> None:
     (path,) = (root / "leases").glob("*.json")
     path.write_bytes(b"")
-    store = Store(root)
+    store = open_store(root)
     assert store.catalog == root / "catalog.db"
     store.close()
 
@@ -392,7 +393,7 @@ def test_a_lease_that_a_power_cut_emptied_is_free(root: Path) -> None:
 def test_a_time_that_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "soon")
     with pytest.raises(UsageError, match="TRACKER_LEASE_SECONDS is 'soon'"):
-        Store(root)
+        open_store(root)
 
 
 def test_doctor_names_the_holder(root: Path) -> None:
@@ -417,13 +418,13 @@ def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
         assert "lists and histories are read" in lines[1]
         assert len(Layout(root).list_journals()) == 1
         assert Layout(root).recorder_locks() == []
-    store = Store(root)
+    store = open_store(root)
     apply_all(store)
     store.close()
 
 
 def test_garbage_collection_deletes_nothing_after_a_takeover(root: Path) -> None:
-    store = Store(root)
+    store = open_store(root)
     blob = store.blobs.add_bytes(b"a version of the new holder may name it").sha256
     judged = store.layout.blob(blob).stat()
     _freeze(store)
@@ -463,7 +464,7 @@ def test_a_recorder_that_wakes_up_after_a_takeover_ends_and_no_other_is_started(
     finally:
         if Path(f"/proc/{recorder}").exists():
             os.kill(recorder, signal.SIGKILL)
-    store = Store(root)
+    store = open_store(root)
     apply_all(store)
     assert [row["x"] for row in read_history(store, "live")] == [0, 1]
     store.close()

@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from tracker import values
 from tracker.errors import StoreVersionError
+from tracker.recorder.opening import open_store
 from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
 from tracker.store.catalog import alone
 from tracker.store.changes import change_artifact, link_artifact
@@ -42,7 +43,7 @@ UPGRADE = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 at, when = int(sys.argv[2]), sys.argv[3]
 seen = 0
 def count(moment):
@@ -60,7 +61,7 @@ def committed(connection):
     if when == "commit" and seen >= at:
         os.kill(os.getpid(), signal.SIGKILL)
 event.listen(Engine, "commit", committed)
-Store(Path(sys.argv[1]), create=False).close()
+open_store(Path(sys.argv[1]), create=False).close()
 print(seen)
 """
 
@@ -129,7 +130,7 @@ def test_every_revision_but_the_newest_has_a_fixture() -> None:
 def test_an_older_store_answers_as_before(tmp_path: Path) -> None:
     root = copy(tmp_path)
     assert revision(root) == "0001"
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     assert revision(root) == REVISION
     assert said(store) == text_of(EXPECTED["opened"])
     with store.reading() as session:
@@ -147,7 +148,7 @@ def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
     expected = values.loads((FIXTURES / "revision-0002" / "expected.json").read_text(encoding="utf-8"))
     root = copy(tmp_path, "revision-0002/store")
     assert revision(root) == "0002"
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     assert said(store) == text_of(expected["opened"])
     apply_all(store, final=True)
     end_segments(store)
@@ -163,7 +164,7 @@ def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
     store.close()
     with alone(Layout(root)) as hold:
         assert rebuild(Layout(root), hold).broken == []
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     apply_all(store)
     assert exact(answers(store)) == exact(before)
     with store.reading() as session:
@@ -176,7 +177,7 @@ def test_a_store_of_revision_0003_takes_what_is_captured_from_now_on(tmp_path: P
     expected = values.loads((FIXTURES / "revision-0003" / "expected.json").read_text(encoding="utf-8"))
     root = copy(tmp_path, "revision-0003/store")
     assert revision(root) == "0003"
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     assert said(store) == text_of(expected["opened"])
     apply_all(store, final=True)
     end_segments(store)
@@ -199,7 +200,7 @@ def test_a_store_of_revision_0004_keeps_its_blobs(tmp_path: Path) -> None:
     expected = values.loads((FIXTURES / "revision-0004" / "expected.json").read_text(encoding="utf-8"))
     root = copy(tmp_path, "revision-0004/store")
     assert revision(root) == "0004"
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     assert said(store) == text_of(expected)
     seal_all(store)
     assert said(store) == text_of(expected)
@@ -219,7 +220,7 @@ def test_a_store_of_revision_0004_keeps_its_blobs(tmp_path: Path) -> None:
 
 
 def test_its_runs_are_found_by_filters(tmp_path: Path) -> None:
-    store = Store(copy(tmp_path), create=False)
+    store = open_store(copy(tmp_path), create=False)
     assert found(store, {"config.lr": 0.1}) == ["alpha"]
     assert found(store, {"config.lr": {"$gt": 0.0}}) == ["alpha", "beta"]
     assert found(store, {"config.opt.name": "adam"}) == ["alpha"]
@@ -232,7 +233,7 @@ def test_its_runs_are_found_by_filters(tmp_path: Path) -> None:
 
 def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) -> None:
     root = copy(tmp_path)
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     apply_all(store, final=True)
     end_segments(store)
     assert said(store) == text_of(EXPECTED["ended"])
@@ -251,7 +252,7 @@ def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) 
     (root / "catalog.db").unlink()
     with alone(store.layout) as hold:
         assert rebuild(store.layout, hold).broken == []
-    again = Store(root, create=False)
+    again = open_store(root, create=False)
     assert said(again) == text_of(EXPECTED["ended"])
     again.close()
 
@@ -259,10 +260,10 @@ def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) 
 def test_it_is_rebuilt_before_its_journals_are_applied(tmp_path: Path) -> None:
     """Parts that the older code made of a segment that is not sealed are in its journal too."""
     root = copy(tmp_path)
-    Store(root, create=False).close()
+    open_store(root, create=False).close()
     done = command("rebuild", "--store", str(root), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     end_segments(store)
     assert said(store) == text_of(EXPECTED["ended"])
     store.close()
@@ -272,7 +273,7 @@ def test_it_is_rebuilt_without_being_upgraded_first(tmp_path: Path) -> None:
     root = copy(tmp_path)
     done = command("rebuild", "--store", str(root), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     end_segments(store)
     assert said(store) == text_of(EXPECTED["ended"])
     store.close()
@@ -285,7 +286,7 @@ def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fi
     assert whole.returncode == 0, whole.stderr
     statements = int(whole.stdout)
     assert statements > 10
-    store = Store(tmp_path / "whole" / "tracker-store")
+    store = open_store(tmp_path / "whole" / "tracker-store")
     meant = said(store)
     store.close()
     points = [(1 + at * (statements - 1) // 5, "before") for at in range(6)]
@@ -295,7 +296,7 @@ def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fi
         killed = upgrade(root, at, when)
         assert killed.returncode == -signal.SIGKILL, (at, when, killed.stderr)
         assert revision(root) in REVISIONS
-        store = Store(root, create=False)
+        store = open_store(root, create=False)
         assert revision(root) == REVISION
         assert said(store) == meant, (at, when)
         with store.reading() as session:
@@ -305,19 +306,22 @@ def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fi
 
 def test_several_openers_upgrade_it_once(tmp_path: Path) -> None:
     root = copy(tmp_path)
-    code = "import sys; from tracker.store.store import Store; Store(sys.argv[1], create=False).close()"
+    code = (
+        "import sys; from tracker.recorder.opening import open_store; "
+        "open_store(sys.argv[1], create=False).close()"
+    )
     openers = [
         subprocess.Popen([sys.executable, "-c", code, str(root)], env=scripts.environment()) for _ in range(5)
     ]
     assert [opener.wait(timeout=60) for opener in openers] == [0] * 5
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     assert said(store) == text_of(EXPECTED["opened"])
     store.close()
 
 
 def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     root = copy(tmp_path)
-    Store(root, create=False).close()
+    open_store(root, create=False).close()
     catalog = sqlite3.connect(root / "catalog.db")
     catalog.execute("UPDATE alembic_version SET version_num = '9999'")
     catalog.commit()
@@ -325,7 +329,7 @@ def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     catalog.close()
     before = contents(root)
     with pytest.raises(StoreVersionError, match=r"newer tracker \(catalog revision 9999.*upgrade"):
-        Store(root, create=False)
+        open_store(root, create=False)
     for arguments in (["server", "--store", str(root)], ["rebuild", "--store", str(root)]):
         done = command(*arguments, folder=tmp_path)
         assert done.returncode not in (0, -signal.SIGKILL), arguments

@@ -23,6 +23,7 @@ from exact import exact
 from tracker.errors import NotFoundError, StoreError, StoreVersionError
 from tracker.recorder import read_only
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.recorder.read_only import ReadOnlyStore
 from tracker.records import SystemSample
 from tracker.store.layout import Layout
@@ -69,7 +70,7 @@ ARCHIVES = [f"revision-000{number}/store" for number in (1, 2, 3)] + ["format-1/
 def test_an_archive_answers_as_a_copy_that_is_opened(tmp_path: Path, read: Read, fixture: str) -> None:
     archive, copy = (Path(shutil.copytree(FIXTURES / fixture, tmp_path / name)) for name in "ab")
     before = {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
-    store = Store(copy, create=False)
+    store = open_store(copy, create=False)
     Follower(store).look(seal_ended=False)
     assert exact(answers(read(archive))) == exact(answers(store))
     store.close()

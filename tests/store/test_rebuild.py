@@ -28,8 +28,9 @@ from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a f
 from sqlalchemy import select
 
 from tracker.errors import StoreError, StoreVersionError
+from tracker.recorder import opening
+from tracker.recorder.opening import open_store
 from tracker.store import catalog as catalog_module
-from tracker.store import salvage as salvage_module
 from tracker.store.apply import apply_journal
 from tracker.store.catalog import alone
 from tracker.store.edits import apply_edit, make_edit
@@ -118,18 +119,18 @@ def test_stores_of_every_format(version: str, tmp_path: Path) -> None:
     root, lost = tmp_path / "sealed", tmp_path / "lost"
     for copy in (root, lost):
         shutil.copytree(FIXTURES / version / "sealed", copy)
-    store = Store(root)  # an old catalog is brought up to date, and with it what is published
+    store = open_store(root)  # an old catalog is brought up to date, and with it what is published
     before = answers(store)
     store, found = again(store)
     assert found.broken == []
     assert shown(answers(store)) == shown(before)
     store.close()
     store.layout.catalog.unlink()
-    reopened = Store(root)
+    reopened = open_store(root)
     assert shown(answers(reopened)) == shown(before)
     reopened.close()
     (lost / "catalog.db").unlink()
-    without = Store(lost)
+    without = open_store(lost)
     if version == "format-1":  # its run files did not say which artifacts a run used
         for answer in before.values():
             if isinstance(answer, dict) and "used_by" in answer.get("detail", {}):
@@ -146,7 +147,7 @@ def test_a_lost_catalog_is_never_begun_empty(store: Store, capsys: pytest.Captur
     store.close()
     for path in store.root.glob("catalog.db*"):
         path.unlink()
-    reopened = Store(store.root)
+    reopened = open_store(store.root)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "catalog.db was gone: rebuilt from published files (3 runs, 4 artifact versions)" in said
@@ -167,7 +168,7 @@ def test_a_catalog_that_nobody_filled_is_lost_too(store: Store, content: bytes |
         connection = sqlite3.connect(store.layout.catalog)
         connection.execute("CREATE TABLE nobodys (x)")
         connection.close()
-    reopened = Store(store.root)
+    reopened = open_store(store.root)
     with reopened.reading() as session:
         assert {project.name for project in runs.list_projects(session)} == {PROJECT, "other"}
     reopened.close()
@@ -180,10 +181,10 @@ def test_a_catalog_that_goes_while_it_is_open(store: Store, monkeypatch: pytest.
     with pytest.raises(
         StoreError, match=r"catalog.db is gone while another program has the store open"
     ) as raised:
-        Store(store.root)
+        open_store(store.root)
     assert "\n" not in str(raised.value)
     store.close()
-    Store(store.root).close()
+    open_store(store.root).close()
 
 
 def test_nobody_else_has_the_store_open(store: Store) -> None:
@@ -215,7 +216,7 @@ def test_malformed_catalog_names_the_command(store: Store) -> None:
     data[4096:] = bytes(len(data) - 4096)
     store.layout.catalog.write_bytes(data)
     with pytest.raises(StoreError, match=r"malformed.*; `tracker rebuild` makes a new one") as raised:
-        damaged = Store(store.root)
+        damaged = open_store(store.root)
         try:
             answers(damaged)
         finally:
@@ -283,7 +284,7 @@ def test_a_rebuild_that_fails_leaves_the_former_catalog(
         with pytest.raises(OSError, match="No space left"), alone(store.layout) as hold:
             rebuild(store.layout, hold)
     assert list(store.layout.temporary.iterdir()) == []
-    reopened = Store(store.root)
+    reopened = open_store(store.root)
     assert shown(everything(reopened)) == shown(before)
     reopened.close()
 
@@ -308,7 +309,7 @@ def test_killed_between_moving_the_broken_catalog_away_and_the_new_one_in(
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt), alone(store.layout) as hold:
             rebuild(store.layout, hold)
-    reopened = Store(store.root)
+    reopened = open_store(store.root)
     apply_all(reopened)
     assert shown(everything(reopened)) == shown(before)
     reopened.close()
@@ -484,7 +485,7 @@ def test_a_lost_catalog_costs_no_row_that_only_a_part_has(store: Store, killed: 
     if killed:
         with alone(store.layout) as hold:
             assert rebuild(store.layout, hold).forgotten
-    reopened = Store(store.root)
+    reopened = open_store(store.root)
     if not killed:
         assert [row["x"] for row in read_history(reopened)] == list(range(9))
     writer.finish()
@@ -506,14 +507,14 @@ def test_others_wait_until_a_lost_catalog_has_all_rows(store: Store, monkeypatch
     store.close()
     store.layout.catalog.unlink()
     seen = []
-    plain = salvage_module.salvage
+    plain = opening.salvage
 
     def look(*arguments: Any) -> list[str]:
         seen.append(is_held(store.layout.store_lock))
         return plain(*arguments)
 
-    monkeypatch.setattr(salvage_module, "salvage", look)
-    reopened = Store(store.root)
+    monkeypatch.setattr(opening, "salvage", look)
+    reopened = open_store(store.root)
     assert seen == [True]
     assert not is_held(store.layout.store_lock)
     reopened.close()

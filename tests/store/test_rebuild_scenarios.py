@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a fixture among them
 
+from tracker.recorder.opening import open_store
 from tracker.store.apply import finish_segment
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.salvage import clear_forgotten
-from tracker.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -38,7 +38,7 @@ class Scenario:
     """Several runs that go on at once in one store; every record has a time of its own."""
 
     def __init__(self, root: Path) -> None:
-        self.store = Store(root)
+        self.store = open_store(root)
         self.writers: list[Writer] = []
         self.ended: dict[str, str] = {}
         self.clock = START

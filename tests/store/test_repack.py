@@ -60,13 +60,14 @@ import os
 from pathlib import Path
 from tracker.store import repack
 from tracker.store.garbage import collect
+from tracker.recorder.opening import open_store
 from tracker.store.store import Store
 publish = repack.publish_version
 def publish_and_die(*arguments):
     publish(*arguments)
     os._exit(9)
 repack.publish_version = publish_and_die
-collect(Store(Path("tracker-store")), grace=0.0)
+collect(open_store(Path("tracker-store")), grace=0.0)
 """
 
 

@@ -12,9 +12,9 @@ import tracker
 from tracker.answers import ArtifactInfo
 from tracker.errors import UsageError
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.store.garbage import collect
 from tracker.store.retention import decide, parse_rule, read_rules, rule_for
-from tracker.store.store import Store
 
 EVERY = "*/*/*"
 
@@ -170,7 +170,7 @@ def test_versions_that_a_rule_lets_go_are_deleted_and_their_bytes_freed() -> Non
         with artifact.new_file("weights", "wb") as file:
             file.write(bytes([at]) * 400_000)
         run.log_artifact(artifact, aliases=["prod"] if at == 0 else None).wait()
-    store = Store("tracker-store")
+    store = open_store("tracker-store")
     Follower(store).look(seal_ended=False)
     rule = parse_rule("local/p/model", "best 1 by val_loss, aliased")
     report = collect(store, [], [rule], grace=0)
@@ -204,7 +204,7 @@ def test_a_dry_run_knows_which_links_would_have_gone() -> None:
             file.write(content)
         run.log_artifact(linked).wait().link("p/links")
     rules = [parse_rule("*/p/links", "last 1"), parse_rule("*/p/late", "last 1")]
-    store = Store(Path("tracker-store"))
+    store = open_store(Path("tracker-store"))
     said = [
         [
             item.name

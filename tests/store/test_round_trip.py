@@ -26,6 +26,7 @@ from tracker import values
 from tracker.api.runs import PublicRun
 from tracker.reading.remote import RemoteReader
 from tracker.recorder.election import RecorderLock
+from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder
 from tracker.sdk.run import Run
 from tracker.store.columns import (
@@ -192,7 +193,7 @@ def stages(folder: Path, rows_in_part: int) -> Iterator[str]:
         patch.setattr("tracker.store.apply.HOT_ROWS", rows_in_part)
         patch.setattr("tracker.store.apply.BATCH_BYTES", 600)
         yield "journal"
-        store = Store(folder / "tracker-store")
+        store = open_store(folder / "tracker-store")
         try:
             apply_all(store)
             yield "parts"

@@ -18,6 +18,7 @@ from serving import command, serving
 from sqlalchemy import select
 
 import tracker
+from tracker.recorder.opening import open_store
 from tracker.records import FileSaved
 from tracker.store import run_files
 from tracker.store.artifacts import settle_now
@@ -211,7 +212,7 @@ def test_damaged_content_stays_where_it_is(store: Store) -> None:
 def test_a_store_of_format_1_is_opened_read_and_raised(tmp_path: Path) -> None:
     root = Path(shutil.copytree(FIXTURES / "format-1" / "sealed", tmp_path / "store"))
     old = [path for path in (root / "blobs").rglob("*") if path.is_file()]
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     before = files(store)
     assert before["media/images/sample_1_0a.png"] == b"stands for a picture"
     write(store, "ee" * 16, "new", {**CONTENTS, "again": b"stands for a picture"})
@@ -231,7 +232,7 @@ sys.path[:0] = [root, root + "/tests"]
 from builders import seal_all
 from sqlalchemy import event
 from tracker.store import run_files
-from tracker.store.store import Store
+from tracker.recorder.opening import open_store
 run_files.PACK_BYTES = 100
 
 def work(folder, deadline):
@@ -245,7 +246,7 @@ def work(folder, deadline):
     def watch(name, arguments):
         if name in ("os.rename", "os.remove"):
             step(name)
-    store = Store(folder)
+    store = open_store(folder)
     sys.addaudithook(watch)
     @event.listens_for(store._engine, "commit")
     def before(connection):
@@ -270,7 +271,7 @@ while True:
 
 
 def test_killed_at_every_step_of_sealing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "source")
+    store = open_store(tmp_path / "source")
     writer = Writer(store.layout, A, "one")
     for path, content in CONTENTS.items():
         writer.file(path, content)
@@ -284,7 +285,7 @@ def test_killed_at_every_step_of_sealing(tmp_path: Path) -> None:
     points = done.stdout.split()
     assert points.count("os.remove") >= len(CONTENTS)
     for at, point in enumerate(points, 1):
-        store = Store(tmp_path / f"killed{at}")
+        store = open_store(tmp_path / f"killed{at}")
         assert files(store) == CONTENTS, f"killed before {point} {at}"
         seal_all(store)
         assert files(store) == CONTENTS, f"killed before {point} {at}, and sealed"

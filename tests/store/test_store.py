@@ -18,6 +18,7 @@ from builders import Writer, apply_all, read_history
 from sqlalchemy import Engine, inspect
 
 from tracker.errors import StoreError, StoreVersionError
+from tracker.recorder.opening import open_store
 from tracker.store import database, migrations
 from tracker.store.layout import FORMAT_VERSION
 from tracker.store.models import Base
@@ -36,19 +37,19 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_new_store(tmp_path: Path) -> None:
-    store = Store(tmp_path / "deep" / "new")
+    store = open_store(tmp_path / "deep" / "new")
     described = json.loads(store.layout.description.read_text())
     assert described["format"] == FORMAT_VERSION
     assert len(described["id"]) == 32
     store.close()
-    again = Store(store.root)
+    again = open_store(store.root)
     assert json.loads(store.layout.description.read_text()) == described
     again.close()
 
 
 def test_no_store_is_made_unless_asked_for(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is no store at .*: log a run there first"):
-        Store(tmp_path / "nowhere", create=False)
+        open_store(tmp_path / "nowhere", create=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,7 +61,7 @@ def test_newer_format_is_refused_and_nothing_changed(tmp_path: Path, found: obje
     with pytest.raises(
         StoreVersionError, match=r"upgrade airgap-tracker to open it. Nothing was changed."
     ) as raised:
-        Store(root)
+        open_store(root)
     assert f"has format {found}, this tracker reads up to {FORMAT_VERSION}" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert [path.name for path in root.iterdir()] == ["store.json"]
@@ -73,7 +74,7 @@ def test_newer_catalog_is_refused_and_nothing_changed(store: Store) -> None:
     connection.close()
     before = content(store.root)
     with pytest.raises(StoreVersionError, match="catalog revision 9999, this one knows up to") as raised:
-        Store(store.root)
+        open_store(store.root)
     assert "\n" not in str(raised.value)
     assert content(store.root) == before
 
@@ -82,7 +83,7 @@ def test_newer_catalog_is_refused_and_nothing_changed(store: Store) -> None:
 def test_damaged_description(tmp_path: Path, text: str) -> None:
     (tmp_path / "store.json").write_text(text)
     with pytest.raises(StoreError, match=r"cannot read .*store.json"):
-        Store(tmp_path)
+        open_store(tmp_path)
     assert (tmp_path / "store.json").read_text() == text
 
 
@@ -91,18 +92,18 @@ def test_catalog_that_is_no_database(store: Store) -> None:
     store.layout.catalog.write_bytes(b"this is no database, however long it may be" * 100)
     before = content(store.root)
     with pytest.raises(StoreError, match=r"catalog.db: file is not a database"):
-        Store(store.root)
+        open_store(store.root)
     assert content(store.root) == before
 
 
 def test_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StoreError, match=r"cannot use .*file/store as a store: Not a directory"):
-        Store(tmp_path / "file" / "store")
+        open_store(tmp_path / "file" / "store")
 
 
 def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
-    Store(tmp_path / "deep" / "store").close()
+    open_store(tmp_path / "deep" / "store").close()
     assert (tmp_path / "deep" / "store").stat().st_mode & 0o777 == 0o700
 
 
@@ -110,17 +111,17 @@ def test_a_store_in_a_folder_of_a_group_and_one_that_exists_keep_their_modes(tmp
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o2775)
-    Store(shared / "store").close()
+    open_store(shared / "store").close()
     assert (shared / "store").stat().st_mode & 0o055 == 0o055
     made = tmp_path / "made"
     made.mkdir(0o755)
-    Store(made).close()
+    open_store(made).close()
     assert made.stat().st_mode & 0o777 == 0o755
 
 
 def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> None:
     root = tmp_path / "a b%20c?mode=ro#größe"
-    store = Store(root)
+    store = open_store(root)
     Writer(store.layout, "aa" * 16).log({"x": 1})
     apply_all(store)
     assert [row["x"] for row in read_history(store)] == [1]
@@ -180,9 +181,9 @@ def test_revision_is_the_newest_migration() -> None:
 def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
     root = tmp_path / "new"
     code = (
-        "import sys; from tracker.store.store import Store\n"
+        "import sys; from tracker.recorder.opening import open_store\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        "Store(sys.argv[1]).close()"
+        "open_store(sys.argv[1]).close()"
     )
     processes = [
         subprocess.Popen(
@@ -205,7 +206,7 @@ def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     with store.reading() as session:
         assert session.connection().exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
     store.close()
@@ -234,7 +235,7 @@ def test_reader_sees_one_state_while_another_writes(store: Store) -> None:
 
 def test_busy_catalog_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.store.database.BUSY_SECONDS", 0)
-    second = Store(store.root)
+    second = open_store(store.root)
     with store.writing() as session:
         session.connection()
         with pytest.raises(StoreError, match="database is locked"):

@@ -16,9 +16,9 @@ import scripts
 from mounts import two_mounts
 from serving import COMMAND, Server
 
+from tracker.recorder.opening import open_store
 from tracker.store.layout import Layout
 from tracker.store.lease import catalog_of, read_lease
-from tracker.store.store import Store
 
 pytestmark = pytest.mark.mounts
 
@@ -59,7 +59,7 @@ def command(mount: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 def rows(store: Path) -> dict[str, int]:
     """Return how many rows each run has, in a store that nobody has open."""
-    opened = Store(store)
+    opened = open_store(store)
     with closing(sqlite3.connect(opened.catalog)) as catalog:
         (found,) = catalog.execute("PRAGMA integrity_check").fetchone()
         assert found == "ok"

@@ -238,13 +238,12 @@ def _named(options: argparse.Namespace) -> Artifact:
 def _verify(options: argparse.Namespace) -> None:
     from tracker.artifacts.reference import parse_reference
     from tracker.recorder.follow import catch_up
-    from tracker.recorder.opening import open_to_read
+    from tracker.recorder.opening import open_store
     from tracker.store.checking import Checker
     from tracker.store.queries.artifacts import artifact_detail, list_artifacts, list_places
-    from tracker.store.store import Store
 
     settings = load_settings(store=store_of(options))
-    store = open_to_read(settings.store, lambda: Store(settings.store, create=False))
+    store = open_store(settings.store, create=False, to_read=True)
     catch_up(store)
     with store.reading() as session:
         versions: list[ArtifactInfo] = []

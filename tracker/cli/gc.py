@@ -72,9 +72,9 @@ def _collect_all(
     layout: Layout, outboxes: list[Layout], rules: list[Rule], options: argparse.Namespace
 ) -> Report:
     from tracker.recorder.follow import Follower
+    from tracker.recorder.opening import open_store
     from tracker.store.description import require_store
     from tracker.store.garbage import collect
-    from tracker.store.store import Store
 
     require_store(layout)
     if is_shared(load_settings(store=layout.root)):
@@ -82,7 +82,7 @@ def _collect_all(
             f"{layout.root} is shared over a network: run this on the host that runs `tracker server` or "
             "`tracker sync` there"
         )
-    store = Store(layout.root, create=False)
+    store = open_store(layout.root, create=False)
     try:
         follower = Follower(store)
         # What readers would see; but nothing is sealed when nothing is to change.

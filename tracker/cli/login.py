@@ -76,12 +76,11 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _verify_all(options: argparse.Namespace) -> None:
-    from tracker.recorder.opening import open_to_read
-    from tracker.store.store import Store
+    from tracker.recorder.opening import open_store
     from tracker.store.verifying import forget_mark, list_items, verify
 
     root = store_of(options)
-    store = open_to_read(root, lambda: Store(root, create=False))
+    store = open_store(root, create=False, to_read=True)
     try:
         if options.restart:
             forget_mark(store.layout)

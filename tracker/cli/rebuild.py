@@ -26,12 +26,12 @@ def add_commands(commands: Commands) -> None:
 
 def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
+    from tracker.recorder.opening import open_store
     from tracker.store.catalog import alone
     from tracker.store.description import make_folders, require_store, require_writable
     from tracker.store.orphans import list_orphans
     from tracker.store.rebuild import rebuild
     from tracker.store.salvage import clear_forgotten
-    from tracker.store.store import Store
 
     layout = Layout(store_of(options))
     require_store(layout)
@@ -39,7 +39,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     make_folders(layout)
     with alone(layout) as hold:
         found = rebuild(layout, hold)
-    store = Store(layout.root, create=False)
+    store = open_store(layout.root, create=False)
     try:
         follower = Follower(store)
         look = follower.look(seal_ended=False)

@@ -65,9 +65,9 @@ def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
         require_store(layout)
     done = True
     if layout.description.is_file():
-        from tracker.store.store import Store
+        from tracker.recorder.opening import open_store
 
-        store = Store(root, create=False)
+        store = open_store(root, create=False)
         done = _apply(store)
         if to is not None:
             done &= _upload(store, to, runs)

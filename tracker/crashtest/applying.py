@@ -13,8 +13,8 @@ from tracker.errors import StoreError
 from tracker.recorder import main as recorder
 from tracker.recorder.follow import Follower
 from tracker.recorder.live import first_record
+from tracker.recorder.opening import open_store
 from tracker.store import apply
-from tracker.store.store import Store
 
 # A small batch, so that a journal is applied in many pieces and a kill falls between two of them.
 PIECE_BYTES = 6000
@@ -61,7 +61,7 @@ def record(root: Path) -> None:
 def apply_on(root: Path) -> None:
     """Apply whatever comes, in small pieces, for ever."""
     apply.BATCH_BYTES = PIECE_BYTES
-    follower = Follower(Store(root))
+    follower = Follower(open_store(root))
     while True:
         follower.look()
         time.sleep(0.005)
@@ -75,7 +75,7 @@ def apply_all(root: Path, piece_bytes: int | None = None) -> None:
     """
     if piece_bytes is not None:
         apply.BATCH_BYTES = piece_bytes
-    store = Store(root)
+    store = open_store(root)
     for journal in store.layout.list_journals():
         # Killed before its first record: nobody can tell whose it is, so it would count as live for a minute.
         if journal.number == 0 and first_record(journal) is None:

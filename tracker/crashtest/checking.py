@@ -12,8 +12,8 @@ from tracker import values
 from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
 from tracker.errors import NotFoundError
 from tracker.reading.local import LocalReader
+from tracker.recorder.opening import open_store
 from tracker.store.blobs import BlobStore
-from tracker.store.store import Store
 
 
 class Found(NamedTuple):
@@ -41,7 +41,7 @@ def check(root: Path, acknowledged: dict[str, int]) -> Found:
         root: The store.
         acknowledged: For each run the number of the last call that had returned.
     """
-    store = Store(root, create=False)
+    store = open_store(root, create=False)
     reader = LocalReader(store)
     lines: list[str] = []
     digests: dict[str, str] = {}

@@ -13,9 +13,9 @@ from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames
 from tracker.journal.reader import Record as Frame
 from tracker.reading.local import LocalReader
 from tracker.recorder.follow import Follower
+from tracker.recorder.opening import open_store
 from tracker.records import Row, decode
 from tracker.store.layout import JOURNAL_NAME
-from tracker.store.store import Store
 
 
 class Damaged(NamedTuple):
@@ -86,7 +86,7 @@ def check_reading(path: Path, damaged: Damaged) -> list[str]:
 
 def check_applied(root: Path, journals: list[Damaged]) -> list[str]:
     """Apply damaged journals that lie in a store; return what is wrong."""
-    store = Store(root)
+    store = open_store(root)
     follower = Follower(store)
     for _ in range(3):
         follower.look()

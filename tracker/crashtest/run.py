@@ -12,8 +12,8 @@ from pathlib import Path
 from tracker.crashtest import applying, checking, damage, writing
 from tracker.crashtest.children import ask
 from tracker.processes import host_name
+from tracker.recorder.opening import open_store
 from tracker.store.layout import Layout
-from tracker.store.store import Store
 
 # Kills that miss the burst of writes prove nothing: with more than a tenth of those the test fails.
 LEAST_INSIDE = 0.9
@@ -144,4 +144,4 @@ def _store_like_live(folder: Path, name: str) -> Path:
 
 
 def _make_store(root: Path) -> None:
-    Store(root).close()
+    open_store(root).close()

@@ -119,12 +119,9 @@ def open_artifacts(settings: Settings) -> ArtifactReader:
 def _open_catalog(settings: Settings) -> Reader:
     try:
         from tracker.reading.local import LocalReader
-        from tracker.recorder.opening import open_to_read
-        from tracker.store.store import Store
+        from tracker.recorder.opening import open_store
     except ImportError as error:
         raise StoreError(
             f"reading a store needs more than logging: {error}; pip install airgap-tracker"
         ) from error
-    return LocalReader(
-        open_to_read(settings.store, lambda: Store(settings.store, create=False, takes_over=False))
-    )
+    return LocalReader(open_store(settings.store, create=False, takes_over=False, to_read=True))

@@ -117,10 +117,10 @@ def _worker(layout: Layout) -> Follower | Sender:
 
         return Sender(layout, remote, host_name())
     from tracker.recorder.follow import Follower
+    from tracker.recorder.opening import open_store
     from tracker.recorder.settler import Settler
-    from tracker.store.store import Store
 
-    return Follower(Store(layout.root, takes_over=False), host_name(), Settler(), stays=True)
+    return Follower(open_store(layout.root, takes_over=False), host_name(), Settler(), stays=True)
 
 
 def _detach(lock: int | None) -> None:

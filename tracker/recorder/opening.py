@@ -1,24 +1,51 @@
-"""Opening a store to read it, whether or not this process may write to it."""
+"""Opening a store: to write, or to read where this process may not write."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from tracker.store.description import is_read_only
+from tracker.store.catalog import open_catalog
+from tracker.store.description import is_read_only, make_folders, require_store, require_writable
 from tracker.store.layout import Layout
+from tracker.store.salvage import salvage
 from tracker.store.store import Store
+from tracker.terminal import say
 
 
-def open_to_read(root: str | os.PathLike[str], open_store: Callable[[], Store]) -> Store:
-    """Return an open store; if this process may not write to it, one that may only be read.
+def open_store(
+    root: str | os.PathLike[str], *, create: bool = True, takes_over: bool = True, to_read: bool = False
+) -> Store:
+    """Return an open store. A catalog that is gone, with published files left, is made anew from them first.
 
     Args:
-        root: The store's folder.
-        open_store: Opens a store that may be written.
+        root: The store's folder; made when absent, unless ``create`` is False.
+        create: Whether a new store may be made.
+        takes_over: Whether to wait for a host that holds the catalog and may be dead, and then to take over.
+        to_read: Whether a store that this process may not write to is opened for reading.
+
+    Raises:
+        HeldElsewhereError: Another host holds the catalog.
+        ReadOnlyError: This process may only read the store.
+        StoreError: There is no store and ``create`` is False, or the folder cannot be used.
+        StoreVersionError: A newer tracker wrote it; nothing was changed.
     """
-    if is_read_only(Layout(root)):
+    layout = Layout(root)
+    if to_read and is_read_only(layout):
         from tracker.recorder.read_only import ReadOnlyStore  # few stores need it
 
         return ReadOnlyStore(root)
-    return open_store()
+    if not create:
+        require_store(layout)
+    require_writable(layout)
+    make_folders(layout)
+    opened = open_catalog(layout, takes_over=takes_over)
+    store = Store(layout, opened)
+    if opened.forgotten:  # keep what only parts have that a rebuild forgot; nobody else gets in before
+        try:
+            for line in salvage(store, opened.forgotten):
+                say(line)
+        except BaseException:
+            store.close()
+            raise
+        opened.lock.share()
+    return store

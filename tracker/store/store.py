@@ -16,13 +16,10 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
-from tracker.store.catalog import Opened, open_catalog
-from tracker.store.description import make_folders, require_store, require_writable
+from tracker.store.catalog import Opened
 from tracker.store.layout import Layout
-from tracker.store.locks import FileLock
 from tracker.store.models import Part
 from tracker.store.packs import pieces_of
-from tracker.terminal import say
 
 T = TypeVar("T")
 # Whoever merges parts takes as long as a reader: so often in a row it does not win.
@@ -32,46 +29,20 @@ LARGEST_ATTEMPTS = 10
 class Store:
     """An open store. Reading and writing go through short transactions.
 
+    Made by ``tracker.recorder.opening.open_store``.
+
     Args:
-        root: The store's folder; made when absent, unless ``create`` is False.
-        create: Whether a new store may be made.
-        takes_over: Whether to wait for a host that holds the catalog and may be dead, and then to take over.
-
-    Raises:
-        HeldElsewhereError: Another host holds the catalog.
-        ReadOnlyError: This process may only read the store: see ``tracker.recorder.read_only``.
-        StoreError: There is no store and ``create`` is False, or the folder cannot be used.
-        StoreVersionError: A newer tracker wrote it; nothing was changed.
-
-    A catalog that is gone, with published files left, is made anew from them first.
+        layout: Its folder.
+        opened: Its catalog.
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, create: bool = True, takes_over: bool = True) -> None:
-        self.layout = Layout(root)
-        if not create:
-            require_store(self.layout)
-        require_writable(self.layout)
-        make_folders(self.layout)
-        opened = open_catalog(self.layout, takes_over=takes_over)
+    def __init__(self, layout: Layout, opened: Opened) -> None:
+        self.layout = layout
         self._engine, self._hold = opened.engine, opened.hold
         # Not a method: a store that nobody names any more is to be closed at once.
         self.blobs = BlobStore(self.layout, partial(find_piece, opened.engine))
         # A store that nobody closed must not keep others from a rebuild, nor another host from its catalog.
         self._close = weakref.finalize(self, _let_go, opened, os.getpid())
-        if opened.forgotten:
-            self._salvage(opened.forgotten, opened.lock)
-
-    def _salvage(self, forgotten: list[Path], lock: FileLock) -> None:
-        """Keep what only parts have that a rebuild forgot; nobody else gets in before."""
-        from tracker.store.salvage import salvage  # it applies journals, to a store
-
-        try:
-            for line in salvage(self, forgotten):
-                say(line)
-        except BaseException:
-            self.close()
-            raise
-        lock.share()
 
     @property
     def root(self) -> Path:

@@ -14,6 +14,7 @@ from builders import ENTITY, PROJECT, START, Writer, apply_all
 from sqlalchemy import select
 
 from tracker.errors import UsageError
+from tracker.recorder.opening import open_store
 from tracker.records import ConfigChanged, SummaryChanged
 from tracker.store.fields import LONGEST_TEXT, fields_of
 from tracker.store.models import Run, RunField
@@ -70,7 +71,7 @@ def fill(store: Store) -> None:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store with the runs, for tests that only read."""
-    store = Store(tmp_path_factory.mktemp("filled") / "store")
+    store = open_store(tmp_path_factory.mktemp("filled") / "store")
     fill(store)
     yield store
     store.close()
@@ -354,7 +355,7 @@ def test_only_what_changed_is_written(store: Store) -> None:
 
 
 def test_an_older_catalog_gets_its_fields(tmp_path: Path) -> None:
-    store = Store(shutil.copytree(FIXTURE, tmp_path / "store"), create=False)
+    store = open_store(shutil.copytree(FIXTURE, tmp_path / "store"), create=False)
     kept = stored_fields(store)
     assert kept == derived_fields(store)
     assert any(fields for fields in kept.values())
