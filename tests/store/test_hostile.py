@@ -117,9 +117,9 @@ def test_what_is_no_regular_file_is_neither_read_nor_waited_for(store: Store, ki
         elsewhere = store.root.parent / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / place.name).write_bytes(b"secret")
+        place.parent.rmdir()
         place.parent.symlink_to(elsewhere)
     else:
-        place.parent.mkdir(parents=True)
         {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(secret), "folder": Path.mkdir}[kind](place)
     writer = Writer(store.layout, A)
     writer.put(FileSaved("a.txt", name, 6, "text/plain"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +78,18 @@ def test_files_move_into_one_pack(store: Store) -> None:
     assert files(store) == {**CONTENTS, "large": large}
     assert len(read_index(pack)) == len(CONTENTS)
     assert command("verify", "--all", folder=store.root.parent).returncode == 0
+
+
+def test_the_document_reads_a_pack(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store, A, "one", CONTENTS)
+    (pack,) = blobs(store)
+    pack.rename(pack.with_name("SHA256.pack"))
+    text = (ROOT / "docs" / "store-layout.md").read_text()
+    (example,) = (each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ".pack" in each)
+    monkeypatch.chdir(store.root.parent)
+    said: dict[str, Any] = {"Path": Path}
+    exec(example, said)
+    assert said["contents"] == {hashlib.sha256(each).hexdigest(): each for each in CONTENTS.values()}
 
 
 def test_the_same_contents_in_another_run_are_stored_once(store: Store) -> None:

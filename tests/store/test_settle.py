@@ -11,7 +11,7 @@ from tracker.errors import StoreError
 from tracker.store import settle as settling
 from tracker.store.drafts import PACKED_BELOW, Draft, DraftEntry
 from tracker.store.manifest import read_manifest
-from tracker.store.settle import Settled, discard_draft, settle, settled, unsettle
+from tracker.store.settle import Settled, discard_draft, note_draft, settle, settled, unsettle
 from tracker.store.store import Store
 
 
@@ -48,6 +48,7 @@ def test_a_draft_that_goes_while_it_is_read_has_been_settled(
         monkeypatch.undo()
         (draft.folder / "lock").unlink()  # the other one holds no lock that is waited for
         others.append(settle(store.layout, draft.token))
+        note_draft(store.layout, draft.token)
         discard_draft(store.layout, draft.token)
         return found
 

@@ -9,11 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import select
+
 from tracker.crashtest import applying, checking, damage, writing
 from tracker.crashtest.children import ask
 from tracker.processes import host_name
 from tracker.recorder.opening import open_store
+from tracker.store.blobs import BlobStore
+from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
+from tracker.store.models import Segment, Version
+from tracker.store.packs import read_index
+from tracker.store.settle import Settled, receive_settled
 
 # Kills that miss the burst of writes prove nothing: with more than a tenth of those the test fails.
 LEAST_INSIDE = 0.9
@@ -136,11 +143,30 @@ def _store_like_live(folder: Path, name: str) -> Path:
     """Make a store with the files that the live one's journals speak of; return its journals' folder."""
     layout = Layout(folder / name)
     ask(_make_store, layout.root)
-    for part in ("blobs", "drafts"):  # of a settled draft there is the manifest that it became
+    for part in ("blobs", "drafts"):
         shutil.copytree(folder / "live" / part, layout.root / part, dirs_exist_ok=True)
+    ask(_undo_sealing, folder / "live", layout.root)
     journals = layout.host_journals(host_name())
     journals.mkdir(parents=True)
     return journals
+
+
+def _undo_sealing(live: Path, root: Path) -> None:
+    """Give a copy what the live store had before it was sealed: files of runs as blobs, notes of drafts."""
+    store = open_store(live)
+    layout = Layout(root)
+    blobs = BlobStore(layout)
+    for pack in store.layout.list_packs():
+        for content in read_index(pack):
+            blobs.add_chunks(store.blobs.chunks(pack.stem, content.offset, content.size))
+    with store.reading() as session:
+        for state in session.scalars(select(Segment.state)):
+            for token, digest in unpack_state(state).drafts.items():
+                version = session.scalars(select(Version).where(Version.digest == digest)).first()
+                if version is not None:
+                    became = Settled(version.manifest, digest, version.size, version.file_count)
+                    receive_settled(layout, token, became)
+    store.close()
 
 
 def _make_store(root: Path) -> None:
