@@ -431,7 +431,7 @@ def test_garbage_collection_deletes_nothing_after_a_takeover(root: Path) -> None
         assert taker.says().startswith("open")
         trash = Trash(store.layout, time.time_ns() + 10**9, store.check_lease)
         with pytest.raises(HeldElsewhereError):
-            trash.take(blob, judged)
+            trash.take(store.layout.blob(blob), judged)
         assert b"".join(store.blobs.chunks(blob, 0, judged.st_size)).startswith(b"a version")
         with pytest.raises(HeldElsewhereError):
             collect(store, grace=0)
