@@ -17,7 +17,7 @@ PORT = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANK_ONE = """
 import sys, time, tracker
 from tracker.sdk import active, observing
-observing.observe(1, None)
+observing.observe(1)
 print("before", flush=True)
 
 def joined():
@@ -48,7 +48,7 @@ input()
 wait(lambda: joined() == ["first"])
 assert tracker.run is None
 print("in the first", flush=True)
-observing.observe(1, None)
+observing.observe(1)
 wait(lambda: joined() == ["second"])
 print("in the second", flush=True)
 input()
