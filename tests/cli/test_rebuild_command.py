@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 import scripts
 from serving import command, serving
 
@@ -155,6 +156,7 @@ def test_a_damaged_run_file_is_one_line_and_exit_status_one(tmp_path: Path) -> N
     assert len(found["whole"]["history"]) == 50
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_catalog_gone(tmp_path: Path) -> None:
     scripts.run(SCRIPT + "run.finish()", tmp_path)
     store = tmp_path / "tracker-store"

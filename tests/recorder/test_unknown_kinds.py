@@ -102,6 +102,7 @@ def test_a_store_keeps_it_for_an_upgrade(store: Store, before: pytest.MonkeyPatc
     assert not newer.path.exists()
 
 
+@pytest.mark.slow
 def test_commands_name_what_waits(tmp_path: Path, store: Store, before: pytest.MonkeyPatch) -> None:
     newer, _ = write(store.layout)
     Follower(store, HOST).look()

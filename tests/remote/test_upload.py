@@ -132,6 +132,7 @@ def _sync(root: Path, server: Server, *arguments: str) -> subprocess.CompletedPr
     return command("sync", *arguments, "--to", server.url, folder=root.parent, **key)
 
 
+@pytest.mark.slow
 def test_all_of_a_store_arrives_once(tmp_path: Path) -> None:
     root = _fill(tmp_path)
     with serving(tmp_path / "server-store", key=True) as server:
@@ -157,6 +158,7 @@ def _is_sealed(root: Path) -> bool:
     return not left
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_is_continued(tmp_path: Path) -> None:
     root = tmp_path / "tracker-store"
     scripts.run(
@@ -197,6 +199,7 @@ def _received(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.journal")) if folder.is_dir() else 0
 
 
+@pytest.mark.slow
 def test_named_runs_live_runs_and_deleted_runs(tmp_path: Path) -> None:
     for run_id in ("one", "two", "gone"):
         with tracker.init(project="p", id=run_id, mode="offline", reinit="create_new") as run:

@@ -63,7 +63,7 @@ def test_a_store_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None
     root = tmp_path / "tracker-store"
     root.mkdir()
     (root / "store.json").write_text('{"format": 99}')
-    with pytest.raises(tracker.Error, match="has format 99, this tracker reads up to 1: upgrade"):
+    with pytest.raises(tracker.Error, match="has format 99, this tracker reads up to 2: upgrade"):
         tracker.init(project="p")
     assert [path.name for path in root.iterdir()] == ["store.json"]
 

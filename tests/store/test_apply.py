@@ -307,6 +307,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_every_step(tmp_path: Path) -> None:
     expected = reference(tmp_path)
     source = open_store(tmp_path / "source" / "store")

@@ -132,6 +132,7 @@ def modes(root: Path) -> dict[str, int]:
     return {name: stat.S_IMODE(each.st_mode) for name, each in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o2770, 0o2775])
 def test_what_one_member_logs_another_applies_reads_and_goes_on_with(
     place: Path, start: Run, mode: int

@@ -253,6 +253,7 @@ for line in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_commands_read_it(place: Path, start: Start) -> None:
     names = store_with_journals(place)
 

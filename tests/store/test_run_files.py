@@ -285,6 +285,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_of_sealing(tmp_path: Path) -> None:
     store = open_store(tmp_path / "source")
     writer = Writer(store.layout, A, "one")
