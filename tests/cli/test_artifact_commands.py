@@ -138,6 +138,7 @@ def test_a_damaged_pack_damages_the_files_that_lie_there(files: Path) -> None:
     assert [line.split(": ")[0].split("  ")[1] for line in done.stdout.splitlines()[:-1]] == ["1.txt"]
 
 
+@pytest.mark.slow
 def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
     for at in range(4):
         (files / "w").write_bytes(bytes([at]) * LARGE)

@@ -67,6 +67,7 @@ print(said["main"], said["handler"])
 """
 
 
+@pytest.mark.slow
 def test_a_signal_handler_may_log_while_log_runs(tmp_path: Path) -> None:
     done = scripts.run(HANDLER_LOGS, tmp_path)
     main, handled = map(int, done.stdout.split())

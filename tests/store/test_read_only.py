@@ -28,7 +28,10 @@ Start = Callable[..., subprocess.Popen[str]]
 # Makes $0 a read-only mount that only the command sees.
 MOUNT = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount, and be several users")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount, and be several users"),
+]
 
 WRITE = """
 import os, signal, sys, numpy, tracker
@@ -253,7 +256,6 @@ for line in sys.argv[1:]:
 """
 
 
-@pytest.mark.slow
 def test_commands_read_it(place: Path, start: Start) -> None:
     names = store_with_journals(place)
 

@@ -380,6 +380,7 @@ def text_of(rows: list[FinishedRow]) -> list[str]:
     return [exact([row.row, row.step, row.time, row.runtime, row.data]) for row in rows]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(finished_rows, st.lists(st.integers(1, 5), max_size=12))
 def test_columns_of_any_kinds_become_columns_of_one(rows: list[FinishedRow], sizes: list[int]) -> None:
