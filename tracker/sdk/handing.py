@@ -14,7 +14,6 @@ from tracker.errors import UsageError
 from tracker.reading.known import find_run
 from tracker.sdk import active
 from tracker.sdk.steps import Place, StepCounter
-from tracker.sdk.writers import taking_over
 
 if TYPE_CHECKING:
     from tracker.sdk.core import RunCore
@@ -117,6 +116,8 @@ class _Later(StepCounter):
 
 def _go_on(run: RunCore) -> None:
     """Begin a further attempt, if somebody has gone on with the run."""
+    from tracker.sdk.writers import taking_over  # few runs are handed over
+
     started, journal = run._started, run._journal
     assert journal.layout is not None
     place = (run.entity, run.project, run.id)
