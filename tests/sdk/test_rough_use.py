@@ -22,8 +22,8 @@ random.seed(1)
 run = tracker.init(project="p", id="interrupted")
 acknowledged, value = [], 0
 for cell in range(15):
-    threading.Timer(random.uniform(0.01, 0.03), os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
+        threading.Timer(random.uniform(0.01, 0.03), os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
             run.log({"i": value})
             acknowledged.append(value)
