@@ -111,7 +111,7 @@ def test_either_client_logs_to(which: str, before: Installation, tmp_path: Path)
 
 
 def test_a_store_of_the_version_before_is_continued(before: Installation, tmp_path: Path) -> None:
-    """This version reads it, goes on with it and rebuilds it; the version before refuses it from then on."""
+    """This version reads, continues and rebuilds it; from then on the version before refuses it."""
     exchange("log", before, tmp_path)
     assert command(before, "sync", folder=tmp_path).returncode == 0  # all of it is sealed
     assert exchange("read", HERE, tmp_path) == LOGGED
