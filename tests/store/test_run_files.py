@@ -127,6 +127,17 @@ def test_a_pack_whose_index_is_damaged_is_named(store: Store) -> None:
     store.close()
 
 
+def test_what_is_no_pack_of_ours_neither_stops_a_rebuild_nor_is_waited_for(store: Store) -> None:
+    write(store, A, "one", CONTENTS)
+    (pack,) = blobs(store)
+    shutil.copy(pack, pack.with_name("copy.pack"))
+    fifo = pack.with_name(f"{'0' * 64}.pack")
+    os.mkfifo(fifo)
+    store, found = again(store)
+    assert [str(fifo) in problem for problem in found.broken] == [True]
+    assert files(store) == CONTENTS
+
+
 def test_deleting_a_run_leaves_what_another_one_names(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     (pack,) = blobs(store)

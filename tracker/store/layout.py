@@ -141,8 +141,12 @@ class Layout:
         return self.blobs / f"{sha256}{PACK_ENDING}"
 
     def list_packs(self) -> list[Path]:
-        """Return the packs with an index."""
-        return sorted(path for path in _children(self.blobs) if path.name.endswith(PACK_ENDING))
+        """Return the packs with an index; files with other names than ours are left out."""
+        return sorted(
+            path
+            for path in _children(self.blobs)
+            if path.name.endswith(PACK_ENDING) and is_digest(path.name.removesuffix(PACK_ENDING))
+        )
 
     @property
     def is_copy(self) -> bool:

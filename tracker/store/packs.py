@@ -12,6 +12,7 @@ as the pack: then the blob stays, whatever other packs have its content.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from tracker.parsed import Count, Digest
 from tracker.store.blobs import BlobStore, Piece
+from tracker.store.files import open_regular
 from tracker.store.manifest import Entry
 from tracker.store.models import Packed
 from tracker.store.settle import Place
@@ -72,7 +74,7 @@ def read_index(path: Path) -> list[Indexed]:
         ValueError: Its end is damaged.
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         end = file.seek(0, 2) - _END.size
         file.seek(max(end, 0))
         last = file.read()
