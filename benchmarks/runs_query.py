@@ -31,9 +31,9 @@ from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
+from tracker.runstate.fold import Folder, SegmentState, pack_state
 from tracker.store.apply import apply_journal
 from tracker.store.fields import fields_of, row_of
-from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.models import Project, Run, RunField, Segment
 from tracker.store.store import Store
 

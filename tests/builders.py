@@ -21,10 +21,10 @@ from tracker.records import (
     RunStarted,
     pack,
 )
-from tracker.sdk.steps import StepCounter
+from tracker.runstate.fold import unpack_state
+from tracker.runstate.steps import StepCounter
 from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.blobs import BlobStore
-from tracker.store.fold import unpack_state
 from tracker.store.hot import unpack_data
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest

@@ -37,7 +37,7 @@ for _ in range(40):
     assert os.waitpid(pid, 0)[1] == 0, "a thread crashed the process"
 """
 STATE = """
-from tracker.store.fold import SegmentState, pack_state, unpack_state
+from tracker.runstate.fold import SegmentState, pack_state, unpack_state
 data = pack_state(SegmentState())
 """
 MANIFEST = """

@@ -312,7 +312,7 @@ class SegmentRestored(msgspec.Struct, frozen=True, array_like=True, tag=19):
     """What the records of a sealed segment added up to: written behind its rows where it is sent to a server.
 
     Attributes:
-        state: The fields of ``tracker.store.fold.SegmentState`` as plain values.
+        state: The fields of ``tracker.runstate.fold.SegmentState`` as plain values.
     """
 
     state: dict[str, Any]

@@ -18,8 +18,8 @@ from sqlalchemy import select
 import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
+from tracker.runstate.fold import unpack_state
 from tracker.store.blobs import BlobStore
-from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
 from tracker.store.models import Segment
 

@@ -50,7 +50,7 @@ def applied_rows(root: Path) -> int:
     store = open_store(root, create=False)
     try:
         with store.reading() as session:
-            from tracker.store.fold import unpack_state
+            from tracker.runstate.fold import unpack_state
 
             return sum(unpack_state(segment.state).rows for segment in session.scalars(select(Segment)))
     except Exception:
@@ -283,7 +283,7 @@ def test_a_forked_child_neither_writes_to_nor_ends_its_parents_segment(tmp_path:
     assert [row["x"] for row in run.history(pandas=False)] == [0, 2]
     with open_store(root).reading() as session:
         segments = session.scalars(select(Segment).order_by(Segment.rank)).all()
-        from tracker.store.fold import unpack_state
+        from tracker.runstate.fold import unpack_state
 
         assert [unpack_state(segment.state).rows for segment in segments] == [
             2,

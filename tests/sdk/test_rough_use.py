@@ -13,7 +13,7 @@ from sqlalchemy import select
 import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
-from tracker.store.fold import unpack_state
+from tracker.runstate.fold import unpack_state
 from tracker.store.models import Segment
 
 INTERRUPTED = """

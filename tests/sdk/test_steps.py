@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tracker.errors import UsageError
 from tracker.records import ASIDE, COMMIT, Row
-from tracker.sdk.steps import StepCounter
-from tracker.store.fold import Folder, SegmentState
+from tracker.runstate.fold import Folder, SegmentState
+from tracker.runstate.steps import StepCounter
 
 Call = tuple[str, dict[str, Any]]
 

@@ -25,8 +25,8 @@ from tracker.records import (
     decode,
     pack,
 )
-from tracker.store.fold import FinishedRow, Folder, SegmentState, kind_of, pack_state, unpack_state
-from tracker.store.view import SegmentView, describe_segments
+from tracker.runstate.fold import FinishedRow, Folder, SegmentState, kind_of, pack_state, unpack_state
+from tracker.runstate.view import SegmentView, describe_segments
 
 STARTED = RunStarted("e", "p", "r", 100.0, Process("h", "b", 0, 1, 2), runtime_base=5.0, config={"lr": 1})
 

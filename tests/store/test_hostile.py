@@ -21,8 +21,8 @@ from tracker import records
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.recorder.opening import open_store
 from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
+from tracker.runstate.fold import SegmentState
 from tracker.store.edits import FIELDS
-from tracker.store.fold import SegmentState
 from tracker.store.layout import Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.models import Run, RunFile, Version

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracker.store.fold import FinishedRow
+from tracker.runstate.fold import FinishedRow
 from tracker.store.parquet import column_roles, last_number, read_numbers, read_rows, write_rows
 
 

@@ -28,6 +28,7 @@ from tracker.reading.remote import RemoteReader
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder
+from tracker.runstate.fold import FinishedRow
 from tracker.sdk.run import Run
 from tracker.store.columns import (
     EXACT,
@@ -43,7 +44,6 @@ from tracker.store.columns import (
 )
 from tracker.store.columns import FIXED as FIXED_COLUMNS
 from tracker.store.compact import compact_all
-from tracker.store.fold import FinishedRow
 from tracker.store.layout import Layout
 from tracker.store.models import Run as CatalogRun
 from tracker.store.models import Segment

@@ -15,8 +15,8 @@ from tracker.crashtest import applying, checking, damage, writing
 from tracker.crashtest.children import ask
 from tracker.processes import host_name
 from tracker.recorder.opening import open_store
+from tracker.runstate.fold import unpack_state
 from tracker.store.blobs import BlobStore
-from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
 from tracker.store.models import Segment, Version
 from tracker.store.packs import read_index

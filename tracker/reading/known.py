@@ -12,13 +12,13 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
 from tracker.processes import is_alive, this_process
 from tracker.records import Record, Row, RunStarted, decode, encode
+from tracker.runstate.keyed import unedited
 from tracker.store.files import is_older, read_json
-from tracker.store.keyed import unedited
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
-    from tracker.store.aggregates import Aggregate
-    from tracker.store.fold import Folder, SegmentState
+    from tracker.runstate.aggregates import Aggregate
+    from tracker.runstate.fold import Folder, SegmentState
 
 # How the payload of every row begins: the msgpack array's length, and the number of its kind.
 _ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
@@ -139,7 +139,7 @@ def find_run(
     unapplied = [each for each in unapplied if each[0] not in sealed]
     segments.update((segment, known) for segment, known, _started, _state in unapplied)
     primary = min((known.rank for known in segments.values()), default=0)
-    # Later ones override earlier ones, and the primary writer all others: see ``tracker.store.view``.
+    # Later ones override earlier ones, and the primary writer all others: see ``tracker.runstate.view``.
     for _segment, known, started, state in sorted(
         unapplied, key=lambda each: (-each[1].rank, each[1].attempt, each[2].time)
     ):
@@ -171,7 +171,7 @@ def find_run(
 def _aggregates(described: dict[str, Any]) -> dict[str, Aggregate]:
     if not described:
         return {}
-    from tracker.store.aggregates import Aggregate
+    from tracker.runstate.aggregates import Aggregate
 
     return {key: Aggregate(*each) for key, each in described.items()}
 
@@ -240,7 +240,7 @@ def _unapplied(
 
 
 def _new_folder() -> Folder:
-    from tracker.store.fold import Folder, SegmentState  # only a resumed run needs it
+    from tracker.runstate.fold import Folder, SegmentState  # only a resumed run needs it
 
     return Folder(SegmentState())
 

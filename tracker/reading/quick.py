@@ -31,14 +31,14 @@ from tracker.processes import host_name
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
 from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, decode
-from tracker.store.fold import FinishedRow, Folder, SegmentState
+from tracker.runstate.fold import FinishedRow, Folder, SegmentState
+from tracker.runstate.view import SegmentView, describe_run, newest_branch
 from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import Entry, Manifest
 from tracker.store.part_file import PartFile
 from tracker.store.pieces import Piece, rows_of
 from tracker.store.reread import PublishedRun, PublishedSegment, reread
 from tracker.store.settle import settled
-from tracker.store.view import SegmentView, describe_run, newest_branch
 
 if TYPE_CHECKING:
     import pyarrow as pa

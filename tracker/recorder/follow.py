@@ -18,10 +18,10 @@ from tracker.recorder.look import Look
 from tracker.recorder.patience import Patience
 from tracker.recorder.unread import first_sequence, is_damaged
 from tracker.records import Process
+from tracker.runstate.fold import unpack_state
 from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
 from tracker.store.artifacts import Settle, settle_now
 from tracker.store.files import is_older
-from tracker.store.fold import unpack_state
 from tracker.store.layout import JournalPath
 from tracker.store.models import Segment
 from tracker.store.seal import seal

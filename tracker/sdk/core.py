@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tracker.errors import UsageError
 from tracker.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
+from tracker.runstate.steps import StepCounter
 from tracker.sdk.config import Config
 from tracker.sdk.journal import RunJournal
-from tracker.sdk.steps import StepCounter
 from tracker.sdk.summary import Summary
 from tracker.store.locks import shared
 from tracker.terminal import say

@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 from tracker import face
 from tracker.errors import UsageError
 from tracker.reading.known import find_run
+from tracker.runstate.steps import Place, StepCounter
 from tracker.sdk import active
-from tracker.sdk.steps import Place, StepCounter
 
 if TYPE_CHECKING:
     from tracker.sdk.core import RunCore

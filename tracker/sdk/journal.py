@@ -24,8 +24,8 @@ from tracker.store.files import read_json
 from tracker.store.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
+    from tracker.runstate.fold import Folder
     from tracker.store.digests import Digests
-    from tracker.store.fold import Folder
 
 # Journal number and offset up to which a run's folder has read, when it has read nothing.
 _BEGINNING = (0, HEADER.size)
@@ -128,7 +128,7 @@ class RunJournal:
 
     @cached_property
     def _folder(self) -> Folder:
-        from tracker.store.fold import Folder, SegmentState  # most runs never read their summary back
+        from tracker.runstate.fold import Folder, SegmentState  # most runs never read their summary back
 
         return Folder(SegmentState(summary=self._known_summary, aggregates=dict(self._known_aggregates)))
 

@@ -35,10 +35,10 @@ from tracker.records import (
     decode,
     encode,
 )
+from tracker.runstate.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
 from tracker.store import artifacts, published
 from tracker.store.captured import Captured, add_captured, spill_captured
 from tracker.store.edits import take_edit
-from tracker.store.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
 from tracker.store.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
 from tracker.store.layout import JournalPath
 from tracker.store.manifest import InvalidManifestError

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from tracker import values
-from tracker.store.fold import FinishedRow
+from tracker.runstate.fold import FinishedRow
 
 FIXED = {"_row": pa.int64(), "_step": pa.int64(), "_runtime": pa.float64(), "_timestamp": pa.float64()}
 EXACT = "~exact:"

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.records import ArtifactChanged
+from tracker.runstate.fold import SegmentState, pack_state
 from tracker.store.changes import change_artifact
 from tracker.store.described import publish_described
-from tracker.store.fold import SegmentState, pack_state
 from tracker.store.merged import tick
 from tracker.store.models import (
     ArtifactUse,

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.records import RunEdited
-from tracker.store.keyed import KEYED, note_keys
+from tracker.runstate.keyed import KEYED, note_keys
+from tracker.runstate.view import EDITABLE
 from tracker.store.merged import refresh_run
 from tracker.store.models import Run
 from tracker.store.published import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
-from tracker.store.view import EDITABLE
 from tracker.values import dumps, to_plain, without_surrogates
 
 LONGEST_NAME = 1000

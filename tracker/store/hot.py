@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from tracker.records import encode, packable, read_extension
-from tracker.store.fold import FinishedRow
+from tracker.runstate.fold import FinishedRow
 from tracker.store.models import HotRow, Segment
 
 # With so many rows, or bytes of packed rows, a segment's hot rows become a part. Charts unpack each

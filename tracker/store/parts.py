@@ -14,8 +14,8 @@ from typing import NamedTuple
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from tracker.runstate.fold import FinishedRow
 from tracker.store.files import publish, sync_file
-from tracker.store.fold import FinishedRow
 from tracker.store.models import Part, Rung
 from tracker.store.store import Store
 

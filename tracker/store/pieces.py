@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from tracker.store.fold import FinishedRow
+from tracker.runstate.fold import FinishedRow
 from tracker.store.part_file import FIXED_KEYS, PartFile
 
 

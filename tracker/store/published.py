@@ -9,9 +9,9 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tracker.runstate.fold import unpack_state
 from tracker.store.database import check_lease
 from tracker.store.described import publish_described
-from tracker.store.fold import unpack_state
 from tracker.store.layout import Layout
 from tracker.store.models import (
     ArtifactUse,

@@ -27,10 +27,10 @@ from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreErro
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
+from tracker.runstate.fold import Folder, SegmentState, pack_state
 from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
 from tracker.store.files import sync_file
-from tracker.store.fold import Folder, SegmentState, pack_state
 from tracker.store.former import Former, install, read_former
 from tracker.store.holding import Hold
 from tracker.store.layout import Layout

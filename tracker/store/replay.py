@@ -36,9 +36,9 @@ from tracker.records import (
     SystemSample,
     pack,
 )
+from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
+from tracker.runstate.keyed import KEYED
 from tracker.store.captured import STREAM_NUMBERS, captured_rows
-from tracker.store.fold import FinishedRow, SegmentState, unpack_state
-from tracker.store.keyed import KEYED
 from tracker.store.manifest import read_manifest
 from tracker.store.models import ArtifactUse, Collection, Part, Project, Run, RunFile, Segment, Version
 from tracker.store.store import Store

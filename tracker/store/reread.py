@@ -13,7 +13,7 @@ import msgspec
 from tracker import values
 from tracker.errors import StoreVersionError
 from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token, prepare
-from tracker.store.fold import SegmentState
+from tracker.runstate.fold import SegmentState
 
 FORMAT = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from tracker.records import RunStarted
-from tracker.store.fold import SegmentState, pack_state
+from tracker.runstate.fold import SegmentState, pack_state
 from tracker.store.layout import Layout
 from tracker.store.models import Segment
 from tracker.store.reread import PublishedDeletion, reread

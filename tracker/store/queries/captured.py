@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from tracker.answers import Output, OutputLine, SystemMetrics
 from tracker.errors import NotFoundError
+from tracker.runstate.fold import FinishedRow, unpack_state
+from tracker.runstate.view import newest_branch
 from tracker.store.captured import captured_rows
-from tracker.store.fold import FinishedRow, unpack_state
 from tracker.store.models import Run, Segment
-from tracker.store.view import newest_branch
 
 
 def system(

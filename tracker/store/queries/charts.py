@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.store.fold import FinishedRow
+from tracker.runstate.fold import FinishedRow
 from tracker.store.hot import read_hot_keys
 from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
 from tracker.store.models import Run, Rung

@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
+from tracker.runstate.view import newest_branch
 from tracker.store.hot import read_hot
 from tracker.store.models import Part, Run, Segment
 from tracker.store.part_file import PartFile
 from tracker.store.pieces import Piece, rows_of
-from tracker.store.view import newest_branch
 
 if TYPE_CHECKING:
     import pyarrow as pa

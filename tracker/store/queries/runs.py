@@ -10,11 +10,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.errors import NotFoundError, UsageError
+from tracker.runstate.view import describe_segments
 from tracker.store.merged import segment_views
 from tracker.store.models import Clock, Project, Run, RunField
 from tracker.store.queries.asking import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
-from tracker.store.view import describe_segments
 
 LARGEST_PAGE = 1000
 # So many times a page are looked at before all runs that match a filter are listed.

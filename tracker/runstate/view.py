@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, Protocol
 
 from tracker.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
 from tracker.records import OUTSIDE
-from tracker.store.aggregates import Aggregate, join_aggregates
-from tracker.store.fold import KeyFacts, SegmentState
-from tracker.store.keyed import lay_over
+from tracker.runstate.aggregates import Aggregate, join_aggregates
+from tracker.runstate.fold import KeyFacts, SegmentState
+from tracker.runstate.keyed import lay_over
 
-# What a person may change of a run, besides keys of its config and summary (``tracker.store.keyed``).
+# What a person may change of a run, besides keys of its config and summary (``tracker.runstate.keyed``).
 EDITABLE = ("name", "tags", "notes", "group", "job_type")
 
 # The time of a file may be anything; a calendar has dates for seconds up to here.

@@ -33,7 +33,7 @@ from tracker.records import (
     packable,
     read_extension,
 )
-from tracker.store.aggregates import Aggregate, find_definition, is_finite, merge_definitions
+from tracker.runstate.aggregates import Aggregate, find_definition, is_finite, merge_definitions
 
 MOST_PROBLEMS = 1000
 # Ways in which a script's rows may differ in their keys before we stop remembering them.
