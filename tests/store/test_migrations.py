@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -21,6 +23,7 @@ from tracker import values
 from tracker.errors import StoreVersionError
 from tracker.recorder.opening import open_store
 from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
+from tracker.store import migrations
 from tracker.store.catalog import alone
 from tracker.store.changes import change_artifact, link_artifact
 from tracker.store.garbage import collect
@@ -119,6 +122,23 @@ def contents(root: Path) -> dict[str, bytes]:
         and "locks" not in path.parts
         and path.suffix not in (".db-wal", ".db-shm")
     }
+
+
+def test_what_older_versions_wrote_is_as_they_wrote_it() -> None:
+    """A new fixture adds lines; none is ever changed, nor the script that made it."""
+    listed = dict(reversed(line.split("  ")) for line in (FIXTURES / "SHA256SUMS").read_text().splitlines())
+    paths = [path for path in FIXTURES.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    found = {
+        str(path.relative_to(FIXTURES)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if path.name != "SHA256SUMS"
+    }
+    assert found == listed
+
+
+def test_migrations_import_nothing_that_can_change() -> None:
+    for path in Path(migrations.__file__).parent.joinpath("versions").glob("*.py"):
+        assert not re.findall(r"^(?:from|import) tracker", path.read_text(), re.MULTILINE), path.name
 
 
 def test_every_revision_but_the_newest_has_a_fixture() -> None:

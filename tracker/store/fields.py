@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from tracker.store.models import Run, RunField
 
+# Runs that are in memory at once while all are looked at.
+RUNS_AT_ONCE = 100
 # Strings are kept whole up to this many characters; of longer ones that many, and their hash.
 LONGEST_TEXT = 256
 # The whole strings that NaN and the infinities are found as, and what wandb writes in their place.
@@ -117,6 +119,12 @@ def refresh_fields(session: Session, run: Run) -> None:
             )
         if added:
             connection.execute(insert(RunField), added)
+
+
+def refresh_all_fields(session: Session) -> None:
+    """Make ``run_fields`` what all runs say; see ``refresh_fields``."""
+    for run in session.scalars(select(Run).order_by(Run.id).execution_options(yield_per=RUNS_AT_ONCE)):
+        refresh_fields(session, run)
 
 
 def row_of(run: int, project: int, field: str, value: Kept) -> dict[str, Any]:

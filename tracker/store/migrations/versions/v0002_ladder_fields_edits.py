@@ -3,16 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
-from tracker.store.fields import fields_of, row_of
-
 revision = "0002"
 down_revision = "0001"
 
-RUNS_AT_ONCE = 100
-
 
 def upgrade() -> None:
-    """Add the tables and columns. Nothing that was stored changes."""
+    """Add the tables and columns. Nothing that was stored changes; ``env.py`` fills ``run_fields``."""
     op.create_table(
         "rungs",
         sa.Column("part_id", sa.Integer(), nullable=False),
@@ -51,26 +47,3 @@ def upgrade() -> None:
         "UPDATE segments SET hot_count = "
         "(SELECT count(*) FROM hot_rows WHERE hot_rows.segment_id = segments.id)"
     )
-    _fill_run_fields()
-
-
-def _fill_run_fields() -> None:
-    """Derive the fields of the runs that are there already."""
-    connection = op.get_bind()
-    derived = (sa.Column(name, sa.JSON()) for name in ("config", "summary", "tags"))
-    runs = sa.table("runs", sa.column("id"), sa.column("project_id"), *derived)
-    into = sa.table(
-        "run_fields", *(sa.column(name) for name in ("run_id", "field", "project_id", "number", "text"))
-    )
-    done = 0
-    while some := connection.execute(
-        sa.select(runs).where(runs.c.id > done).order_by(runs.c.id).limit(RUNS_AT_ONCE)
-    ).all():
-        rows = [
-            row_of(run.id, run.project_id, field, value)
-            for run in some
-            for field, value in fields_of(run.config, run.summary, run.tags).items()
-        ]
-        if rows:
-            connection.execute(into.insert(), rows)
-        done = some[-1].id
