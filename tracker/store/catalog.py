@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from sqlalchemy import Engine, select
 
 from tracker.errors import StoreError
 from tracker.store import database
-from tracker.store.holding import Hold, hold_catalog
+from tracker.store.holding import Hold, Opened, hold_catalog
 from tracker.store.layout import Layout
 from tracker.store.lease import held_elsewhere, refusal
 from tracker.store.locks import FileLock, is_held
@@ -30,23 +29,6 @@ from tracker.terminal import say
 # Others who open the store at this moment let go at once; who still has it open then is at work.
 PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
-
-
-class Opened(NamedTuple):
-    """An open catalog, and what is kept while it is used.
-
-    Attributes:
-        engine: Connections.
-        hold: This process's share of its host's lease.
-        lock: The store's lock: shared, or held alone while there are forgotten parts.
-        forgotten: ``Rebuilt.forgotten``, where this call has rebuilt a lost catalog. The caller salvages
-            their rows, before anybody seals, and shares the lock.
-    """
-
-    engine: Engine
-    hold: Hold
-    lock: FileLock
-    forgotten: list[Path]
 
 
 def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:

@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
 from tracker.filesystems import is_network
@@ -34,6 +34,9 @@ from tracker.store.lease import (
 )
 from tracker.store.locks import FileLock
 from tracker.terminal import say
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 LOOKS_PER_SECOND = 10
 CATALOG_FOLDER = "TRACKER_CATALOG"
@@ -260,3 +263,20 @@ def _clean_up(layout: Layout, former: Lease, created: Lease) -> None:
         if path != catalog:
             with suppress(OSError):
                 remove_catalog(path)
+
+
+class Opened(NamedTuple):
+    """An open catalog, and what is kept while it is used.
+
+    Attributes:
+        engine: Connections.
+        hold: This process's share of its host's lease.
+        lock: The store's lock: shared, or held alone while there are forgotten parts.
+        forgotten: ``Rebuilt.forgotten``, where this call has rebuilt a lost catalog. The caller salvages
+            their rows, before anybody seals, and shares the lock.
+    """
+
+    engine: Engine
+    hold: Hold
+    lock: FileLock
+    forgotten: list[Path]

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
-from tracker.store.catalog import Opened
+from tracker.store.holding import Opened
 from tracker.store.layout import Layout
 from tracker.store.models import Part
 from tracker.store.packs import pieces_of
