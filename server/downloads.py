@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from server import wholeness
 from tracker.errors import NotFoundError, StoreError
-from tracker.store.files import open_regular
 from tracker.store.manifest import Entry
+from tracker.store.objects.files import open_regular
 from tracker.store.store import Store
 
 # Shown in the page; everything else is only ever saved, so that logged HTML or SVG runs nowhere.

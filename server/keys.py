@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from sqlalchemy import func, select
 
-from tracker.store.files import publish, write_new
-from tracker.store.layout import Layout
 from tracker.store.models import ApiKey
+from tracker.store.objects.files import publish, write_new
+from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
 # How long a link that signs a browser in is good for.

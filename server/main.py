@@ -16,9 +16,9 @@ from server.watcher import Watcher
 from tracker import keeping
 from tracker.errors import UsageError
 from tracker.recorder.opening import open_store
-from tracker.store.description import require_writable
-from tracker.store.files import publish_json, read_json
-from tracker.store.layout import Layout
+from tracker.store.objects.description import require_writable
+from tracker.store.objects.files import publish_json, read_json
+from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 from tracker.terminal import say
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Send
 
-from tracker.store.files import open_regular
+from tracker.store.objects.files import open_regular
 from tracker.terminal import say
 
 # Hashing a file of this size takes 30 ms.

@@ -8,7 +8,7 @@ import tracker
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
 from tracker.store.blobs import BlobStore
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 
 def logged(run: Run) -> list[dict[str, Any]]:

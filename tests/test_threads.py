@@ -11,7 +11,7 @@ import scripts
 FIRST = """
 import hashlib, msgspec, os, sys, threading
 from pathlib import Path
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 layout, token = Layout(Path("store")), "a" * 32
 def write(path, text):
     path.parent.mkdir(parents=True)

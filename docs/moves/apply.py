@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("modules.tsv")
 # Fixtures and their makers are what older versions wrote, the changelog what they said.
 FROZEN = ("tests/fixtures/", "CHANGELOG.md", "docs/moves/")
-CHANGED = (".py", ".md", ".toml", ".importlinter", ".ts", ".svelte")
+CHANGED = (".py", ".md", ".toml", ".importlinter", ".ts", ".svelte", ".mako")
 
 
 def main() -> None:
@@ -29,14 +29,13 @@ def main() -> None:
             subprocess.run(["git", "mv", source, target], cwd=ROOT, check=True)
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
     for name in listed.stdout.splitlines():
-        if name.endswith((".py", ".md", ".toml", ".importlinter", ".ts", ".svelte")) and not name.startswith(
-            FROZEN
-        ):
+        if name.endswith(CHANGED) and not name.startswith(FROZEN):
             _change(ROOT / name, moves)
 
 
 def _path(module: str) -> Path:
-    return ROOT / _as_path(module)
+    folder = ROOT / module.replace(".", "/")
+    return folder if folder.is_dir() and "migrations" in folder.name else folder.with_suffix(".py")
 
 
 def _as_path(module: str) -> str:
@@ -53,8 +52,14 @@ def _change(file: Path, moves: dict[str, str]) -> None:
             lambda found, new=new, leaf=leaf, package=package: _split(found, package, leaf, new),
             text,
         )
-        short = old.partition(".")[2], new.partition(".")[2]  # `store/fold.py`, as documents name files
-        for before_it, after_it in ((old, new), (_as_path(old), _as_path(new)), tuple(map(_as_path, short))):
+        # A package may have the name that a module had: what is already named in it stays.
+        inside = "|".join(each.rpartition(".")[2] for each in moves.values() if each.startswith(f"{old}."))
+        guard = rf"(?!(?:\.| import )(?:{inside})\b)" if inside else ""
+        text = re.sub(rf"(?<![\w/.]){re.escape(old)}\b{guard}", new, text)
+        paths = [(_as_path(old), _as_path(new))]
+        if old.count(".") > 1:  # `store/fold.py`, as documents name files
+            paths.append((_as_path(old.partition(".")[2]), _as_path(new.partition(".")[2])))
+        for before_it, after_it in paths:
             text = re.sub(rf"(?<![\w/.]){re.escape(before_it)}\b", after_it, text)
     if text != before:
         file.write_text(text)

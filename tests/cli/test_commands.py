@@ -22,7 +22,7 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.processes import host_name
 from tracker.recorder.opening import open_store
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 from tracker.version import __version__
 
 KILLED = """

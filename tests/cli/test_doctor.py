@@ -12,7 +12,7 @@ from serving import command
 
 import tracker
 from tracker.processes import host_name
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 
 def findings(done: object) -> dict[str, tuple[bool, str]]:

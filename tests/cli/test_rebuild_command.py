@@ -15,7 +15,7 @@ import scripts
 from serving import command, serving
 
 from tracker.api.api import Api
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 SCRIPT = """
 import os, sys, tracker

@@ -10,7 +10,7 @@ from serving import command
 
 import tracker
 from tracker.recorder.opening import open_store
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 from tracker.store.verifying import list_items, verify
 
 

@@ -20,8 +20,8 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs import BlobStore
-from tracker.store.layout import Layout
 from tracker.store.models import Segment
+from tracker.store.objects.layout import Layout
 
 
 @pytest.fixture

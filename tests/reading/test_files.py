@@ -18,7 +18,7 @@ from tracker.reading.files import FilesReader, find_artifact
 from tracker.reading.known import find_run
 from tracker.recorder.opening import open_store
 from tracker.records import ConfigChanged
-from tracker.store.layout import JournalPath, Layout
+from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.store import Store
 

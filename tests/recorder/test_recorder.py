@@ -14,8 +14,8 @@ from sqlalchemy import select
 from tracker.processes import host_name
 from tracker.recorder.election import RecorderLock, ensure_recorder
 from tracker.recorder.opening import open_store
-from tracker.store.layout import Layout
 from tracker.store.models import Run, Segment
+from tracker.store.objects.layout import Layout
 
 WRITER = """
 import sys, tracker
@@ -223,7 +223,7 @@ FORKS_MEANWHILE = """
 import os, threading
 from pathlib import Path
 from tracker.recorder.election import ensure_recorder
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 def holds_a_lock():
     names = []

@@ -24,7 +24,7 @@ from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import Sender
 from tracker.records import AlertRaised, encode
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 

@@ -23,7 +23,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.errors import ArtifactError, AuthenticationError, CommError
 from tracker.reading import fetching, plan
 from tracker.reading.parts import RANGE
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 from tracker.terminal import Progress
 
 BIG = 2 * RANGE + 3 * 1024 * 1024 + 5

@@ -21,7 +21,7 @@ from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.recorder.send import Sender
 from tracker.store.garbage import DAY, collect
-from tracker.store.layout import INGEST, Layout
+from tracker.store.objects.layout import INGEST, Layout
 
 
 def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(

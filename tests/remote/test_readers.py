@@ -20,7 +20,7 @@ from tracker.reading.reader import ArtifactReader, Reader
 from tracker.reading.remote import RemoteReader
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 CONTENT = {"a.txt": b"content of v1", "nested/ü %2F?#.bin": bytes(range(256)) * 8192, "empty": b""}
 LOSSES = [1.0, math.nan, math.inf, -math.inf, 0.1, 2**70, -0.0]

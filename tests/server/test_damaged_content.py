@@ -19,7 +19,7 @@ import tracker
 from server.wholeness import LARGEST_HASHED_FIRST
 from tracker.errors import CommError
 from tracker.recorder.opening import open_store
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 MIB = 1024 * 1024
 PLACE = "/projects/team/demo/runs/run1/files/{}"

@@ -22,7 +22,7 @@ from tracker.journal.reader import Record, read_frames
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
-from tracker.store.layout import INGEST, Layout
+from tracker.store.objects.layout import INGEST, Layout
 
 BINARY = {"Content-Type": "application/octet-stream"}
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.blobs import CHUNK, BlobStore
-from tracker.store.files import claim, publish_json, read_json, write_new
-from tracker.store.layout import Layout, parse_journal_name
 from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest
+from tracker.store.objects.files import claim, publish_json, read_json, write_new
+from tracker.store.objects.layout import Layout, parse_journal_name
 
 HELLO_MD5 = "XUFAKrxLKna5cZ2REBfFkg=="
 

@@ -16,7 +16,7 @@ from tracker.errors import NotFoundError, UsageError
 from tracker.recorder.opening import open_store
 from tracker.store.deletion import delete_run
 from tracker.store.garbage import collect
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import list_projects, list_runs
 from tracker.store.store import Store
 

@@ -14,7 +14,7 @@ from tracker.journal.format import VERSION
 from tracker.reading.files import find_artifact
 from tracker.reading.known import find_run
 from tracker.recorder.opening import open_store
-from tracker.store.layout import FORMAT_VERSION, Layout, blob_name
+from tracker.store.objects.layout import FORMAT_VERSION, Layout, blob_name
 from tracker.store.store import Store
 from tracker.values import dumps, loads
 

@@ -21,10 +21,10 @@ from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.store import garbage, trash
 from tracker.store.blobs import BlobStore
-from tracker.store.description import make_folders
 from tracker.store.garbage import DAY, Report
-from tracker.store.layout import Layout
 from tracker.store.locks import FileLock, shared
+from tracker.store.objects.description import make_folders
+from tracker.store.objects.layout import Layout
 from tracker.store.retention import parse_rule
 from tracker.store.settle import Settled, receive_settled
 from tracker.store.store import Store

@@ -23,9 +23,9 @@ from tracker.recorder.opening import open_store
 from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
 from tracker.runstate.fold import SegmentState
 from tracker.store.edits import FIELDS
-from tracker.store.layout import Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.models import Run, RunFile, Version
+from tracker.store.objects.layout import Layout
 from tracker.store.queries.media import list_files
 from tracker.store.store import Store
 

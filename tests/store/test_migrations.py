@@ -27,9 +27,9 @@ from tracker.store import migrations
 from tracker.store.catalog import alone
 from tracker.store.changes import change_artifact, link_artifact
 from tracker.store.garbage import collect
-from tracker.store.layout import Layout
 from tracker.store.migrations import REVISION, REVISIONS
 from tracker.store.models import HotRow, Part, RunFile, Segment
+from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.runs import get_run, list_runs

@@ -26,8 +26,8 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.recorder.read_only import ReadOnlyStore
 from tracker.records import SystemSample
-from tracker.store.layout import Layout
 from tracker.store.lease import Lease, create_lease
+from tracker.store.objects.layout import Layout
 from tracker.store.private_copy import copy_catalog
 from tracker.store.queries.captured import system
 from tracker.store.queries.runs import get_run

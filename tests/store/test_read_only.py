@@ -19,9 +19,9 @@ import scripts
 from serving import ADDRESS
 from users import PACKAGES, find_python
 
-from tracker.store.layout import Layout
 from tracker.store.lease import catalog_of
 from tracker.store.locks import is_held
+from tracker.store.objects.layout import Layout
 
 READER = (54_011, 54_111)
 Start = Callable[..., subprocess.Popen[str]]

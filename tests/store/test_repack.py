@@ -11,8 +11,8 @@ from collecting import ROOT, blobs, folder_size, gc, log
 from serving import command
 
 import tracker
-from tracker.store.files import read_json
-from tracker.store.layout import Layout
+from tracker.store.objects.files import read_json
+from tracker.store.objects.layout import Layout
 
 
 @pytest.fixture

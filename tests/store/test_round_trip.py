@@ -44,9 +44,9 @@ from tracker.store.columns import (
 )
 from tracker.store.columns import FIXED as FIXED_COLUMNS
 from tracker.store.compact import compact_all
-from tracker.store.layout import Layout
 from tracker.store.models import Run as CatalogRun
 from tracker.store.models import Segment
+from tracker.store.objects.layout import Layout
 from tracker.store.part_file import PartFile
 from tracker.store.parts import add_part, write_part
 from tracker.store.pieces import Piece

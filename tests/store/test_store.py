@@ -20,8 +20,8 @@ from sqlalchemy import Engine, inspect
 from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder.opening import open_store
 from tracker.store import database, migrations
-from tracker.store.layout import FORMAT_VERSION
 from tracker.store.models import Base
+from tracker.store.objects.layout import FORMAT_VERSION
 from tracker.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

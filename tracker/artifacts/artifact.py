@@ -26,8 +26,8 @@ from tracker.errors import ArtifactError, NotFoundError, UnsupportedError
 from tracker.names import check_artifact_name, path_on_disk
 from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
-from tracker.store.layout import Layout
 from tracker.store.manifest import Entry
+from tracker.store.objects.layout import Layout
 
 
 class Artifact(Lineage):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tracker.settings import load_settings
-from tracker.store.description import make_folders
-from tracker.store.layout import Layout
+from tracker.store.objects.description import make_folders
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact

@@ -9,8 +9,8 @@ from typing import Any
 
 from tracker.artifacts.capture import capture_layout
 from tracker.store.drafts import Captured, Draft, DraftEntry
-from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, Manifest, make_manifest
+from tracker.store.objects.layout import Layout
 
 
 class Contents:

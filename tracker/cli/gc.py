@@ -13,7 +13,7 @@ from tracker.errors import StoreError, UsageError
 from tracker.reading.open import is_shared
 from tracker.recorder.remote import list_outboxes
 from tracker.settings import load_settings
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.store.garbage import Report
@@ -73,8 +73,8 @@ def _collect_all(
 ) -> Report:
     from tracker.recorder.follow import Follower
     from tracker.recorder.opening import open_store
-    from tracker.store.description import require_store
     from tracker.store.garbage import collect
+    from tracker.store.objects.description import require_store
 
     require_store(layout)
     if is_shared(load_settings(store=layout.root)):

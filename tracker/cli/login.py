@@ -13,8 +13,8 @@ from tracker import keeping
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UnsupportedError
 from tracker.settings import load_settings
-from tracker.store.description import require_writable
-from tracker.store.layout import Layout
+from tracker.store.objects.description import require_writable
+from tracker.store.objects.layout import Layout
 from tracker.terminal import Progress
 
 if TYPE_CHECKING:

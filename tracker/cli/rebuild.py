@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.store.rebuild import Rebuilt
@@ -28,7 +28,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
     from tracker.recorder.opening import open_store
     from tracker.store.catalog import alone
-    from tracker.store.description import make_folders, require_store, require_writable
+    from tracker.store.objects.description import make_folders, require_store, require_writable
     from tracker.store.orphans import list_orphans
     from tracker.store.rebuild import rebuild
     from tracker.store.salvage import clear_forgotten

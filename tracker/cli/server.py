@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
 from tracker.settings import load_settings
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

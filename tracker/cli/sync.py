@@ -11,8 +11,8 @@ from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.recorder.remote import Remote, check_url, list_outboxes, remote_of, write_remote
 from tracker.settings import load_settings
-from tracker.store.description import require_store
-from tracker.store.layout import Layout
+from tracker.store.objects.description import require_store
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.recorder.upload import RunName, Uploaded

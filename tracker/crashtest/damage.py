@@ -15,7 +15,7 @@ from tracker.reading.local import LocalReader
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.records import Row, decode
-from tracker.store.layout import JOURNAL_NAME
+from tracker.store.objects.layout import JOURNAL_NAME
 
 
 class Damaged(NamedTuple):

@@ -22,7 +22,7 @@ import tracker
 from tracker.crashtest.children import Worker
 from tracker.processes import host_name
 from tracker.sdk.run import Run
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 ENTITY, PROJECT = "doctor", "crash-test"
 # The keys k0 to k9 take turns, so that no two calls of one row write the same one.

@@ -13,8 +13,8 @@ from tracker.journal.reader import read_frames, read_header
 from tracker.processes import is_alive, this_process
 from tracker.records import Record, Row, RunStarted, decode, encode
 from tracker.runstate.keyed import unedited
-from tracker.store.files import is_older, read_json
-from tracker.store.layout import JournalPath, Layout
+from tracker.store.objects.files import is_older, read_json
+from tracker.store.objects.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
     from tracker.runstate.aggregates import Aggregate

@@ -11,9 +11,9 @@ from tracker.errors import StoreError
 from tracker.filesystems import is_network
 from tracker.recorder.remote import Remote, check_url, outbox_folder
 from tracker.settings import Settings
-from tracker.store.description import is_read_only, require_store
-from tracker.store.layout import Layout
 from tracker.store.lease import held_elsewhere
+from tracker.store.objects.description import is_read_only, require_store
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.reading.reader import ArtifactReader, Reader

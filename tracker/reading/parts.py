@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.reading.placing import temporary_beside
-from tracker.store.cloning import clone
+from tracker.store.objects.cloning import clone
 
 # A range is what one request asks for. Smaller ones cost requests; of larger ones the digest, which needs
 # the bytes in order, lags behind for longer.

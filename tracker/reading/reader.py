@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         SystemMetrics,
     )
     from tracker.records import ArtifactChanged, ArtifactLinked
-    from tracker.store.layout import Layout
     from tracker.store.manifest import Entry, Manifest
+    from tracker.store.objects.layout import Layout
 
 
 class ArtifactReader(Protocol):

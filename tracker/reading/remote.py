@@ -28,9 +28,9 @@ from tracker.reading.fetching import fetch_files
 from tracker.recorder.remote import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.records import ArtifactChanged, ArtifactLinked
-from tracker.store.description import make_folders
-from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, Manifest, parse_manifest
+from tracker.store.objects.description import make_folders
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa

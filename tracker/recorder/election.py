@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracker.processes import host_name
-from tracker.store.layout import Layout
 from tracker.store.lease import held_elsewhere
+from tracker.store.objects.layout import Layout
 
 # Started through a shell that puts it in the background and exits: the recorder is nobody's child,
 # so no training script can wait for it, and it is in a session of its own, so no terminal reaches it.

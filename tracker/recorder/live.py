@@ -6,7 +6,7 @@ from tracker.errors import StoreError
 from tracker.journal.reader import Record, read_frames, read_header
 from tracker.processes import is_alive
 from tracker.records import Process, RunStarted, decode
-from tracker.store.layout import JournalPath, Layout
+from tracker.store.objects.layout import JournalPath, Layout
 
 
 def first_record(journal: JournalPath) -> RunStarted | None:

@@ -15,7 +15,7 @@ from tracker.processes import host_name
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.live import count_live
 from tracker.recorder.remote import remote_of
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.recorder.follow import Follower

@@ -12,8 +12,8 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import Record, read_frames
 from tracker.records import ArtifactLogged, FileSaved, RunFinished, decode
 from tracker.store.blobs import BlobStore
-from tracker.store.layout import JournalPath
 from tracker.store.manifest import read_manifest
+from tracker.store.objects.layout import JournalPath
 
 # One request carries about this much of a journal.
 BATCH_BYTES = 4 * 1024 * 1024

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from tracker.errors import UsageError
-from tracker.store.layout import Layout
+from tracker.store.objects.layout import Layout
 
 
 class Remote(NamedTuple):

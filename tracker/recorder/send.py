@@ -36,9 +36,9 @@ from tracker.recorder.outgoing import Outgoing
 from tracker.recorder.remote import Remote
 from tracker.records import Process
 from tracker.store.blobs import BlobStore
-from tracker.store.files import is_older
-from tracker.store.layout import JournalPath, Layout
 from tracker.store.manifest import read_manifest
+from tracker.store.objects.files import is_older
+from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.settle import Place, Settled, discard_draft, note_draft, refuse, settle, unsettle
 
 State = Literal["live", "ended", "silent"]

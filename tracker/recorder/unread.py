@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, Record, read_frames
-from tracker.store.layout import JournalPath
+from tracker.store.objects.layout import JournalPath
 
 
 def first_sequence(files: list[JournalPath]) -> int | None:

@@ -23,7 +23,7 @@ from tracker.sdk.stopping import Stopped, Stopper, Watch
 from tracker.sdk.sweep_command import command_of
 from tracker.sdk.trial import PARAMETERS, RUN_ID, SWEEP_ID
 from tracker.settings import Settings
-from tracker.store.files import make_folder
+from tracker.store.objects.files import make_folder
 from tracker.sweeps.config import sign_of
 from tracker.sweeps.files import Sweep, Trial
 from tracker.sweeps.hyperband import read_brackets

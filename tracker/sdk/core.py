@@ -18,7 +18,7 @@ from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.sdk.capturing import RunCapturing
-    from tracker.store.layout import Layout
+    from tracker.store.objects.layout import Layout
 
 
 # What of a run a script may have been given, or found.

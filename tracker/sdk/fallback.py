@@ -13,9 +13,9 @@ from tracker.errors import StoreError, StoreVersionError
 from tracker.processes import host_name
 from tracker.reading.open import layout_for
 from tracker.settings import STORE_FOLDER, Settings
-from tracker.store.description import make_folders
-from tracker.store.files import make_folder
-from tracker.store.layout import Layout
+from tracker.store.objects.description import make_folders
+from tracker.store.objects.files import make_folder
+from tracker.store.objects.layout import Layout
 from tracker.terminal import say
 
 

@@ -20,12 +20,12 @@ from tracker.reading.open import remote_for
 from tracker.records import FORKED, RunStarted, decode, pack
 from tracker.sdk.segment import SegmentWriter
 from tracker.settings import Settings
-from tracker.store.files import read_json
-from tracker.store.layout import JournalPath, Layout
+from tracker.store.objects.files import read_json
+from tracker.store.objects.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
     from tracker.runstate.fold import Folder
-    from tracker.store.digests import Digests
+    from tracker.store.objects.digests import Digests
 
 # Journal number and offset up to which a run's folder has read, when it has read nothing.
 _BEGINNING = (0, HEADER.size)

@@ -22,7 +22,7 @@ from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.sdk.writers import Writer
-    from tracker.store.layout import Layout
+    from tracker.store.objects.layout import Layout
 
 
 def find_and_open(

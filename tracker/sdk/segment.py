@@ -19,14 +19,14 @@ from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
 from tracker.sdk import active
-from tracker.store.files import make_folder, sync_folder, sync_named
-from tracker.store.layout import Layout
 from tracker.store.locks import shared
+from tracker.store.objects.files import make_folder, sync_folder, sync_named
+from tracker.store.objects.layout import Layout
 from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.store.blobs import BlobStore
-    from tracker.store.digests import Digests
+    from tracker.store.objects.digests import Digests
 
 # Records that cannot be written wait in memory up to this many bytes; what is beyond is counted.
 LARGEST_BACKLOG = 64 * 1024 * 1024

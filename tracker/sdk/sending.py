@@ -10,8 +10,8 @@ from types import FrameType
 
 from tracker.processes import host_name
 from tracker.recorder.remote import remote_of
-from tracker.store.layout import Layout
 from tracker.store.locks import is_held
+from tracker.store.objects.layout import Layout
 from tracker.terminal import say
 
 # Nothing was taken for so long: the server is busy with others, or the line is gone.

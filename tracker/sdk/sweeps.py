@@ -44,8 +44,8 @@ def create(
     given: Any, entity: str | None = None, project: str | None = None, prior_runs: list[str] | None = None
 ) -> Sweep:
     """Make a sweep; see ``sweep``."""
-    from tracker.store.description import make_folders, require_writable
-    from tracker.store.layout import Layout
+    from tracker.store.objects.description import make_folders, require_writable
+    from tracker.store.objects.layout import Layout
     from tracker.sweeps.config import check_sweep
     from tracker.sweeps.files import Sweep
 
@@ -131,7 +131,7 @@ def find(sweep_id: str, settings: Settings) -> Sweep:
         NotFoundError: There is none.
         UsageError: That names none.
     """
-    from tracker.store.layout import Layout
+    from tracker.store.objects.layout import Layout
     from tracker.sweeps.files import Sweep
 
     if not isinstance(sweep_id, str) or not sweep_id:

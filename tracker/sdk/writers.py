@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from tracker.reading.known import KnownRun, KnownSegment
 from tracker.records import FORKED
-from tracker.store.layout import Layout
 from tracker.store.locks import FileLock
+from tracker.store.objects.layout import Layout
 
 # What torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun call the global rank. MPI goes before
 # SLURM: what mpirun starts on a node inherits the SLURM_PROCID of the one process that srun started there.

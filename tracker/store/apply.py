@@ -40,10 +40,10 @@ from tracker.store import artifacts, published
 from tracker.store.captured import Captured, add_captured, spill_captured
 from tracker.store.edits import take_edit
 from tracker.store.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
-from tracker.store.layout import JournalPath
 from tracker.store.manifest import InvalidManifestError
 from tracker.store.merged import find_or_make_run, refresh_run
 from tracker.store.models import Run, RunFile, Segment
+from tracker.store.objects.layout import JournalPath
 from tracker.store.parts import NewPart, add_part, discard, write_part
 from tracker.store.settle import discard_draft, note_draft
 from tracker.store.store import Store

@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.records import ConsoleLines, SystemSample
 from tracker.runstate.fold import FinishedRow, unpack_state
-from tracker.store.files import publish, sync_file
 from tracker.store.hot import pack_data, unpack_data
 from tracker.store.models import CapturedPart, ConsoleLine, Run, Sample, Segment
+from tracker.store.objects.files import publish, sync_file
 from tracker.store.store import Store
 
 KINDS = ("system", "console")

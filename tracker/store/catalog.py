@@ -17,11 +17,11 @@ from sqlalchemy import Engine, select
 from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.holding import Hold, Opened, hold_catalog
-from tracker.store.layout import Layout
 from tracker.store.lease import held_elsewhere, refusal
 from tracker.store.locks import FileLock, is_held
 from tracker.store.migrations import REVISION
 from tracker.store.models import ArtifactUse, Run
+from tracker.store.objects.layout import Layout
 from tracker.store.published import publish_run
 from tracker.store.rebuild import rebuild
 from tracker.terminal import say

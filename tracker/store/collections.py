@@ -10,7 +10,7 @@ import msgspec
 
 from tracker.answers import CollectionInfo
 from tracker.errors import NotFoundError, UsageError
-from tracker.store.described import publish_described
+from tracker.store.objects.described import publish_described
 from tracker.store.queries.artifacts import list_collections
 from tracker.store.reread import PublishedCollection
 from tracker.store.store import Store

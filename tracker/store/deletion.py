@@ -19,7 +19,6 @@ from tracker.errors import UsageError
 from tracker.records import ArtifactChanged
 from tracker.runstate.fold import SegmentState, pack_state
 from tracker.store.changes import change_artifact
-from tracker.store.described import publish_described
 from tracker.store.merged import tick
 from tracker.store.models import (
     ArtifactUse,
@@ -35,6 +34,7 @@ from tracker.store.models import (
     Segment,
     Version,
 )
+from tracker.store.objects.described import publish_described
 from tracker.store.queries.runs import get_run
 from tracker.store.reread import PublishedDeletion
 from tracker.store.store import Store

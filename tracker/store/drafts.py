@@ -25,11 +25,11 @@ from tracker.group_files import create, is_of_group, share
 from tracker.parsed import Count, DigestOrEmpty, FileNumber
 from tracker.processes import this_process
 from tracker.records import Process
-from tracker.store.cloning import clone
-from tracker.store.digests import Digests, digests_of, digests_of_file
-from tracker.store.files import make_folder
-from tracker.store.layout import Layout
 from tracker.store.manifest import Entry
+from tracker.store.objects.cloning import clone
+from tracker.store.objects.digests import Digests, digests_of, digests_of_file
+from tracker.store.objects.files import make_folder
+from tracker.store.objects.layout import Layout
 
 # Smaller files go into the draft's pack: one inode for many of them. Two digests of 256 KiB cost 0.7 ms on
 # the caller's thread; a file of its own costs a create, a link, two fsyncs and an unlink.

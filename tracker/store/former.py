@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
 from tracker.store.database import check_revision
-from tracker.store.files import sync_folder
+from tracker.store.objects.files import sync_folder
 
 # A process that ends may close its connections a moment after it lets go of the store's lock.
 PATIENCE_SECONDS = 2.0

@@ -42,9 +42,9 @@ from tracker.processes import is_alive
 from tracker.store.blobs import BlobStore
 from tracker.store.drafts import owner_of, read_draft
 from tracker.store.expiry import Going, let_go
-from tracker.store.files import make_folder
-from tracker.store.layout import Layout, blob_name
 from tracker.store.locks import FileLock
+from tracker.store.objects.files import make_folder
+from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.packs import forget_packs
 from tracker.store.repack import find_sparse, finish_broken_off, repack
 from tracker.store.retention import Rule

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
 from tracker.filesystems import is_network
-from tracker.store.files import read_json
-from tracker.store.layout import Layout
 from tracker.store.lease import (
     BEATS,
     Lease,
@@ -33,6 +31,8 @@ from tracker.store.lease import (
     write_beat,
 )
 from tracker.store.locks import FileLock
+from tracker.store.objects.files import read_json
+from tracker.store.objects.layout import Layout
 from tracker.terminal import say
 
 if TYPE_CHECKING:

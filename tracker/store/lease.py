@@ -33,8 +33,8 @@ from tracker import group_files
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
 from tracker.filesystems import LOCAL_TYPES, filesystem_type
 from tracker.processes import boot_id, host_name
-from tracker.store.files import sync_folder, write_new
-from tracker.store.layout import Layout
+from tracker.store.objects.files import sync_folder, write_new
+from tracker.store.objects.layout import Layout
 
 SILENT_SECONDS = 60.0
 # How many beats there are in the time after which a holder counts as silent.

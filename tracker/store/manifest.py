@@ -11,7 +11,7 @@ import msgspec
 from tracker.errors import ArtifactError
 from tracker.parsed import Count, Digest, DigestOrEmpty
 from tracker.store.blobs import BlobStore
-from tracker.store.digests import Digests
+from tracker.store.objects.digests import Digests
 
 
 class InvalidManifestError(ArtifactError):

@@ -24,9 +24,9 @@ from sqlalchemy.orm import Session
 
 from tracker.parsed import Count, Digest
 from tracker.store.blobs import BlobStore, Piece
-from tracker.store.files import open_regular
 from tracker.store.manifest import Entry
 from tracker.store.models import Packed
+from tracker.store.objects.files import open_regular
 from tracker.store.settle import Place
 
 # SQLite takes 32,766 variables in one statement; long lists of them only cost parsing.

@@ -20,7 +20,7 @@ from tracker.errors import Error, StoreError
 from tracker.group_files import share
 from tracker.runstate.fold import FinishedRow
 from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
-from tracker.store.digests import sha256_of_file
+from tracker.store.objects.digests import sha256_of_file
 from tracker.store.part_file import FIXED_KEYS, PartFile
 
 # A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.

@@ -11,8 +11,6 @@ from sqlalchemy.orm import Session
 
 from tracker.runstate.fold import unpack_state
 from tracker.store.database import check_lease
-from tracker.store.described import publish_described
-from tracker.store.layout import Layout
 from tracker.store.models import (
     ArtifactUse,
     CapturedPart,
@@ -24,6 +22,8 @@ from tracker.store.models import (
     Segment,
     Version,
 )
+from tracker.store.objects.described import publish_described
+from tracker.store.objects.layout import Layout
 
 # While a run goes on its file is refreshed at most this often; its journal has what is newer.
 REFRESH_SECONDS = 5.0

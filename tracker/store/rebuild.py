@@ -30,10 +30,8 @@ from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.runstate.fold import Folder, SegmentState, pack_state
 from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
-from tracker.store.files import sync_file
 from tracker.store.former import Former, install, read_former
 from tracker.store.holding import Hold
-from tracker.store.layout import Layout
 from tracker.store.manifest import read_manifest
 from tracker.store.merged import find_or_make_project, note_change
 from tracker.store.models import (
@@ -50,6 +48,8 @@ from tracker.store.models import (
     Segment,
     Version,
 )
+from tracker.store.objects.files import sync_file
+from tracker.store.objects.layout import Layout
 from tracker.store.packs import note_pieces, note_version, read_index
 from tracker.store.reread import (
     PublishedAlias,

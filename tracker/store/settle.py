@@ -20,11 +20,11 @@ from tracker.errors import StoreError
 from tracker.group_files import create
 from tracker.parsed import Count, DigestOrEmpty
 from tracker.store.blobs import BlobStore
-from tracker.store.digests import Digests, digests_of_file, sha256_of_file
 from tracker.store.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
-from tracker.store.files import publish_json, sync_file
-from tracker.store.layout import Layout
 from tracker.store.manifest import Entry, make_manifest, write_manifest
+from tracker.store.objects.digests import Digests, digests_of_file, sha256_of_file
+from tracker.store.objects.files import publish_json, sync_file
+from tracker.store.objects.layout import Layout
 
 # Where small contents lie already: by SHA-256, the pack (None: a blob of its own) and the offset in it.
 Place = tuple[str | None, int]

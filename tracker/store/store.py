@@ -17,8 +17,8 @@ from tracker.errors import StoreError
 from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
 from tracker.store.holding import Opened
-from tracker.store.layout import Layout
 from tracker.store.models import Part
+from tracker.store.objects.layout import Layout
 from tracker.store.packs import pieces_of
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tracker.errors import StoreError
 from tracker.group_files import share
-from tracker.store.files import sync_file, sync_folder
+from tracker.store.objects.files import sync_file, sync_folder
 from tracker.terminal import say
 
 # A former holder that has woken up ends at once; a transaction that it was in may still be written.

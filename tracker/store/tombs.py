@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from tracker.records import RunStarted
 from tracker.runstate.fold import SegmentState, pack_state
-from tracker.store.layout import Layout
 from tracker.store.models import Segment
+from tracker.store.objects.layout import Layout
 from tracker.store.reread import PublishedDeletion, reread
 
 

@@ -35,8 +35,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracker.filesystems import is_network
-from tracker.store.files import make_folder
-from tracker.store.layout import Layout, blob_name
+from tracker.store.objects.files import make_folder
+from tracker.store.objects.layout import Layout, blob_name
 
 # NFS asks again after 60 s at the latest whether a name still stands for the file that it stood for.
 STALE_NAME_NS = 120 * 1_000_000_000

@@ -22,10 +22,10 @@ from tracker.errors import JournalError, StoreError
 from tracker.group_files import create
 from tracker.journal.reader import Corrupt, TornTail, read_frames, read_header
 from tracker.store.blobs import CHUNK
-from tracker.store.described import check
-from tracker.store.files import open_regular
-from tracker.store.layout import Layout, blob_name
 from tracker.store.models import CapturedPart, Part
+from tracker.store.objects.described import check
+from tracker.store.objects.files import open_regular
+from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.reread import (
     PublishedAlias,
     PublishedCollection,

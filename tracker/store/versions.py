@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.store.database import check_lease
-from tracker.store.described import encode, publish_described
-from tracker.store.files import claim, read_json, write_new
-from tracker.store.layout import Layout
 from tracker.store.models import Alias, Collection, Project, Run, Version
+from tracker.store.objects.described import encode, publish_described
+from tracker.store.objects.files import claim, read_json, write_new
+from tracker.store.objects.layout import Layout
 
 
 def find_collection(session: Session, entity: str, project: str, name: str) -> Collection | None:

@@ -10,9 +10,9 @@ from tracker import values
 from tracker.errors import NotFoundError
 from tracker.names import check_entity, check_project, new_run_id
 from tracker.processes import host_name
-from tracker.store.description import require_writable
-from tracker.store.files import claim, publish_json, read_json, write_new
-from tracker.store.layout import Layout
+from tracker.store.objects.description import require_writable
+from tracker.store.objects.files import claim, publish_json, read_json, write_new
+from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.reading.reader import Reader

@@ -11,8 +11,8 @@ from typing import Any
 
 from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
 from tracker.group_files import make_shared, mode_of_shared
-from tracker.store.files import claim, publish, read_json, sync_folder, write_new
-from tracker.store.layout import FORMAT_VERSION, Layout
+from tracker.store.objects.files import claim, publish, read_json, sync_folder, write_new
+from tracker.store.objects.layout import FORMAT_VERSION, Layout
 
 
 def check_description(layout: Layout) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tracker import values
 from tracker.errors import StoreError
-from tracker.store.files import publish, write_new
+from tracker.store.objects.files import publish, write_new
 
 # Whatever bytes are where the field is: a damaged name must not hide the checksum.
 _LAST_FIELD = re.compile(rb',\n "(.{8})": "(.{16})"\n}\Z', re.DOTALL)

@@ -39,7 +39,7 @@ from zlib import crc32
 
 from tracker.errors import NotFoundError
 from tracker.parsed import is_digest, is_token
-from tracker.store.files import make_folder
+from tracker.store.objects.files import make_folder
 
 FORMAT_VERSION = 2
 # Stands for a host in the names of journals that came over HTTP.

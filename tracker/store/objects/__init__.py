@@ -1,0 +1,1 @@
+"""Files by key: how they are written, named, copied, described and checked."""
