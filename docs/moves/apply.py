@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("modules.tsv")
 # Fixtures and their makers are what older versions wrote, the changelog what they said.
 FROZEN = ("tests/fixtures/", "CHANGELOG.md", "docs/moves/")
+PACKAGES = ("tracker.store.migrations",)
 CHANGED = (".py", ".md", ".toml", ".importlinter", ".ts", ".svelte", ".mako")
 
 
@@ -23,7 +24,8 @@ def main() -> None:
     """Move the files, then change the texts."""
     moves = dict(line.split("\t") for line in TABLE.read_text().splitlines())
     for old, new in moves.items():
-        source, target = _path(old), _path(new)
+        source = _path(old)
+        target = _path(new) if source.suffix else ROOT / new.replace(".", "/")
         if source.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["git", "mv", source, target], cwd=ROOT, check=True)
@@ -34,8 +36,8 @@ def main() -> None:
 
 
 def _path(module: str) -> Path:
-    folder = ROOT / module.replace(".", "/")
-    return folder if folder.is_dir() and "migrations" in folder.name else folder.with_suffix(".py")
+    file = ROOT / _as_path(module)
+    return file if file.exists() or module not in PACKAGES else file.with_suffix("")
 
 
 def _as_path(module: str) -> str:
@@ -57,6 +59,8 @@ def _change(file: Path, moves: dict[str, str]) -> None:
         guard = rf"(?!(?:\.| import )(?:{inside})\b)" if inside else ""
         text = re.sub(rf"(?<![\w/.]){re.escape(old)}\b{guard}", new, text)
         paths = [(_as_path(old), _as_path(new))]
+        if old in PACKAGES:
+            paths = [(old.replace(".", "/"), new.replace(".", "/"))]
         if old.count(".") > 1:  # `store/fold.py`, as documents name files
             paths.append((_as_path(old.partition(".")[2]), _as_path(new.partition(".")[2])))
         for before_it, after_it in paths:

@@ -40,9 +40,7 @@ TREES = {"wandb.integration.": "tracker.integration.", "wandb.plot.": "tracker.p
     if module.startswith("tracker.integration.")
 }
 
-_TERM = (
-    "termlog=tracker.sdk.term:termlog termwarn=tracker.sdk.term:termwarn termerror=tracker.sdk.term:termerror"
-)
+_TERM = " ".join(f"{name}=tracker.sdk.term:{name}" for name in ("termlog", "termwarn", "termerror"))
 _IDS = "generate_id=tracker.util:generate_id generate_fast_id=tracker.util:generate_id"
 _DISABLED = (
     "RunDisabled=tracker.sdk.disabled:RunDisabled SummaryDisabled=tracker.sdk.disabled:SummaryDisabled"

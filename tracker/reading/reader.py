@@ -97,7 +97,7 @@ class Reader(ArtifactReader, Protocol):
         """One run."""
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
-        """Change what people may change of a run (``tracker.store.edits``); return it as it is then."""
+        """Change what people may change of a run (``tracker.store.edits``); return it as it is."""
 
     def history(
         self,

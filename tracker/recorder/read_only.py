@@ -32,7 +32,7 @@ _LEFT_SECONDS = 600
 
 
 class ReadOnlyStore(Store):
-    """A store that is read through a private copy of its catalog; see ``tracker.store.private_copy``.
+    """A store read through a private copy of its catalog; see ``tracker.store.private_copy``.
 
     ``refresh`` takes in what has come since. It applies journals to the copy at once, and copies the catalog
     again when it has changed, at most every ``COPY_SECONDS`` and for a tenth of the time.

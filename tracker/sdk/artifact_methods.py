@@ -1,4 +1,4 @@
-"""What a run does with artifacts and models, as methods of it; the work is in ``tracker.sdk.artifacts``."""
+"""What a run does with artifacts and models, as its methods; the work is in ``tracker.sdk.artifacts``."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _NAMES = {
     "root_dir": "dir",
 }
 _OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
-# Arguments of ``init`` that may come as settings; what others mean is in ``tracker.settings.Settings``.
+# Arguments of ``init`` that may come as settings; others are in ``tracker.settings.Settings``.
 ARGUMENTS = (
     "allow_val_change",
     "code_dir",

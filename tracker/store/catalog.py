@@ -1,8 +1,8 @@
 """Opening a store's catalog: new, old, or lost; and having it alone, to exchange it.
 
 All processes that have the store open share one lock, and their host's lease on the catalog
-(``tracker.store.lease``). A catalog that is gone while published files tell of runs is never begun empty, as
-its first run file would then replace one that says more: it is rebuilt.
+(``tracker.store.lease``). A catalog that is gone while published files tell of runs is never begun
+empty, as its first run file would then replace one that says more: it is rebuilt.
 """
 
 from __future__ import annotations

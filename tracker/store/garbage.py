@@ -1,10 +1,11 @@
 """Garbage collection: what nobody names any more goes, beside writers that go on.
 
-What is named (``tracker.store.roots``): blobs of versions that are not deleted and of runs' files, of records
-in journals that are not applied yet, and of drafts that somebody may still log. Everything else goes once it
-has been left alone for the grace period. How one blob goes, and comes back, is in ``tracker.store.trash``:
-there a touch protects when it comes after ``limit``. ``limit`` is taken from the clock of the file system
-*before* anything else is looked at, so a touch that comes later always does. For one that came earlier, with
+What is named (``tracker.store.roots``): blobs of versions that are not deleted and of runs' files, of
+records in journals that are not applied yet, and of drafts that somebody may still log. Everything else
+goes once it has been left alone for the grace period. How a blob goes, and comes back, is in
+``tracker.store.trash``: there a touch protects when it comes after ``limit``.
+``limit`` is taken from the clock of the file system *before* anything else is looked at, so a touch that
+comes later always does. For one that came earlier, with
 a name that cannot be seen yet, there is no danger while the grace period is longer than the time between the
 two. As it may be 0, it is also seen to that the name is found:
 

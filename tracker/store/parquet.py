@@ -1,4 +1,4 @@
-"""Parquet files of history columns: how they are written, and read back. See ``tracker.store.columns``."""
+"""Parquet files of history columns, written and read back. See ``tracker.store.columns``."""
 
 from __future__ import annotations
 

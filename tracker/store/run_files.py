@@ -6,7 +6,7 @@ go. A kill leaves a pack that nobody names, or blobs whose content is in a pack 
 removes the latter, ``tracker gc`` the former.
 
 A blob goes only while the catalog says that its content is in a pack, and only under the lock of a write
-transaction, so a version that names the blob itself keeps it (``tracker.store.packs``). Whoever names the
+transaction, so a version that names the blob itself keeps it (``tracker.store.packs``). Who names the
 content later by a run file finds it in the pack; whoever stores it again makes a blob, which goes when that
 run is sealed. Collection of garbage waits for ``locks/naming.lock``, which is shared from the writing of the
 pack to its row. A pack that has been there before is touched first, as any blob is that somebody is about to
