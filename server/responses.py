@@ -28,7 +28,7 @@ LARGEST_NUMBER = 2**63 - 1
 
 
 class ExactJSON(Response):
-    """JSON of plain values and answers; NaN, infinities and huge integers stay (``tracker.values``)."""
+    """JSON of plain values and answers; NaN, infinities, huge integers stay (``tracker.values``)."""
 
     media_type = "application/json"
 
