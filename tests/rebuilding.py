@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 from tracker import values
 from tracker.recorder.opening import open_store
-from tracker.store.catalog import alone
 from tracker.store.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs
-from tracker.store.rebuild import Rebuilt, rebuild
+from tracker.store.recovery.opening import alone
+from tracker.store.recovery.rebuild import Rebuilt, rebuild
 from tracker.store.store import Store
 
 

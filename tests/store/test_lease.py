@@ -24,12 +24,12 @@ from tracker.errors import HeldElsewhereError, UsageError
 from tracker.recorder.opening import open_store
 from tracker.settings import load_settings
 from tracker.store import lease
-from tracker.store.catalog import alone
 from tracker.store.garbage import collect
 from tracker.store.lease import catalog_of, read_lease
 from tracker.store.locks import is_held
 from tracker.store.models import Clock
 from tracker.store.objects.layout import Layout
+from tracker.store.recovery.opening import alone
 from tracker.store.store import Store
 from tracker.store.trash import Trash
 

@@ -24,7 +24,6 @@ from tracker.errors import StoreVersionError
 from tracker.recorder.opening import open_store
 from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
 from tracker.store import migrations
-from tracker.store.catalog import alone
 from tracker.store.changes import change_artifact, link_artifact
 from tracker.store.garbage import collect
 from tracker.store.migrations import REVISION, REVISIONS
@@ -33,7 +32,8 @@ from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.runs import get_run, list_runs
-from tracker.store.rebuild import rebuild
+from tracker.store.recovery.opening import alone
+from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"

@@ -28,9 +28,9 @@ from tracker.recorder.read_only import ReadOnlyStore
 from tracker.records import SystemSample
 from tracker.store.lease import Lease, create_lease
 from tracker.store.objects.layout import Layout
-from tracker.store.private_copy import copy_catalog
 from tracker.store.queries.captured import system
 from tracker.store.queries.runs import get_run
+from tracker.store.recovery.private_copy import copy_catalog
 from tracker.store.store import Store
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"

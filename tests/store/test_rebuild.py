@@ -30,14 +30,14 @@ from sqlalchemy import select
 from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder import opening
 from tracker.recorder.opening import open_store
-from tracker.store import catalog as catalog_module
 from tracker.store.apply import apply_journal
-from tracker.store.catalog import alone
 from tracker.store.edits import apply_edit, make_edit
 from tracker.store.locks import is_held
 from tracker.store.models import ApiKey, Part
 from tracker.store.queries import artifacts, runs
-from tracker.store.rebuild import rebuild
+from tracker.store.recovery import opening as catalog_module
+from tracker.store.recovery.opening import alone
+from tracker.store.recovery.rebuild import rebuild
 from tracker.store.salvage import clear_forgotten
 from tracker.store.store import Store
 
@@ -278,7 +278,9 @@ def test_a_rebuild_that_fails_leaves_the_former_catalog(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            "tracker.store.rebuild.note_change" if step == "building" else "tracker.store.rebuild.install",
+            "tracker.store.recovery.rebuild.note_change"
+            if step == "building"
+            else "tracker.store.recovery.rebuild.install",
             fail,
         )
         with pytest.raises(OSError, match="No space left"), alone(store.layout) as hold:

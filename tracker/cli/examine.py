@@ -27,7 +27,7 @@ from tracker.store.lease import catalog_of, held_elsewhere
 from tracker.store.migrations import REVISION, REVISIONS
 from tracker.store.objects.description import check_description, is_read_only
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.orphans import describe_orphan
+from tracker.store.recovery.orphans import describe_orphan
 from tracker.version import __version__
 
 # Less free space than a full backlog of one writer and the catalog's own needs.

@@ -77,7 +77,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _verify_all(options: argparse.Namespace) -> None:
     from tracker.recorder.opening import open_store
-    from tracker.store.verifying import forget_mark, list_items, verify
+    from tracker.store.recovery.verifying import forget_mark, list_items, verify
 
     root = store_of(options)
     store = open_store(root, create=False, to_read=True)

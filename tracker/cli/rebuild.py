@@ -10,7 +10,7 @@ from tracker.cli.server import add_store, store_of
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.store.rebuild import Rebuilt
+    from tracker.store.recovery.rebuild import Rebuilt
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -27,10 +27,10 @@ def add_commands(commands: Commands) -> None:
 def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
     from tracker.recorder.opening import open_store
-    from tracker.store.catalog import alone
     from tracker.store.objects.description import make_folders, require_store, require_writable
-    from tracker.store.orphans import list_orphans
-    from tracker.store.rebuild import rebuild
+    from tracker.store.recovery.opening import alone
+    from tracker.store.recovery.orphans import list_orphans
+    from tracker.store.recovery.rebuild import rebuild
     from tracker.store.salvage import clear_forgotten
 
     layout = Layout(store_of(options))

@@ -84,7 +84,7 @@ def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
 def _apply(store: Store) -> bool:
     """Apply a store's journals, whichever hosts wrote them; return whether none is left over."""
     from tracker.recorder.follow import Follower
-    from tracker.store.orphans import list_orphans
+    from tracker.store.recovery.orphans import list_orphans
 
     follower = Follower(store)
     look = follower.look()

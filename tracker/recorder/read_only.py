@@ -20,7 +20,7 @@ from tracker.store.blobs import BlobStore
 from tracker.store.locks import FileLock
 from tracker.store.objects.description import require_store, require_writable
 from tracker.store.objects.layout import Layout
-from tracker.store.private_copy import CopyLayout, PrivateCopy, catalog_state, find_catalog
+from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, catalog_state, find_catalog
 from tracker.store.store import Store
 
 # A catalog that changes is copied again after so long, and after so many times what its copy took.
@@ -32,7 +32,7 @@ _LEFT_SECONDS = 600
 
 
 class ReadOnlyStore(Store):
-    """A store read through a private copy of its catalog; see ``tracker.store.private_copy``.
+    """A store read through a private copy of its catalog; see ``tracker.store.recovery.private_copy``.
 
     ``refresh`` takes in what has come since. It applies journals to the copy at once, and copies the catalog
     again when it has changed, at most every ``COPY_SECONDS`` and for a tenth of the time.

@@ -24,7 +24,7 @@ from tracker.records import pack
 from tracker.store.models import Project, Run, Segment
 from tracker.store.objects.files import make_folder, sync_file, sync_folder
 from tracker.store.objects.layout import Layout
-from tracker.store.replay import Replay, replay_run, replay_segment
+from tracker.store.recovery.replay import Replay, replay_run, replay_segment
 from tracker.store.store import Store
 
 # Stands for the host in the names of journals that were written again.

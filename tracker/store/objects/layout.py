@@ -68,7 +68,7 @@ class Layout:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.abspath(root))
-        # Another store in ``tracker.store.private_copy``: the one that a private copy shows.
+        # Another store in ``tracker.store.recovery.private_copy``: the one that a private copy shows.
         self.source = self.root
         self.description = self.root / "store.json"
         # The name of a new store's catalog; `tracker.store.lease.catalog_of` returns the one in use.

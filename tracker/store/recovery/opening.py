@@ -23,7 +23,7 @@ from tracker.store.migrations import REVISION
 from tracker.store.models import ArtifactUse, Run
 from tracker.store.objects.layout import Layout
 from tracker.store.published import publish_run
-from tracker.store.rebuild import rebuild
+from tracker.store.recovery.rebuild import rebuild
 from tracker.terminal import say
 
 # Others who open the store at this moment let go at once; who still has it open then is at work.

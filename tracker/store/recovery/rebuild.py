@@ -91,7 +91,7 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
-    """Make the catalog anew; the caller has the store alone (``tracker.store.catalog.alone``).
+    """Make the catalog anew; the caller has the store alone (``tracker.store.recovery.opening.alone``).
 
     Args:
         layout: The store.
