@@ -16,7 +16,7 @@ from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.parsed import is_digest, is_token
 from tracker.recorder.follow import SAID_BY_WRITERS
 from tracker.store.apply import apply_journal, finish_segment
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 from tracker.store.objects.files import make_folder, sync_folder
 from tracker.store.objects.layout import INGEST, JournalPath, parse_journal_name
 from tracker.store.packs import pieces_of

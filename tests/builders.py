@@ -25,9 +25,19 @@ from tracker.runstate.fold import unpack_state
 from tracker.runstate.steps import StepCounter
 from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.blobs import BlobStore
-from tracker.store.hot import unpack_data
+from tracker.store.catalog.hot import unpack_data
+from tracker.store.catalog.models import (
+    Alias,
+    ArtifactUse,
+    HotRow,
+    Part,
+    Project,
+    Run,
+    RunFile,
+    Segment,
+    Version,
+)
 from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest
-from tracker.store.models import Alias, ArtifactUse, HotRow, Part, Project, Run, RunFile, Segment, Version
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.parquet import read_rows
 from tracker.store.queries import artifacts, history, media, runs

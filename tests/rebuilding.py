@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from tracker import values
 from tracker.recorder.opening import open_store
-from tracker.store.models import Part, Run, Rung, Segment
+from tracker.store.catalog.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs
 from tracker.store.recovery.opening import alone
 from tracker.store.recovery.rebuild import Rebuilt, rebuild

@@ -13,7 +13,7 @@ import scripts
 from playwright.sync_api import Page, expect
 
 import tracker
-from tracker.store.models import Project, Run
+from tracker.store.catalog.models import Project, Run
 from tracker.store.store import Store
 
 

@@ -19,7 +19,7 @@ from tracker.capture.git import difference, find_repository
 from tracker.capture.secrets import HIDDEN, hide, hide_in_address, hide_in_arguments, is_secret_name
 from tracker.recorder.follow import catch_up
 from tracker.recorder.opening import open_store
-from tracker.store.models import RunFile
+from tracker.store.catalog.models import RunFile
 
 SCRIPT = """
 import tracker

@@ -18,7 +18,7 @@ import tracker
 from tracker.processes import host_name
 from tracker.recorder.follow import MISSED_SECONDS, Follower, catch_up
 from tracker.recorder.opening import open_store
-from tracker.store.models import Run, Segment
+from tracker.store.catalog.models import Run, Segment
 from tracker.store.store import Store
 
 # The contract's figure: this long after the end of a process a recorder on its host has noticed.

@@ -20,7 +20,7 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs import BlobStore
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 from tracker.store.objects.layout import Layout
 
 

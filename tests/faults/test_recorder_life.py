@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from tracker.recorder import main as recorder
 from tracker.recorder.opening import open_store
-from tracker.store.models import Run
+from tracker.store.catalog.models import Run
 
 SCRIPT = """
 import sys, tracker

@@ -75,7 +75,7 @@ def test_it_holds_the_dashboard_and_not_its_source(content: zipfile.ZipFile) -> 
     assert all(f"server/static{name}" in names for name in scripts_named)
     assert not re.search(r'(src|href)="(https?:)?//', page)
     assert not [name for name in names if name.startswith(("server/web", "tests", "benchmarks"))]
-    assert "tracker/store/migrations/versions/v0001_first_catalog.py" in names
+    assert "tracker/store/catalog/migrations/versions/v0001_first_catalog.py" in names
     assert "tracker/py.typed" in names
     assert "tracker/door/site/wandb/__init__.py" in names
     assert "tracker/door/site/wandb-0.31.0.dist-info/METADATA" in names

@@ -9,7 +9,7 @@ from builders import Writer
 from sqlalchemy import select
 
 from tracker.recorder.follow import Follower
-from tracker.store.models import Run, Segment
+from tracker.store.catalog.models import Run, Segment
 from tracker.store.queries.runs import changes_since, revision, run_detail
 from tracker.store.store import Store
 

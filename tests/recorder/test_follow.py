@@ -15,7 +15,7 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 

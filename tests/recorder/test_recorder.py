@@ -14,7 +14,7 @@ from sqlalchemy import select
 from tracker.processes import host_name
 from tracker.recorder.election import RecorderLock, ensure_recorder
 from tracker.recorder.opening import open_store
-from tracker.store.models import Run, Segment
+from tracker.store.catalog.models import Run, Segment
 from tracker.store.objects.layout import Layout
 
 WRITER = """

@@ -20,7 +20,7 @@ import tracker
 from tracker.recorder.opening import open_store
 from tracker.records import OUTSIDE
 from tracker.store.captured import KINDS, captured_rows
-from tracker.store.models import Project, Run, Segment
+from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.queries import artifacts, media, runs
 
 # Everything that ``log_everything`` leaves out.

@@ -14,7 +14,7 @@ import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 
 INTERRUPTED = """
 import os, random, signal, threading, tracker

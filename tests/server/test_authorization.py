@@ -23,7 +23,7 @@ from server.dependencies import COOKIE
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
 from tracker.recorder.opening import open_store
-from tracker.store.models import ApiKey
+from tracker.store.catalog.models import ApiKey
 from tracker.store.store import Store
 
 OPEN = (f"{API}/health", f"{API}/session")

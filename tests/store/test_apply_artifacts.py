@@ -19,7 +19,7 @@ from tracker.records import (
 )
 from tracker.store import apply
 from tracker.store.apply import apply_journal
-from tracker.store.models import Alias, ArtifactUse, Version
+from tracker.store.catalog.models import Alias, ArtifactUse, Version
 from tracker.store.store import Store
 
 A, B, C = "aa" * 16, "bb" * 16, "cc" * 16

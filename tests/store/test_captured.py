@@ -14,7 +14,7 @@ from rebuilding import again
 from tracker.answers import Output, SystemMetrics
 from tracker.records import ConsoleLines, SystemSample
 from tracker.store import captured as store_captured
-from tracker.store.models import CapturedPart, ConsoleLine, Sample
+from tracker.store.catalog.models import CapturedPart, ConsoleLine, Sample
 from tracker.store.queries import captured, runs
 from tracker.store.store import Store
 

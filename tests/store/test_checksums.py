@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from tracker.errors import StoreError
 from tracker.store import compact
-from tracker.store.models import CapturedPart, Part
+from tracker.store.catalog.models import CapturedPart, Part
 from tracker.store.parquet import last_number, opened, read_numbers, read_rows
 from tracker.store.recovery.verifying import Item, list_items, verify
 from tracker.store.store import Store

@@ -21,8 +21,8 @@ from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.store import garbage, trash
 from tracker.store.blobs import BlobStore
+from tracker.store.catalog.locks import FileLock, shared
 from tracker.store.garbage import DAY, Report
-from tracker.store.locks import FileLock, shared
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
 from tracker.store.retention import parse_rule

@@ -15,7 +15,7 @@ import pytest
 import scripts
 from users import PACKAGES, find_python
 
-from tracker.store.locks import is_held
+from tracker.store.catalog.locks import is_held
 
 # Numbers without an entry in /etc/passwd: (user, group).
 FIRST, SECOND, OUTSIDER = (54_001, 54_100), (54_002, 54_100), (54_003, 54_101)

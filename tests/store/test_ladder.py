@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tracker.store import apply, compact, ladder
-from tracker.store.models import Part, Rung
+from tracker.store.catalog.models import Part, Rung
 from tracker.store.queries.charts import Series, chart
 from tracker.store.store import Store
 

@@ -23,11 +23,11 @@ from tracker.cli.examine import examine
 from tracker.errors import HeldElsewhereError, UsageError
 from tracker.recorder.opening import open_store
 from tracker.settings import load_settings
-from tracker.store import lease
+from tracker.store.catalog import lease
+from tracker.store.catalog.lease import catalog_of, read_lease
+from tracker.store.catalog.locks import is_held
+from tracker.store.catalog.models import Clock
 from tracker.store.garbage import collect
-from tracker.store.lease import catalog_of, read_lease
-from tracker.store.locks import is_held
-from tracker.store.models import Clock
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.opening import alone
 from tracker.store.store import Store
@@ -37,8 +37,8 @@ from tracker.store.trash import Trash
 OTHER = """
 import os, sys
 from tracker.errors import Error
-from tracker.store import lease
-from tracker.store.models import Clock
+from tracker.store.catalog import lease
+from tracker.store.catalog.models import Clock
 from tracker.recorder.opening import open_store
 
 name, root = sys.argv[1:]

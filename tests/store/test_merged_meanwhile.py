@@ -13,7 +13,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from tracker.errors import StoreError
 from tracker.store import apply, compact
-from tracker.store.models import HotRow, Part, Run
+from tracker.store.catalog.models import HotRow, Part, Run
 from tracker.store.queries import history
 from tracker.store.queries.charts import chart
 from tracker.store.store import Store

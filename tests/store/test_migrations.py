@@ -23,11 +23,11 @@ from tracker import values
 from tracker.errors import StoreVersionError
 from tracker.recorder.opening import open_store
 from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
-from tracker.store import migrations
+from tracker.store.catalog import migrations
+from tracker.store.catalog.migrations import REVISION, REVISIONS
+from tracker.store.catalog.models import HotRow, Part, RunFile, Segment
 from tracker.store.changes import change_artifact, link_artifact
 from tracker.store.garbage import collect
-from tracker.store.migrations import REVISION, REVISIONS
-from tracker.store.models import HotRow, Part, RunFile, Segment
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail

@@ -26,7 +26,7 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.recorder.read_only import ReadOnlyStore
 from tracker.records import SystemSample
-from tracker.store.lease import Lease, create_lease
+from tracker.store.catalog.lease import Lease, create_lease
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.captured import system
 from tracker.store.queries.runs import get_run

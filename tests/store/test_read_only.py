@@ -19,8 +19,8 @@ import scripts
 from serving import ADDRESS
 from users import PACKAGES, find_python
 
-from tracker.store.lease import catalog_of
-from tracker.store.locks import is_held
+from tracker.store.catalog.lease import catalog_of
+from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
 
 READER = (54_011, 54_111)

@@ -31,9 +31,9 @@ from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder import opening
 from tracker.recorder.opening import open_store
 from tracker.store.apply import apply_journal
+from tracker.store.catalog.locks import is_held
+from tracker.store.catalog.models import ApiKey, Part
 from tracker.store.edits import apply_edit, make_edit
-from tracker.store.locks import is_held
-from tracker.store.models import ApiKey, Part
 from tracker.store.queries import artifacts, runs
 from tracker.store.recovery import opening as catalog_module
 from tracker.store.recovery.opening import alone

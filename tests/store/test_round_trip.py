@@ -30,6 +30,8 @@ from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder
 from tracker.runstate.fold import FinishedRow
 from tracker.sdk.run import Run
+from tracker.store.catalog.models import Run as CatalogRun
+from tracker.store.catalog.models import Segment
 from tracker.store.columns import (
     EXACT,
     Encoded,
@@ -44,8 +46,6 @@ from tracker.store.columns import (
 )
 from tracker.store.columns import FIXED as FIXED_COLUMNS
 from tracker.store.compact import compact_all
-from tracker.store.models import Run as CatalogRun
-from tracker.store.models import Segment
 from tracker.store.objects.layout import Layout
 from tracker.store.part_file import PartFile
 from tracker.store.parts import add_part, write_part

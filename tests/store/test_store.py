@@ -19,8 +19,8 @@ from sqlalchemy import Engine, inspect
 
 from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder.opening import open_store
-from tracker.store import database, migrations
-from tracker.store.models import Base
+from tracker.store.catalog import database, migrations
+from tracker.store.catalog.models import Base
 from tracker.store.objects.layout import FORMAT_VERSION
 from tracker.store.store import Store
 
@@ -234,7 +234,7 @@ def test_reader_sees_one_state_while_another_writes(store: Store) -> None:
 
 
 def test_busy_catalog_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.store.database.BUSY_SECONDS", 0)
+    monkeypatch.setattr("tracker.store.catalog.database.BUSY_SECONDS", 0)
     second = open_store(store.root)
     with store.writing() as session:
         session.connection()

@@ -17,7 +17,7 @@ from mounts import two_mounts
 from serving import COMMAND, Server
 
 from tracker.recorder.opening import open_store
-from tracker.store.lease import catalog_of, read_lease
+from tracker.store.catalog.lease import catalog_of, read_lease
 from tracker.store.objects.layout import Layout
 
 pytestmark = pytest.mark.mounts

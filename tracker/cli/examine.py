@@ -23,8 +23,8 @@ from tracker.recorder.live import writer_of
 from tracker.recorder.remote import list_outboxes, remote_of
 from tracker.recorder.unread import is_damaged
 from tracker.settings import Settings
-from tracker.store.lease import catalog_of, held_elsewhere
-from tracker.store.migrations import REVISION, REVISIONS
+from tracker.store.catalog.lease import catalog_of, held_elsewhere
+from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.description import check_description, is_read_only
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.recovery.orphans import describe_orphan

@@ -127,7 +127,7 @@ def _find(store: Store, name: str) -> list[RunName]:
     """
     from sqlalchemy import select
 
-    from tracker.store.models import Project, Run
+    from tracker.store.catalog.models import Project, Run
 
     parts = name.strip("/").split("/")
     query = select(Project.entity, Project.name, Run.run_id).join(Run, Run.project_id == Project.id)
@@ -144,7 +144,7 @@ def _hint(store: Store, url: str) -> None:
     """Say how runs that are kept in the store get to the server that the settings name."""
     from sqlalchemy import func, select
 
-    from tracker.store.models import Run
+    from tracker.store.catalog.models import Run
 
     with store.reading() as session:
         count = session.scalar(select(func.count(Run.id))) or 0

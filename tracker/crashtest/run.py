@@ -17,7 +17,7 @@ from tracker.processes import host_name
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs import BlobStore
-from tracker.store.models import Segment, Version
+from tracker.store.catalog.models import Segment, Version
 from tracker.store.objects.layout import Layout
 from tracker.store.packs import read_index
 from tracker.store.settle import Settled, receive_settled

@@ -133,7 +133,7 @@ def find_run(
     config: dict[str, Any] = dict(published.get("config", {}))
     summary: dict[str, Any] = dict(published.get("summary", {}))
     shown = {field: published.get(field) for field in SHOWN}
-    # An edit holds against whoever began before it, as in ``tracker.store.merged``.
+    # An edit holds against whoever began before it, as in ``tracker.store.catalog.merged``.
     edits = published.get("edits", {})
     # One that was sealed meanwhile may have gone while it was read.
     unapplied = [each for each in unapplied if each[0] not in sealed]

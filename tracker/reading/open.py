@@ -11,7 +11,7 @@ from tracker.errors import StoreError
 from tracker.filesystems import is_network
 from tracker.recorder.remote import Remote, check_url, outbox_folder
 from tracker.settings import Settings
-from tracker.store.lease import held_elsewhere
+from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.description import is_read_only, require_store
 from tracker.store.objects.layout import Layout
 

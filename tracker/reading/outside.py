@@ -17,7 +17,7 @@ from tracker.processes import host_name, this_process
 from tracker.reading.reader import Reader
 from tracker.records import OUTSIDE, FileSaved, Record, RunFinished, RunStarted, pack
 from tracker.store.blobs import CHUNK, BlobStore
-from tracker.store.locks import shared
+from tracker.store.catalog.locks import shared
 from tracker.store.objects.description import require_writable
 from tracker.store.objects.files import make_folder
 from tracker.store.objects.layout import Layout

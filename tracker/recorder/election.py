@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracker.processes import host_name
-from tracker.store.lease import held_elsewhere
+from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.layout import Layout
 
 # Started through a shell that puts it in the background and exits: the recorder is nobody's child,

@@ -21,7 +21,7 @@ from tracker.records import Process
 from tracker.runstate.fold import unpack_state
 from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
 from tracker.store.artifacts import Settle, settle_now
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 from tracker.store.objects.files import is_older
 from tracker.store.objects.layout import JournalPath
 from tracker.store.seal import seal

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.recorder.follow import Follower
 from tracker.store.blobs import BlobStore
-from tracker.store.locks import FileLock
+from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.description import require_store, require_writable
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, catalog_state, find_catalog

@@ -21,7 +21,7 @@ from tracker.journal.writer import JournalWriter
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import ASKED_AT_ONCE, Sender
 from tracker.records import pack
-from tracker.store.models import Project, Run, Segment
+from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.objects.files import make_folder, sync_file, sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment

@@ -13,7 +13,7 @@ from tracker.runstate.steps import StepCounter
 from tracker.sdk.config import Config
 from tracker.sdk.journal import RunJournal
 from tracker.sdk.summary import Summary
-from tracker.store.locks import shared
+from tracker.store.catalog.locks import shared
 from tracker.terminal import say
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
 from tracker.sdk import active
-from tracker.store.locks import shared
+from tracker.store.catalog.locks import shared
 from tracker.store.objects.files import make_folder, sync_folder, sync_named
 from tracker.store.objects.layout import Layout
 from tracker.terminal import say

@@ -10,7 +10,7 @@ from types import FrameType
 
 from tracker.processes import host_name
 from tracker.recorder.remote import remote_of
-from tracker.store.locks import is_held
+from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
 from tracker.terminal import say
 

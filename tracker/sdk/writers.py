@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tracker.reading.known import KnownRun, KnownSegment
 from tracker.records import FORKED
-from tracker.store.locks import FileLock
+from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.layout import Layout
 
 # What torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun call the global rank. MPI goes before

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, NotFoundError, StoreError
 from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
+from tracker.store.catalog.merged import find_or_make_project
+from tracker.store.catalog.models import ArtifactUse, Collection, Project, Run, Version
 from tracker.store.manifest import InvalidManifestError, Manifest, read_manifest
-from tracker.store.merged import find_or_make_project
-from tracker.store.models import ArtifactUse, Collection, Project, Run, Version
 from tracker.store.packs import known_places, note_version
 from tracker.store.settle import Place, Settled, settle
 from tracker.store.store import Store

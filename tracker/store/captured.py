@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.records import ConsoleLines, SystemSample
 from tracker.runstate.fold import FinishedRow, unpack_state
-from tracker.store.hot import pack_data, unpack_data
-from tracker.store.models import CapturedPart, ConsoleLine, Run, Sample, Segment
+from tracker.store.catalog.hot import pack_data, unpack_data
+from tracker.store.catalog.models import CapturedPart, ConsoleLine, Run, Sample, Segment
 from tracker.store.objects.files import publish, sync_file
 from tracker.store.store import Store
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from tracker.store.catalog.models import Part, Run, Rung, Segment
 from tracker.store.columns import (
     ARROW,
     EXACT,
@@ -28,7 +29,6 @@ from tracker.store.columns import (
     make_schema,
     roles_of,
 )
-from tracker.store.models import Part, Run, Rung, Segment
 from tracker.store.parquet import Writer, opened, rows_per_group
 from tracker.store.parts import add_part, discard, publish_part
 from tracker.store.store import Store

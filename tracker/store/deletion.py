@@ -18,9 +18,8 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.records import ArtifactChanged
 from tracker.runstate.fold import SegmentState, pack_state
-from tracker.store.changes import change_artifact
-from tracker.store.merged import tick
-from tracker.store.models import (
+from tracker.store.catalog.merged import tick
+from tracker.store.catalog.models import (
     ArtifactUse,
     CapturedPart,
     ConsoleLine,
@@ -34,6 +33,7 @@ from tracker.store.models import (
     Segment,
     Version,
 )
+from tracker.store.changes import change_artifact
 from tracker.store.objects.described import publish_described
 from tracker.store.queries.runs import get_run
 from tracker.store.reread import PublishedDeletion

@@ -12,8 +12,8 @@ from tracker.errors import UsageError
 from tracker.records import RunEdited
 from tracker.runstate.keyed import KEYED, note_keys
 from tracker.runstate.view import EDITABLE
-from tracker.store.merged import refresh_run
-from tracker.store.models import Run
+from tracker.store.catalog.merged import refresh_run
+from tracker.store.catalog.models import Run
 from tracker.store.published import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
@@ -28,7 +28,7 @@ class RunEdit(msgspec.Struct, frozen=True):
     """A person gives fields of a run new values: a record like those of journals, applied at once.
 
     Attributes:
-        time: Unix seconds; decides against a later attempt of the run (``tracker.store.merged``).
+        time: Unix seconds; decides against a later attempt of the run (``tracker.store.catalog.merged``).
         values: New values by field; None takes notes, group or job type away. ``config`` and ``summary`` are
             dicts with the keys that change; ``config_removed`` and ``summary_removed`` list keys that go.
     """

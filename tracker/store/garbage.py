@@ -41,9 +41,9 @@ from typing import NamedTuple
 from tracker.errors import StoreError
 from tracker.processes import is_alive
 from tracker.store.blobs import BlobStore
+from tracker.store.catalog.locks import FileLock
 from tracker.store.drafts import owner_of, read_draft
 from tracker.store.expiry import Going, let_go
-from tracker.store.locks import FileLock
 from tracker.store.objects.files import make_folder
 from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.packs import forget_packs

@@ -24,8 +24,8 @@ from sqlalchemy.orm import Session
 
 from tracker.parsed import Count, Digest
 from tracker.store.blobs import BlobStore, Piece
+from tracker.store.catalog.models import Packed
 from tracker.store.manifest import Entry
-from tracker.store.models import Packed
 from tracker.store.objects.files import open_regular
 from tracker.store.settle import Place
 

@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.models import Part, Rung
+from tracker.store.catalog.models import Part, Rung
 from tracker.store.objects.files import publish, sync_file
 from tracker.store.store import Store
 

@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.runstate.fold import unpack_state
-from tracker.store.database import check_lease
-from tracker.store.models import (
+from tracker.store.catalog.database import check_lease
+from tracker.store.catalog.models import (
     ArtifactUse,
     CapturedPart,
     Collection,

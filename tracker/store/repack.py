@@ -25,9 +25,9 @@ from sqlalchemy import select
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.blobs import BlobStore, Piece
+from tracker.store.catalog.models import RunFile, Version
 from tracker.store.drafts import PACKED_BELOW
 from tracker.store.manifest import Entry, Manifest, make_manifest, read_manifest, write_manifest
-from tracker.store.models import RunFile, Version
 from tracker.store.objects.files import publish_json, read_json
 from tracker.store.packs import note_pieces, note_version, pieces_of, read_index, write_pack
 from tracker.store.roots import NamedManifest, manifests_of_versions

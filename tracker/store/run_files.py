@@ -23,9 +23,9 @@ from contextlib import suppress
 from sqlalchemy import select
 
 from tracker.errors import NotFoundError
+from tracker.store.catalog.locks import shared
+from tracker.store.catalog.models import RunFile
 from tracker.store.drafts import PACKED_BELOW
-from tracker.store.locks import shared
-from tracker.store.models import RunFile
 from tracker.store.packs import AT_ONCE, note_pieces, pieces_of, write_pack
 from tracker.store.store import Store
 

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from tracker.journal.format import HEADER
 from tracker.runstate.fold import pack_state, unpack_state
 from tracker.store.captured import keep_captured, spill_captured, unnamed_captured
-from tracker.store.hot import read_hot, take_hot
-from tracker.store.models import Part, Run, Segment
+from tracker.store.catalog.hot import read_hot, take_hot
+from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.parts import add_part, discard, write_part
 from tracker.store.published import publish_run
 from tracker.store.run_files import pack_run_files

@@ -14,10 +14,10 @@ from sqlalchemy import Engine, QueuePool, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
-from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
-from tracker.store.holding import Opened
-from tracker.store.models import Part
+from tracker.store.catalog import database
+from tracker.store.catalog.holding import Opened
+from tracker.store.catalog.models import Part
 from tracker.store.objects.layout import Layout
 from tracker.store.packs import pieces_of
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from tracker.records import RunStarted
 from tracker.runstate.fold import SegmentState, pack_state
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 from tracker.store.objects.layout import Layout
 from tracker.store.reread import PublishedDeletion, reread
 

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.store.database import check_lease
-from tracker.store.models import Alias, Collection, Project, Run, Version
+from tracker.store.catalog.database import check_lease
+from tracker.store.catalog.models import Alias, Collection, Project, Run, Version
 from tracker.store.objects.described import encode, publish_described
 from tracker.store.objects.files import claim, read_json, write_new
 from tracker.store.objects.layout import Layout

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from tracker.errors import UsageError
 from tracker.recorder.opening import open_store
 from tracker.records import ConfigChanged, SummaryChanged
-from tracker.store.fields import LONGEST_TEXT, fields_of
-from tracker.store.models import Run, RunField
+from tracker.store.catalog.fields import LONGEST_TEXT, fields_of
+from tracker.store.catalog.models import Run, RunField
 from tracker.store.queries import runs
 from tracker.store.store import Store
 

@@ -71,7 +71,7 @@ class Layout:
         # Another store in ``tracker.store.recovery.private_copy``: the one that a private copy shows.
         self.source = self.root
         self.description = self.root / "store.json"
-        # The name of a new store's catalog; `tracker.store.lease.catalog_of` returns the one in use.
+        # The name of a new store's catalog; `tracker.store.catalog.lease.catalog_of` returns the one in use.
         self.catalog = self.root / "catalog.db"
         self.leases = self.root / "leases"
         self.journals = self.root / "journals"

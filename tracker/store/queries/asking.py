@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
-from tracker.store.fields import LONGEST_TEXT, OTHER, Value, value_of
-from tracker.store.models import Run, RunField
+from tracker.store.catalog.fields import LONGEST_TEXT, OTHER, Value, value_of
+from tracker.store.catalog.models import Run, RunField
 
 Kind = Literal["text", "number", "time"]
 

@@ -14,7 +14,7 @@ from tracker.errors import NotFoundError
 from tracker.runstate.fold import FinishedRow, unpack_state
 from tracker.runstate.view import newest_branch
 from tracker.store.captured import captured_rows
-from tracker.store.models import Run, Segment
+from tracker.store.catalog.models import Run, Segment
 
 
 def system(

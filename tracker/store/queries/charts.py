@@ -16,9 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.hot import read_hot_keys
+from tracker.store.catalog.hot import read_hot_keys
+from tracker.store.catalog.models import Run, Rung
 from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
-from tracker.store.models import Run, Rung
 from tracker.store.parquet import last_number, read_numbers
 from tracker.store.part_file import PartFile
 from tracker.store.pieces import Piece, hold

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from tracker.answers import FileInfo
 from tracker.store.blobs import BlobStore
-from tracker.store.models import Run
+from tracker.store.catalog.models import Run
 from tracker.store.packs import pieces_of
 from tracker.store.queries.media import list_files
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tracker import values
 from tracker.errors import UsageError
-from tracker.store.models import Run, RunField
+from tracker.store.catalog.models import Run, RunField
 from tracker.store.queries.asking import COLUMNS, COMPARISONS, Asked, Column, Field, Place, Tags, shown
 
 OPERATORS = ("$eq", "$ne", *COMPARISONS, "$in", "$nin", "$exists", "$regex", "$all", "$not")

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
 from tracker.runstate.view import newest_branch
-from tracker.store.hot import read_hot
-from tracker.store.models import Part, Run, Segment
+from tracker.store.catalog.hot import read_hot
+from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.part_file import PartFile
 from tracker.store.pieces import Piece, rows_of
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tracker import values
 from tracker.answers import MediaItem, MediaStep, TablePage
 from tracker.errors import NotFoundError
-from tracker.store.models import Run, RunFile
+from tracker.store.catalog.models import Run, RunFile
 from tracker.store.queries.history import rows
 from tracker.store.store import Store
 

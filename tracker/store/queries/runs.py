@@ -11,8 +11,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from tracker.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.errors import NotFoundError, UsageError
 from tracker.runstate.view import describe_segments
-from tracker.store.merged import segment_views
-from tracker.store.models import Clock, Project, Run, RunField
+from tracker.store.catalog.merged import segment_views
+from tracker.store.catalog.models import Clock, Project, Run, RunField
 from tracker.store.queries.asking import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
 

@@ -1,7 +1,7 @@
 """Opening a store's catalog: new, old, or lost; and having it alone, to exchange it.
 
 All processes that have the store open share one lock, and their host's lease on the catalog
-(``tracker.store.lease``). A catalog that is gone while published files tell of runs is never begun
+(``tracker.store.catalog.lease``). A catalog that is gone while published files tell of runs is never begun
 empty, as its first run file would then replace one that says more: it is rebuilt.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from tracker.errors import StoreError
-from tracker.store import database
-from tracker.store.holding import Hold, Opened, hold_catalog
-from tracker.store.lease import held_elsewhere, refusal
-from tracker.store.locks import FileLock, is_held
-from tracker.store.migrations import REVISION
-from tracker.store.models import ArtifactUse, Run
+from tracker.store.catalog import database
+from tracker.store.catalog.holding import Hold, Opened, hold_catalog
+from tracker.store.catalog.lease import held_elsewhere, refusal
+from tracker.store.catalog.locks import FileLock, is_held
+from tracker.store.catalog.migrations import REVISION
+from tracker.store.catalog.models import ArtifactUse, Run
 from tracker.store.objects.layout import Layout
 from tracker.store.published import publish_run
 from tracker.store.recovery.rebuild import rebuild

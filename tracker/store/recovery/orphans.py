@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from tracker.runstate.fold import unpack_state
-from tracker.store.models import Segment
+from tracker.store.catalog.models import Segment
 from tracker.store.store import Store
 
 

@@ -22,10 +22,10 @@ from sqlalchemy import select, text
 
 from tracker.errors import StoreError
 from tracker.filesystems import is_network
-from tracker.store import database
 from tracker.store.blobs import CHUNK, BlobStore
-from tracker.store.lease import catalog_of
-from tracker.store.models import ApiKey, Clock
+from tracker.store.catalog import database
+from tracker.store.catalog.lease import catalog_of
+from tracker.store.catalog.models import ApiKey, Clock
 from tracker.store.objects.files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.runs import revision

@@ -28,13 +28,12 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.runstate.fold import Folder, SegmentState, pack_state
-from tracker.store import database
 from tracker.store.blobs import BlobStore, Piece
-from tracker.store.former import Former, install, read_former
-from tracker.store.holding import Hold
-from tracker.store.manifest import read_manifest
-from tracker.store.merged import find_or_make_project, note_change
-from tracker.store.models import (
+from tracker.store.catalog import database
+from tracker.store.catalog.former import Former, install, read_former
+from tracker.store.catalog.holding import Hold
+from tracker.store.catalog.merged import find_or_make_project, note_change
+from tracker.store.catalog.models import (
     Alias,
     ApiKey,
     ArtifactUse,
@@ -48,6 +47,7 @@ from tracker.store.models import (
     Segment,
     Version,
 )
+from tracker.store.manifest import read_manifest
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import Layout
 from tracker.store.packs import note_pieces, note_version, read_index

@@ -39,8 +39,17 @@ from tracker.records import (
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
 from tracker.runstate.keyed import KEYED
 from tracker.store.captured import STREAM_NUMBERS, captured_rows
+from tracker.store.catalog.models import (
+    ArtifactUse,
+    Collection,
+    Part,
+    Project,
+    Run,
+    RunFile,
+    Segment,
+    Version,
+)
 from tracker.store.manifest import read_manifest
-from tracker.store.models import ArtifactUse, Collection, Part, Project, Run, RunFile, Segment, Version
 from tracker.store.store import Store
 from tracker.store.versions import aliases_of
 

@@ -22,7 +22,7 @@ from tracker.errors import JournalError, StoreError
 from tracker.group_files import create
 from tracker.journal.reader import Corrupt, TornTail, read_frames, read_header
 from tracker.store.blobs import CHUNK
-from tracker.store.models import CapturedPart, Part
+from tracker.store.catalog.models import CapturedPart, Part
 from tracker.store.objects.described import check
 from tracker.store.objects.files import open_regular
 from tracker.store.objects.layout import Layout, blob_name

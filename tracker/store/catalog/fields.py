@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from tracker.store.models import Run, RunField
+from tracker.store.catalog.models import Run, RunField
 
 # Runs that are in memory at once while all are looked at.
 RUNS_AT_ONCE = 100

@@ -7,8 +7,8 @@ rest is made by today's code, after them and in their transaction.
 from alembic import context
 from sqlalchemy.orm import Session
 
-from tracker.store.fields import refresh_all_fields
-from tracker.store.models import Base
+from tracker.store.catalog.fields import refresh_all_fields
+from tracker.store.catalog.models import Base
 
 engine = context.config.attributes["engine"]
 with engine.connect() as connection:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
-from tracker.store.database import check_revision
+from tracker.store.catalog.database import check_revision
 from tracker.store.objects.files import sync_folder
 
 # A process that ends may close its connections a moment after it lets go of the store's lock.

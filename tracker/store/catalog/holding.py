@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
 from tracker.filesystems import is_network
-from tracker.store.lease import (
+from tracker.store.catalog.lease import (
     BEATS,
     Lease,
     create_lease,
@@ -30,7 +30,7 @@ from tracker.store.lease import (
     this_holder,
     write_beat,
 )
-from tracker.store.locks import FileLock
+from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import Layout
 from tracker.terminal import say
@@ -165,7 +165,7 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
 
 
 def _require_room(layout: Layout, lease: Lease) -> None:
-    from tracker.store.takeover import require_room  # few openings need it
+    from tracker.store.catalog.takeover import require_room  # few openings need it
 
     source, (name, _) = layout.root / lease.catalog, _place_for(layout, lease)
     if source.is_file():
@@ -173,7 +173,7 @@ def _require_room(layout: Layout, lease: Lease) -> None:
 
 
 def _copy(layout: Layout, lease: Lease, target: Path) -> Path | None:
-    from tracker.store.takeover import copy_catalog  # few openings need it
+    from tracker.store.catalog.takeover import copy_catalog  # few openings need it
 
     try:
         return copy_catalog(layout.root / lease.catalog, target)

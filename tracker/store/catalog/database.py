@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from tracker import values
 from tracker.errors import StoreError, StoreVersionError
 from tracker.group_files import create, is_of_group
-from tracker.store.migrations import REVISION, REVISIONS
-from tracker.store.models import Base
+from tracker.store.catalog.migrations import REVISION, REVISIONS
+from tracker.store.catalog.models import Base
 
 # Longer than any transaction of ours; past it something is stuck and the user should know.
 BUSY_SECONDS = 60

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from tracker.records import RunStarted
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.view import RunView, SegmentView, merge_segments
-from tracker.store.fields import refresh_fields
-from tracker.store.models import Clock, Project, Run, Segment
+from tracker.store.catalog.fields import refresh_fields
+from tracker.store.catalog.models import Clock, Project, Run, Segment
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:

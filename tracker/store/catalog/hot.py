@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from tracker.records import encode, packable, read_extension
 from tracker.runstate.fold import FinishedRow
-from tracker.store.models import HotRow, Segment
+from tracker.store.catalog.models import HotRow, Segment
 
 # With so many rows, or bytes of packed rows, a segment's hot rows become a part. Charts unpack each
 # hot row in Python, so there should be few; a part of a wide run should hold more than a few rows.
