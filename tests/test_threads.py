@@ -54,7 +54,7 @@ from tracker.store.settle import settled
 write(layout.settled(token), '{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
 """
 PUBLISHED = """
-from tracker.store.reread import PublishedAlias, reread
+from tracker.store.published.reread import PublishedAlias, reread
 path = write(layout.root / "alias", '{"format": 1, "alias": "best", "version": 0, "updated_at": 1.0}')
 """
 ANSWER = """

@@ -37,7 +37,7 @@ from tracker.store.manifest import Entry, Manifest
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.part_file import PartFile
 from tracker.store.pieces import Piece, rows_of
-from tracker.store.reread import PublishedRun, PublishedSegment, reread
+from tracker.store.published.reread import PublishedRun, PublishedSegment, reread
 from tracker.store.settle import settled
 
 if TYPE_CHECKING:

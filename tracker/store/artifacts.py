@@ -19,9 +19,7 @@ from tracker.store.catalog.merged import find_or_make_project
 from tracker.store.catalog.models import ArtifactUse, Collection, Project, Run, Version
 from tracker.store.manifest import InvalidManifestError, Manifest, read_manifest
 from tracker.store.packs import known_places, note_version
-from tracker.store.settle import Place, Settled, settle
-from tracker.store.store import Store
-from tracker.store.versions import (
+from tracker.store.published.versions import (
     aliases_of,
     claim_number,
     drop_alias,
@@ -32,6 +30,8 @@ from tracker.store.versions import (
     newest_version,
     publish_version,
 )
+from tracker.store.settle import Place, Settled, settle
+from tracker.store.store import Store
 
 # Settles a draft of a store, or returns None: not yet, it is being done.
 Settle = Callable[[Store, str], Settled | None]

@@ -35,8 +35,8 @@ from tracker.store.catalog.models import (
 )
 from tracker.store.changes import change_artifact
 from tracker.store.objects.described import publish_described
+from tracker.store.published.reread import PublishedDeletion
 from tracker.store.queries.runs import get_run
-from tracker.store.reread import PublishedDeletion
 from tracker.store.store import Store
 
 

@@ -14,7 +14,7 @@ from tracker.runstate.keyed import KEYED, note_keys
 from tracker.runstate.view import EDITABLE
 from tracker.store.catalog.merged import refresh_run
 from tracker.store.catalog.models import Run
-from tracker.store.published import publish_run
+from tracker.store.published.runs import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
 from tracker.values import dumps, to_plain, without_surrogates

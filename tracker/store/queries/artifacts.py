@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
 from tracker.errors import NotFoundError
 from tracker.store.catalog.models import Alias, ArtifactUse, Collection, Project, Run, Version
-from tracker.store.versions import aliases_of, find_collection, newest_version
+from tracker.store.published.versions import aliases_of, find_collection, newest_version
 
 VERSION = re.compile(r"v(\d{1,9})")
 

@@ -22,7 +22,7 @@ from tracker.store.catalog.locks import FileLock, is_held
 from tracker.store.catalog.migrations import REVISION
 from tracker.store.catalog.models import ArtifactUse, Run
 from tracker.store.objects.layout import Layout
-from tracker.store.published import publish_run
+from tracker.store.published.runs import publish_run
 from tracker.store.recovery.rebuild import rebuild
 from tracker.terminal import say
 

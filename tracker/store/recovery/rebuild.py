@@ -51,7 +51,7 @@ from tracker.store.manifest import read_manifest
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import Layout
 from tracker.store.packs import note_pieces, note_version, read_index
-from tracker.store.reread import (
+from tracker.store.published.reread import (
     PublishedAlias,
     PublishedCapture,
     PublishedCollection,
@@ -63,7 +63,7 @@ from tracker.store.reread import (
     PublishedVersion,
     reread,
 )
-from tracker.store.tombs import tomb
+from tracker.store.published.tombs import tomb
 
 # No journal has so large a number: a segment that stands there takes none.
 PAST_ALL_JOURNALS = 1_000_000

@@ -50,8 +50,8 @@ from tracker.store.catalog.models import (
     Version,
 )
 from tracker.store.manifest import read_manifest
+from tracker.store.published.versions import aliases_of
 from tracker.store.store import Store
-from tracker.store.versions import aliases_of
 
 # The lines of one record.
 _LINES = 500

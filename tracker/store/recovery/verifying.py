@@ -26,7 +26,7 @@ from tracker.store.catalog.models import CapturedPart, Part
 from tracker.store.objects.described import check
 from tracker.store.objects.files import open_regular
 from tracker.store.objects.layout import Layout, blob_name
-from tracker.store.reread import (
+from tracker.store.published.reread import (
     PublishedAlias,
     PublishedCollection,
     PublishedDeletion,

@@ -1,4 +1,4 @@
-"""Published files read back as typed records: what ``tracker.store.published`` and ``artifacts`` wrote.
+"""Published files read back as typed records: what ``tracker.store.published.runs`` and ``artifacts`` wrote.
 
 Fields that older files lack have defaults; fields that are not known here are passed over.
 """

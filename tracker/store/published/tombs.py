@@ -8,7 +8,7 @@ from tracker.records import RunStarted
 from tracker.runstate.fold import SegmentState, pack_state
 from tracker.store.catalog.models import Segment
 from tracker.store.objects.layout import Layout
-from tracker.store.reread import PublishedDeletion, reread
+from tracker.store.published.reread import PublishedDeletion, reread
 
 
 def is_deleted(layout: Layout, started: RunStarted, segment: str) -> bool:
