@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from server import wholeness
 from tracker.errors import NotFoundError, StoreError
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.files import open_regular
 from tracker.store.store import Store
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import msgspec
 
 from tracker.answers import ArtifactDetail, TablePage
+from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Run
-from tracker.store.manifest import Entry
 
 
 def media_url(run: Run, path: str) -> str:

@@ -24,7 +24,8 @@ from tracker.records import (
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.steps import StepCounter
 from tracker.store.apply import apply_journal, finish_segment
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import Entry, make_manifest, read_manifest, write_manifest
 from tracker.store.catalog.hot import unpack_data
 from tracker.store.catalog.models import (
     Alias,
@@ -37,7 +38,6 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.parquet import read_rows
 from tracker.store.queries import artifacts, history, media, runs

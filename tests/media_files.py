@@ -7,7 +7,7 @@ from typing import Any
 import tracker
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.layout import Layout
 
 

@@ -41,16 +41,16 @@ from tracker.runstate.fold import SegmentState, pack_state, unpack_state
 data = pack_state(SegmentState())
 """
 MANIFEST = """
-from tracker.store.manifest import parse_manifest
+from tracker.store.blobs.manifest import parse_manifest
 data = b'{"entries": []}'
 name = hashlib.sha256(data).hexdigest()
 """
 DRAFT = """
-from tracker.store.drafts import read_draft
+from tracker.store.blobs.drafts import read_draft
 write(layout.draft(token) / "draft.json", '{"entries": []}')
 """
 SETTLED = """
-from tracker.store.settle import settled
+from tracker.store.blobs.settle import settled
 write(layout.settled(token), '{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
 """
 PUBLISHED = """

@@ -22,8 +22,8 @@ from server.ingest import (
 from server.responses import ExactJSON, refuse
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
-from tracker.store.packs import known_places
-from tracker.store.settle import Settled, receive_settled
+from tracker.store.blobs.packs import known_places
+from tracker.store.blobs.settle import Settled, receive_settled
 
 router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
 

@@ -19,7 +19,7 @@ import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.models import Segment
 from tracker.store.objects.layout import Layout
 

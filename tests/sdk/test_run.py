@@ -150,7 +150,7 @@ def test_images_and_tables_are_files_of_the_run() -> None:
     assert first["many"]["captions"] == ["zeros", None]
     assert (second["table"]["ncols"], second["table"]["nrows"]) == (2, 2)
     from tracker.settings import load_settings
-    from tracker.store.blobs import BlobStore
+    from tracker.store.blobs.content import BlobStore
     from tracker.store.objects.layout import Layout
 
     content = BlobStore(Layout(load_settings().store)).read(first["one"]["sha256"])

@@ -17,7 +17,7 @@ import tracker
 from tracker.sdk import watch as watching
 from tracker.sdk.tensors import count_tensor
 from tracker.settings import load_settings
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.layout import Layout
 
 torch = pytest.importorskip("torch", reason="pip install torch")

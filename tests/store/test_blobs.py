@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.store.blobs import CHUNK, BlobStore
-from tracker.store.manifest import Entry, make_manifest, read_manifest, write_manifest
+from tracker.store.blobs.content import CHUNK, BlobStore
+from tracker.store.blobs.manifest import Entry, make_manifest, read_manifest, write_manifest
 from tracker.store.objects.files import claim, publish_json, read_json, write_new
 from tracker.store.objects.layout import Layout, parse_journal_name
 

@@ -19,14 +19,15 @@ import tracker
 from tracker.errors import StoreError
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
-from tracker.store import garbage, trash
-from tracker.store.blobs import BlobStore
+from tracker.store import garbage
+from tracker.store.blobs import trash
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.settle import Settled, receive_settled
 from tracker.store.catalog.locks import FileLock, shared
 from tracker.store.garbage import DAY, Report
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
 from tracker.store.retention import parse_rule
-from tracker.store.settle import Settled, receive_settled
 from tracker.store.store import Store
 
 LARGE = 512 * 1024  # not packed
@@ -414,7 +415,8 @@ def test_read_between_rename_and_return(store: Store, doomed: str, monkeypatch: 
 
 KILLED = """
 import os, signal
-from tracker.store import repack, trash
+from tracker.store.blobs import trash
+from tracker.store import repack
 from tracker.store.garbage import collect
 from tracker.recorder.opening import open_store
 repack.LARGEST_SHARE = 0.999
@@ -476,7 +478,8 @@ run.finish()
 SOAKING_COLLECTOR = """
 import os, sys, threading, time
 from tracker.recorder.follow import Follower
-from tracker.store import repack, trash
+from tracker.store.blobs import trash
+from tracker.store import repack
 from tracker.store.garbage import collect
 from tracker.recorder.opening import open_store
 repack.LARGEST_SHARE = 0.999

@@ -23,6 +23,7 @@ from tracker.cli.examine import examine
 from tracker.errors import HeldElsewhereError, UsageError
 from tracker.recorder.opening import open_store
 from tracker.settings import load_settings
+from tracker.store.blobs.trash import Trash
 from tracker.store.catalog import lease
 from tracker.store.catalog.lease import catalog_of, read_lease
 from tracker.store.catalog.locks import is_held
@@ -31,7 +32,6 @@ from tracker.store.garbage import collect
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.opening import alone
 from tracker.store.store import Store
-from tracker.store.trash import Trash
 
 # A process of another host: it opens the store, says so, and does what the lines on its stdin ask for.
 OTHER = """

@@ -25,14 +25,14 @@ from tracker.recorder.opening import open_store
 from tracker.records import FileSaved
 from tracker.store import run_files
 from tracker.store.artifacts import settle_now
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.drafts import PACKED_BELOW, Draft, DraftEntry
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.blobs.packs import read_index
 from tracker.store.catalog.models import RunFile, Version
 from tracker.store.deletion import delete_run
-from tracker.store.drafts import PACKED_BELOW, Draft, DraftEntry
 from tracker.store.garbage import collect
-from tracker.store.manifest import read_manifest
 from tracker.store.objects.layout import Layout
-from tracker.store.packs import read_index
 from tracker.store.store import Store
 
 A, B = "aa" * 16, "bb" * 16

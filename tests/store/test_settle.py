@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import StoreError
-from tracker.store import settle as settling
-from tracker.store.drafts import PACKED_BELOW, Draft, DraftEntry
-from tracker.store.manifest import read_manifest
-from tracker.store.settle import Settled, discard_draft, note_draft, settle, settled, unsettle
+from tracker.store.blobs import settle as settling
+from tracker.store.blobs.drafts import PACKED_BELOW, Draft, DraftEntry
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.blobs.settle import Settled, discard_draft, note_draft, settle, settled, unsettle
 from tracker.store.store import Store
 
 

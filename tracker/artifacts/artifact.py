@@ -26,7 +26,7 @@ from tracker.errors import ArtifactError, NotFoundError, UnsupportedError
 from tracker.names import check_artifact_name, path_on_disk
 from tracker.reading.reader import ArtifactReader
 from tracker.settings import load_settings
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.layout import Layout
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tracker.artifacts.capture import capture_layout
-from tracker.store.drafts import Captured, Draft, DraftEntry
-from tracker.store.manifest import Entry, Manifest, make_manifest
+from tracker.store.blobs.drafts import Captured, Draft, DraftEntry
+from tracker.store.blobs.manifest import Entry, Manifest, make_manifest
 from tracker.store.objects.layout import Layout
 
 

@@ -17,7 +17,7 @@ from tracker.errors import ArtifactError, NotFoundError
 from tracker.names import path_on_disk
 from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import sha256_of_file
 from tracker.terminal import say

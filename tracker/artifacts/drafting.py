@@ -18,8 +18,8 @@ from tracker.artifacts.versioned import Versioned
 from tracker.errors import ArtifactFinalizedError
 from tracker.reading.open import open_artifacts
 from tracker.settings import load_settings
-from tracker.store.drafts import DraftEntry
-from tracker.store.manifest import Entry
+from tracker.store.blobs.drafts import DraftEntry
+from tracker.store.blobs.manifest import Entry
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact

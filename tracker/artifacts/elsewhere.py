@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from tracker.errors import ArtifactError
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.terminal import say
 
 CHUNK = 1024 * 1024

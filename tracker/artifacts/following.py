@@ -6,7 +6,7 @@ from tracker.answers import ArtifactDetail
 from tracker.artifacts.elsewhere import MissingError, changed
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.reading.reader import ArtifactReader
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 
 SCHEME = "tracker-artifact://"
 

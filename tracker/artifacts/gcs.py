@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker.artifacts.elsewhere import MissingError, changed, check_size, first_of, place_below
 from tracker.errors import UsageError
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 
 _ADDRESS = re.compile(r"gs://([^/]+)/?(.*?)(?:#(\d+))?", re.DOTALL)
 

@@ -22,7 +22,7 @@ from tracker.artifacts import gcs, s3
 from tracker.artifacts.contents import check_entry_path, files_below
 from tracker.artifacts.elsewhere import CHUNK, MissingError, changed, check_size
 from tracker.errors import ArtifactError
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 
 LARGEST_NUMBER = 10_000_000

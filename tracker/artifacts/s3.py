@@ -21,7 +21,7 @@ from tracker.artifacts.elsewhere import (
     place_below,
 )
 from tracker.errors import UsageError
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 
 _ADDRESS = re.compile(r"s3://([^/]+)/?(.*?)(?:\?versionId=([^&]+))?", re.DOTALL)
 _GONE = frozenset(("404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"))

@@ -239,7 +239,7 @@ def _verify(options: argparse.Namespace) -> None:
     from tracker.artifacts.reference import parse_reference
     from tracker.recorder.follow import catch_up
     from tracker.recorder.opening import open_store
-    from tracker.store.checking import Checker
+    from tracker.store.blobs.checking import Checker
     from tracker.store.queries.artifacts import artifact_detail, list_artifacts, list_places
 
     settings = load_settings(store=store_of(options))

@@ -13,7 +13,7 @@ from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
 from tracker.errors import NotFoundError
 from tracker.reading.local import LocalReader
 from tracker.recorder.opening import open_store
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
 
 
 class Found(NamedTuple):

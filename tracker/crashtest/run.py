@@ -16,11 +16,11 @@ from tracker.crashtest.children import ask
 from tracker.processes import host_name
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.packs import read_index
+from tracker.store.blobs.settle import Settled, receive_settled
 from tracker.store.catalog.models import Segment, Version
 from tracker.store.objects.layout import Layout
-from tracker.store.packs import read_index
-from tracker.store.settle import Settled, receive_settled
 
 # Kills that miss the burst of writes prove nothing: with more than a tenth of those the test fails.
 LEAST_INSIDE = 0.9

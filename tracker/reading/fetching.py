@@ -14,7 +14,7 @@ from tracker.reading.parts import RANGE, PartFile
 from tracker.reading.placing import damaged, write_small
 from tracker.reading.plan import Content, Plan, Span, Wanted, make_plan
 from tracker.recorder.remote import Remote
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.terminal import Progress
 
 CONNECTIONS = 3

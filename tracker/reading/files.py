@@ -14,8 +14,8 @@ from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError, UnsupportedError
 from tracker.reading.overlay import CollectionFiles
 from tracker.records import ArtifactChanged, ArtifactLinked
-from tracker.store.blobs import BlobStore
-from tracker.store.manifest import Entry, Manifest, read_manifest
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.objects.layout import Layout
 
 VERSION = re.compile(r"v(\d{1,9})")

@@ -19,8 +19,8 @@ from tracker.answers import (
 )
 from tracker.recorder.follow import catch_up
 from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.changes import change_artifact, link_artifact
-from tracker.store.manifest import Entry, Manifest, read_manifest
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import artifacts, captured, files, history, runs
 from tracker.store.store import Store

@@ -16,7 +16,7 @@ from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name, this_process
 from tracker.reading.reader import Reader
 from tracker.records import OUTSIDE, FileSaved, Record, RunFinished, RunStarted, pack
-from tracker.store.blobs import CHUNK, BlobStore
+from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.description import require_writable
 from tracker.store.objects.files import make_folder

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from tracker.errors import StoreError
 from tracker.reading.known import journal_records
 from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, RunStarted
+from tracker.store.blobs.settle import settle
 from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import Layout
-from tracker.store.settle import settle
 
 Place = tuple[str, str, str]
 # Fields of a version's file that a change may set.

@@ -6,7 +6,7 @@ import os
 
 from tracker.answers import ArtifactDetail
 from tracker.errors import ArtifactError
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 
 
 def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 
 Wanted = tuple[Entry, str]
 

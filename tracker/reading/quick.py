@@ -33,12 +33,12 @@ from tracker.recorder.live import first_record
 from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, decode
 from tracker.runstate.fold import FinishedRow, Folder, SegmentState
 from tracker.runstate.view import SegmentView, describe_run, newest_branch
-from tracker.store.manifest import Entry, Manifest
+from tracker.store.blobs.manifest import Entry, Manifest
+from tracker.store.blobs.settle import settled
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.part_file import PartFile
 from tracker.store.pieces import Piece, rows_of
 from tracker.store.published.reread import PublishedRun, PublishedSegment, reread
-from tracker.store.settle import settled
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         SystemMetrics,
     )
     from tracker.records import ArtifactChanged, ArtifactLinked
-    from tracker.store.manifest import Entry, Manifest
+    from tracker.store.blobs.manifest import Entry, Manifest
     from tracker.store.objects.layout import Layout
 
 

@@ -28,7 +28,7 @@ from tracker.reading.fetching import fetch_files
 from tracker.recorder.remote import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.records import ArtifactChanged, ArtifactLinked
-from tracker.store.manifest import Entry, Manifest, parse_manifest
+from tracker.store.blobs.manifest import Entry, Manifest, parse_manifest
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
 

@@ -11,8 +11,8 @@ from tracker.errors import CommError, JournalError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record, read_frames
 from tracker.records import ArtifactLogged, FileSaved, RunFinished, decode
-from tracker.store.blobs import BlobStore
-from tracker.store.manifest import read_manifest
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.layout import JournalPath
 
 # One request carries about this much of a journal.

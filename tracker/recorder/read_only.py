@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.recorder.follow import Follower
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.description import require_store, require_writable
 from tracker.store.objects.layout import Layout

@@ -35,11 +35,11 @@ from tracker.recorder.look import Look
 from tracker.recorder.outgoing import Outgoing
 from tracker.recorder.remote import Remote
 from tracker.records import Process
-from tracker.store.blobs import BlobStore
-from tracker.store.manifest import read_manifest
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.blobs.settle import Place, Settled, discard_draft, note_draft, refuse, settle, unsettle
 from tracker.store.objects.files import is_older
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.settle import Place, Settled, discard_draft, note_draft, refuse, settle, unsettle
 
 State = Literal["live", "ended", "silent"]
 

@@ -18,8 +18,8 @@ from tracker.reading.open import open_artifacts, open_reader
 from tracker.reading.reader import ArtifactReader
 from tracker.records import ArtifactLogged, ArtifactUsed
 from tracker.settings import Settings
+from tracker.store.blobs.settle import settle
 from tracker.store.objects.files import read_json
-from tracker.store.settle import settle
 from tracker.values import to_plain
 
 if TYPE_CHECKING:

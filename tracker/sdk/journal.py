@@ -199,7 +199,7 @@ class NoJournal(RunJournal):
 
     def save_blob(self, data: bytes) -> Digests:
         """Only name the content."""
-        from tracker.store.blobs import BlobStore
+        from tracker.store.blobs.content import BlobStore
 
         return BlobStore(self.layout).name(data)
 

@@ -25,7 +25,7 @@ from tracker.store.objects.layout import Layout
 from tracker.terminal import say
 
 if TYPE_CHECKING:
-    from tracker.store.blobs import BlobStore
+    from tracker.store.blobs.content import BlobStore
     from tracker.store.objects.digests import Digests
 
 # Records that cannot be written wait in memory up to this many bytes; what is beyond is counted.
@@ -173,7 +173,7 @@ class SegmentWriter:
     @cached_property
     def _blobs(self) -> BlobStore:
         # It loads OpenSSL, and many runs log no files.
-        from tracker.store.blobs import BlobStore
+        from tracker.store.blobs.content import BlobStore
 
         return BlobStore(self.layout)
 

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, NotFoundError, StoreError
 from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
+from tracker.store.blobs.manifest import InvalidManifestError, Manifest, read_manifest
+from tracker.store.blobs.packs import known_places, note_version
+from tracker.store.blobs.settle import Place, Settled, settle
 from tracker.store.catalog.merged import find_or_make_project
 from tracker.store.catalog.models import ArtifactUse, Collection, Project, Run, Version
-from tracker.store.manifest import InvalidManifestError, Manifest, read_manifest
-from tracker.store.packs import known_places, note_version
 from tracker.store.published.versions import (
     aliases_of,
     claim_number,
@@ -30,7 +31,6 @@ from tracker.store.published.versions import (
     newest_version,
     publish_version,
 )
-from tracker.store.settle import Place, Settled, settle
 from tracker.store.store import Store
 
 # Settles a draft of a store, or returns None: not yet, it is being done.

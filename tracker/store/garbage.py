@@ -3,7 +3,7 @@
 What is named (``tracker.store.roots``): blobs of versions that are not deleted and of runs' files, of
 records in journals that are not applied yet, and of drafts that somebody may still log. Everything else
 goes once it has been left alone for the grace period. How a blob goes, and comes back, is in
-``tracker.store.trash``: there a touch protects when it comes after ``limit``.
+``tracker.store.blobs.trash``: there a touch protects when it comes after ``limit``.
 ``limit`` is taken from the clock of the file system *before* anything else is looked at, so a touch that
 comes later always does. For one that came earlier, with
 a name that cannot be seen yet, there is no danger while the grace period is longer than the time between the
@@ -40,13 +40,15 @@ from typing import NamedTuple
 
 from tracker.errors import StoreError
 from tracker.processes import is_alive
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.drafts import owner_of, read_draft
+from tracker.store.blobs.packs import forget_packs
+from tracker.store.blobs.settle import settled
+from tracker.store.blobs.trash import Trash, is_young
 from tracker.store.catalog.locks import FileLock
-from tracker.store.drafts import owner_of, read_draft
 from tracker.store.expiry import Going, let_go
 from tracker.store.objects.files import make_folder
 from tracker.store.objects.layout import Layout, blob_name
-from tracker.store.packs import forget_packs
 from tracker.store.repack import find_sparse, finish_broken_off, repack
 from tracker.store.retention import Rule
 from tracker.store.roots import (
@@ -58,9 +60,7 @@ from tracker.store.roots import (
     manifests_of_versions,
     said_in_journals,
 )
-from tracker.store.settle import settled
 from tracker.store.store import Store
-from tracker.store.trash import Trash, is_young
 
 DAY = 86_400.0
 # A process on a host that cannot be asked is taken for dead when its draft has been left alone for so long.

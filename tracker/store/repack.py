@@ -24,16 +24,16 @@ import msgspec
 from sqlalchemy import select
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.store.blobs import BlobStore, Piece
+from tracker.store.blobs.content import BlobStore, Piece
+from tracker.store.blobs.drafts import PACKED_BELOW
+from tracker.store.blobs.manifest import Entry, Manifest, make_manifest, read_manifest, write_manifest
+from tracker.store.blobs.packs import note_pieces, note_version, pieces_of, read_index, write_pack
+from tracker.store.blobs.trash import is_young
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.drafts import PACKED_BELOW
-from tracker.store.manifest import Entry, Manifest, make_manifest, read_manifest, write_manifest
 from tracker.store.objects.files import publish_json, read_json
-from tracker.store.packs import note_pieces, note_version, pieces_of, read_index, write_pack
 from tracker.store.published.versions import publish_version
 from tracker.store.roots import NamedManifest, manifests_of_versions
 from tracker.store.store import Store
-from tracker.store.trash import is_young
 
 # A pack is written anew when no more of it is wanted than this: what is freed is at least what is written.
 LARGEST_SHARE = 0.5

@@ -11,11 +11,11 @@ from tracker.errors import ArtifactError, NotFoundError, StoreError
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record, read_frames, read_header
 from tracker.records import ArtifactLogged, FileSaved, decode
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Collection, Project, RunFile, Segment, Version
-from tracker.store.manifest import read_manifest
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.packs import pieces_of
 from tracker.store.store import Store
 
 

@@ -6,7 +6,7 @@ go. A kill leaves a pack that nobody names, or blobs whose content is in a pack 
 removes the latter, ``tracker gc`` the former.
 
 A blob goes only while the catalog says that its content is in a pack, and only under the lock of a write
-transaction, so a version that names the blob itself keeps it (``tracker.store.packs``). Who names the
+transaction, so a version that names the blob itself keeps it (``tracker.store.blobs.packs``). Who names the
 content later by a run file finds it in the pack; whoever stores it again makes a blob, which goes when that
 run is sealed. Collection of garbage waits for ``locks/naming.lock``, which is shared from the writing of the
 pack to its row. A pack that has been there before is touched first, as any blob is that somebody is about to
@@ -23,10 +23,10 @@ from contextlib import suppress
 from sqlalchemy import select
 
 from tracker.errors import NotFoundError
+from tracker.store.blobs.drafts import PACKED_BELOW
+from tracker.store.blobs.packs import AT_ONCE, note_pieces, pieces_of, write_pack
 from tracker.store.catalog.locks import shared
 from tracker.store.catalog.models import RunFile
-from tracker.store.drafts import PACKED_BELOW
-from tracker.store.packs import AT_ONCE, note_pieces, pieces_of, write_pack
 from tracker.store.store import Store
 
 # Each pack is written, named and its blobs removed before the next: so much is there twice at the most.

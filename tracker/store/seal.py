@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session
 
 from tracker.journal.format import HEADER
 from tracker.runstate.fold import pack_state, unpack_state
+from tracker.store.blobs.settle import notes_of
 from tracker.store.captured import keep_captured, spill_captured, unnamed_captured
 from tracker.store.catalog.hot import read_hot, take_hot
 from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.parts import add_part, discard, write_part
 from tracker.store.published.runs import publish_run
 from tracker.store.run_files import pack_run_files
-from tracker.store.settle import notes_of
 from tracker.store.store import Store
 
 

@@ -14,12 +14,12 @@ from sqlalchemy import Engine, QueuePool, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
-from tracker.store.blobs import BlobStore, Piece
+from tracker.store.blobs.content import BlobStore, Piece
+from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog import database
 from tracker.store.catalog.holding import Opened
 from tracker.store.catalog.models import Part
 from tracker.store.objects.layout import Layout
-from tracker.store.packs import pieces_of
 
 T = TypeVar("T")
 # Whoever merges parts takes as long as a reader: so often in a row it does not win.

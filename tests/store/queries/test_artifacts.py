@@ -7,7 +7,7 @@ from builders import ENTITY, PROJECT, START, Writer, apply_all
 
 from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError
-from tracker.store.manifest import read_manifest
+from tracker.store.blobs.manifest import read_manifest
 from tracker.store.queries import artifacts
 from tracker.store.store import Store
 

@@ -272,7 +272,7 @@ class Alias(Base):
 class Packed(Base):
     """Where a small content is that shares a blob with others: its digest, its pack, its offset, its size.
 
-    A blob that a version names has a row too, its own name being the pack: ``tracker.store.packs``.
+    A blob that a version names has a row too, its own name being the pack: ``tracker.store.blobs.packs``.
     ``size`` is null in rows that were written before catalog revision 0005.
     """
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from sqlalchemy.orm import Session
 
 from tracker.answers import FileInfo
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Run
-from tracker.store.packs import pieces_of
 from tracker.store.queries.media import list_files
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import select, text
 
 from tracker.errors import StoreError
 from tracker.filesystems import is_network
-from tracker.store.blobs import CHUNK, BlobStore
+from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.models import ApiKey, Clock

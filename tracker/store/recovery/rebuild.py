@@ -28,7 +28,9 @@ from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
 from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.runstate.fold import Folder, SegmentState, pack_state
-from tracker.store.blobs import BlobStore, Piece
+from tracker.store.blobs.content import BlobStore, Piece
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.blobs.packs import note_pieces, note_version, read_index
 from tracker.store.catalog import database
 from tracker.store.catalog.former import Former, install, read_former
 from tracker.store.catalog.holding import Hold
@@ -47,10 +49,8 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.manifest import read_manifest
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import Layout
-from tracker.store.packs import note_pieces, note_version, read_index
 from tracker.store.published.reread import (
     PublishedAlias,
     PublishedCapture,

@@ -38,6 +38,7 @@ from tracker.records import (
 )
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
 from tracker.runstate.keyed import KEYED
+from tracker.store.blobs.manifest import read_manifest
 from tracker.store.captured import STREAM_NUMBERS, captured_rows
 from tracker.store.catalog.models import (
     ArtifactUse,
@@ -49,7 +50,6 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.manifest import read_manifest
 from tracker.store.published.versions import aliases_of
 from tracker.store.store import Store
 

@@ -21,7 +21,7 @@ from sqlalchemy import select
 from tracker.errors import JournalError, StoreError
 from tracker.group_files import create
 from tracker.journal.reader import Corrupt, TornTail, read_frames, read_header
-from tracker.store.blobs import CHUNK
+from tracker.store.blobs.content import CHUNK
 from tracker.store.catalog.models import CapturedPart, Part
 from tracker.store.objects.described import check
 from tracker.store.objects.files import open_regular

@@ -19,9 +19,9 @@ import msgspec
 from tracker.errors import StoreError
 from tracker.group_files import create
 from tracker.parsed import Count, DigestOrEmpty
-from tracker.store.blobs import BlobStore
-from tracker.store.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
-from tracker.store.manifest import Entry, make_manifest, write_manifest
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
+from tracker.store.blobs.manifest import Entry, make_manifest, write_manifest
 from tracker.store.objects.digests import Digests, digests_of_file, sha256_of_file
 from tracker.store.objects.files import publish_json, sync_file
 from tracker.store.objects.layout import Layout

@@ -10,7 +10,7 @@ import msgspec
 
 from tracker.errors import ArtifactError
 from tracker.parsed import Count, Digest, DigestOrEmpty
-from tracker.store.blobs import BlobStore
+from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.digests import Digests
 
 

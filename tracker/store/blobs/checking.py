@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.store.blobs import BlobStore
-from tracker.store.manifest import Entry, read_manifest
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import Entry, read_manifest
 
 State = Literal["whole", "missing", "damaged"]
 

@@ -23,11 +23,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tracker.parsed import Count, Digest
-from tracker.store.blobs import BlobStore, Piece
+from tracker.store.blobs.content import BlobStore, Piece
+from tracker.store.blobs.manifest import Entry
+from tracker.store.blobs.settle import Place
 from tracker.store.catalog.models import Packed
-from tracker.store.manifest import Entry
 from tracker.store.objects.files import open_regular
-from tracker.store.settle import Place
 
 # SQLite takes 32,766 variables in one statement; long lists of them only cost parsing.
 AT_ONCE = 500

@@ -4,7 +4,7 @@ drafts/TOKEN/owner.json     the process that makes it
 drafts/TOKEN/0, 1, ...      files, captured one by one
 drafts/TOKEN/pack           small files, one behind the other
 drafts/TOKEN/draft.json     what the artifact consists of; written when it is logged
-drafts/TOKEN/settled.json   the manifest that it became; written by ``tracker.store.settle``
+drafts/TOKEN/settled.json   the manifest that it became; written by ``tracker.store.blobs.settle``
 drafts/TOKEN.json           the same, for a day after the rest is gone
 
 A draft lies in the store's own folder, so what it captured becomes a blob without another copy. Capturing
@@ -25,7 +25,7 @@ from tracker.group_files import create, is_of_group, share
 from tracker.parsed import Count, DigestOrEmpty, FileNumber
 from tracker.processes import this_process
 from tracker.records import Process
-from tracker.store.manifest import Entry
+from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import Digests, digests_of, digests_of_file
 from tracker.store.objects.files import make_folder
