@@ -38,8 +38,8 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
+from tracker.store.history.parquet import read_rows
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.parquet import read_rows
 from tracker.store.queries import artifacts, history, media, runs
 from tracker.store.seal import seal
 from tracker.store.store import Store

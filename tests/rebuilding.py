@@ -24,7 +24,7 @@ def small_parts() -> Iterator[None]:
     """Let a few rows be enough for a part, and for an overview ladder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tracker.store.apply.HOT_ROWS", 6)
-        patch.setattr("tracker.store.ladder.LADDER_ROWS", 6)
+        patch.setattr("tracker.store.history.ladder.LADDER_ROWS", 6)
         yield
 
 

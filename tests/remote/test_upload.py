@@ -19,8 +19,8 @@ from sqlalchemy import select
 import tracker
 from tracker.recorder.opening import open_store
 from tracker.records import OUTSIDE
-from tracker.store.captured import KINDS, captured_rows
 from tracker.store.catalog.models import Project, Run, Segment
+from tracker.store.history.captured import KINDS, captured_rows
 from tracker.store.queries import artifacts, media, runs
 
 # Everything that ``log_everything`` leaves out.

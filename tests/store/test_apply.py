@@ -44,7 +44,7 @@ from tracker.records import (
 from tracker.store import apply, seal
 from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.catalog.models import Segment
-from tracker.store.compact import compact
+from tracker.store.history.compact import compact
 from tracker.store.objects.layout import Layout
 from tracker.store.seal import spill
 from tracker.store.store import Store

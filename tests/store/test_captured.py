@@ -13,8 +13,8 @@ from rebuilding import again
 
 from tracker.answers import Output, SystemMetrics
 from tracker.records import ConsoleLines, SystemSample
-from tracker.store import captured as store_captured
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Sample
+from tracker.store.history import captured as store_captured
 from tracker.store.queries import captured, runs
 from tracker.store.store import Store
 

@@ -13,9 +13,9 @@ from builders import Writer, apply_all, end_segments, read_history, seal_all
 from sqlalchemy import select
 
 from tracker.errors import StoreError
-from tracker.store import compact
 from tracker.store.catalog.models import CapturedPart, Part
-from tracker.store.parquet import last_number, opened, read_numbers, read_rows
+from tracker.store.history import compact
+from tracker.store.history.parquet import last_number, opened, read_numbers, read_rows
 from tracker.store.recovery.verifying import Item, list_items, verify
 from tracker.store.store import Store
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.parquet import column_roles, last_number, read_numbers, read_rows, write_rows
+from tracker.store.history.parquet import column_roles, last_number, read_numbers, read_rows, write_rows
 
 
 def finished(cells: list[dict[str, Any]]) -> list[FinishedRow]:

@@ -32,7 +32,7 @@ from tracker.runstate.fold import FinishedRow
 from tracker.sdk.run import Run
 from tracker.store.catalog.models import Run as CatalogRun
 from tracker.store.catalog.models import Segment
-from tracker.store.columns import (
+from tracker.store.history.columns import (
     EXACT,
     Encoded,
     column_name,
@@ -44,15 +44,15 @@ from tracker.store.columns import (
     rows_to_table,
     table_to_rows,
 )
-from tracker.store.columns import FIXED as FIXED_COLUMNS
-from tracker.store.compact import compact_all
+from tracker.store.history.columns import FIXED as FIXED_COLUMNS
+from tracker.store.history.compact import compact_all
+from tracker.store.history.part_file import PartFile
+from tracker.store.history.parts import add_part, write_part
+from tracker.store.history.pieces import Piece
+from tracker.store.history.tables import table_of
 from tracker.store.objects.layout import Layout
-from tracker.store.part_file import PartFile
-from tracker.store.parts import add_part, write_part
-from tracker.store.pieces import Piece
 from tracker.store.queries import history
 from tracker.store.store import Store
-from tracker.store.tables import table_of
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 

@@ -35,9 +35,9 @@ from tracker.runstate.fold import FinishedRow, Folder, SegmentState
 from tracker.runstate.view import SegmentView, describe_run, newest_branch
 from tracker.store.blobs.manifest import Entry, Manifest
 from tracker.store.blobs.settle import settled
+from tracker.store.history.part_file import PartFile
+from tracker.store.history.pieces import Piece, rows_of
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.part_file import PartFile
-from tracker.store.pieces import Piece, rows_of
 from tracker.store.published.reread import PublishedRun, PublishedSegment, reread
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class QuickReader:
         """See ``Reader``."""
         found = self._find(entity, project, run_id)
         if found is not None:
-            from tracker.store.tables import table_of
+            from tracker.store.history.tables import table_of
 
             with suppress(FileNotFoundError):
                 return table_of(found.pieces(run_id, segment), keys)

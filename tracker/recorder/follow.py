@@ -311,7 +311,9 @@ class Follower:
             self._writers.pop(name, None)
 
     def _compact(self, name: str) -> None:
-        from tracker.store.compact import compact  # needs pyarrow, which most runs need only at their end
+        from tracker.store.history.compact import (
+            compact,  # needs pyarrow, which most runs need only at their end
+        )
 
         with self.store.reading() as session:
             segment_id = session.scalar(select(Segment.id).where(Segment.segment == name))

@@ -106,7 +106,7 @@ def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]
     """Return the rows in ``paths`` that the catalog has neither hot nor in a part that it names."""
     import numpy as np
 
-    from tracker.store.parquet import read_rows
+    from tracker.store.history.parquet import read_rows
 
     hot = session.scalars(select(HotRow.row).where(HotRow.segment_id == segment.id)).all()
     known = np.concatenate(
@@ -121,7 +121,7 @@ def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]
 
 
 def _row_numbers(path: Path) -> np.ndarray:
-    from tracker.store.parquet import opened, read_columns
+    from tracker.store.history.parquet import opened, read_columns
 
     with opened(path) as file:
         numbers: np.ndarray = read_columns(file, ["_row"]).column("_row").to_numpy()

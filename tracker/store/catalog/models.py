@@ -155,7 +155,7 @@ class Part(Base):
 
 
 class Rung(Base):
-    """One rung of the overview ladder of one key in one part: see ``tracker.store.ladder``."""
+    """One rung of the overview ladder of one key in one part: see ``tracker.store.history.ladder``."""
 
     __tablename__ = "rungs"
     part_id: Mapped[int] = mapped_column(ForeignKey("parts.id", ondelete="CASCADE"), primary_key=True)

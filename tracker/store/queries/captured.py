@@ -13,8 +13,8 @@ from tracker.answers import Output, OutputLine, SystemMetrics
 from tracker.errors import NotFoundError
 from tracker.runstate.fold import FinishedRow, unpack_state
 from tracker.runstate.view import newest_branch
-from tracker.store.captured import captured_rows
 from tracker.store.catalog.models import Run, Segment
+from tracker.store.history.captured import captured_rows
 
 
 def system(

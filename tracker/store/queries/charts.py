@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.hot import read_hot_keys
 from tracker.store.catalog.models import Run, Rung
-from tracker.store.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
-from tracker.store.parquet import last_number, read_numbers
-from tracker.store.part_file import PartFile
-from tracker.store.pieces import Piece, hold
+from tracker.store.history.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
+from tracker.store.history.parquet import last_number, read_numbers
+from tracker.store.history.part_file import PartFile
+from tracker.store.history.pieces import Piece, hold
 from tracker.store.queries.history import visible_pieces
 from tracker.store.store import Store
 

@@ -14,8 +14,8 @@ from tracker.errors import NotFoundError
 from tracker.runstate.view import newest_branch
 from tracker.store.catalog.hot import read_hot
 from tracker.store.catalog.models import Part, Run, Segment
-from tracker.store.part_file import PartFile
-from tracker.store.pieces import Piece, rows_of
+from tracker.store.history.part_file import PartFile
+from tracker.store.history.pieces import Piece, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +74,6 @@ def table(
     session: Session, run: Run, root: Path, keys: Sequence[str] | None = None, *, segment: str | None = None
 ) -> pa.Table:
     """Return the run's history as columns; see ``table_of`` and ``visible_pieces``."""
-    from tracker.store.tables import table_of  # pyarrow is heavy, and lists need it not
+    from tracker.store.history.tables import table_of  # pyarrow is heavy, and lists need it not
 
     return table_of(visible_pieces(session, run, root, segment), keys)

@@ -298,7 +298,10 @@ class _Builder:
                 self.broken.append(f"{path} is missing: its {part.rows} rows are lost")
 
     def _add_rungs(self, part: Part, path: Path) -> None:
-        from tracker.store.ladder import LADDER_ROWS, rungs_of_part  # pyarrow is heavy, most parts are small
+        from tracker.store.history.ladder import (  # pyarrow is heavy, most parts are small
+            LADDER_ROWS,
+            rungs_of_part,
+        )
 
         if part.rows < LADDER_ROWS:
             return
@@ -315,7 +318,7 @@ class _Builder:
 
     def _fold_parts(self, run: PublishedRun, segment: PublishedSegment, parts: list[Path]) -> SegmentState:
         """Return the state of a segment of which only its parts and its run's file are left."""
-        from tracker.store.parquet import read_rows
+        from tracker.store.history.parquet import read_rows
 
         folder = Folder(SegmentState())
         folder.state.started = RunStarted(

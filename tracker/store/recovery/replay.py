@@ -39,7 +39,6 @@ from tracker.records import (
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
 from tracker.runstate.keyed import KEYED
 from tracker.store.blobs.manifest import read_manifest
-from tracker.store.captured import STREAM_NUMBERS, captured_rows
 from tracker.store.catalog.models import (
     ArtifactUse,
     Collection,
@@ -50,6 +49,7 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
+from tracker.store.history.captured import STREAM_NUMBERS, captured_rows
 from tracker.store.published.versions import aliases_of
 from tracker.store.store import Store
 
@@ -102,7 +102,7 @@ def _segment_records(
     parts: Iterable[str],
     artifacts: Iterable[ArtifactLogged],
 ) -> Iterator[Record]:
-    from tracker.store.parquet import read_rows
+    from tracker.store.history.parquet import read_rows
 
     started = state.started
     assert started is not None  # a sealed segment belongs to a run

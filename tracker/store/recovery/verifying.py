@@ -141,7 +141,7 @@ def _read(item: Item) -> tuple[list[str], bool]:
 
 def _read_part(path: Path) -> bool:
     """Read a part; return whether it has checksums."""
-    from tracker.store.parquet import checksums_of, file_checksum, opened
+    from tracker.store.history.parquet import checksums_of, file_checksum, opened
 
     checksums = checksums_of(path)
     if checksums.whole is not None:

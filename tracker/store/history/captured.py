@@ -175,7 +175,7 @@ def _spill(store: Store, segment_id: int, kind: str, *, everything: bool) -> boo
 
 
 def _write(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) -> tuple[Path, int]:
-    from tracker.store.parquet import part_name, write_rows
+    from tracker.store.history.parquet import part_name, write_rows
 
     temporary = store.layout.new_temporary()
     try:
@@ -201,7 +201,7 @@ def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[P
 
 def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
     """Take from files that nobody names what the catalog lacks: a damaged journal may not give it again."""
-    from tracker.store.parquet import read_rows
+    from tracker.store.history.parquet import read_rows
 
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
@@ -232,7 +232,7 @@ def captured_rows(
         first: Only from this number on; files that end before are not opened.
         last: And up to this one.
     """
-    from tracker.store.parquet import read_rows
+    from tracker.store.history.parquet import read_rows
 
     parts = session.execute(
         select(CapturedPart.path, CapturedPart.first_row, CapturedPart.last_row)

@@ -1,4 +1,4 @@
-"""Parquet files of history columns, written and read back. See ``tracker.store.columns``."""
+"""Parquet files of history columns, written and read back. See ``tracker.store.history.columns``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ import pyarrow.parquet as pq
 from tracker.errors import Error, StoreError
 from tracker.group_files import share
 from tracker.runstate.fold import FinishedRow
-from tracker.store.columns import FIXED, NUMERIC, Roles, column_name, roles_of, rows_to_table, table_to_rows
+from tracker.store.history.columns import (
+    FIXED,
+    NUMERIC,
+    Roles,
+    column_name,
+    roles_of,
+    rows_to_table,
+    table_to_rows,
+)
+from tracker.store.history.part_file import FIXED_KEYS, PartFile
 from tracker.store.objects.digests import sha256_of_file
-from tracker.store.part_file import FIXED_KEYS, PartFile
 
 # A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
 CELLS_PER_GROUP = 4_000_000

@@ -42,7 +42,7 @@ class NewPart(NamedTuple):
 
 def write_part(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) -> NewPart:
     """Write rows, in order of logging, to a new part in ``folder``."""
-    from tracker.store.parquet import write_rows
+    from tracker.store.history.parquet import write_rows
 
     return publish_part(
         store, folder, segment, (rows[0].row, rows[-1].row, len(rows)), lambda path: write_rows(path, rows)
@@ -61,8 +61,8 @@ def publish_part(
         extent: First row, last row, number of rows.
         write: Writes the file and returns its size.
     """
-    from tracker.store.ladder import rungs_of_part
-    from tracker.store.parquet import part_name
+    from tracker.store.history.ladder import rungs_of_part
+    from tracker.store.history.parquet import part_name
 
     first, last, count = extent
     temporary = store.layout.new_temporary()

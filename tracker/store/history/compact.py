@@ -17,7 +17,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tracker.store.catalog.models import Part, Run, Rung, Segment
-from tracker.store.columns import (
+from tracker.store.history.columns import (
     ARROW,
     EXACT,
     FIXED,
@@ -29,8 +29,8 @@ from tracker.store.columns import (
     make_schema,
     roles_of,
 )
-from tracker.store.parquet import Writer, opened, rows_per_group
-from tracker.store.parts import add_part, discard, publish_part
+from tracker.store.history.parquet import Writer, opened, rows_per_group
+from tracker.store.history.parts import add_part, discard, publish_part
 from tracker.store.store import Store
 
 # This many parts of one class make one of the next, which is this many times as large.

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.part_file import FIXED_KEYS, PartFile
+from tracker.store.history.part_file import FIXED_KEYS, PartFile
 
 
 class Piece(NamedTuple):
@@ -48,7 +48,9 @@ def hold(pieces: list[Piece]) -> Iterator[list[Piece]]:
     if not newest:
         yield pieces
         return
-    from tracker.store.parquet import hold_file  # pyarrow is heavy, and a short run may have no part yet
+    from tracker.store.history.parquet import (
+        hold_file,  # pyarrow is heavy, and a short run may have no part yet
+    )
 
     with ExitStack() as stack:
         files = {path: hold_file(stack, path) for path in newest}
@@ -91,7 +93,7 @@ def _rows(piece: Piece, keys: list[str] | None) -> Iterator[FinishedRow]:
     found: list[FinishedRow] = []
     if piece.parts:
         # pyarrow is heavy, and a short run may have no part yet.
-        from tracker.store.parquet import read_rows
+        from tracker.store.history.parquet import read_rows
 
         for part in piece.parts:
             found += read_rows(part, keys)

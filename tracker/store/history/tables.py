@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from tracker.store.columns import (
+from tracker.store.history.columns import (
     ARROW,
     EXACT,
     FIXED,
@@ -18,9 +18,9 @@ from tracker.store.columns import (
     roles_of,
     rows_to_table,
 )
-from tracker.store.parquet import opened, read_columns
-from tracker.store.part_file import FIXED_KEYS
-from tracker.store.pieces import Piece, hold
+from tracker.store.history.parquet import opened, read_columns
+from tracker.store.history.part_file import FIXED_KEYS
+from tracker.store.history.pieces import Piece, hold
 
 # A table, its schema with the roles, and where a row has one of the keys asked for (None: each has).
 Source = tuple[pa.Schema, pa.Table, np.ndarray | None]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.store.columns import NUMERIC, column_name
-from tracker.store.parquet import column_roles, opened, read_columns, to_numpy
+from tracker.store.history.columns import NUMERIC, column_name
+from tracker.store.history.parquet import column_roles, opened, read_columns, to_numpy
 
 # Fewer rows are read as fast as a rung would be.
 LADDER_ROWS = 65_536
