@@ -32,9 +32,9 @@ from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
 from tracker.runstate.fold import Folder, SegmentState, pack_state
-from tracker.store.apply import apply_journal
 from tracker.store.catalog.fields import fields_of, row_of
 from tracker.store.catalog.models import Project, Run, RunField, Segment
+from tracker.store.ingest.apply import apply_journal
 from tracker.store.store import Store
 
 ENTITY, PROJECT, SAMPLE = "local", "many", "sample"

@@ -15,12 +15,12 @@ from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.parsed import is_digest, is_token
 from tracker.recorder.follow import SAID_BY_WRITERS
-from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Segment
+from tracker.store.ingest.apply import apply_journal, finish_segment
+from tracker.store.ingest.seal import seal
 from tracker.store.objects.files import make_folder, sync_folder
 from tracker.store.objects.layout import INGEST, JournalPath, parse_journal_name
-from tracker.store.seal import seal
 from tracker.store.store import Store
 
 # No journal of a segment has a larger number.

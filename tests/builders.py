@@ -23,7 +23,6 @@ from tracker.records import (
 )
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.steps import StepCounter
-from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, make_manifest, read_manifest, write_manifest
 from tracker.store.catalog.hot import unpack_data
@@ -39,9 +38,10 @@ from tracker.store.catalog.models import (
     Version,
 )
 from tracker.store.history.parquet import read_rows
+from tracker.store.ingest.apply import apply_journal, finish_segment
+from tracker.store.ingest.seal import seal
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries import artifacts, history, media, runs
-from tracker.store.seal import seal
 from tracker.store.store import Store
 
 HOST = "node1"

@@ -23,7 +23,7 @@ from tracker.store.store import Store
 def small_parts() -> Iterator[None]:
     """Let a few rows be enough for a part, and for an overview ladder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tracker.store.apply.HOT_ROWS", 6)
+        patch.setattr("tracker.store.ingest.apply.HOT_ROWS", 6)
         patch.setattr("tracker.store.history.ladder.LADDER_ROWS", 6)
         yield
 

@@ -323,7 +323,7 @@ class RunEdited(msgspec.Struct, frozen=True, array_like=True, tag=20):
 
     Attributes:
         time: Unix seconds; of two edits of a field the later one holds.
-        values: New values by field, as in ``tracker.store.edits.RunEdit``.
+        values: New values by field, as in ``tracker.store.ingest.edits.RunEdit``.
     """
 
     time: Time

@@ -16,10 +16,10 @@ from server.responses import ExactJSON
 from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.errors import NotFoundError, UsageError
 from tracker.records import ArtifactChanged, ArtifactLinked
-from tracker.store import changes
-from tracker.store import collections as collections_of
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, read_manifest
+from tracker.store.ingest import changes
+from tracker.store.ingest import collections as collections_of
 from tracker.store.queries import artifacts as query
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store

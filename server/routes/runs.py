@@ -16,8 +16,8 @@ from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.answers import FileInfo, RunDetail
 from tracker.store.catalog.models import Run
-from tracker.store.deletion import delete_run
-from tracker.store.edits import apply_edit, make_edit
+from tracker.store.ingest.deletion import delete_run
+from tracker.store.ingest.edits import apply_edit, make_edit
 from tracker.store.queries import charts, files, history, media
 from tracker.store.queries import runs as query
 

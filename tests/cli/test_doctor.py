@@ -116,7 +116,7 @@ module.os = Patched()
 """
 SHORT_BURSTS = "from tracker.crashtest import writing; writing.BURST = 3"
 TWICE = """
-from tracker.store import apply
+from tracker.store.ingest import apply
 from tracker.crashtest import checking
 plain = checking.numbers
 checking.numbers = lambda rows: plain(rows + rows[:1])

@@ -41,12 +41,12 @@ from tracker.records import (
     RunFinished,
     SummaryChanged,
 )
-from tracker.store import apply, seal
-from tracker.store.apply import apply_journal, finish_segment
 from tracker.store.catalog.models import Segment
 from tracker.store.history.compact import compact
+from tracker.store.ingest import apply, seal
+from tracker.store.ingest.apply import apply_journal, finish_segment
+from tracker.store.ingest.seal import spill
 from tracker.store.objects.layout import Layout
-from tracker.store.seal import spill
 from tracker.store.store import Store
 from tracker.values import dumps
 
@@ -214,7 +214,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
 from builders import apply_all, seal_all
-from tracker.store import apply
+from tracker.store.ingest import apply
 from tracker.recorder.opening import open_store
 apply.BATCH_BYTES = 0
 store = open_store(sys.argv[1])
@@ -259,7 +259,7 @@ sys.path[:0] = [root, root + "/tests"]
 import shutil
 from builders import apply_all, seal_all
 from sqlalchemy import event
-from tracker.store import apply
+from tracker.store.ingest import apply
 from tracker.recorder.opening import open_store
 
 if sys.argv[3:]:

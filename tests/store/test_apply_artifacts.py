@@ -17,9 +17,9 @@ from tracker.errors import StoreError
 from tracker.records import (
     ArtifactLogged,
 )
-from tracker.store import apply
-from tracker.store.apply import apply_journal
 from tracker.store.catalog.models import Alias, ArtifactUse, Version
+from tracker.store.ingest import apply
+from tracker.store.ingest.apply import apply_journal
 from tracker.store.store import Store
 
 A, B, C = "aa" * 16, "bb" * 16, "cc" * 16

@@ -143,7 +143,7 @@ def test_a_part_of_an_older_tracker_is_read_without_a_checksum(store: Store, tmp
 
 
 def test_a_damaged_part_is_not_merged_into_a_sound_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.store.apply.HOT_ROWS", 10)
+    monkeypatch.setattr("tracker.store.ingest.apply.HOT_ROWS", 10)
     writer = Writer(store.layout, A)
     for at in range(100):
         writer.log({"loss": at / 7, "count": at})

@@ -14,8 +14,8 @@ import tracker
 from tracker.api.api import Api
 from tracker.errors import NotFoundError, UsageError
 from tracker.recorder.opening import open_store
-from tracker.store.deletion import delete_run
 from tracker.store.garbage import collect
+from tracker.store.ingest.deletion import delete_run
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import list_projects, list_runs
 from tracker.store.store import Store
@@ -36,7 +36,7 @@ for name in ("kept", "gone"):
 CRASHING = """
 import os
 from tracker.api.api import Api
-from tracker.store import deletion
+from tracker.store.ingest import deletion
 def crash(*arguments, **keywords):
     os._exit(9)
 deletion.{where} = crash

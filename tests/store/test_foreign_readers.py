@@ -154,8 +154,8 @@ def test_a_live_run_in_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """What lies in Parquet of a run that goes on: its first rows, whole and in order."""
     from builders import apply_all
 
-    monkeypatch.setattr("tracker.store.apply.HOT_ROWS", 4)
-    monkeypatch.setattr("tracker.store.apply.BATCH_BYTES", 300)
+    monkeypatch.setattr("tracker.store.ingest.apply.HOT_ROWS", 4)
+    monkeypatch.setattr("tracker.store.ingest.apply.BATCH_BYTES", 300)
     monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")  # nobody but this test applies
     run = log(tmp_path, count=38)
     store = open_store(tmp_path / "tracker-store")

@@ -24,7 +24,7 @@ from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
 from tracker.runstate.fold import SegmentState
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.models import Run, RunFile, Version
-from tracker.store.edits import FIELDS
+from tracker.store.ingest.edits import FIELDS
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.media import list_files
 from tracker.store.store import Store

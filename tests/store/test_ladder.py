@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tracker.store import apply
 from tracker.store.catalog.models import Part, Rung
 from tracker.store.history import compact, ladder
+from tracker.store.ingest import apply
 from tracker.store.queries.charts import Series, chart
 from tracker.store.store import Store
 

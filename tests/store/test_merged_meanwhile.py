@@ -12,9 +12,9 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from tracker.errors import StoreError
-from tracker.store import apply
 from tracker.store.catalog.models import HotRow, Part, Run
 from tracker.store.history import compact
+from tracker.store.ingest import apply
 from tracker.store.queries import history
 from tracker.store.queries.charts import chart
 from tracker.store.store import Store

@@ -30,15 +30,15 @@ from sqlalchemy import select
 from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder import opening
 from tracker.recorder.opening import open_store
-from tracker.store.apply import apply_journal
 from tracker.store.catalog.locks import is_held
 from tracker.store.catalog.models import ApiKey, Part
-from tracker.store.edits import apply_edit, make_edit
+from tracker.store.ingest.apply import apply_journal
+from tracker.store.ingest.edits import apply_edit, make_edit
+from tracker.store.ingest.salvage import clear_forgotten
 from tracker.store.queries import artifacts, runs
 from tracker.store.recovery import opening as catalog_module
 from tracker.store.recovery.opening import alone
 from tracker.store.recovery.rebuild import rebuild
-from tracker.store.salvage import clear_forgotten
 from tracker.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("small_parts")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a fixture among them
 
 from tracker.recorder.opening import open_store
-from tracker.store.apply import finish_segment
-from tracker.store.edits import apply_edit, make_edit
-from tracker.store.salvage import clear_forgotten
+from tracker.store.ingest.apply import finish_segment
+from tracker.store.ingest.edits import apply_edit, make_edit
+from tracker.store.ingest.salvage import clear_forgotten
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

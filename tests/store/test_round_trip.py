@@ -190,8 +190,8 @@ def stages(folder: Path, rows_in_part: int) -> Iterator[str]:
     Each yield is one stage, to be looked at.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tracker.store.apply.HOT_ROWS", rows_in_part)
-        patch.setattr("tracker.store.apply.BATCH_BYTES", 600)
+        patch.setattr("tracker.store.ingest.apply.HOT_ROWS", rows_in_part)
+        patch.setattr("tracker.store.ingest.apply.BATCH_BYTES", 600)
         yield "journal"
         store = open_store(folder / "tracker-store")
         try:

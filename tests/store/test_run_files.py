@@ -23,15 +23,15 @@ from sqlalchemy import select
 import tracker
 from tracker.recorder.opening import open_store
 from tracker.records import FileSaved
-from tracker.store import run_files
-from tracker.store.artifacts import settle_now
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import PACKED_BELOW, Draft, DraftEntry
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import read_index
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.deletion import delete_run
 from tracker.store.garbage import collect
+from tracker.store.ingest import run_files
+from tracker.store.ingest.artifacts import settle_now
+from tracker.store.ingest.deletion import delete_run
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
@@ -257,7 +257,7 @@ source, root = Path(sys.argv[1]), sys.argv[2]
 sys.path[:0] = [root, root + "/tests"]
 from builders import seal_all
 from sqlalchemy import event
-from tracker.store import run_files
+from tracker.store.ingest import run_files
 from tracker.recorder.opening import open_store
 run_files.PACK_BYTES = 100
 

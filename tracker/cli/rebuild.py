@@ -27,11 +27,11 @@ def add_commands(commands: Commands) -> None:
 def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.follow import Follower
     from tracker.recorder.opening import open_store
+    from tracker.store.ingest.salvage import clear_forgotten
     from tracker.store.objects.description import make_folders, require_store, require_writable
     from tracker.store.recovery.opening import alone
     from tracker.store.recovery.orphans import list_orphans
     from tracker.store.recovery.rebuild import rebuild
-    from tracker.store.salvage import clear_forgotten
 
     layout = Layout(store_of(options))
     require_store(layout)

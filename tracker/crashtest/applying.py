@@ -14,7 +14,7 @@ from tracker.recorder import main as recorder
 from tracker.recorder.follow import Follower
 from tracker.recorder.live import first_record
 from tracker.recorder.opening import open_store
-from tracker.store import apply
+from tracker.store.ingest import apply
 
 # A small batch, so that a journal is applied in many pieces and a kill falls between two of them.
 PIECE_BYTES = 6000

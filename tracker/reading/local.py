@@ -20,7 +20,7 @@ from tracker.answers import (
 from tracker.recorder.follow import catch_up
 from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
-from tracker.store.changes import change_artifact, link_artifact
+from tracker.store.ingest.changes import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import artifacts, captured, files, history, runs
 from tracker.store.store import Store
@@ -84,7 +84,7 @@ class LocalReader:
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
         """See ``Reader``."""
-        from tracker.store.edits import apply_edit, make_edit
+        from tracker.store.ingest.edits import apply_edit, make_edit
 
         catch_up(self._store)
         apply_edit(self._store, make_edit(entity, project, run_id, values))
@@ -166,7 +166,7 @@ class LocalReader:
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """See ``Reader``."""
-        from tracker.store.deletion import delete_run
+        from tracker.store.ingest.deletion import delete_run
 
         catch_up(self._store)
         delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
@@ -222,7 +222,7 @@ class LocalReader:
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:
         """See ``Reader``."""
-        from tracker.store.collections import change_collection
+        from tracker.store.ingest.collections import change_collection
 
         catch_up(self._store)
         return change_collection(self._store, entity, project, name, values)

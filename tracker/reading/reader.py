@@ -97,7 +97,7 @@ class Reader(ArtifactReader, Protocol):
         """One run."""
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
-        """Change what people may change of a run (``tracker.store.edits``); return it as it is."""
+        """Change what people may change of a run (``tracker.store.ingest.edits``); return it as it is."""
 
     def history(
         self,
@@ -134,7 +134,7 @@ class Reader(ArtifactReader, Protocol):
         """Lines of a run's output; see ``tracker.store.queries.captured.console``."""
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
-        """Delete a run that has ended (``tracker.store.deletion``)."""
+        """Delete a run that has ended (``tracker.store.ingest.deletion``)."""
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """A run's files, by path."""

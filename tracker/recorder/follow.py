@@ -19,12 +19,12 @@ from tracker.recorder.patience import Patience
 from tracker.recorder.unread import first_sequence, is_damaged
 from tracker.records import Process
 from tracker.runstate.fold import unpack_state
-from tracker.store.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
-from tracker.store.artifacts import Settle, settle_now
 from tracker.store.catalog.models import Segment
+from tracker.store.ingest.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
+from tracker.store.ingest.artifacts import Settle, settle_now
+from tracker.store.ingest.seal import seal
 from tracker.store.objects.files import is_older
 from tracker.store.objects.layout import JournalPath
-from tracker.store.seal import seal
 from tracker.store.store import Store
 
 # A writer that cannot be looked at (another host) is taken for dead when its journal has been

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from tracker.store.artifacts import settle_now
 from tracker.store.blobs.settle import Settled, settled
+from tracker.store.ingest.artifacts import settle_now
 from tracker.store.store import Store
 
 # A small artifact is settled while its round waits; a checkpoint of gigabytes is asked for by later rounds.

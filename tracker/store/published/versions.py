@@ -1,6 +1,6 @@
 """Artifact versions and aliases as published files and catalog rows: finding, describing, moving.
 
-Nothing here decides anything; ``tracker.store.artifacts`` applies what runs and people say.
+Nothing here decides anything; ``tracker.store.ingest.artifacts`` applies what runs and people say.
 """
 
 from __future__ import annotations

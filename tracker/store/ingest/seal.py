@@ -1,6 +1,6 @@
 """From hot to cold: an ended segment's rows leave the catalog for Parquet, its journals leave the disk.
 
-The small files of its run move into packs (``tracker.store.run_files``).
+The small files of its run move into packs (``tracker.store.ingest.run_files``).
 
 The file comes first, fsynced and renamed; then one transaction names it and removes the hot rows;
 only when that commit is durable may a sealed segment's journals go.
@@ -20,8 +20,8 @@ from tracker.store.catalog.hot import read_hot, take_hot
 from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.history.captured import keep_captured, spill_captured, unnamed_captured
 from tracker.store.history.parts import add_part, discard, write_part
+from tracker.store.ingest.run_files import pack_run_files
 from tracker.store.published.runs import publish_run
-from tracker.store.run_files import pack_run_files
 from tracker.store.store import Store
 
 
@@ -71,7 +71,7 @@ def seal(store: Store, segment_id: int) -> None:
         keep_captured(store, segment_id, left)
     spill_captured(store, segment_id, everything=True)
     if unnamed:
-        from tracker.store.salvage import keep_rows
+        from tracker.store.ingest.salvage import keep_rows
 
         keep_rows(store, segment_id, unnamed)
     while spill(store, segment_id):

@@ -33,7 +33,7 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.changes import change_artifact
+from tracker.store.ingest.changes import change_artifact
 from tracker.store.objects.described import publish_described
 from tracker.store.published.reread import PublishedDeletion
 from tracker.store.queries.runs import get_run
