@@ -12,7 +12,7 @@ import tracker
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import list_outboxes
-from tracker.store.garbage import Report, collect
+from tracker.store.gc.garbage import Report, collect
 from tracker.store.objects.layout import blob_name
 from tracker.store.store import Store
 

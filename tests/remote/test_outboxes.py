@@ -20,7 +20,7 @@ from tracker.processes import host_name
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.recorder.send import Sender
-from tracker.store.garbage import DAY, collect
+from tracker.store.gc.garbage import DAY, collect
 from tracker.store.objects.layout import INGEST, Layout
 
 

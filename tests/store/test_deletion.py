@@ -14,7 +14,7 @@ import tracker
 from tracker.api.api import Api
 from tracker.errors import NotFoundError, UsageError
 from tracker.recorder.opening import open_store
-from tracker.store.garbage import collect
+from tracker.store.gc.garbage import collect
 from tracker.store.ingest.deletion import delete_run
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import list_projects, list_runs

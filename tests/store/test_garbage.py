@@ -19,15 +19,15 @@ import tracker
 from tracker.errors import StoreError
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
-from tracker.store import garbage
 from tracker.store.blobs import trash
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.settle import Settled, receive_settled
 from tracker.store.catalog.locks import FileLock, shared
-from tracker.store.garbage import DAY, Report
+from tracker.store.gc import garbage
+from tracker.store.gc.garbage import DAY, Report
+from tracker.store.gc.retention import parse_rule
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
-from tracker.store.retention import parse_rule
 from tracker.store.store import Store
 
 LARGE = 512 * 1024  # not packed
@@ -416,8 +416,8 @@ def test_read_between_rename_and_return(store: Store, doomed: str, monkeypatch: 
 KILLED = """
 import os, signal
 from tracker.store.blobs import trash
-from tracker.store import repack
-from tracker.store.garbage import collect
+from tracker.store.gc import repack
+from tracker.store.gc.garbage import collect
 from tracker.recorder.opening import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename
@@ -479,8 +479,8 @@ SOAKING_COLLECTOR = """
 import os, sys, threading, time
 from tracker.recorder.follow import Follower
 from tracker.store.blobs import trash
-from tracker.store import repack
-from tracker.store.garbage import collect
+from tracker.store.gc import repack
+from tracker.store.gc.garbage import collect
 from tracker.recorder.opening import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename

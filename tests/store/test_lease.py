@@ -28,7 +28,7 @@ from tracker.store.catalog import lease
 from tracker.store.catalog.lease import catalog_of, read_lease
 from tracker.store.catalog.locks import is_held
 from tracker.store.catalog.models import Clock
-from tracker.store.garbage import collect
+from tracker.store.gc.garbage import collect
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.opening import alone
 from tracker.store.store import Store

@@ -26,7 +26,7 @@ from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, Syste
 from tracker.store.catalog import migrations
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import HotRow, Part, RunFile, Segment
-from tracker.store.garbage import collect
+from tracker.store.gc.garbage import collect
 from tracker.store.ingest.changes import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured

@@ -58,8 +58,8 @@ def test_all_that_was_looked_up_before_finds_its_files_after(run: tracker.Run) -
 KILLED = """
 import os
 from pathlib import Path
-from tracker.store import repack
-from tracker.store.garbage import collect
+from tracker.store.gc import repack
+from tracker.store.gc.garbage import collect
 from tracker.recorder.opening import open_store
 from tracker.store.store import Store
 publish = repack.publish_version

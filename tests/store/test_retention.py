@@ -13,8 +13,8 @@ from tracker.answers import ArtifactInfo
 from tracker.errors import UsageError
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
-from tracker.store.garbage import collect
-from tracker.store.retention import decide, parse_rule, read_rules, rule_for
+from tracker.store.gc.garbage import collect
+from tracker.store.gc.retention import decide, parse_rule, read_rules, rule_for
 
 EVERY = "*/*/*"
 

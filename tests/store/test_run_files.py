@@ -28,7 +28,7 @@ from tracker.store.blobs.drafts import PACKED_BELOW, Draft, DraftEntry
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import read_index
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.garbage import collect
+from tracker.store.gc.garbage import collect
 from tracker.store.ingest import run_files
 from tracker.store.ingest.artifacts import settle_now
 from tracker.store.ingest.deletion import delete_run

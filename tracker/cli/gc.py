@@ -16,8 +16,8 @@ from tracker.settings import load_settings
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.store.garbage import Report
-    from tracker.store.retention import Rule
+    from tracker.store.gc.garbage import Report
+    from tracker.store.gc.retention import Rule
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -56,7 +56,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _gc(options: argparse.Namespace) -> None:
-    from tracker.store.garbage import collect
+    from tracker.store.gc.garbage import collect
 
     layout = Layout(store_of(options))
     outboxes = list_outboxes(layout.root)
@@ -73,7 +73,7 @@ def _collect_all(
 ) -> Report:
     from tracker.recorder.follow import Follower
     from tracker.recorder.opening import open_store
-    from tracker.store.garbage import collect
+    from tracker.store.gc.garbage import collect
     from tracker.store.objects.description import require_store
 
     require_store(layout)
@@ -95,7 +95,7 @@ def _collect_all(
 
 
 def _rules(layout: Layout, options: argparse.Namespace) -> list[Rule]:
-    from tracker.store.retention import parse_rule, read_rules
+    from tracker.store.gc.retention import parse_rule, read_rules
 
     if (options.keep is None) != (options.only is None):
         raise UsageError(

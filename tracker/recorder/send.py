@@ -52,7 +52,7 @@ LONGEST_PAUSE = 30.0
 NOTED_SECONDS = 0.2
 # Digests in one question, so that no request grows beyond a megabyte.
 ASKED_AT_ONCE = 10_000
-# What the server says it has stays for a day at least (``tracker.store.garbage``). Who took longer
+# What the server says it has stays for a day at least (``tracker.store.gc.garbage``). Who took longer
 # than this to send the rest asks again.
 LONGEST_TRUST = 3600.0
 

@@ -24,7 +24,7 @@ only then unlinked. A touch and a rename are each one step of the file system, s
 On a network file system another node may go on for a minute with the name that it has seen, and touch what
 lies in the trash. There the file stays in it, and a later collection looks at it once more.
 
-Why a touch is early enough to be seen, whatever the grace period, is said in ``tracker.store.garbage``.
+Why a touch is early enough to be seen, whatever the grace period, is said in ``tracker.store.gc.garbage``.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from tracker.answers import ArtifactInfo
 from tracker.records import ArtifactChanged
 from tracker.store.catalog.models import Collection, Version
+from tracker.store.gc.retention import Rule, decide, name_of, rule_for
 from tracker.store.ingest.artifacts import apply_change
 from tracker.store.ingest.changes import note_version
 from tracker.store.published.versions import find_collection, find_version
 from tracker.store.queries.artifacts import list_artifacts
-from tracker.store.retention import Rule, decide, name_of, rule_for
 from tracker.store.store import Store
 
 

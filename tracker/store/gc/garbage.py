@@ -1,6 +1,6 @@
 """Garbage collection: what nobody names any more goes, beside writers that go on.
 
-What is named (``tracker.store.roots``): blobs of versions that are not deleted and of runs' files, of
+What is named (``tracker.store.gc.roots``): blobs of versions that are not deleted and of runs' files, of
 records in journals that are not applied yet, and of drafts that somebody may still log. Everything else
 goes once it has been left alone for the grace period. How a blob goes, and comes back, is in
 ``tracker.store.blobs.trash``: there a touch protects when it comes after ``limit``.
@@ -21,7 +21,7 @@ two. As it may be 0, it is also seen to that the name is found:
 
 A blob that holds many small files (a pack) is forgotten in the catalog before it goes, so that nobody is sent
 to it; who was sent to it before finds that it cannot be touched. One of which little is wanted is written
-anew first (``tracker.store.repack``). Two collections at once: there is a lock, and the second one says so
+anew first (``tracker.store.gc.repack``). Two collections at once: there is a lock, and the second one says so
 and ends. What is named and cannot be read (a damaged manifest, a journal of a newer tracker) names nobody
 knows what: then nothing goes.
 """
@@ -46,12 +46,10 @@ from tracker.store.blobs.packs import forget_packs
 from tracker.store.blobs.settle import settled
 from tracker.store.blobs.trash import Trash, is_young
 from tracker.store.catalog.locks import FileLock
-from tracker.store.expiry import Going, let_go
-from tracker.store.objects.files import make_folder
-from tracker.store.objects.layout import Layout, blob_name
-from tracker.store.repack import find_sparse, finish_broken_off, repack
-from tracker.store.retention import Rule
-from tracker.store.roots import (
+from tracker.store.gc.expiry import Going, let_go
+from tracker.store.gc.repack import find_sparse, finish_broken_off, repack
+from tracker.store.gc.retention import Rule
+from tracker.store.gc.roots import (
     NamedManifest,
     Said,
     applied_to,
@@ -60,6 +58,8 @@ from tracker.store.roots import (
     manifests_of_versions,
     said_in_journals,
 )
+from tracker.store.objects.files import make_folder
+from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.store import Store
 
 DAY = 86_400.0

@@ -1,0 +1,1 @@
+"""Garbage collection: what nobody names any more, and which versions may go."""
