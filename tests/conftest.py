@@ -14,7 +14,7 @@ import pytest
 
 from tracker import launch
 from tracker.recorder.opening import open_store
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.store.store import Store
 
 # Seconds after which a test of these suites hangs; pyproject.toml has the limit of all others.

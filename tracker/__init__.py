@@ -54,10 +54,10 @@ if TYPE_CHECKING:
         use_model,
         watch,
     )
+    from tracker.sdk.process.term import termerror, termlog, termwarn
     from tracker.sdk.run import Run
     from tracker.sdk.settings import Settings
     from tracker.sdk.setup import require, setup, teardown
-    from tracker.sdk.term import termerror, termlog, termwarn
 
 _HOMES = {
     "AlertLevel": "tracker.sdk.alerts",
@@ -114,9 +114,9 @@ _HOMES = {
     "setup": "tracker.sdk.setup",
     "sweep": "tracker.sdk.sweeps",
     "teardown": "tracker.sdk.setup",
-    "termerror": "tracker.sdk.term",
-    "termlog": "tracker.sdk.term",
-    "termwarn": "tracker.sdk.term",
+    "termerror": "tracker.sdk.process.term",
+    "termlog": "tracker.sdk.process.term",
+    "termwarn": "tracker.sdk.process.term",
     "unwatch": "tracker.sdk.module",
     "use_artifact": "tracker.sdk.module",
     "use_model": "tracker.sdk.module",

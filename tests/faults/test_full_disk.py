@@ -400,7 +400,7 @@ def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> N
 
 def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
     """A second failure within a minute opens no new file; it is synced again, and given up in the end."""
-    patience = "import tracker.sdk.segment as segment; segment.SYNC_PATIENCE = 5\nrun ="
+    patience = "import tracker.sdk.process.segment as segment; segment.SYNC_PATIENCE = 5\nrun ="
     script = Script(tmp_path, WRITER.replace("run =", patience, 1))
     script.do("run.log({'x': 0})")
     with failing(script, "fdatasync"):
@@ -417,7 +417,7 @@ def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_quiet_writer_shows_that_it_lives_however_seldom_it_syncs(tmp_path: Path) -> None:
-    often = "import tracker.sdk.segment as segment; segment.TOUCH_SECONDS = 0\nrun ="
+    often = "import tracker.sdk.process.segment as segment; segment.TOUCH_SECONDS = 0\nrun ="
     code = WRITER.replace("run =", often, 1)
     script = Script(tmp_path, code.replace("{settings}", "{{'journal_only': True, 'fsync_seconds': 3000}}"))
     script.do("run.log({'x': 0})")

@@ -163,7 +163,7 @@ def test_finish_does_not_wait_for_a_server_that_is_away_or_stands_still(
     monkeypatch.delenv("TRACKER_SILENT")
     code = """
 import tracker
-from tracker.sdk import sending
+from tracker.sdk.process import sending
 sending.STALLED_SECONDS = 1.0
 run = tracker.init(project="p", id="{name}")
 input()
@@ -189,7 +189,7 @@ run.finish()
 def test_a_signal_handler_is_known(tmp_path: Path) -> None:
     code = """
 import os, signal
-from tracker.sdk.sending import is_in_signal_handler
+from tracker.sdk.process.sending import is_in_signal_handler
 def inner(): return is_in_signal_handler()
 def handler(*_): print(inner())
 print(inner())

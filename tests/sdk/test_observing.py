@@ -16,7 +16,8 @@ from tracker.settings import load_settings
 PORT = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANK_ONE = """
 import sys, time, tracker
-from tracker.sdk import active, observing
+from tracker.sdk.process import active
+from tracker.sdk import observing
 observing.observe(1)
 print("before", flush=True)
 

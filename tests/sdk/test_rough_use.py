@@ -81,7 +81,7 @@ def test_a_signal_handler_may_log_while_log_runs(tmp_path: Path) -> None:
 
 HANDLER_FINISHES = """
 import os, signal, tracker
-from tracker.sdk import segment
+from tracker.sdk.process import segment
 run = tracker.init(project="p", id="ended")
 signal.signal(signal.SIGALRM, lambda *_: run.finish())
 run.log({"x": 1})

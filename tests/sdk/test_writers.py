@@ -10,7 +10,7 @@ import scripts
 
 import tracker
 from tracker.records import FORKED
-from tracker.sdk.writers import Launch, find_launch
+from tracker.sdk.process.writers import Launch, find_launch
 
 WRITER = """
 import sys, tracker

@@ -40,7 +40,7 @@ TREES = {"wandb.integration.": "tracker.integration.", "wandb.plot.": "tracker.p
     if module.startswith("tracker.integration.")
 }
 
-_TERM = " ".join(f"{name}=tracker.sdk.term:{name}" for name in ("termlog", "termwarn", "termerror"))
+_TERM = " ".join(f"{name}=tracker.sdk.process.term:{name}" for name in ("termlog", "termwarn", "termerror"))
 _IDS = "generate_id=tracker.util:generate_id generate_fast_id=tracker.util:generate_id"
 _DISABLED = (
     "RunDisabled=tracker.sdk.disabled:RunDisabled SummaryDisabled=tracker.sdk.disabled:SummaryDisabled"

@@ -8,7 +8,7 @@ from typing import Any
 from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import Error
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.sdk.run import Run
 
 

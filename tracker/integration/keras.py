@@ -15,7 +15,7 @@ import keras
 from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import Error, UnsupportedError
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.sdk.run import Run
 from tracker.terminal import say
 

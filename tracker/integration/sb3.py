@@ -11,7 +11,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from tracker.errors import Error, UsageError
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.terminal import say
 
 _WHAT = ("gradients", "parameters", "all", None)

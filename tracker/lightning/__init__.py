@@ -19,10 +19,10 @@ from tracker.errors import UsageError
 from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
 from tracker.lightning.checkpoints import artifacts_of
 from tracker.lightning.ranks import join_ranks
-from tracker.sdk import active
 from tracker.sdk.attach import attach
 from tracker.sdk.friendly import config_value
 from tracker.sdk.init import init
+from tracker.sdk.process import active
 from tracker.sdk.run import Run
 from tracker.settings import load_settings
 from tracker.values import to_plain

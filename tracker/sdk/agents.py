@@ -17,8 +17,9 @@ from typing import Any
 
 from tracker.door.opening import opened
 from tracker.errors import UnsupportedError, UsageError
-from tracker.sdk import active, setup
-from tracker.sdk.leaving import last_line
+from tracker.sdk import setup
+from tracker.sdk.process import active
+from tracker.sdk.process.leaving import last_line
 from tracker.sdk.stopping import Stopped, Stopper, Watch
 from tracker.sdk.sweep_command import command_of
 from tracker.sdk.trial import PARAMETERS, RUN_ID, SWEEP_ID

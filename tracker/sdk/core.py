@@ -11,7 +11,7 @@ from tracker.errors import UsageError
 from tracker.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
 from tracker.runstate.steps import StepCounter
 from tracker.sdk.config import Config
-from tracker.sdk.journal import RunJournal
+from tracker.sdk.process.journal import RunJournal
 from tracker.sdk.summary import Summary
 from tracker.store.catalog.locks import shared
 from tracker.terminal import say

@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.data_types.video import Video
 from tracker.errors import Error
-from tracker.sdk import active
+from tracker.sdk.process import active
 
 _MARK = "_tracker_logs_videos"
 

@@ -10,7 +10,7 @@ from tracker.errors import UsageError
 from tracker.records import RunChanged
 from tracker.sdk.config import ConfigStatic
 from tracker.sdk.core import RunCore
-from tracker.sdk.handing import hand_over
+from tracker.sdk.process.handing import hand_over
 
 if TYPE_CHECKING:
     from tracker.sdk.settings import Settings

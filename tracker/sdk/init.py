@@ -12,7 +12,7 @@ from tracker import names
 from tracker.errors import SettingsError
 from tracker.reading.known import find_run
 from tracker.reading.open import layout_for, note_store, remote_for
-from tracker.sdk import active, moments, setup
+from tracker.sdk import moments, setup
 from tracker.sdk import trial as sweep_trial
 from tracker.sdk.capturing import RunCapturing
 from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
@@ -20,9 +20,10 @@ from tracker.sdk.config_files import initial_config, parse_config
 from tracker.sdk.fallback import usable_store
 from tracker.sdk.greeting import greet
 from tracker.sdk.identity import LONGEST_TAG
-from tracker.sdk.journal import NoJournal
 from tracker.sdk.opening import find_and_open, open_segment, started_of
-from tracker.sdk.remembering import forget_run, remember_run, remembered_run, resume_file
+from tracker.sdk.process import active
+from tracker.sdk.process.journal import NoJournal
+from tracker.sdk.process.remembering import forget_run, remember_run, remembered_run, resume_file
 from tracker.sdk.run import Run
 from tracker.sdk.settings import ARGUMENTS, arguments_of
 from tracker.sdk.settings import Settings as GivenSettings
@@ -215,7 +216,7 @@ def _begin(
         config = {**past.config, **config}
         config[INTERNAL] = {**config.get(INTERNAL, {}), "branch_point": branch}
     if fork is not None and past is not None:
-        from tracker.sdk.writers import Writer
+        from tracker.sdk.process.writers import Writer
 
         run = open_segment(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
         moments.copy_past(run, settings, fork, past)

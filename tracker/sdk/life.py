@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from tracker.clock import now
 from tracker.errors import UsageError
 from tracker.records import RunFinished, pack
-from tracker.sdk import active
 from tracker.sdk.core import RunCore
-from tracker.sdk.leaving import last_line
-from tracker.sdk.remembering import forget_run
+from tracker.sdk.process import active
+from tracker.sdk.process.leaving import last_line
+from tracker.sdk.process.remembering import forget_run
 from tracker.terminal import say
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ class Life(RunCore):
         self._waited = True
         if journal.segment is None or not journal.layout.remote.exists():
             return
-        from tracker.sdk.sending import is_in_signal_handler, wait_until_sent  # most runs are kept here
+        from tracker.sdk.process.sending import (  # most runs are kept here
+            is_in_signal_handler,
+            wait_until_sent,
+        )
 
         if not is_in_signal_handler():
             settings = journal.settings

@@ -7,8 +7,9 @@ from typing import Any
 from tracker import keeping
 from tracker.errors import AuthenticationError, CommError
 from tracker.recorder.remote import check_url
-from tracker.sdk import active, setup
-from tracker.sdk.term import termlog, termwarn
+from tracker.sdk import setup
+from tracker.sdk.process import active
+from tracker.sdk.process.term import termlog, termwarn
 
 
 def login(

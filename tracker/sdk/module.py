@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from tracker.errors import Error
-from tracker.sdk import active
 from tracker.sdk.define import Metric
+from tracker.sdk.process import active
 from tracker.sdk.run import Run
 
 if TYPE_CHECKING:

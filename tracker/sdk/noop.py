@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tracker.records import Record, pack
-from tracker.sdk import active
 from tracker.sdk.define import Metric
+from tracker.sdk.process import active
 from tracker.sdk.run import Run
 
 

@@ -23,9 +23,9 @@ import msgspec
 from tracker.processes import is_alive, seconds_alive, this_process
 from tracker.reading.open import layout_for
 from tracker.records import ConsoleLines, Process
-from tracker.sdk import active, leaving
 from tracker.sdk.capturing import PATIENCE_SECONDS, Capturing
-from tracker.sdk.writers import taking_over
+from tracker.sdk.process import active, leaving
+from tracker.sdk.process.writers import taking_over
 from tracker.settings import Settings, load_settings
 
 if TYPE_CHECKING:

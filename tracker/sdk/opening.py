@@ -13,15 +13,15 @@ from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, remote_for, why_journal_only
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
-from tracker.sdk import active
 from tracker.sdk.greeting import ask_for_run
-from tracker.sdk.journal import RunJournal
+from tracker.sdk.process import active
+from tracker.sdk.process.journal import RunJournal
 from tracker.sdk.run import Run
 from tracker.settings import Settings
 from tracker.terminal import say
 
 if TYPE_CHECKING:
-    from tracker.sdk.writers import Writer
+    from tracker.sdk.process.writers import Writer
     from tracker.store.objects.layout import Layout
 
 
@@ -46,7 +46,12 @@ def find_and_open(
     Raises:
         UsageError: ``resume`` does not allow it; says why. Nothing was written.
     """
-    from tracker.sdk.writers import Writer, find_launch, find_writer, one_at_a_time  # many runs need it not
+    from tracker.sdk.process.writers import (  # many runs need it not
+        Writer,
+        find_launch,
+        find_writer,
+        one_at_a_time,
+    )
 
     place = (settings.entity, settings.project, run_id)
     launch = find_launch(os.environ)

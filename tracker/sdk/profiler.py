@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from tracker.errors import UsageError
-from tracker.sdk import active
+from tracker.sdk.process import active
 
 
 def torch_trace_handler() -> Any:

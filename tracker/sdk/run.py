@@ -7,8 +7,8 @@ from typing import Any
 from tracker.sdk.alerts import Alerts
 from tracker.sdk.artifact_methods import ArtifactMethods
 from tracker.sdk.files import Files
-from tracker.sdk.handing import given, handed
 from tracker.sdk.life import Life
+from tracker.sdk.process.handing import given, handed
 from tracker.sdk.rows import Logging
 from tracker.sdk.showing import Showing
 from tracker.sdk.watching import Watching

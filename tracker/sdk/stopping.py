@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 from tracker.errors import Error
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.sweeps.config import sign_of
 from tracker.sweeps.files import Sweep, Trial
 from tracker.sweeps.hyperband import is_beaten, reached, read_brackets

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import Error
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.sdk.tensorboard.follow import Follower
 from tracker.terminal import say
 

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from tracker.artifacts import capture
-from tracker.sdk import leaving
-from tracker.sdk.signals import Termination
+from tracker.sdk.process import leaving
+from tracker.sdk.process.signals import Termination
 
 if TYPE_CHECKING:
     from tracker.sdk.core import RunCore

@@ -13,7 +13,7 @@ from tracker import face
 from tracker.errors import UsageError
 from tracker.reading.known import find_run
 from tracker.runstate.steps import Place, StepCounter
-from tracker.sdk import active
+from tracker.sdk.process import active
 
 if TYPE_CHECKING:
     from tracker.sdk.core import RunCore
@@ -116,7 +116,7 @@ class _Later(StepCounter):
 
 def _go_on(run: RunCore) -> None:
     """Begin a further attempt, if somebody has gone on with the run."""
-    from tracker.sdk.writers import taking_over  # few runs are handed over
+    from tracker.sdk.process.writers import taking_over  # few runs are handed over
 
     started, journal = run._started, run._journal
     assert journal.layout is not None

@@ -18,7 +18,7 @@ from tracker.journal.writer import JournalWriter
 from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
 from tracker.records import RowsLost, encode
-from tracker.sdk import active
+from tracker.sdk.process import active
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.files import make_folder, sync_folder, sync_named
 from tracker.store.objects.layout import Layout

@@ -22,7 +22,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tracker.sdk import leaving
+from tracker.sdk.process import leaving
 
 if TYPE_CHECKING:
     from tracker.sdk.run import Run

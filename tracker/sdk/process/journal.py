@@ -18,7 +18,7 @@ from tracker.journal.reader import read_frames
 from tracker.processes import this_process
 from tracker.reading.open import remote_for
 from tracker.records import FORKED, RunStarted, decode, pack
-from tracker.sdk.segment import SegmentWriter
+from tracker.sdk.process.segment import SegmentWriter
 from tracker.settings import Settings
 from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import JournalPath, Layout
