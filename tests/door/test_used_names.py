@@ -22,7 +22,7 @@ import tracker
 from tracker import env, util
 from tracker.errors import UnsupportedError, UsageError
 from tracker.sdk.printer import new_printer
-from tracker.sdk.profiler import torch_trace_handler
+from tracker.sdk.torch.profiler import torch_trace_handler
 
 LINES = [line.split("\t") for line in (Path(__file__).parent / "used_names.tsv").read_text().splitlines()]
 NAMES = {name: state for name, state, _ in LINES}

@@ -14,7 +14,7 @@ ALIASES = {
     "wandb.env": "tracker.env",
     "wandb.integration": "tracker.integration",
     "wandb.plot": "tracker.plot",
-    "wandb.profiler": "tracker.sdk.profiler",
+    "wandb.profiler": "tracker.sdk.torch.profiler",
     "wandb.util": "tracker.util",
     # The older names of integrations.
     **{

@@ -1,4 +1,4 @@
-"""``Run.watch`` and ``unwatch``; the work is in ``tracker.sdk.watch``."""
+"""``Run.watch`` and ``unwatch``; the work is in ``tracker.sdk.torch.watch``."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Watching(RunCore):
             ValueError: A word for ``log`` that is not known, or a model whose graph is watched already.
             Error: torch cannot be imported.
         """
-        from tracker.sdk.watch import watch
+        from tracker.sdk.torch.watch import watch
 
         watch(cast("Run", self), models, log, log_freq, idx, log_graph)
 
     def unwatch(self, models: Module | Sequence[Module] | None = None) -> None:
         """Stop what ``watch`` began, for some models or for all."""
-        from tracker.sdk.watch import unwatch
+        from tracker.sdk.torch.watch import unwatch
 
         unwatch(cast("Run", self), models)

@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from tracker.data_types.graph import Graph
 from tracker.errors import Error, UsageError
-from tracker.sdk import layers
-from tracker.sdk.hooks import Hook
-from tracker.sdk.tensors import count_tensor
+from tracker.sdk.torch import layers
+from tracker.sdk.torch.hooks import Hook
+from tracker.sdk.torch.tensors import count_tensor
 from tracker.terminal import say
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tracker.data_types.graph import Graph, Node
-from tracker.sdk.hooks import Hook
+from tracker.sdk.torch.hooks import Hook
 
 if TYPE_CHECKING:
     from torch.nn import Module
