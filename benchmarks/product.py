@@ -18,7 +18,7 @@ from benchmarks.data import SEED, make_rows, walk
 from benchmarks.measuring import ScriptError, say, wait_for
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 STEP = "trainer/global_step"
 PROJECT = "benchmark"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import tracker
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 CONFIG = {"lr": 0.1, "nan": math.nan, "layers": {"sizes": [1, 2]}, "seed": 2**70}
 LOSSES = [1.0, 0.5, math.nan, math.inf, -math.inf, 2.0**70, -0.25]

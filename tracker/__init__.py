@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tracker.data_types.video import Video
     from tracker.errors import AuthenticationError, CommError, ConfigError, Error, UsageError
     from tracker.plot.custom_chart import plot_table, visualize
-    from tracker.sdk.alerts import AlertLevel
     from tracker.sdk.init import init
     from tracker.sdk.login import login
     from tracker.sdk.module import (
@@ -55,12 +54,13 @@ if TYPE_CHECKING:
         watch,
     )
     from tracker.sdk.process.term import termerror, termlog, termwarn
-    from tracker.sdk.run import Run
-    from tracker.sdk.settings import Settings
+    from tracker.sdk.run.alerts import AlertLevel
+    from tracker.sdk.run.run import Run
+    from tracker.sdk.run.settings import Settings
     from tracker.sdk.setup import require, setup, teardown
 
 _HOMES = {
-    "AlertLevel": "tracker.sdk.alerts",
+    "AlertLevel": "tracker.sdk.run.alerts",
     "Api": "tracker.api.api",
     "Artifact": "tracker.artifacts.artifact",
     "ArtifactTTL": "tracker.artifacts.ttl",
@@ -68,7 +68,7 @@ _HOMES = {
     "AuthenticationError": "tracker.errors",
     "Classes": "tracker.data_types.classes",
     "CommError": "tracker.errors",
-    "Config": "tracker.sdk.config",
+    "Config": "tracker.sdk.run.config",
     "ConfigError": "tracker.errors",
     "Error": "tracker.errors",
     "EvalTable": "tracker.data_types.eval_table",
@@ -81,8 +81,8 @@ _HOMES = {
     "Object3D": "tracker.data_types.object3d",
     "PartitionedTable": "tracker.data_types.joined",
     "Plotly": "tracker.data_types.plotly",
-    "Run": "tracker.sdk.run",
-    "Settings": "tracker.sdk.settings",
+    "Run": "tracker.sdk.run.run",
+    "Settings": "tracker.sdk.run.settings",
     "Table": "tracker.data_types.table",
     "UsageError": "tracker.errors",
     "Video": "tracker.data_types.video",

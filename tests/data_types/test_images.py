@@ -12,7 +12,7 @@ import pytest
 from media_files import content, logged
 
 import tracker
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 CLASSES = {0: "road", 1: "car"}
 

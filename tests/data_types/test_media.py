@@ -11,7 +11,7 @@ import pytest
 from media_files import content, logged
 
 import tracker
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 MOLECULE = "HETATM    1  C1  UNL     1       0.000   0.000   0.000  1.00  0.00           C  \nEND\n"
 

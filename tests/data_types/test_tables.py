@@ -14,7 +14,7 @@ from media_files import content, logged
 
 import tracker
 from tracker.data_types.table import Table
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 
 @pytest.fixture

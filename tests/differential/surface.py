@@ -131,7 +131,7 @@ OWNERS = {
     "wandb.Run": Owner("wandb:Run", "tracker:Run"),
     "wandb.Artifact": Owner("wandb:Artifact", "tracker:Artifact"),
     "wandb.Table": Owner("wandb:Table", "tracker:Table"),
-    "wandb.Config": Owner("wandb.sdk.wandb_config:Config", "tracker.sdk.config:Config"),
+    "wandb.Config": Owner("wandb.sdk.wandb_config:Config", "tracker.sdk.run.config:Config"),
     "wandb.Api": Owner("wandb:Api", "tracker:Api"),
     "public Run": Owner("wandb.apis.public:Run", "tracker.api.run:Run"),
     "public File": Owner("wandb.apis.public:File", "tracker.api.files:File"),

@@ -287,5 +287,5 @@ def test_the_real_wandb_is_back_when_the_door_is_not_used(tmp_path: Path, real_s
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == ["wandb.sdk.wandb_run", "tracker.sdk.run", "wandb.sdk.wandb_run"]
+    assert done.stdout.splitlines() == ["wandb.sdk.wandb_run", "tracker.sdk.run.run", "wandb.sdk.wandb_run"]
     assert sorted((path, path.stat().st_mtime_ns) for path in (site / "wandb").rglob("*.py")) == before

@@ -25,7 +25,7 @@ from tracker.errors import AuthenticationError, CommError, UsageError
 from tracker.recorder.main import IDLE_SECONDS
 from tracker.recorder.remote import Remote, list_outboxes, remote_of
 from tracker.recorder.send import Sender
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 Begin = Callable[..., Run]
 

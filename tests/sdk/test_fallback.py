@@ -11,7 +11,7 @@ import pytest
 import scripts
 
 import tracker
-from tracker.sdk.fallback import private_folder
+from tracker.sdk.run.fallback import private_folder
 
 SCRIPT = """
 import os, sys

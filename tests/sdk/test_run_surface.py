@@ -14,7 +14,7 @@ import tracker
 from tracker.reading.open import open_reader
 from tracker.recorder.follow import catch_up
 from tracker.recorder.opening import open_store
-from tracker.sdk import folder
+from tracker.sdk.run import folder
 from tracker.settings import load_settings
 from tracker.store.queries.media import list_files
 from tracker.store.queries.runs import get_run, run_detail

@@ -29,7 +29,7 @@ from tracker.recorder.election import RecorderLock
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder
 from tracker.runstate.fold import FinishedRow
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 from tracker.store.catalog.models import Run as CatalogRun
 from tracker.store.catalog.models import Segment
 from tracker.store.history.columns import (

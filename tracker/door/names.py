@@ -75,7 +75,7 @@ NAMES = {
     "wandb.integration.lightning.fabric.logger": "WandbLogger=tracker.lightning.fabric:WandbLogger",
     "wandb.sdk": (
         "AlertLevel Artifact Config Settings init setup teardown finish login require sweep controller "
-        "Summary=tracker.sdk.summary:Summary _attach=tracker.sdk.attach:attach"
+        "Summary=tracker.sdk.run.summary:Summary _attach=tracker.sdk.attach:attach"
     ),
     "wandb.sdk.artifacts": "",
     "wandb.sdk.artifacts.artifact": "Artifact",
@@ -118,11 +118,11 @@ NAMES = {
     "wandb.sdk.wandb_config": "Config",
     "wandb.sdk.wandb_init": "init",
     "wandb.sdk.wandb_login": "login",
-    "wandb.sdk.wandb_metric": "Metric=tracker.sdk.define:Metric",
+    "wandb.sdk.wandb_metric": "Metric=tracker.sdk.run.define:Metric",
     "wandb.sdk.wandb_run": "Run restore finish",
     "wandb.sdk.wandb_settings": "Settings",
     "wandb.sdk.wandb_setup": "setup teardown",
-    "wandb.sdk.wandb_summary": "Summary=tracker.sdk.summary:Summary",
+    "wandb.sdk.wandb_summary": "Summary=tracker.sdk.run.summary:Summary",
     "wandb.sdk.wandb_sweep": "sweep controller",
     "wandb.wandb_agent": "agent",
     "wandb.wandb_run": "Run",

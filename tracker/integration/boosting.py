@@ -9,7 +9,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import Error
 from tracker.sdk.process import active
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 
 def run_for(what: str) -> Run:

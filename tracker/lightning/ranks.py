@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from tracker.sdk import observing
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 
 
 def join_ranks(run: Any, rank: int) -> None:

@@ -11,7 +11,7 @@ from tracker.sdk.process import active
 from tracker.sdk.process.writers import taking_over
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 
 def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run | None = None) -> Run:

@@ -14,19 +14,19 @@ from tracker.reading.known import find_run
 from tracker.reading.open import layout_for, note_store, remote_for
 from tracker.sdk import moments, setup
 from tracker.sdk import trial as sweep_trial
-from tracker.sdk.capturing import RunCapturing
-from tracker.sdk.config import INTERNAL, config_key, is_artifact, plain_config_value
-from tracker.sdk.config_files import initial_config, parse_config
-from tracker.sdk.fallback import usable_store
 from tracker.sdk.greeting import greet
-from tracker.sdk.identity import LONGEST_TAG
 from tracker.sdk.opening import find_and_open, open_segment, started_of
 from tracker.sdk.process import active
 from tracker.sdk.process.journal import NoJournal
 from tracker.sdk.process.remembering import forget_run, remember_run, remembered_run, resume_file
-from tracker.sdk.run import Run
-from tracker.sdk.settings import ARGUMENTS, arguments_of
-from tracker.sdk.settings import Settings as GivenSettings
+from tracker.sdk.run.capturing import RunCapturing
+from tracker.sdk.run.config import INTERNAL, config_key, is_artifact, plain_config_value
+from tracker.sdk.run.config_files import initial_config, parse_config
+from tracker.sdk.run.fallback import usable_store
+from tracker.sdk.run.identity import LONGEST_TAG
+from tracker.sdk.run.run import Run
+from tracker.sdk.run.settings import ARGUMENTS, arguments_of
+from tracker.sdk.run.settings import Settings as GivenSettings
 from tracker.settings import Settings, load_settings
 from tracker.terminal import say
 
@@ -198,7 +198,7 @@ def _begin(
         settings = msgspec.structs.replace(settings, run_id=_auto(settings, file))
     run_id = names.new_run_id() if settings.run_id is None else names.check_run_id(settings.run_id)
     if settings.mode == "disabled":
-        from tracker.sdk.noop import DisabledRun
+        from tracker.sdk.run.noop import DisabledRun
 
         settings = msgspec.structs.replace(
             settings,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from tracker.errors import Error
-from tracker.sdk.define import Metric
 from tracker.sdk.process import active
-from tracker.sdk.run import Run
+from tracker.sdk.run.define import Metric
+from tracker.sdk.run.run import Run
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from tracker.artifacts.artifact import Artifact
-    from tracker.sdk.alerts import AlertLevel
+    from tracker.sdk.run.alerts import AlertLevel
 
 
 def log(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
@@ -129,7 +129,7 @@ def restore(
         return run.restore(name, run_path, replace, root)
     if run_path is None:
         raise ValueError("run_path required when calling wandb.restore before wandb.init")
-    from tracker.sdk.restoring import restore_file
+    from tracker.sdk.run.restoring import restore_file
     from tracker.settings import load_settings
 
     return restore_file(load_settings(), name, run_path, replace, root or os.getcwd())

@@ -10,7 +10,7 @@ from tracker.records import FileSaved, SummaryChanged
 from tracker.values import to_plain
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
     from tracker.settings import Settings
 
 _MOMENT = re.compile(r"([^?/]+)\?_step=(\d+)(?:\.0*)?")

@@ -23,14 +23,14 @@ import msgspec
 from tracker.processes import is_alive, seconds_alive, this_process
 from tracker.reading.open import layout_for
 from tracker.records import ConsoleLines, Process
-from tracker.sdk.capturing import PATIENCE_SECONDS, Capturing
 from tracker.sdk.process import active, leaving
 from tracker.sdk.process.writers import taking_over
+from tracker.sdk.run.capturing import PATIENCE_SECONDS, Capturing
 from tracker.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tracker.records import Record
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 # What all processes of one launch have in common. torch.distributed needs the last two.
 _SHARED = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")

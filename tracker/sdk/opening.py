@@ -16,7 +16,7 @@ from tracker.records import RunStarted
 from tracker.sdk.greeting import ask_for_run
 from tracker.sdk.process import active
 from tracker.sdk.process.journal import RunJournal
-from tracker.sdk.run import Run
+from tracker.sdk.run.run import Run
 from tracker.settings import Settings
 from tracker.terminal import say
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.errors import UnsupportedError
 from tracker.sdk.process import active
-from tracker.sdk.settings import ARGUMENTS, Settings, arguments_of, settings_of
+from tracker.sdk.run.settings import ARGUMENTS, Settings, arguments_of, settings_of
 from tracker.settings import Settings as InForce
 from tracker.settings import load_settings
 

@@ -9,7 +9,7 @@ from tracker.terminal import say
 from tracker.values import loads
 
 if TYPE_CHECKING:
-    from tracker.sdk.config import Config
+    from tracker.sdk.run.config import Config
 
 SWEEP_ID, RUN_ID, PARAMETERS = "WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"
 _OWNER = "sweep"
@@ -71,7 +71,7 @@ def in_force(environment: Mapping[str, str]) -> Trial | None:
 
 
 def _read(path: str) -> dict[str, Any]:
-    from tracker.sdk.config_files import read_config_file
+    from tracker.sdk.run.config_files import read_config_file
 
     try:  # ours may be JSON, which needs no package
         with open(path, "rb") as file:

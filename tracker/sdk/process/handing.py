@@ -16,8 +16,8 @@ from tracker.runstate.steps import Place, StepCounter
 from tracker.sdk.process import active
 
 if TYPE_CHECKING:
-    from tracker.sdk.core import RunCore
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.core import RunCore
+    from tracker.sdk.run.run import Run
 
 # Runs of this process that were pickled, by what their pickles name them.
 _pickled: WeakValueDictionary[tuple[str, str | None], Run] = WeakValueDictionary()

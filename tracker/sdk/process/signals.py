@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from tracker.sdk.process import leaving
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 # Another thread may hold a run's lock in a write that hangs; SIGTERM must not hang with it.
 LOCK_SECONDS = 2.0

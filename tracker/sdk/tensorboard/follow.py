@@ -14,7 +14,7 @@ from tracker.sdk.tensorboard.events import EventFile
 from tracker.terminal import say
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 # How often new events are looked for.
 _POLL_SECONDS = 1.0

@@ -17,7 +17,7 @@ from tracker.sdk.tensorboard.follow import Follower
 from tracker.terminal import say
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 # Whose class EventFileWriter is hooked, where installed. torch.utils.tensorboard uses the first one's.
 _WRITERS = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")

@@ -16,7 +16,7 @@ from tracker.terminal import say
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 WORDS = ("gradients", "parameters", "all", None)
 # What a module carries its hooks' names in, by wandb's name.

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from tracker.sdk.identity import Identity
+from tracker.sdk.run.identity import Identity
 
 if TYPE_CHECKING:
-    from tracker.sdk.folder import RunFolder
+    from tracker.sdk.run.folder import RunFolder
 
 
 class Files(Identity):
@@ -103,7 +103,7 @@ class Files(Identity):
         Raises:
             NotFoundError: There is no such run.
         """
-        from tracker.sdk.restoring import restore_file
+        from tracker.sdk.run.restoring import restore_file
 
         return restore_file(self._journal.settings, name, run_path or self.path, replace, root or self.dir)
 
@@ -121,20 +121,20 @@ class Files(Identity):
 
     @cached_property
     def _folder(self) -> RunFolder:
-        from tracker.sdk.folder import RunFolder  # many runs have none
+        from tracker.sdk.run.folder import RunFolder  # many runs have none
 
         root = self._journal.settings.run_root
         try:
             return RunFolder(root / "wandb" / self._folder_name(), self.save_path, self._warn)
         except OSError as error:
-            from tracker.sdk.fallback import private_folder
+            from tracker.sdk.run.fallback import private_folder
 
             instead = private_folder()
             self._warn(f"cannot make a folder in {root} ({error.strerror}): the run's own is in {instead}")
             return RunFolder(instead / "wandb" / self._folder_name(), self.save_path, self._warn)
 
     def _folder_name(self) -> str:
-        from tracker.sdk.folder import folder_name
+        from tracker.sdk.run.folder import folder_name
 
         return folder_name(self.id, self._started.time, self.offline)
 

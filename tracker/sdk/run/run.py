@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.sdk.alerts import Alerts
-from tracker.sdk.artifact_methods import ArtifactMethods
-from tracker.sdk.files import Files
-from tracker.sdk.life import Life
 from tracker.sdk.process.handing import given, handed
-from tracker.sdk.rows import Logging
-from tracker.sdk.showing import Showing
-from tracker.sdk.watching import Watching
+from tracker.sdk.run.alerts import Alerts
+from tracker.sdk.run.artifact_methods import ArtifactMethods
+from tracker.sdk.run.files import Files
+from tracker.sdk.run.life import Life
+from tracker.sdk.run.rows import Logging
+from tracker.sdk.run.showing import Showing
+from tracker.sdk.run.watching import Watching
 
 # Used by other modules of this package, and of no use to a script.
 _INTERNAL = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from tracker.clock import now
 from tracker.records import COMMIT, Row, encode, pack
-from tracker.sdk.core import RunCore
-from tracker.sdk.define import Metric, parse_metric
+from tracker.sdk.run.core import RunCore
+from tracker.sdk.run.define import Metric, parse_metric
 from tracker.values import PLAIN, check_depth
 
 
@@ -124,7 +124,7 @@ class Logging(RunCore):
         if type(value) in PLAIN:
             return value
         check_depth(depth)
-        from tracker.sdk.summary_values import describe_array, is_large_array
+        from tracker.sdk.run.summary_values import describe_array, is_large_array
 
         if is_large_array(value):
             return describe_array(value)
@@ -139,7 +139,7 @@ class Logging(RunCore):
 
 
 def _to_plain_row(run: Any, data: dict[str, Any], step: int | str) -> dict[str, Any]:
-    from tracker.sdk.media import to_plain_row  # many runs log plain values alone
+    from tracker.sdk.run.media import to_plain_row  # many runs log plain values alone
 
     return to_plain_row(run, data, step)
 

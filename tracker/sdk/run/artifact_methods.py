@@ -1,4 +1,4 @@
-"""What a run does with artifacts and models, as its methods; the work is in ``tracker.sdk.artifacts``."""
+"""What a run does with artifacts and models, as its methods; the work is in ``tracker.sdk.run.artifacts``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UnsupportedError
-from tracker.sdk.identity import Identity
+from tracker.sdk.run.identity import Identity
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
-    from tracker.sdk.artifacts import RunArtifacts
+    from tracker.sdk.run.artifacts import RunArtifacts
 
 
 class ArtifactMethods(Identity):
@@ -135,7 +135,7 @@ class ArtifactMethods(Identity):
         Returns:
             The artifact; None, with a line that says so, when there is no such file.
         """
-        from tracker.sdk.code import is_code, is_own, log_code
+        from tracker.sdk.run.code import is_code, is_own, log_code
 
         self._check_open("log_code")
         artifact = log_code(self, root, name, include_fn or is_code, exclude_fn or is_own)
@@ -203,6 +203,6 @@ class ArtifactMethods(Identity):
             raise TypeError(f"Cannot {what} artifact unless run is in a group or distributed_id is provided")
 
     def _artifacts(self) -> RunArtifacts:
-        from tracker.sdk.artifacts import RunArtifacts  # many runs log none
+        from tracker.sdk.run.artifacts import RunArtifacts  # many runs log none
 
         return RunArtifacts(self, self._journal.settings)

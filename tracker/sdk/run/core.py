@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tracker.errors import UsageError
 from tracker.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
 from tracker.runstate.steps import StepCounter
-from tracker.sdk.config import Config
 from tracker.sdk.process.journal import RunJournal
-from tracker.sdk.summary import Summary
+from tracker.sdk.run.config import Config
+from tracker.sdk.run.summary import Summary
 from tracker.store.catalog.locks import shared
 from tracker.terminal import say
 
 if TYPE_CHECKING:
-    from tracker.sdk.capturing import RunCapturing
+    from tracker.sdk.run.capturing import RunCapturing
     from tracker.store.objects.layout import Layout
 
 
@@ -156,7 +156,7 @@ class RunCore:
 
     def media_sink(self) -> Any:
         """Return what takes this run's media files."""
-        from tracker.sdk.media import MediaSink
+        from tracker.sdk.run.media import MediaSink
 
         return MediaSink(self)  # type: ignore[arg-type]
 
@@ -204,7 +204,7 @@ class RunCore:
         raise NotImplementedError
 
     def _keep_files(self) -> None:
-        """Take what lies in the run's own folder; see ``tracker.sdk.files``."""
+        """Take what lies in the run's own folder; see ``tracker.sdk.run.files``."""
 
     def _defer(self, write: Callable[[], None]) -> None:
         """Write behind what waits already: at once, unless the code under a signal handler is writing."""

@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 from typing import NamedTuple
 
-from tracker.sdk.identity import Identity
+from tracker.sdk.run.identity import Identity
 
 
 class RunStatus(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from tracker.sdk.core import RunCore
+from tracker.sdk.run.core import RunCore
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 
 class Watching(RunCore):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from tracker.clock import now
 from tracker.errors import UsageError
 from tracker.records import RunFinished, pack
-from tracker.sdk.core import RunCore
 from tracker.sdk.process import active
 from tracker.sdk.process.leaving import last_line
 from tracker.sdk.process.remembering import forget_run
+from tracker.sdk.run.core import RunCore
 from tracker.terminal import say
 
 if TYPE_CHECKING:

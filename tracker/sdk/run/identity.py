@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UsageError
 from tracker.records import RunChanged
-from tracker.sdk.config import ConfigStatic
-from tracker.sdk.core import RunCore
 from tracker.sdk.process.handing import hand_over
+from tracker.sdk.run.config import ConfigStatic
+from tracker.sdk.run.core import RunCore
 
 if TYPE_CHECKING:
-    from tracker.sdk.settings import Settings
+    from tracker.sdk.run.settings import Settings
 
 LONGEST_TAG = 64
 
@@ -141,7 +141,7 @@ class Identity(RunCore):
     @property
     def settings(self) -> Settings:
         """The settings in force, under wandb's names. A copy: changing it changes nothing."""
-        from tracker.sdk.settings import settings_of
+        from tracker.sdk.run.settings import settings_of
 
         more = {"run_id": self.id, "run_name": self.name, "resumed": self.resumed}
         return settings_of(self._journal.settings, **more)

@@ -16,7 +16,7 @@ from tracker.data_types.media import BatchableMedia, Media
 from tracker.values import check_depth, to_plain
 
 if TYPE_CHECKING:
-    from tracker.sdk.run import Run
+    from tracker.sdk.run.run import Run
 
 _LONGEST_NAME = 128  # of an artifact
 

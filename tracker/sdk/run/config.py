@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, KeysView
 from typing import Any
 
 from tracker.errors import ConfigError
-from tracker.sdk.config_files import parse_config
-from tracker.sdk.friendly import config_value
+from tracker.sdk.run.config_files import parse_config
+from tracker.sdk.run.friendly import config_value
 from tracker.terminal import say
 from tracker.values import check_depth
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tracker.records import Record, pack
-from tracker.sdk.define import Metric
 from tracker.sdk.process import active
-from tracker.sdk.run import Run
+from tracker.sdk.run.define import Metric
+from tracker.sdk.run.run import Run
 
 
 class _Noop:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tracker.capture.sampler import Sampler
     from tracker.capture.screen import Line, Screen
     from tracker.records import Record
-    from tracker.sdk.core import RunCore
+    from tracker.sdk.run.core import RunCore
     from tracker.settings import Settings
 
 # How long somebody who is writing output down is waited for when a run ends.

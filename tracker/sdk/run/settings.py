@@ -10,7 +10,7 @@ from typing import Any
 
 from tracker import names
 from tracker.errors import SettingsError
-from tracker.sdk.setting_fields import CHOICES, DEFAULTS, KINDS, OLDER
+from tracker.sdk.run.setting_fields import CHOICES, DEFAULTS, KINDS, OLDER
 from tracker.settings import STORE_FOLDER, load_settings
 from tracker.settings import Settings as InForce
 from tracker.terminal import say

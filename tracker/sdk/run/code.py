@@ -12,7 +12,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.settings import STORE_FOLDER
 
 if TYPE_CHECKING:
-    from tracker.sdk.artifact_methods import ArtifactMethods
+    from tracker.sdk.run.artifact_methods import ArtifactMethods
 
 # Whether a file is meant: of its path, or of its path and the folder that was searched.
 Choice = Callable[[str, str], bool] | Callable[[str], bool]

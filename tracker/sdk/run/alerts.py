@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import Enum
 
 from tracker.records import AlertRaised
-from tracker.sdk.core import RunCore
+from tracker.sdk.run.core import RunCore
 
 # An alert of the same title is passed over for this long.
 WAIT_SECONDS = 60.0

@@ -23,7 +23,7 @@ from tracker.store.objects.files import read_json
 from tracker.values import to_plain
 
 if TYPE_CHECKING:
-    from tracker.sdk.core import RunCore
+    from tracker.sdk.run.core import RunCore
     from tracker.store.objects.layout import Layout
 
 REGISTRY = "model-registry"

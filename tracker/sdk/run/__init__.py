@@ -1,0 +1,1 @@
+"""``Run`` and what it is made of: history, config, summary, files, artifacts."""
