@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tracker.data_types.video import Video
     from tracker.errors import AuthenticationError, CommError, ConfigError, Error, UsageError
     from tracker.plot.custom_chart import plot_table, visualize
-    from tracker.sdk.init import init
-    from tracker.sdk.login import login
     from tracker.sdk.module import (
         alert,
         define_metric,
@@ -57,7 +55,9 @@ if TYPE_CHECKING:
     from tracker.sdk.run.alerts import AlertLevel
     from tracker.sdk.run.run import Run
     from tracker.sdk.run.settings import Settings
-    from tracker.sdk.setup import require, setup, teardown
+    from tracker.sdk.start.init import init
+    from tracker.sdk.start.login import login
+    from tracker.sdk.start.setup import require, setup, teardown
 
 _HOMES = {
     "AlertLevel": "tracker.sdk.run.alerts",
@@ -86,17 +86,17 @@ _HOMES = {
     "Table": "tracker.data_types.table",
     "UsageError": "tracker.errors",
     "Video": "tracker.data_types.video",
-    "_attach": "tracker.sdk.attach",
-    "_sync_folder": "tracker.sdk.tensorboard.sync",
+    "_attach": "tracker.sdk.start.attach",
+    "_sync_folder": "tracker.sdk.start.sync_tensorboard",
     "agent": "tracker.sdk.sweeps",
     "alert": "tracker.sdk.module",
-    "attach": "tracker.sdk.attach",
+    "attach": "tracker.sdk.start.attach",
     "box3d": "tracker.data_types.object3d",
     "controller": "tracker.sdk.sweeps",
     "define_metric": "tracker.sdk.module",
-    "ensure_configured": "tracker.sdk.setup",
+    "ensure_configured": "tracker.sdk.start.setup",
     "finish": "tracker.sdk.module",
-    "init": "tracker.sdk.init",
+    "init": "tracker.sdk.start.init",
     "join": "tracker.sdk.module",
     "link_artifact": "tracker.sdk.module",
     "link_model": "tracker.sdk.module",
@@ -104,16 +104,16 @@ _HOMES = {
     "log_artifact": "tracker.sdk.module",
     "log_code": "tracker.sdk.module",
     "log_model": "tracker.sdk.module",
-    "login": "tracker.sdk.login",
+    "login": "tracker.sdk.start.login",
     "mark_preempting": "tracker.sdk.module",
     "pin_config_keys": "tracker.sdk.module",
     "plot_table": "tracker.plot.custom_chart",
-    "require": "tracker.sdk.setup",
+    "require": "tracker.sdk.start.setup",
     "restore": "tracker.sdk.module",
     "save": "tracker.sdk.module",
-    "setup": "tracker.sdk.setup",
+    "setup": "tracker.sdk.start.setup",
     "sweep": "tracker.sdk.sweeps",
-    "teardown": "tracker.sdk.setup",
+    "teardown": "tracker.sdk.start.setup",
     "termerror": "tracker.sdk.process.term",
     "termlog": "tracker.sdk.process.term",
     "termwarn": "tracker.sdk.process.term",

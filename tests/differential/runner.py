@@ -34,7 +34,7 @@ _PARTS = {
     "tracker": (
         "wandb",
         "tracker.lean",
-        "tracker.sdk.init",
+        "tracker.sdk.start.init",
         "tracker.sdk.run.rows",
         "tracker.sdk.run.media",
         "tracker.capture.facts",

@@ -13,7 +13,7 @@ import tracker
 SCRIPT = """
 import multiprocessing, pathlib
 import tracker
-from tracker.sdk.attach import attach
+from tracker.sdk.start.attach import attach
 
 def child(attach_id, number):
     run = attach(attach_id)

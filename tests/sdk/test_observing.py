@@ -10,14 +10,14 @@ import tracker
 from tracker.api.captured import output_lines
 from tracker.api.run import Run
 from tracker.records import ConsoleLines
-from tracker.sdk import observing
+from tracker.sdk.start import observing
 from tracker.settings import load_settings
 
 PORT = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANK_ONE = """
 import sys, time, tracker
 from tracker.sdk.process import active
-from tracker.sdk import observing
+from tracker.sdk.start import observing
 observing.observe(1)
 print("before", flush=True)
 
@@ -64,7 +64,7 @@ input()
     other.stdin.flush()
     code = """
 import sys, tracker
-from tracker.sdk import observing
+from tracker.sdk.start import observing
 for name in ("first", "second"):
     run = tracker.init(project="p", id=name, reinit="finish_previous", settings={"silent": True})
     run.log({"a": 1})
@@ -96,7 +96,7 @@ for name in ("first", "second"):
 def test_the_run_of_a_launch_that_is_over_is_left_alone(tmp_path: Path) -> None:
     publish = """
 import tracker
-from tracker.sdk import observing
+from tracker.sdk.start import observing
 observing.publish(tracker.init(project="p", id="old", settings={"silent": True}))
 """
     scripts.run(publish, tmp_path, **PORT)
@@ -129,7 +129,7 @@ run.finish()
 def test_alone_nothing_is_published(tmp_path: Path) -> None:
     code = """
 import tracker
-from tracker.sdk import observing
+from tracker.sdk.start import observing
 run = tracker.init(project="p", settings={"silent": True})
 observing.publish(run)
 assert not list(run.layout.temporary.glob("launch-*"))
@@ -149,7 +149,7 @@ def test_a_process_that_ends_while_it_joins_the_run_keeps_its_output(tmp_path: P
     main = scripts.start(
         """
 import sys, tracker
-from tracker.sdk import observing
+from tracker.sdk.start import observing
 run = tracker.init(project="p", id="run", settings={"silent": True})
 observing.publish(run)
 print("published", flush=True)
@@ -162,7 +162,7 @@ input()
     assert main.stdout.readline() == "published\n"
     other = scripts.run(
         """
-from tracker.sdk import opening
+from tracker.sdk.start import opening
 import threading
 joining = threading.Event()
 find_and_open = opening.find_and_open

@@ -46,7 +46,7 @@ def add_commands(commands: Commands) -> None:
 
 def _login(options: argparse.Namespace) -> None:
     from tracker.recorder.remote import check_url
-    from tracker.sdk.login import login
+    from tracker.sdk.start.login import login
 
     if options.cloud:
         raise UnsupportedError("login --cloud", "name a tracker server with --host URL")

@@ -75,7 +75,7 @@ NAMES = {
     "wandb.integration.lightning.fabric.logger": "WandbLogger=tracker.lightning.fabric:WandbLogger",
     "wandb.sdk": (
         "AlertLevel Artifact Config Settings init setup teardown finish login require sweep controller "
-        "Summary=tracker.sdk.run.summary:Summary _attach=tracker.sdk.attach:attach"
+        "Summary=tracker.sdk.run.summary:Summary _attach=tracker.sdk.start.attach:attach"
     ),
     "wandb.sdk.artifacts": "",
     "wandb.sdk.artifacts.artifact": "Artifact",

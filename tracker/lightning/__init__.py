@@ -19,11 +19,11 @@ from tracker.errors import UsageError
 from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
 from tracker.lightning.checkpoints import artifacts_of
 from tracker.lightning.ranks import join_ranks
-from tracker.sdk.attach import attach
-from tracker.sdk.init import init
 from tracker.sdk.process import active
 from tracker.sdk.run.friendly import config_value
 from tracker.sdk.run.run import Run
+from tracker.sdk.start.attach import attach
+from tracker.sdk.start.init import init
 from tracker.settings import load_settings
 from tracker.values import to_plain
 

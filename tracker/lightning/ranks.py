@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tracker.sdk import observing
 from tracker.sdk.run.run import Run
+from tracker.sdk.start import observing
 
 
 def join_ranks(run: Any, rank: int) -> None:

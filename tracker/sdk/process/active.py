@@ -11,9 +11,9 @@ from tracker.sdk.process import leaving
 from tracker.sdk.process.signals import Termination
 
 if TYPE_CHECKING:
-    from tracker.sdk.observing import Observer
     from tracker.sdk.run.core import RunCore
     from tracker.sdk.run.run import Run
+    from tracker.sdk.start.observing import Observer
 
 current: Run | None = None
 # Keeps what happens here with another process's run, while this one makes none.

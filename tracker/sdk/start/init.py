@@ -12,10 +12,6 @@ from tracker import names
 from tracker.errors import SettingsError
 from tracker.reading.known import find_run
 from tracker.reading.open import layout_for, note_store, remote_for
-from tracker.sdk import moments, setup
-from tracker.sdk import trial as sweep_trial
-from tracker.sdk.greeting import greet
-from tracker.sdk.opening import find_and_open, open_segment, started_of
 from tracker.sdk.process import active
 from tracker.sdk.process.journal import NoJournal
 from tracker.sdk.process.remembering import forget_run, remember_run, remembered_run, resume_file
@@ -27,6 +23,10 @@ from tracker.sdk.run.identity import LONGEST_TAG
 from tracker.sdk.run.run import Run
 from tracker.sdk.run.settings import ARGUMENTS, arguments_of
 from tracker.sdk.run.settings import Settings as GivenSettings
+from tracker.sdk.start import moments, setup
+from tracker.sdk.start import trial as sweep_trial
+from tracker.sdk.start.greeting import greet
+from tracker.sdk.start.opening import find_and_open, open_segment, started_of
 from tracker.settings import Settings, load_settings
 from tracker.terminal import say
 

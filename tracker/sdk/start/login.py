@@ -7,9 +7,9 @@ from typing import Any
 from tracker import keeping
 from tracker.errors import AuthenticationError, CommError
 from tracker.recorder.remote import check_url
-from tracker.sdk import setup
 from tracker.sdk.process import active
 from tracker.sdk.process.term import termlog, termwarn
+from tracker.sdk.start import setup
 
 
 def login(
@@ -74,7 +74,7 @@ def login(
 
 def _verify(url: str, key: str | None) -> None:
     from tracker.http import Client
-    from tracker.sdk.greeting import PATIENCE
+    from tracker.sdk.start.greeting import PATIENCE
 
     client = Client(url, key, timeout=PATIENCE)
     try:

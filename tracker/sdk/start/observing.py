@@ -193,7 +193,7 @@ class Observer:
         return note if alive or note.time > begun else None
 
     def _join(self, note: _Note) -> None:
-        from tracker.sdk.opening import find_and_open
+        from tracker.sdk.start.opening import find_and_open
 
         entity, project, run_id = self._place = note.place
         settings = msgspec.structs.replace(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tracker.errors import UsageError
-from tracker.sdk.init import init
+from tracker.sdk.start.init import init
 from tracker.sdk.tensorboard.follow import Follower
 from tracker.settings import Settings
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from tracker.capture.children import has_spool
 from tracker.errors import UsageError
-from tracker.sdk.init import init
 from tracker.sdk.process import active
 from tracker.sdk.process.writers import taking_over
+from tracker.sdk.start.init import init
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run

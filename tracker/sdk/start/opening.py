@@ -13,10 +13,10 @@ from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, remote_for, why_journal_only
 from tracker.recorder.remote import write_remote
 from tracker.records import RunStarted
-from tracker.sdk.greeting import ask_for_run
 from tracker.sdk.process import active
 from tracker.sdk.process.journal import RunJournal
 from tracker.sdk.run.run import Run
+from tracker.sdk.start.greeting import ask_for_run
 from tracker.settings import Settings
 from tracker.terminal import say
 

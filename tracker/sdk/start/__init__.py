@@ -1,0 +1,1 @@
+"""Beginning: ``init``, ``login``, ``setup``, and everything that decides which run a process writes."""
