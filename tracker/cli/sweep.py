@@ -51,7 +51,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> None:
-    from tracker.sdk.sweeps import create, find, read_sweep_file
+    from tracker.sdk.sweeps.api import create, find, read_sweep_file
 
     for flag, state in _STATES.items():
         if getattr(options, flag):
@@ -72,7 +72,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
 
 def _agent(options: argparse.Namespace) -> None:
-    from tracker.sdk.sweeps import agent
+    from tracker.sdk.sweeps.api import agent
 
     agent(
         options.sweep_id,

@@ -21,8 +21,8 @@ from tracker.sdk.process import active
 from tracker.sdk.process.leaving import last_line
 from tracker.sdk.start import setup
 from tracker.sdk.start.trial import PARAMETERS, RUN_ID, SWEEP_ID
-from tracker.sdk.stopping import Stopped, Stopper, Watch
-from tracker.sdk.sweep_command import command_of
+from tracker.sdk.sweeps.command import command_of
+from tracker.sdk.sweeps.stopping import Stopped, Stopper, Watch
 from tracker.settings import Settings
 from tracker.store.objects.files import make_folder
 from tracker.sweeps.config import sign_of

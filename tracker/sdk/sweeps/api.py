@@ -109,7 +109,7 @@ def agent(
         NotFoundError: There is no such sweep in the store.
         UsageError: It names no program and no function is given.
     """
-    from tracker.sdk.agents import Agent
+    from tracker.sdk.sweeps.agents import Agent
 
     if function is not None and not callable(function):
         raise TypeError("function parameter must be callable!")
