@@ -20,8 +20,8 @@ import scripts
 
 import tracker
 from tracker import env, util
+from tracker.door.printer import new_printer
 from tracker.errors import UnsupportedError, UsageError
-from tracker.sdk.printer import new_printer
 from tracker.sdk.torch.profiler import torch_trace_handler
 
 LINES = [line.split("\t") for line in (Path(__file__).parent / "used_names.tsv").read_text().splitlines()]

@@ -43,7 +43,7 @@ TREES = {"wandb.integration.": "tracker.integration.", "wandb.plot.": "tracker.p
 _TERM = " ".join(f"{name}=tracker.sdk.process.term:{name}" for name in ("termlog", "termwarn", "termerror"))
 _IDS = "generate_id=tracker.util:generate_id generate_fast_id=tracker.util:generate_id"
 _DISABLED = (
-    "RunDisabled=tracker.sdk.disabled:RunDisabled SummaryDisabled=tracker.sdk.disabled:SummaryDisabled"
+    "RunDisabled=tracker.door.disabled:RunDisabled SummaryDisabled=tracker.door.disabled:SummaryDisabled"
 )
 
 NAMES = {
@@ -107,8 +107,8 @@ NAMES = {
         f"{name}=tracker.door.paths:{name}" for name in ("FilePathStr", "LogicalPath", "StrPath", "URIStr")
     ),
     "wandb.sdk.lib.printer": (
-        "Printer=tracker.sdk.printer:Printer new_printer=tracker.sdk.printer:new_printer "
-        "get_printer=tracker.sdk.printer:new_printer"
+        "Printer=tracker.door.printer:Printer new_printer=tracker.door.printer:new_printer "
+        "get_printer=tracker.door.printer:new_printer"
     ),
     "wandb.sdk.lib.runid": _IDS,
     "wandb.sdk.lib.telemetry": (
