@@ -24,13 +24,13 @@ from benchmarks.measuring import Options, ScriptError, workplace
 from benchmarks.report import Result, row
 from benchmarks.report import Row as Line
 from benchmarks.serving import serving
-from tracker import values
 from tracker.api.api import Api
-from tracker.http import Client
+from tracker.ground import values
+from tracker.ground.http import Client
+from tracker.ground.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
-from tracker.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
 from tracker.runstate.fold import Folder, SegmentState, pack_state
 from tracker.store.catalog.fields import fields_of, row_of
 from tracker.store.catalog.models import Project, Run, RunField, Segment

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
-from tracker.group_files import create, touch
+from tracker.ground.group_files import create, touch
+from tracker.ground.parsed import is_digest, is_token
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
-from tracker.parsed import is_digest, is_token
 from tracker.recorder.follow import SAID_BY_WRITERS
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Segment

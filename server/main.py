@@ -13,14 +13,14 @@ from server.app import create_app
 from server.connections import BACKLOG, Connection, OncePerMinute, close_stuck, raise_descriptor_limit
 from server.settings import ServerSettings
 from server.watcher import Watcher
-from tracker import keeping
 from tracker.errors import UsageError
+from tracker.ground import keeping
+from tracker.ground.terminal import say
 from tracker.recorder.opening import open_store
 from tracker.store.objects.description import require_writable
 from tracker.store.objects.files import publish_json, read_json
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
-from tracker.terminal import say
 
 
 def serve(settings: ServerSettings) -> None:

@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from tracker import values
 from tracker.errors import (
     ArtifactError,
     AuthenticationError,
@@ -22,13 +21,14 @@ from tracker.errors import (
     StoreError,
     UsageError,
 )
+from tracker.ground import values
 
 # Catalogs count in 64 bits.
 LARGEST_NUMBER = 2**63 - 1
 
 
 class ExactJSON(Response):
-    """JSON of plain values and answers; NaN, infinities, huge integers stay (``tracker.values``)."""
+    """JSON of plain values and answers; NaN, infinities, huge integers stay (``tracker.ground.values``)."""
 
     media_type = "application/json"
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tracker.errors import HeldElsewhereError
+from tracker.ground.terminal import say
 from tracker.recorder.follow import Follower
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store
-from tracker.terminal import say
 
 INTERVAL = 0.25
 # A round that takes long is waited for twice as long, but no longer than this.

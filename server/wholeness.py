@@ -14,8 +14,8 @@ from typing import NamedTuple
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Send
 
+from tracker.ground.terminal import say
 from tracker.store.objects.files import open_regular
-from tracker.terminal import say
 
 # Hashing a file of this size takes 30 ms.
 LARGEST_HASHED_FIRST = 16 * 1024 * 1024

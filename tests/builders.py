@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from tracker import values
-from tracker.journal.writer import JournalWriter
-from tracker.records import (
+from tracker.ground import values
+from tracker.ground.records import (
     ArtifactLogged,
     ArtifactUsed,
     FileSaved,
@@ -21,6 +20,7 @@ from tracker.records import (
     RunStarted,
     pack,
 )
+from tracker.journal.writer import JournalWriter
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.steps import StepCounter
 from tracker.store.blobs.content import BlobStore

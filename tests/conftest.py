@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tracker import launch
+from tracker.ground import launch
 from tracker.recorder.opening import open_store
 from tracker.sdk.process import active
 from tracker.store.store import Store

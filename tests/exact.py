@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracker import values
+from tracker.ground import values
 
 FIXED = ("_step", "_runtime", "_timestamp")
 

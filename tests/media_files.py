@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import tracker
+from tracker.ground.settings import load_settings
 from tracker.sdk.run.run import Run
-from tracker.settings import load_settings
 from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.layout import Layout
 

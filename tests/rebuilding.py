@@ -10,7 +10,7 @@ import pytest
 from builders import ENTITY, all_rows, answers
 from sqlalchemy import select
 
-from tracker import values
+from tracker.ground import values
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs

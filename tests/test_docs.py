@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import scripts
 
-from tracker import records
+from tracker.ground import records
+from tracker.ground.settings import load_settings
 from tracker.journal import format
-from tracker.settings import load_settings
 
 README = (scripts.ROOT / "README.md").read_text()
 SETTINGS = (scripts.ROOT / "docs" / "settings.md").read_text()

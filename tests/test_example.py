@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import scripts
 
-from tracker import keeping
+from tracker.ground import keeping
 
 pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
 pytest.importorskip("sklearn", reason="pip install 'airgap-tracker[examples]'")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker import names
 from tracker.errors import UsageError
+from tracker.ground import names
 
 
 def test_new_run_ids_are_eight_letters_and_digits() -> None:

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 import scripts
 
-from tracker.processes import is_alive, this_process
-from tracker.records import Process
+from tracker.ground.processes import is_alive, this_process
+from tracker.ground.records import Process
 
 LOOK = """
 import sys
-from tracker.processes import is_alive, this_process
-from tracker.records import Process
+from tracker.ground.processes import is_alive, this_process
+from tracker.ground.records import Process
 import msgspec
 writers = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Process])
 print([is_alive(msgspec.structs.replace(each, namespace=this_process().namespace)) for each in writers])

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.errors import JournalError
-from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
-from tracker.records import (
+from tracker.ground.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.ground.records import (
     COMMIT,
     RECORD_KINDS,
     ArtifactLogged,

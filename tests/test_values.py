@@ -21,7 +21,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.values import LONGEST_LIST, dumps, loads, to_plain
+from tracker.ground.values import LONGEST_LIST, dumps, loads, to_plain
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)
 plain = st.recursive(
@@ -222,7 +222,7 @@ def test_converter_gets_only_what_nothing_else_takes() -> None:
 
 def test_heavy_libraries_are_not_imported() -> None:
     code = (
-        "import sys; from tracker.values import to_plain, dumps; to_plain({'a': [1, {2}, b'x']})\n"
+        "import sys; from tracker.ground.values import to_plain, dumps; to_plain({'a': [1, {2}, b'x']})\n"
         "print(sorted({'numpy', 'torch', 'pyarrow', 'sqlalchemy'} & set(sys.modules)))"
     )
     root = Path(__file__).resolve().parents[1]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import tracker.launch  # noqa: F401 - it notes the working folder before a framework changes it
-from tracker import face
+import tracker.ground.launch  # noqa: F401 - it notes the working folder before a framework changes it
+from tracker.ground import face
 from tracker.version import __version__
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ sys.meta_path.append(_Finder())
 
 
 def _prepare() -> None:
-    from tracker.lean import import_msgspec
+    from tracker.ground.lean import import_msgspec
 
     import_msgspec()
 

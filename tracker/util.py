@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tracker import names
+from tracker.ground import names
 
 
 def generate_id(length: int = 8) -> str:

@@ -13,9 +13,9 @@ from server.dependencies import Reader, StoreDep, Writer
 from server.downloads import send_blob, send_piece
 from server.links import link_artifact, link_file
 from server.responses import ExactJSON
-from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.errors import NotFoundError, UsageError
-from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
+from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, read_manifest
 from tracker.store.ingest import changes

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from server.dependencies import Reader, StoreDep
 from server.links import media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker import values
-from tracker.answers import Output, SystemMetrics
+from tracker.ground import values
+from tracker.ground.answers import Output, SystemMetrics
 from tracker.store.queries import captured, media
 from tracker.store.queries.runs import get_run
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from server.dependencies import Reader, StoreDep
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.answers import ProjectInfo, RunPage
+from tracker.ground.answers import ProjectInfo, RunPage
 from tracker.store.queries import runs as query
 from tracker.store.queries.filters import parse
 

@@ -14,7 +14,7 @@ from server.dependencies import Reader, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.answers import FileInfo, RunDetail
+from tracker.ground.answers import FileInfo, RunDetail
 from tracker.store.catalog.models import Run
 from tracker.store.ingest.deletion import delete_run
 from tracker.store.ingest.edits import apply_edit, make_edit

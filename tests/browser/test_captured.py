@@ -12,7 +12,7 @@ import pytest
 from builders import START, Writer, apply_all, seal_all
 from playwright.sync_api import Page, expect
 
-from tracker.records import ConsoleLines, SystemSample
+from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.store.store import Store
 
 LINES = 100_000

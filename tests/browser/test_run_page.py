@@ -10,7 +10,7 @@ import pytest
 from builders import HOST, START, Writer, apply_all, end_segments, problems, seal_all
 from playwright.sync_api import Page, Route, expect
 
-from tracker.records import AlertRaised, RowsLost
+from tracker.ground.records import AlertRaised, RowsLost
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 

@@ -18,9 +18,9 @@ from builders import Writer
 from serving import Server, command, serving
 
 import tracker
+from tracker.ground.processes import host_name
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
-from tracker.processes import host_name
 from tracker.recorder.opening import open_store
 from tracker.store.objects.layout import Layout
 from tracker.version import __version__

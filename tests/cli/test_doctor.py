@@ -11,7 +11,7 @@ import scripts
 from serving import command
 
 import tracker
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.store.objects.layout import Layout
 
 

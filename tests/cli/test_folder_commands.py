@@ -13,7 +13,7 @@ import scripts
 from serving import command, serving
 
 import tracker
-from tracker import keeping
+from tracker.ground import keeping
 
 
 def succeed(folder: Path, *arguments: str) -> str:

@@ -33,7 +33,7 @@ _PARTS = {
     "wandb": ("wandb", "wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types"),
     "tracker": (
         "wandb",
-        "tracker.lean",
+        "tracker.ground.lean",
         "tracker.sdk.start.init",
         "tracker.sdk.run.rows",
         "tracker.sdk.run.media",

@@ -15,7 +15,7 @@ from builders import Writer, get_run, read_history
 from sqlalchemy import select
 
 import tracker
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.recorder.follow import MISSED_SECONDS, Follower, catch_up
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Run, Segment

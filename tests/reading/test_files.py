@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segments, seal_all
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.records import ConfigChanged
 from tracker.journal.format import pack_header
 from tracker.reading.files import FilesReader, find_artifact
 from tracker.reading.known import find_run
 from tracker.recorder.opening import open_store
-from tracker.records import ConfigChanged
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.store import Store

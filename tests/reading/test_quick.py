@@ -13,13 +13,13 @@ import pytest
 from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
 
 import tracker
-from tracker import values
 from tracker.errors import NotFoundError, StoreError
-from tracker.processes import host_name
+from tracker.ground import values
+from tracker.ground.processes import host_name
+from tracker.ground.records import SummaryChanged
 from tracker.reading import quick
 from tracker.reading.local import LocalReader
 from tracker.reading.quick import QuickReader, find_quickly
-from tracker.records import SummaryChanged
 from tracker.store.store import Store
 
 A, B, C = "aa" * 16, "bb" * 16, "cc" * 16

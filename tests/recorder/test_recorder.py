@@ -11,7 +11,7 @@ import pytest
 import scripts
 from sqlalchemy import select
 
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.recorder.election import RecorderLock, ensure_recorder
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Run, Segment

@@ -18,12 +18,12 @@ from sending import sent, use
 from serving import Server, command
 
 import tracker
-from tracker import records
+from tracker.ground import records
+from tracker.ground.records import AlertRaised, encode
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import Sender
-from tracker.records import AlertRaised, encode
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
@@ -34,7 +34,7 @@ RUN_MAIN = "from tracker.cli.main import main; main()"
 FORGET = """
 from typing import Union
 import msgspec
-from tracker import records
+from tracker.ground import records
 known = tuple(kind for kind in records.RECORD_KINDS if kind is not records.AlertRaised)
 records._decoder = msgspec.msgpack.Decoder(Union[known], ext_hook=records.read_extension)
 del records._NAMES[15]

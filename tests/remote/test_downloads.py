@@ -21,10 +21,10 @@ from serving import Server, serving
 import tracker
 from tracker.artifacts.artifact import Artifact
 from tracker.errors import ArtifactError, AuthenticationError, CommError
+from tracker.ground.terminal import Progress
 from tracker.reading import fetching, plan
 from tracker.reading.parts import RANGE
 from tracker.store.objects.layout import Layout
-from tracker.terminal import Progress
 
 BIG = 2 * RANGE + 3 * 1024 * 1024 + 5
 SMALL = 3000
@@ -346,14 +346,14 @@ def test_the_progress_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert progress.line(2.0) == "downloading a:v0: 3.0 MiB of 4.0 MiB (75%), 1.0 MiB/s"
     progress.close(whole=True)
     assert capsys.readouterr().err == "", "a short one says nothing"
-    monkeypatch.setattr("tracker.terminal._LONG", -1.0)
+    monkeypatch.setattr("tracker.ground.terminal._LONG", -1.0)
     Progress("downloading a:v0", 0).close(whole=True)
     assert capsys.readouterr().err.count("\n") == 1
     Progress("downloading a:v0", 0, silent=True).close(whole=True)
     Progress("downloading a:v0", 0).close(whole=False)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("tracker.terminal._REDRAWN", 0.0)
+    monkeypatch.setattr("tracker.ground.terminal._REDRAWN", 0.0)
     progress = Progress("downloading a:v0", 100)
     progress.add(50)
     progress.add(50)

@@ -14,9 +14,9 @@ from sending import outbox_journals, use, values_of
 from serving import Server, command
 
 import tracker
-from tracker.http import Client
+from tracker.ground.http import Client
+from tracker.ground.processes import host_name
 from tracker.journal.format import HEADER
-from tracker.processes import host_name
 from tracker.recorder.opening import open_store
 from tracker.recorder.remote import Remote, outbox_folder, write_remote
 from tracker.recorder.send import Sender

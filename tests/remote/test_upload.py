@@ -17,8 +17,8 @@ from serving import COMMAND, Server, command, serving
 from sqlalchemy import select
 
 import tracker
+from tracker.ground.records import OUTSIDE
 from tracker.recorder.opening import open_store
-from tracker.records import OUTSIDE
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.history.captured import KINDS, captured_rows
 from tracker.store.queries import artifacts, media, runs

@@ -9,9 +9,9 @@ import scripts
 import tracker
 from tracker.api.captured import output_lines
 from tracker.api.run import Run
-from tracker.records import ConsoleLines
+from tracker.ground.records import ConsoleLines
+from tracker.ground.settings import load_settings
 from tracker.sdk.start import observing
-from tracker.settings import load_settings
 
 PORT = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 RANK_ONE = """

@@ -10,7 +10,7 @@ import pytest
 import scripts
 
 import tracker
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 
 BEGIN = """
 import tracker, os

@@ -149,7 +149,7 @@ def test_images_and_tables_are_files_of_the_run() -> None:
     assert first["many"]["count"] == 2
     assert first["many"]["captions"] == ["zeros", None]
     assert (second["table"]["ncols"], second["table"]["nrows"]) == (2, 2)
-    from tracker.settings import load_settings
+    from tracker.ground.settings import load_settings
     from tracker.store.blobs.content import BlobStore
     from tracker.store.objects.layout import Layout
 
@@ -218,7 +218,7 @@ def test_disabled_keeps_nothing_but_answers() -> None:
     assert run.name == f"dummy-{run.id}"
     run.log_artifact(tracker.Artifact("x", "model"))
     run.finish()
-    from tracker.settings import load_settings
+    from tracker.ground.settings import load_settings
 
     journals = load_settings().store / "journals"
     assert not journals.exists() or not any(journals.iterdir())

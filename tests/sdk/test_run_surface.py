@@ -11,11 +11,11 @@ import pytest
 import scripts
 
 import tracker
+from tracker.ground.settings import load_settings
 from tracker.reading.open import open_reader
 from tracker.recorder.follow import catch_up
 from tracker.recorder.opening import open_store
 from tracker.sdk.run import folder
-from tracker.settings import load_settings
 from tracker.store.queries.media import list_files
 from tracker.store.queries.runs import get_run, run_detail
 

@@ -9,7 +9,7 @@ import pytest
 import scripts
 
 import tracker
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 
 
 def test_fields_are_read_written_and_checked() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import UsageError
-from tracker.records import ASIDE, COMMIT, Row
+from tracker.ground.records import ASIDE, COMMIT, Row
 from tracker.runstate.fold import Folder, SegmentState
 from tracker.runstate.steps import StepCounter
 

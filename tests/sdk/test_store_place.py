@@ -11,8 +11,8 @@ import pytest
 import scripts
 
 import tracker
-from tracker import keeping, launch
-from tracker.settings import load_settings
+from tracker.ground import keeping, launch
+from tracker.ground.settings import load_settings
 
 
 def log(run_id: str, **arguments: object) -> None:

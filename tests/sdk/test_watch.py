@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import tracker
+from tracker.ground.settings import load_settings
 from tracker.sdk.torch import watch as watching
 from tracker.sdk.torch.tensors import count_tensor
-from tracker.settings import load_settings
 from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.layout import Layout
 

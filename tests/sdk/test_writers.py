@@ -9,7 +9,7 @@ import pytest
 import scripts
 
 import tracker
-from tracker.records import FORKED
+from tracker.ground.records import FORKED
 from tracker.sdk.process.writers import Launch, find_launch
 
 WRITER = """

@@ -17,11 +17,11 @@ import scripts
 from builders import Writer
 from serving import Server, serving
 
+from tracker.ground.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, pack_frame, pack_header
 from tracker.journal.reader import Record, read_frames
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
-from tracker.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
 from tracker.store.objects.layout import INGEST, Layout
 
 BINARY = {"Content-Type": "application/octet-stream"}

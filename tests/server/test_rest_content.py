@@ -16,7 +16,7 @@ import pytest
 from logged import LOSSES, NOISE, ODD_NAME, PIXELS, SPIKE, WEIGHTS
 from PIL import Image
 
-from tracker import values
+from tracker.ground import values
 
 RUN = "/projects/team/demo/runs/everything"
 ARTIFACTS = "/projects/team/demo/artifacts"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from logged import CONFIG, LOSSES
 
-from tracker import values
+from tracker.ground import values
 from tracker.version import __version__
 
 NAN = {"_type": "number", "value": "NaN"}

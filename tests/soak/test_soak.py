@@ -25,7 +25,7 @@ from exact import exact, without_empty
 from serving import Server, serving
 
 import tracker
-from tracker import values
+from tracker.ground import values
 
 WRITERS = 32
 WRITER = Path(__file__).with_name("writer.py")

@@ -28,11 +28,7 @@ from builders import (
 from sqlalchemy import select, text
 
 from tracker.errors import StoreError
-from tracker.journal.format import HEADER
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames
-from tracker.recorder.opening import open_store
-from tracker.records import (
+from tracker.ground.records import (
     COMMIT,
     ConfigChanged,
     MetricDefined,
@@ -41,6 +37,11 @@ from tracker.records import (
     RunFinished,
     SummaryChanged,
 )
+from tracker.ground.values import dumps
+from tracker.journal.format import HEADER
+from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import read_frames
+from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Segment
 from tracker.store.history.compact import compact
 from tracker.store.ingest import apply, seal
@@ -48,7 +49,6 @@ from tracker.store.ingest.apply import apply_journal, finish_segment
 from tracker.store.ingest.seal import spill
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
-from tracker.values import dumps
 
 ROOT = Path(__file__).resolve().parents[2]
 A, B, C = "aa" * 16, "bb" * 16, "cc" * 16

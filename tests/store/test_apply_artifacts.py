@@ -14,7 +14,7 @@ from builders import (
 from sqlalchemy import select
 
 from tracker.errors import StoreError
-from tracker.records import (
+from tracker.ground.records import (
     ArtifactLogged,
 )
 from tracker.store.catalog.models import Alias, ArtifactUse, Version

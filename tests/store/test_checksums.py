@@ -164,7 +164,7 @@ def test_a_damaged_part_is_not_merged_into_a_sound_one(store: Store, monkeypatch
 
 
 def test_output_and_samples_have_checksums_too(store: Store) -> None:
-    from tracker.records import ConsoleLines, SystemSample
+    from tracker.ground.records import ConsoleLines, SystemSample
 
     writer = Writer(store.layout, A)
     writer.put(SystemSample(writer.tick(), {"cpu": 5.0}))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.records import (
+from tracker.ground.records import (
     ASIDE,
     COMMIT,
     ConfigChanged,

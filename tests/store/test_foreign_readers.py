@@ -13,8 +13,8 @@ import scripts
 from exact import exact
 
 import tracker
+from tracker.ground.records import SystemSample
 from tracker.recorder.opening import open_store
-from tracker.records import SystemSample
 
 DOCUMENT = (scripts.ROOT / "docs" / "store-layout.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)

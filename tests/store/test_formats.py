@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from builders import answers, apply_all, as_before, end_segments, seal_all
 
+from tracker.ground.values import dumps, loads
 from tracker.journal.format import VERSION
 from tracker.reading.files import find_artifact
 from tracker.reading.known import find_run
 from tracker.recorder.opening import open_store
 from tracker.store.objects.layout import FORMAT_VERSION, Layout, blob_name
 from tracker.store.store import Store
-from tracker.values import dumps, loads
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 

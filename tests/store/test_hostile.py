@@ -17,10 +17,10 @@ from rebuilding import again
 from serving import serving
 from sqlalchemy import select, update
 
-from tracker import records
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.ground import records
+from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
 from tracker.recorder.opening import open_store
-from tracker.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
 from tracker.runstate.fold import SegmentState
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.models import Run, RunFile, Version

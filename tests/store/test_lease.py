@@ -21,8 +21,8 @@ from builders import ENTITY, PROJECT, Writer, apply_all, read_history, seal_all
 from server import keys
 from tracker.cli.examine import examine
 from tracker.errors import HeldElsewhereError, UsageError
+from tracker.ground.settings import load_settings
 from tracker.recorder.opening import open_store
-from tracker.settings import load_settings
 from tracker.store.blobs.trash import Trash
 from tracker.store.catalog import lease
 from tracker.store.catalog.lease import catalog_of, read_lease

@@ -19,10 +19,10 @@ from exact import exact
 from serving import command
 from sqlalchemy import select
 
-from tracker import values
 from tracker.errors import StoreVersionError
+from tracker.ground import values
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
 from tracker.recorder.opening import open_store
-from tracker.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
 from tracker.store.catalog import migrations
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import HotRow, Part, RunFile, Segment

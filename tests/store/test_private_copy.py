@@ -21,11 +21,11 @@ from builders import PROJECT, Writer, answers, apply_all, end_segments, read_his
 from exact import exact
 
 from tracker.errors import NotFoundError, StoreError, StoreVersionError
+from tracker.ground.records import SystemSample
 from tracker.recorder import read_only
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.recorder.read_only import ReadOnlyStore
-from tracker.records import SystemSample
 from tracker.store.catalog.lease import Lease, create_lease
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.captured import system

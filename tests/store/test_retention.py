@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import tracker
-from tracker.answers import ArtifactInfo
 from tracker.errors import UsageError
+from tracker.ground.answers import ArtifactInfo
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.store.gc.garbage import collect

@@ -22,8 +22,8 @@ from serving import Server, serving
 from sqlalchemy import select
 
 import tracker
-from tracker import values
 from tracker.api.runs import PublicRun
+from tracker.ground import values
 from tracker.reading.remote import RemoteReader
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.opening import open_store

@@ -21,8 +21,8 @@ from serving import command, serving
 from sqlalchemy import select
 
 import tracker
+from tracker.ground.records import FileSaved
 from tracker.recorder.opening import open_store
-from tracker.records import FileSaved
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import PACKED_BELOW, Draft, DraftEntry
 from tracker.store.blobs.manifest import read_manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 
-from tracker import face
 from tracker.api.absent import Absent
 from tracker.api.artifact_queries import ArtifactQueries
 from tracker.api.place import parse_path, parse_project
@@ -16,12 +15,13 @@ from tracker.api.runs import Runs
 from tracker.api.sweeps import Sweep
 from tracker.api.users import Team, User
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError
-from tracker.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
+from tracker.ground import face
+from tracker.ground.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
+from tracker.ground.settings import load_settings
 from tracker.reading.files import FilesReader
 from tracker.reading.open import open_artifacts, open_reader, remote_for, used_store
 from tracker.reading.outside import begin_run
 from tracker.reading.reader import Reader
-from tracker.settings import load_settings
 from tracker.version import __version__
 
 # What wandb's Api takes in ``overrides`` and means nothing here.

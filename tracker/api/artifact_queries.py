@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracker.answers import ArtifactDetail, CollectionInfo
 from tracker.api.collections import ArtifactCollection, ArtifactType
 from tracker.api.run import as_artifact
 from tracker.artifacts.artifact import Artifact
@@ -13,11 +12,12 @@ from tracker.artifacts.collection import as_detail
 from tracker.artifacts.listed import Listed
 from tracker.artifacts.reference import ArtifactReference, parse_reference
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UsageError
+from tracker.ground.answers import ArtifactDetail, CollectionInfo
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
+    from tracker.ground.settings import Settings
     from tracker.reading.reader import ArtifactReader, Reader
-    from tracker.settings import Settings
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tracker.answers import OutputLine
+from tracker.ground.answers import OutputLine
 from tracker.reading.reader import Reader
 
 OUTPUT_FILE = "output.log"

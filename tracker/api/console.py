@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tracker.answers import OutputLine
 from tracker.api.captured import output_lines
 from tracker.artifacts.listed import Listed
+from tracker.ground.answers import OutputLine
 from tracker.reading.reader import Reader
 
 

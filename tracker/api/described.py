@@ -7,13 +7,13 @@ from copy import deepcopy
 from typing import Any
 from urllib.parse import quote
 
-from tracker.answers import RunDetail, RunInfo, SegmentInfo
 from tracker.api.attrs import Attrs, as_time
 from tracker.api.summary import Summary
 from tracker.api.users import User
 from tracker.errors import UsageError
+from tracker.ground.answers import RunDetail, RunInfo, SegmentInfo
+from tracker.ground.values import dumps, to_plain
 from tracker.reading.reader import Reader
-from tracker.values import dumps, to_plain
 
 # What ``summary`` has besides what was logged: derived, so no edit of it is kept.
 DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tracker.answers import FileInfo
 from tracker.api.attrs import Attrs, as_time
 from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, ApiUsageError, ArtifactError, CommError, NotFoundError
-from tracker.names import path_on_disk
+from tracker.ground.answers import FileInfo
+from tracker.ground.names import path_on_disk
+from tracker.ground.records import FileRemoved
 from tracker.reading.outside import say_of_run
 from tracker.reading.reader import Reader
-from tracker.records import FileRemoved
 
 if TYPE_CHECKING:
     from tracker.api.api import Api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.values import dumps
+from tracker.ground.values import dumps
 
 
 def config_yaml(config: dict[str, Any]) -> bytes:

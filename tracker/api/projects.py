@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tracker.answers import ProjectInfo
 from tracker.api.attrs import Attrs, as_time
 from tracker.api.users import User
 from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, UnsupportedError
+from tracker.ground.answers import ProjectInfo
 
 if TYPE_CHECKING:
     from tracker.api.api import Api

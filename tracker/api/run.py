@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tracker.answers import ArtifactDetail
 from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
 from tracker.api.console import ConsoleLogs, console_logs
 from tracker.api.described import DescribedRun
@@ -28,11 +27,12 @@ from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
 from tracker.artifacts.listed import Listed
 from tracker.errors import ApiUsageError, ArtifactError, NotFoundError, UnsupportedError
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.records import ArtifactUsed
+from tracker.ground.values import loads
 from tracker.reading.outside import add_file, say_of_run
 from tracker.reading.reader import Reader
-from tracker.records import ArtifactUsed
 from tracker.sweeps.files import store_of, sweeps_of_run
-from tracker.values import loads
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, overload
 
-from tracker.answers import RunInfo, RunPage
 from tracker.api.frames import frame_of
 from tracker.api.run import Run
 from tracker.errors import ApiUsageError, UsageError
+from tracker.ground.answers import RunInfo, RunPage
+from tracker.ground.values import dumps, to_plain
 from tracker.reading.reader import Reader
-from tracker.values import dumps, to_plain
 
 # A server gives no more runs than this at once.
 LARGEST_PAGE = 1000

@@ -9,10 +9,10 @@ from tracker.api.run import ENDED, Run
 from tracker.api.runs import Runs
 from tracker.artifacts.listed import Listed
 from tracker.errors import ApiNotFoundError, NotFoundError, UnsupportedError
+from tracker.ground.terminal import say
 from tracker.sweeps.config import expected_runs
 from tracker.sweeps.files import Sweep as StoredSweep
 from tracker.sweeps.files import store_of, sweep_ids
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.api.api import Api

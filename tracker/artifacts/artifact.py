@@ -10,8 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tracker import face
-from tracker.answers import ArtifactDetail
 from tracker.artifacts import changing, objects
 from tracker.artifacts.capture import active_run
 from tracker.artifacts.contents import as_plain_metadata
@@ -23,9 +21,11 @@ from tracker.artifacts.listing import ArtifactManifest
 from tracker.artifacts.ttl import ArtifactTTL, ttl_of
 from tracker.artifacts.versioned import Resolve
 from tracker.errors import ArtifactError, NotFoundError, UnsupportedError
-from tracker.names import check_artifact_name, path_on_disk
+from tracker.ground import face
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.names import check_artifact_name, path_on_disk
+from tracker.ground.settings import load_settings
 from tracker.reading.reader import ArtifactReader
-from tracker.settings import load_settings
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.layout import Layout
 

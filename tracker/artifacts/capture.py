@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
-    from tracker.records import Record
+    from tracker.ground.records import Record
 
 
 class ActiveRun(Protocol):

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from tracker.answers import ArtifactDetail
 from tracker.artifacts.capture import active_run
 from tracker.artifacts.reference import parse_reference
 from tracker.errors import UsageError
-from tracker.names import check_alias, check_collection_name
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.names import check_alias, check_collection_name
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, VersionValues
+from tracker.ground.values import to_plain
 from tracker.reading.reader import ArtifactReader
-from tracker.records import ArtifactChanged, ArtifactLinked, VersionValues
-from tracker.values import to_plain
 
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from tracker.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.artifacts.changing import check_tags
 from tracker.artifacts.listed import Listed
 from tracker.artifacts.versioned import as_time
 from tracker.errors import UnsupportedError
+from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact

@@ -193,7 +193,7 @@ def as_plain_metadata(metadata: Any) -> dict[str, Any]:
     Raises:
         TypeError: It is no dict.
     """
-    from tracker.values import to_plain
+    from tracker.ground.values import to_plain
 
     if metadata is None:
         return {}

@@ -9,18 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tracker.answers import ArtifactDetail
 from tracker.artifacts import references
 from tracker.artifacts.elsewhere import AT_ONCE, MissingError
 from tracker.artifacts.following import SCHEME, Follower
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.names import path_on_disk
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.names import path_on_disk
+from tracker.ground.terminal import say
 from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import sha256_of_file
-from tracker.terminal import say
 
 
 def download_entries(

@@ -16,8 +16,8 @@ from tracker.artifacts.entry import ArtifactManifestEntry
 from tracker.artifacts.references import add_reference
 from tracker.artifacts.versioned import Versioned
 from tracker.errors import ArtifactFinalizedError
+from tracker.ground.settings import load_settings
 from tracker.reading.open import open_artifacts
-from tracker.settings import load_settings
 from tracker.store.blobs.drafts import DraftEntry
 from tracker.store.blobs.manifest import Entry
 

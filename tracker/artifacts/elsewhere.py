@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from tracker.errors import ArtifactError
+from tracker.ground.terminal import say
 from tracker.store.blobs.manifest import Entry
-from tracker.terminal import say
 
 CHUNK = 1024 * 1024
 # Requests that are under way at once: each mostly waits for an answer.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.artifacts.following import address_of
 from tracker.errors import UsageError
-from tracker.names import path_on_disk
+from tracker.ground.names import path_on_disk
 from tracker.store.blobs.drafts import DraftEntry
 from tracker.store.blobs.manifest import Entry
 

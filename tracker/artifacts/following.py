@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tracker.answers import ArtifactDetail
 from tracker.artifacts.elsewhere import MissingError, changed
 from tracker.errors import ArtifactError, NotFoundError
+from tracker.ground.answers import ArtifactDetail
 from tracker.reading.reader import ArtifactReader
 from tracker.store.blobs.manifest import Entry
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from tracker.answers import ArtifactDetail
 from tracker.artifacts.collection import ArtifactCollection
 from tracker.artifacts.drafting import Drafting
 from tracker.errors import NotFoundError, UnsupportedError
+from tracker.ground.answers import ArtifactDetail
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact

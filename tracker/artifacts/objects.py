@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracker import values
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import short_digest
 from tracker.data_types.text import for_artifact
+from tracker.ground import values
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import TypeVar
 from urllib.parse import quote
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import ArtifactError, ArtifactNotLoggedError
+from tracker.ground.answers import ArtifactDetail
 from tracker.reading.reader import ArtifactReader
 
 T = TypeVar("T", bound="Versioned")

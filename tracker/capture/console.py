@@ -22,7 +22,7 @@ from typing import Any
 from tracker.capture.children import Spools
 from tracker.capture.notebook import before_cells
 from tracker.capture.screen import Line, Screen
-from tracker.clock import now
+from tracker.ground.clock import now
 
 # A line that is still being drawn, such as a progress bar, is handed on at most this often.
 DRAWING_SECONDS = 0.2

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from tracker.cli.server import add_store, store_of
 from tracker.cli.tables import as_size, as_table, as_time
 from tracker.errors import ArtifactError, UsageError
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 from tracker.util import make_artifact_name_safe
 
 if TYPE_CHECKING:
-    from tracker.answers import ArtifactInfo, CollectionInfo
     from tracker.api.api import Api
     from tracker.artifacts.artifact import Artifact
+    from tracker.ground.answers import ArtifactInfo, CollectionInfo
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
 from tracker.errors import StoreError, UsageError
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 
 if TYPE_CHECKING:
     from tracker.cli.examine import Finding

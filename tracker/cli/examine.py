@@ -14,15 +14,15 @@ from itertools import groupby
 from pathlib import Path
 
 from tracker.errors import Error
-from tracker.filesystems import filesystem_type, is_network
+from tracker.ground.filesystems import filesystem_type, is_network
+from tracker.ground.processes import host_name, is_alive
+from tracker.ground.settings import Settings
 from tracker.journal.reader import read_header
-from tracker.processes import host_name, is_alive
 from tracker.reading.open import is_journal_only
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.live import writer_of
 from tracker.recorder.remote import list_outboxes, remote_of
 from tracker.recorder.unread import is_damaged
-from tracker.settings import Settings
 from tracker.store.catalog.lease import catalog_of, held_elsewhere
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.description import check_description, is_read_only

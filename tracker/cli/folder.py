@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker import keeping, names
 from tracker.errors import UsageError
-from tracker.settings import MODES, load_settings
+from tracker.ground import keeping, names
+from tracker.ground.settings import MODES, load_settings
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

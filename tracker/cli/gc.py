@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tracker.cli.server import add_store, store_of
 from tracker.cli.tables import as_size, as_span, as_table, parse_span
 from tracker.errors import StoreError, UsageError
+from tracker.ground.settings import load_settings
 from tracker.reading.open import is_shared
 from tracker.recorder.remote import list_outboxes
-from tracker.settings import load_settings
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:

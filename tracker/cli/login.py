@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker import keeping
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UnsupportedError
-from tracker.settings import load_settings
+from tracker.ground import keeping
+from tracker.ground.settings import load_settings
+from tracker.ground.terminal import Progress
 from tracker.store.objects.description import require_writable
 from tracker.store.objects.layout import Layout
-from tracker.terminal import Progress
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

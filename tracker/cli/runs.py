@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store
 from tracker.errors import Error, NotFoundError, UsageError
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 
 if TYPE_CHECKING:
     from tracker.api.run import Run

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
-from tracker.settings import load_settings
+from tracker.ground.settings import load_settings
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, NotFoundError, UsageError
+from tracker.ground.settings import load_settings
 from tracker.recorder.remote import Remote, check_url, list_outboxes, remote_of, write_remote
-from tracker.settings import load_settings
 from tracker.store.objects.description import require_store
 from tracker.store.objects.layout import Layout
 

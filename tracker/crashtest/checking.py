@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tracker import values
 from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
 from tracker.errors import NotFoundError
+from tracker.ground import values
 from tracker.reading.local import LocalReader
 from tracker.recorder.opening import open_store
 from tracker.store.blobs.content import BlobStore

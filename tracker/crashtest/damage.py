@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from tracker.crashtest.checking import numbers
 from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
+from tracker.ground.records import Row, decode
 from tracker.journal.format import FRAME
 from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames
 from tracker.journal.reader import Record as Frame
 from tracker.reading.local import LocalReader
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
-from tracker.records import Row, decode
 from tracker.store.objects.layout import JOURNAL_NAME
 
 

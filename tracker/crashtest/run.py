@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from tracker.crashtest import applying, checking, damage, writing
 from tracker.crashtest.children import ask
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs.content import BlobStore

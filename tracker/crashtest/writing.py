@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import tracker
 from tracker.crashtest.children import Worker
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.sdk.run.run import Run
 from tracker.store.objects.layout import Layout
 

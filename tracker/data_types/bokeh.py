@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.data_types.media import Media, need
 from tracker.data_types.text import for_run
-from tracker.values import to_plain
+from tracker.ground.values import to_plain
 
 
 class Bokeh(Media):

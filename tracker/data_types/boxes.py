@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.data_types.media import FileSink, Media
 from tracker.data_types.text import for_run
-from tracker.values import to_plain
+from tracker.ground.values import to_plain
 
 _POSITION = "Each box must contain a position with: middle, width, and height or minX, maxX, minY, maxY."
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from tracker import values
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import FileSink, Media
+from tracker.ground import values
 
 
 def rows_for_run(rows: list[list[Any]], sink: FileSink, key: str, step: int | str) -> list[list[Any]]:

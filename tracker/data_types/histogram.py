@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tracker.counting import count_values
 from tracker.data_types.base import WBValue
+from tracker.ground.counting import count_values
 
 
 class Histogram(WBValue):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tracker.data_types import dtypes
 from tracker.data_types.media import BatchableMedia, read_text
-from tracker.values import dumps
+from tracker.ground.values import dumps
 
 _SHAPES = (
     "The shape of the numpy array must be one of either: [[x y z], ...] nx3, "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker import values
 from tracker.data_types import figures
 from tracker.data_types.base import WBValue
 from tracker.data_types.image import Image
 from tracker.data_types.media import Media
 from tracker.data_types.text import for_run
 from tracker.errors import UsageError
+from tracker.ground import values
 
 
 class Plotly(Media):

@@ -289,7 +289,7 @@ class Table(Media):
         if self.log_mode == "MUTABLE":
             self._bound = self._artifact_target = None
         elif self.log_mode == "IMMUTABLE" and self.has_been_logged():
-            from tracker.terminal import say
+            from tracker.ground.terminal import say
 
             say(
                 "a Table with log_mode='IMMUTABLE' was changed after it was logged: logging it again has no "

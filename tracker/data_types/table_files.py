@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tracker import values
 from tracker.data_types import cells, dtypes
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import FileSink, file_name, short_digest
 from tracker.data_types.text import for_run
 from tracker.errors import Error
+from tracker.ground import values
 
 if TYPE_CHECKING:
     from tracker.data_types.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tracker import values
+from tracker.ground import values
 
 
 def for_run(value: Any) -> bytes:

@@ -45,7 +45,7 @@ class Video(BatchableMedia):
         self._height: int | None = None
         self._channels: int | None = None
         if fps and isinstance(data_or_path, (str, io.BytesIO)):
-            from tracker.terminal import say
+            from tracker.ground.terminal import say
 
             say("`fps` has no effect on a video that is a file or bytes already")
         if isinstance(data_or_path, (str, os.PathLike)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tracker.terminal import say
+from tracker.ground.terminal import say
 
 
 class Printer:

@@ -7,9 +7,9 @@ from typing import Any
 
 from tracker.data_types.table import Table
 from tracker.errors import Error
+from tracker.ground.terminal import say
 from tracker.plot.custom_chart import visualize
 from tracker.sdk.process import active
-from tracker.terminal import say
 
 # So many points are drawn of one chart, or of one set of data in it.
 MOST_POINTS = 1000

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tracker.ground.terminal import say
 from tracker.integration.charting import first_points, is_given, log_table
-from tracker.terminal import say
 
 
 def plot_calibration_curve(

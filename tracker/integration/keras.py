@@ -15,9 +15,9 @@ import keras
 from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import Error, UnsupportedError
+from tracker.ground.terminal import say
 from tracker.sdk.process import active
 from tracker.sdk.run.run import Run
-from tracker.terminal import say
 
 __all__ = ("WandbEvalCallback", "WandbMetricsLogger", "WandbModelCheckpoint")
 

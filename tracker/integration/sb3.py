@@ -11,8 +11,8 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from tracker.errors import Error, UsageError
+from tracker.ground.terminal import say
 from tracker.sdk.process import active
-from tracker.terminal import say
 
 _WHAT = ("gradients", "parameters", "all", None)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tracker.ground.terminal import say
 from tracker.integration.charting import is_given, log_chart, log_table
 from tracker.integration.fitting import (
     plot_calibration_curve,
@@ -19,7 +20,6 @@ from tracker.integration.fitting import (
     plot_silhouette,
 )
 from tracker.plot.curves import pr_curve, roc_curve
-from tracker.terminal import say
 
 __all__ = [
     "plot_calibration_curve",

@@ -8,7 +8,7 @@ from typing import NoReturn
 from zlib import crc32
 
 from tracker.errors import JournalError
-from tracker.group_files import create
+from tracker.ground.group_files import create
 from tracker.journal.format import FRAME_PREFIX, MARKER, MAX_PAYLOAD, checksum_seed, pack_header
 
 _pack_prefix = FRAME_PREFIX.pack

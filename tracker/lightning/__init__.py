@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import UsageError
+from tracker.ground.settings import load_settings
+from tracker.ground.values import to_plain
 from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
 from tracker.lightning.checkpoints import artifacts_of
 from tracker.lightning.ranks import join_ranks
@@ -24,8 +26,6 @@ from tracker.sdk.run.friendly import config_value
 from tracker.sdk.run.run import Run
 from tracker.sdk.start.attach import attach
 from tracker.sdk.start.init import init
-from tracker.settings import load_settings
-from tracker.values import to_plain
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import ModelCheckpoint

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracker.data_types.table import Table
+from tracker.ground.terminal import say
 from tracker.plot.custom_chart import CustomChart, plot_table
-from tracker.terminal import say
 
 SPEC = "wandb/area-under-curve/v0"
 

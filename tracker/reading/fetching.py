@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import AuthenticationError, CommError, ConflictError, NotFoundError
-from tracker.http import Client
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.http import Client
+from tracker.ground.terminal import Progress
 from tracker.reading.parts import RANGE, PartFile
 from tracker.reading.placing import damaged, write_small
 from tracker.reading.plan import Content, Plan, Span, Wanted, make_plan
 from tracker.recorder.remote import Remote
 from tracker.store.blobs.manifest import Entry
-from tracker.terminal import Progress
 
 CONNECTIONS = 3
 # What is read at once: half of a core's cache, so that the file is written from there.

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError, UnsupportedError
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.reading.overlay import CollectionFiles
-from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.objects.layout import Layout

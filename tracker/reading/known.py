@@ -8,10 +8,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import JournalError
+from tracker.ground.processes import is_alive, this_process
+from tracker.ground.records import Record, Row, RunStarted, decode, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
-from tracker.processes import is_alive, this_process
-from tracker.records import Record, Row, RunStarted, decode, encode
 from tracker.runstate.keyed import unedited
 from tracker.store.objects.files import is_older, read_json
 from tracker.store.objects.layout import JournalPath, Layout

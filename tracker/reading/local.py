@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.answers import (
+from tracker.ground.answers import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
@@ -17,8 +17,8 @@ from tracker.answers import (
     RunPage,
     SystemMetrics,
 )
+from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.recorder.follow import catch_up
-from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.changes import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tracker.errors import StoreError
-from tracker.filesystems import is_network
+from tracker.ground.filesystems import is_network
+from tracker.ground.settings import Settings
 from tracker.recorder.remote import Remote, check_url, outbox_folder
-from tracker.settings import Settings
 from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.description import is_read_only, require_store
 from tracker.store.objects.layout import Layout

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.errors import CommError
+from tracker.ground.processes import host_name, this_process
+from tracker.ground.records import OUTSIDE, FileSaved, Record, RunFinished, RunStarted, pack
 from tracker.journal.writer import JournalWriter
-from tracker.processes import host_name, this_process
 from tracker.reading.reader import Reader
-from tracker.records import OUTSIDE, FileSaved, Record, RunFinished, RunStarted, pack
 from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.description import require_writable

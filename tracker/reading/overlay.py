@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, RunStarted
 from tracker.reading.known import journal_records
-from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, RunStarted
 from tracker.store.blobs.settle import settle
 from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import Layout

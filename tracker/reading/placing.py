@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import ArtifactError
+from tracker.ground.answers import ArtifactDetail
 from tracker.store.blobs.manifest import Entry
 
 

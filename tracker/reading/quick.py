@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.answers import (
+from tracker.errors import JournalError, NotFoundError
+from tracker.ground.answers import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
@@ -24,13 +25,12 @@ from tracker.answers import (
     RunPage,
     SystemMetrics,
 )
-from tracker.errors import JournalError, NotFoundError
+from tracker.ground.processes import host_name
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, decode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
-from tracker.processes import host_name
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
-from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, decode
 from tracker.runstate.fold import FinishedRow, Folder, SegmentState
 from tracker.runstate.view import SegmentView, describe_run, newest_branch
 from tracker.store.blobs.manifest import Entry, Manifest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tracker.answers import (
+    from tracker.ground.answers import (
         ArtifactDetail,
         ArtifactInfo,
         CollectionInfo,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         RunPage,
         SystemMetrics,
     )
-    from tracker.records import ArtifactChanged, ArtifactLinked
+    from tracker.ground.records import ArtifactChanged, ArtifactLinked
     from tracker.store.blobs.manifest import Entry, Manifest
     from tracker.store.objects.layout import Layout
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tracker import values
-from tracker.answers import (
+from tracker.ground import values
+from tracker.ground.answers import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
@@ -21,13 +21,13 @@ from tracker.answers import (
     RunPage,
     SystemMetrics,
 )
-from tracker.http import Client
-from tracker.parsed import prepare
-from tracker.processes import host_name
+from tracker.ground.http import Client
+from tracker.ground.parsed import prepare
+from tracker.ground.processes import host_name
+from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.reading.fetching import fetch_files
 from tracker.recorder.remote import Remote, write_remote
 from tracker.recorder.send import Sender
-from tracker.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.manifest import Entry, Manifest, parse_manifest
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.layout import Layout
 

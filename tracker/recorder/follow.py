@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 from sqlalchemy import select
 
 from tracker.errors import HeldElsewhereError
+from tracker.ground.processes import host_name, is_alive
+from tracker.ground.records import Process
 from tracker.journal.format import HEADER
-from tracker.processes import host_name, is_alive
 from tracker.recorder.faults import note_fault
 from tracker.recorder.live import first_record
 from tracker.recorder.look import Look
 from tracker.recorder.patience import Patience
 from tracker.recorder.unread import first_sequence, is_damaged
-from tracker.records import Process
 from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end

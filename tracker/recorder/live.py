@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tracker.errors import StoreError
+from tracker.ground.processes import is_alive
+from tracker.ground.records import Process, RunStarted, decode
 from tracker.journal.reader import Record, read_frames, read_header
-from tracker.processes import is_alive
-from tracker.records import Process, RunStarted, decode
 from tracker.store.objects.layout import JournalPath, Layout
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import HeldElsewhereError
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
 from tracker.recorder.election import RecorderLock
 from tracker.recorder.live import count_live
 from tracker.recorder.remote import remote_of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from tracker.ground.terminal import say
 from tracker.store.ingest.salvage import salvage
 from tracker.store.objects.description import is_read_only, make_folders, require_store, require_writable
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.opening import open_catalog
 from tracker.store.store import Store
-from tracker.terminal import say
 
 
 def open_store(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tracker.errors import CommError, JournalError
+from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, decode
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record, read_frames
-from tracker.records import ArtifactLogged, FileSaved, RunFinished, decode
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.layout import JournalPath

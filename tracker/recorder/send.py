@@ -25,16 +25,16 @@ from tracker.errors import (
     JournalError,
     UnreachableError,
 )
-from tracker.group_files import create, touch
-from tracker.http import Client
+from tracker.ground.group_files import create, touch
+from tracker.ground.http import Client
+from tracker.ground.processes import host_name, is_alive
+from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
-from tracker.processes import host_name, is_alive
 from tracker.recorder.live import count_live, writer_of
 from tracker.recorder.look import Look
 from tracker.recorder.outgoing import Outgoing
 from tracker.recorder.remote import Remote
-from tracker.records import Process
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.settle import Place, Settled, discard_draft, note_draft, refuse, settle, unsettle

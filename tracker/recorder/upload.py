@@ -16,11 +16,11 @@ from urllib.parse import quote
 from sqlalchemy import select
 
 from tracker.errors import CommError, Error, NotFoundError
-from tracker.http import Client
+from tracker.ground.http import Client
+from tracker.ground.records import pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.remote import Remote
 from tracker.recorder.send import ASKED_AT_ONCE, Sender
-from tracker.records import pack
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.objects.files import make_folder, sync_file, sync_folder
 from tracker.store.objects.layout import Layout

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tracker.parsed import Integer
-from tracker.records import MetricDefined
+from tracker.ground.parsed import Integer
+from tracker.ground.records import MetricDefined
 
 
 class Aggregate(msgspec.Struct, array_like=True):

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tracker.parsed import Integer, Seconds, Time
-from tracker.records import (
+from tracker.ground.parsed import Integer, Seconds, Time
+from tracker.ground.records import (
     ASIDE,
     COMMIT,
     AlertRaised,

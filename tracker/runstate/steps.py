@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.errors import UsageError
-from tracker.records import ASIDE, COMMIT
+from tracker.ground.records import ASIDE, COMMIT
 
 # Records and catalogs hold 64-bit steps; half of that leaves room for steps that rise by themselves.
 LARGEST_STEP = 2**62

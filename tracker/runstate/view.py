@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Protocol
 
-from tracker.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
-from tracker.records import OUTSIDE
+from tracker.ground.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
+from tracker.ground.records import OUTSIDE
 from tracker.runstate.aggregates import Aggregate, join_aggregates
 from tracker.runstate.fold import KeyFacts, SegmentState
 from tracker.runstate.keyed import lay_over

@@ -129,8 +129,8 @@ def restore(
         return run.restore(name, run_path, replace, root)
     if run_path is None:
         raise ValueError("run_path required when calling wandb.restore before wandb.init")
+    from tracker.ground.settings import load_settings
     from tracker.sdk.run.restoring import restore_file
-    from tracker.settings import load_settings
 
     return restore_file(load_settings(), name, run_path, replace, root or os.getcwd())
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.errors import UnsupportedError, UsageError
+from tracker.ground.values import to_plain
 from tracker.sweeps.hyperband import read_brackets
 from tracker.sweeps.space import Parameter, points, read_parameters
-from tracker.values import to_plain
 
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")

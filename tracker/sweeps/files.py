@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker import values
 from tracker.errors import NotFoundError
-from tracker.names import check_entity, check_project, new_run_id
-from tracker.processes import host_name
+from tracker.ground import values
+from tracker.ground.names import check_entity, check_project, new_run_id
+from tracker.ground.processes import host_name
 from tracker.store.objects.description import require_writable
 from tracker.store.objects.files import claim, publish_json, read_json, write_new
 from tracker.store.objects.layout import Layout

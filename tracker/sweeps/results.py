@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tracker.errors import NotFoundError, StoreError
+from tracker.ground.settings import Settings
 from tracker.reading.known import find_run
 from tracker.reading.open import can_apply, is_journal_only, layout_for, open_reader, remote_for
 from tracker.reading.reader import Reader
-from tracker.settings import Settings
 
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 

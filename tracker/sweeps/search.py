@@ -7,7 +7,7 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from tracker.names import new_run_id
+from tracker.ground.names import new_run_id
 from tracker.sweeps.bayes import promising
 from tracker.sweeps.config import parameters_of, sign_of
 from tracker.sweeps.files import Sweep, Trial, text_of

@@ -16,7 +16,7 @@ from differential.outcomes import normal
 from differential.script import plain
 from tracker import Api
 from tracker.api.runs import PublicRun
-from tracker.records import MetricDefined
+from tracker.ground.records import MetricDefined
 
 
 def collect(folder: Path, place: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from builders import ENTITY, PROJECT, START, Writer, apply_all
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError
+from tracker.ground.answers import ArtifactDetail
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.queries import artifacts
 from tracker.store.store import Store

@@ -14,8 +14,8 @@ from builders import ENTITY, PROJECT, START, Writer, apply_all
 from sqlalchemy import select
 
 from tracker.errors import UsageError
+from tracker.ground.records import ConfigChanged, SummaryChanged
 from tracker.recorder.opening import open_store
-from tracker.records import ConfigChanged, SummaryChanged
 from tracker.store.catalog.fields import LONGEST_TEXT, fields_of
 from tracker.store.catalog.models import Run, RunField
 from tracker.store.queries import runs

@@ -7,8 +7,8 @@ import json
 import pytest
 from builders import Writer, apply_all, get_run, seal_all
 
-from tracker.answers import MediaItem, MediaStep
 from tracker.errors import NotFoundError
+from tracker.ground.answers import MediaItem, MediaStep
 from tracker.store.queries import media
 from tracker.store.store import Store
 

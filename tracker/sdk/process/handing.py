@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from tracker import face
 from tracker.errors import UsageError
+from tracker.ground import face
 from tracker.reading.known import find_run
 from tracker.runstate.steps import Place, StepCounter
 from tracker.sdk.process import active

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.errors import JournalError
+from tracker.ground.processes import this_process
+from tracker.ground.records import FORKED, RunStarted, decode, pack
+from tracker.ground.settings import Settings
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
-from tracker.processes import this_process
 from tracker.reading.open import remote_for
-from tracker.records import FORKED, RunStarted, decode, pack
 from tracker.sdk.process.segment import SegmentWriter
-from tracker.settings import Settings
 from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import JournalPath, Layout
 

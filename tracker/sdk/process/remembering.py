@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import suppress
 
-from tracker.settings import Settings
+from tracker.ground.settings import Settings
 
 
 def resume_file(settings: Settings) -> str:

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import JournalError
+from tracker.ground.processes import host_name
+from tracker.ground.records import RowsLost, encode
+from tracker.ground.terminal import say
 from tracker.journal.format import HEADER
 from tracker.journal.writer import JournalWriter
-from tracker.processes import host_name
 from tracker.recorder.election import ensure_recorder
-from tracker.records import RowsLost, encode
 from tracker.sdk.process import active
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.files import make_folder, sync_folder, sync_named
 from tracker.store.objects.layout import Layout
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.store.blobs.content import BlobStore

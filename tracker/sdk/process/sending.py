@@ -8,11 +8,11 @@ import sys
 import time
 from types import FrameType
 
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
+from tracker.ground.terminal import say
 from tracker.recorder.remote import remote_of
 from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
-from tracker.terminal import say
 
 # Nothing was taken for so long: the server is busy with others, or the line is gone.
 STALLED_SECONDS = 10.0

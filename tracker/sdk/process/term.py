@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracker.settings import load_settings
-from tracker.terminal import say
+from tracker.ground.settings import load_settings
+from tracker.ground.terminal import say
 
 _said: set[str] = set()
 

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tracker.ground.records import FORKED
 from tracker.reading.known import KnownRun, KnownSegment
-from tracker.records import FORKED
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.layout import Layout
 

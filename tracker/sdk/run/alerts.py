@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from enum import Enum
 
-from tracker.records import AlertRaised
+from tracker.ground.records import AlertRaised
 from tracker.sdk.run.core import RunCore
 
 # An alert of the same title is passed over for this long.

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.answers import ArtifactDetail
 from tracker.artifacts import changing
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.reference import ArtifactReference, parse_reference
 from tracker.errors import ArtifactError, NotFoundError, StoreError, UsageError
-from tracker.names import check_alias, check_collection_name
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.names import check_alias, check_collection_name
+from tracker.ground.records import ArtifactLogged, ArtifactUsed
+from tracker.ground.settings import Settings
+from tracker.ground.values import to_plain
 from tracker.reading.open import open_artifacts, open_reader
 from tracker.reading.reader import ArtifactReader
-from tracker.records import ArtifactLogged, ArtifactUsed
-from tracker.settings import Settings
 from tracker.store.blobs.settle import settle
 from tracker.store.objects.files import read_json
-from tracker.values import to_plain
 
 if TYPE_CHECKING:
     from tracker.sdk.run.core import RunCore

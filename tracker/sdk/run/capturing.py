@@ -7,16 +7,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tracker.clock import now
-from tracker.records import ConsoleLines, SystemSample
+from tracker.ground.clock import now
+from tracker.ground.records import ConsoleLines, SystemSample
 
 if TYPE_CHECKING:
     from tracker.capture.console import Console
     from tracker.capture.sampler import Sampler
     from tracker.capture.screen import Line, Screen
-    from tracker.records import Record
+    from tracker.ground.records import Record
+    from tracker.ground.settings import Settings
     from tracker.sdk.run.core import RunCore
-    from tracker.settings import Settings
 
 # How long somebody who is writing output down is waited for when a run ends.
 PATIENCE_SECONDS = 5.0

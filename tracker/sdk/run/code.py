@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tracker.artifacts.artifact import Artifact
-from tracker.settings import STORE_FOLDER
+from tracker.ground.settings import STORE_FOLDER
 
 if TYPE_CHECKING:
     from tracker.sdk.run.artifact_methods import ArtifactMethods
@@ -35,7 +35,7 @@ def log_code(
     run: ArtifactMethods, root: str | None, name: str | None, include: Choice, exclude: Choice
 ) -> Artifact | None:
     """See ``Run.log_code``."""
-    from tracker.names import safe_artifact_name
+    from tracker.ground.names import safe_artifact_name
 
     if name is None:
         name = safe_artifact_name(f"source-{run.project}-{_program()}")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, KeysView
 from typing import Any
 
 from tracker.errors import ConfigError
+from tracker.ground.terminal import say
+from tracker.ground.values import check_depth
 from tracker.sdk.run.config_files import parse_config
 from tracker.sdk.run.friendly import config_value
-from tracker.terminal import say
-from tracker.values import check_depth
 
 Emit = Callable[[dict[str, Any]], None]
 

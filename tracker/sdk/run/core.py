@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tracker.errors import UsageError
-from tracker.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
+from tracker.ground.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
+from tracker.ground.terminal import say
 from tracker.runstate.steps import StepCounter
 from tracker.sdk.process.journal import RunJournal
 from tracker.sdk.run.config import Config
 from tracker.sdk.run.summary import Summary
 from tracker.store.catalog.locks import shared
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.sdk.run.capturing import RunCapturing

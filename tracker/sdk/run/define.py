@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracker.errors import Error
-from tracker.records import MetricDefined
+from tracker.ground.records import MetricDefined
 
 WORDS = ("min", "max", "mean", "last", "first", "best", "copy", "none")
 

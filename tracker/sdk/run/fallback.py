@@ -10,13 +10,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tracker.errors import StoreError, StoreVersionError
-from tracker.processes import host_name
+from tracker.ground.processes import host_name
+from tracker.ground.settings import STORE_FOLDER, Settings
+from tracker.ground.terminal import say
 from tracker.reading.open import layout_for
-from tracker.settings import STORE_FOLDER, Settings
 from tracker.store.objects.description import make_folders
 from tracker.store.objects.files import make_folder
 from tracker.store.objects.layout import Layout
-from tracker.terminal import say
 
 
 def usable_store(settings: Settings) -> tuple[Settings, Layout]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tracker.values import LONGEST_LIST, PLAIN, check_depth, to_plain
+from tracker.ground.values import LONGEST_LIST, PLAIN, check_depth, to_plain
 
 
 def config_value(value: Any, depth: int = 0) -> Any:

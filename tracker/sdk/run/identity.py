@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UsageError
-from tracker.records import RunChanged
+from tracker.ground.records import RunChanged
 from tracker.sdk.process.handing import hand_over
 from tracker.sdk.run.config import ConfigStatic
 from tracker.sdk.run.core import RunCore

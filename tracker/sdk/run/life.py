@@ -8,14 +8,14 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tracker.clock import now
 from tracker.errors import UsageError
-from tracker.records import RunFinished, pack
+from tracker.ground.clock import now
+from tracker.ground.records import RunFinished, pack
+from tracker.ground.terminal import say
 from tracker.sdk.process import active
 from tracker.sdk.process.leaving import last_line
 from tracker.sdk.process.remembering import forget_run
 from tracker.sdk.run.core import RunCore
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from typing_extensions import Self

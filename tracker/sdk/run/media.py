@@ -13,7 +13,7 @@ from zlib import crc32
 from tracker.data_types import figures
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import BatchableMedia, Media
-from tracker.values import check_depth, to_plain
+from tracker.ground.values import check_depth, to_plain
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
@@ -134,7 +134,7 @@ def _several(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) 
         return [_to_history(sink, key, step, value, 1) for value in values]
     most = getattr(first, "MAX_ITEMS", len(values))
     if len(values) > most:
-        from tracker.terminal import say
+        from tracker.ground.terminal import say
 
         say(f"only the first {most} of {len(values)} {first.__name__}s of {key!r} are kept, as in wandb")
         values = values[:most]

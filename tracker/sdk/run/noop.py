@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.records import Record, pack
+from tracker.ground.records import Record, pack
 from tracker.sdk.process import active
 from tracker.sdk.run.define import Metric
 from tracker.sdk.run.run import Run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from tracker.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from tracker.settings import Settings
+    from tracker.ground.settings import Settings
 
 
 def restore_file(settings: Settings, name: str, run_path: str, replace: bool, root: str) -> TextIO | None:

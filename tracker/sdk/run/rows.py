@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from tracker.clock import now
-from tracker.records import COMMIT, Row, encode, pack
+from tracker.ground.clock import now
+from tracker.ground.records import COMMIT, Row, encode, pack
+from tracker.ground.values import PLAIN, check_depth
 from tracker.sdk.run.core import RunCore
 from tracker.sdk.run.define import Metric, parse_metric
-from tracker.values import PLAIN, check_depth
 
 
 class Logging(RunCore):

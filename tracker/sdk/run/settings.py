@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker import names
 from tracker.errors import SettingsError
+from tracker.ground import names
+from tracker.ground.settings import STORE_FOLDER, load_settings
+from tracker.ground.settings import Settings as InForce
+from tracker.ground.terminal import say
 from tracker.sdk.run.setting_fields import CHOICES, DEFAULTS, KINDS, OLDER
-from tracker.settings import STORE_FOLDER, load_settings
-from tracker.settings import Settings as InForce
-from tracker.terminal import say
 
 # What wandb calls the fields that have another name below, and what only this tracker has.
 _NAMES = {
@@ -25,7 +25,7 @@ _NAMES = {
     "root_dir": "dir",
 }
 _OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
-# Arguments of ``init`` that may come as settings; others are in ``tracker.settings.Settings``.
+# Arguments of ``init`` that may come as settings; others are in ``tracker.ground.settings.Settings``.
 ARGUMENTS = (
     "allow_val_change",
     "code_dir",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tracker.values import LONGEST_LIST
+from tracker.ground.values import LONGEST_LIST
 
 _PERCENTILES = (10, 25, 75, 90)
 

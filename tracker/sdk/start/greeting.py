@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from tracker.errors import Error, NotFoundError
+from tracker.ground.terminal import say
 from tracker.reading.known import KnownRun, KnownSegment
 from tracker.recorder.remote import Remote
-from tracker.terminal import say
 
 # Only a run whose id the script gave is asked for; longer than this, training goes on without an answer.
 PATIENCE = 10.0
@@ -24,7 +24,7 @@ def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> Known
     Raises:
         CommError: It cannot be reached, or refuses the key.
     """
-    from tracker.http import Client
+    from tracker.ground.http import Client
 
     client = Client(remote.url, remote.key, timeout=PATIENCE)
     try:
@@ -50,7 +50,7 @@ def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> Known
 
 
 def _ask(remote: Remote, silent: bool) -> None:
-    from tracker.http import Client
+    from tracker.ground.http import Client
 
     client = Client(remote.url, remote.key)
     try:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tracker import names
 from tracker.errors import SettingsError
+from tracker.ground import names
+from tracker.ground.settings import Settings, load_settings
+from tracker.ground.terminal import say
 from tracker.reading.known import find_run
 from tracker.reading.open import layout_for, note_store, remote_for
 from tracker.sdk.process import active
@@ -27,8 +29,6 @@ from tracker.sdk.start import moments, setup
 from tracker.sdk.start import trial as sweep_trial
 from tracker.sdk.start.greeting import greet
 from tracker.sdk.start.opening import find_and_open, open_segment, started_of
-from tracker.settings import Settings, load_settings
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     pass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker import keeping
 from tracker.errors import AuthenticationError, CommError
+from tracker.ground import keeping
 from tracker.recorder.remote import check_url
 from tracker.sdk.process import active
 from tracker.sdk.process.term import termlog, termwarn
@@ -73,7 +73,7 @@ def login(
 
 
 def _verify(url: str, key: str | None) -> None:
-    from tracker.http import Client
+    from tracker.ground.http import Client
     from tracker.sdk.start.greeting import PATIENCE
 
     client = Client(url, key, timeout=PATIENCE)

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import SettingsError, UsageError
-from tracker.records import FileSaved, SummaryChanged
-from tracker.values import to_plain
+from tracker.ground.records import FileSaved, SummaryChanged
+from tracker.ground.values import to_plain
 
 if TYPE_CHECKING:
+    from tracker.ground.settings import Settings
     from tracker.sdk.run.run import Run
-    from tracker.settings import Settings
 
 _MOMENT = re.compile(r"([^?/]+)\?_step=(\d+)(?:\.0*)?")
 

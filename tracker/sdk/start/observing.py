@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tracker.processes import is_alive, seconds_alive, this_process
+from tracker.ground.processes import is_alive, seconds_alive, this_process
+from tracker.ground.records import ConsoleLines, Process
+from tracker.ground.settings import Settings, load_settings
 from tracker.reading.open import layout_for
-from tracker.records import ConsoleLines, Process
 from tracker.sdk.process import active, leaving
 from tracker.sdk.process.writers import taking_over
 from tracker.sdk.run.capturing import PATIENCE_SECONDS, Capturing
-from tracker.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from tracker.records import Record
+    from tracker.ground.records import Record
     from tracker.sdk.run.run import Run
 
 # What all processes of one launch have in common. torch.distributed needs the last two.

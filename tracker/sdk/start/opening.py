@@ -6,19 +6,19 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tracker import clock, names
 from tracker.errors import CommError, UsageError
-from tracker.processes import this_process
+from tracker.ground import clock, names
+from tracker.ground.processes import this_process
+from tracker.ground.records import RunStarted
+from tracker.ground.settings import Settings
+from tracker.ground.terminal import say
 from tracker.reading.known import KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, remote_for, why_journal_only
 from tracker.recorder.remote import write_remote
-from tracker.records import RunStarted
 from tracker.sdk.process import active
 from tracker.sdk.process.journal import RunJournal
 from tracker.sdk.run.run import Run
 from tracker.sdk.start.greeting import ask_for_run
-from tracker.settings import Settings
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.sdk.process.writers import Writer

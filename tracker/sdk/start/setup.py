@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tracker.errors import UnsupportedError
+from tracker.ground.settings import Settings as InForce
+from tracker.ground.settings import load_settings
 from tracker.sdk.process import active
 from tracker.sdk.run.settings import ARGUMENTS, Settings, arguments_of, settings_of
-from tracker.settings import Settings as InForce
-from tracker.settings import load_settings
 
 # Given to ``setup``: they stand under those of ``init``.
 defaults: Settings | None = None

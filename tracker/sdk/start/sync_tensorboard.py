@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from tracker.errors import UsageError
+from tracker.ground.settings import Settings
 from tracker.sdk.start.init import init
 from tracker.sdk.tensorboard.follow import Follower
-from tracker.settings import Settings
 
 
 def sync_folder(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tracker.terminal import say
-from tracker.values import loads
+from tracker.ground.terminal import say
+from tracker.ground.values import loads
 
 if TYPE_CHECKING:
     from tracker.sdk.run.config import Config

@@ -17,21 +17,21 @@ from typing import Any
 
 from tracker.door.opening import opened
 from tracker.errors import UnsupportedError, UsageError
+from tracker.ground.settings import Settings
+from tracker.ground.terminal import say
+from tracker.ground.values import dumps
 from tracker.sdk.process import active
 from tracker.sdk.process.leaving import last_line
 from tracker.sdk.start import setup
 from tracker.sdk.start.trial import PARAMETERS, RUN_ID, SWEEP_ID
 from tracker.sdk.sweeps.command import command_of
 from tracker.sdk.sweeps.stopping import Stopped, Stopper, Watch
-from tracker.settings import Settings
 from tracker.store.objects.files import make_folder
 from tracker.sweeps.config import sign_of
 from tracker.sweeps.files import Sweep, Trial
 from tracker.sweeps.hyperband import read_brackets
 from tracker.sweeps.results import Results, number_of
 from tracker.sweeps.search import next_trial
-from tracker.terminal import say
-from tracker.values import dumps
 
 # When an agent gives up, as wandb's does.
 FLAPPING_SECONDS, FLAPPING_FAILURES = 60.0, 3

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracker.errors import ConfigError, UnsupportedError, UsageError
-from tracker.settings import Settings, load_settings
+from tracker.ground.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tracker.sweeps.files import Sweep, Trial
@@ -154,7 +154,7 @@ def read_sweep_file(path: str) -> dict[str, Any]:
         ConfigError: It is not there, or is neither.
         UsageError: It is YAML, and PyYAML is not installed.
     """
-    from tracker.values import loads
+    from tracker.ground.values import loads
 
     try:
         with open(path, encoding="utf-8") as file:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tracker.data_types.histogram import Histogram
-from tracker.terminal import say
+from tracker.ground.terminal import say
 
 
 class Converter:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import Error, UsageError
+from tracker.ground.terminal import say
 from tracker.sdk.tensorboard.convert import Converter
 from tracker.sdk.tensorboard.events import EventFile
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import Error
+from tracker.ground.terminal import say
 from tracker.sdk.process import active
 from tracker.sdk.tensorboard.follow import Follower
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run

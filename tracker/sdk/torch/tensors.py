@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.counting import LARGEST, rising_range
 from tracker.data_types.histogram import Histogram
+from tracker.ground.counting import LARGEST, rising_range
 
 BINS = 64
 

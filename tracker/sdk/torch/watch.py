@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from tracker.data_types.graph import Graph
 from tracker.errors import Error, UsageError
+from tracker.ground.terminal import say
 from tracker.sdk.torch import layers
 from tracker.sdk.torch.hooks import Hook
 from tracker.sdk.torch.tensors import count_tensor
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from torch.nn import Module

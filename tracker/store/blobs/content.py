@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.group_files import protect
+from tracker.ground.group_files import protect
 from tracker.store.objects.digests import Digests, digests_of
 from tracker.store.objects.files import make_folder, open_regular, sync_named
 from tracker.store.objects.layout import Layout

@@ -21,10 +21,10 @@ from typing import IO
 import msgspec
 
 from tracker.errors import StoreError
-from tracker.group_files import create, is_of_group, share
-from tracker.parsed import Count, DigestOrEmpty, FileNumber
-from tracker.processes import this_process
-from tracker.records import Process
+from tracker.ground.group_files import create, is_of_group, share
+from tracker.ground.parsed import Count, DigestOrEmpty, FileNumber
+from tracker.ground.processes import this_process
+from tracker.ground.records import Process
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import Digests, digests_of, digests_of_file

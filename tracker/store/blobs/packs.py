@@ -22,7 +22,7 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from tracker.parsed import Count, Digest
+from tracker.ground.parsed import Count, Digest
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import Entry
 from tracker.store.blobs.settle import Place

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from tracker.errors import StoreError
-from tracker.group_files import create
-from tracker.parsed import Count, DigestOrEmpty
+from tracker.ground.group_files import create
+from tracker.ground.parsed import Count, DigestOrEmpty
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
 from tracker.store.blobs.manifest import Entry, make_manifest, write_manifest

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tracker.filesystems import is_network
+from tracker.ground.filesystems import is_network
 from tracker.store.objects.files import make_folder
 from tracker.store.objects.layout import Layout, blob_name
 

@@ -16,9 +16,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
-from tracker import values
 from tracker.errors import StoreError, StoreVersionError
-from tracker.group_files import create, is_of_group
+from tracker.ground import values
+from tracker.ground.group_files import create, is_of_group
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import Base
 

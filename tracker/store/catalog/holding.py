@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
-from tracker.filesystems import is_network
+from tracker.ground.filesystems import is_network
+from tracker.ground.terminal import say
 from tracker.store.catalog.lease import (
     BEATS,
     Lease,
@@ -33,7 +34,6 @@ from tracker.store.catalog.lease import (
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import Layout
-from tracker.terminal import say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

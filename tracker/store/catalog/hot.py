@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from tracker.records import encode, packable, read_extension
+from tracker.ground.records import encode, packable, read_extension
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.models import HotRow, Segment
 

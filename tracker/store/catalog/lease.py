@@ -29,10 +29,10 @@ from typing import Literal
 
 import msgspec
 
-from tracker import group_files
 from tracker.errors import HeldElsewhereError, StoreError, UsageError
-from tracker.filesystems import LOCAL_TYPES, filesystem_type
-from tracker.processes import boot_id, host_name
+from tracker.ground import group_files
+from tracker.ground.filesystems import LOCAL_TYPES, filesystem_type
+from tracker.ground.processes import boot_id, host_name
 from tracker.store.objects.files import sync_folder, write_new
 from tracker.store.objects.layout import Layout
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracker.group_files import create
+from tracker.ground.group_files import create
 
 
 class FileLock:

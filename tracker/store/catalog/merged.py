@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.records import RunStarted
+from tracker.ground.records import RunStarted
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.view import RunView, SegmentView, merge_segments
 from tracker.store.catalog.fields import refresh_fields

@@ -12,7 +12,7 @@ Big = Annotated[int, mapped_column(BigInteger)]
 
 
 class Base(DeclarativeBase):
-    """Base of all tables. Plain values are kept as exact JSON (``tracker.values``)."""
+    """Base of all tables. Plain values are kept as exact JSON (``tracker.ground.values``)."""
 
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}
 

@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tracker.errors import StoreError
-from tracker.group_files import share
+from tracker.ground.group_files import share
+from tracker.ground.terminal import say
 from tracker.store.objects.files import sync_file, sync_folder
-from tracker.terminal import say
 
 # A former holder that has woken up ends at once; a transaction that it was in may still be written.
 ATTEMPTS = 5

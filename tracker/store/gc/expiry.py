@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.answers import ArtifactInfo
-from tracker.records import ArtifactChanged
+from tracker.ground.answers import ArtifactInfo
+from tracker.ground.records import ArtifactChanged
 from tracker.store.catalog.models import Collection, Version
 from tracker.store.gc.retention import Rule, decide, name_of, rule_for
 from tracker.store.ingest.artifacts import apply_change

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracker.errors import StoreError
-from tracker.processes import is_alive
+from tracker.ground.processes import is_alive
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import owner_of, read_draft
 from tracker.store.blobs.packs import forget_packs

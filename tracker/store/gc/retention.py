@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tracker.answers import ArtifactInfo
 from tracker.errors import UsageError
+from tracker.ground.answers import ArtifactInfo
 
 Mode = Literal["min", "max"]
 ALLOWED = "'best N by KEY [min|max]', 'last N' and 'aliased', separated by commas"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from tracker.errors import ArtifactError, NotFoundError, StoreError
+from tracker.ground.records import ArtifactLogged, FileSaved, decode
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record, read_frames, read_header
-from tracker.records import ArtifactLogged, FileSaved, decode
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import pieces_of

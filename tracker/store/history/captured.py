@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
-from tracker.records import ConsoleLines, SystemSample
+from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.runstate.fold import FinishedRow, unpack_state
 from tracker.store.catalog.hot import pack_data, unpack_data
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Run, Sample, Segment

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tracker import values
+from tracker.ground import values
 from tracker.runstate.fold import FinishedRow
 
 FIXED = {"_row": pa.int64(), "_step": pa.int64(), "_runtime": pa.float64(), "_timestamp": pa.float64()}

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracker.errors import Error, StoreError
-from tracker.group_files import share
+from tracker.ground.group_files import share
 from tracker.runstate.fold import FinishedRow
 from tracker.store.history.columns import (
     FIXED,

@@ -17,10 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tracker.errors import JournalError, StoreError, UsageError
-from tracker.journal.format import HEADER
-from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
-from tracker.journal.reader import Record as Frame
-from tracker.records import (
+from tracker.ground.records import (
     ArtifactChanged,
     ArtifactLinked,
     ArtifactLogged,
@@ -35,6 +32,9 @@ from tracker.records import (
     decode,
     encode,
 )
+from tracker.journal.format import HEADER
+from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
+from tracker.journal.reader import Record as Frame
 from tracker.runstate.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
 from tracker.store.blobs.manifest import InvalidManifestError
 from tracker.store.blobs.settle import discard_draft, note_draft

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, NotFoundError, StoreError
-from tracker.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
 from tracker.store.blobs.manifest import InvalidManifestError, Manifest, read_manifest
 from tracker.store.blobs.packs import known_places, note_version
 from tracker.store.blobs.settle import Place, Settled, settle

@@ -6,9 +6,9 @@ import os
 
 from sqlalchemy.orm import Session
 
-from tracker.answers import ArtifactDetail
 from tracker.errors import NotFoundError
-from tracker.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.answers import ArtifactDetail
+from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.store.catalog.merged import note_change
 from tracker.store.catalog.models import Run, Version
 from tracker.store.ingest.artifacts import add_link, apply_change

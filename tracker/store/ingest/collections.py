@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from tracker.answers import CollectionInfo
 from tracker.errors import NotFoundError, UsageError
+from tracker.ground.answers import CollectionInfo
+from tracker.ground.values import without_surrogates
 from tracker.store.objects.described import publish_described
 from tracker.store.published.reread import PublishedCollection
 from tracker.store.published.versions import find_collection
 from tracker.store.queries.artifacts import list_collections
 from tracker.store.store import Store
-from tracker.values import without_surrogates
 
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 

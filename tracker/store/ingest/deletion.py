@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
-from tracker.records import ArtifactChanged
+from tracker.ground.records import ArtifactChanged
 from tracker.runstate.fold import SegmentState, pack_state
 from tracker.store.catalog.merged import tick
 from tracker.store.catalog.models import (

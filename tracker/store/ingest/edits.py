@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
-from tracker.records import RunEdited
+from tracker.ground.records import RunEdited
+from tracker.ground.values import dumps, to_plain, without_surrogates
 from tracker.runstate.keyed import KEYED, note_keys
 from tracker.runstate.view import EDITABLE
 from tracker.store.catalog.merged import refresh_run
@@ -17,7 +18,6 @@ from tracker.store.catalog.models import Run
 from tracker.store.published.runs import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
-from tracker.values import dumps, to_plain, without_surrogates
 
 LONGEST_NAME = 1000
 _REMOVED = tuple(f"{field}_removed" for field in KEYED)

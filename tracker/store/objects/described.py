@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tracker import values
 from tracker.errors import StoreError
+from tracker.ground import values
 from tracker.store.objects.files import publish, write_new
 
 # Whatever bytes are where the field is: a damaged name must not hide the checksum.

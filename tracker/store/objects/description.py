@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
-from tracker.group_files import make_shared, mode_of_shared
+from tracker.ground.group_files import make_shared, mode_of_shared
 from tracker.store.objects.files import claim, publish, read_json, sync_folder, write_new
 from tracker.store.objects.layout import FORMAT_VERSION, Layout
 
@@ -75,7 +75,7 @@ def write_description(layout: Layout, store_id: str, group_mode: int = 0) -> Non
     Args:
         layout: The store.
         store_id: Its id.
-        group_mode: The mode of its folders when a group shares it: see ``tracker.group_files``.
+        group_mode: The mode of its folders when a group shares it: see ``tracker.ground.group_files``.
     """
     temporary = layout.new_temporary()
     shared = f', "group_mode": "{group_mode:o}"' if group_mode else ""

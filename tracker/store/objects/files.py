@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tracker import group_files, values
+from tracker.ground import group_files, values
 
 
 def make_folder(folder: Path, *, durable: bool = True) -> None:

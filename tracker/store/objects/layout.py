@@ -38,7 +38,7 @@ from urllib.parse import quote
 from zlib import crc32
 
 from tracker.errors import NotFoundError
-from tracker.parsed import is_digest, is_token
+from tracker.ground.parsed import is_digest, is_token
 from tracker.store.objects.files import make_folder
 
 FORMAT_VERSION = 2

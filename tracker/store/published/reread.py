@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tracker import values
 from tracker.errors import StoreVersionError
-from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token, prepare
+from tracker.ground import values
+from tracker.ground.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token, prepare
 from tracker.runstate.fold import SegmentState
 
 FORMAT = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from tracker.records import RunStarted
+from tracker.ground.records import RunStarted
 from tracker.runstate.fold import SegmentState, pack_state
 from tracker.store.catalog.models import Segment
 from tracker.store.objects.layout import Layout

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.answers import Output, OutputLine, SystemMetrics
 from tracker.errors import NotFoundError
+from tracker.ground.answers import Output, OutputLine, SystemMetrics
 from tracker.runstate.fold import FinishedRow, unpack_state
 from tracker.runstate.view import newest_branch
 from tracker.store.catalog.models import Run, Segment

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
-from tracker import values
 from tracker.errors import UsageError
+from tracker.ground import values
 from tracker.store.catalog.models import Run, RunField
 from tracker.store.queries.asking import COLUMNS, COMPARISONS, Asked, Column, Field, Place, Tags, shown
 

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker import values
-from tracker.answers import MediaItem, MediaStep, TablePage
 from tracker.errors import NotFoundError
+from tracker.ground import values
+from tracker.ground.answers import MediaItem, MediaStep, TablePage
 from tracker.store.catalog.models import Run, RunFile
 from tracker.store.queries.history import rows
 from tracker.store.store import Store

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Select, SQLColumnExpression, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tracker.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.errors import NotFoundError, UsageError
+from tracker.ground.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.runstate.view import describe_segments
 from tracker.store.catalog.merged import segment_views
 from tracker.store.catalog.models import Clock, Project, Run, RunField

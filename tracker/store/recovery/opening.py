@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from tracker.errors import StoreError
+from tracker.ground.terminal import say
 from tracker.store.catalog import database
 from tracker.store.catalog.holding import Hold, Opened, hold_catalog
 from tracker.store.catalog.lease import held_elsewhere, refusal
@@ -24,7 +25,6 @@ from tracker.store.catalog.models import ArtifactUse, Run
 from tracker.store.objects.layout import Layout
 from tracker.store.published.runs import publish_run
 from tracker.store.recovery.rebuild import rebuild
-from tracker.terminal import say
 
 # Others who open the store at this moment let go at once; who still has it open then is at work.
 PATIENCE_SECONDS = 10.0

@@ -21,7 +21,7 @@ from typing import IO, NamedTuple
 from sqlalchemy import select, text
 
 from tracker.errors import StoreError
-from tracker.filesystems import is_network
+from tracker.ground.filesystems import is_network
 from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of

@@ -24,9 +24,9 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreError
+from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
-from tracker.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.runstate.fold import Folder, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest

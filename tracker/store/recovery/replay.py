@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.records import (
+from tracker.ground.records import (
     COMMIT,
     OUTSIDE,
     ArtifactLinked,

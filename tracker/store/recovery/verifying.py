@@ -19,7 +19,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from tracker.errors import JournalError, StoreError
-from tracker.group_files import create
+from tracker.ground.group_files import create
 from tracker.journal.reader import Corrupt, TornTail, read_frames, read_header
 from tracker.store.blobs.content import CHUNK
 from tracker.store.catalog.models import CapturedPart, Part

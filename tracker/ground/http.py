@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
-from tracker import values
 from tracker.errors import (
     AuthenticationError,
     CommError,
@@ -22,6 +21,7 @@ from tracker.errors import (
     UnreachableError,
     UsageError,
 )
+from tracker.ground import values
 
 TIMEOUT = 60.0
 CHUNK = 1024 * 1024

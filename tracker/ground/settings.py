@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from tracker import keeping
 from tracker.errors import SettingsError, UsageError
-from tracker.launch import launch_folder
+from tracker.ground import keeping
+from tracker.ground.launch import launch_folder
 
 STORE_FOLDER = "tracker-store"
 MODES = ("online", "offline", "disabled")

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from tracker.records import Process
+from tracker.ground.records import Process
 
 
 def this_process() -> Process:

@@ -12,8 +12,8 @@ from typing import Any, TypedDict, Union
 import msgspec
 
 from tracker.errors import JournalError, UsageError
-from tracker.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
-from tracker.values import plain_integer, without_surrogates
+from tracker.ground.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.ground.values import plain_integer, without_surrogates
 
 # Extension type of an integer beyond 64 bits: its decimal digits.
 BIG_INTEGER = 1
