@@ -200,7 +200,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     _prepare()
-    value = getattr(import_module(home), name.lstrip("_"))
+    value = getattr(import_module(home.replace("tracker", __name__, 1)), name.lstrip("_"))
     globals()[name] = value
     return value
 
@@ -221,11 +221,14 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Return the spec of a module that lies under another path here, or None."""
-        if not name.startswith("tracker."):
+        if not name.startswith(f"{__name__}."):
             return None
-        from tracker.door.modules import find
+        from tracker.door.modules import check_not_hidden, find
 
-        return find(name)
+        found = find(name)
+        if found is None:
+            check_not_hidden(name)
+        return found
 
 
 sys.meta_path.append(_Finder())

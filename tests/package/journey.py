@@ -5,6 +5,7 @@ Run by each Python of ``test_package.py`` in an empty folder; needs ``airgap-tra
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import tracker
 
-COMMAND = [sys.executable, "-m", "tracker.cli.main"]
+COMMAND = [str(Path(sys.executable).with_name("tracker"))]
 WANDB_SCRIPT = """
 import wandb
+from tracker import Tracker
+assert Tracker.of == "the repository"
 with wandb.init(project="door", id="second", config={"lr": 0.1}) as run:
     run.log({"loss": 0.5})
     run.log({"table": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, "y"]])})
@@ -62,8 +65,17 @@ def read() -> None:
     assert (folder / "weights.txt").read_text() == "0.5"
 
 
+def have_another_tracker() -> None:
+    """Put a repository first on PYTHONPATH that has a tracker and a server of its own."""
+    repository = Path("repository").absolute()
+    repository.mkdir()
+    (repository / "tracker.py").write_text("class Tracker:\n    of = 'the repository'\n")
+    (repository / "server.py").write_text("")
+    os.environ["PYTHONPATH"] = str(repository)
+
+
 def run_wandb_script() -> None:
-    """Run a script that imports wandb through ``tracker run``."""
+    """Run a script that imports wandb, and the repository's tracker, through ``tracker run``."""
     Path("train.py").write_text(WANDB_SCRIPT)
     command("run", sys.executable, "train.py")
     run = tracker.Api().run("door/second")
@@ -90,6 +102,7 @@ def main() -> None:
     """Do all of it."""
     log()
     read()
+    have_another_tracker()
     run_wandb_script()
     serve()
     command("verify")

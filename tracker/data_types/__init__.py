@@ -86,6 +86,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tracker.data_types' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"tracker.data_types.{home}"), name)
+    value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value

@@ -5,6 +5,7 @@ A finder lets ``import wandb.sdk.lib.runid`` (or ``tracker.sdk.lib.runid``) find
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -73,6 +74,24 @@ def find(fullname: str) -> ModuleSpec | None:
     return ModuleSpec(fullname, cast(Any, _Loader(name)), is_package=_is_package(name))
 
 
+def check_not_hidden(fullname: str) -> None:
+    """Raise for a module below ``tracker`` that is not here and that a folder of the user's has.
+
+    Raises:
+        ModuleNotFoundError: Says which folder is hidden, by which package, and what helps.
+    """
+    own = os.path.dirname(os.path.dirname(__file__))
+    for folder in sys.path:
+        place = os.path.abspath(os.path.join(folder, *fullname.split(".")))
+        if os.path.isdir(place) or os.path.isfile(f"{place}.py"):
+            parent = os.path.abspath(folder)
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: tracker ({own}) hides {parent}/tracker. Add __init__.py to "
+                f"that folder and {parent} to PYTHONPATH, and use `import wandb` with `tracker run`.",
+                name=fullname,
+            )
+
+
 class _Loader:
     """Puts the module itself into ``sys.modules``, so that it is one object under all its names.
 
@@ -135,7 +154,7 @@ def _shown(module: str) -> list[str]:
     """Return the names that a module shows, for ``dir`` and ``import *``."""
     found = []
     for word in NAMES[module].split():
-        whole = [each for each in dir(import_module(word[1:])) if each[0] != "_"] if word[0] == "*" else []
+        whole = [each for each in dir(_import(word[1:])) if each[0] != "_"] if word[0] == "*" else []
         found += whole or [word.partition("=")[0]]
     return found
 
@@ -150,15 +169,24 @@ def _find(module: str, name: str) -> Any:
             shown, _, home = word.partition("=")
             if shown == name:
                 return _resolve(home or f"tracker:{name}")
-            if word.startswith("*") and hasattr(found := import_module(word[1:]), name):
+            if word.startswith("*") and hasattr(found := _import(word[1:]), name):
                 return getattr(found, name)
     refuse(module, name)
+
+
+def _own_name(module: str) -> str:
+    """Return the name that a module of ``names`` has in this process: see ``airgap_tracker``."""
+    return module.replace("tracker", __name__.partition(".")[0], 1)
+
+
+def _import(module: str) -> ModuleType:
+    return import_module(_own_name(module))
 
 
 def _resolve(home: str) -> Any:
     module, _, name = home.partition(":")
     try:
-        return getattr(import_module(module), name)
+        return getattr(_import(module), name)
     except (ImportError, AttributeError) as error:
         raise AttributeError(f"tracker lacks this part of wandb: {error}") from error
 
@@ -166,10 +194,10 @@ def _resolve(home: str) -> Any:
 def _home(name: str) -> str | None:
     """Return the module of tracker that a path of wandb's is another name of."""
     if name in ALIASES:
-        return ALIASES[name]
+        return _own_name(ALIASES[name])
     for tree, home in TREES.items():
         if name.startswith(tree):
-            return home + name[len(tree) :]
+            return _own_name(home) + name[len(tree) :]
     return None
 
 

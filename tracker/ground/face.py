@@ -6,6 +6,7 @@ circle. ``tracker/__init__.py`` says what the package is before anything else is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -21,3 +22,11 @@ class Face(Protocol):
 
 
 package: Face
+
+
+def loaded(module: str) -> Any:
+    """Return the module of a name, such as ``"tracker.plot.custom_chart"``; None if it is not imported.
+
+    In a program that has another ``tracker``, the module has another name: see ``airgap_tracker``.
+    """
+    return sys.modules.get(module.replace("tracker", str(__package__), 1))

@@ -1,13 +1,28 @@
-"""The folder where the program was launched: a store does not move with the working folder of a framework."""
+"""The folder where the program was launched, and the command that launches a process of tracker's own."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+_START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "airgap_tracker_start.py")
+
+
+def own_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that calls a module's ``main``, whatever PYTHONPATH and the working folder have.
+
+    Args:
+        module: Name of the module below ``tracker``, such as ``"cli.main"``.
+        arguments: What ``main`` gets.
+    """
+    return [sys.executable, _START, f"tracker.{module}", *arguments]
+
 
 def launch_folder() -> str:
-    """Return the folder where the program was launched; in an interactive session, the current one."""
+    """Return the folder where the program was launched; in an interactive session, the current one.
+
+    A store does not move with the working folder of a framework.
+    """
     return os.getcwd() if hasattr(sys, "ps1") else _launched_in
 
 

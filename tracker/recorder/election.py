@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tracker.ground.launch import own_command
 from tracker.ground.processes import host_name
 from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.layout import Layout
@@ -17,11 +18,6 @@ from tracker.store.objects.layout import Layout
 # so no training script can wait for it, and it is in a session of its own, so no terminal reaches it.
 _SHELL = "/bin/sh"
 _BACKGROUND = '"$0" "$@" &'
-# The folder of the running script must not be importable in the recorder: it may hold a json.py.
-_CODE = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.path.append(sys.argv[1]); "
-    "from tracker.recorder.main import main; main(sys.argv[2:])"
-)
 
 _LOCK = re.compile(r"/locks/recorder-[^/]*\.lock$")
 # How many threads of this process have a lock open for a recorder to inherit.
@@ -122,9 +118,8 @@ def ensure_recorder(layout: Layout) -> bool:
 
 def _start(root: Path, lock: int) -> int:
     """Start the shell that starts the recorder; return the shell's process id."""
-    package_folder = str(Path(__file__).resolve().parents[2])
     inherited = 4 if lock == 3 else 3  # onto itself, a descriptor might stay closed at exec
-    command = [sys.executable, "-c", _CODE, package_folder, str(root), str(inherited)]
+    command = own_command("recorder.main", str(root), str(inherited))
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -133,7 +133,3 @@ def _detach(lock: int | None) -> None:
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.artifacts import capture
+from tracker.ground import face
 from tracker.sdk.process import leaving
 from tracker.sdk.process.signals import Termination
 
@@ -76,9 +77,9 @@ def forget(run: RunCore) -> None:
 
 def _show() -> None:
     """Drop what a script assigned to ``wandb.config`` and the like: the run's stands there, as in wandb."""
-    ours = sys.modules.get("tracker")
+    ours: Any = face.package
     for module in (ours, sys.modules.get("wandb")):
-        if module is not None and (module is ours or getattr(module, "_tracker", None) is ours):
+        if module is ours or getattr(module, "_tracker", None) is ours:
             for name in ("run", "config", "summary"):
                 vars(module).pop(name, None)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, KeysView
 from typing import Any
 
 from tracker.errors import ConfigError
+from tracker.ground import face
 from tracker.ground.terminal import say
 from tracker.ground.values import check_depth
 from tracker.sdk.run.config_files import parse_config
@@ -219,7 +220,7 @@ def same(old: Any, new: Any) -> bool:
 
 def is_artifact(value: Any) -> bool:
     """Whether a value is an ``Artifact``, without loading it."""
-    home = sys.modules.get("tracker.artifacts.artifact")
+    home = face.loaded("tracker.artifacts.artifact")
     return home is not None and isinstance(value, home.Artifact)
 
 
@@ -230,8 +231,8 @@ def plain_config_value(value: Any) -> Any:
         TypeError: Media, an artifact that was not logged, or a value without a plain form.
         ValueError: An artifact inside of a dict.
     """
-    base = sys.modules.get("tracker.data_types.media")
-    histogram = sys.modules.get("tracker.data_types.histogram")
+    base = face.loaded("tracker.data_types.media")
+    histogram = face.loaded("tracker.data_types.histogram")
     if (base is not None and isinstance(value, base.Media)) or (
         histogram is not None and isinstance(value, histogram.Histogram)
     ):

@@ -187,7 +187,11 @@ def _upgrade(engine: Engine) -> None:
     from alembic import command
     from alembic.config import Config
 
+    from tracker.store.catalog.fields import refresh_all_fields
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["engine"] = engine.execution_options(write=True)
+    config.attributes.update(
+        engine=engine.execution_options(write=True), metadata=Base.metadata, refresh=refresh_all_fields
+    )
     command.upgrade(config, "head")

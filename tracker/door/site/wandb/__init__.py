@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys as _sys
+from importlib import import_module as _import
 from types import ModuleType as _ModuleType
 from typing import Any
 
 try:
-    import tracker as _tracker
-    from tracker.door import modules as _modules
-    from tracker.door import names as _names
+    # Not `tracker`: the program may have a module of that name.
+    _tracker: Any = _import("airgap_tracker")
+    _modules: Any = _import("airgap_tracker.door.modules")
+    _names: Any = _import("airgap_tracker.door.names")
 except ImportError as error:
     raise ImportError(
-        f"`tracker run` or `tracker env` put tracker in wandb's place, but {_sys.executable} has no tracker: "
-        f"install it there too ({error})"
+        f"`tracker run` or `tracker env` put tracker in wandb's place, but {_sys.executable} has no tracker, "
+        f"or an older one: install it there too ({error})"
     ) from error
 
 __version__ = _names.VERSION

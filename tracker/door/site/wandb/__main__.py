@@ -1,5 +1,8 @@
-"""``python -m wandb``: the command line."""
+"""``python -m wandb``: the command line, in a process that does not see the working folder."""
 
-from tracker.cli.main import main
+import os
+import sys
+from importlib import import_module
 
-main()
+_command = import_module("airgap_tracker.launch").own_command("cli.main", *sys.argv[1:])
+os.execv(_command[0], _command)
