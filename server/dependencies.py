@@ -11,6 +11,7 @@ from starlette.responses import Response
 from server import keys
 from server.settings import ServerSettings
 from tracker.errors import AuthenticationError
+from tracker.reading.local import LocalReader
 from tracker.store.store import Store
 
 COOKIE = "tracker_session"
@@ -24,6 +25,11 @@ def get_store(request: Request) -> Store:
     return store
 
 
+def get_reader(request: Request) -> LocalReader:
+    """What answers questions to the store; the watcher applies what journals hold."""
+    return LocalReader(get_store(request), follows=False)
+
+
 def get_settings(request: Request) -> ServerSettings:
     """What the server was told."""
     settings: ServerSettings = request.app.state.settings
@@ -31,6 +37,7 @@ def get_settings(request: Request) -> ServerSettings:
 
 
 StoreDep = Annotated[Store, Depends(get_store)]
+ReaderDep = Annotated[LocalReader, Depends(get_reader)]
 SettingsDep = Annotated[ServerSettings, Depends(get_settings)]
 
 

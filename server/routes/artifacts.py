@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-from server.dependencies import Reader, StoreDep, Writer
+from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob, send_piece
 from server.links import link_artifact, link_file
 from server.responses import ExactJSON
@@ -18,10 +18,7 @@ from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, read_manifest
-from tracker.store.ingest import changes
-from tracker.store.ingest import collections as collections_of
 from tracker.store.queries import artifacts as query
-from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
 
 router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
@@ -32,65 +29,68 @@ PAGE = 1000
 
 
 @router.get("/collections", response_model=dict[str, list[CollectionInfo]])
-def collections(store: StoreDep, entity: str, project: str, type: str | None = None) -> Response:
+def collections(reader: ReaderDep, entity: str, project: str, type: str | None = None) -> Response:
     """List artifact collections by name; only those of a type, if given."""
-    with store.reading() as session:
-        return ExactJSON({"collections": query.list_collections(session, entity, project, type)})
+    return ExactJSON({"collections": reader.collections(entity, project, type)})
 
 
 @router.patch("/collections/{name}", response_model=CollectionInfo, dependencies=[Writer])
 def change_collection(
-    store: StoreDep, entity: str, project: str, name: str, body: Annotated[dict[str, Any], Body()]
+    reader: ReaderDep, entity: str, project: str, name: str, body: Annotated[dict[str, Any], Body()]
 ) -> Response:
     """Change a collection's ``description`` or ``tags``: those that are given."""
-    return ExactJSON(collections_of.change_collection(store, entity, project, name, body))
+    return ExactJSON(reader.change_collection(entity, project, name, body))
 
 
 @router.get("/runs/{run_id}/used-artifacts", response_model=dict[str, list[ArtifactInfo]])
-def used(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+def used(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """List the artifact versions that a run used, in that order."""
-    with store.reading() as session:
-        run = get_run(session, entity, project, run_id)
-        return ExactJSON({"artifacts": query.used_artifacts(session, run)})
+    return ExactJSON({"artifacts": reader.used_artifacts(entity, project, run_id)})
 
 
 @router.get("/artifacts", response_model=dict[str, list[ArtifactInfo]])
 def versions(
-    store: StoreDep, entity: str, project: str, run: str | None = None, name: str | None = None
+    reader: ReaderDep, entity: str, project: str, run: str | None = None, name: str | None = None
 ) -> Response:
     """List artifact versions, newest first; only those of a run or a collection, if named."""
-    with store.reading() as session:
-        return ExactJSON({"artifacts": query.list_artifacts(session, entity, project, run_id=run, name=name)})
+    return ExactJSON({"artifacts": reader.artifacts(entity, project, run, name)})
 
 
 @router.get("/artifacts/{name}/{reference}", response_model=ArtifactDetail)
-def detail(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
+def detail(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
     """Describe a version: by ``vN``, alias or digest."""
-    return ExactJSON(link_artifact(_find(store, entity, project, name, reference)))
+    return ExactJSON(link_artifact(reader.artifact(entity, project, name, reference)))
 
 
 @router.get("/artifacts/{name}/{reference}/links", response_model=dict[str, list[ArtifactDetail]])
-def links(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
+def links(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
     """List the links that stand for a version, in other collections."""
-    version = _find(store, entity, project, name, reference)
-    with store.reading() as session:
-        return ExactJSON({"artifacts": query.links_of(session, version)})
+    version = reader.artifact(entity, project, name, reference)
+    return ExactJSON({"artifacts": reader.links(version)})
 
 
 @router.get("/artifacts/{name}/{reference}/manifest")
-def manifest(store: StoreDep, entity: str, project: str, name: str, reference: str) -> Response:
+def manifest(
+    store: StoreDep, reader: ReaderDep, entity: str, project: str, name: str, reference: str
+) -> Response:
     """Return the list of a version's files as it is stored."""
-    version = _find(store, entity, project, name, reference)
+    version = reader.artifact(entity, project, name, reference)
     return send_blob(store, version.manifest, "manifest.json", None)
 
 
 @router.get("/artifacts/{name}/{reference}/files")
 def files(
-    store: StoreDep, entity: str, project: str, name: str, reference: str, offset: int = 0, limit: int = PAGE
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    name: str,
+    reference: str,
+    offset: int = 0,
+    limit: int = PAGE,
 ) -> Response:
     """List some of a version's files in path order, with their addresses."""
-    version = _find(store, entity, project, name, reference)
-    entries = read_manifest(store.blobs, version.manifest).entries
+    version = reader.artifact(entity, project, name, reference)
+    entries = reader.manifest(version).entries
     some = entries[max(offset, 0) : max(offset, 0) + max(limit, 0)]
     return ExactJSON({"total": len(entries), "files": [link_file(version, entry) for entry in some]})
 
@@ -99,6 +99,7 @@ def files(
 def file(
     request: Request,
     store: StoreDep,
+    reader: ReaderDep,
     entity: str,
     project: str,
     name: str,
@@ -107,8 +108,8 @@ def file(
     download: bool = False,
 ) -> Response:
     """Return one file of a version; answers ranges."""
-    version = _find(store, entity, project, name, reference)
-    for entry in read_manifest(store.blobs, version.manifest).entries:
+    version = reader.artifact(entity, project, name, reference)
+    for entry in reader.manifest(version).entries:
         if entry.path == path:
             return _send(request, store, entry, download)
     raise NotFoundError(f"artifact {name}:{version.version} has no file {path}")
@@ -127,21 +128,16 @@ def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, 
 
 
 @changing.post("/change", response_model=ArtifactDetail)
-def change(store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+def change(reader: ReaderDep, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Change what is said of a version (aliases, description, metadata, tags, lifetime), or delete it."""
-    return ExactJSON(link_artifact(changes.change_artifact(store, _record(body, ArtifactChanged))))
+    return ExactJSON(link_artifact(reader.change(_record(body, ArtifactChanged))))
 
 
 @changing.post("/link")
-def link(store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+def link(reader: ReaderDep, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Link a version into another collection."""
-    changes.link_artifact(store, _record(body, ArtifactLinked))
+    reader.link(_record(body, ArtifactLinked))
     return ExactJSON({})
-
-
-def _find(store: Store, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-    with store.reading() as session:
-        return query.artifact_detail(session, entity, project, name, reference)
 
 
 @lru_cache(maxsize=4)

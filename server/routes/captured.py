@@ -8,12 +8,11 @@ from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from server.dependencies import Reader, StoreDep
+from server.dependencies import Reader, ReaderDep, StoreDep
 from server.links import media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground import values
-from tracker.ground.answers import Output, SystemMetrics
-from tracker.store.queries import captured, media
+from tracker.store.queries import media
 from tracker.store.queries.runs import get_run
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -26,7 +25,7 @@ _FACTS = ("wandb-metadata.json", "requirements.txt", "conda-environment.yaml", "
 
 @router.get("/system")
 def system(
-    store: StoreDep,
+    reader: ReaderDep,
     entity: str,
     project: str,
     run_id: str,
@@ -34,17 +33,12 @@ def system(
     points: Annotated[int | None, Query(ge=1, le=20_000)] = None,
 ) -> Response:
     """Return the samples of system metrics, of each writer (rank) and attempt."""
-
-    def found(session: Session) -> list[SystemMetrics]:
-        run = get_run(session, entity, project, run_id)
-        return captured.system(session, run, store.root, segment=segment, points=points)
-
-    return ExactJSON({"segments": store.answer(found)})
+    return ExactJSON({"segments": reader.system(entity, project, run_id, segment, points)})
 
 
 @router.get("/console")
 def console(
-    store: StoreDep,
+    reader: ReaderDep,
     entity: str,
     project: str,
     run_id: str,
@@ -54,14 +48,9 @@ def console(
     search: Annotated[str, Query(max_length=1000)] = "",
 ) -> Response:
     """Return lines of the run's output, from ``offset`` on (negative: from the end), those that match."""
-
-    def found(session: Session) -> Output:
-        run = get_run(session, entity, project, run_id)
-        return captured.console(
-            session, run, store.root, segment=segment, offset=offset, limit=limit, search=search
-        )
-
-    return ExactJSON(store.answer(found))
+    return ExactJSON(
+        reader.console(entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search)
+    )
 
 
 @router.get("/facts")

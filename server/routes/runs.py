@@ -10,16 +10,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.charts import pack_series
-from server.dependencies import Reader, StoreDep, Writer
+from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.answers import FileInfo, RunDetail
-from tracker.store.catalog.models import Run
-from tracker.store.ingest.deletion import delete_run
-from tracker.store.ingest.edits import apply_edit, make_edit
-from tracker.store.queries import charts, files, history, media
-from tracker.store.queries import runs as query
+from tracker.store.queries import charts, media
+from tracker.store.queries.runs import get_run
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
@@ -27,30 +24,24 @@ Points = Annotated[int, Query(ge=1, le=20_000)]
 Keys = Annotated[list[str], Query(min_length=1, max_length=200)]
 
 
-def _run(session: Session, entity: str, project: str, run_id: str) -> Run:
-    return query.get_run(session, entity, project, run_id)
-
-
 @router.get("", response_model=RunDetail)
-def detail(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """Describe a run, with the keys of its history."""
-    with store.reading() as session:
-        return ExactJSON(query.run_detail(session, entity, project, run_id))
+    return ExactJSON(reader.run(entity, project, run_id))
 
 
 @router.patch("", response_model=RunDetail, dependencies=[Writer])
 def edit(
-    store: StoreDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
+    reader: ReaderDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
 ) -> Response:
     """Change what is given of a run: name, tags, notes, group, job type, keys of config and summary."""
-    apply_edit(store, make_edit(entity, project, run_id, body))
-    return detail(store, entity, project, run_id)
+    return ExactJSON(reader.edit(entity, project, run_id, body))
 
 
 @router.delete("", dependencies=[Writer])
-def remove(store: StoreDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
+def remove(reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
     """Delete a run that has ended; with ``artifacts``, the versions that it logged too."""
-    delete_run(store, entity, project, run_id, delete_artifacts=artifacts)
+    reader.delete_run(entity, project, run_id, artifacts)
     return ExactJSON({})
 
 
@@ -70,7 +61,7 @@ def chart(
     """Return lines as Float64 columns; see docs/rest-api.md for the layout."""
 
     def lines(session: Session) -> list[charts.Series]:
-        run = _run(session, entity, project, run_id)
+        run = get_run(session, entity, project, run_id)
         return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
 
     series = store.answer(lines)
@@ -79,7 +70,7 @@ def chart(
 
 @router.get("/history")
 def rows(
-    store: StoreDep,
+    reader: ReaderDep,
     entity: str,
     project: str,
     run_id: str,
@@ -88,17 +79,12 @@ def rows(
     segment: str | None = None,
 ) -> Response:
     """Return all rows, or those that have any (or, ``complete``, all) of the keys."""
-
-    def found(session: Session) -> list[dict[str, Any]]:
-        run = _run(session, entity, project, run_id)
-        return history.rows(session, run, store.root, key, complete=complete, segment=segment)
-
-    return ExactJSON({"rows": store.answer(found)})
+    return ExactJSON({"rows": reader.history(entity, project, run_id, key, complete, segment)})
 
 
 @router.get("/history.arrow")
 def columns(
-    store: StoreDep,
+    reader: ReaderDep,
     entity: str,
     project: str,
     run_id: str,
@@ -106,11 +92,7 @@ def columns(
     segment: str | None = None,
 ) -> Response:
     """Return the rows as columns: an Arrow IPC stream."""
-    found = store.answer(
-        lambda session: history.table(
-            session, _run(session, entity, project, run_id), store.root, key, segment=segment
-        )
-    )
+    found = reader.table(entity, project, run_id, key, segment)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, found.schema) as writer:
         writer.write_table(found)
@@ -122,7 +104,7 @@ def images(store: StoreDep, entity: str, project: str, run_id: str, key: str) ->
     """List the images logged under a key, by step."""
 
     def found(session: Session) -> tuple[Any, ...]:
-        run = _run(session, entity, project, run_id)
+        run = get_run(session, entity, project, run_id)
         sizes = {file.path: file.size for file in media.list_files(session, run)}
         return run, media.media(store, session, run, key), sizes
 
@@ -162,7 +144,7 @@ def objects(
     """
 
     def found(session: Session) -> list[dict[str, Any]]:
-        run = _run(session, entity, project, run_id)
+        run = get_run(session, entity, project, run_id)
         logged = media.objects(store, session, run, key, limit=limit)
         return [{"step": step, "value": link_object(run, value)} for step, value in logged]
 
@@ -183,7 +165,7 @@ def table(
     """Return a page of the table logged under a key, the last one unless a step is given."""
 
     def found(session: Session) -> Any:
-        run = _run(session, entity, project, run_id)
+        run = get_run(session, entity, project, run_id)
         page = media.table(store, session, run, key, step=step, offset=offset, limit=limit)
         return link_table(run, page)
 
@@ -191,11 +173,9 @@ def table(
 
 
 @router.get("/files", response_model=dict[str, list[FileInfo]])
-def list_files(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+def list_files(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """List the run's files by path: media, and whatever else was saved with it."""
-    with store.reading() as session:
-        run = _run(session, entity, project, run_id)
-        return ExactJSON({"files": files.run_files(store.blobs, session, run)})
+    return ExactJSON({"files": reader.files(entity, project, run_id)})
 
 
 @router.get("/files/{path:path}")
@@ -211,7 +191,7 @@ def file(
 ) -> Response:
     """Return a file of the run; answers ranges. With ``page``, HTML is shown, in a sandbox."""
     with store.reading() as session:
-        found = media.run_file(session, _run(session, entity, project, run_id), path)
+        found = media.run_file(session, get_run(session, entity, project, run_id), path)
     return send_blob(
         store, found.sha256, path, found.mimetype, asked=request.headers, attachment=download, page=page
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from tracker.api.captured import output_lines
 from tracker.artifacts.listed import Listed
 from tracker.ground.answers import OutputLine
-from tracker.reading.reader import Reader
+from tracker.reading.reader import HistoryReader
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ConsoleLogs(Listed[ConsoleLogLine]):
 
 
 def console_logs(
-    reader: Reader, place: tuple[str, str, str], per_page: int = 1000, last: int | None = None
+    reader: HistoryReader, place: tuple[str, str, str], per_page: int = 1000, last: int | None = None
 ) -> ConsoleLogs:
     """Return a run's output; only its last lines, if ``last`` is given."""
     return ConsoleLogs(map(_line, output_lines(reader, place, last=last)), per_page)

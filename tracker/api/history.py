@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ApiUsageError
-from tracker.reading.reader import Reader
+from tracker.reading.reader import HistoryReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,11 @@ def sampled(rows: list[Row], samples: int | None) -> list[Row]:
 
 
 def read_rows(
-    reader: Reader, place: tuple[str, str, str], keys: list[str] | None, complete: bool, segment: str | None
+    reader: HistoryReader,
+    place: tuple[str, str, str],
+    keys: list[str] | None,
+    complete: bool,
+    segment: str | None,
 ) -> list[Row]:
     """Return rows of a run's history; a key with dots also names what stands in nested dicts.
 
@@ -81,7 +85,7 @@ class HistoryScan:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: HistoryReader,
         place: tuple[str, str, str],
         keys: list[str] | None,
         min_step: int,

@@ -13,7 +13,7 @@ from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
-    from tracker.reading.reader import Reader
+    from tracker.reading.reader import CollectionReader
 
 
 class ArtifactCollection:
@@ -28,7 +28,10 @@ class ArtifactCollection:
     """
 
     def __init__(
-        self, reader: Reader, make_version: Callable[[ArtifactDetail], Artifact], info: CollectionInfo
+        self,
+        reader: CollectionReader,
+        make_version: Callable[[ArtifactDetail], Artifact],
+        info: CollectionInfo,
     ) -> None:
         self._reader = reader
         self._make_version = make_version

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.ground.answers import (
     ArtifactDetail,
@@ -27,13 +27,24 @@ from tracker.store.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from sqlalchemy.orm import Session
+
+    from tracker.store.catalog.models import Run
+
+T = TypeVar("T")
 
 
 class LocalReader:
-    """Reads a store's catalog; first applies what this host's journals hold."""
+    """Reads a store's catalog.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: The store.
+        follows: Whether to apply first what this host's journals hold. A server does that beside, for all.
+    """
+
+    def __init__(self, store: Store, *, follows: bool = True) -> None:
         self._store = store
+        self._follows = follows
 
     @property
     def url(self) -> str | None:
@@ -47,49 +58,23 @@ class LocalReader:
 
     def projects(self) -> list[ProjectInfo]:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return runs.list_projects(session)
+        return self._ask(runs.list_projects)
 
-    def runs(
-        self,
-        entity: str,
-        project: str,
-        *,
-        limit: int,
-        offset: int,
-        order: str,
-        search: str = "",
-        filters: dict[str, Any] | None = None,
-    ) -> RunPage:
+    def runs(self, entity: str, project: str, **asked: Any) -> RunPage:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return runs.list_runs(
-                session,
-                entity,
-                project,
-                limit=limit,
-                offset=offset,
-                order=order,
-                search=search,
-                filters=filters,
-            )
+        return self._ask(lambda session: runs.list_runs(session, entity, project, **asked))
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return runs.run_detail(session, entity, project, run_id)
+        return self._ask(lambda session: runs.run_detail(session, entity, project, run_id))
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
         """See ``Reader``."""
         from tracker.store.ingest.edits import apply_edit, make_edit
 
-        catch_up(self._store)
+        self.catch_up()
         apply_edit(self._store, make_edit(entity, project, run_id, values))
-        with self._store.reading() as session:
-            return runs.run_detail(session, entity, project, run_id)
+        return self.run(entity, project, run_id)
 
     def history(
         self,
@@ -101,82 +86,52 @@ class LocalReader:
         segment: str | None = None,
     ) -> list[dict[str, Any]]:
         """See ``Reader``."""
-        catch_up(self._store)
         root = self._store.root
-        return self._store.answer(
-            lambda session: history.rows(
-                session,
-                runs.get_run(session, entity, project, run_id),
-                root,
-                keys,
-                complete=complete,
-                segment=segment,
-            )
+        return self._ask_run(
+            (entity, project, run_id),
+            lambda session, run: history.rows(session, run, root, keys, complete=complete, segment=segment),
         )
 
     def table(
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
         """See ``Reader``."""
-        catch_up(self._store)
         root = self._store.root
-        return self._store.answer(
-            lambda session: history.table(
-                session, runs.get_run(session, entity, project, run_id), root, keys, segment=segment
-            )
+        return self._ask_run(
+            (entity, project, run_id),
+            lambda session, run: history.table(session, run, root, keys, segment=segment),
         )
 
     def system(
-        self, entity: str, project: str, run_id: str, segment: str | None = None
+        self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
     ) -> list[SystemMetrics]:
         """See ``Reader``."""
-        catch_up(self._store)
         root = self._store.root
-        return self._store.answer(
-            lambda session: captured.system(
-                session, runs.get_run(session, entity, project, run_id), root, segment=segment
-            )
+        return self._ask_run(
+            (entity, project, run_id),
+            lambda session, run: captured.system(session, run, root, segment=segment, points=points),
         )
 
-    def console(
-        self,
-        entity: str,
-        project: str,
-        run_id: str,
-        *,
-        segment: str | None = None,
-        offset: int = 0,
-        limit: int | None = None,
-        search: str = "",
-    ) -> Output:
+    def console(self, entity: str, project: str, run_id: str, **asked: Any) -> Output:
         """See ``Reader``."""
-        catch_up(self._store)
         root = self._store.root
-        return self._store.answer(
-            lambda session: captured.console(
-                session,
-                runs.get_run(session, entity, project, run_id),
-                root,
-                segment=segment,
-                offset=offset,
-                limit=limit,
-                search=search,
-            )
+        return self._ask_run(
+            (entity, project, run_id), lambda session, run: captured.console(session, run, root, **asked)
         )
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """See ``Reader``."""
         from tracker.store.ingest.deletion import delete_run
 
-        catch_up(self._store)
+        self.catch_up()
         delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            run = runs.get_run(session, entity, project, run_id)
-            return files.run_files(self._store.blobs, session, run)
+        blobs = self._store.blobs
+        return self._ask_run(
+            (entity, project, run_id), lambda session, run: files.run_files(blobs, session, run)
+        )
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
         """See ``Reader``."""
@@ -190,33 +145,25 @@ class LocalReader:
         self, entity: str, project: str, run_id: str | None, name: str | None
     ) -> list[ArtifactInfo]:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return artifacts.list_artifacts(session, entity, project, run_id=run_id, name=name)
+        return self._ask(
+            lambda session: artifacts.list_artifacts(session, entity, project, run_id=run_id, name=name)
+        )
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return artifacts.artifact_detail(session, entity, project, name, reference)
+        return self._ask(lambda session: artifacts.artifact_detail(session, entity, project, name, reference))
 
     def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return artifacts.used_artifacts(session, runs.get_run(session, entity, project, run_id))
+        return self._ask_run((entity, project, run_id), artifacts.used_artifacts)
 
     def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return artifacts.list_collections(session, entity, project, type_name)
+        return self._ask(lambda session: artifacts.list_collections(session, entity, project, type_name))
 
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
         """See ``Reader``."""
-        catch_up(self._store)
-        with self._store.reading() as session:
-            return artifacts.links_of(session, artifact)
+        return self._ask(lambda session: artifacts.links_of(session, artifact))
 
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
@@ -224,12 +171,13 @@ class LocalReader:
         """See ``Reader``."""
         from tracker.store.ingest.collections import change_collection
 
-        catch_up(self._store)
+        self.catch_up()
         return change_collection(self._store, entity, project, name, values)
 
     def catch_up(self) -> None:
         """See ``Reader``."""
-        catch_up(self._store)
+        if self._follows:
+            catch_up(self._store)
 
     @property
     def can_change(self) -> bool:
@@ -254,14 +202,21 @@ class LocalReader:
 
     def change(self, change: ArtifactChanged) -> ArtifactDetail:
         """See ``Reader``."""
-        catch_up(self._store)
+        self.catch_up()
         return change_artifact(self._store, change)
 
     def link(self, link: ArtifactLinked) -> None:
         """See ``Reader``."""
-        catch_up(self._store)
+        self.catch_up()
         link_artifact(self._store, link)
 
     def close(self) -> None:
         """See ``Reader``."""
         self._store.close()
+
+    def _ask(self, question: Callable[[Session], T]) -> T:
+        self.catch_up()
+        return self._store.answer(question)
+
+    def _ask_run(self, run: tuple[str, str, str], question: Callable[[Session, Run], T]) -> T:
+        return self._ask(lambda session: question(session, runs.get_run(session, *run)))

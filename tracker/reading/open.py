@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
@@ -102,7 +102,7 @@ def open_reader(settings: Settings) -> Reader:
     from tracker.reading.quick import QuickReader  # what only writes needs none of it
 
     require_store(layout)
-    return QuickReader(layout, lambda: _open_catalog(settings))
+    return cast("Reader", QuickReader(layout, lambda: _open_catalog(settings)))
 
 
 def open_artifacts(settings: Settings) -> ArtifactReader:

@@ -7,33 +7,23 @@ damaged, is left to the catalog, as are all lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import JournalError, NotFoundError
 from tracker.ground.answers import (
-    ArtifactDetail,
-    ArtifactInfo,
-    CollectionInfo,
-    FileInfo,
-    Output,
-    ProjectInfo,
     RunDetail,
-    RunPage,
-    SystemMetrics,
 )
 from tracker.ground.processes import host_name
-from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, decode
+from tracker.ground.records import ArtifactLogged, decode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
 from tracker.runstate.fold import FinishedRow, Folder, SegmentState
 from tracker.runstate.view import SegmentView, describe_run, newest_branch
-from tracker.store.blobs.manifest import Entry, Manifest
 from tracker.store.blobs.settle import settled
 from tracker.store.history.part_file import PartFile
 from tracker.store.history.pieces import Piece, rows_of
@@ -130,128 +120,13 @@ class QuickReader:
                 return table_of(found.pieces(run_id, segment), keys)
         return self._catalog().table(entity, project, run_id, keys, segment)
 
-    def projects(self) -> list[ProjectInfo]:
-        """See ``Reader``."""
-        return self._catalog().projects()
-
-    def runs(
-        self,
-        entity: str,
-        project: str,
-        *,
-        limit: int,
-        offset: int,
-        order: str,
-        search: str = "",
-        filters: dict[str, Any] | None = None,
-    ) -> RunPage:
-        """See ``Reader``."""
-        return self._catalog().runs(
-            entity, project, limit=limit, offset=offset, order=order, search=search, filters=filters
-        )
-
-    def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
-        """See ``Reader``."""
-        return self._catalog().edit(entity, project, run_id, values)
-
-    def system(
-        self, entity: str, project: str, run_id: str, segment: str | None = None
-    ) -> list[SystemMetrics]:
-        """See ``Reader``."""
-        return self._catalog().system(entity, project, run_id, segment)
-
-    def console(
-        self,
-        entity: str,
-        project: str,
-        run_id: str,
-        *,
-        segment: str | None = None,
-        offset: int = 0,
-        limit: int | None = None,
-        search: str = "",
-    ) -> Output:
-        """See ``Reader``."""
-        return self._catalog().console(
-            entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search
-        )
-
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
-        """See ``Reader``."""
-        self._catalog().delete_run(entity, project, run_id, delete_artifacts)
-
-    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
-        """See ``Reader``."""
-        return self._catalog().files(entity, project, run_id)
-
-    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
-        """See ``Reader``."""
-        return self._catalog().file_chunks(entity, project, run_id, file)
-
     def journals(self) -> Layout:
         """See ``Reader``."""
         return self._layout
 
-    def artifacts(
-        self, entity: str, project: str, run_id: str | None, name: str | None
-    ) -> list[ArtifactInfo]:
-        """See ``Reader``."""
-        return self._catalog().artifacts(entity, project, run_id, name)
-
-    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-        """See ``Reader``."""
-        return self._catalog().artifact(entity, project, name, reference)
-
-    def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
-        """See ``Reader``."""
-        return self._catalog().used_artifacts(entity, project, run_id)
-
-    def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
-        """See ``Reader``."""
-        return self._catalog().collections(entity, project, type_name)
-
-    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-        """See ``Reader``."""
-        return self._catalog().links(artifact)
-
-    def change_collection(
-        self, entity: str, project: str, name: str, values: dict[str, Any]
-    ) -> CollectionInfo:
-        """See ``Reader``."""
-        return self._catalog().change_collection(entity, project, name, values)
-
-    def catch_up(self) -> None:
-        """See ``Reader``."""
-        self._catalog().catch_up()
-
-    @property
-    def can_change(self) -> bool:
-        """See ``Reader``."""
-        return self._catalog().can_change
-
-    def manifest(self, artifact: ArtifactDetail) -> Manifest:
-        """See ``Reader``."""
-        return self._catalog().manifest(artifact)
-
-    def blob(self, sha256: str) -> Path | None:
-        """See ``Reader``."""
-        return self._catalog().blob(sha256)
-
-    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
-        """See ``Reader``."""
-        return self._catalog().chunks(artifact, entry)
-
-    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
-        """See ``Reader``."""
-        self._catalog().fetch(artifact, wanted)
-
-    def change(self, change: ArtifactChanged) -> ArtifactDetail:
-        """See ``Reader``."""
-        return self._catalog().change(change)
-
-    def link(self, link: ArtifactLinked) -> None:
-        """See ``Reader``."""
-        self._catalog().link(link)
+    def __getattr__(self, name: str) -> Any:
+        """All other methods are the catalog's."""
+        return getattr(self._catalog(), name)
 
     def close(self) -> None:
         """See ``Reader``."""

@@ -127,10 +127,11 @@ class RemoteReader:
         return pa.ipc.open_stream(data).read_all()
 
     def system(
-        self, entity: str, project: str, run_id: str, segment: str | None = None
+        self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
     ) -> list[SystemMetrics]:
         """See ``Reader``."""
-        found = self._get("projects", entity, project, "runs", run_id, "system", segment=segment)
+        path = ("projects", entity, project, "runs", run_id, "system")
+        found = self._get(*path, segment=segment, points=points)
         return msgspec.convert(found["segments"], list[SystemMetrics])
 
     def console(

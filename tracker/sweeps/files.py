@@ -15,7 +15,7 @@ from tracker.store.objects.files import claim, publish_json, read_json, write_ne
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.reading.reader import Reader
+    from tracker.reading.reader import RunReader
 
 # What a person may say of a sweep.
 STATES = ("RUNNING", "PAUSED", "CANCELED", "FINISHED")
@@ -137,7 +137,7 @@ class Sweep:
         return self._folder / "trials" / f"{number}.json"
 
 
-def store_of(reader: Reader) -> Layout:
+def store_of(reader: RunReader) -> Layout:
     """Return the local store beside a reader: where sweeps are, whatever server runs are sent to."""
     layout = reader.journals()
     outbox = layout.root.parent
