@@ -1,0 +1,13 @@
+from tracker.plot.charts import bar as bar
+from tracker.plot.charts import histogram as histogram
+from tracker.plot.charts import line as line
+from tracker.plot.charts import line_series as line_series
+from tracker.plot.charts import scatter as scatter
+from tracker.plot.curves import pr_curve as pr_curve
+from tracker.plot.curves import roc_curve as roc_curve
+from tracker.plot.custom_chart import CustomChart as CustomChart
+from tracker.plot.custom_chart import Visualize as Visualize
+from tracker.plot.custom_chart import plot_table as plot_table
+from tracker.plot.custom_chart import vega as vega
+from tracker.plot.custom_chart import visualize as visualize
+from tracker.plot.matrix import confusion_matrix as confusion_matrix
