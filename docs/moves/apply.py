@@ -57,7 +57,7 @@ def _change(file: Path, moves: dict[str, str]) -> None:
         # A package may have the name that a module had: what is already named in it stays.
         inside = "|".join(each.rpartition(".")[2] for each in moves.values() if each.startswith(f"{old}."))
         guard = rf"(?!(?:\.| import )(?:{inside})\b)" if inside else ""
-        text = re.sub(rf"(?<![\w/.]){re.escape(old)}\b{guard}", new, text)
+        text = re.sub(rf"(?<![\w/.])(airgap_)?{re.escape(old)}\b{guard}", rf"\g<1>{new}", text)
         paths = [(_as_path(old), _as_path(new))]
         if old in PACKAGES:
             paths = [(old.replace(".", "/"), new.replace(".", "/"))]

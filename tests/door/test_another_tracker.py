@@ -123,8 +123,8 @@ def test_a_folder_without_init_that_is_imported_before_wandb_is_named(tmp_path: 
 def test_a_repository_without_one_has_the_installed_package(tmp_path: Path) -> None:
     (tmp_path / "tracker" / "outputs").mkdir(parents=True)  # without Python files, it is no package
     program = """
-import wandb, tracker, airgap_tracker.sdk.run, tracker.sdk.run.run
-assert airgap_tracker is tracker and airgap_tracker.sdk.run is tracker.sdk.run.run
+import wandb, tracker, airgap_tracker.sdk.run.run, tracker.sdk.run.run
+assert airgap_tracker is tracker and airgap_tracker.sdk.run.run is tracker.sdk.run.run
 assert tracker.Run is wandb.Run and wandb.Run.__module__ == "tracker.sdk.run.run"
 assert tracker.sdk.run.run.__spec__.name == "tracker.sdk.run.run"
 print("good")
@@ -148,7 +148,7 @@ from tracker import Tracker
 pickle.dump([wandb.Settings(project="p"), wandb.Image([[1, 2]])], open("values.pkl", "wb"))
 print(wandb.Settings.__module__)
 """
-    assert through_the_door(program, tmp_path) == "airgap_tracker.sdk.settings"
+    assert through_the_door(program, tmp_path) == "airgap_tracker.sdk.run.settings"
     (folder := tmp_path / "elsewhere").mkdir()
     code = """
 import pickle

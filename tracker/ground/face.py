@@ -29,4 +29,4 @@ def loaded(module: str) -> Any:
 
     In a program that has another ``tracker``, the module has another name: see ``airgap_tracker``.
     """
-    return sys.modules.get(module.replace("tracker", str(__package__), 1))
+    return sys.modules.get(module.replace("tracker", __name__.partition(".")[0], 1))

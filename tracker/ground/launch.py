@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-_START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "airgap_tracker_start.py")
+_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+_START = os.path.join(_ROOT, "airgap_tracker_start.py")
 
 
 def own_command(module: str, *arguments: str) -> list[str]:
