@@ -48,6 +48,8 @@ def _change(file: Path, moves: dict[str, str]) -> None:
     text = before = file.read_text()
     for old, new in moves.items():
         package, _, leaf = old.rpartition(".")
+        if leaf not in text:
+            continue
         # `from tracker.store import fold, parts` names the module after the other names of its package.
         text = re.sub(
             rf"(?m)^([ \t]*)from {re.escape(package)} import (.*\b{leaf}\b(?: as \w+)?.*)$",
