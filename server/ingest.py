@@ -15,6 +15,7 @@ from tracker.ground.parsed import is_digest, is_token
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Record, read_frames, split_frames
 from tracker.recorder.follow import SAID_BY_WRITERS
+from tracker.runstate.fold import Gone
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import apply_journal, finish_segment
@@ -99,13 +100,13 @@ class Ingest:
                 os.utime(journal.path.path)
             return Received(journal.offset, journal.digest.hexdigest())
 
-    def end(self, segment: str) -> None:
-        """The sender says that a segment's writer died and that all of it has been sent."""
+    def end(self, segment: str, gone: Gone | None) -> None:
+        """Note that a segment's writer died, and why; all of it has been sent."""
         if parse_journal_name(f"{segment}-000000") is None:
             raise UsageError(f"{segment!r} is no segment id")
         if not self._apply(segment, LAST, final=True):
             return  # it stays on the disk, and live, until the watcher can apply it
-        finish_segment(self._store, segment, "crashed")
+        finish_segment(self._store, segment, "crashed", gone=gone)
         with self._store.reading() as session:
             found = session.scalar(select(Segment.id).where(Segment.segment == segment))
         if found is not None:

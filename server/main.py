@@ -13,6 +13,8 @@ from server.app import create_app
 from server.connections import BACKLOG, Connection, OncePerMinute, close_stuck, raise_descriptor_limit
 from server.settings import ServerSettings
 from server.watcher import Watcher
+from tracker.capture import logs
+from tracker.capture.log_file import LogHandler
 from tracker.errors import UsageError
 from tracker.ground import keeping
 from tracker.ground.terminal import say
@@ -32,6 +34,7 @@ def serve(settings: ServerSettings) -> None:
         StoreError: The store cannot be opened.
     """
     raise_descriptor_limit()
+    logs.begin("server")
     listening = _listen(settings)
     store = open_store(settings.store, to_read=True)
     with listening:
@@ -101,6 +104,7 @@ class _Server(uvicorn.Server):
         self._closing = asyncio.create_task(close_stuck(self.server_state.connections))
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).addFilter(OncePerMinute())
+            logging.getLogger(name).addHandler(LogHandler(logs.current_file, logging.WARNING))
         print(self._said, flush=True)  # noqa: T201
 
     async def on_tick(self, counter: int) -> bool:

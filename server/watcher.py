@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from tracker.capture import logs
 from tracker.errors import HeldElsewhereError
 from tracker.ground.terminal import say
 from tracker.recorder.follow import Follower
@@ -76,6 +77,7 @@ class Watcher:
                 return
             except Exception as error:
                 # A full disk, say: what is stored stays readable, and the next round tries again.
+                logs.log(logs.ERROR, "journals are not applied", error)
                 self._complain(str(error))
                 continue
             finally:

@@ -350,6 +350,8 @@ def as_before(found: dict[str, Any]) -> dict[str, Any]:
                 key.pop("numbers", None)
         # As with wandb, the summary leaves out what is None.
         for run in (*answer.get("runs", ()), *([answer["run"]] if "run" in answer else ())):
+            for name in ("reason", "last_seen", "host"):
+                run.pop(name, None)
             run["summary"] = {key: value for key, value in run["summary"].items() if value is not None}
         versions = answer.get("artifacts", [])
         if "detail" in answer:

@@ -22,6 +22,7 @@ from server.ingest import (
 from server.responses import ExactJSON, refuse
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
+from tracker.runstate.fold import Gone
 from tracker.store.blobs.packs import known_places
 from tracker.store.blobs.settle import Settled, receive_settled
 
@@ -55,7 +56,11 @@ def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()])
     """Note that a segment's writer died; all of it has been sent."""
     if body.get("state") != "crashed":
         raise UsageError("state must be 'crashed'")
-    _ingest(request).end(segment)
+    try:
+        gone = msgspec.convert(body, Gone) if "reason" in body else None  # older trackers do not say why
+    except msgspec.ValidationError as error:
+        raise UsageError(str(error)) from error
+    _ingest(request).end(segment, gone)
     return ExactJSON({"state": "crashed"})
 
 

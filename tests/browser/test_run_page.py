@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,8 @@ from builders import HOST, START, Writer, apply_all, end_segments, problems, sea
 from playwright.sync_api import Page, Route, expect
 
 from tracker.ground.records import AlertRaised, RowsLost
+from tracker.runstate.fold import Gone
+from tracker.store.ingest.apply import finish_segment
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 
@@ -30,6 +33,17 @@ def last_value(page: Page, key: str) -> float | None:
     chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
     found = json.loads(chart.get_attribute("data-last") or "{}").get("run1")
     return None if found is None else float(found)
+
+
+def test_why_a_run_ended(serve: Callable, page: Page, visit: Callable, store: Store) -> None:
+    Writer(store.layout, WENT).log({"loss": 1.0})
+    apply_all(store)
+    finish_segment(store, WENT, "crashed", gone=Gone("process gone", START))
+    visit(f"{serve().url}/team/demo?run=run1")
+    expect(page.get_by_test_id("reason")).to_contain_text(
+        re.compile(f"^process gone.on {HOST}, last seen .* ago")
+    )
+    expect(page.get_by_test_id("reason").locator("span")).to_have_attribute("title", re.compile("^2023-11-1"))
 
 
 @pytest.fixture

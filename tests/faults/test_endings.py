@@ -60,24 +60,36 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize(
-    ("ending", "state", "error"),
+    ("ending", "state", "error", "reason"),
     [
-        ("", "finished", None),
-        ("sys.exit(0)", "finished", None),
-        ("sys.exit('no such file')", "failed", "SystemExit: no such file"),
-        ("raise ValueError('went\\nwrong')", "failed", "ValueError: went\nwrong"),
-        ("import json; json.loads('{')", "failed", "json.decoder.JSONDecodeError: Expecting property name"),
-        ("raise KeyboardInterrupt", "failed", "KeyboardInterrupt"),
-        ("with run: raise OSError(28, 'No space')", "failed", "OSError: [Errno 28] No space"),
-        ("threading.Thread(target=lambda: 1 / 0).start()", "finished", None),
-        ("sys.excepthook = lambda *_: None; raise ValueError('unseen')", "failed", "ValueError: unseen"),
-        ("os._exit(0)", "crashed", None),
-        ("os.abort()", "crashed", None),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "crashed", None),
-        ("os.kill(os.getpid(), signal.SIGTERM)", "preempted", "SIGTERM"),
+        ("", "finished", None, None),
+        ("sys.exit(0)", "finished", None, None),
+        ("sys.exit('no such file')", "failed", "SystemExit: no such file", "exit status 1"),
+        ("raise ValueError('went\\nwrong')", "failed", "ValueError: went\nwrong", "exception"),
+        (
+            "import json; json.loads('{')",
+            "failed",
+            "json.decoder.JSONDecodeError: Expecting property name",
+            "exception",
+        ),
+        ("raise KeyboardInterrupt", "failed", "KeyboardInterrupt", "signal 2 (SIGINT)"),
+        ("with run: raise OSError(28, 'No space')", "failed", "OSError: [Errno 28] No space", "exception"),
+        ("threading.Thread(target=lambda: 1 / 0).start()", "finished", None, None),
+        (
+            "sys.excepthook = lambda *_: None; raise ValueError('unseen')",
+            "failed",
+            "ValueError: unseen",
+            "exception",
+        ),
+        ("os._exit(0)", "crashed", None, "process gone"),
+        ("os.abort()", "crashed", None, "process gone"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "crashed", None, "process gone"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "preempted", "SIGTERM", "signal 15 (SIGTERM)"),
     ],
 )
-def test_a_recorder_on_the_host_notices(tmp_path: Path, ending: str, state: str, error: str | None) -> None:
+def test_a_recorder_on_the_host_notices(
+    tmp_path: Path, ending: str, state: str, error: str | None, reason: str | None
+) -> None:
     process = scripts.start(ENDING.format(ending=ending), tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "logged\n"
@@ -85,8 +97,11 @@ def test_a_recorder_on_the_host_notices(tmp_path: Path, ending: str, state: str,
     scripts.wait_for(lambda: (root / "catalog.db").exists() and noticed(root, "running"), "a recorder")
     process.communicate("\n", timeout=30)
     scripts.wait_for(lambda: noticed(root, state), state, seconds=NOTICED_SECONDS)
-    said = tracker.Api().run("p/run")._info.error
+    run = tracker.Api().run("p/run")
+    said = run._info.error
     assert said == error if error is None else said.startswith(error)
+    assert (run.reason, run.host) == (reason, host_name())
+    assert (run.lastSeen is not None) == (state == "crashed")
     assert rows() == [1]
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import scripts
-from serving import serving
+from serving import command, serving
 from sqlalchemy import select
 
+from tracker.capture.logs import file_of
+from tracker.ground.processes import host_name
 from tracker.recorder import main as recorder
+from tracker.recorder.failures import ALL, Failures, note_failures, read_failures
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Run
+from tracker.store.objects.description import make_folders
+from tracker.store.objects.layout import Layout
 
 SCRIPT = """
 import sys, tracker
@@ -37,7 +44,7 @@ def recorders(root: Path) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if str(root).encode() in words and any(b"tracker.recorder.main" in word for word in words):
+            if str(root).encode() in words and b"tracker.recorder.begin" in words:
                 found.append(int(entry.name))
     return found
 
@@ -150,3 +157,107 @@ def test_a_server_killed_while_a_run_goes_on_costs_nothing(tmp_path: Path, root:
         server.kill()
     process.communicate("\n", timeout=30)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
+
+
+WAITS_FOR_FAILURE = """
+import sys, tracker
+from tracker.recorder.failures import read_failures
+from tracker.sdk.process import segment
+segment.RECORDER_SECONDS = segment.LOOK_SECONDS = 0.05
+run = tracker.init(project="p", id="run")
+run.log({"x": 1})
+print("ready", flush=True)
+sys.stdin.readline()
+run.log({"x": 2})
+run.finish()
+"""
+
+
+def said(process: subprocess.Popen[str], root: Path) -> list[str]:
+    """End a run when its recorder has failed and it has looked again; return what it said of that."""
+    assert process.stdin is not None
+    assert process.stderr is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    lines: list[str] = []
+    while not lines or "recorder fails" not in lines[-1]:
+        lines.append(process.stderr.readline())
+        assert lines[-1], lines
+    _, rest = process.communicate("\n", timeout=30)
+    assert process.returncode == 0
+    scripts.wait_for(lambda: recorders(root) == [], "the last recorder to end")
+    return [line for line in [*lines, *rest.splitlines()] if "recorder fails" in line]
+
+
+def test_a_run_whose_rows_are_not_applied_says_so_once(tmp_path: Path) -> None:
+    """The recorder cannot open a catalog that is garbage; it is not started again every 5 s for that."""
+    root = tmp_path / "tracker-store"
+    scripts.run("import tracker\ntracker.init(project='p', id='before').log({'x': 0})", tmp_path)
+    scripts.wait_for(lambda: recorders(root) == [], "the recorder to end")
+    (root / "catalog.db").write_bytes(os.urandom(20_000))
+    (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path), root)
+    log = file_of(root / "logs", "recorder")
+    assert f"catalog {root}/catalog.db: file is not a database; `tracker rebuild`" in line
+    assert line.endswith(f"see {log}, or run `tracker doctor`\n")
+    text = log.read_text()
+    assert "Traceback" in text
+    assert text.count("the recorder ends\n") == read_failures(Layout(root)).count  # a pause after each
+    doctor = command("doctor", folder=tmp_path)
+    assert doctor.returncode == 1
+    assert re.search(r"WRONG  recorder +it failed at .*: catalog .*file is not a database", doctor.stdout)
+    assert str(log) in doctor.stdout
+    assert doctor.stdout.rstrip().endswith("beside it")  # what the log ends with
+    assert command("rebuild", folder=tmp_path).returncode == 0
+    assert "WRONG  recorder" not in command("doctor", folder=tmp_path).stdout
+    (line,) = scripts.run("import tracker\ntracker.init(project='p').finish()", tmp_path).stderr.splitlines()
+    assert "is kept in" in line
+    assert command("runs", "p", folder=tmp_path).stdout.count("finished") == 3
+
+
+def test_a_recorder_that_cannot_be_imported_says_so(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "resource.py").write_text("raise ImportError('not built for this machine')\n")
+    path = f"{tmp_path / 'lib'}:{scripts.ROOT}"
+    process = scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path)
+    (line,) = said(process, tmp_path / "tracker-store")
+    assert "its modules cannot be imported: ImportError('not built for this machine')" in line
+
+
+def test_a_short_run_says_that_the_recorder_before_it_failed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "tracker-store")
+    make_folders(layout)
+    note_failures(layout, {ALL: "the disk\x1b[31m is gone"})
+    done = scripts.run("import tracker\ntracker.init(project='p').log({'x': 1})", tmp_path)
+    assert "the recorder fails (the disk [31m is gone)" in done.stderr
+    scripts.wait_for(lambda: read_failures(layout) == Failures(), "a recorder that does its work")
+
+
+def test_failures_in_a_row_make_the_pause_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path)
+    make_folders(layout)
+    pauses = []
+    for _ in range(8):
+        note_failures(layout, {ALL: "wrong"})
+        found = read_failures(layout)
+        for seconds in range(1, 1000):
+            monkeypatch.setattr(time, "time", lambda noted=found.time, after=seconds: noted + after)
+            if not found.pauses:
+                pauses.append(seconds)
+                break
+        monkeypatch.undo()
+    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300]
+    note_failures(layout, {"a" * 32: "one segment"})
+    assert not read_failures(layout).pauses
+    note_failures(layout, {})
+    assert read_failures(layout) == Failures()
+    layout.recorder_failures(host_name()).write_text("no JSON")
+    assert read_failures(layout) == Failures()
+
+
+def test_recorders_that_are_killed_again_and_again_are_told_of(tmp_path: Path) -> None:
+    """Nobody notes why: the memory killer, say."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "resource.py").write_text("import os; os.kill(os.getpid(), 9)\n")
+    path = f"{tmp_path / 'lib'}:{scripts.ROOT}"
+    (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path), tmp_path / "tracker-store")
+    assert "it ended 3 times without a word" in line

@@ -59,10 +59,18 @@ def test_a_busy_loop_ends_as_preempted_and_dies_by_the_signal(tmp_path: Path, at
     assert found == list(range(len(found)))
 
 
-def test_a_waiting_process_ends_all_its_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("job_ends", "reason"),
+    [("", "signal 15 (SIGTERM)"), ("1000", "time limit"), ("9" * 11, "signal 15 (SIGTERM)")],
+)
+def test_a_waiting_process_ends_all_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_ends: str, reason: str
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_END_TIME", job_ends)
     assert terminated(IDLE, tmp_path, times=2) == -signal.SIGTERM
     assert (state(), state("second")) == ("preempted", "preempted")
     assert tracker.Api().run("p/run")._info.error == "SIGTERM"
+    assert tracker.Api().run("p/run").reason == reason
 
 
 def test_another_thread_that_hangs_with_the_lock_delays_only_a_little(tmp_path: Path) -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from builders import ENTITY, PROJECT, Writer, all_rows, get_run, problems, read_history
+from rebuilding import again
 from sqlalchemy import select
 
+from tracker.ground.processes import host_name, this_process
+from tracker.ground.records import RunStarted, pack
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
+from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Segment
@@ -136,6 +142,7 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_news_comes(
     follower.look()
     reason = "no news from node1 since 2023-11-14 22:13 UTC; rows may still wait there"
     assert (get_run(store).state, get_run(store).error) == ("crashed", reason)
+    assert (get_run(store).reason, get_run(store).last_seen) == ("host silent", heard_at)
     with store.reading() as session:
         assert run_detail(session, ENTITY, PROJECT, "run1").error == reason
     if news == "a row":
@@ -144,9 +151,28 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_news_comes(
         writer.path.touch()
     follower.look()
     assert (get_run(store).state, get_run(store).error) == ("running", None)
+    assert (get_run(store).reason, get_run(store).last_seen) == (None, None)
     writer.finish("failed", 1, "ValueError: wrong")
     follower.look()
     assert (get_run(store).state, get_run(store).error) == ("failed", "ValueError: wrong")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"), [({"started": 1}, "process gone"), ({"boot": "before"}, "host restarted")]
+)
+def test_why_a_writer_of_this_host_is_gone(store: Store, changed: dict[str, Any], reason: str) -> None:
+    process = msgspec.structs.replace(this_process(), **changed)
+    folder = store.layout.host_journals(host_name())
+    folder.mkdir(parents=True)
+    journal = JournalWriter(folder / f"{A}-000000.journal", A)
+    journal.append(pack(RunStarted(ENTITY, PROJECT, "run1", 1e9, process)))
+    journal.close()
+    os.utime(journal.path, (1e9, 1e9))
+    Follower(store).look()
+    for found in (store, again(store)[0]):
+        run = get_run(found)
+        assert (run.state, run.reason, run.last_seen, run.host) == ("crashed", reason, 1e9, host_name())
+    found.close()
 
 
 def test_the_reason_says_the_time_of_the_last_news(store: Store) -> None:

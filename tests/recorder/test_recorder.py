@@ -38,7 +38,7 @@ def recorders(root: Path) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if str(root).encode() in words and any(b"tracker.recorder.main" in word for word in words):
+            if str(root).encode() in words and b"tracker.recorder.begin" in words:
                 found.append(int(entry.name))
     return found
 

@@ -22,6 +22,7 @@ from serving import Server, command
 
 import tracker
 from tracker.errors import AuthenticationError, CommError, UsageError
+from tracker.ground.processes import host_name
 from tracker.recorder.main import IDLE_SECONDS
 from tracker.recorder.remote import Remote, list_outboxes, remote_of
 from tracker.recorder.send import Sender
@@ -383,7 +384,8 @@ def test_a_killed_training_process_is_a_crashed_run_with_all_its_rows(
     writer.communicate()
     sent(tmp_path)
     run = tracker.Api().run("p/crashed")
-    assert run.state == "crashed"
+    assert (run.state, run.reason, run.host) == ("crashed", "process gone", host_name())
+    assert run.lastSeen is not None
     assert values_of("p", "crashed") == list(range(50))
 
 

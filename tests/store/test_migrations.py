@@ -239,6 +239,20 @@ def test_a_store_of_revision_0004_keeps_its_blobs(tmp_path: Path) -> None:
     store.close()
 
 
+def test_runs_of_revision_0005_have_no_reason(tmp_path: Path) -> None:
+    expected = values.loads((FIXTURES / "revision-0005" / "expected.json").read_text(encoding="utf-8"))
+    root = copy(tmp_path, "revision-0005/store")
+    assert revision(root) == "0005"
+    store = open_store(root, create=False)
+    assert said(store) == text_of(expected)
+    with store.reading() as session:
+        runs = [get_run(session, "team", "demo", name) for name in ("failed", "crashed", "silent")]
+    assert {(run.reason, run.last_seen) for run in runs} == {(None, None)}
+    store.close()
+    with alone(Layout(root)) as hold:
+        assert rebuild(Layout(root), hold).broken == []
+
+
 def test_its_runs_are_found_by_filters(tmp_path: Path) -> None:
     store = open_store(copy(tmp_path), create=False)
     assert found(store, {"config.lr": 0.1}) == ["alpha"]

@@ -29,6 +29,7 @@ class DescribedRun(Attrs):
     (``run.tags.append("x")`` will do); ``update()`` stores what was changed. wandb's other fields are
     attributes under both spellings: ``created_at`` and ``createdAt``, ``heartbeat_at``, ``display_name``,
     ``sweep_name``, ``history_line_count``, ``history_keys``, ``read_only``, ``commit``, ``description``.
+    wandb lacks ``reason``, ``last_seen`` and ``host``: see ``tracker.ground.answers.RunInfo``.
     """
 
     def __init__(self, reader: Reader, info: RunInfo | RunDetail) -> None:
@@ -319,6 +320,9 @@ class DescribedRun(Attrs):
             "finishedAt": None if info.finished_at is None else as_time(info.finished_at),
             "duration": info.duration,
             "error": info.error,
+            "reason": info.reason,
+            "host": info.host,
+            "lastSeen": None if info.last_seen is None else as_time(info.last_seen),
             "sweepName": None,
             "config": self.config,
             "rawconfig": self.rawconfig,

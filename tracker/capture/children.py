@@ -20,6 +20,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+from tracker.capture.logs import Logged
 from tracker.capture.screen import CHILDREN
 
 _NAME = "tracker-output-"
@@ -195,7 +196,7 @@ class Spools:
 
     @staticmethod
     def _flush(stream: int) -> None:
-        with suppress(Exception):
+        with Logged("flush a stream"):
             (sys.stdout if stream == 1 else sys.stderr).flush()
 
 
@@ -248,7 +249,7 @@ def _patch() -> None:
     @wraps(own_handles)
     def handles(self: Any, stdin: Any, stdout: Any, stderr: Any) -> Any:
         found = list(own_handles(self, stdin, stdout, stderr))
-        with suppress(Exception):
+        with Logged("keep the output of a child process"):
             # p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite; -1: inherit
             if _catchers and not _starting.detached:
                 if found[3] == -1 and (spool := _descriptor(1)) is not None:
@@ -279,7 +280,7 @@ def _giving_spools(own: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(own)
     def fork_exec(words: Any, *others: Any) -> int:
-        with suppress(Exception):
+        with Logged("keep the output of a worker process"):
             # Not its tracker of resources, which speaks when this process is no more.
             if _catchers and not getattr(_starting, "detached", False) and any(map(_is_worker, words)):
                 given = list(others)

@@ -19,7 +19,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from tracker.capture import logs
 from tracker.capture.children import Spools
+from tracker.capture.logs import Logged
 from tracker.capture.notebook import before_cells
 from tracker.capture.screen import Line, Screen
 from tracker.ground.clock import now
@@ -68,7 +70,7 @@ class _Intercepted:
                 result = below(text)
             finally:
                 self._inside.busy = False
-            with suppress(Exception):
+            with Logged("keep a text that was printed"):
                 after(text)
             return result
 
@@ -151,7 +153,7 @@ class Hook:
             finally:
                 inside.depth = depth
             if written is not None and arguments:
-                with suppress(Exception):
+                with Logged("keep what a printing function was given"):
                     written(arguments[0])
             return result
 
@@ -311,7 +313,8 @@ class Console:
                 try:
                     for chunk in _chunks(lines):
                         listener(time_of_lines, chunk)
-                except Exception:
+                except Exception as error:
+                    logs.log(logs.WARNING, "output of a run is kept no longer", error)
                     self._listeners = [other for other in self._listeners if other is not each]
             if not self._queue:
                 return
@@ -327,7 +330,7 @@ class Console:
             if self._wake.is_set():
                 self._wake.clear()
                 over.wait(DRAWING_SECONDS if not active else FOLLOW_SECONDS)
-            with suppress(Exception):
+            with Logged("keep output"):
                 self.flush()
 
     def nudge(self) -> None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from tracker.capture import limits
 from tracker.capture.git import Repository, difference, find_repository
+from tracker.capture.logs import Logged
 from tracker.capture.machine import memory_total
 from tracker.capture.sampler import has_driver
 from tracker.capture.secrets import hide, hide_in_arguments, secret_values
@@ -128,7 +129,7 @@ def describe(
         "executable": sys.executable,
         "writerId": writer,
     }
-    with suppress(Exception):  # a user without a name
+    with suppress(OSError, KeyError, ImportError):  # a user without a name
         found["username"] = getpass.getuser()
     if program is not None:
         found["program"] = program
@@ -140,7 +141,7 @@ def describe(
             found["email"] = repository.email
     for name, part in (("machine", _describe_machine), ("slurm", _slurm), ("container", _container)):
         if machine or name != "machine":
-            with suppress(Exception):
+            with Logged("describe the machine"):
                 described = part()
                 found.update(described if name == "machine" else {name: described} if described else {})
     if os.environ.get("CONDA_PREFIX"):
@@ -212,7 +213,7 @@ def _describe_machine() -> dict[str, Any]:
     if has_driver():
         from tracker.capture.nvml import Cards
 
-        with suppress(Exception):
+        with Logged("describe the GPUs"):
             cards = Cards()
             listed = cards.describe()
             found["gpu"] = listed[0]["name"] if listed else None

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from tracker.capture.logs import Logged
+
 PATH = "code/_session_history.ipynb"
 
 
@@ -24,7 +26,7 @@ def session_history() -> bytes | None:
     if manager is None:
         return None
     cells = []
-    with suppress(Exception):  # somebody else's history
+    with Logged("read the history of the notebook"):  # somebody else's history
         for _, number, (source, output) in manager.get_range(output=True):
             shown = [{"output_type": "stream", "name": "stdout", "text": output}] if output else []
             cells.append(

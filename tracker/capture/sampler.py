@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from tracker.capture import logs
+from tracker.capture.logs import Logged
 from tracker.capture.machine import Machine
 
 # A source that fails so often in a row is asked no more.
@@ -78,7 +80,9 @@ class Sampler:
     def _run(self) -> None:
         failures: dict[Source, int] = {}
         for opener in self._openers:
-            with suppress(Exception):  # an odd /proc, a driver that does not answer: the rest is sampled
+            with Logged(
+                "open a source of system metrics"
+            ):  # an odd /proc, a driver that does not answer: the rest is sampled
                 failures[opener()] = 0
         while failures and not self._stop.is_set():
             found: dict[str, float] = {}
@@ -86,14 +90,16 @@ class Sampler:
                 try:
                     found.update(source.sample())
                     failures[source] = 0
-                except Exception:
+                except Exception as error:
+                    logs.log(logs.WARNING, "a source of system metrics failed", error)
                     failures[source] += 1
                     if failures[source] == LARGEST_FAILURES:
                         del failures[source]
             if found and not self._stop.is_set():
                 try:
                     self._write(found)
-                except Exception:
+                except Exception as error:
+                    logs.log(logs.WARNING, "system metrics are sampled no longer", error)
                     return
                 self.taken += 1
             self._stop.wait(self._interval)

@@ -18,6 +18,8 @@ _WORDS = {
     *("password", "passwords", "passwd", "pwd", "pw", "passphrase", "credential", "credentials"),
 }
 _KEYS = {"api", "access", "secret", "private", "auth", "license", "encryption", "signing", "account"}
+# Variables of a shell that name folders.
+_FOLDERS = ("PWD", "OLDPWD")
 # Values of variables that are shorter are taken for no secret: they would hide half of a text.
 _SHORTEST = 8
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
@@ -60,7 +62,11 @@ def is_secret_name(name: str) -> bool:
 
 def secret_values(environment: Mapping[str, str]) -> list[str]:
     """Return the values of an environment's secret variables, the longest first."""
-    found = {value for name, value in environment.items() if is_secret_name(name) and len(value) >= _SHORTEST}
+    found = {
+        value
+        for name, value in environment.items()
+        if is_secret_name(name) and name not in _FOLDERS and len(value) >= _SHORTEST
+    }
     return sorted(found, key=len, reverse=True)
 
 

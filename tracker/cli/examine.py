@@ -7,7 +7,7 @@ import platform
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
@@ -17,21 +17,26 @@ from tracker.errors import Error
 from tracker.ground.filesystems import filesystem_type, is_network
 from tracker.ground.processes import host_name, is_alive
 from tracker.ground.settings import Settings
+from tracker.ground.terminal import printable
 from tracker.journal.reader import read_header
 from tracker.reading.open import is_journal_only
 from tracker.recorder.election import RecorderLock
+from tracker.recorder.failures import ALL, read_failures
 from tracker.recorder.live import writer_of
 from tracker.recorder.remote import list_outboxes, remote_of
 from tracker.recorder.unread import is_damaged
 from tracker.store.catalog.lease import catalog_of, held_elsewhere
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.description import check_description, is_read_only
+from tracker.store.objects.files import open_regular
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.recovery.orphans import describe_orphan
 from tracker.version import __version__
 
 # Less free space than a full backlog of one writer and the catalog's own needs.
 LEAST_FREE = 256 * 1024 * 1024
+# How much of the logs is shown.
+MOST_LOGS, LOG_LINES, LOG_BYTES = 3, 15, 10_000
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,16 @@ def examine(settings: Settings) -> list[Finding]:
     if is_read_only(layout):
         found += _segments(layout, "journals", "wait: who may write to the store applies them")
     elif layout.description.is_file():
-        found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
+        found += [
+            _catalog(layout, settings),
+            _recorder(layout),
+            *_segments(layout, "journals"),
+            *_logs(layout),
+        ]
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
         found += _segments(outbox, "outbox", f"wait for {remote.url}" if remote else "wait for no server")
+    found += [finding for each in (layout, *list_outboxes(layout.root)) for finding in _logs(each)]
     return found
 
 
@@ -137,7 +148,22 @@ def _recorder(layout: Layout) -> Finding:
     except OSError as error:
         return Finding("recorder", False, f"its lock cannot be opened: {error}")
     lock.release()
+    failures = read_failures(layout)
+    if ALL in failures.reasons:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(failures.time))
+        return Finding("recorder", False, f"it failed at {at}: {printable(failures.reasons[ALL])}")
     return Finding("recorder", True, "alive" if alive else "none: nobody writes, or the next run starts one")
+
+
+def _logs(layout: Layout) -> list[Finding]:
+    """Return the end of each of the logs that were written to last."""
+    found = []
+    for path in sorted(layout.list_logs(), key=lambda path: path.lstat().st_mtime)[-MOST_LOGS:]:
+        with suppress(OSError), open(open_regular(path), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+            found.append(Finding("log", True, "\n       ".join([str(path), *map(printable, lines)])))
+    return found
 
 
 def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` applies them") -> list[Finding]:

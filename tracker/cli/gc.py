@@ -28,6 +28,7 @@ _WORDS = {
     "draft": ("draft", "drafts"),
     "note": ("note", "notes"),
     "temporary": ("temporary file", "temporary files"),
+    "log": ("log", "logs"),
 }
 
 

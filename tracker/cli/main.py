@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from argparse import SUPPRESS
 
+from tracker.capture import logs
 from tracker.cli import artifact, doctor, door, folder, gc, login, rebuild, runs, server, sweep, sync
 from tracker.errors import Error
 from tracker.version import __version__
@@ -17,11 +19,20 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for group in (door, login, folder, server, sync, sweep, artifact, runs, gc, rebuild, doctor):
         group.add_commands(commands)
+    for each in (parser, *commands.choices.values()):
+        each.add_argument("--verbose", action="store_true", default=SUPPRESS, help="log to stderr too")
     options = parser.parse_args(arguments)
+    logs.begin("cli")
+    if hasattr(options, "verbose"):
+        logs.be_verbose()
     try:
         options.run(options)
     except Error as error:
+        logs.log(logs.INFO, f"tracker {options.command} failed", error)
         sys.exit(f"tracker: {error.message}")
+    except Exception as error:
+        logs.log(logs.ERROR, f"tracker {options.command} failed", error)
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -25,6 +25,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _rebuild(options: argparse.Namespace) -> None:
+    from tracker.recorder.failures import note_failures
     from tracker.recorder.follow import Follower
     from tracker.recorder.opening import open_store
     from tracker.store.ingest.salvage import clear_forgotten
@@ -45,6 +46,7 @@ def _rebuild(options: argparse.Namespace) -> None:
         look = follower.look(seal_ended=False)
         salvaged = clear_forgotten(store, found.forgotten, set(follower.faults))
         follower.look()
+        note_failures(layout, follower.faults)
         orphans = list_orphans(store)
     finally:
         store.close()

@@ -1,4 +1,4 @@
-"""``tracker pull`` and ``tracker restore``: the files of a run, and the code and config it ran with."""
+"""``tracker runs``, ``pull`` and ``restore``: how runs fare; a run's files; its code and config."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import json
 import os
 import subprocess
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store
+from tracker.cli.tables import as_table, as_time
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.ground.settings import load_settings
 
@@ -26,6 +28,11 @@ _RUN = "[[ENTITY/]PROJECT/]RUN, or PROJECT:RUN"
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
+    listing = commands.add_parser("runs", help="list the newest runs of a project, and why they ended")
+    listing.add_argument("project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: this folder's")
+    listing.add_argument("-n", "--number", type=int, default=20, help="how many (default: 20)")
+    add_store(listing)
+    listing.set_defaults(run=_list)
     pull = commands.add_parser("pull", help="download the files of a run into this folder")
     pull.set_defaults(run=_pull)
     restore = commands.add_parser(
@@ -41,6 +48,23 @@ def add_commands(commands: Commands) -> None:
         command.add_argument("-p", "--project", help="its project, where RUN has none")
         command.add_argument("-e", "--entity", help="its entity, where RUN has none")
         add_store(command)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from tracker.api.api import Api
+
+    if options.store:
+        os.environ["TRACKER_STORE"] = str(options.store.absolute())
+    settings = load_settings()
+    entity, _, project = (options.project or settings.project).rpartition("/")
+    rows = [("RUN", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR")]
+    found = Api().runs(f"{entity or settings.entity}/{project}", order="-created_at", per_page=options.number)
+    for run in islice(found, options.number):
+        info = run._info
+        seen = as_time(info.last_seen if info.last_seen is not None else info.updated_at)
+        error = (info.error or "").partition("\n")[0][:80]
+        rows.append((info.id, info.state, info.reason or "", seen, info.host or "", error))
+    print(as_table(rows))
 
 
 def _pull(options: argparse.Namespace) -> None:

@@ -91,7 +91,8 @@ def acknowledged_by(killed: list[Killed]) -> dict[str, int]:
 
 
 def _digest(detail: Any, rows: list[dict[str, Any]]) -> str:
-    answer = values.dumps([msgspec.to_builtins(detail), rows], sort_keys=True)
+    plain = msgspec.to_builtins(detail) | {"last_seen": None}  # the time of a journal: copies have others
+    answer = values.dumps([plain, rows], sort_keys=True)
     return hashlib.sha256(answer.encode()).hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracker.capture import logs
 from tracker.data_types import figures
 from tracker.data_types.base import WBValue
 from tracker.data_types.image import Image
@@ -56,7 +57,8 @@ class Plotly(Media):
             return Image(val)
         try:
             return cls(val)
-        except Exception:  # plotly's converter knows only some kinds of plots
+        except Exception as error:  # plotly's converter knows only some kinds of plots
+            logs.log(logs.INFO, "a figure is logged as an image: plotly cannot convert it", error)
             return Image(val)
 
     @classmethod

@@ -19,7 +19,16 @@ class ProjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run as lists show it. Times are unix seconds, ``duration`` is seconds."""
+    """A run as lists show it. Times are unix seconds, ``duration`` is seconds.
+
+    Attributes:
+        error: Type and message of the exception that ended it, or what is not known of a silent host.
+        reason: Why it did not finish: ``"exception"``, ``"exit status N"``, ``"signal N (NAME)"``,
+            ``"time limit"``, ``"process gone"``, ``"host restarted"`` or ``"host silent"``. None: it
+            finished, still runs, or an older tracker wrote it.
+        last_seen: When the writer of a crashed run was last heard of.
+        host: Where the primary writer runs.
+    """
 
     entity: str
     project: str
@@ -38,6 +47,9 @@ class RunInfo:
     config: dict[str, Any]
     summary: dict[str, Any]
     error: str | None
+    reason: str | None = None
+    last_seen: float | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,16 @@ def is_alive(process: Process, *, silent: bool = False) -> bool | None:
             anew. Before, it may live on another machine of the same name.
     """
     if not is_local(process):
-        rebooted = process.host == host_name() and boot_id() not in ("", process.boot)
-        return False if silent and rebooted else None
+        return False if silent and is_of_another_boot(process) else None
     found = _start_ticks(process.pid)
     if found is None and _is_hidden(process.pid):
         return None
     return found == process.started
+
+
+def is_of_another_boot(process: Process) -> bool:
+    """Whether ``process`` ran before this host was started anew, or on another machine of the same name."""
+    return process.host == host_name() and boot_id() not in ("", process.boot)
 
 
 def boot_id() -> str:

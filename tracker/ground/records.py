@@ -169,12 +169,18 @@ class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
 
 
 class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """The writer ended in good order: ``state`` is ``"finished"``, ``"failed"`` or ``"preempted"``."""
+    """The writer ended in good order: ``state`` is ``"finished"``, ``"failed"`` or ``"preempted"``.
+
+    Attributes:
+        error: Type and message of the exception that ended it.
+        reason: Why it did not finish, as in ``tracker.ground.answers.RunInfo``; None in old records.
+    """
 
     time: Time
     state: str
     exit_code: Integer = 0
     error: str | None = None
+    reason: str | None = None
 
 
 class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):

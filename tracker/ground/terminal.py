@@ -21,6 +21,11 @@ def say(message: str, *, silent: bool = False, prefix: bool = True) -> None:
         pass
 
 
+def printable(text: str) -> str:
+    """Return one line without what a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 class Progress:
     """How far a transfer is: on a terminal a line that is drawn over, elsewhere one line after a long one.
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.artifacts.artifact import Artifact
+from tracker.capture import logs
 from tracker.data_types.table import Table
 from tracker.errors import UsageError
 from tracker.ground.settings import load_settings
@@ -347,6 +348,7 @@ def _named(value: Any) -> Any:
         return value
     try:
         made = value()
-    except Exception:
+    except Exception as error:
+        logs.log(logs.INFO, "a hyperparameter is logged by its name: calling it failed", error)
         return getattr(value, "__name__", None)
     return getattr(value, "__name__", None) if callable(made) else made

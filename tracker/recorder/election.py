@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from tracker.ground.launch import own_command
 from tracker.ground.processes import host_name
@@ -104,7 +103,7 @@ def ensure_recorder(layout: Layout) -> bool:
             return False  # without the folder of the lock, nobody needs one
         if not taken or not sys.executable:
             return False
-        shell = _start(layout.root, lock.descriptor)
+        shell = _start(layout, lock.descriptor)
     finally:
         lock.release()
         if _handing:
@@ -116,10 +115,11 @@ def ensure_recorder(layout: Layout) -> bool:
     return True
 
 
-def _start(root: Path, lock: int) -> int:
+def _start(layout: Layout, lock: int) -> int:
     """Start the shell that starts the recorder; return the shell's process id."""
     inherited = 4 if lock == 3 else 3  # onto itself, a descriptor might stay closed at exec
-    command = own_command("recorder.main", str(root), str(inherited))
+    failures = str(layout.recorder_failures(host_name()))
+    command = own_command("recorder.begin", failures, str(layout.root), str(inherited))
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from itertools import groupby
 from typing import Literal, NamedTuple
 
 from sqlalchemy import select
 
+from tracker.capture import logs
 from tracker.errors import HeldElsewhereError
 from tracker.ground.processes import host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.recorder.faults import note_fault
-from tracker.recorder.live import first_record
+from tracker.recorder.live import first_record, why_gone
 from tracker.recorder.look import Look
 from tracker.recorder.patience import Patience
 from tracker.recorder.unread import first_sequence, is_damaged
-from tracker.runstate.fold import unpack_state
+from tracker.runstate.fold import Gone, unpack_state
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
 from tracker.store.ingest.artifacts import Settle, settle_now
@@ -114,6 +114,7 @@ class Follower:
                 # One bad journal must not stop the others, whatever is wrong with it; it stays where it is.
                 if any(journal.path.exists() for journal in files):  # else somebody else sealed it meanwhile
                     faults[name] = str(error)
+                    logs.log(logs.ERROR, f"segment {name} is not applied", error)
                     self._note_fault(name, faults[name])
         self.faults, self.unread = faults, unread
         return Look(applied, live, waiting)
@@ -265,13 +266,14 @@ class Follower:
             return "live"
         if alive is None:  # on another host, or hidden: it may come back, so its journal stays
             if silent and (ended is None or silent_since not in (None, heard_at)):
-                self._finish(name, heard_at)
+                self._finish(name, Gone("host silent", heard_at), heard_at)
             return "silent" if silent else "live"
+        assert process is not None
         # Dead for certain: whatever its files hold now is all there will ever be.
         for journal in files:
             self._apply_finally(journal)
         self._waits.pop(name, None)
-        self._finish(name)
+        self._finish(name, why_gone(process, heard_at))
         return "ended"
 
     def _read_writer(self, name: str, heard_at: float) -> _Writer | None:
@@ -287,8 +289,8 @@ class Follower:
         self._writers[name] = _Writer(heard_at, ended, segment_process(segment), silent_since)
         return self._writers[name]
 
-    def _finish(self, name: str, silent_since: float | None = None) -> None:
-        finish_segment(self.store, name, "crashed", silent_since)
+    def _finish(self, name: str, gone: Gone, silent_since: float | None = None) -> None:
+        finish_segment(self.store, name, "crashed", silent_since, gone)
         self._writers.pop(name, None)
 
     def _note_fault(self, name: str, fault: str | None) -> None:
@@ -296,7 +298,7 @@ class Follower:
         if name in self._noted and self._noted[name] == fault:
             return
         # When it is the catalog that cannot be written, it cannot say so either: `faults` does.
-        with suppress(Exception):
+        with logs.Logged("note why a segment is not applied"):
             note_fault(self.store, name, fault)
             self._noted[name] = fault
 

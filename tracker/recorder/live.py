@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tracker.errors import StoreError
-from tracker.ground.processes import is_alive
+from tracker.ground.processes import is_alive, is_of_another_boot
 from tracker.ground.records import Process, RunStarted, decode
 from tracker.journal.reader import Record, read_frames, read_header
+from tracker.runstate.fold import Gone
 from tracker.store.objects.layout import JournalPath, Layout
 
 
@@ -34,3 +35,13 @@ def count_live(layout: Layout, host: str) -> int:
     """Return how many of a host's journals have a writer that lives."""
     writers = (writer_of(journal) for journal in layout.list_journals(host))
     return sum(1 for writer in writers if writer is not None and is_alive(writer))
+
+
+def why_gone(process: Process, last_seen: float) -> Gone:
+    """Return why a dead writer of this host did not say that it ended.
+
+    Args:
+        process: The writer.
+        last_seen: When it last wrote or touched its journal (unix seconds).
+    """
+    return Gone("host restarted" if is_of_another_boot(process) else "process gone", last_seen)

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.errors import HeldElsewhereError
+from tracker.capture import logs
+from tracker.errors import Error, HeldElsewhereError
 from tracker.ground.processes import host_name
 from tracker.recorder.election import RecorderLock
+from tracker.recorder.failures import ALL, note_failures
 from tracker.recorder.live import count_live
 from tracker.recorder.remote import remote_of
 from tracker.store.objects.layout import Layout
@@ -41,6 +43,20 @@ def main(arguments: list[str]) -> None:
     _detach(inherited)
     hide_pandas()
     layout = Layout(Path(arguments[0]))
+    logs.begin("recorder")
+    logs.use(layout.logs)
+    logs.log_all_errors()
+    logs.log(logs.INFO, f"a recorder begins for {layout.root}")
+    try:
+        _run(layout, inherited)
+    except Exception as error:
+        logs.log(logs.ERROR, "the recorder ends", error)
+        note_failures(layout, {ALL: str(error) if isinstance(error, Error) else repr(error)})
+        sys.exit(1)
+    logs.log(logs.INFO, "the recorder ends: there is nothing to do")
+
+
+def _run(layout: Layout, inherited: int | None) -> None:
     while True:
         lock = RecorderLock(layout, inherited)
         inherited = None
@@ -79,13 +95,17 @@ class _Hidden:
 def _follow(layout: Layout) -> None:
     """Work until there has been neither a live writer nor anything to do for a while."""
     work = _worker(layout)
-    wait = SHORTEST_WAIT
+    wait, noted = SHORTEST_WAIT, None
     idle_since = time.monotonic()
     try:
         while True:
             began = time.monotonic()
             look = work.look()
             took = time.monotonic() - began
+            if work.faults != noted:
+                with logs.Logged("note what is not applied"):
+                    note_failures(layout, work.faults)
+                noted = work.faults.copy()
             if look.live or look.applied:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > _patience(work):

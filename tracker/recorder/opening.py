@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tracker.capture import logs
 from tracker.ground.terminal import say
 from tracker.store.ingest.salvage import salvage
 from tracker.store.objects.description import is_read_only, make_folders, require_store, require_writable
@@ -38,6 +39,8 @@ def open_store(
         require_store(layout)
     require_writable(layout)
     make_folders(layout)
+    logs.use(layout.logs)
+    logs.log(logs.DEBUG, f"opening the store {layout.root}")
     opened = open_catalog(layout, takes_over=takes_over)
     store = Store(layout, opened)
     if opened.forgotten:  # keep what only parts have that a rebuild forgot; nobody else gets in before

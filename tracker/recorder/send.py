@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from tracker.capture import logs
 from tracker.errors import (
     AuthenticationError,
     CommError,
@@ -31,7 +32,7 @@ from tracker.ground.processes import host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
-from tracker.recorder.live import count_live, writer_of
+from tracker.recorder.live import count_live, why_gone, writer_of
 from tracker.recorder.look import Look
 from tracker.recorder.outgoing import Outgoing
 from tracker.recorder.remote import Remote
@@ -131,6 +132,7 @@ class Sender:
                 return Look(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
                 self.faults[segment] = str(error)
+                logs.log(logs.ERROR, f"segment {segment} is not sent", error)
                 self._refused.setdefault(segment, Pause()).lengthen()
                 live += self._lives(segment, files)
             else:
@@ -188,7 +190,10 @@ class Sender:
             for known in outgoing:
                 known.check_all_sent()
             if not finished:
-                self._client.post("ingest", "segments", segment, "end", body={"state": "crashed"})
+                body: dict[str, Any] = {"state": "crashed"}
+                if (writer := self._writers.get(segment)) is not None:
+                    body |= msgspec.to_builtins(why_gone(writer, files[-1].path.stat().st_mtime))
+                self._client.post("ingest", "segments", segment, "end", body=body)
             for journal in files:
                 journal.path.unlink(missing_ok=True)
             for known in outgoing:

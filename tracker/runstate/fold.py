@@ -92,6 +92,18 @@ class Change(msgspec.Struct, array_like=True):
     value: Any
 
 
+class Gone(msgspec.Struct, frozen=True):
+    """Why a writer that did not say that it ended is taken for dead, and when it was last heard of.
+
+    Attributes:
+        reason: ``"process gone"``, ``"host restarted"`` or ``"host silent"``.
+        last_seen: Unix seconds.
+    """
+
+    reason: str
+    last_seen: Time
+
+
 class SegmentState(msgspec.Struct):
     """Everything that applying a segment remembers."""
 
@@ -120,6 +132,7 @@ class SegmentState(msgspec.Struct):
     silent_since: float | None = None
     # What became of the drafts that its records name: artifacts' digests, by token. Known once it is sealed.
     drafts: dict[str, str] = {}
+    gone: Gone | None = None
 
     @property
     def start_step(self) -> int:

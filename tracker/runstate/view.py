@@ -81,6 +81,8 @@ class RunView:
     state: str
     exit_code: int | None
     error: str | None
+    reason: str | None
+    last_seen: float | None
 
 
 def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
@@ -133,7 +135,7 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         lay_over(said, edits.get(field), ((each.started_at, getattr(each.state, field)) for each in ordered))
     newest, states = ordered[-1], [each.state for each in ordered]
     updated_at = max(state.last_time for state in states)
-    finished = newest.state.finished
+    finished, gone = newest.state.finished, newest.state.gone
     return RunView(
         **named,
         host=host,
@@ -148,6 +150,8 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         state=newest.ended or "running",
         exit_code=finished.exit_code if finished else None,
         error=finished.error if finished else _silence(newest.state),
+        reason=finished.reason if finished else (gone.reason if gone else None),
+        last_seen=gone.last_seen if gone and not finished else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tracker.capture import logs
 from tracker.errors import JournalError
 from tracker.ground.processes import this_process
 from tracker.ground.records import FORKED, RunStarted, decode, pack
@@ -65,6 +66,7 @@ class RunJournal:
         self.settings = settings
         self.layout = layout
         self.lock = threading.RLock()
+        logs.use(layout.logs)
         self._started = started
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)

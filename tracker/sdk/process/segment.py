@@ -12,13 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.capture import logs
+from tracker.capture.logs import file_of
 from tracker.errors import JournalError
 from tracker.ground.processes import host_name
 from tracker.ground.records import RowsLost, encode
-from tracker.ground.terminal import say
+from tracker.ground.terminal import printable, say
 from tracker.journal.format import HEADER
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.election import ensure_recorder
+from tracker.recorder.failures import ALL, note_failures, read_failures
 from tracker.sdk.process import active
 from tracker.store.catalog.locks import shared
 from tracker.store.objects.files import make_folder, sync_folder, sync_named
@@ -34,6 +37,8 @@ LARGEST_BACKLOG = 64 * 1024 * 1024
 TOUCH_SECONDS = 15.0
 # How soon a killed recorder is noticed and replaced.
 RECORDER_SECONDS = 5.0
+# A recorder stays while a writer lives: after so many starts one after the other, something is wrong.
+MOST_STARTS = 4
 # How often the helper thread looks around, at least, however seldom the disk is to be asked.
 LOOK_SECONDS = 1.0
 # A disk that refuses every sync is given a new file no more often than this.
@@ -97,6 +102,9 @@ class SegmentWriter:
         self._closed = False
         self._deleted = False
         self._complained = False
+        self._told = False
+        self._starts = 0  # of recorders, one after the other
+        self._began = time.time()
         self._wake = threading.Event()
         make_folder(layout.host_journals(self.host))
         self._journal = self._first(patient=patient)
@@ -212,7 +220,7 @@ class SegmentWriter:
                     silent=self._silent,
                 )
         self._wake.set()
-        self._look_after_recorder()  # the run may be over before the helper thread came to it
+        self._look_after_recorder(last=True)  # the run may be over before the helper thread came to it
         return lost == 0
 
     def join(self, seconds: float) -> None:
@@ -368,6 +376,7 @@ class SegmentWriter:
     def _complain(self, error: Exception) -> None:
         if not self._complained:
             self._complained = True
+            logs.log(logs.ERROR, f"cannot look after {self.layout.root}", error)
             say(f"cannot look after {self.layout.root}: {_reason(error)}", silent=self._silent)
 
     def _tend_once(self) -> bool:
@@ -428,13 +437,28 @@ class SegmentWriter:
             with suppress(RuntimeError):  # no more threads: the next round does it, or flush
                 threading.Thread(target=self._sync_files, name="tracker-files", daemon=True).start()
 
-    def _look_after_recorder(self) -> None:
-        """Start a recorder unless one lives, or none is wanted."""
-        if self._recorder:
-            try:
-                ensure_recorder(self.layout)
-            except (OSError, ValueError) as error:  # ValueError: of an environment that no process can have
-                say(f"cannot start a recorder: {_reason(error)}; the journal waits", silent=self._silent)
+    def _look_after_recorder(self, *, last: bool = False) -> None:
+        """Start a recorder unless one lives, none is wanted, or one has just failed; say once that it did."""
+        if not self._recorder:
+            return
+        failures = read_failures(self.layout)
+        try:
+            if last or not failures.pauses:
+                self._starts = self._starts + 1 if ensure_recorder(self.layout) else 0
+            if self._starts == MOST_STARTS and not failures.reasons:
+                note_failures(self.layout, {ALL: f"it ended {self._starts - 1} times without a word"})
+        except (OSError, ValueError) as error:  # ValueError: of an environment that no process can have
+            say(f"cannot start a recorder: {_reason(error)}; the journal waits", silent=self._silent)
+        reason = failures.reasons.get(ALL) or failures.reasons.get(self.segment)
+        # A note of before this run may be about what is mended: only at its end nothing newer is known.
+        if reason and not self._told and (last or failures.time > self._began):
+            self._told = True
+            log = file_of(self.layout.logs, "recorder")
+            say(
+                "rows of this run wait in its journal, where they are safe: the recorder fails "
+                f"({printable(reason)}); see {log}, or run `tracker doctor`",
+                silent=self._silent,
+            )
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tracker.capture.logs import Logged
 from tracker.sdk.process import leaving
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 2.0
 # How long the main thread is asked to run the handler before another thread does what it would do.
 NUDGE_SECONDS = 2.0
+# SLURM may send a signal this much before the time at which it is due.
+LIMIT_SECONDS = 60
 # What a worker of ``multiprocessing.Pool`` calls for the tasks of a ``map``.
 _MAPS = ("mapstar", "starmapstar")
 
@@ -146,6 +149,18 @@ class Termination:
         return signal.getsignal(signal.SIGTERM) == self.handle
 
 
+def signal_reason(number: int) -> str:
+    """Return a signal as a run's reason names it: ``signal 15 (SIGTERM)``."""
+    return f"signal {number} ({signal.Signals(number).name})"
+
+
+def why_terminated(now: float) -> str:
+    """Return why SIGTERM came: the time limit, if SLURM says that the job's time is over, else the signal."""
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    over = end.isdecimal() and now > int(end) - LIMIT_SECONDS
+    return "time limit" if over else signal_reason(signal.SIGTERM)
+
+
 def _end(runs: list[Run], number: int, done: bool) -> None:
     """Outside the main thread: end the runs and die, without letting anybody log in between."""
     held = [run for run in runs if run.lock(LOCK_SECONDS)]
@@ -156,7 +171,7 @@ def _end(runs: list[Run], number: int, done: bool) -> None:
 
 def _end_runs(runs: list[Run], done: bool) -> None:
     for run in runs:
-        with suppress(Exception):  # the others must end all the same, and so must the process
+        with Logged("end a run at a signal"):  # the others must end all the same, and so must the process
             run.end_at_signal(LOCK_SECONDS, finished=done)
 
 

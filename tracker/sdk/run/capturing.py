@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tracker.capture.logs import Logged
 from tracker.ground.clock import now
 from tracker.ground.records import ConsoleLines, SystemSample
 
@@ -42,27 +42,27 @@ class Capturing:
 
     def begin(self) -> None:
         """Begin."""
-        with suppress(Exception):
+        with Logged("sample system metrics"):
             self._sample()
-        with suppress(Exception):
+        with Logged("keep the output"):
             self._listen()
 
     def flush(self) -> None:
         """Keep what was printed until now."""
         if self._console is not None:
-            with suppress(Exception):
+            with Logged("keep the last output"):
                 self._console.flush()
 
     def before_end(self) -> None:
         """Keep what was printed until now, and no more; called before the run is locked to be ended."""
-        with suppress(Exception):
+        with Logged("keep the last output"):
             self._leave(PATIENCE_SECONDS)
 
     def end(self) -> None:
         """End: the run is over. Waits for nothing."""
         if self._sampler is not None:
             self._sampler.stop()
-        with suppress(Exception):
+        with Logged("keep the last output"):
             self._leave(0.0)
 
     def join(self, seconds: float) -> None:
@@ -139,7 +139,7 @@ class RunCapturing(Capturing):
         """Begin, and write down what is known at a run's start."""
         super().begin()
         if not self._forked:
-            with suppress(Exception):
+            with Logged("note the facts of the start"):
                 self._note_facts()
 
     def before_end(self) -> None:
@@ -147,7 +147,7 @@ class RunCapturing(Capturing):
         super().before_end()
         if self._facts is not None:
             self._facts.join(FACTS_SECONDS)
-        with suppress(Exception):
+        with Logged("keep the cells of the notebook"):
             self._note_session()
 
     def leave_to_parent(self) -> None:
@@ -179,7 +179,7 @@ class RunCapturing(Capturing):
         )
 
         def note() -> None:
-            with suppress(Exception):
+            with Logged("note the facts of the start"):
                 for fact in collect(self._run.started.time, self._run.journal.segment, wanted):
                     self._run.save_file(fact.path, fact.data, fact.mimetype)
                     if fact.path.startswith("code/"):

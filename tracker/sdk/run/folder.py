@@ -12,6 +12,8 @@ from contextlib import suppress
 from mimetypes import guess_type
 from pathlib import Path
 
+from tracker.capture.logs import Logged
+
 # How often files that were saved with policy "live" are looked at.
 LOOK_SECONDS = 5.0
 
@@ -103,7 +105,7 @@ class RunFolder:
             with self._lock:
                 live = [(path, each[0]) for path, each in self._saved.items() if each[1] == "live"]
             for path, source in live:
-                with suppress(Exception):  # the run has ended meanwhile, say
+                with Logged("save a file of the run's folder"):  # the run has ended meanwhile, say
                     self._store(path, source)
 
 

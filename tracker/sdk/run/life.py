@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tracker.capture import logs
 from tracker.errors import UsageError
 from tracker.ground.clock import now
 from tracker.ground.records import RunFinished, pack
@@ -15,6 +16,7 @@ from tracker.ground.terminal import say
 from tracker.sdk.process import active
 from tracker.sdk.process.leaving import last_line
 from tracker.sdk.process.remembering import forget_run
+from tracker.sdk.process.signals import signal_reason, why_terminated
 from tracker.sdk.run.core import RunCore
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # How long a thread of a run that has ended is waited for: it may hang on a slow disk or driver.
 THREAD_SECONDS = 1.0
+# Characters of an exception's type and message that are kept.
+LONGEST_ERROR = 2000
 
 
 class Life(RunCore):
@@ -38,14 +42,15 @@ class Life(RunCore):
             code = int(exit_code or 0)
         except (TypeError, ValueError):
             code = 1  # said something, and not 0
-        self._end("failed" if code else "finished", max(-(2**31), min(code, 2**31 - 1)), None)
+        code = max(-(2**31), min(code, 2**31 - 1))
+        self._end("failed" if code else "finished", code, None, f"exit status {code}" if code else None)
         self._wait_for_threads()
         self._wait_until_sent()
 
     def fail(self, error: str) -> None:
         """End the run as failed, with one line that says why."""
         self._do_before_end()
-        self._end("failed", _exit_code(error), error)
+        self._end("failed", _exit_code(error), error[:LONGEST_ERROR], _reason(error))
         self._wait_for_threads()
         self._wait_until_sent()
 
@@ -110,6 +115,7 @@ class Life(RunCore):
             try:
                 call()
             except Exception as error:  # the run ends all the same
+                logs.log(logs.WARNING, f"while run {self.id} ended", error)
                 say(f"while run {self.id} ended: {error}")
 
     def __enter__(self) -> Self:
@@ -153,17 +159,19 @@ class Life(RunCore):
         if self.lock(seconds):
             try:
                 if finished:
-                    self._end("finished", 0, None)
+                    self._end("finished", 0, None, None)
                 else:
-                    self._end("preempted", 128 + signal.SIGTERM, None)
+                    self._end("preempted", 128 + signal.SIGTERM, None, None)
             finally:
                 self._lock.release()
 
-    def _end(self, state: str, exit_code: int, error: str | None, *, late: bool = False) -> None:
+    def _end(
+        self, state: str, exit_code: int, error: str | None, reason: str | None, *, late: bool = False
+    ) -> None:
         # An interrupt (Ctrl-C) may end this anywhere: the next call, at exit at the latest, goes on.
         with self._lock:
             if self._writing and not late:
-                self._deferred.append(partial(self._end, state, exit_code, error, late=True))
+                self._deferred.append(partial(self._end, state, exit_code, error, reason, late=True))
                 return
             self._writing = False  # where it waited, what was to be written first is written
             if self._ending:
@@ -179,10 +187,10 @@ class Life(RunCore):
                 if not self._closed:
                     if self._last is None:
                         if self.preempted:
-                            state, error = "preempted", error or "SIGTERM"
+                            state, error, reason = "preempted", error or "SIGTERM", why_terminated(now())
                         elif self._preempting and state == "failed":
                             state = "preempted"
-                        self._last = pack(RunFinished(now(), state, exit_code, error))
+                        self._last = pack(RunFinished(now(), state, exit_code, error, reason))
                     if not self._said:
                         self._journal.put(self._last)
                         self._said = True
@@ -193,6 +201,14 @@ class Life(RunCore):
             finally:
                 self._ending = False
         active.forget(self)
+
+
+def _reason(error: str) -> str:
+    """Return why a run failed, of the line that says with which exception the process ends."""
+    kind = error.partition(": ")[0]
+    if kind == "SystemExit":
+        return f"exit status {_exit_code(error)}"
+    return signal_reason(signal.SIGINT) if kind == "KeyboardInterrupt" else "exception"
 
 
 def _exit_code(error: str) -> int:

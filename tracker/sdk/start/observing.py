@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tracker.capture.logs import Logged
 from tracker.ground.processes import is_alive, seconds_alive, this_process
 from tracker.ground.records import ConsoleLines, Process
 from tracker.ground.settings import Settings, load_settings
@@ -96,7 +97,7 @@ def observe(rank: int) -> None:
     if active.observer is not None and active.observer.is_here:
         active.observer.hurry()
     elif active.current_of_this_process() is None:
-        with suppress(Exception):  # nothing of this is the training's business
+        with Logged("look for the run of rank 0"):  # nothing of this is the training's business
             settings = load_settings()
             if settings.mode != "disabled":
                 active.observer = Observer(rank, settings)
@@ -168,7 +169,7 @@ class Observer:
             self._look()
 
     def _look(self) -> None:
-        with suppress(Exception), self._looking:
+        with Logged("look for the run of rank 0"), self._looking:
             note = self._find()
             if note is not None and note.place != self._place:
                 self._join(note)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from tracker.capture import logs
 from tracker.data_types.histogram import Histogram
 from tracker.ground.terminal import say
 
@@ -40,6 +41,7 @@ class Converter:
             except Exception as error:  # whatever a library makes of bytes that anybody may have written
                 if key not in self._refused:
                     self._refused.add(key)
+                    logs.log(logs.WARNING, f"TensorBoard: {key} is not logged", error)
                     say(f"TensorBoard: {key} at step {event.step} is not logged: {error}", silent=False)
                 continue
             if converted is not None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.capture import logs
 from tracker.errors import Error, UsageError
 from tracker.ground.terminal import say
 from tracker.sdk.tensorboard.convert import Converter
@@ -94,6 +95,7 @@ class Stream:
             except UsageError:
                 raise
             except Exception as error:
+                logs.log(logs.WARNING, f"TensorBoard: {key} is not logged", error)
                 say(f"TensorBoard: {key} at step {self._step} is not logged: {error}", silent=False)
         run.log({})
 
@@ -134,10 +136,8 @@ class Follower:
     def close(self) -> None:
         """Log all that was written, and keep the files."""
         for writer in self._writers:
-            try:
+            with logs.Logged("flush a writer of TensorBoard"):  # a closed one: its file is whole
                 writer.flush()
-            except Exception:  # noqa: S110 - it is closed: its file is whole
-                pass
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
@@ -153,6 +153,7 @@ class Follower:
             except UsageError:
                 return  # the run was finished
             except Exception as error:
+                logs.log(logs.WARNING, "TensorBoard: files cannot be read", error)
                 say(f"TensorBoard: {error}", silent=False)
 
     def _read(self, *, last: bool) -> None:

@@ -58,6 +58,8 @@ class Run(Base):
     last_step: Mapped[Big | None]
     exit_code: Mapped[int | None]
     error: Mapped[str | None]
+    reason: Mapped[str | None]
+    last_seen: Mapped[float | None]
     group: Mapped[str | None] = mapped_column("run_group")
     job_type: Mapped[str | None]
     tags: Mapped[list[str]]

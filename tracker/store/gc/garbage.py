@@ -32,7 +32,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,7 @@ DAY = 86_400.0
 UNKNOWN_OWNER = 7 * DAY
 # A temporary file is written, and gets its name, in one go; nobody needs one of before this.
 LONGEST_WRITE = 3600.0
+LONGEST_LOG = 90 * DAY
 # Nobody is between storing a file and writing its record for longer; else a process is stopped there.
 NAMING_PATIENCE = 60.0
 _NS = 1_000_000_000
@@ -76,7 +77,7 @@ class Item(NamedTuple):
     """Something that goes.
 
     Attributes:
-        kind: ``version``, ``blob``, ``draft``, ``note`` (what became of a draft) or ``temporary``.
+        kind: ``version``, ``blob``, ``draft``, ``note`` (what became of a draft), ``temporary`` or ``log``.
         name: Which.
         bytes: What the disk gets back: nothing for a version, whose bytes are its blobs', or for a file that
             has another name elsewhere.
@@ -212,7 +213,9 @@ class _Collection:
         self._empty_trash(named)
         self._delete_blobs(named)  # before drafts: taking a second name away makes a blob look young
         self._delete_drafts(drafts, said)
-        self._delete_temporary()
+        unfinished = "written by a process that did not finish it"
+        self._delete_old(self._layout.list_temporary(), LONGEST_WRITE, "temporary", unfinished)
+        self._delete_old(self._layout.list_logs(), LONGEST_LOG, "log", "nobody has written to it for 90 days")
 
     def _check(self) -> None:
         """Raise when another host has taken the catalog over: it may name what nothing names here."""
@@ -360,13 +363,14 @@ class _Collection:
         reason = "captured by a process that ended without logging it"
         self._report.items.append(Item("draft", folder.name, size, reason))
 
-    def _delete_temporary(self) -> None:
-        limit = min(self._limit, self._now - int(LONGEST_WRITE * _NS))
-        for path in self._layout.list_temporary():
+    def _delete_old(self, paths: Iterable[Path], seconds: float, kind: str, reason: str) -> None:
+        """Delete files that nobody has written to for so long."""
+        limit = min(self._limit, self._now - int(seconds * _NS))
+        for path in paths:
             with suppress(FileNotFoundError):
                 state = path.lstat()
                 if stat.S_ISREG(state.st_mode) and not is_young(state, limit):
-                    self._unlink(path, state, "temporary", "written by a process that did not finish it")
+                    self._unlink(path, state, kind, reason)
 
     def _unlink(self, path: Path, state: os.stat_result, kind: str, reason: str) -> None:
         try:

@@ -35,7 +35,7 @@ from tracker.ground.records import (
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
 from tracker.journal.reader import Record as Frame
-from tracker.runstate.fold import FinishedRow, Folder, SegmentState, pack_state, unpack_state
+from tracker.runstate.fold import FinishedRow, Folder, Gone, SegmentState, pack_state, unpack_state
 from tracker.store.blobs.manifest import InvalidManifestError
 from tracker.store.blobs.settle import discard_draft, note_draft
 from tracker.store.catalog.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
@@ -206,7 +206,9 @@ def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) 
     return write_part(store, folder, name, join(hot, batch.rows))
 
 
-def finish_segment(store: Store, segment_id: str, ended: str, silent_since: float | None = None) -> None:
+def finish_segment(
+    store: Store, segment_id: str, ended: str, silent_since: float | None = None, gone: Gone | None = None
+) -> None:
     """Note that a segment's writer has ended, and close its open row.
 
     Args:
@@ -215,6 +217,7 @@ def finish_segment(store: Store, segment_id: str, ended: str, silent_since: floa
         ended: ``"finished"``, ``"failed"`` or ``"crashed"``; decides the run's state when the
             segment is the primary writer's newest.
         silent_since: When the writer was last heard of, if nothing else is known of it (unix seconds).
+        gone: How it is known. A reason that is in the records already stays.
     """
     with store.writing() as session:
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
@@ -225,6 +228,7 @@ def finish_segment(store: Store, segment_id: str, ended: str, silent_since: floa
             return  # it is known already
         rows = folder.flush()
         folder.state.silent_since = silent_since
+        folder.state.gone = gone or folder.state.gone
         add_hot(session, segment, rows)
         _note_end(store, session, segment, ended, folder.state)
 
@@ -237,7 +241,7 @@ def withdraw_end(store: Store, segment_id: str) -> None:
             return
         state = unpack_state(segment.state)
         if state.silent_since is not None:
-            state.silent_since = None
+            state.silent_since = state.gone = None
             _note_end(store, session, segment, None, state)
 
 
@@ -353,6 +357,8 @@ def _commit(
     """Write one batch; return False when somebody else has moved the offset since it was read."""
     state = batch.state
     state.silent_since = None  # this is news
+    if seen is not None and seen.ended == "crashed":
+        state.gone = None
     fields: dict[str, Any] = {
         "journal_index": journal.number,
         "offset": batch.offset,

@@ -18,6 +18,7 @@ sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by e
 sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    which trial a run is
 drafts/TOKEN/                                what an artifact captured that has no version yet
 trash/SHA256                                 blobs that garbage collection is deleting
+logs/HOST-USER-ROLE.log                      what went wrong in tracker itself; FILE.1 is the one before
 retention.txt                                which versions garbage collection keeps
 remote.json                                  in an outbox: the server that it is for
 sending/SERVER/                              runs of this store on their way to a server
@@ -80,6 +81,7 @@ class Layout:
         self.temporary = self.root / "tmp"
         self.locks = self.root / "locks"
         self.trash = self.root / "trash"
+        self.logs = self.root / "logs"
         self.retention = self.root / "retention.txt"
         self.remote = self.root / "remote.json"
         self.server_key = self.root / "server.key"
@@ -318,6 +320,10 @@ class Layout:
         """Return what garbage collection had taken away and not deleted."""
         return _children(self.trash)
 
+    def list_logs(self) -> list[Path]:
+        """Return what the processes of all hosts and users logged."""
+        return _children(self.logs)
+
     def list_temporary(self) -> list[Path]:
         """Return the files that are being written, and those that nobody finished."""
         return _children(self.temporary)
@@ -329,6 +335,10 @@ class Layout:
     def recorder_lock(self, host: str) -> Path:
         """File whose lock the recorder of ``host`` holds."""
         return self.locks / f"recorder-{_component(host)}-{os.getuid()}.lock"
+
+    def recorder_failures(self, host: str) -> Path:
+        """File that says what the recorder of ``host`` cannot do; absent while all is well."""
+        return self.locks / f"failures-{_component(host)}-{os.getuid()}.json"
 
 
 def blob_name(path: str) -> str:

@@ -104,6 +104,8 @@ class PublishedRun(msgspec.Struct):
     uses: list[PublishedUse] | None = None
     edits: dict[str, Any] = {}
     revision: Integer = 0
+    reason: str | None = None
+    last_seen: Time | None = None
 
 
 class PublishedVersion(msgspec.Struct):

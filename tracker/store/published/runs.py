@@ -70,6 +70,8 @@ def describe_run(session: Session, run: Run) -> dict[str, Any]:
         "last_step": run.last_step,
         "exit_code": run.exit_code,
         "error": run.error,
+        "reason": run.reason,
+        "last_seen": run.last_seen,
         "group": run.group,
         "job_type": run.job_type,
         "tags": run.tags,

@@ -461,7 +461,8 @@ class _Builder:
 # Columns of a run that its file has under the same name.
 _MERGED = (
     *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
-    *("error", "group", "job_type", "tags", "notes", "host", "program", "config", "summary", "edits"),
+    *("error", "reason", "last_seen", "group", "job_type", "tags", "notes", "host", "program"),
+    *("config", "summary", "edits"),
 )
 
 

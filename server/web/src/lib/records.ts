@@ -37,6 +37,11 @@ export interface Run {
   config: JsonObject;
   summary: JsonObject;
   error: string | null;
+  /** Why it did not finish. */
+  reason: string | null;
+  /** When the writer of a crashed run was last heard of. */
+  last_seen: number | null;
+  host: string | null;
 }
 
 export interface RunKey {

@@ -92,7 +92,7 @@ export interface CellText {
 export function cellText(item: Run, column: Column, now: number): CellText {
   switch (column.id) {
     case "state":
-      return { text: item.state, title: item.error ?? item.state };
+      return { text: item.state, title: item.error ?? item.reason ?? item.state };
     case "created_at":
       return { text: formatAgo(item.created_at, now), title: formatTime(item.created_at) };
     case "duration":

@@ -25,6 +25,9 @@ const run = (change: Partial<Run>): Run => ({
   config: {},
   summary: {},
   error: null,
+  reason: null,
+  last_seen: null,
+  host: null,
   ...change,
 });
 
