@@ -36,6 +36,13 @@ def again(store: Store) -> tuple[Store, Rebuilt]:
     return open_store(store.root, create=False), found
 
 
+def lose_catalog(store: Store) -> None:
+    """Close the store and remove its catalog."""
+    store.close()
+    for path in store.root.glob("catalog.db*"):
+        path.unlink()
+
+
 def everything(store: Store) -> dict[str, Any]:
     """Return what the queries answer, with charts, states of segments, ladders and published aliases."""
     found: dict[str, Any] = {"answers": answers(store)}

@@ -147,6 +147,15 @@ def test_a_damaged_run_file_is_one_line_and_exit_status_one(tmp_path: Path) -> N
     scripts.wait_for(lambda: not layout.list_journals(), "both runs to be sealed")
     file = layout.run_file("local", "p", "torn")
     file.write_text(file.read_text()[:-20])
+    examined = command("doctor", folder=tmp_path)
+    assert examined.returncode == 1
+    assert f"{file} cannot be read" in examined.stdout
+    done = rebuild(tmp_path)
+    assert done.returncode == 0, done.stderr  # the catalog knows it
+    assert f"written again from the former catalog: 1, the first is {file}" in done.stdout
+    assert "files        every run and version has its file" in command("doctor", folder=tmp_path).stdout
+    file.write_text(file.read_text()[:-20])
+    (layout.root / "catalog.db").unlink()
     done = rebuild(tmp_path)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

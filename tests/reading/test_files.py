@@ -13,11 +13,12 @@ from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segmen
 
 from tracker.errors import NotFoundError
 from tracker.ground.answers import ArtifactDetail
-from tracker.ground.records import ConfigChanged
+from tracker.ground.records import ArtifactChanged, ConfigChanged
 from tracker.journal.format import pack_header
 from tracker.reading.files import FilesReader, find_artifact
 from tracker.reading.known import find_run
 from tracker.recorder.opening import open_store
+from tracker.store.ingest.changes import change_artifact
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.store import Store
@@ -100,6 +101,27 @@ def test_content_applied_earlier_does_not_come_back_as_a_new_version(store: Stor
     for reference in REFERENCES:
         assert by_files(store.layout, reference) == by_catalog(store, reference)
     assert by_files(store.layout, "v2") is None
+
+
+def test_records_that_come_late_change_what_applying_them_changes(store: Store) -> None:
+    first = Writer(store.layout, A)
+    logged = first.artifact("model", {"w": b"0"}, ttl=5.0)
+    other = first.artifact("model", {"w": b"1"}, ["best"], ttl=5.0)
+    apply_all(store)
+    late = Writer(store.layout, B, "run2", start=START)
+    for time, description in ((20.0, "newer"), (10.0, "older")):
+        seen = (ENTITY, PROJECT, "model", 0, logged.digest, START + time)
+        change = ArtifactChanged(*seen, aliases_added=["x"], values={"description": description})
+        late.put(change) if description == "older" else change_artifact(store, change)
+    late.put(ArtifactChanged(ENTITY, PROJECT, "model", 1, other.digest, START + 10, aliases_added=["x"]))
+    late.clock = START + 30
+    late.artifact("model", {"w": b"1"}, artifact_type="another", ttl=5.0)  # renewed: its time was over
+    late.artifact("model", {"w": b"2"}, artifact_type="another")  # the collection has a type already
+    before = {reference: by_files(store.layout, reference) for reference in REFERENCES}
+    apply_all(store)
+    assert before == {reference: by_catalog(store, reference) for reference in REFERENCES}
+    assert before["x"] is not None
+    assert (before["x"].version, before["x"].description) == ("v0", "newer")
 
 
 def test_unknown_artifact_and_reference(store: Store) -> None:

@@ -13,7 +13,7 @@ import pytest
 from builders import Writer, apply_all, end_segments, problems, read_history, seal_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rebuilding import again
+from rebuilding import again, lose_catalog
 from serving import serving
 from sqlalchemy import select, update
 
@@ -168,6 +168,7 @@ def test_a_hostile_run_file_is_named_by_a_rebuild(store: Store, field: str, valu
     seal_all(store)
     path = store.layout.run_file("team", "demo", "bad")
     path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), field: value}))
+    lose_catalog(store)
     store, found = again(store)
     try:
         assert any(str(path) in line for line in found.broken)
@@ -187,6 +188,7 @@ def test_a_part_outside_the_store_is_not_read(store: Store) -> None:
     for part in described["segments"][0]["parts"]:
         part["path"] = "../../../../etc/passwd"
     path.write_bytes(msgspec.json.encode(described))
+    lose_catalog(store)
     store, found = again(store)
     store.close()
     assert any(str(path) in line for line in found.broken)

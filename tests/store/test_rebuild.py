@@ -24,10 +24,11 @@ from builders import (
     read_history,
     seal_all,
 )
-from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a fixture among them
+from rebuilding import again, everything, lose_catalog, shown, small_parts  # noqa: F401 - a fixture among them
 from sqlalchemy import select
 
 from tracker.errors import StoreError, StoreVersionError
+from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.recorder import opening
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.locks import is_held
@@ -35,7 +36,7 @@ from tracker.store.catalog.models import ApiKey, Part
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.ingest.edits import apply_edit, make_edit
 from tracker.store.ingest.salvage import clear_forgotten
-from tracker.store.queries import artifacts, runs
+from tracker.store.queries import artifacts, captured, runs
 from tracker.store.recovery import opening as catalog_module
 from tracker.store.recovery.opening import alone
 from tracker.store.recovery.rebuild import rebuild
@@ -335,6 +336,7 @@ def test_a_damaged_run_file_costs_that_run_alone(store: Store, how: str) -> None
     file = store.layout.run_file(ENTITY, "other", "beta")
     damaged = DAMAGE[how](file.read_text())
     file.write_text(damaged)
+    lose_catalog(store)
     rebuilt, found = again(store)
     apply_all(rebuilt)
     (line,) = found.broken
@@ -361,6 +363,7 @@ def test_damaged_versions_and_aliases_and_missing_parts(store: Store) -> None:
     store.layout.alias(ENTITY, "other", "model", "latest").write_text("{")
     copy = store.root / "runs" / ENTITY / PROJECT / "copied"
     shutil.copytree(store.layout.run(ENTITY, PROJECT, "alpha"), copy)
+    lose_catalog(store)
     rebuilt, found = again(store)
     lines = sorted(found.broken)
     assert len(lines) == 6, lines
@@ -436,6 +439,7 @@ def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None
         assert session.scalars(select(Part.path)).all()
     journal = writer.path.read_bytes()
     writer.path.unlink()
+    lose_catalog(store)
     rebuilt, found = again(store)
     (line,) = found.broken
     assert f"run team/demo/run1: the journal of segment {A} is gone" in line
@@ -446,6 +450,7 @@ def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None
     with rebuilt.reading() as session:
         detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
     assert (detail.name, detail.config, detail.keys[0].count) == ("named", {"lr": 1}, len(rows))
+    assert detail.state == "crashed"
     # Were it put back: nothing is applied twice, nothing is deleted, and a rebuild takes it.
     writer.path.write_bytes(journal)
     assert apply_all(rebuilt) == 0
@@ -453,6 +458,41 @@ def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None
     apply_all(rebuilt)
     assert found.broken == []
     assert [row["x"] for row in read_history(rebuilt)] == list(range(7))
+    rebuilt.close()
+
+
+def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store) -> None:
+    writer = Writer(store.layout, A, name="named", config={"lr": 1})
+    for value in range(9):
+        writer.log({"x": value})
+    logged = writer.artifact("data", {"a": b"1"})
+    writer.put(SystemSample(writer.tick(), {"cpu": 5.0}))
+    writer.put(ConsoleLines(writer.tick(), [(0, 1, "printed")]))
+    apply_all(store)
+    for value in range(9, 12):  # some are in a part, some are not; the run's file is a few seconds old
+        writer.log({"x": value})
+    writer.log({"open": 1}, commit=False)
+    apply_all(store)
+    writer.path.unlink()
+    rebuilt, found = again(store)
+    (line,) = found.broken
+    assert f"the journal of segment {A} is gone; what it had beyond the former catalog is lost" in line
+    for _ in range(2):
+        assert [row.get("x") for row in read_history(rebuilt)] == [*range(12), None]
+        with rebuilt.reading() as session:
+            detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
+            (version,) = artifacts.list_artifacts(session, ENTITY, PROJECT)
+            run = runs.get_run(session, ENTITY, PROJECT, "run1")
+            (metrics,) = captured.system(session, run, rebuilt.root)
+            assert [each.text for each in captured.console(session, run, rebuilt.root).lines] == ["printed"]
+        assert (detail.name, detail.config, detail.state) == ("named", {"lr": 1}, "crashed")
+        assert (version.digest, metrics.rows[0]["cpu"]) == (logged.digest, 5.0)
+        (problem,) = problems(rebuilt, A)
+        assert problem == "the journal is gone: what was not in the former catalog yet is lost"
+        seal_all(rebuilt)
+    rebuilt, found = again(rebuilt)
+    assert found.broken == []
+    assert [row.get("x") for row in read_history(rebuilt)] == [*range(12), None]
     rebuilt.close()
 
 

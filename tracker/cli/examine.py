@@ -30,6 +30,7 @@ from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.objects.description import check_description, is_read_only
 from tracker.store.objects.files import open_regular
 from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.recovery.lost import KnownFile, examine_files, known_files
 from tracker.store.recovery.orphans import describe_orphan
 from tracker.version import __version__
 
@@ -37,6 +38,8 @@ from tracker.version import __version__
 LEAST_FREE = 256 * 1024 * 1024
 # How much of the logs is shown.
 MOST_LOGS, LOG_LINES, LOG_BYTES = 3, 15, 10_000
+# Of the files that are gone so many are named.
+MOST_FILES = 20
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,8 @@ def examine(settings: Settings) -> list[Finding]:
     if is_read_only(layout):
         found += _segments(layout, "journals", "wait: who may write to the store applies them")
     elif layout.description.is_file():
-        found += [
-            _catalog(layout, settings),
-            _recorder(layout),
-            *_segments(layout, "journals"),
-            *_logs(layout),
-        ]
+        found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
+        found += [*_files(layout), *_logs(layout)]
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
         found += _segments(outbox, "outbox", f"wait for {remote.url}" if remote else "wait for no server")
@@ -139,6 +138,17 @@ def _catalog(layout: Layout, settings: Settings) -> Finding:
         return Finding("catalog", False, what)
     later = "" if revision == REVISION else f"; the next program that opens it brings it to {REVISION}"
     return Finding("catalog", True, f"revision {revision}{later}")
+
+
+def _files(layout: Layout) -> list[Finding]:
+    known: dict[Path, KnownFile] = {}
+    with suppress(sqlite3.Error, Error), closing(_open(layout)) as catalog:
+        known = known_files(layout, catalog)
+    lines = [*examine_files(layout, known)]
+    found = [Finding("files", False, line) for line in lines[:MOST_FILES]]
+    if len(lines) > len(found):
+        found.append(Finding("files", False, f"and {len(lines) - len(found)} more"))
+    return found or [Finding("files", True, "every run and version has its file")]
 
 
 def _recorder(layout: Layout) -> Finding:

@@ -65,6 +65,11 @@ def _rebuild(options: argparse.Namespace) -> None:
 
 def _notes(found: Rebuilt) -> list[str]:
     notes = []
+    if found.restored:
+        notes.append(
+            f"published files that were missing, damaged or old, written again from the former catalog: "
+            f"{len(found.restored)}, the first is {found.restored[0]}"
+        )
     if found.keys is None:
         notes.append(
             "API keys, if there were any, could not be taken over: restore them from backup, or `tracker key`"

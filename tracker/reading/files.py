@@ -92,16 +92,16 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
         NotFoundError: There is none; the message says which there are.
     """
     collection = CollectionFiles(layout, (entity, project, name))
-    versions, aliases = collection.versions, collection.aliases
+    versions, aliases = collection.live, collection.aliases
     if not versions:
         raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")
     if number := VERSION.fullmatch(reference):
-        index = int(number[1])
+        index: int | None = int(number[1])
     elif reference in aliases:
         index = aliases[reference]
     else:
-        index = max((at for at, found in versions.items() if found["digest"] == reference), default=-1)
-    if index not in versions:
+        index = collection.newest(reference)
+    if index is None or index not in versions:
         raise NotFoundError(
             f"artifact {entity}/{project}/{name} has no version or alias {reference!r}; "
             f"there is {', '.join(f'v{at}' for at in sorted(versions)[-5:])}, "
@@ -112,19 +112,19 @@ def find_artifact(layout: Layout, entity: str, project: str, name: str, referenc
         entity=entity,
         project=project,
         name=name,
-        type=found["type"],
+        type=found.type,
         version=f"v{index}",
         aliases=sorted(alias for alias, at in aliases.items() if at == index),
-        size=found["size"],
-        file_count=found["file_count"] if "file_count" in found else len(found["entries"]),
-        digest=found["digest"],
-        created_at=found["created_at"],
-        description=found["description"],
-        metadata=found["metadata"],
-        logged_by=found["logged_by"],
-        manifest=found["manifest"],
-        updated_at=found.get("updated_at") or found["created_at"],
-        tags=found.get("tags", []),
-        expires_at=found.get("expires_at"),
-        source=found.get("source"),
+        size=found.size,
+        file_count=found.file_count,
+        digest=found.digest,
+        created_at=found.created_at,
+        description=found.description,
+        metadata=found.metadata,
+        logged_by=found.logged_by,
+        manifest=found.manifest,
+        updated_at=found.updated_at or found.created_at,
+        tags=found.tags,
+        expires_at=found.expires_at,
+        source=found.source,
     )

@@ -19,6 +19,7 @@ import msgspec
 from tracker.errors import StoreError
 from tracker.ground.group_files import create
 from tracker.ground.parsed import Count, DigestOrEmpty
+from tracker.ground.records import ArtifactLogged
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import PACK, Captured, DraftEntry, Guard, guard_of, read_draft
 from tracker.store.blobs.manifest import Entry, make_manifest, write_manifest
@@ -63,6 +64,13 @@ def settled(layout: Layout, token: str) -> Settled | None:
         except (OSError, msgspec.DecodeError):
             continue
     return None
+
+
+def with_content(record: ArtifactLogged, found: Settled) -> ArtifactLogged:
+    """Return the record of a logged draft with what the draft became."""
+    return msgspec.structs.replace(
+        record, digest=found.digest, manifest=found.manifest, size=found.size, file_count=found.file_count
+    )
 
 
 def receive_settled(layout: Layout, token: str, found: Settled) -> None:

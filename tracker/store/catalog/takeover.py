@@ -51,7 +51,7 @@ def copy_catalog(source: Path, target: Path) -> Path | None:
             break
     else:
         raise StoreError(f"{source} is written while it is copied: stop the process that writes it")
-    found = _check(target)
+    found = find_damage(target)
     if found is None:
         sync_file(target)
         sync_folder(target.parent)
@@ -99,7 +99,7 @@ def _second_name(path: Path) -> Iterator[Path | None]:
         again.unlink()
 
 
-def _check(catalog: Path) -> str | None:
+def find_damage(catalog: Path) -> str | None:
     """Fold a catalog's log into it and return what is wrong with it, or None."""
     try:
         with closing(sqlite3.connect(catalog)) as connection:

@@ -15,7 +15,8 @@ from tracker.store.catalog.models import Collection, Version
 from tracker.store.gc.retention import Rule, decide, name_of, rule_for
 from tracker.store.ingest.artifacts import apply_change
 from tracker.store.ingest.changes import note_version
-from tracker.store.published.versions import find_collection, find_version
+from tracker.store.objects.layout import Layout
+from tracker.store.published.versions import find_version
 from tracker.store.queries.artifacts import list_artifacts
 from tracker.store.store import Store
 
@@ -56,7 +57,7 @@ def let_go(
     for place in places:
         # Looked at again inside the transaction that deletes: an alias may have been moved meanwhile.
         with store.reading() if dry_run else store.writing() as session:
-            found, said = _going(session, place, rules, now, ids)
+            found, said = _going(store.layout, session, place, rules, now, ids)
             if not dry_run:
                 for going in found:
                     _delete(store, session, going, now)
@@ -77,7 +78,12 @@ def _is_concerned(session: Session, collection: Collection, rules: Sequence[Rule
 
 
 def _going(
-    session: Session, place: tuple[str, str, str], rules: Sequence[Rule], now: float, gone: set[int]
+    layout: Layout,
+    session: Session,
+    place: tuple[str, str, str],
+    rules: Sequence[Rule],
+    now: float,
+    gone: set[int],
 ) -> tuple[list[Going], list[str]]:
     entity, project, name = place
     versions = list_artifacts(session, entity, project, name=name)
@@ -96,8 +102,6 @@ def _going(
         select(Version.id, Version.source).where(Version.source.is_not(None), Version.deleted_at.is_(None))
     )
     linked = {source for version_id, source in links if version_id not in gone}
-    collection = find_collection(session, *place)
-    assert collection is not None
     found = []
     for version in versions:
         reason = reasons.get(version.version)
@@ -106,7 +110,7 @@ def _going(
         if name_of(version) in linked:
             notes.append(f"{name_of(version)} is kept although {reason}: another collection links to it")
             continue
-        row = find_version(session, collection, int(version.version[1:]))
+        row = find_version(layout, session, place, int(version.version[1:]))
         assert row is not None
         found.append(Going(row.id, version, reason))
     return found, notes

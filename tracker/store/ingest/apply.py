@@ -434,7 +434,7 @@ def _apply_said(
         except InvalidManifestError as error:
             raise _RefusedError(sequence, f"artifact {record.name} was refused: {error.message}") from error
     elif isinstance(record, ArtifactUsed):
-        artifacts.add_use(session, run, record)
+        artifacts.add_use(store, session, run, record)
     elif isinstance(record, RunEdited):
         try:
             take_edit(session, run, record)
@@ -443,7 +443,7 @@ def _apply_said(
     elif isinstance(record, ArtifactChanged):
         artifacts.apply_change(store, session, record)
     else:
-        artifacts.add_link(store, session, run, record, segment, sequence)
+        artifacts.add_link(store, session, record, segment, sequence)
 
 
 def segment_process(segment: Segment) -> Process | None:

@@ -40,7 +40,7 @@ def link_artifact(store: Store, link: ArtifactLinked) -> None:
     """
     with store.writing() as session:
         # A name of its own for what no run's record asked for.
-        version = add_link(store, session, None, link, os.urandom(16).hex(), 0)
+        version = add_link(store, session, link, os.urandom(16).hex(), 0)
         if version is None:
             raise NotFoundError(
                 f"there is no artifact {link.entity}/{link.project}/{link.name}:v{link.version} in this store"

@@ -235,6 +235,10 @@ class Layout:
         """Yield every published run file, of all entities and projects."""
         return self.root.glob("runs/*/*/*/run.json")
 
+    def run_folders(self) -> Iterator[Path]:
+        """Yield the folders of all runs, of all entities and projects."""
+        return self.root.glob("runs/*/*/*")
+
     def version_files(self) -> Iterator[Path]:
         """Yield every published version file."""
         return self.root.glob("artifacts/*/*/*/versions/*.json")

@@ -13,6 +13,7 @@ import msgspec
 from tracker.errors import StoreVersionError
 from tracker.ground import values
 from tracker.ground.parsed import Count, Digest, DigestOrEmpty, Integer, RelativePath, Time, Token, prepare
+from tracker.runstate.collection import VersionState
 from tracker.runstate.fold import SegmentState
 
 FORMAT = 1
@@ -74,13 +75,32 @@ class PublishedUse(msgspec.Struct):
     used_at: Time
 
 
-class PublishedRun(msgspec.Struct):
-    """``run.json``. ``number``, ``uses``, ``edits`` and ``revision`` came with catalog revision 0002."""
+class PublishedLogged(msgspec.Struct):
+    """An artifact version that a run logged, in the run's entity and project."""
+
+    name: str
+    version: Count
+    type: str
+    digest: str
+    manifest: DigestOrEmpty
+    created_at: Time
+    segment: Token
+    sequence: Integer
+
+
+class PublishedName(msgspec.Struct, kw_only=True):
+    """Which run a ``run.json`` describes, and which versions it logged; older files do not list them."""
 
     format: int
     entity: str
     project: str
     id: str
+    versions: list[PublishedLogged] = []
+
+
+class PublishedRun(PublishedName, kw_only=True):
+    """``run.json``. ``number``, ``uses``, ``edits`` and ``revision`` came with catalog revision 0002."""
+
     name: str
     state: str
     created_at: Time
@@ -108,30 +128,16 @@ class PublishedRun(msgspec.Struct):
     last_seen: Time | None = None
 
 
-class PublishedVersion(msgspec.Struct):
+class PublishedVersion(VersionState, kw_only=True):
     """``versions/N.json``. Files written before catalog revision 0003 have ``entries`` for ``file_count``."""
 
     format: int
-    entity: str
-    project: str
-    name: str
-    type: str
-    digest: str
-    size: Integer
-    description: str | None
-    metadata: dict[str, Any]
-    created_at: Time
-    logged_by: str | None
-    segment: Token
-    sequence: Integer
-    manifest: DigestOrEmpty
     entries: list[Any] = []
-    file_count: Integer | None = None
-    tags: list[str] = []
-    updated_at: Time = 0.0
-    expires_at: Time | None = None
-    deleted_at: Time | None = None
-    source: str | None = None
+    file_count: Integer = -1
+
+    def __post_init__(self) -> None:
+        if self.file_count < 0:
+            self.file_count = len(self.entries)
 
 
 class PublishedAlias(msgspec.Struct):
@@ -139,6 +145,7 @@ class PublishedAlias(msgspec.Struct):
 
     alias: str
     version: Integer
+    moved_at: Time = 0.0
 
 
 class PublishedDeletion(msgspec.Struct):
@@ -164,7 +171,7 @@ class PublishedCollection(msgspec.Struct):
     updated_at: Time = 0.0
 
 
-prepare(PublishedRun, PublishedVersion, PublishedAlias, PublishedDeletion, PublishedCollection)
+prepare(PublishedRun, PublishedName, PublishedVersion, PublishedAlias, PublishedDeletion, PublishedCollection)
 T = TypeVar("T")
 
 

@@ -87,7 +87,8 @@ def describe_run(session: Session, run: Run) -> dict[str, Any]:
             for file in files
         ],
         "uses": _describe_uses(session, run),
-        "segments": [_describe_segment(session, segment) for segment in segments],
+        "versions": _describe_versions(session, run),
+        "segments": [describe_segment(session, segment) for segment in segments],
     }
 
 
@@ -104,7 +105,20 @@ def _describe_uses(session: Session, run: Run) -> list[dict[str, Any]]:
     return [dict(zip(names, use, strict=True)) for use in uses]
 
 
-def _describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
+def _describe_versions(session: Session, run: Run) -> list[dict[str, Any]]:
+    """Describe the versions that a run logged, so that a rebuild has them without their files."""
+    fields = (Version.digest, Version.manifest, Version.created_at, Version.segment, Version.sequence)
+    versions = session.execute(
+        select(Collection.name, Version.index.label("version"), Collection.type, *fields)
+        .join(Collection, Collection.id == Version.collection_id)
+        .where(Version.run_id == run.id, Version.source.is_(None), Version.deleted_at.is_(None))
+        .order_by(Version.created_at, Version.id)
+    )
+    return [dict(version._mapping) for version in versions]
+
+
+def describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
+    """Return what ``run.json`` says of a segment."""
     parts = session.scalars(select(Part).where(Part.segment_id == segment.id).order_by(Part.first_row)).all()
     described: dict[str, Any] = {
         "segment": segment.segment,

@@ -1,21 +1,36 @@
-"""Artifact versions and aliases as published files and catalog rows: finding, describing, moving.
+"""Artifact versions and aliases as published files and catalog rows.
 
-Nothing here decides anything; ``tracker.store.ingest.artifacts`` applies what runs and people say.
+``tracker.runstate.collection`` decides what a record does; a ``StoredCollection`` gives it what the catalog
+knows, and stores the outcome.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tracker.runstate.collection import CollectionState, Outcome, Place, RecordId, VersionState
 from tracker.store.catalog.database import check_lease
 from tracker.store.catalog.models import Alias, Collection, Project, Run, Version
 from tracker.store.objects.described import encode, publish_described
 from tracker.store.objects.files import claim, read_json, write_new
 from tracker.store.objects.layout import Layout
+
+# What a row and a version's file call by the same name.
+_COLUMNS = (
+    *("digest", "manifest", "size", "file_count", "created_at", "updated_at", "expires_at", "deleted_at"),
+    *("description", "tags", "source", "segment", "sequence"),
+)
+
+
+def place_of(collection: Collection) -> Place:
+    """Return entity, project and name of a collection."""
+    return collection.project.entity, collection.project.name, collection.name
 
 
 def find_collection(session: Session, entity: str, project: str, name: str) -> Collection | None:
@@ -25,22 +40,6 @@ def find_collection(session: Session, entity: str, project: str, name: str) -> C
         .join(Project)
         .where(Project.entity == entity, Project.name == project, Collection.name == name)
     )
-
-
-def find_version(session: Session, collection: Collection, index: int, digest: str = "") -> Version | None:
-    """Return a version that is not deleted, by number.
-
-    Args:
-        session: Where.
-        collection: Of which.
-        index: Its number, as somebody saw it who could not see what others logged meanwhile.
-        digest: When given, the version has this one: another number's, the newest, if need be.
-    """
-    known = select(Version).where(Version.collection_id == collection.id, Version.deleted_at.is_(None))
-    found = session.scalar(known.where(Version.index == index))
-    if digest and (found is None or found.digest != digest):
-        found = session.scalar(known.where(Version.digest == digest).order_by(Version.index.desc()).limit(1))
-    return found
 
 
 def newest_version(session: Session, collection: Collection) -> Version | None:
@@ -53,92 +52,156 @@ def newest_version(session: Session, collection: Collection) -> Version | None:
     )
 
 
-def version_path(layout: Layout, version: Version) -> Path:
-    """Return where a version is published."""
-    collection = version.collection
-    return layout.version(collection.project.entity, collection.project.name, collection.name, version.index)
-
-
-def describe(session: Session, version: Version) -> dict[str, Any]:
-    """Return the content of ``versions/N.json``."""
-    collection = version.collection
-    run = session.get(Run, version.run_id) if version.run_id is not None else None
-    return {
-        "format": 1,
-        "entity": collection.project.entity,
-        "project": collection.project.name,
-        "name": collection.name,
-        "type": collection.type,
-        "digest": version.digest,
-        "size": version.size,
-        "file_count": version.file_count,
-        "description": version.description,
-        "metadata": version.attributes,
-        "tags": version.tags,
-        "created_at": version.created_at,
-        "updated_at": version.updated_at,
-        "expires_at": version.expires_at,
-        "deleted_at": version.deleted_at,
-        "logged_by": run.run_id if run is not None else None,
-        "source": version.source,
-        "segment": version.segment,
-        "sequence": version.sequence,
-        "manifest": version.manifest,
-    }
-
-
-def publish_version(layout: Layout, session: Session, version: Version) -> None:
-    """Publish a version anew, after it was changed."""
-    described = describe(session, version)
-    check_lease(session)
-    publish_described(layout.new_temporary(), version_path(layout, version), described)
-
-
-def claim_number(layout: Layout, session: Session, version: Version) -> int:
-    """Return the number of a new version: one claimed before a crash by the same record, else the next."""
-    collection = version.collection
-    place = (collection.project.entity, collection.project.name, collection.name)
-    committed = set(session.scalars(select(Version.index).where(Version.collection_id == collection.id)))
-    for index in layout.list_versions(*place):
-        if index not in committed:
-            found = read_published(layout.version(*place, index))
-            if (found.get("segment"), found.get("sequence")) == (version.segment, version.sequence):
-                return index
-    data = encode(describe(session, version))
-    index = max(committed, default=-1) + 1
-    check_lease(session)
-    while True:
-        temporary = layout.new_temporary()
-        write_new(temporary, data)
-        if claim(temporary, layout.version(*place, index)):
-            return index
-        index += 1
-
-
-def move_alias(layout: Layout, session: Session, version: Version, alias: str, time: float) -> None:
-    """Let an alias name a version; it leaves the one that had it."""
-    check_lease(session)
-    publish_described(
-        layout.new_temporary(),
-        _alias_path(layout, version.collection, alias),
-        {"alias": alias, "version": version.index, "moved_at": time},
+def describe(session: Session, row: Version) -> VersionState:
+    """Return what the catalog knows of a version."""
+    run = session.get(Run, row.run_id) if row.run_id is not None else None
+    entity, project, name = place_of(row.collection)
+    return VersionState(
+        entity=entity,
+        project=project,
+        name=name,
+        type=row.collection.type,
+        metadata=row.attributes,
+        logged_by=run.run_id if run is not None else None,
+        **{field: getattr(row, field) for field in _COLUMNS},
     )
-    held = session.get(Alias, (version.collection_id, alias))
-    if held is None:
-        session.add(Alias(collection_id=version.collection_id, alias=alias, version_id=version.id))
-    else:
-        held.version_id = version.id
-    session.flush()
 
 
-def drop_alias(layout: Layout, session: Session, version: Version, alias: str) -> None:
-    """Take an alias from a version; one that names another is left alone."""
-    held = session.get(Alias, (version.collection_id, alias))
-    if held is not None and held.version_id == version.id:
-        check_lease(session)
-        _alias_path(layout, version.collection, alias).unlink(missing_ok=True)
-        session.delete(held)
-        session.flush()
+def new_row(collection: Collection, number: int, version: VersionState, run_id: int | None) -> Version:
+    """Return the row of a version; ``run_id`` is the row of the run that logged it."""
+    return Version(
+        collection_id=collection.id,
+        collection=collection,
+        index=number,
+        run_id=run_id,
+        attributes=version.metadata,
+        **{field: getattr(version, field) for field in _COLUMNS},
+    )
+
+
+def publish_version(layout: Layout, session: Session, row: Version) -> None:
+    """Publish a version anew, after it was changed."""
+    described = published(describe(session, row))
+    check_lease(session)
+    publish_described(layout.new_temporary(), layout.version(*place_of(row.collection), row.index), described)
+
+
+def published(version: VersionState) -> dict[str, Any]:
+    """Return the content of ``versions/N.json``."""
+    return {"format": 1, **msgspec.structs.asdict(version)}
+
+
+class StoredCollection(CollectionState):
+    """A collection of the catalog, as far as one record can change it: its rows are not all loaded.
+
+    Args:
+        layout: The store.
+        session: The write transaction.
+        row: The collection.
+        aliases: The aliases that the record names.
+        made_by: The record, if it may add a version.
+        number: The version that it is about, as its writer saw it.
+        digest: The digest of that version.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        session: Session,
+        row: Collection,
+        aliases: Iterable[str] = (),
+        made_by: RecordId | None = None,
+        number: int | None = None,
+        digest: str = "",
+    ) -> None:
+        super().__init__(place_of(row))
+        self.type = row.type
+        self._layout, self._session, self._row = layout, session, row
+        self.rows: dict[int, Version] = {}
+        own = select(Version).where(Version.collection_id == row.id)
+        newest = own.where(Version.deleted_at.is_(None)).order_by(Version.index.desc())
+        wanted = [newest.limit(2)]  # the second is the latest when the first is deleted
+        if made_by is not None:
+            wanted.append(own.where(Version.segment == made_by.segment, Version.sequence == made_by.sequence))
+        if number is not None:
+            wanted += [own.where(Version.index == number), newest.where(Version.digest == digest).limit(1)]
+        for query in wanted:
+            for version in session.scalars(query):
+                self.rows[version.index] = version
+        self.versions = {number: describe(session, version) for number, version in self.rows.items()}
+        if number is not None:  # nothing else takes aliases away
+            named = select(Alias.alias, Version.index).join(Version, Version.id == Alias.version_id)
+            for alias, index in session.execute(named.where(Alias.collection_id == row.id)):
+                self.aliases[alias] = index
+        for alias in {"latest", *aliases}:
+            moved_at = readpublished(layout.alias(*self.place, alias)).get("moved_at")
+            if isinstance(moved_at, (int, float)):
+                self.moved_at[alias] = moved_at
+
+    def claim(self, version: VersionState) -> tuple[int, bool]:
+        """Create the file of a new version under the next free number, unless its record has before."""
+        numbers = select(Version.index).where(Version.collection_id == self._row.id)
+        committed = set(self._session.scalars(numbers))
+        made_by = (version.segment, version.sequence)
+        for number in self._layout.list_versions(*self.place):
+            if number not in committed:
+                found = readpublished(self._layout.version(*self.place, number))
+                if (found.get("segment"), found.get("sequence")) == made_by:
+                    return number, True
+        data = encode(published(version))
+        number = max(committed, default=-1) + 1
+        check_lease(self._session)
+        while True:
+            temporary = self._layout.new_temporary()
+            write_new(temporary, data)
+            if claim(temporary, self._layout.version(*self.place, number)):
+                return number, False
+            number += 1
+
+    def store(self, outcome: Outcome, run_id: int | None = None) -> Version:
+        """Store what a record did; return the version. ``run_id`` is the row of the run that logged it."""
+        version = self.versions[outcome.number]
+        if outcome.added:
+            self.rows[outcome.number] = new_row(self._row, outcome.number, version, run_id)
+            self._session.add(self.rows[outcome.number])
+            self._session.flush()
+        check_lease(self._session)
+        for alias, number in outcome.aliases.items():
+            self._store_alias(alias, number)
+        row = self.rows[outcome.number]
+        if outcome.changed:
+            row.attributes = version.metadata
+            for field in ("description", "tags", "expires_at", "updated_at", "deleted_at"):
+                setattr(row, field, getattr(version, field))
+            publish_version(self._layout, self._session, row)
+        self._session.flush()
+        return row
+
+    def _store_alias(self, alias: str, number: int | None) -> None:
+        path = self._layout.alias(*self.place, alias)
+        held = self._session.get(Alias, (self._row.id, alias))
+        if number is None:
+            path.unlink(missing_ok=True)
+            self._session.delete(held)
+            return
+        described = {"alias": alias, "version": number, "moved_at": self.moved_at[alias]}
+        publish_described(self._layout.new_temporary(), path, described)
+        if held is None:
+            held = Alias(collection_id=self._row.id, alias=alias)
+            self._session.add(held)
+        held.version_id = self.rows[number].id
+
+
+def find_version(
+    layout: Layout, session: Session, place: Place, number: int, digest: str = ""
+) -> Version | None:
+    """Return a version that is not deleted; see ``CollectionState.find``."""
+    row = find_collection(session, *place)
+    if row is None:
+        return None
+    collection = StoredCollection(layout, session, row, number=number, digest=digest)
+    found = collection.find(number, digest)
+    return None if found is None else collection.rows[found]
 
 
 def aliases_of(session: Session, version: Version) -> list[str]:
@@ -148,20 +211,10 @@ def aliases_of(session: Session, version: Version) -> list[str]:
     )
 
 
-def has_moved_on(layout: Layout, collection: Collection, alias: str, time: float) -> bool:
-    """Whether an alias was moved after ``time``: a record that is applied again must not take it back."""
-    moved_at = read_published(_alias_path(layout, collection, alias)).get("moved_at", 0.0)
-    return isinstance(moved_at, (int, float)) and moved_at > time
-
-
-def read_published(path: Path) -> dict[str, Any]:
+def readpublished(path: Path) -> dict[str, Any]:
     """Return what a published file says; a damaged one says nothing, and must not stop what is new."""
     try:
         found = read_json(path)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _alias_path(layout: Layout, collection: Collection, alias: str) -> Path:
-    return layout.alias(collection.project.entity, collection.project.name, collection.name, alias)

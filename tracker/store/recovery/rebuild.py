@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -32,9 +30,9 @@ from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import note_pieces, note_version, read_index
 from tracker.store.catalog import database
-from tracker.store.catalog.former import Former, install, read_former
 from tracker.store.catalog.holding import Hold
-from tracker.store.catalog.merged import find_or_make_project, note_change
+from tracker.store.catalog.hot import add_hot
+from tracker.store.catalog.merged import find_or_make_project, note_change, refresh_run
 from tracker.store.catalog.models import (
     Alias,
     ApiKey,
@@ -47,7 +45,6 @@ from tracker.store.catalog.models import (
     RunFile,
     Rung,
     Segment,
-    Version,
 )
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import Layout
@@ -59,11 +56,14 @@ from tracker.store.published.reread import (
     PublishedPart,
     PublishedRun,
     PublishedSegment,
-    PublishedUse,
     PublishedVersion,
     reread,
 )
 from tracker.store.published.tombs import tomb
+from tracker.store.published.versions import new_row, place_of
+from tracker.store.recovery.former import Former, fold, install, read_former
+from tracker.store.recovery.lost import find_lost, home_of
+from tracker.store.recovery.restoring import Restorer
 
 # No journal has so large a number: a segment that stands there takes none.
 PAST_ALL_JOURNALS = 1_000_000
@@ -80,6 +80,7 @@ class Rebuilt(NamedTuple):
         kept: Where a damaged former catalog was moved to.
         broken: One line for each file that could not be read, or that is missing.
         forgotten: Parts of unsealed segments: applying their journals makes them again.
+        restored: Published files that were written again, from the former catalog.
     """
 
     runs: int
@@ -88,6 +89,7 @@ class Rebuilt(NamedTuple):
     kept: Path | None
     broken: list[str]
     forgotten: list[Path]
+    restored: list[Path]
 
 
 def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
@@ -102,10 +104,11 @@ def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
         StoreVersionError: A newer tracker wrote a file, or the former catalog; nothing was changed.
         StoreError: The former catalog is open in another program.
     """
-    former = read_former(hold.catalog)
+    former = read_former(layout, hold.catalog)
     if former is None and hold.damaged is not None:
-        former = read_former(hold.damaged)
-        former = former and former._replace(folded=False)  # there is nothing under the catalog's own name
+        former = read_former(layout, hold.damaged)
+        # There is nothing under the catalog's own name.
+        former = former and former._replace(folded=False, files={})
     new = layout.new_temporary()
     if hold.catalog.parent != layout.root:  # on a disk of this host: renamed there
         new = hold.catalog.with_name(new.name)
@@ -113,28 +116,34 @@ def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
         engine = database.open_engine(new)
         try:
             database.migrate(engine, layout.locks / "catalog.lock")
-            with database.transaction(engine, write=True) as session:
-                builder = _Builder(layout, session, former)
+            with (
+                Restorer(layout, hold.catalog, former.files if former else {}, hold.check) as restorer,
+                database.transaction(engine, write=True) as session,
+            ):
+                builder = _Builder(layout, session, former, restorer)
                 builder.build()
         finally:
             engine.dispose()
-        with closing(sqlite3.connect(new)) as connection:
-            connection.execute("PRAGMA journal_mode=DELETE")  # one file, no log beside it
+        fold(new)  # one file, no log beside it
         sync_file(new)
         hold.check()
+        if former is not None and restorer.found_damage:
+            former = former._replace(folded=False)  # it is kept
         kept = install(hold.catalog, new, former)
     finally:
         for ending in ("", "-wal", "-shm"):
             new.with_name(new.name + ending).unlink(missing_ok=True)
     keys = None if former is None or former.keys is None else len(former.keys)
-    return Rebuilt(builder.runs, len(builder.versions), keys, kept, builder.broken, builder.forgotten)
+    found = (builder.broken, builder.forgotten, restorer.restored)
+    return Rebuilt(builder.runs, len(builder.versions), keys, kept, *found)
 
 
 class _Builder:
     """Fills an empty catalog from a store's published files."""
 
-    def __init__(self, layout: Layout, session: Session, former: Former | None) -> None:
+    def __init__(self, layout: Layout, session: Session, former: Former | None, restorer: Restorer) -> None:
         self._layout = layout
+        self._restorer = restorer
         self._blobs = BlobStore(layout)
         self._session = session
         self._former = former or Former()
@@ -143,6 +152,8 @@ class _Builder:
         self._run_ids: dict[tuple[str, str, str], int] = {}
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
+        self._crashed: set[str] = set()
+        self._collections: dict[Path, Collection] = {}
         self.versions: dict[tuple[str, str, str, int], int] = {}
         self.broken: list[str] = []
         self.forgotten: list[Path] = []
@@ -150,6 +161,7 @@ class _Builder:
 
     def build(self) -> None:
         """Fill it."""
+        self._restorer.restore_missing()
         found = self._read_all(self._layout.run_files(), PublishedRun)
         deleted = self._read_all(self._layout.tombstones(), PublishedDeletion)
         gone = {(each.entity, each.project, each.id): each.time for _, each in deleted}
@@ -165,10 +177,16 @@ class _Builder:
                 self._session.add(tomb(name))
                 self._segments.add(name)
         self._add_packs()
-        self._add_versions()
+        versions = self._add_versions([described for described, _ in runs])
+        self.broken += find_lost(self._layout, [each for each, _ in runs], versions, self._restorer.known)
+        for folder, collection in self._collections.items():
+            self._add_aliases(folder, collection)
         for described, run in runs:
             self._add_uses(described, run)
-            note_change(self._session, run)
+            if any(segment.segment in self._crashed for segment in described.segments):
+                refresh_run(self._session, run)
+            else:
+                note_change(self._session, run)
         self.runs = len(runs)
 
     def _read_all(self, paths: Iterable[Path], kind: type[T]) -> list[tuple[Path, T]]:
@@ -177,12 +195,17 @@ class _Builder:
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
-            return reread(path, kind)
+            found = reread(path, kind)
+            if isinstance(found, PublishedRun) and found.uses is None and self._restorer.restore(path):
+                return reread(path, kind)  # the file of an older tracker
+            return found
         except (ValueError, OSError) as error:
-            said = getattr(error, "strerror", None) or error
-            self.broken.append(f"{path} cannot be read and was left out: {said}")
             if kind is PublishedRun:
                 _keep_copy(path)
+            if self._restorer.restore(path):
+                return reread(path, kind)
+            said = getattr(error, "strerror", None) or error
+            self.broken.append(f"{path} cannot be read and was left out: {said}")
             return None
 
     def _is_in_place(self, path: Path, run: PublishedRun) -> bool:
@@ -221,6 +244,8 @@ class _Builder:
         return run
 
     def _add_segment(self, run: PublishedRun, row: Run, described: PublishedSegment) -> None:
+        if not described.sealed and described.segment not in self._journals:
+            described = self._restorer.describe_segment(described.segment) or described
         added = Segment(
             segment=described.segment,
             run_id=row.id,
@@ -249,16 +274,22 @@ class _Builder:
             history = self._layout.run(run.entity, run.project, run.id) / "history"
             self.forgotten += history.glob(f"{described.segment}-*.parquet")
             return
-        self.broken.append(
-            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {described.segment} is gone; "
-            "what it had beyond Parquet files is lost"
-        )
         parts = self._add_parts(added, described.parts)
         self._add_captured(added, described.captured)
+        state = self._restorer.copy_rows(self._session, added)
+        kept = "Parquet files" if state is None else "the former catalog"
+        self.broken.append(
+            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {described.segment} is gone; "
+            f"what it had beyond {kept} is lost"
+        )
+        folder = Folder(self._fold_parts(run, described, parts) if state is None else state)
+        add_hot(self._session, added, folder.flush())
+        folder.state.problems.append(f"the journal is gone: what was not in {kept} yet is lost")
         added.ended = described.ended or "crashed"
+        self._crashed.add(added.segment)
         # Were the journal put back, it would be applied on top of this: only another rebuild may.
         added.journal_index = PAST_ALL_JOURNALS
-        added.state = pack_state(self._fold_parts(run, described, parts))
+        added.state = pack_state(folder.state)
 
     def _set_place(self, sealed: Segment) -> None:
         """Let a sealed segment stand at the end of the journals that a kill left, if it has all of them.
@@ -345,14 +376,16 @@ class _Builder:
         state = folder.state
         state.last_time, state.runtime = last_time, runtime
         state.config, state.summary = run.config, run.summary
-        state.problems.append("the journal is gone: what was not in Parquet files yet is lost")
         return state
 
-    def _add_versions(self) -> None:
+    def _add_versions(self, runs: list[PublishedRun]) -> dict[Path, PublishedVersion]:
         layout = self._layout
+        for run in runs:
+            for logged in run.versions:
+                if (said := self._restorer.restore_logged(run, logged)) is not None:
+                    self.broken.append(said)
         found = self._read_all(layout.version_files(), PublishedVersion)
         found.sort(key=lambda each: (each[1].created_at, each[0].parent, int(each[0].stem)))
-        collections: dict[Path, Collection] = {}
         records: set[tuple[str, int]] = set()
         for path, described in found:
             index = int(path.stem)
@@ -362,36 +395,18 @@ class _Builder:
                 continue
             records.add((described.segment, described.sequence))
             folder = path.parent.parent
-            collection = collections.get(folder)
+            collection = self._collections.get(folder)
             if collection is None:
-                collection = collections[folder] = self._add_collection(described)
-            version = Version(
-                collection_id=collection.id,
-                collection=collection,
-                index=index,
-                digest=described.digest,
-                manifest=described.manifest,
-                size=described.size,
-                file_count=len(described.entries) if described.file_count is None else described.file_count,
-                tags=described.tags,
-                updated_at=described.updated_at,
-                expires_at=described.expires_at,
-                deleted_at=described.deleted_at,
-                source=described.source,
-                created_at=described.created_at,
-                description=described.description,
-                attributes=described.metadata,
-                run_id=self._run_ids.get((*_home_of(described), described.logged_by or "")),
-                segment=described.segment,
-                sequence=described.sequence,
-            )
+                collection = self._collections[folder] = self._add_collection(described)
+            logged_by = home_of(described)
+            run_id = None if logged_by is None else self._run_ids.get(logged_by)
+            version = new_row(collection, index, described, run_id)
             self._session.add(version)
             self._session.flush()
             if described.deleted_at is None:
                 self.versions[described.entity, described.project, described.name, index] = version.id
                 self._add_packed(described)
-        for folder, collection in collections.items():
-            self._add_aliases(folder, collection)
+        return dict(found)
 
     def _add_packs(self) -> None:
         for path in self._layout.list_packs():
@@ -428,26 +443,24 @@ class _Builder:
         return collection
 
     def _add_aliases(self, folder: Path, collection: Collection) -> None:
-        project = collection.project
-        for path in self._layout.alias_files(project.entity, project.name, collection.name):
+        place = place_of(collection)
+        if not (folder / "aliases").is_dir():
+            newest = max((number for *each, number in self.versions if tuple(each) == place), default=None)
+            if newest is not None:
+                self._restorer.restore_latest(place, newest)
+        for path in self._layout.alias_files(*place):
             described = self._read(path, PublishedAlias)
             if described is None:
                 continue
-            version = self.versions.get((project.entity, project.name, collection.name, described.version))
-            if version is None or path != self._layout.alias(
-                project.entity, project.name, collection.name, described.alias
-            ):
+            version = self.versions.get((*place, described.version))
+            if version is None or path != self._layout.alias(*place, described.alias):
                 self.broken.append(f"{path} was left out: there is no version {described.version} beside it")
                 continue
             self._session.add(Alias(collection_id=collection.id, alias=described.alias, version_id=version))
         self._session.flush()
 
     def _add_uses(self, described: PublishedRun, run: Run) -> None:
-        uses = described.uses
-        if uses is None:  # an older file
-            place = (described.entity, described.project, described.id)
-            uses = [PublishedUse(*use[3:]) for use in self._former.uses if use[:3] == place]
-        for use in uses:
+        for use in described.uses or []:
             version = self.versions.get((use.entity, use.project, use.name, use.version))
             if version is None:
                 self.broken.append(
@@ -470,14 +483,6 @@ def _is_gone(run: PublishedRun, gone: dict[tuple[str, str, str], float]) -> bool
     """Whether a run's file was left by a deletion; one that a later writer went on with was not deleted."""
     time = gone.get((run.entity, run.project, run.id))
     return time is not None and all(segment.started_at <= time for segment in run.segments)
-
-
-def _home_of(version: PublishedVersion) -> tuple[str, str]:
-    """Return entity and project of the run that logged a version, or that which it links to."""
-    if version.source is not None:
-        entity, project, _ = version.source.split("/")
-        return entity, project
-    return version.entity, version.project
 
 
 def _keep_copy(path: Path) -> None:

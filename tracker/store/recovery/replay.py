@@ -36,6 +36,7 @@ from tracker.ground.records import (
     SystemSample,
     pack,
 )
+from tracker.runstate.collection import parse_version_name
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
 from tracker.runstate.keyed import KEYED
 from tracker.store.blobs.manifest import read_manifest
@@ -233,14 +234,11 @@ def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
         .order_by(Version.id)
     )
     for link in links:
-        place, _, number = str(link.source).rpartition(":v")
-        entity, project, name = place.split("/")
+        place, number = parse_version_name(str(link.source))
         target = link.collection
         yield ArtifactLinked(
-            entity,
-            project,
-            name,
-            int(number),
+            *place,
+            number,
             link.digest,
             target.project.entity,
             target.project.name,

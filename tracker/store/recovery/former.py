@@ -16,23 +16,12 @@ from typing import Any, NamedTuple
 from tracker.errors import StoreError
 from tracker.store.catalog.database import check_revision
 from tracker.store.objects.files import sync_folder
+from tracker.store.objects.layout import Layout
+from tracker.store.recovery.lost import KnownFile, known_files
 
 # A process that ends may close its connections a moment after it lets go of the store's lock.
 PATIENCE_SECONDS = 2.0
 LOGS = ("-wal", "-shm")
-
-
-class Use(NamedTuple):
-    """A run used an artifact version."""
-
-    user_entity: str
-    user_project: str
-    run_id: str
-    entity: str
-    project: str
-    name: str
-    version: int
-    used_at: float
 
 
 class Former(NamedTuple):
@@ -41,25 +30,20 @@ class Former(NamedTuple):
     Attributes:
         keys: Hashes of API keys, and when they were made; None when they cannot be read.
         clock: The store's revision.
-        uses: Artifact uses; run files written before catalog revision 0002 lack them.
         folded: Whether it is one whole file now.
+        files: The published files that it can describe.
     """
 
     keys: list[tuple[str, float]] | None = None
     clock: int = 0
-    uses: list[Use] = []
     folded: bool = False
+    files: dict[Path, KnownFile] = {}
 
 
-_USES = """
-SELECT p.entity, p.name, r.run_id, q.entity, q.name, c.name, v."index", u.used_at
-FROM artifact_uses u JOIN runs r ON r.id = u.run_id JOIN projects p ON p.id = r.project_id
-JOIN versions v ON v.id = u.version_id JOIN collections c ON c.id = v.collection_id
-JOIN projects q ON q.id = c.project_id
-"""
+_FOLD = "PRAGMA journal_mode=DELETE"
 
 
-def read_former(catalog: Path) -> Former | None:
+def read_former(layout: Layout, catalog: Path) -> Former | None:
     """Read what can be read of a former catalog, and fold its log into it; None when there is none.
 
     Raises:
@@ -71,7 +55,7 @@ def read_former(catalog: Path) -> Former | None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return _read_former(catalog)
+            return _read_former(layout, catalog)
         except sqlite3.OperationalError as error:
             if time.monotonic() > deadline:
                 raise StoreError(
@@ -80,16 +64,22 @@ def read_former(catalog: Path) -> Former | None:
             time.sleep(0.05)
 
 
-def _read_former(catalog: Path) -> Former:
+def _read_former(layout: Layout, catalog: Path) -> Former:
     with closing(sqlite3.connect(catalog, timeout=1, isolation_level=None)) as connection:
         for (found,) in _read(connection, "SELECT version_num FROM alembic_version") or []:
             check_revision(found, str(catalog))
         keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
         clock = _read(connection, "SELECT revision FROM clock")
-        uses = [Use(*row) for row in _read(connection, _USES) or []]
+        files = known_files(layout, connection)
         # Fails while another connection is open; leaves no log behind.
-        folded = _read(connection, "PRAGMA journal_mode=DELETE") == [("delete",)]
-        return Former(keys, clock[0][0] if clock else 0, uses, folded)
+        folded = _read(connection, _FOLD) == [("delete",)]
+        return Former(keys, clock[0][0] if clock else 0, folded, files)
+
+
+def fold(catalog: Path) -> None:
+    """Fold a catalog's log into it."""
+    with closing(sqlite3.connect(catalog, timeout=1)) as connection:
+        connection.execute(_FOLD)
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:

@@ -1,0 +1,272 @@
+"""What records make of an artifact collection: versions, aliases, links, edits and deletions.
+
+``tracker.store.ingest.artifacts`` loads the part of a collection that one record can change, applies the
+record and stores the outcome. ``tracker.reading.overlay`` loads the whole collection from published files and
+applies the records of all journals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tracker.ground.parsed import DigestOrEmpty, Integer, Time, Token
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged
+
+# Entity, project and name of a collection.
+Place = tuple[str, str, str]
+# Fields of a version that an edit may set.
+_EDITABLE = ("description", "metadata", "tags", "expires_at")
+
+
+class RecordId(NamedTuple):
+    """A record's segment and its number there: they name the record for ever."""
+
+    segment: str
+    sequence: int
+
+
+class VersionState(msgspec.Struct, kw_only=True):
+    """One version, as ``versions/N.json`` describes it."""
+
+    entity: str
+    project: str
+    name: str
+    type: str
+    digest: str
+    size: Integer
+    file_count: Integer
+    description: str | None
+    metadata: dict[str, Any]
+    tags: list[str] = []
+    created_at: Time
+    updated_at: Time = 0.0
+    expires_at: Time | None = None
+    deleted_at: Time | None = None
+    logged_by: str | None
+    source: str | None = None
+    segment: Token
+    sequence: Integer
+    manifest: DigestOrEmpty
+
+
+class Outcome(msgspec.Struct):
+    """What a record did to a collection.
+
+    Attributes:
+        number: The version that the record is about.
+        added: The version is new.
+        changed: A field of the version has changed.
+        aliases: For each alias that changed, the version that it names now; None: it was removed.
+    """
+
+    number: int
+    added: bool = False
+    changed: bool = False
+    aliases: dict[str, int | None] = {}
+
+
+class CollectionState:
+    """The versions and aliases of a collection, or the part of them that one record can change.
+
+    Attributes:
+        place: Entity, project and name.
+        type: The artifact type of its versions; empty while there is no version.
+        versions: By number. A deleted version stays, because its number is never given again.
+        aliases: The number that each alias names.
+        moved_at: The time of the record that last moved each alias.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.type = ""
+        self.versions: dict[int, VersionState] = {}
+        self.aliases: dict[str, int] = {}
+        self.moved_at: dict[str, float] = {}
+
+    @property
+    def live(self) -> dict[int, VersionState]:
+        """The versions that are not deleted, by number."""
+        return {number: each for number, each in self.versions.items() if each.deleted_at is None}
+
+    def newest(self, digest: str | None = None) -> int | None:
+        """Return the number of the newest version, or of the newest one with a digest; None without one."""
+        found = self.live.items()
+        return max((at for at, each in found if digest is None or each.digest == digest), default=None)
+
+    def find(self, number: int, digest: str = "") -> int | None:
+        """Return the number of the version that a record calls ``number``.
+
+        The writer of the record could not see what others logged meanwhile. Where the version of that number
+        has another digest, the record is about the newest version with its digest.
+        """
+        seen = self.live.get(number)
+        if seen is not None and digest in ("", seen.digest):
+            return number
+        return self.newest(digest)
+
+    def claim(self, version: VersionState) -> tuple[int, bool]:
+        """Return the number of a new version, and whether its record had claimed it before a crash."""
+        return max(self.versions, default=-1) + 1, False
+
+    def needs_version(self, record: ArtifactLogged, made_by: RecordId) -> bool:
+        """Return whether a logged artifact becomes a new version: its content is not that of the newest."""
+        newest = self.newest()
+        return self._made_by(made_by) is None and (
+            newest is None or self.versions[newest].digest != record.digest
+        )
+
+    def log(self, record: ArtifactLogged, run_id: str, made_by: RecordId) -> Outcome:
+        """Give a logged artifact a version and move its aliases there."""
+        expires_at = None if record.ttl is None else record.time + record.ttl
+        if self.needs_version(record, made_by):
+            entity, project, name = self.place
+            version = VersionState(
+                entity=entity,
+                project=project,
+                name=name,
+                type=self.type or record.artifact_type,
+                digest=record.digest,
+                size=record.size,
+                file_count=record.file_count,
+                description=record.description,
+                metadata=record.metadata,
+                tags=record.tags,
+                created_at=record.time,
+                updated_at=record.time,
+                expires_at=expires_at,
+                logged_by=run_id,
+                segment=made_by.segment,
+                sequence=made_by.sequence,
+                manifest=record.manifest,
+            )
+            return self._add(version, record.aliases)
+        own = self._made_by(made_by)
+        number, again = self.newest() if own is None else own, own is not None
+        assert number is not None
+        outcome, version = Outcome(number), self.versions[number]
+        if not again and version.expires_at is not None and version.expires_at <= record.time:
+            # Its time was over, and what is logged now must not go with it.
+            version.expires_at, outcome.changed = expires_at, True
+        self._name(outcome, record.aliases, record.time, again=again)
+        return outcome
+
+    def link(self, record: ArtifactLinked, source: CollectionState, made_by: RecordId) -> Outcome | None:
+        """Link a version of ``source`` into this collection; return None when there is no such version."""
+        found = source.find(record.version, record.digest)
+        if found is None:
+            return None
+        original = source.versions[found]
+        named = original.source or version_name(source.place, found)
+        number, newest = self._made_by(made_by), self.newest()
+        if number is None and newest is not None and self.versions[newest].source == named:
+            number = newest
+        if number is None:
+            entity, project, name = self.place
+            version = msgspec.structs.replace(
+                original,
+                entity=entity,
+                project=project,
+                name=name,
+                type=self.type or original.type,
+                tags=[],
+                created_at=record.time,
+                updated_at=record.time,
+                expires_at=None,
+                source=named,
+                segment=made_by.segment,
+                sequence=made_by.sequence,
+            )
+            return self._add(version, record.aliases)
+        outcome = Outcome(number)
+        self._name(outcome, record.aliases, record.time, again=True)
+        return outcome
+
+    def change(self, record: ArtifactChanged) -> Outcome | None:
+        """Edit or delete a version; return None when there is no such version."""
+        number = self.find(record.version, record.digest)
+        if number is None:
+            return None
+        outcome, version = Outcome(number), self.versions[number]
+        for alias in record.aliases_added:
+            self._move(outcome, alias, number, record.time, again=True)
+        for alias in record.aliases_removed:
+            if not self._has_moved_on(alias, record.time):
+                self._drop(outcome, alias)
+        # The later of two edits holds, in whichever order they are applied. A deletion always holds.
+        if record.deleted or (record.values and record.time >= version.updated_at):
+            outcome.changed = True
+            version.updated_at = max(record.time, version.updated_at)
+            for field, value in record.values.items():
+                if field in _EDITABLE:
+                    setattr(version, field, value)
+        if record.deleted:
+            self._delete(outcome, record.time)
+        return outcome
+
+    def _made_by(self, made_by: RecordId) -> int | None:
+        """Return the number of the version that a record made when it was applied before."""
+        found = self.versions.items()
+        return next((at for at, each in found if (each.segment, each.sequence) == made_by), None)
+
+    def _add(self, version: VersionState, aliases: Iterable[str]) -> Outcome:
+        number, claimed_before = self.claim(version)
+        self.versions[number], self.type = version, version.type
+        outcome = Outcome(number, added=True)
+        again = claimed_before or version.source is not None
+        self._name(outcome, aliases, version.created_at, again=again)
+        return outcome
+
+    def _delete(self, outcome: Outcome, time: float) -> None:
+        """Delete a version. Its number stays taken; ``latest`` goes back to the newest version left."""
+        held = [alias for alias, number in self.aliases.items() if number == outcome.number]
+        for alias in held:
+            self._drop(outcome, alias)
+        self.versions[outcome.number].deleted_at = time
+        newest = self.newest()
+        if "latest" in held and newest is not None:
+            self._move(outcome, "latest", newest, time, again=False)
+
+    def _name(self, outcome: Outcome, aliases: Iterable[str], time: float, *, again: bool) -> None:
+        """Move the aliases of a logged or linked version to it.
+
+        The newest version is always the latest, whatever the script says; a version that gets its number late
+        never is. A version that was deleted meanwhile gets none.
+        """
+        if self.versions[outcome.number].deleted_at is not None:
+            return
+        names = [alias for alias in aliases if alias != "latest"]
+        if outcome.number == self.newest():
+            names.append("latest")
+        for alias in dict.fromkeys(names):
+            self._move(outcome, alias, outcome.number, time, again=again)
+
+    def _move(self, outcome: Outcome, alias: str, number: int, time: float, *, again: bool) -> None:
+        """Let an alias name a version; a record that is applied again does not take it from a later one."""
+        if not (again and self._has_moved_on(alias, time)):
+            self.aliases[alias] = outcome.aliases[alias] = number
+            self.moved_at[alias] = time
+
+    def _drop(self, outcome: Outcome, alias: str) -> None:
+        """Remove an alias from a version; an alias that names another version stays."""
+        if self.aliases.get(alias) == outcome.number:
+            del self.aliases[alias]
+            self.moved_at.pop(alias, None)
+            outcome.aliases[alias] = None
+
+    def _has_moved_on(self, alias: str, time: float) -> bool:
+        return self.moved_at.get(alias, 0.0) > time
+
+
+def version_name(place: Place, number: int) -> str:
+    """Return a version's full name: ``ENTITY/PROJECT/NAME:vN``."""
+    return f"{'/'.join(place)}:v{number}"
+
+
+def parse_version_name(name: str) -> tuple[Place, int]:
+    """Return the collection and the number in a version's full name."""
+    path, _, number = name.rpartition(":v")
+    entity, project, collection = path.split("/")
+    return (entity, project, collection), int(number)

@@ -1,0 +1,170 @@
+"""Writing published files again that are gone or damaged, from a sound catalog or from other files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from tracker.errors import ArtifactError, NotFoundError
+from tracker.runstate.collection import Place, VersionState
+from tracker.runstate.fold import SegmentState, unpack_state
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.catalog import database
+from tracker.store.catalog.models import Alias, Collection, ConsoleLine, HotRow, Run, Sample, Segment, Version
+from tracker.store.catalog.takeover import find_damage
+from tracker.store.objects.described import publish_described
+from tracker.store.objects.layout import Layout
+from tracker.store.published.reread import (
+    PublishedCollection,
+    PublishedLogged,
+    PublishedRun,
+    PublishedSegment,
+)
+from tracker.store.published.runs import describe_run, describe_segment
+from tracker.store.published.versions import describe, place_of, published
+from tracker.store.recovery.former import fold
+from tracker.store.recovery.lost import KnownFile
+
+
+class Restorer(ExitStack):
+    """Writes published files again; the catalog is opened when the first one is wanted.
+
+    Attributes:
+        restored: The files that were written.
+        found_damage: The catalog is damaged: no file was written.
+
+    Args:
+        layout: The store.
+        catalog: The catalog that is about to be replaced. It is brought to this tracker's revision.
+        known: The files that it can describe.
+        check: Raises when nothing may be published.
+    """
+
+    def __init__(
+        self, layout: Layout, catalog: Path, known: Mapping[Path, KnownFile], check: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._layout, self._catalog, self.known, self._check = layout, catalog, known, check
+        self._session: Session | None = None
+        self.restored: list[Path] = []
+        self.found_damage = False
+
+    def restore_missing(self) -> None:
+        """Write all files that are gone."""
+        for path in self.known:
+            if not path.exists():
+                self.restore(path)
+
+    def restore(self, path: Path) -> bool:
+        """Write a file again; return False when the catalog does not know it, or is damaged."""
+        session = self._open() if path in self.known else None
+        if session is None:
+            return False
+        self._publish(path, _describe(session, self.known[path]))
+        self.restored.append(path)
+        return True
+
+    def _open(self) -> Session | None:
+        """Open the catalog; return None when there is none that is sound."""
+        if self._session is None and self.known:
+            if find_damage(self._catalog) is not None:
+                self.known, self.found_damage = {}, True
+                return None
+            engine = database.open_engine(self._catalog)
+            self.callback(fold, self._catalog)
+            self.callback(engine.dispose)
+            database.migrate(engine, self._layout.locks / "catalog.lock")
+            self._session = self.enter_context(database.transaction(engine, write=False))
+        return self._session
+
+    def describe_segment(self, name: str) -> PublishedSegment | None:
+        """Return what ``run.json`` would say of a segment if it was published now."""
+        session = self._open()
+        segment = _segment(session, name) if session is not None else None
+        if session is None or segment is None or segment.run_id is None:
+            return None
+        return msgspec.convert(describe_segment(session, segment), PublishedSegment)
+
+    def copy_rows(self, target: Session, added: Segment) -> SegmentState | None:
+        """Copy the rows that only the catalog has of a segment; return the segment's state."""
+        session = self._open()
+        segment = _segment(session, added.segment) if session is not None else None
+        if session is None or segment is None:
+            return None
+        for table in (HotRow, Sample, ConsoleLine):
+            columns = [column.key for column in table.__mapper__.column_attrs]
+            rows = session.scalars(select(table).where(table.segment_id == segment.id))
+            values = [
+                {**{name: getattr(row, name) for name in columns}, "segment_id": added.id} for row in rows
+            ]
+            if values:
+                target.execute(insert(table), values)
+        for name in ("process", "sequence", "hot_count", "hot_bytes"):
+            setattr(added, name, getattr(segment, name))
+        return unpack_state(segment.state)
+
+    def restore_logged(self, run: PublishedRun, logged: PublishedLogged) -> str | None:
+        """Write the file of a version, if it is gone, from its run's file; return what is lost of it."""
+        path = self._layout.version(run.entity, run.project, logged.name, logged.version)
+        if path.exists():
+            return None
+        size = count = 0
+        with suppress(NotFoundError, ArtifactError):  # named when the files of all versions are looked for
+            manifest = read_manifest(BlobStore(self._layout), logged.manifest)
+            size, count = manifest.size, len(manifest.entries)
+        version = VersionState(
+            entity=run.entity,
+            project=run.project,
+            name=logged.name,
+            type=logged.type,
+            digest=logged.digest,
+            size=size,
+            file_count=count,
+            description=None,
+            metadata={},
+            created_at=logged.created_at,
+            logged_by=run.id,
+            segment=logged.segment,
+            sequence=logged.sequence,
+            manifest=logged.manifest,
+        )
+        self._publish(path, published(version))
+        return (
+            f"{path} was gone and is written again as far as run {run.id} knows it: its description, "
+            "metadata, tags and aliases are lost"
+        )
+
+    def restore_latest(self, place: Place, newest: int) -> None:
+        """Let ``latest`` name the newest version of a collection whose aliases are all gone."""
+        path = self._layout.alias(*place, "latest")
+        self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
+
+    def _publish(self, path: Path, described: dict[str, Any]) -> None:
+        self._check()
+        publish_described(self._layout.new_temporary(), path, described)
+
+
+def _segment(session: Session, name: str) -> Segment | None:
+    return session.scalar(select(Segment).where(Segment.segment == name))
+
+
+def _describe(session: Session, known: KnownFile) -> dict[str, Any]:
+    if known.table == "runs":
+        return describe_run(session, session.get_one(Run, known.key))
+    if known.table == "versions":
+        return published(describe(session, session.get_one(Version, known.key)))
+    if known.table == "aliases":
+        alias = session.get_one(Alias, known.key)
+        version = session.get_one(Version, alias.version_id)
+        # When it was moved is not known: no later than a record that was not applied yet.
+        return {"alias": alias.alias, "version": version.index, "moved_at": version.created_at}
+    collection = session.get_one(Collection, known.key)
+    said = (collection.description, collection.tags)
+    return msgspec.structs.asdict(PublishedCollection(1, *place_of(collection), *said))
