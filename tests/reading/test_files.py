@@ -14,6 +14,7 @@ from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, end_segmen
 from tracker.errors import NotFoundError
 from tracker.ground.answers import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ConfigChanged
+from tracker.ground.values import dumps
 from tracker.journal.format import pack_header
 from tracker.reading.files import FilesReader, find_artifact
 from tracker.reading.known import find_run
@@ -206,7 +207,7 @@ def test_a_run_that_is_sealed_while_it_is_looked_at(store: Store, looks: int) ->
     path.write_bytes(older)
     found = find_run(Sealing(store, looks), ENTITY, PROJECT, "run1")
     assert found is not None
-    assert (found.last_step, found.config) == (99, {"lr": 2})
+    assert (found.merged.last_step, found.merged.config) == (99, {"lr": 2})
 
 
 @pytest.mark.parametrize("looks", range(6))
@@ -240,15 +241,18 @@ def test_run_before_and_after(store: Store) -> None:
     writer.log({"y": 2}, step=9)  # a row that is still open
     before = find_run(store.layout, ENTITY, PROJECT, "run1")
     assert before is not None
-    assert (before.last_step, before.attempts, before.runtime) == (9, 1, 2.0)
-    assert before[1:4] == ({"lr": 1}, {"x": 1, "y": 2}, "calm-river-1")
+    merged = before.merged
+    assert (merged.config, merged.summary, merged.name) == ({"lr": 1}, {"x": 1}, "calm-river-1")
+    assert (merged.last_step, merged.duration, before.segments[A].state.reached) == (0, 2.0, 9)
     writer.finish()
     apply_all(store)
     with_both = find_run(store.layout, ENTITY, PROJECT, "run1")
     seal_all(store)
-    assert find_run(store.layout, ENTITY, PROJECT, "run1") == with_both
-    assert with_both is not None
-    assert (with_both.last_step, with_both.runtime, with_both[1:4]) == (9, 3.0, before[1:4])
+    sealed = find_run(store.layout, ENTITY, PROJECT, "run1")
+    assert with_both is not None and sealed is not None
+    assert (sealed.merged, sealed.segments) == (with_both.merged, with_both.segments)
+    assert (sealed.merged.last_step, sealed.merged.duration) == (9, 3.0)
+    assert (sealed.merged.config, sealed.merged.summary) == ({"lr": 1}, {"x": 1, "y": 2})
 
 
 def test_run_of_several_attempts(store: Store) -> None:
@@ -260,8 +264,45 @@ def test_run_of_several_attempts(store: Store) -> None:
     Writer(store.layout, A, attempt=1, start_step=51, start=START + 60, config={"lr": 2}).log({"x": 2})
     found = find_run(store.layout, ENTITY, PROJECT, "run1")
     assert found is not None
-    assert (found.last_step, found.attempts, found.config) == (51, 2, {"lr": 2, "old": 1})
-    assert found.summary == {"x": 2}
+    merged = found.merged
+    assert (merged.last_step, merged.config, merged.summary) == (51, {"lr": 2, "old": 1}, {"x": 2})
+    assert (len(found.segments), found.here) == (2, set())
+
+
+@pytest.mark.parametrize(("deleted_at", "known"), [(START, False), (START + 30, False), (START - 1, True)])
+def test_a_deletion_counts_for_what_began_before_it(store: Store, deleted_at: float, known: bool) -> None:
+    Writer(store.layout, A).finish()
+    apply_all(store)
+    seal_all(store)
+    store.layout.tombstone(ENTITY, PROJECT, "run1").write_text(dumps({"time": deleted_at}))
+    assert (find_run(store.layout, ENTITY, PROJECT, "run1") is not None) == known
+
+
+def test_a_deleted_run_that_was_begun_again_is_known(store: Store) -> None:
+    for name, start in ((A, START), (B, START + 60)):
+        Writer(store.layout, name, attempt=int(name == B), start=start).finish()
+    apply_all(store)
+    seal_all(store)
+    store.layout.tombstone(ENTITY, PROJECT, "run1").write_text(dumps({"time": START + 30}))
+    found = find_run(store.layout, ENTITY, PROJECT, "run1")
+    assert found is not None and set(found.segments) == {A, B}
+
+
+def test_a_segment_whose_journal_is_lost_counts_as_it_was_published(store: Store) -> None:
+    writer = Writer(store.layout, A, name="calm-river-1", config={"lr": 1}, tags=["t"])
+    writer.log({"x": 1}, step=7)
+    writer.finish()
+    apply_all(store)
+    writer.path.unlink()
+    Writer(store.layout, B, attempt=1, start_step=8, start=START + 60, config={"depth": 2}).log({"y": 2})
+    found = find_run(store.layout, ENTITY, PROJECT, "run1")
+    assert found is not None
+    assert (found.merged.config, found.merged.summary) == ({"lr": 1, "depth": 2}, {"x": 1, "y": 2})
+    assert (found.merged.name, found.merged.tags, found.segments[A].state.reached) == (
+        "calm-river-1",
+        ["t"],
+        7,
+    )
 
 
 def test_neither_sqlalchemy_nor_pyarrow_is_imported() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tracker.errors import UsageError
 from tracker.ground.records import ASIDE, COMMIT, Row
 from tracker.runstate.fold import Folder, SegmentState
-from tracker.runstate.steps import StepCounter
+from tracker.runstate.steps import LARGEST_STEP, StepCounter
 
 Call = tuple[str, dict[str, Any]]
 
@@ -144,3 +144,13 @@ def test_no_call_is_lost_and_steps_never_fall_but_aside(calls: list[dict[str, An
     assert sorted(row.row for row in done) == list(range(len(done)))
     ordered = [row.step for row in sorted(done, key=lambda row: row.row) if row.row not in aside]
     assert ordered == sorted(set(ordered))
+
+
+@pytest.mark.parametrize(("step", "placed"), [(0, (0, 0, 0)), (5, (0, 5, 0)), (-1, (0, -1, COMMIT | ASIDE))])
+def test_where_the_first_call_of_a_resumed_run_goes(step: int, placed: tuple[int, int, int]) -> None:
+    assert StepCounter(5).place(step) == placed
+
+
+def test_the_largest_steps_are_taken() -> None:
+    assert StepCounter().place(LARGEST_STEP) == (0, LARGEST_STEP, 0)
+    assert StepCounter().place(-LARGEST_STEP) == (0, -LARGEST_STEP, COMMIT | ASIDE)

@@ -76,6 +76,13 @@ def test_a_row_aside_leaves_the_open_row_open() -> None:
     assert state.last_step == 10
 
 
+def test_a_smaller_step_is_not_the_last_one() -> None:
+    _, state = fold(row(0, {"a": 1}, step=10), row(1, {"a": 2}, step=5, flags=COMMIT | ASIDE))
+    assert (state.last_step, state.reached, state.first_step) == (10, 10, 10)
+    _, state = fold(row(0, {"a": 1}, step=3), row(1, {"a": 2}, step=7, flags=0))
+    assert (state.last_step, state.reached) == (3, 7)
+
+
 def test_the_end_closes_the_open_row() -> None:
     rows, state = fold(row(0, {"a": 1}, flags=0), RunFinished(200.0, "failed", 3, "boom"))
     assert [each.data for each in rows] == [{"a": 1}]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Set
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Set
+from functools import cached_property, partial
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tracker.errors import JournalError
 from tracker.ground.processes import is_alive, this_process
-from tracker.ground.records import Record, Row, RunStarted, decode, encode
+from tracker.ground.records import MetricDefined, Process, Record, Row, RunStarted, decode, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
-from tracker.runstate.keyed import unedited
 from tracker.store.objects.files import is_older, read_json
 from tracker.store.objects.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
-    from tracker.runstate.aggregates import Aggregate
-    from tracker.runstate.fold import Folder, SegmentState
+    from tracker.runstate.fold import FinishedRow, Folder, SegmentState
+    from tracker.runstate.view import RunView, SegmentView
+    from tracker.store.published.reread import PublishedRun
 
 # How the payload of every row begins: the msgpack array's length, and the number of its kind.
 _ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
@@ -28,65 +30,58 @@ SHOWN = ("name", "tags", "notes", "group", "job_type")
 # A writer that cannot be looked at is taken for dead when its journal has been untouched for this long.
 MISSED_SECONDS = 60.0
 
-
-class KnownSegment(NamedTuple):
-    """What a node can tell of what one writer wrote in one attempt.
-
-    Attributes:
-        rank: Which writer.
-        attempt: Which attempt of that writer.
-        start_step: First step that it gives.
-        last_step: Largest step logged, or None.
-        runtime_base: Seconds that the run had lasted before it.
-        runtime: Seconds that the run had lasted with it.
-        ended: Its writer has ended, or is known to be dead.
-        here: Its writer is known to live: a process of this host.
-    """
-
-    rank: int
-    attempt: int
-    start_step: int
-    last_step: int | None
-    runtime_base: float
-    runtime: float
-    ended: bool
-    here: bool = False
+# Entity, project and id of a run.
+Place = tuple[str, str, str]
 
 
-class KnownRun(NamedTuple):
+class KnownRun:
     """What a node can tell of a run that exists.
 
-    Attributes:
+    Args:
+        place: Which run.
         segments: What its writers wrote, by segment: at least one.
-        config: Its config.
-        summary: Its summary.
-        name: Its display name.
-        shown: Its tags, notes, group and job type, as far as they are known.
-        aggregates: Running extremes and means of its keys, of the primary writer's attempts.
+        edits: What people changed.
+        here: The segments whose writer is known to live: a process of this host.
+        rest: The run as a whole, as one segment, where the states of some of its segments are not known.
+        layout: Where those of its rows lie that are here.
     """
 
-    segments: dict[str, KnownSegment]
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    name: str | None
-    shown: dict[str, Any] = {}
-    aggregates: dict[str, Any] = {}
+    def __init__(
+        self,
+        place: Place,
+        segments: dict[str, SegmentView],
+        edits: dict[str, Any],
+        here: Set[str],
+        rest: SegmentView | None,
+        layout: Layout,
+    ) -> None:
+        self.place = place
+        self.segments = segments
+        self.edits = edits
+        self.here = here
+        self.rest = rest
+        self.layout = layout
 
     @property
-    def last_step(self) -> int | None:
-        """Largest step logged, or None."""
-        steps = [each.last_step for each in self.segments.values() if each.last_step is not None]
-        return max(steps, default=None)
+    def views(self) -> list[SegmentView]:
+        """All that is known, to be merged."""
+        return [*([self.rest] if self.rest is not None else []), *self.segments.values()]
 
     @property
-    def attempts(self) -> int:
-        """How many attempts there were."""
-        return max(each.attempt for each in self.segments.values()) + 1
+    def definitions(self) -> dict[str, MetricDefined]:
+        """What is defined of its metrics."""
+        from tracker.runstate.view import define_metrics, order_segments
 
-    @property
-    def runtime(self) -> float:
-        """Seconds that it lasted so far."""
-        return max(each.runtime for each in self.segments.values())
+        return define_metrics(order_segments(self.views))
+
+    @cached_property
+    def merged(self) -> RunView:
+        """What all of it adds up to."""
+        from tracker.runstate.lacking import fill_aggregates
+        from tracker.runstate.view import merge_segments
+
+        fill_aggregates(self.views, partial(read_rows, self.layout, self.place))
+        return merge_segments(self.place[2], self.views, self.edits)
 
     @property
     def primary(self) -> int:
@@ -98,14 +93,13 @@ def join_known(older: KnownRun | None, newer: KnownRun | None) -> KnownRun | Non
     """Return what two places know of a run; of one segment the newer answer holds."""
     if older is None or newer is None:
         return older or newer
-    weak, strong = (older, newer) if newer.primary <= older.primary else (newer, older)
     return KnownRun(
+        newer.place,
         {**older.segments, **newer.segments},
-        {**weak.config, **strong.config},
-        {**weak.summary, **strong.summary},
-        newer.name or older.name,
-        {**older.shown, **{key: value for key, value in newer.shown.items() if value}},
-        newer.aggregates or older.aggregates,
+        {**older.edits, **newer.edits},
+        {*older.here, *newer.here},
+        older.rest or newer.rest,
+        newer.layout,
     )
 
 
@@ -121,100 +115,100 @@ def find_run(
         run_id: The run.
         writing: The segments that this very process writes. Others of its identity are of before ``exec``.
     """
+    place = (entity, project, run_id)
     # Journals before the published file: what is sealed meanwhile is gone here, and stands there.
-    unapplied = list(_unapplied(layout, (entity, project, run_id), writing))
-    published = read_json(layout.run_file(entity, project, run_id)) or {}
-    deleted = read_json(layout.tombstone(entity, project, run_id)) or {}
-    described = published.get("segments", [])
-    if deleted and all(each["started_at"] <= deleted["time"] for each in described):
-        published, described = {}, []  # left by a deletion that a crash cut short
-    segments = {each["segment"]: _published_segment(published, each) for each in described}
-    sealed = {each["segment"] for each in described if each["sealed"]}
-    config: dict[str, Any] = dict(published.get("config", {}))
-    summary: dict[str, Any] = dict(published.get("summary", {}))
-    shown = {field: published.get(field) for field in SHOWN}
-    # An edit holds against whoever began before it, as in ``tracker.store.catalog.merged``.
-    edits = published.get("edits", {})
-    # One that was sealed meanwhile may have gone while it was read.
-    unapplied = [each for each in unapplied if each[0] not in sealed]
-    segments.update((segment, known) for segment, known, _started, _state in unapplied)
-    primary = min((known.rank for known in segments.values()), default=0)
-    # Later ones override earlier ones, and the primary writer all others: see ``tracker.runstate.view``.
-    for _segment, known, started, state in sorted(
-        unapplied, key=lambda each: (-each[1].rank, each[1].attempt, each[2].time)
-    ):
-        first = known.rank == primary
-        own_config = unedited(state.config, edits.get("config"), started.time)
-        own_summary = unedited(state.summary, edits.get("summary"), started.time)
-        config = {**config, **own_config} if first else {**own_config, **config}
-        summary = {**summary, **own_summary} if first else {**own_summary, **summary}
-        for field in SHOWN:
-            edited = edits.get(field, {}).get("time", -math.inf)
-            value, said = getattr(started, field), started.time
-            if (changed := state.changes.get(field)) is not None:
-                value, said = changed.value, changed.time
-            if (value or changed is not None) and said > edited and (first or not shown[field]):
-                shown[field] = value
+    unapplied = {view.segment: (view, here) for view, here in _unapplied(layout, place, writing)}
+    published = _published(layout, place)
+    if published is None and not unapplied:
+        return None
+    from tracker.runstate.view import SegmentView
+
+    segments: dict[str, SegmentView] = {}
+    partly = False
+    for each in published.segments if published is not None else []:
+        assert published is not None
+        state = each.state if each.sealed else None
+        known = SegmentView(
+            each.segment,
+            each.rank,
+            each.attempt,
+            each.started_at,
+            each.start_step,
+            each.ended,
+            state or _state_at(published.last_step, published.duration),
+        )
+        if state is not None:
+            unapplied.pop(each.segment, None)  # sealed meanwhile: it may have gone while it was read
+        elif each.segment not in unapplied:
+            partly = True
+        elif each.ended is not None:
+            unapplied[each.segment] = _ended(*unapplied[each.segment], each.ended)
+        segments[each.segment] = known
+    rest = None
+    if published is not None and partly:
+        rest = as_one_segment(place, msgspec.structs.asdict(published), segments.values())
+    segments.update((segment, view) for segment, (view, _) in unapplied.items())
     if not segments:
         return None
-    name = shown.pop("name")
-    states = [
-        (known.rank, known.attempt, state.aggregates) for _segment, known, _started, state in unapplied
-    ] + [
-        (each["rank"], each["attempt"], _aggregates(each["state"].get("aggregates", {})))
-        for each in described
-        if each["sealed"]
-    ]
-    return KnownRun(segments, config, summary, name, shown, _joined(states, primary))
+    edits = published.edits if published is not None else {}
+    here = {segment for segment, (_, lives) in unapplied.items() if lives}
+    return KnownRun(place, segments, edits, here, rest, layout)
 
 
-def _aggregates(described: dict[str, Any]) -> dict[str, Aggregate]:
-    if not described:
-        return {}
-    from tracker.runstate.aggregates import Aggregate
+def as_one_segment(place: Place, run: Mapping[str, Any], segments: Iterable[SegmentView]) -> SegmentView:
+    """Return what is known of a run as a whole as if its primary writer had said it at last.
 
-    return {key: Aggregate(*each) for key, each in described.items()}
+    Args:
+        place: Which run.
+        run: Its fields, by name.
+        segments: Its segments.
+    """
+    from tracker.runstate.view import order_segments
 
-
-def _joined(states: list[tuple[int, int, dict[str, Aggregate]]], primary: int) -> dict[str, Aggregate]:
-    joined: dict[str, Aggregate] = {}
-    for rank, _attempt, aggregates in sorted(states, key=lambda each: each[:2]):
-        if rank == primary:
-            for key, each in aggregates.items():
-                joined[key] = joined[key].before(each) if key in joined else each
-    return joined
-
-
-def _published_segment(run: dict[str, Any], segment: dict[str, Any]) -> KnownSegment:
-    # Only a sealed one's state stands in the file; the run's last step and duration are no less than others'.
-    state = segment.get("state") or {"last_step": run.get("last_step"), "runtime": run.get("duration", 0.0)}
-    return KnownSegment(
-        segment["rank"],
-        segment["attempt"],
-        segment["start_step"],
-        state["last_step"],
-        0.0,
-        float(state["runtime"]),
-        segment["ended"] is not None,
-    )
+    newest = order_segments(segments)[-1]
+    shown = {field: run[field] for field in SHOWN}
+    started = RunStarted(*place, newest.started_at, Process("", "", 0, 0, 0), **shown)
+    state = _state_at(run["last_step"], run["duration"])
+    state.started, state.config, state.summary = started, dict(run["config"]), dict(run["summary"])
+    return newest._replace(segment="", state=state)
 
 
-def _unapplied(
-    layout: Layout, wanted: tuple[str, str, str], writing: Set[str]
-) -> Iterator[tuple[str, KnownSegment, RunStarted, SegmentState]]:
-    """Yield what the journals say of a run's segments."""
+def _state_at(last_step: int | None, runtime: float) -> SegmentState:
+    from tracker.runstate.fold import SegmentState
+
+    return SegmentState(last_step=last_step, runtime=runtime)
+
+
+def _published(layout: Layout, place: Place) -> PublishedRun | None:
+    """Return what is published of a run, unless a deletion that a crash cut short left it."""
+    path = layout.run_file(*place)
+    if not path.exists():
+        return None
+    from tracker.store.published.reread import PublishedRun, reread
+
+    try:
+        published = reread(path, PublishedRun)
+    except FileNotFoundError:
+        return None
+    deleted = read_json(layout.tombstone(*place))
+    if deleted and all(each.started_at <= deleted["time"] for each in published.segments):
+        return None
+    return published
+
+
+def _unapplied(layout: Layout, place: Place, writing: Set[str]) -> Iterator[tuple[SegmentView, bool]]:
+    """Yield what the journals say of a run's segments, and whether the writer is known to live."""
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         journals = list(group)
         folder: Folder | None = None
         for _sequence, record in _records(journals, True):
-            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != wanted:
+            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != place:
                 break
             folder = folder or _new_folder()
             folder.fold(record)
         else:
             if folder is None:
                 continue
-            folder.flush()
             state, started = folder.state, folder.state.started
             if started is None:
                 continue
@@ -222,27 +216,62 @@ def _unapplied(
             alive = is_alive(started.process, silent=silent) if state.finished is None else False
             if alive and started.process == this_process() and segment not in writing:
                 alive = False
-            yield (
-                segment,
-                KnownSegment(
-                    started.rank,
-                    started.attempt,
-                    state.start_step,
-                    state.last_step,
-                    started.runtime_base,
-                    state.runtime,
-                    ended=not alive if alive is not None else silent,
-                    here=bool(alive),
-                ),
-                started,
-                state,
-            )
+            ended = state.finished.state if state.finished is not None else None
+            if ended is None and (not alive if alive is not None else silent):
+                folder.flush()
+                ended = "crashed"
+            yield _view(segment, started, ended, state), bool(alive)
+
+
+def _view(segment: str, started: RunStarted, ended: str | None, state: SegmentState) -> SegmentView:
+    from tracker.runstate.view import SegmentView
+
+    return SegmentView(segment, started.rank, started.attempt, started.time, state.start_step, ended, state)
+
+
+def _ended(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool]:
+    """Return a segment of which the catalog knows that its writer has ended, unless that is known to live."""
+    if view.ended is None and not here:
+        from tracker.runstate.fold import Folder
+
+        Folder(view.state).flush()
+        view = view._replace(ended=ended)
+    return view, here
 
 
 def _new_folder() -> Folder:
     from tracker.runstate.fold import Folder, SegmentState  # only a resumed run needs it
 
     return Folder(SegmentState())
+
+
+def read_rows(layout: Layout, place: Place, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+    """Yield the rows of a segment that have some of the keys: of a live one those that its state has.
+
+    Raises:
+        OSError: It is not there, or is being sealed.
+        ImportError: This node reads no Parquet.
+    """
+    journals = [each for each in layout.list_journals() if each.segment == segment.segment]
+    if journals:
+        folded = islice(_fold_rows(journals), segment.state.rows)
+        yield from (row for row in folded if not row.data.keys().isdisjoint(keys))
+        if not all(each.path.exists() for each in journals):
+            raise FileNotFoundError(f"segment {segment.segment} was sealed while it was read")
+        return
+    from tracker.store.history.parquet import read_rows as read_part
+    from tracker.store.published.reread import PublishedRun, reread
+
+    for each in reread(layout.run_file(*place), PublishedRun).segments:
+        for part in each.parts if each.segment == segment.segment else ():
+            yield from read_part(layout.root / part.path, keys)
+
+
+def _fold_rows(journals: list[JournalPath]) -> Iterator[FinishedRow]:
+    folder = _new_folder()
+    for _sequence, record in _records(journals, True):
+        yield from folder.fold(record)
+    yield from folder.flush()
 
 
 def _is_silent(layout: Layout, journal: JournalPath) -> bool:

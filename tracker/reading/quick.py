@@ -23,10 +23,11 @@ from tracker.journal.reader import read_frames, read_header
 from tracker.reading.reader import Reader
 from tracker.recorder.live import first_record
 from tracker.runstate.fold import FinishedRow, Folder, SegmentState
+from tracker.runstate.lacking import fill_aggregates
 from tracker.runstate.view import SegmentView, describe_run, newest_branch
 from tracker.store.blobs.settle import settled
 from tracker.store.history.part_file import PartFile
-from tracker.store.history.pieces import Piece, rows_of
+from tracker.store.history.pieces import Piece, read_piece, rows_of
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.reread import PublishedRun, PublishedSegment, reread
 
@@ -48,6 +49,11 @@ class QuickRun(NamedTuple):
     parts: dict[str, list[PartFile]]
     rows: dict[str, list[FinishedRow]]
     edits: dict[str, Any]
+
+    def read_rows(self, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        """Return the rows of a segment that have some of the keys."""
+        name = segment.segment
+        return read_piece(Piece(self.parts[name], lambda: self.rows[name], None), keys)
 
     def pieces(self, run_id: str, segment: str | None) -> list[Piece]:
         """Return what shows of the history; see ``visible_pieces``."""
@@ -90,6 +96,7 @@ class QuickReader:
         found = self._find(entity, project, run_id)
         if found is None:
             return self._catalog().run(entity, project, run_id)
+        fill_aggregates(found.segments, found.read_rows)
         return describe_run(entity, project, run_id, found.segments, found.edits)
 
     def history(

@@ -13,16 +13,26 @@ from tracker.ground.records import MetricDefined
 
 
 class Aggregate(msgspec.Struct, array_like=True):
-    """Running extremes and mean of one key, over its finite values; extremes of integers stay exact."""
+    """Running extremes and mean of one key, over its finite values; extremes of integers stay exact.
+
+    It is ``partial`` where the key had been logged before it was defined. ``last`` came later: of a segment
+    that an older tracker folded it is None.
+    """
 
     count: Integer = 0
     total: float = 0.0
     low: Any = None
     high: Any = None
     first: Any = None
+    last: Any = None
+    partial: bool = False
 
     def add(self, value: Any) -> None:
         """Take note of a value."""
+        if self.first is None:
+            self.first = value
+        if value is not None:
+            self.last = value
         if is_finite(value):
             self.count += 1
             self.total += value
@@ -39,27 +49,58 @@ class Aggregate(msgspec.Struct, array_like=True):
             if value is not None and not is_finite(value):
                 raise ValueError("an extreme is not a finite number")
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has seen no value."""
+        return self.first is None and not self.count
+
     def before(self, later: Aggregate) -> Aggregate:
         """Return what this and a later one are together."""
+        if self.empty or later.empty:
+            return self if later.empty else later
         return Aggregate(
             self.count + later.count,
             self.total + later.total,
             min((each for each in (self.low, later.low) if each is not None), default=None),
             max((each for each in (self.high, later.high) if each is not None), default=None),
             self.first if self.first is not None else later.first,
+            later.last,
         )
 
     def results(self, definition: MetricDefined, last: Any) -> dict[str, Any]:
-        """Return what the summary holds by a definition's words."""
+        """Return what the summary holds by a definition's words; ``last`` where none is known here."""
         found = {
             "min": self.low,
             "max": self.high,
             "mean": self.total / self.count if self.count else None,
-            "last": last,
+            "last": self.last if self.last is not None else last,
             "first": self.first,
             "best": self.high if definition.goal == "maximize" else self.low,
         }
         return {word: found[word] for word in definition.summary if found.get(word) is not None}
+
+
+class Rules:
+    """Finds the definition that rules a key: the exact one, else the longest matching prefix."""
+
+    def __init__(self, definitions: Mapping[str, MetricDefined]) -> None:
+        self._found: dict[str, MetricDefined | None] = dict(definitions)
+        self._prefixes = sorted((name for name in definitions if name.endswith("*")), key=len, reverse=True)
+        self.summarise = any(each.summary for each in definitions.values())
+
+    def find(self, key: str) -> MetricDefined | None:
+        """Return the definition that rules ``key``, if any does."""
+        if key not in self._found:
+            prefixes = () if key.startswith("_") else self._prefixes
+            self._found[key] = next(
+                (self._found[name] for name in prefixes if key.startswith(name[:-1])), None
+            )
+        return self._found[key]
+
+    def words(self, key: str) -> list[str]:
+        """Return what the summary is to hold of ``key``; nothing where that is its last value."""
+        rule = self.find(key)
+        return rule.summary if rule is not None else []
 
 
 def merge_definitions(old: MetricDefined | None, new: MetricDefined) -> MetricDefined:
@@ -74,46 +115,6 @@ def merge_definitions(old: MetricDefined | None, new: MetricDefined) -> MetricDe
         [*old.summary, *(word for word in new.summary if word not in old.summary)],
         new.goal or old.goal,
     )
-
-
-def find_definition(metrics: Mapping[str, MetricDefined], key: str) -> MetricDefined | None:
-    """Return the definition that rules ``key``: the exact one, else the longest matching prefix."""
-    found = metrics.get(key)
-    if found is None and not key.startswith("_"):
-        globs = [name for name in metrics if name.endswith("*") and key.startswith(name[:-1])]
-        found = metrics[max(globs, key=len)] if globs else None
-    return found
-
-
-def join_aggregates(
-    summary: dict[str, Any],
-    before: Mapping[str, Aggregate],
-    here: Mapping[str, Aggregate],
-    metrics: Mapping[str, MetricDefined],
-) -> None:
-    """Let extremes and means of a summary go on from what an earlier attempt of the run had."""
-    for key, aggregate in here.items():
-        earlier, definition = before.get(key), find_definition(metrics, key)
-        if earlier is None or definition is None or not definition.summary:
-            continue
-        place, name = _place(summary, key)
-        shown = place.get(name)
-        if isinstance(shown, dict):
-            place[name] = earlier.before(aggregate).results(definition, shown.get("last"))
-
-
-def _place(summary: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
-    """Return where a key stands: at the top, or down the dicts that its dots name."""
-    if key in summary:
-        return summary, key
-    *path, name = key.split(".")
-    place = summary
-    for each in path:
-        below = place.get(each)
-        if not isinstance(below, dict):
-            return {}, name
-        place[each] = place = dict(below)  # a copy: the state that it came from stays as it is
-    return place, name
 
 
 def is_finite(value: Any) -> bool:

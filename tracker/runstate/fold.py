@@ -6,6 +6,8 @@ the latest synchronised steps, the summary and its aggregates. It is stored with
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -33,7 +35,7 @@ from tracker.ground.records import (
     packable,
     read_extension,
 )
-from tracker.runstate.aggregates import Aggregate, find_definition, is_finite, merge_definitions
+from tracker.runstate.aggregates import Aggregate, Rules, is_finite, merge_definitions
 
 MOST_PROBLEMS = 1000
 # Ways in which a script's rows may differ in their keys before we stop remembering them.
@@ -133,12 +135,24 @@ class SegmentState(msgspec.Struct):
     # What became of the drafts that its records name: artifacts' digests, by token. Known once it is sealed.
     drafts: dict[str, str] = {}
     gone: Gone | None = None
+    # Summary keys, with dots down into dicts, that keep nothing of what earlier attempts gave them. True: the
+    # script itself set or removed the value. False: it was logged since. See `is_replaced`.
+    replaced: dict[str, bool] = {}
+    # A later attempt logged the rows at this step and beyond again: they are in no aggregate.
+    hidden_from: Integer | None = None
 
     @property
     def start_step(self) -> int:
         """Where the segment begins: where its writer was to begin, or went back to with its first row."""
         start = self.started.start_step if self.started is not None else 0
         return start if self.first_step is None else min(start, self.first_step)
+
+    @property
+    def reached(self) -> int | None:
+        """The largest step of its rows, that of the open one among them."""
+        if self.open is None or (self.last_step is not None and self.open.step <= self.last_step):
+            return self.last_step
+        return self.open.step
 
 
 _decode = msgspec.msgpack.Decoder(SegmentState, ext_hook=read_extension).decode
@@ -162,10 +176,10 @@ class _Shape:
 
     __slots__ = ("facts", "noted", "summarised", "synchronised", "types")
 
-    def __init__(self, noted: list[str], synchronised: list[str], summarised: list[str]) -> None:
+    def __init__(self, noted: list[str], synchronised: list[str], summarised: bool) -> None:
         self.noted = noted  # step metrics in the row, to be remembered
         self.synchronised = synchronised  # step metrics that the row is to be given
-        self.summarised = summarised  # keys whose summary is more than their last value
+        self.summarised = summarised  # whether the summary of some key is more than its last value
         self.types: tuple[type, ...] = ()  # of the last row's values
         self.facts: list[KeyFacts] = []
 
@@ -175,12 +189,13 @@ class Folder:
 
     def __init__(self, state: SegmentState) -> None:
         self._state = state
-        self._definitions: dict[str, MetricDefined | None] = {}
+        self._rules = Rules(state.metrics)
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         # Rows of one shape come one after the other: their keys are counted when another comes.
         self._counted: _Shape | None = None
         self._count = 0
         self._last_step = 0
+        self._hidden = False  # the row that is being folded counts in no aggregate
 
     @property
     def state(self) -> SegmentState:
@@ -201,10 +216,12 @@ class Folder:
             _change(state.config, record.values, record.removed)
         elif type(record) is SummaryChanged:
             _change(state.summary, record.values, record.removed)
+            for key in (*record.removed, *record.values):
+                mark_replaced(state.replaced, key)
         elif type(record) is MetricDefined:
             self._settle()
             state.metrics[record.name] = merge_definitions(state.metrics.get(record.name), record)
-            self._definitions.clear()
+            self._rules = Rules(state.metrics)
             self._shapes.clear()
         elif type(record) is RunFinished:
             state.finished = record
@@ -250,7 +267,7 @@ class Folder:
         restored.problems = [*dict.fromkeys([*restored.problems, *state.problems])][:MOST_PROBLEMS]
         for name in SegmentState.__struct_fields__:
             setattr(state, name, getattr(restored, name))
-        self._definitions.clear()
+        self._rules = Rules(state.metrics)
         self._shapes.clear()
 
     def _fold_row(self, record: Row) -> list[FinishedRow]:
@@ -270,7 +287,7 @@ class Folder:
         if opened is None:
             opened = OpenRow(record.row, record.step, record.time, record.data)
         else:
-            opened.data = _merged(opened.data, record.data)
+            opened.data = merge_dicts(opened.data, record.data)
             opened.time = record.time
         state.open = opened
         if not record.flags & COMMIT:
@@ -307,7 +324,13 @@ class Folder:
             shape.types = types
         self._count += 1
         self._last_step = row.step
-        if shape.summarised or dict in types or NoneType in types:
+        if (
+            shape.summarised
+            or dict in types
+            or NoneType in types
+            or not state.replaced.keys().isdisjoint(data)
+        ):
+            self._hidden = state.hidden_from is not None and row.step >= state.hidden_from
             for key, value in data.items():
                 self._summarise(state.summary, key, key, value)
         else:
@@ -323,12 +346,12 @@ class Folder:
         shape = self._shapes.get(keys)
         if shape is None:
             steps = self._step_names()
-            rules = [rule for key in keys if (rule := self._definition(key)) is not None]
+            rules = [rule for key in keys if (rule := self._rules.find(key)) is not None]
             wanted = dict.fromkeys(rule.step_metric for rule in rules if rule.step_metric and rule.step_sync)
             shape = self._shapes[keys] = _Shape(
                 [step for step in keys if step in steps],
                 [step for step in wanted if step not in data],
-                [rule.name for rule in rules if rule.summary],
+                any(rule.summary for rule in rules) or not self._state.aggregates.keys().isdisjoint(keys),
             )
             if len(self._shapes) > LARGEST_SHAPES:  # a script whose rows never look alike
                 self._shapes.clear()
@@ -358,14 +381,6 @@ class Folder:
             definition.step_metric for definition in self._state.metrics.values() if definition.step_metric
         }
 
-    def _definition(self, key: str) -> MetricDefined | None:
-        """Return the definition that rules ``key``: the exact one, else the longest matching prefix."""
-        if key in self._definitions:
-            return self._definitions[key]
-        found = find_definition(self._state.metrics, key)
-        self._definitions[key] = found
-        return found
-
     def _summarise(self, place: dict[str, Any], name: str, key: str, value: Any) -> None:
         """Bring the summary of a key up to date: ``name`` in ``place``, and so on down into dicts."""
         if type(value) is dict and "_type" not in value:
@@ -376,22 +391,43 @@ class Folder:
                 self._summarise(inner, each, f"{key}.{each}", item)
             return
         state = self._state
-        definition = self._definition(key)
-        if definition is None or not definition.summary:
-            if value is None:
-                place.pop(name, None)  # as in wandb: nothing is known of it now
-            else:
-                place[name] = value
-            return
-        words = definition.summary
+        if state.replaced and is_replaced(state.replaced, key):
+            state.replaced[key] = False
+        definition = self._rules.find(key)
+        words = definition.summary if definition is not None else []
         if "none" in words:
             place.pop(name, None)
             return
         aggregate = state.aggregates.get(key)
-        if aggregate is None:
-            aggregate = state.aggregates[key] = Aggregate(first=value)
-        aggregate.add(value)
-        place[name] = value if words == ["copy"] else aggregate.results(definition, value)
+        if aggregate is None and words:
+            logged = state.keys.get(key) or state.keys.get(key.partition(".")[0])
+            aggregate = state.aggregates[key] = Aggregate(partial=logged is not None and logged.count > 0)
+        if aggregate is not None and not self._hidden:
+            aggregate.add(value)
+        if definition is not None and aggregate is not None and words not in ([], ["copy"]):
+            place[name] = aggregate.results(definition, value)
+        elif value is not None:
+            place[name] = value
+        else:
+            place.pop(name, None)  # as in wandb: nothing is known of it now
+            state.replaced[key] = False
+
+
+def prefixes(key: str) -> Iterator[str]:
+    """Yield a dotted key and the keys of all dicts that may lead to it, the outermost first."""
+    return accumulate(key.split("."), "{}.{}".format)
+
+
+def mark_replaced(marks: dict[str, bool], key: str) -> None:
+    """Note that a script set or removed a summary key, with all that was below it."""
+    for below in [each for each in marks if each.startswith(f"{key}.")]:
+        del marks[below]
+    marks[key] = True
+
+
+def is_replaced(marks: Mapping[str, bool], key: str) -> bool:
+    """Return whether what a script itself made of a summary key holds: the nearest mark says so."""
+    return [False, *(marks[each] for each in prefixes(key) if each in marks)][-1]
 
 
 _KINDS = {
@@ -424,12 +460,12 @@ def kind_of(value: Any) -> str:
     return "other"
 
 
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def merge_dicts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return two calls' values of one row: nested dicts of the script's own are merged, as in wandb."""
     merged = old | new
     for key, value in new.items():
         if type(value) is dict and "_type" not in value and type(before := old.get(key)) is dict:
-            merged[key] = value if "_type" in before else _merged(before, value)
+            merged[key] = value if "_type" in before else merge_dicts(before, value)
     return merged
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Protocol
 
 from tracker.ground.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
-from tracker.ground.records import OUTSIDE
-from tracker.runstate.aggregates import Aggregate, join_aggregates
-from tracker.runstate.fold import KeyFacts, SegmentState
+from tracker.ground.records import OUTSIDE, MetricDefined
+from tracker.runstate.aggregates import Aggregate, Rules
+from tracker.runstate.fold import KeyFacts, SegmentState, is_replaced, mark_replaced, merge_dicts
 from tracker.runstate.keyed import lay_over
 
 # What a person may change of a run, besides keys of its config and summary (``tracker.runstate.keyed``).
@@ -85,36 +86,25 @@ class RunView:
     last_seen: float | None
 
 
+def order_segments(segments: Iterable[SegmentView]) -> list[SegmentView]:
+    """Return segments so that later ones override earlier ones: other ranks, then the primary's attempts."""
+    return sorted(segments, key=lambda each: (-each.rank, each.attempt, each.started_at))
+
+
 def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
     """Return the merged view of a run's segments (at least one); the primary writer's newest wins.
 
     A person's edit of a field holds against what the writers say of it, those of before and those
     of a later attempt that says nothing. Only a segment that began after the edit and gave the field
     explicitly (``init(name=...)``) has the word again: its user meant that, and knew of the edit. The same
-    goes for single keys of config and summary.
+    goes for single keys of config and summary. Aggregates must be known: see ``tracker.runstate.lacking``.
     """
-    # Later in this order overrides earlier: other ranks first, then the primary's attempts.
-    ordered = sorted(segments, key=lambda each: (-each.rank, each.attempt, each.started_at))
+    ordered = order_segments(segments)
     config: dict[str, Any] = {}
-    summary: dict[str, Any] = {}
     given: dict[str, tuple[Any, float]] = {}  # field: the last writer's value, and when that writer began
     host = program = None
-    aggregates: dict[str, Aggregate] = {}
-    before: SegmentView | None = None
     for each in ordered:
         config.update(each.state.config)
-        summary.update(each.state.summary)
-        if before is None or before.rank != each.rank or each.start_step <= (before.state.last_step or -1):
-            aggregates = {}  # another writer's, or of rows that were logged again
-        join_aggregates(summary, aggregates, each.state.aggregates, each.state.metrics)
-        aggregates = {
-            **aggregates,
-            **{
-                key: aggregates[key].before(here) if key in aggregates else here
-                for key, here in each.state.aggregates.items()
-            },
-        }
-        before = each
         started = each.state.started
         if started is None:
             continue
@@ -131,6 +121,7 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
     for field, edit in edits.items():
         if field in EDITABLE and (field not in given or given[field][1] <= edit["time"]):
             named[field] = edit["value"]
+    summary = _merge_summaries(ordered)
     for field, said in (("config", config), ("summary", summary)):
         lay_over(said, edits.get(field), ((each.started_at, getattr(each.state, field)) for each in ordered))
     newest, states = ordered[-1], [each.state for each in ordered]
@@ -153,6 +144,77 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         reason=finished.reason if finished else (gone.reason if gone else None),
         last_seen=gone.last_seen if gone and not finished else None,
     )
+
+
+def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
+    """Return what the summary holds after all segments, as if one writer had written them in this order.
+
+    Of a key that the run's definitions rule, it holds the aggregate over all attempts of the writer that
+    gave its last value, unless a script has set the key itself since. After going back, a key keeps what it
+    had until it is logged again.
+    """
+    if len(ordered) == 1:
+        return dict(ordered[0].state.summary)
+    summary: dict[str, Any] = {}
+    joined: dict[str, Aggregate] = {}
+    attempts: dict[str, Aggregate] = {}  # of one writer
+    cut: dict[str, bool] = {}  # whether nobody logged a key again after going back
+    marks: dict[str, bool] = {}  # see ``is_replaced``
+    rank = None
+    for each in ordered:
+        state = each.state
+        if each.rank != rank:
+            rank, attempts = each.rank, {}
+        for key, here in state.aggregates.items():
+            joined[key] = attempts[key] = attempts[key].before(here) if key in attempts else here
+            if not here.empty:
+                cut[key] = state.hidden_from is not None
+                if is_replaced(marks, key):
+                    marks[key] = False
+        for key, holds in state.replaced.items():
+            place, name = _find_place(summary, key)
+            place.pop(name, None)
+            if holds:
+                mark_replaced(marks, key)
+            else:
+                marks[key] = False
+        summary = merge_dicts(summary, state.summary)
+        # An older tracker did not note it, but the values that it kept of ruled keys are dicts.
+        for key, here in state.aggregates.items():
+            if here.last is None and here.count and not isinstance(state.summary.get(key, {}), dict):
+                mark_replaced(marks, key)
+    rules = Rules(define_metrics(ordered))
+    for key, aggregate in joined.items():
+        place, name = _find_place(summary, key)
+        if cut.get(key, True) or is_replaced(marks, key):
+            continue
+        rule, shown = rules.find(key), place.get(name)
+        if rule is not None and "none" in rule.summary:
+            place.pop(name, None)
+        elif rule is not None and rule.summary not in ([], ["copy"]):
+            place[name] = aggregate.results(rule, shown.get("last") if isinstance(shown, dict) else shown)
+        elif shown is not None and aggregate.last is not None:
+            place[name] = aggregate.last
+    return summary
+
+
+def define_metrics(ordered: Sequence[SegmentView]) -> dict[str, MetricDefined]:
+    """Return the definitions of a run: of each name the one that its last segment has."""
+    return {name: definition for each in ordered for name, definition in each.state.metrics.items()}
+
+
+def _find_place(summary: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """Return where a key stands: at the top, or down the dicts that its dots name."""
+    if key in summary:
+        return summary, key
+    *path, name = key.split(".")
+    place = summary
+    for each in path:
+        below = place.get(each)
+        if not isinstance(below, dict):
+            return {}, name
+        place[each] = place = dict(below)  # a copy: the state that it came from stays as it is
+    return place, name
 
 
 def _silence(state: SegmentState) -> str | None:
@@ -236,6 +298,14 @@ def _problems(segment: SegmentView) -> list[str]:
     return [*segment.state.problems, f"records wait to be applied: {segment.fault}"]
 
 
+def find_hidden(segments: Iterable[Attempt]) -> dict[str, int | None]:
+    """Return, for each segment, the step from which on a later attempt logged its rows again, if one did."""
+    writers: dict[int, list[Attempt]] = defaultdict(list)
+    for each in segments:
+        writers[each.rank].append(each)
+    return {segment: step for each in writers.values() for segment, step in shown_attempts(each)}
+
+
 def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
     """Return the segments whose history shows by default, oldest attempt first.
 
@@ -245,12 +315,14 @@ def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
     if not segments:
         return []
     primary = min(each.rank for each in segments)
-    attempts = sorted(
-        (each for each in segments if each.rank == primary), key=lambda each: (each.attempt, each.started_at)
-    )
+    return shown_attempts([each for each in segments if each.rank == primary])
+
+
+def shown_attempts(attempts: Iterable[Attempt]) -> list[tuple[str, int | None]]:
+    """Return the attempts of one writer, oldest first, each with the step from which on it shows no more."""
     found: list[tuple[str, int | None]] = []
     before: int | None = None
-    for each in reversed(attempts):
+    for each in sorted(attempts, key=lambda each: (each.attempt, each.started_at), reverse=True):
         found.append((each.segment, before))
         before = each.start_step if before is None else min(before, each.start_step)
     return found[::-1]

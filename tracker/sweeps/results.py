@@ -59,7 +59,8 @@ class Results:
         known = find_run(layout_for(self._settings), *self._place, run_id)
         if known is None:
             return None
-        return Seen(all(each.ended for each in known.segments.values()), known.config, known.summary)
+        ended = all(each.ended for each in known.segments.values())
+        return Seen(ended, known.merged.config, known.merged.summary)
 
     def values(self, run_id: str, metric: str) -> list[float]:
         """Return all values of a metric that a run logged, in order; none when it is not there.

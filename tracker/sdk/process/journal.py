@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,14 @@ from tracker.ground.settings import Settings
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
+from tracker.reading.known import find_run, read_rows
 from tracker.reading.open import remote_for
 from tracker.sdk.process.segment import SegmentWriter
-from tracker.store.objects.files import read_json
 from tracker.store.objects.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
-    from tracker.runstate.fold import Folder
+    from tracker.reading.known import KnownRun
+    from tracker.runstate.fold import Folder, SegmentState
     from tracker.store.objects.digests import Digests
 
 # Journal number and offset up to which a run's folder has read, when it has read nothing.
@@ -37,6 +38,7 @@ class RunJournal:
 
     Attributes:
         lock: Held by whoever writes.
+        known: What the run was before this segment, if it goes on with that.
         put: Writes one record; see ``SegmentWriter.put``. The writer's own: ``log`` comes here often.
         begun_in_child: Called when a forked child has begun a segment of its own.
 
@@ -45,8 +47,7 @@ class RunJournal:
         started: First record of every segment.
         settings: The run's settings.
         recorder: Whether a recorder on this host should follow.
-        summary: What the run's summary was before this segment.
-        aggregates: The extremes and means that it goes on from.
+        known: What the run was before this segment, if it goes on with that.
     """
 
     disabled = False
@@ -60,8 +61,7 @@ class RunJournal:
         settings: Settings,
         *,
         recorder: bool,
-        summary: dict[str, Any],
-        aggregates: dict[str, Any] | None = None,
+        known: KnownRun | None = None,
     ) -> None:
         self.settings = settings
         self.layout = layout
@@ -70,8 +70,7 @@ class RunJournal:
         self._started = started
         self._recorder = recorder
         self._writer: SegmentWriter | None = self._open(started)
-        self._known_summary = dict(summary)
-        self._known_aggregates = aggregates or {}
+        self.known = known
         self._read = _BEGINNING
 
     @property
@@ -112,27 +111,47 @@ class RunJournal:
             self.put = self._put_first_of_child
 
     def read_summary(self) -> dict[str, Any]:
-        """Return the summary of all that was logged so far: the journal folded as the store folds it."""
-        writer = self._writer
-        if writer is not None:
-            try:
-                self._fold_on(writer)
-            except JournalError:
-                return self._published_summary()  # sealed and gone after the run's end
-        state = self._folder.state
-        summary = dict(state.summary)
-        if state.open is not None:
-            summary.update(state.open.data)
-        if state.last_step is not None or state.open is not None:
-            step = state.open.step if state.open is not None else state.last_step
-            summary.update(_step=step, _runtime=state.runtime, _timestamp=state.last_time)
+        """Return the summary of all that was logged so far, as the store makes it of all segments."""
+        from tracker.runstate.fold import Folder  # most runs never read their summary back
+        from tracker.runstate.lacking import fill_aggregates
+        from tracker.runstate.view import SegmentView, merge_segments
+
+        state = self._read_state()
+        started, known = self._started, self.known
+        # What this process says holds against what other ranks said: it is the primary writer here.
+        segments = [
+            each._replace(rank=0 if each.rank == started.rank else each.rank + 1)
+            for each in (known.views if known is not None else [])
+        ]
+        own = SegmentView(self.segment or "", 0, started.attempt, started.time, state.start_step, None, state)
+        segments.append(own)
+        place = (started.entity, started.project, started.run_id)
+        if any(each is own for each in fill_aggregates(segments, partial(read_rows, self.layout, place))):
+            self._folder = Folder(state)  # it knows which keys have aggregates
+        merged = merge_segments(started.run_id, segments, known.edits if known is not None else {})
+        summary = merged.summary
+        step = state.last_step if state.last_step is not None else merged.last_step
+        if step is not None:
+            summary.update(_step=step, _runtime=merged.duration, _timestamp=merged.updated_at)
         return summary
+
+    def _read_state(self) -> SegmentState:
+        """Return what the own segment adds up to so far: the journal folded as the store folds it."""
+        if self._writer is not None:
+            try:
+                self._fold_on(self._writer)
+            except JournalError:  # sealed and gone after the run's end
+                started = self._started
+                found = find_run(self.layout, started.entity, started.project, started.run_id)
+                if found is not None and self._writer.segment in found.segments:
+                    return found.segments[self._writer.segment].state
+        return self._folder.state
 
     @cached_property
     def _folder(self) -> Folder:
-        from tracker.runstate.fold import Folder, SegmentState  # most runs never read their summary back
+        from tracker.runstate.fold import Folder, SegmentState
 
-        return Folder(SegmentState(summary=self._known_summary, aggregates=dict(self._known_aggregates)))
+        return Folder(SegmentState())
 
     def _fold_on(self, writer: SegmentWriter) -> None:
         number, offset = self._read
@@ -148,11 +167,6 @@ class RunJournal:
             if not self.layout.journal(writer.host, writer.segment, number + 1).exists():
                 return
             number, offset = number + 1, HEADER.size
-
-    def _published_summary(self) -> dict[str, Any]:
-        started = self._started
-        published = read_json(self.layout.run_file(started.entity, started.project, started.run_id)) or {}
-        return dict(published.get("summary", self._folder.state.summary))
 
     def _put_first_of_child(self, payload: bytes) -> None:
         self._open_for_child().put(payload)
@@ -196,8 +210,7 @@ class NoJournal(RunJournal):
         self.lock = threading.RLock()
         self.put = self._fold_one
         self._writer = None
-        self._known_summary = {}
-        self._known_aggregates = {}
+        self.known = None
 
     def save_blob(self, data: bytes) -> Digests:
         """Only name the content."""

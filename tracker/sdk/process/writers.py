@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.ground.records import FORKED
-from tracker.reading.known import KnownRun, KnownSegment
+from tracker.reading.known import KnownRun
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.layout import Layout
+
+if TYPE_CHECKING:
+    from tracker.runstate.view import SegmentView
 
 # What torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun call the global rank. MPI goes before
 # SLURM: what mpirun starts on a node inherits the SLURM_PROCID of the one process that srun started there.
@@ -95,7 +98,9 @@ def find_writer(known: KnownRun, launch: Launch) -> Writer:
     segments = known.segments.values()
     ranks = {each.rank for each in segments if each.rank < FORKED}
     rank = launch.rank
-    beside = _taken.get() is None and any(each.here for each in segments if each.rank == rank)
+    beside = _taken.get() is None and any(
+        each.segment in known.here for each in segments if each.rank == rank
+    )
     if beside:
         rank = max(ranks) + 1
     elif len(ranks) == 1 and not launch.distributed and all(each.ended for each in segments):
@@ -105,10 +110,11 @@ def find_writer(known: KnownRun, launch: Launch) -> Writer:
     newest = max(primary, key=lambda each: each.attempt)
     if own:
         attempt = max(each.attempt for each in own) + 1
-        return Writer(rank, attempt, _next_step(own), max(each.runtime for each in own), True)
+        return Writer(rank, attempt, *_reached(own), True)
     if newest.ended:  # a rank that the older attempts did not have begins with the primary's next one
-        return Writer(rank, 0, _next_step(primary), max(each.runtime for each in primary), True)
-    return Writer(rank, 0, newest.start_step, newest.runtime_base, False, beside)
+        return Writer(rank, 0, *_reached(primary), True)
+    started = newest.state.started
+    return Writer(rank, 0, newest.start_step, started.runtime_base if started else 0.0, False, beside)
 
 
 @contextmanager
@@ -134,8 +140,10 @@ def _lock(path: Path) -> FileLock | None:
     return lock
 
 
-def _next_step(segments: list[KnownSegment]) -> int:
-    return max((each.last_step for each in segments if each.last_step is not None), default=-1) + 1
+def _reached(attempts: list[SegmentView]) -> tuple[int, float]:
+    """Return the step behind all of a writer's attempts, and how long the run had lasted with them."""
+    steps = [step for each in attempts if (step := each.state.reached) is not None]
+    return max(steps, default=-1) + 1, max(each.state.runtime for each in attempts)
 
 
 def _slurm_tasks(environment: Mapping[str, str]) -> int:

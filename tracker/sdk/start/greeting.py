@@ -6,8 +6,9 @@ import threading
 
 from tracker.errors import Error, NotFoundError
 from tracker.ground.terminal import say
-from tracker.reading.known import KnownRun, KnownSegment
+from tracker.reading.known import KnownRun, as_one_segment
 from tracker.recorder.remote import Remote
+from tracker.store.objects.layout import Layout
 
 # Only a run whose id the script gave is asked for; longer than this, training goes on without an answer.
 PATIENCE = 10.0
@@ -18,7 +19,7 @@ def greet(remote: Remote, *, silent: bool) -> None:
     threading.Thread(target=_ask, args=(remote, silent), name="tracker-greeting", daemon=True).start()
 
 
-def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> KnownRun | None:
+def ask_for_run(remote: Remote, layout: Layout, entity: str, project: str, run_id: str) -> KnownRun | None:
     """Return what the server knows of a run; None when it does not know it.
 
     Raises:
@@ -33,20 +34,23 @@ def ask_for_run(remote: Remote, entity: str, project: str, run_id: str) -> Known
         return None
     finally:
         client.close()
+    from tracker.runstate.fold import SegmentState
+    from tracker.runstate.view import SegmentView
+
     segments = {
-        each["id"]: KnownSegment(
+        each["id"]: SegmentView(
+            each["id"],
             each["rank"],
             each["attempt"],
+            each["started_at"],
             each["start_step"],
-            each["last_step"],
-            0.0,
-            run["duration"],
-            each["state"] != "running",
+            each["state"] if each["state"] != "running" else None,
+            SegmentState(last_step=each["last_step"], runtime=run["duration"]),
         )
         for each in run["segments"]
     }
-    shown = {name: run.get(name) for name in ("tags", "notes", "group", "job_type")}
-    return KnownRun(segments, run["config"], run["summary"], run["name"], shown)
+    place = (entity, project, run_id)
+    return KnownRun(place, segments, {}, set(), as_one_segment(place, run, segments.values()), layout)
 
 
 def _ask(remote: Remote, silent: bool) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.errors import SettingsError, UsageError
-from tracker.ground.records import FileSaved, SummaryChanged
+from tracker.ground.records import COMMIT, FileSaved, Row, SummaryChanged
 from tracker.ground.values import to_plain
 
 if TYPE_CHECKING:
@@ -68,12 +68,10 @@ class Past(NamedTuple):
     Attributes:
         rows: Its history rows, oldest first.
         config: Its config.
-        summary: The last value of each key in those rows.
     """
 
     rows: list[dict[str, Any]]
     config: dict[str, Any]
-    summary: dict[str, Any]
 
     @property
     def runtime(self) -> float:
@@ -101,16 +99,20 @@ def read_past(settings: Settings, moment: Moment) -> Past:
         raise UsageError(f"run {'/'.join(place)} has no step {moment.step}: its last one is {last}")
     history = reader.history(*place, None, False)
     rows = [row for row in history if row["_step"] <= moment.step]
-    summary: dict[str, Any] = {}
-    for row in rows:
-        summary.update({key: value for key, value in row.items() if not key.startswith("_")})
-    return Past(rows, found.config, summary)
+    return Past(rows, found.config)
 
 
 def go_back(run: Run, past: Past) -> None:
     """Have the summary say again what it said at that step."""
+    from tracker.runstate.fold import Folder, SegmentState
+
+    assert run.journal.known is not None
+    folder = Folder(SegmentState(metrics=run.journal.known.definitions))
+    for at, row in enumerate(past.rows):
+        data = {key: value for key, value in row.items() if not key.startswith("_")}
+        folder.fold(Row(at, row["_step"], COMMIT, 0.0, data))
     now = run.summary._as_dict()
-    before = {key: value for key, value in past.summary.items() if now.get(key) != value}
+    before = {key: value for key, value in folder.state.summary.items() if now.get(key) != value}
     if before:
         run.record(SummaryChanged(to_plain(before)))
 

@@ -6,13 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tracker.errors import CommError, UsageError
 from tracker.ground import clock, names
 from tracker.ground.processes import this_process
 from tracker.ground.records import RunStarted
 from tracker.ground.settings import Settings
 from tracker.ground.terminal import say
-from tracker.reading.known import KnownRun, find_run, join_known
+from tracker.reading.known import SHOWN, KnownRun, find_run, join_known
 from tracker.reading.open import can_apply, is_journal_only, remote_for, why_journal_only
 from tracker.recorder.remote import write_remote
 from tracker.sdk.process import active
@@ -78,7 +80,8 @@ def find_and_open(
             # The id was used before: without resume it begins at 0 again and hides the older rows of its
             # rank from the default view; nothing is overwritten.
             writer = Writer(writer.rank, writer.attempt)
-            known = KnownRun(known.segments, {}, {}, known.name)
+            name = settings.name or known.merged.name
+            settings, known = msgspec.structs.replace(settings, name=name), None
         if at is not None:
             writer = writer._replace(start_step=at)
         return open_segment(settings, layout, run_id, config, known, writer)
@@ -93,24 +96,18 @@ def open_segment(
     writer: Writer | None = None,
 ) -> Run:
     """Begin a segment of a run, behind what is ``known`` of it."""
-    merged = {**known.config, **config} if known is not None else config
-    name = settings.name or (known.name if known is not None else None) or names.new_run_name()
+    before = known.merged if known is not None else None
+    merged = {**before.config, **config} if before is not None else config
+    name = settings.name or (before.name if before is not None else None) or names.new_run_name()
     started = started_of(settings, run_id, name, merged, writer)
     remote = remote_for(settings)
     if remote is not None:
         write_remote(layout, remote)
     recorder = _wants_recorder(settings)
-    known = known or KnownRun({}, {}, {}, None)
-    journal = RunJournal(
-        layout,
-        started,
-        settings,
-        recorder=recorder,
-        summary=known.summary,
-        aggregates=known.aggregates,
-    )
+    journal = RunJournal(layout, started, settings, recorder=recorder, known=known)
     run = Run(started, journal, resumed=writer is not None and writer.resumes, config=dict(merged))
-    run.show(**known.shown)
+    if before is not None:
+        run.show(**{field: getattr(before, field) for field in SHOWN})
     return run
 
 
@@ -146,7 +143,7 @@ def _ask_server(settings: Settings, layout: Layout, run_id: str, resume: str | N
     # Before the server is asked: what goes from here meanwhile is known there.
     here = find_run(layout, settings.entity, settings.project, run_id, active.segments_of_this_process())
     try:
-        return join_known(ask_for_run(remote, settings.entity, settings.project, run_id), here)
+        return join_known(ask_for_run(remote, layout, settings.entity, settings.project, run_id), here)
     except CommError as error:
         if resume == "must":
             raise

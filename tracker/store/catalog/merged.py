@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tracker.ground.records import RunStarted
-from tracker.runstate.fold import unpack_state
+from tracker.runstate.fold import FinishedRow, pack_state, unpack_state
+from tracker.runstate.lacking import fill_aggregates
 from tracker.runstate.view import RunView, SegmentView, merge_segments
 from tracker.store.catalog.fields import refresh_fields
 from tracker.store.catalog.models import Clock, Project, Run, Segment
+from tracker.store.history.pieces import read_piece
+from tracker.store.queries.history import segment_piece
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
@@ -46,12 +53,28 @@ def find_or_make_run(session: Session, started: RunStarted) -> Run:
     return run
 
 
-def refresh_run(session: Session, run: Run) -> None:
-    """Work out the run's merged view from all its segments; see ``merge_segments``."""
-    view = merge_segments(run.run_id, segment_views(session, run), run.edits)
+def refresh_run(session: Session, run: Run, root: Path) -> None:
+    """Work out the run's merged view from all its segments; see ``merge_segments``.
+
+    Args:
+        session: A write transaction.
+        run: The run.
+        root: The store's folder: rows are read where a segment lacks an aggregate, which it then has.
+    """
+    segments = segment_views(session, run)
+    for each in fill_aggregates(segments, partial(_read_rows, session, root)):
+        session.execute(
+            update(Segment).where(Segment.segment == each.segment).values(state=pack_state(each.state))
+        )
+    view = merge_segments(run.run_id, segments, run.edits)
     for field in RunView.__dataclass_fields__:
         setattr(run, field, getattr(view, field))
     note_change(session, run)
+
+
+def _read_rows(session: Session, root: Path, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+    segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
+    return read_piece(segment_piece(session, segment_id, root), keys)
 
 
 def segment_views(session: Session, run: Run) -> list[SegmentView]:

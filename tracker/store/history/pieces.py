@@ -90,13 +90,16 @@ def rows_of(
 
 def _rows(piece: Piece, keys: list[str] | None) -> Iterator[FinishedRow]:
     """Return a piece's rows in order of logging; with ``keys``, only those that have some of them."""
-    found: list[FinishedRow] = []
+    found = sorted(read_piece(piece, keys), key=attrgetter("row"))
+    return (row for row in found if piece.shows(row.step))
+
+
+def read_piece(piece: Piece, keys: list[str] | None) -> Iterator[FinishedRow]:
+    """Yield all rows of a piece, part by part; with ``keys``, only those that have some of them."""
     if piece.parts:
         # pyarrow is heavy, and a short run may have no part yet.
         from tracker.store.history.parquet import read_rows
 
         for part in piece.parts:
-            found += read_rows(part, keys)
-    found += (row for row in piece.hot() if keys is None or any(key in row.data for key in keys))
-    found.sort(key=attrgetter("row"))
-    return (row for row in found if piece.shows(row.step))
+            yield from read_rows(part, keys)
+    yield from (row for row in piece.hot() if keys is None or any(key in row.data for key in keys))

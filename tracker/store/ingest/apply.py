@@ -252,7 +252,7 @@ def _note_end(
     segment.state = pack_state(state)
     run = session.get(Run, segment.run_id) if segment.run_id else None
     if run is not None:
-        refresh_run(session, run)
+        refresh_run(session, run, store.root)
         published.publish_run(store.layout, session, run)
 
 
@@ -417,7 +417,7 @@ def _commit(
     for sequence, said in batch.said:
         if sequence >= segment.adopted:
             _apply_said(store, session, run, said, journal.segment, sequence)
-    refresh_run(session, run)
+    refresh_run(session, run, store.root)
     # Who reads without a catalog learns there which of the logged artifacts have been given a version.
     # A use of what was not there then is passed over for good: a rebuild must not find it later.
     now = seen is None or state.finished is not None or bool(batch.said)
@@ -437,7 +437,7 @@ def _apply_said(
         artifacts.add_use(store, session, run, record)
     elif isinstance(record, RunEdited):
         try:
-            take_edit(session, run, record)
+            take_edit(session, run, record, store.root)
         except UsageError as error:
             raise _RefusedError(sequence, f"an edit was refused: {error.message}") from error
     elif isinstance(record, ArtifactChanged):

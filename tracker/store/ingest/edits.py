@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -53,7 +54,7 @@ def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) ->
     )
 
 
-def take_edit(session: Session, run: Run, record: RunEdited) -> None:
+def take_edit(session: Session, run: Run, record: RunEdited, root: Path) -> None:
     """Take over an edit that was made in another store; a field that was edited later here stays.
 
     Raises:
@@ -74,7 +75,7 @@ def take_edit(session: Session, run: Run, record: RunEdited) -> None:
         if field in values and not is_newest(run.edits.get(field)):
             del values[field]
     project = run.project
-    _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values))
+    _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values), root)
 
 
 def apply_edit(store: Store, edit: RunEdit) -> None:
@@ -85,11 +86,11 @@ def apply_edit(store: Store, edit: RunEdit) -> None:
     """
     with store.writing() as session:
         run = get_run(session, edit.entity, edit.project, edit.run_id)
-        _note(session, run, edit)
+        _note(session, run, edit, store.root)
         publish_run(store.layout, session, run)
 
 
-def _note(session: Session, run: Run, edit: RunEdit) -> None:
+def _note(session: Session, run: Run, edit: RunEdit, root: Path) -> None:
     # A new dict: a change inside the old one would not be seen.
     edits = {
         **run.edits,
@@ -104,7 +105,7 @@ def _note(session: Session, run: Run, edit: RunEdit) -> None:
         if values or removed:
             edits = note_keys(edits, field, values, removed, edit.time)
     run.edits = edits
-    refresh_run(session, run)
+    refresh_run(session, run, root)
 
 
 def _checked(name: str, value: Any) -> Any:

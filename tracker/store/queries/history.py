@@ -42,19 +42,18 @@ def visible_pieces(session: Session, run: Run, root: Path, segment: str | None =
         shown = [(segment, None)]
     else:
         raise NotFoundError(f"run {run.run_id} has no segment {segment!r}: its detail lists them")
-    return [
-        Piece(_part_files(session, ids[name], root), partial(read_hot, session, ids[name]), before, ids[name])
-        for name, before in shown
-    ]
+    return [segment_piece(session, ids[name], root, before) for name, before in shown]
 
 
-def _part_files(session: Session, segment_id: int, root: Path) -> list[PartFile]:
+def segment_piece(session: Session, segment_id: int, root: Path, before: int | None = None) -> Piece:
+    """Return the history of a segment, or what shows of it."""
     found = session.execute(
         select(Part.id, Part.path, Part.rows)
         .where(Part.segment_id == segment_id)
         .order_by(Part.first_row, Part.id)
     )
-    return [PartFile(id, root / path, rows) for id, path, rows in found]
+    parts = [PartFile(id, root / path, rows) for id, path, rows in found]
+    return Piece(parts, partial(read_hot, session, segment_id), before, segment_id)
 
 
 def rows(
