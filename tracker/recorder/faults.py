@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from tracker.store.catalog.merged import note_change
 from tracker.store.catalog.models import Run, Segment
+from tracker.store.ingest.merged import note_change
 from tracker.store.store import Store
 
 

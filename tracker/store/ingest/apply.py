@@ -39,12 +39,12 @@ from tracker.runstate.fold import FinishedRow, Folder, Gone, SegmentState, pack_
 from tracker.store.blobs.manifest import InvalidManifestError
 from tracker.store.blobs.settle import discard_draft, note_draft
 from tracker.store.catalog.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
-from tracker.store.catalog.merged import find_or_make_run, refresh_run
 from tracker.store.catalog.models import Run, RunFile, Segment
 from tracker.store.history.captured import Captured, add_captured, spill_captured
 from tracker.store.history.parts import NewPart, add_part, discard, write_part
 from tracker.store.ingest import artifacts
 from tracker.store.ingest.edits import take_edit
+from tracker.store.ingest.merged import find_or_make_run, refresh_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
 from tracker.store.published.tombs import is_deleted, tomb

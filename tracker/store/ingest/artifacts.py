@@ -18,8 +18,8 @@ from tracker.runstate.collection import RecordId, parse_version_name
 from tracker.store.blobs.manifest import InvalidManifestError, read_manifest
 from tracker.store.blobs.packs import known_places, note_version
 from tracker.store.blobs.settle import Place, Settled, settle, with_content
-from tracker.store.catalog.merged import find_or_make_project
 from tracker.store.catalog.models import ArtifactUse, Collection, Project, Run, Version
+from tracker.store.ingest.merged import find_or_make_project
 from tracker.store.published.runs import publish_run
 from tracker.store.published.versions import StoredCollection, find_collection, find_version
 from tracker.store.store import Store

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from tracker.errors import NotFoundError
 from tracker.ground.answers import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
-from tracker.store.catalog.merged import note_change
 from tracker.store.catalog.models import Run, Version
 from tracker.store.ingest.artifacts import add_link, apply_change
+from tracker.store.ingest.merged import note_change
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.store import Store
 

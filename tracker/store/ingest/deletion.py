@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.ground.records import ArtifactChanged
 from tracker.runstate.fold import SegmentState, pack_state
-from tracker.store.catalog.merged import tick
 from tracker.store.catalog.models import (
     ArtifactUse,
     CapturedPart,
@@ -34,6 +33,7 @@ from tracker.store.catalog.models import (
     Version,
 )
 from tracker.store.ingest.changes import change_artifact
+from tracker.store.ingest.merged import tick
 from tracker.store.objects.described import publish_described
 from tracker.store.published.reread import PublishedDeletion
 from tracker.store.queries.runs import get_run

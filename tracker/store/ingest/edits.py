@@ -14,8 +14,8 @@ from tracker.ground.records import RunEdited
 from tracker.ground.values import dumps, to_plain, without_surrogates
 from tracker.runstate.keyed import KEYED, note_keys
 from tracker.runstate.view import EDITABLE
-from tracker.store.catalog.merged import refresh_run
 from tracker.store.catalog.models import Run
+from tracker.store.ingest.merged import refresh_run
 from tracker.store.published.runs import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
@@ -29,7 +29,7 @@ class RunEdit(msgspec.Struct, frozen=True):
     """A person gives fields of a run new values: a record like those of journals, applied at once.
 
     Attributes:
-        time: Unix seconds; decides against a later attempt of the run (``tracker.store.catalog.merged``).
+        time: Unix seconds; decides against a later attempt of the run (``tracker.store.ingest.merged``).
         values: New values by field; None takes notes, group or job type away. ``config`` and ``summary`` are
             dicts with the keys that change; ``config_removed`` and ``summary_removed`` list keys that go.
     """

@@ -11,8 +11,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.runstate.view import describe_segments
-from tracker.store.catalog.merged import segment_views
 from tracker.store.catalog.models import Clock, Project, Run, RunField
+from tracker.store.ingest.merged import segment_views
 from tracker.store.queries.asking import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
 

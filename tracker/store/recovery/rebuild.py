@@ -32,7 +32,6 @@ from tracker.store.blobs.packs import note_pieces, note_version, read_index
 from tracker.store.catalog import database
 from tracker.store.catalog.holding import Hold
 from tracker.store.catalog.hot import add_hot
-from tracker.store.catalog.merged import find_or_make_project, note_change, refresh_run
 from tracker.store.catalog.models import (
     Alias,
     ApiKey,
@@ -46,6 +45,7 @@ from tracker.store.catalog.models import (
     Rung,
     Segment,
 )
+from tracker.store.ingest.merged import find_or_make_project, note_change, refresh_run
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import Layout
 from tracker.store.published.reread import (
@@ -184,7 +184,7 @@ class _Builder:
         for described, run in runs:
             self._add_uses(described, run)
             if any(segment.segment in self._crashed for segment in described.segments):
-                refresh_run(self._session, run)
+                refresh_run(self._session, run, self._layout.root)
             else:
                 note_change(self._session, run)
         self.runs = len(runs)
