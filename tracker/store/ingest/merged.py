@@ -10,13 +10,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tracker.ground.records import RunStarted
-from tracker.runstate.fold import FinishedRow, pack_state, unpack_state
+from tracker.runstate.fold import FinishedRow, pack_state
 from tracker.runstate.lacking import fill_aggregates
 from tracker.runstate.view import RunView, SegmentView, merge_segments
 from tracker.store.catalog.fields import refresh_fields
 from tracker.store.catalog.models import Clock, Project, Run, Segment
 from tracker.store.history.pieces import read_piece
 from tracker.store.queries.history import segment_piece
+from tracker.store.queries.runs import segment_views
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
@@ -75,25 +76,6 @@ def refresh_run(session: Session, run: Run, root: Path) -> None:
 def _read_rows(session: Session, root: Path, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
     segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
     return read_piece(segment_piece(session, segment_id, root), keys)
-
-
-def segment_views(session: Session, run: Run) -> list[SegmentView]:
-    """Return what the catalog holds of a run's segments, in the order in which they became known."""
-    found = session.execute(
-        select(
-            Segment.segment,
-            Segment.rank,
-            Segment.attempt,
-            Segment.started_at,
-            Segment.start_step,
-            Segment.ended,
-            Segment.state,
-            Segment.fault,
-        )
-        .where(Segment.run_id == run.id)
-        .order_by(Segment.id)
-    )
-    return [SegmentView(*row[:-2], unpack_state(row.state), row.fault) for row in found]
 
 
 def note_change(session: Session, run: Run) -> None:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
-from tracker.runstate.view import describe_segments
-from tracker.store.catalog.models import Clock, Project, Run, RunField
-from tracker.store.ingest.merged import segment_views
+from tracker.runstate.fold import unpack_state
+from tracker.runstate.view import SegmentView, describe_segments
+from tracker.store.catalog.models import Clock, Project, Run, RunField, Segment
 from tracker.store.queries.asking import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
 
@@ -215,6 +215,25 @@ def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
     if run is None:
         raise NotFoundError(f"there is no run {entity}/{project}/{run_id} in this store")
     return run
+
+
+def segment_views(session: Session, run: Run) -> list[SegmentView]:
+    """Return what the catalog holds of a run's segments, in the order in which they became known."""
+    found = session.execute(
+        select(
+            Segment.segment,
+            Segment.rank,
+            Segment.attempt,
+            Segment.started_at,
+            Segment.start_step,
+            Segment.ended,
+            Segment.state,
+            Segment.fault,
+        )
+        .where(Segment.run_id == run.id)
+        .order_by(Segment.id)
+    )
+    return [SegmentView(*row[:-2], unpack_state(row.state), row.fault) for row in found]
 
 
 def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunDetail:
