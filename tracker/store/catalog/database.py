@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ from tracker.store.catalog.models import Base
 BUSY_SECONDS = 60
 # What the write-ahead log keeps of the disk once its pages are in the catalog.
 LARGEST_LOG = 4 * 1024 * 1024
+_BUSY, _LOCKED = 5, 6  # codes of SQLite
 
 
 def open_engine(path: Path) -> Engine:
@@ -70,7 +71,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 
@@ -96,6 +97,28 @@ def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None
         raise  # the caller's own doing, or a race that it knows of
     except DatabaseError as error:
         raise _refusal(engine, error) from error
+
+
+def upsert(
+    session: Session,
+    table: type[Base],
+    rows: list[dict[str, Any]],
+    *,
+    key: tuple[str, ...],
+    replaced: tuple[str, ...],
+) -> None:
+    """Insert rows; of one that is there already, some columns are replaced.
+
+    Args:
+        session: A write transaction.
+        table: Where to.
+        rows: A value for each column.
+        key: The columns that say which row is the same.
+        replaced: The columns that are replaced.
+    """
+    statement = insert(table)
+    new = {name: statement.excluded[name] for name in replaced}
+    session.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
 
 
 def check_lease(session: Session) -> None:
@@ -154,16 +177,22 @@ def revision_of(engine: Engine) -> str | None:
     """
     try:
         with engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     except DatabaseError as error:
-        if re.search("no such table", str(error.orig)):
-            return None
         raise _refusal(engine, error) from error
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another connection is in the way."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)  # not in Python 3.10
+    return "locked" in str(error) if code is None else code & 0xFF in (_BUSY, _LOCKED)
 
 
 def _refusal(engine: Engine, error: DatabaseError) -> StoreError:
     said = f"catalog {engine.url.database}: {error.orig}"
-    if re.search("malformed|not a database", str(error.orig)):
+    if type(error) is DatabaseError:  # no kind of its own: damaged, or not a database
         said += "; `tracker rebuild` makes a new one from the published files and journals beside it"
     return StoreError(said)
 

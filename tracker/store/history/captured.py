@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError
 from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.runstate.fold import FinishedRow, unpack_state
+from tracker.store.catalog.database import upsert
 from tracker.store.catalog.hot import pack_data, unpack_data
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Run, Sample, Segment
 from tracker.store.objects.files import publish, sync_file
@@ -72,11 +72,6 @@ def add_captured(session: Session, segment: Segment, found: Captured) -> None:
 
 def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -> None:
     """Store lines; one that is there already is replaced, and keeps the time at which it began."""
-    statement = upsert(ConsoleLine)
-    statement = statement.on_conflict_do_update(
-        index_elements=["segment_id", "line"],
-        set_={"text": statement.excluded.text, "stream": statement.excluded.stream},
-    )
     rows: list[dict[str, Any]] = [
         {
             "segment_id": segment_id,
@@ -87,7 +82,7 @@ def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -
         }
         for row in lines
     ]
-    session.execute(statement, rows)
+    upsert(session, ConsoleLine, rows, key=("segment_id", "line"), replaced=("text", "stream"))
 
 
 def hot_samples(session: Session, segment_id: int) -> list[FinishedRow]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
-from tracker.store.catalog.database import check_revision
+from tracker.store.catalog.database import check_revision, is_busy
 from tracker.store.objects.files import sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.lost import KnownFile, known_files
@@ -87,7 +87,7 @@ def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:
     try:
         return connection.execute(query).fetchall()
     except sqlite3.DatabaseError as error:
-        if "locked" in str(error):
+        if isinstance(error, sqlite3.OperationalError) and is_busy(error):
             raise
         return None
 
