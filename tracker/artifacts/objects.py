@@ -14,27 +14,10 @@ if TYPE_CHECKING:
     from tracker.artifacts.drafting import Drafting
     from tracker.artifacts.entry import ArtifactManifestEntry
 
-# The types that may stand in an artifact, by the ending of their names.
-_KINDS = (
-    "bokeh-file",
-    "joined-table",
-    "partitioned-table",
-    "table",
-    "classes",
-    "mask",
-    "bounding-boxes",
-    "audio-file",
-    "image-file",
-    "video-file",
-    "html-file",
-    "object3D-file",
-    "molecule-file",
-)
-
 
 def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactManifestEntry:
     """See ``Artifact.add``."""
-    if not isinstance(obj, WBValue) or obj._log_type not in _KINDS:
+    if not isinstance(obj, WBValue) or obj._log_type is None or not obj._in_artifacts:
         raise TypeError(
             f"Found object of type {type(obj).__name__}, expected one of: Table, JoinedTable, "
             "PartitionedTable, Image, Audio, Video, Html, Object3D, Molecule, Classes, ImageMask, "

@@ -36,6 +36,7 @@ class WBValue:
     """An object that can be logged. Its JSON has its type's name under ``_type``."""
 
     _log_type: ClassVar[str | None] = None
+    _in_artifacts: ClassVar[bool] = True  # whether `Artifact.add` takes it
 
     # Where it came from or was added to: an artifact and the name in it.
     _artifact_source: tuple[Any, str | None] | None = None

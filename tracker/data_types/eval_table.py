@@ -40,6 +40,7 @@ class EvalTable(Table):
 
     in_artifact = False
     _log_type = "eval-table"
+    _in_artifacts = False
 
     def __init__(
         self,

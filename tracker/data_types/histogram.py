@@ -23,6 +23,7 @@ class Histogram(WBValue):
 
     MAX_LENGTH: ClassVar[int] = 512
     _log_type = "histogram"
+    _in_artifacts = False
 
     def __init__(
         self,

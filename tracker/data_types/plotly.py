@@ -27,6 +27,7 @@ class Plotly(Media):
     """
 
     _log_type = "plotly-file"
+    _in_artifacts = False
     folder = "plotly"
 
     def __init__(self, val: Any) -> None:
