@@ -54,6 +54,7 @@ from tracker.sdk.run.config import Config as Config
 from tracker.sdk.run.run import Run as Run
 from tracker.sdk.run.settings import Settings as Settings
 from tracker.sdk.run.summary import Summary
+from tracker.sdk.start.attach import attach as _attach  # noqa: F401 - Lightning's
 from tracker.sdk.start.attach import attach as attach
 from tracker.sdk.start.init import init as init
 from tracker.sdk.start.login import login as login
@@ -61,6 +62,7 @@ from tracker.sdk.start.setup import ensure_configured as ensure_configured
 from tracker.sdk.start.setup import require as require
 from tracker.sdk.start.setup import setup as setup
 from tracker.sdk.start.setup import teardown as teardown
+from tracker.sdk.start.sync_tensorboard import sync_folder as _sync_folder  # noqa: F401 - Api's
 from tracker.sdk.sweeps.api import agent as agent
 from tracker.sdk.sweeps.api import controller as controller
 from tracker.sdk.sweeps.api import sweep as sweep

@@ -214,10 +214,25 @@ def test_a_run_whose_rows_are_not_applied_says_so_once(tmp_path: Path) -> None:
     assert command("runs", "p", folder=tmp_path).stdout.count("finished") == 3
 
 
+def broken_recorder(folder: Path, what: str) -> str:
+    """Return a PYTHONPATH with which a recorder does something when it imports one of its modules."""
+    (folder / "lib").mkdir()
+    (folder / "lib" / "sitecustomize.py").write_text(
+        f"""
+import os, sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tracker.recorder.main":
+            {what}
+if "tracker.recorder.begin" in sys.orig_argv:
+    sys.meta_path.insert(0, Broken())
+"""
+    )
+    return f"{folder / 'lib'}:{scripts.ROOT}"
+
+
 def test_a_recorder_that_cannot_be_imported_says_so(tmp_path: Path) -> None:
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "resource.py").write_text("raise ImportError('not built for this machine')\n")
-    path = f"{tmp_path / 'lib'}:{scripts.ROOT}"
+    path = broken_recorder(tmp_path, "raise ImportError('not built for this machine')")
     process = scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path)
     (line,) = said(process, tmp_path / "tracker-store")
     assert "its modules cannot be imported: ImportError('not built for this machine')" in line
@@ -256,8 +271,6 @@ def test_failures_in_a_row_make_the_pause_longer(tmp_path: Path, monkeypatch: py
 
 def test_recorders_that_are_killed_again_and_again_are_told_of(tmp_path: Path) -> None:
     """Nobody notes why: the memory killer, say."""
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "resource.py").write_text("import os; os.kill(os.getpid(), 9)\n")
-    path = f"{tmp_path / 'lib'}:{scripts.ROOT}"
+    path = broken_recorder(tmp_path, "os.kill(os.getpid(), 9)")
     (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path), tmp_path / "tracker-store")
     assert "it ended 3 times without a word" in line

@@ -235,8 +235,9 @@ def test_a_disk_of_this_machine_needs_no_waiting_after_a_reboot(
         pytest.skip("the folder for temporary files is on no local disk")
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "100")
     script = (
-        "import os, sys; from tracker.recorder.opening import open_store; from tracker.store import lease; "
-        "lease.boot_id = lambda: 'the boot before'; store = open_store(sys.argv[1]); os._exit(0)"
+        "import os, sys; from tracker.recorder.opening import open_store; "
+        "from tracker.store.catalog import lease; lease.boot_id = lambda: 'the boot before'; "
+        "store = open_store(sys.argv[1]); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", script, str(root)], env=scripts.environment(), check=True)
     assert read_lease(Layout(root)).state == "held"
@@ -406,7 +407,7 @@ def test_doctor_names_the_holder(root: Path) -> None:
 
 def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
     script = (
-        "import tracker; from tracker.store import lease; lease.LOCAL_TYPES = frozenset(); "
+        "import tracker; from tracker.store.catalog import lease; lease.LOCAL_TYPES = frozenset(); "
         "run = tracker.init(project='p'); run.log({'x': 1}); run.finish(); tracker.Api().runs('local/p')"
     )
     with host("login1", root) as holder:

@@ -132,7 +132,7 @@ def _open_journal(store: Path, pid: int) -> tuple[str, int]:
 
 def _write(store: Path, run_id: str, pipe: int) -> None:
     # What the first table imports would take longer than the writer lives.
-    for module in ("sdk.media", "sdk.artifacts", "data_types.table_files", "data_types.column_types"):
+    for module in ("sdk.run.media", "sdk.run.artifacts", "data_types.table_files", "data_types.column_types"):
         importlib.import_module(f"tracker.{module}")
     run = tracker.init(
         entity=ENTITY,

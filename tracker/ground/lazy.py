@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-_LINE = re.compile(r"^from tracker(\.\S+) import (\w+) as (\w+)$", re.MULTILINE)
+_LINE = re.compile(r"^from tracker(\.\S+) import (\w+) as (\w+)(?:  #.*)?$", re.MULTILINE)
 
 
 @cache
