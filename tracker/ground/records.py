@@ -172,7 +172,7 @@ class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
     """The writer ended in good order: ``state`` is ``"finished"``, ``"failed"`` or ``"preempted"``.
 
     Attributes:
-        error: Type and message of the exception that ended it.
+        error: Type and message of the exception that ended it, or ``SIGTERM``.
         reason: Why it did not finish, as in ``tracker.ground.answers.RunInfo``; None in old records.
     """
 

@@ -95,7 +95,7 @@ class HistoryReader(AnyReader, Protocol):
     def table(
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
-        """A run's columns; see ``tracker.store.queries.tables.table``."""
+        """A run's columns; see ``tracker.store.queries.history.table``."""
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None

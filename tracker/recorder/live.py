@@ -1,4 +1,4 @@
-"""Who still writes: a look at journals without applying them."""
+"""Who still writes, and why one that died said nothing: a look at journals without applying them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ somebody chains it behind a handler of his own (PyTorch Lightning does), it only
 
 Python runs a handler between two steps of the main thread. A signal that comes just before that thread waits
 in a lock of C (an idle worker of ``multiprocessing.Pool`` does) would wait with it for ever, where the
-default action ends the process. So the journal's thread looks for a signal that was not handled (``nudge``).
+default action ends the process. So the helper thread of ``SegmentWriter`` looks for a signal that was not
+handled (``nudge``).
 """
 
 from __future__ import annotations

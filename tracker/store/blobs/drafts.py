@@ -5,7 +5,7 @@ drafts/TOKEN/0, 1, ...      files, captured one by one
 drafts/TOKEN/pack           small files, one behind the other
 drafts/TOKEN/draft.json     what the artifact consists of; written when it is logged
 drafts/TOKEN/settled.json   the manifest that it became; written by ``tracker.store.blobs.settle``
-drafts/TOKEN.json           the same, for a day after the rest is gone
+drafts/TOKEN.json           the same, until the segment is sealed; in an outbox for a day
 
 A draft lies in the store's own folder, so what it captured becomes a blob without another copy. Capturing
 computes no digest of a large file: whoever applies the journal does.

@@ -214,8 +214,8 @@ def finish_segment(
     Args:
         store: Where.
         segment_id: 32 hex digits; an unknown one is passed over.
-        ended: ``"finished"``, ``"failed"`` or ``"crashed"``; decides the run's state when the
-            segment is the primary writer's newest.
+        ended: ``"finished"``, ``"failed"``, ``"preempted"`` or ``"crashed"``; decides the run's state when
+            the segment is the primary writer's newest.
         silent_since: When the writer was last heard of, if nothing else is known of it (unix seconds).
         gone: How it is known. A reason that is in the records already stays.
     """
