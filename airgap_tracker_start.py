@@ -51,8 +51,9 @@ def _search_pythonpath_last() -> None:
     """
     if sys.path[:1] == [HERE] and not getattr(sys.flags, "safe_path", False):
         del sys.path[0]  # the folder of this script
-    given = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-    last = {each if os.path.isabs(each) else os.path.abspath(each) for each in given} - {HERE}
+    given = os.environ.get("PYTHONPATH", "")
+    # As `site` writes them: absolute, without a slash at the end; an empty one is the working folder.
+    last = {os.path.abspath(each) for each in given.split(os.pathsep)} - {HERE} if given else set()
     sys.path[:] = sorted(filter(None, sys.path), key=last.__contains__)
     if HERE not in sys.path:
         sys.path.append(HERE)

@@ -104,7 +104,9 @@ class _Server(uvicorn.Server):
         self._closing = asyncio.create_task(close_stuck(self.server_state.connections))
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).addFilter(OncePerMinute())
-            logging.getLogger(name).addHandler(LogHandler(logs.current_file, logging.WARNING))
+            logging.getLogger(name).addHandler(
+                LogHandler(logs.current_file, max(logging.WARNING, logs.lowest()))
+            )
         print(self._said, flush=True)  # noqa: T201
 
     async def on_tick(self, counter: int) -> bool:

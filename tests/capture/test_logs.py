@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from serving import command, serving
 from tracker.capture import log_file, logs
 from tracker.ground.processes import host_name
 from tracker.ground.records import encode
+from tracker.recorder.opening import open_store
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
@@ -107,6 +110,22 @@ def test_a_script_that_configures_logging_changes_nothing(
     fail("quiet")
     assert logging.getLogger("tracker").handlers == before
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_script_that_disables_logging_disables_its_own(log: Path) -> None:
+    logging.disable(logging.CRITICAL)
+    try:
+        fail("all the same")
+    finally:
+        logging.disable(logging.NOTSET)
+    assert "all the same" in log.read_text()
+
+
+def test_a_store_that_is_opened_beside_does_not_get_the_log(log: Path, tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "theirs")):
+        fail("of the run")
+    assert "of the run" in log.read_text()
+    assert not (tmp_path / "theirs" / "logs").exists()
 
 
 def test_nothing_is_written_where_nothing_may_be(

@@ -257,3 +257,10 @@ def test_packages_on_pythonpath_are_found_after_those_installed(tmp_path: Path) 
     (tmp_path / "json.py").write_text("raise ImportError('json of the repository')\n")
     command = (sys.executable, scripts.ROOT / "airgap_tracker_start.py", "only_there", "one")
     assert run(*command, folder=tmp_path, PYTHONPATH=str(tmp_path)) == '["one"]\n'
+
+
+@pytest.mark.parametrize("path", ["{}/", "{}//", "{}:", ":/nowhere"])
+def test_modules_of_python_come_first_however_pythonpath_is_written(path: str, tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('taken from the repository')\n")
+    command = (sys.executable, DOOR[1], "tracker.cli.main", "--version")
+    assert run(*command, folder=tmp_path, PYTHONPATH=path.format(tmp_path)).startswith("tracker ")

@@ -241,7 +241,7 @@ def test_a_recorder_that_cannot_be_imported_says_so(tmp_path: Path) -> None:
 def test_a_short_run_says_that_the_recorder_before_it_failed(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "tracker-store")
     make_folders(layout)
-    note_failures(layout, {ALL: "the disk\x1b[31m is gone"})
+    note_failures(layout, {ALL: "the disk\x1b[31m is gone", "a": os.fsdecode(b"no text: \xff")})
     done = scripts.run("import tracker\ntracker.init(project='p').log({'x': 1})", tmp_path)
     assert "the recorder fails (the disk [31m is gone)" in done.stderr
     scripts.wait_for(lambda: read_failures(layout) == Failures(), "a recorder that does its work")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,10 @@ def test_files_say_what_the_catalog_says(store: Store, state: str) -> None:
     said = everything(QuickReader(store.layout, refuse))
     apply_all(store)
     assert said == everything(LocalReader(store))
+
+
+def test_a_copy_opens_no_catalog(store: Store) -> None:
+    assert copy.copy(QuickReader(store.layout, refuse)).journals() == store.layout
 
 
 def test_what_is_left_to_the_catalog(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S%z"
 def make_logger(current_file: Callable[[], Path | None]) -> logging.Logger:
     """Return a logger that no other logger, and no configuration of a script, has to do with."""
     logger = logging.Logger("tracker")
+    logger.manager = logging.Manager(logging.RootLogger(logging.NOTSET))  # `logging.disable` is the script's
     logger.addHandler(LogHandler(current_file))
     return logger
 

@@ -59,14 +59,18 @@ def current_file() -> Path | None:
     return None if _folder is None else file_of(_folder, _role)
 
 
+def lowest() -> int:
+    """Return the lowest level that is logged."""
+    return _LEVELS.get(os.environ.get("TRACKER_LOG", "").lower(), WARNING)
+
+
 def log(level: int, message: str, error: BaseException | None = None) -> None:
     """Log a message, with the traceback of an error. Never raises: nobody could be told."""
     try:
         if _folder is None and not _verbose:
             return
-        lowest = _LEVELS.get(os.environ.get("TRACKER_LOG", "").lower(), WARNING)
-        if level >= lowest or _verbose:
-            _write(level, message, error, to_file=level >= lowest)
+        if level >= lowest() or _verbose:
+            _write(level, message, error, to_file=level >= lowest())
     except Exception:  # noqa: S110
         pass
 

@@ -133,6 +133,8 @@ class QuickReader:
 
     def __getattr__(self, name: str) -> Any:
         """All other methods are the catalog's."""
+        if name.startswith("_"):  # of `copy` and `pickle`
+            raise AttributeError(name)
         return getattr(self._catalog(), name)
 
     def close(self) -> None:

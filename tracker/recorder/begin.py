@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 
@@ -16,7 +17,11 @@ def main(arguments: list[str]) -> None:
         from tracker.recorder.main import main as follow
     except BaseException as error:
         reasons = {"*": f"its modules cannot be imported: {error!r}"}
-        with open(arguments[0], "w", encoding="utf-8") as file:
-            json.dump({"reasons": reasons, "count": 5, "time": time.time()}, file)
+        noted = json.dumps({"reasons": reasons, "count": 5, "time": time.time()})
+        temporary = f"{arguments[0]}.{os.getpid()}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(noted)
+        os.replace(temporary, arguments[0])
         raise
     follow(arguments[1:])

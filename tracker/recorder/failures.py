@@ -53,7 +53,8 @@ def note_failures(layout: Layout, reasons: dict[str, str]) -> None:
         return
     count = read_failures(layout).count + 1 if ALL in reasons else 0
     temporary = layout.new_temporary()
-    write_new(temporary, msgspec.json.encode(Failures(reasons, count, time.time())))
+    said = {name: why.encode("utf-8", "replace").decode() for name, why in reasons.items()}
+    write_new(temporary, msgspec.json.encode(Failures(said, count, time.time())))
     publish(temporary, path)
 
 

@@ -39,7 +39,8 @@ def open_store(
         require_store(layout)
     require_writable(layout)
     make_folders(layout)
-    logs.use(layout.logs)
+    if logs.current_file() is None:  # what a run logs does not go to another store that `Api` opens
+        logs.use(layout.logs)
     logs.log(logs.DEBUG, f"opening the store {layout.root}")
     opened = open_catalog(layout, takes_over=takes_over)
     store = Store(layout, opened)

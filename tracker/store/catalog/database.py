@@ -21,12 +21,12 @@ from tracker.ground import values
 from tracker.ground.group_files import create, is_of_group
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import Base
+from tracker.store.catalog.takeover import is_busy
 
 # Longer than any transaction of ours; past it something is stuck and the user should know.
 BUSY_SECONDS = 60
 # What the write-ahead log keeps of the disk once its pages are in the catalog.
 LARGEST_LOG = 4 * 1024 * 1024
-_BUSY, _LOCKED = 5, 6  # codes of SQLite
 
 
 def open_engine(path: Path) -> Engine:
@@ -182,12 +182,6 @@ def revision_of(engine: Engine) -> str | None:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     except DatabaseError as error:
         raise _refusal(engine, error) from error
-
-
-def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Whether another connection is in the way."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)  # not in Python 3.10
-    return "locked" in str(error) if code is None else code & 0xFF in (_BUSY, _LOCKED)
 
 
 def _refusal(engine: Engine, error: DatabaseError) -> StoreError:

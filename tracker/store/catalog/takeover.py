@@ -107,3 +107,9 @@ def find_damage(catalog: Path) -> str | None:
     except sqlite3.Error as error:
         return str(error)
     return None if found == "ok" else " ".join(str(found).split())
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another connection is in the way."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)  # not in Python 3.10
+    return "locked" in str(error) if code is None else code & 0xFF in (5, 6)  # SQLITE_BUSY, _LOCKED

@@ -202,6 +202,8 @@ def read_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Itera
         roles = column_roles(file)
         wanted = None if keys is None else set(keys)
         chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
+        if wanted is not None and not chosen:
+            return
         size = rows_per_group(10 * (len(chosen) + len(FIXED)))  # Python's values are ten times as large
         for batch in file.iter_batches(size, columns=[*FIXED, *chosen]):
             for row in table_to_rows(batch, chosen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from tracker.errors import Error, StoreError
 from tracker.ground.records import RunStarted
 from tracker.runstate.fold import FinishedRow, pack_state
 from tracker.runstate.lacking import fill_aggregates
@@ -18,6 +21,10 @@ from tracker.store.catalog.models import Clock, Project, Run, Segment
 from tracker.store.history.pieces import read_piece
 from tracker.store.queries.history import segment_piece
 from tracker.store.queries.runs import segment_views
+
+# Rows that could not be read are tried again after this long: `refresh_run` is called for each batch.
+DAMAGED_SECONDS = 600.0
+_damaged: dict[str, float] = {}
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
@@ -74,8 +81,14 @@ def refresh_run(session: Session, run: Run, root: Path) -> None:
 
 
 def _read_rows(session: Session, root: Path, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+    if time.monotonic() - _damaged.get(segment.segment, -math.inf) < DAMAGED_SECONDS:
+        raise StoreError(f"rows of segment {segment.segment} could not be read")
     segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
-    return read_piece(segment_piece(session, segment_id, root), keys)
+    try:
+        yield from read_piece(segment_piece(session, segment_id, root), keys)
+    except (Error, OSError):
+        _damaged[segment.segment] = time.monotonic()
+        raise
 
 
 def note_change(session: Session, run: Run) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
-from tracker.store.catalog.database import check_revision, is_busy
+from tracker.store.catalog.database import check_revision
+from tracker.store.catalog.takeover import is_busy
 from tracker.store.objects.files import sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.lost import KnownFile, known_files

@@ -13,6 +13,7 @@ import msgspec
 
 from tracker.errors import Error
 from tracker.runstate.collection import parse_version_name
+from tracker.store.catalog.takeover import is_busy
 from tracker.store.objects.layout import Layout
 from tracker.store.published.reread import PublishedDeletion, PublishedName, PublishedVersion, reread
 
@@ -66,9 +67,12 @@ def known_files(layout: Layout, catalog: sqlite3.Connection) -> dict[Path, Known
     found: dict[Path, KnownFile] = {}
 
     def ask(query: str) -> list[tuple[Any, ...]]:
-        with suppress(sqlite3.DatabaseError):
+        try:
             return catalog.execute(query).fetchall()
-        return []
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+                raise  # asked again: it does not look like a catalog that knows nothing
+            return []
 
     for *run, created_at, key in ask(_RUNS):
         deleted_at = -math.inf

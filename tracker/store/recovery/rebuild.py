@@ -25,7 +25,7 @@ from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreErro
 from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
-from tracker.runstate.fold import Folder, SegmentState, pack_state
+from tracker.runstate.fold import Folder, Gone, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import note_pieces, note_version, read_index
@@ -187,6 +187,7 @@ class _Builder:
                 refresh_run(self._session, run, self._layout.root)
             else:
                 note_change(self._session, run)
+        self.broken += self._restorer.broken
         self.runs = len(runs)
 
     def _read_all(self, paths: Iterable[Path], kind: type[T]) -> list[tuple[Path, T]]:
@@ -374,6 +375,8 @@ class _Builder:
                 last_time, runtime = max(last_time, row.time), max(runtime, row.runtime)
                 folder.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
         state = folder.state
+        if run.reason is not None and run.last_seen is not None:
+            state.gone = Gone(run.reason, run.last_seen)
         state.last_time, state.runtime = last_time, runtime
         state.config, state.summary = run.config, run.summary
         return state

@@ -39,6 +39,7 @@ class Restorer(ExitStack):
     Attributes:
         restored: The files that were written.
         found_damage: The catalog is damaged: no file was written.
+        broken: What could not be written, for people.
 
     Args:
         layout: The store.
@@ -55,6 +56,7 @@ class Restorer(ExitStack):
         self._session: Session | None = None
         self.restored: list[Path] = []
         self.found_damage = False
+        self.broken: list[str] = []
 
     def restore_missing(self) -> None:
         """Write all files that are gone."""
@@ -67,7 +69,11 @@ class Restorer(ExitStack):
         session = self._open() if path in self.known else None
         if session is None:
             return False
-        self._publish(path, _describe(session, self.known[path]))
+        try:
+            self._publish(path, _describe(session, self.known[path]))
+        except OSError as error:
+            self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
+            return False
         self.restored.append(path)
         return True
 
@@ -135,7 +141,10 @@ class Restorer(ExitStack):
             sequence=logged.sequence,
             manifest=logged.manifest,
         )
-        self._publish(path, published(version))
+        try:
+            self._publish(path, published(version))
+        except OSError as error:
+            return f"{path} is gone and cannot be written again: {error.strerror or error}"
         return (
             f"{path} was gone and is written again as far as run {run.id} knows it: its description, "
             "metadata, tags and aliases are lost"
@@ -144,7 +153,8 @@ class Restorer(ExitStack):
     def restore_latest(self, place: Place, newest: int) -> None:
         """Let ``latest`` name the newest version of a collection whose aliases are all gone."""
         path = self._layout.alias(*place, "latest")
-        self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
+        with suppress(OSError):  # the catalog has it
+            self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
 
     def _publish(self, path: Path, described: dict[str, Any]) -> None:
         self._check()
