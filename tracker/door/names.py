@@ -16,6 +16,11 @@ ALIASES = {
     "wandb.plot": "tracker.plot",
     "wandb.profiler": "tracker.sdk.torch.profiler",
     "wandb.util": "tracker.util",
+    # Pickles of before, and checkpoints of watched models, name these under `tracker`.
+    "wandb.sdk.alerts": "tracker.sdk.run.alerts",
+    "wandb.sdk.handing": "tracker.sdk.process.handing",
+    "wandb.sdk.hooks": "tracker.sdk.torch.hooks",
+    "wandb.sdk.settings": "tracker.sdk.run.settings",
     # The older names of integrations.
     **{
         f"wandb.{name}": f"tracker.integration.{name}"
