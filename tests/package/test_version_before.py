@@ -16,6 +16,9 @@ from sending import sent
 from serving import Server, serving
 from wheels import VERSION_BEFORE, build_wheel, checkout, install
 
+from tracker.store.catalog.locks import is_held
+from tracker.store.objects.layout import Layout
+
 pytestmark = pytest.mark.package
 
 EXCHANGE = Path(__file__).with_name("exchange.py")
@@ -118,6 +121,9 @@ def test_a_store_of_the_version_before_is_continued(before: Installation, tmp_pa
     """This version reads, continues and rebuilds it; from then on the version before refuses it."""
     exchange("log", before, tmp_path)
     assert command(before, "sync", folder=tmp_path).returncode == 0  # all of it is sealed
+    # One that is still there would go on, by the rules of its version.
+    locks = Layout(tmp_path / "tracker-store").recorder_locks()
+    scripts.wait_for(lambda: not any(map(is_held, locks)), "no recorder of the version before")
     assert exchange("read", HERE, tmp_path) == LOGGED
     assert_verified(tmp_path, old_parts=True)
     exchange("resume", HERE, tmp_path)
