@@ -194,6 +194,17 @@ def test_parts_of_a_run_that_are_gone_are_named(store: Store) -> None:
     assert doctor(store.layout) == [line.replace("its 5 rows", "its rows")]
 
 
+def test_a_part_outside_the_store_is_not_looked_for(store: Store) -> None:
+    write(store, A, "run1")
+    (path,) = store.layout.run_files()
+    said = values.loads(path.read_bytes())
+    said.pop("checksum", None)
+    said["segments"][0]["parts"][0]["path"] = "../../etc/passwd"
+    path.write_text(values.dumps(said))
+    (line,) = doctor(store.layout)
+    assert line.startswith(f"{path} cannot be read: ")
+
+
 def test_a_run_lists_the_versions_that_it_logged(store: Store) -> None:
     write(store, A, "run1", b"1", b"2")
     before = answers(store)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tracker.errors import Error
+from tracker.ground.parsed import RelativePath
 from tracker.runstate.collection import parse_version_name
 from tracker.store.catalog.takeover import is_busy
 from tracker.store.objects.layout import Layout
@@ -33,7 +34,7 @@ class KnownFile(NamedTuple):
 
 
 class _File(msgspec.Struct):
-    path: str
+    path: RelativePath
 
 
 class _Segment(msgspec.Struct):
