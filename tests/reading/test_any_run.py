@@ -237,6 +237,30 @@ def test_everybody_says_the_same(store: Store, written: list[Drawn], last: Drawn
     check(store, written, last)
 
 
+def defined(name: str, *said: str) -> Action:
+    return lambda to: to.put(MetricDefined(name, summary=[*said]))
+
+
+def logged(**row: float) -> Action:
+    return lambda to: to.log(row, None, True)
+
+
+def drawn(*actions: Action, back: int = 0) -> Drawn:
+    return Drawn(0, back, None, {}, [*actions], "finished", "")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [drawn(), drawn(logged(x=0.5), defined("x", "min"))],
+        [drawn(defined("x", "min"), logged(x=0.0)), drawn(back=1)],
+    ],
+)
+def test_a_definition_that_is_taken_back_leaves_the_last_value(store: Store, written: list[Drawn]) -> None:
+    check(store, written, drawn(defined("x")))
+    check(store, written, drawn(defined("x"), logged(x=0.0)))
+
+
 @pytest.mark.slow
 @settings(PROFILE, max_examples=400)
 @given(st.lists(segments, min_size=1, max_size=5), segments)

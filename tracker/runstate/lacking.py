@@ -31,7 +31,7 @@ def fill_aggregates(segments: Sequence[SegmentView], read_rows: ReadRows) -> lis
     if len(segments) < 2:
         return []
     rules = Rules(define_metrics(order_segments(segments)))
-    if not rules.summarise:
+    if not rules.summarise and not any(each.state.aggregates for each in segments):
         return []
     hidden_from = find_hidden(segments)
     return [each for each in segments if _fill(each, hidden_from[each.segment], rules, read_rows)]

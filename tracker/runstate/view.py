@@ -193,8 +193,8 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
             place.pop(name, None)
         elif rule is not None and rule.summary not in ([], ["copy"]):
             place[name] = aggregate.results(rule, shown.get("last") if isinstance(shown, dict) else shown)
-        elif shown is not None and aggregate.last is not None:
-            place[name] = aggregate.last
+        elif isinstance(shown, dict) and "_type" not in shown and aggregate.last is not None:
+            place[name] = aggregate.last  # a dict of results, of before the definition was taken back
     return summary
 
 

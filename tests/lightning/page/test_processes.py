@@ -13,7 +13,7 @@ from training import DOOR, run_script, wandb
 from tracker.api.captured import output_lines
 
 SCRIPT = """
-import json, os, pathlib
+import json, os, pathlib, sys
 import pytorch_lightning as pl
 from training import Model, WandbLogger, fit, loader, trainer, wandb
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -27,7 +27,9 @@ class Reporting(Model):
         }}
         self.logger.log_hyperparams({{"rank": self.global_rank}})
         self.logger.experiment.log({{"by hand": self.global_rank}})
-        print(f"hello from rank {{self.global_rank}}", flush=True)
+        # In one write: what `print` writes in two may be mixed with that of the other process.
+        sys.stdout.write(f"hello from rank {{self.global_rank}}\\n")
+        sys.stdout.flush()
         self.trainer.strategy.barrier()  # before rank 0 ends the run
         pathlib.Path(f"rank-{{self.global_rank}}.json").write_text(json.dumps(seen))
 
