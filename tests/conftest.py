@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tracker.ground import launch
 from tracker.recorder.opening import open_store
@@ -27,6 +28,12 @@ LIMITS = {
     "mounts": 300,
     "containers": 1200,
 }
+
+# Other programs may have the machine: how long an example takes says nothing.
+settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -107,7 +107,7 @@ def fields(record: Any) -> list[Any]:
 
 @pytest.mark.parametrize("kind", RECORD_KINDS, ids=lambda kind: kind.__name__)
 def test_every_kind_comes_back(kind: type[Any]) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(record=any_of(kind))
     def comes_back(record: Record) -> None:
         found = decode(pack(record))

@@ -29,6 +29,7 @@ from tracker.store.store import Store
 def log(store: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The log that this process writes."""
     monkeypatch.setattr(logs, "_logged", {})
+    monkeypatch.setattr(logs, "_role", "sdk")  # a command that ran in this process may have set another
     logs.use(store.layout.logs)
     found = logs.current_file()
     assert found is not None

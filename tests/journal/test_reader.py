@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.errors import JournalError, StoreVersionError
@@ -481,7 +481,7 @@ def damage(data: bytes, steps: list[tuple[str, float, float]]) -> bytes:
     return bytes(changed)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(payloads=some_payloads, steps=mutations, chunk=st.sampled_from([7, 50, 4096]))
 def test_random_damage(
     tmp_path: Path, payloads: list[bytes], steps: list[tuple[str, float, float]], chunk: int
@@ -532,7 +532,7 @@ def test_random_damage(
     assert len(seen) >= next((at for at in range(len(payloads)) if at not in untouched), len(payloads))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(garbage=st.binary(max_size=2000), final=st.booleans())
 def test_random_bytes_raise_nothing_but_journal_errors(tmp_path: Path, garbage: bytes, final: bool) -> None:
     path = tmp_path / "garbage.journal"

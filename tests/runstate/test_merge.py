@@ -67,7 +67,6 @@ def aggregate(values: list[Any]) -> Aggregate:
     return found
 
 
-@settings(deadline=None)
 @given(st.lists(leaves, max_size=4), st.lists(leaves, max_size=4))
 def test_aggregates_join_to_that_of_all_values(earlier: list[Any], later: list[Any]) -> None:
     both = aggregate(earlier).before(aggregate(later))
@@ -84,7 +83,7 @@ def without_empty(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(definitions, st.lists(rows | changes, max_size=8), st.lists(st.integers(0, 8), max_size=3))
 def test_where_a_run_is_cut_does_not_matter(
     defined: dict[str, list[str]], logged: list[Any], cuts: list[int]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import ENTITY, PROJECT, START, Writer, artifact_record
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rebuilding import again
 from sqlalchemy import select
@@ -165,11 +165,7 @@ def check(root: Path, steps: list[tuple[Any, ...]], applied: int) -> None:
     ],
     applied=3,
 )
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=25)
 def test_the_same_answer_from_everywhere(
     steps: list[tuple[Any, ...]], applied: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -380,7 +380,7 @@ records = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records, st.booleans())
 def test_any_cut_into_batches_gives_the_same(logged: list[Record], ended: bool) -> None:
     whole: list[Record] = [STARTED, *logged, *([RunFinished(300.0, "finished")] if ended else [])]
@@ -398,7 +398,7 @@ def test_any_cut_into_batches_gives_the_same(logged: list[Record], ended: bool) 
         assert repr(second.state) == repr(folder.state)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records)
 def test_the_state_comes_back_as_it_was(logged: list[Record]) -> None:
     folder = Folder(SegmentState())

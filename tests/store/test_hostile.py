@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import Writer, apply_all, end_segments, problems, read_history, seal_all
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rebuilding import again, lose_catalog
 from serving import serving
@@ -221,7 +221,7 @@ EDITED = st.tuples(
 ANY = st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.lists(st.one_of(ANY, RESTORED, EDITED), min_size=1, max_size=8))
 def test_no_record_stops_its_journal_or_another(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import START, Writer, apply_all, end_segments, get_run, seal_all, segment_id
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -247,7 +247,6 @@ def same(one: ladder.Buckets, other: ladder.Buckets) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(values=values, data=st.data())
 def test_merging_in_steps_is_merging_at_once(values: list[float], data: st.DataObject) -> None:
     cuts = data.draw(st.sets(st.integers(1, max(1, len(values) - 1)), max_size=8))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.runstate.fold import FinishedRow
@@ -133,7 +133,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     cells=st.lists(st.dictionaries(keys, plain, max_size=5), max_size=6),
     places=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(0, 1e10)), min_size=6, max_size=6),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from builders import ENTITY, PROJECT, START, Writer, apply_all, seal_all
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a fixture among them
 
@@ -127,7 +127,7 @@ class Scenario:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(st.lists(STEP, min_size=5, max_size=40))
 def test_any_scenario(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]) -> None:
     root = tmp_path_factory.mktemp("scenario")

@@ -16,7 +16,7 @@ import pytest
 import scripts
 from builders import Writer, all_rows, apply_all, end_segments, read_history, seal_all, segment_id
 from exact import FIXED, check_rows, check_table, exact, without_empty
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from serving import Server, serving
 from sqlalchemy import select
@@ -316,9 +316,7 @@ plain = st.recursive(
 )
 rows_of_few_keys = st.lists(st.dictionaries(keys, plain, max_size=4), min_size=1, max_size=8)
 numbers = count()
-IN_ONE_STORE = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+IN_ONE_STORE = settings(max_examples=40)
 
 
 @pytest.mark.slow
@@ -381,7 +379,7 @@ def text_of(rows: list[FinishedRow]) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(finished_rows, st.lists(st.integers(1, 5), max_size=12))
 def test_columns_of_any_kinds_become_columns_of_one(rows: list[FinishedRow], sizes: list[int]) -> None:
     tables = [rows_to_table(piece) for piece in cut(rows, sizes)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import START, Writer, apply_all, end_segments, get_run, seal_all
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.store.queries import charts
@@ -228,7 +228,7 @@ def test_newest_branch_only(store: Store, cold: bool) -> None:
     assert points(lines(store, ["y"])[0]) == [(0, 0), (1, 1), (2, 20)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(values=st.lists(st.floats(), max_size=60), points=st.integers(1, 70))
 def test_buckets_of_anything(values: list[float], points: int) -> None:
     xs = np.arange(len(values), dtype=float)

@@ -54,6 +54,8 @@ KEPT_OF_LONG = 150
 # Jobs that begin at once rarely share one of so many.
 STARTING_LOCKS = 64
 JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
+# Beyond so many names of journals, listing a folder is quicker than to look for each.
+_MOST_TRIED = 100
 
 
 class JournalPath(NamedTuple):
@@ -111,7 +113,9 @@ class Layout:
         return sorted(found, key=lambda journal: (journal.segment, journal.number))
 
     def segment_journals(self, segment: str, last: int) -> list[JournalPath]:
-        """Return one segment's journals up to number ``last``, without listing those of all others."""
+        """Return one segment's journals up to number ``last``; few are found without listing all others."""
+        if last > _MOST_TRIED:
+            return [each for each in self.list_journals() if each.segment == segment and each.number <= last]
         names = [(number, f"{segment}-{number:06d}.journal") for number in range(last + 1)]
         return [
             JournalPath(folder / name, segment, number)
