@@ -186,7 +186,7 @@ run.finish()
 """
     scripts.run(code, tmp_path)
     run = tracker.Api().run("p/r")
-    (child,) = (each for each in run.segments if each.rank)
+    (child,) = (each for each in run.segments if each.child)
     sizes = [row["system.proc.memory.rssMB"] for row in system(segment=child.id)]
     assert max(sizes) > 300
     assert max(row["system.proc.memory.rssMB"] for row in system()) < 300

@@ -18,19 +18,22 @@ from builders import (
     get_run,
     read_history,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tracker.ground.processes import this_process
 from tracker.ground.records import (
+    CHILD,
     ConfigChanged,
     MetricDefined,
     RunChanged,
     RunFinished,
     RunStarted,
     SummaryChanged,
+    is_child,
     pack,
+    writer_rank,
 )
 from tracker.ground.settings import load_settings
 from tracker.reading.known import KnownRun, find_run
@@ -81,7 +84,7 @@ class Drawn(msgspec.Struct):
     """One attempt of one writer.
 
     Attributes:
-        rank: Which writer.
+        rank: Which writer, or a child of one.
         back: How many steps it goes back from where its rank has got to.
         tags: What it is begun with.
         config: Likewise.
@@ -101,7 +104,7 @@ class Drawn(msgspec.Struct):
 
 segments = st.builds(
     Drawn,
-    st.sampled_from([0, 0, 0, 1, 2]),
+    st.sampled_from([0, 0, 0, 1, 2, CHILD, CHILD + 1]),
     st.sampled_from([0, 0, 0, 1, 3]),
     st.none() | st.lists(st.sampled_from("ab"), max_size=2, unique=True),
     st.dictionaries(st.sampled_from(["lr", "depth"]), numbers, max_size=2),
@@ -124,11 +127,12 @@ class Process:
     """The process that goes on with a run: what it writes goes to its own journal."""
 
     def __init__(self, store: Store, run_id: str, start: float, known: KnownRun, segment: Drawn) -> None:
-        step, attempt = next_place(known, 0, segment.back)
+        rank = CHILD if is_child(segment.rank) else 0
+        step, attempt = next_place(known, rank, segment.back)
         self.clock = start
         self.steps = StepCounter(step)
         started = RunStarted(
-            ENTITY, PROJECT, run_id, start, this_process(), attempt=attempt, start_step=step,
+            ENTITY, PROJECT, run_id, start, this_process(), rank=rank, attempt=attempt, start_step=step,
             tags=segment.tags, config={**known.merged.config, **segment.config},
         )  # fmt: skip
         self.journal = RunJournal(store.layout, started, load_settings(), recorder=False, known=known)
@@ -142,9 +146,13 @@ class Process:
 
 def next_place(known: KnownRun | None, rank: int, back: int) -> tuple[int, int]:
     """Return the first step and the number of a rank's next attempt."""
-    own = [each for each in known.segments.values() if each.rank == rank] if known is not None else []
+    segments = known.segments.values() if known is not None else ()
+    own = [each for each in segments if writer_rank(each.rank) == writer_rank(rank)]
     last = max((each.state.reached for each in own if each.state.reached is not None), default=-1)
-    return max(0, last + 1 - back), len(own)
+    attempts = sum(not is_child(each.rank) for each in own)
+    if is_child(rank):
+        return last + 1, max(0, attempts - 1)
+    return max(0, last + 1 - back), attempts
 
 
 def answer(view: RunView) -> dict[str, Any]:
@@ -225,13 +233,7 @@ def check(store: Store, written: list[Drawn], last: Drawn) -> None:
     assert history == read_history(store, run_id) == rows_of(quick.pieces(run_id, None))
 
 
-PROFILE = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-
-@settings(PROFILE, max_examples=12)
+@settings(max_examples=12)
 @given(st.lists(segments, min_size=1, max_size=3), segments)
 def test_everybody_says_the_same(store: Store, written: list[Drawn], last: Drawn) -> None:
     check(store, written, last)
@@ -262,7 +264,7 @@ def test_a_definition_that_is_taken_back_leaves_the_last_value(store: Store, wri
 
 
 @pytest.mark.slow
-@settings(PROFILE, max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(segments, min_size=1, max_size=5), segments)
 def test_everybody_says_the_same_of_many_runs(store: Store, written: list[Drawn], last: Drawn) -> None:
     check(store, written, last)

@@ -9,6 +9,7 @@ import pytest
 
 from tracker.ground.records import (
     ASIDE,
+    CHILD,
     COMMIT,
     FORKED,
     OUTSIDE,
@@ -366,3 +367,66 @@ def test_what_a_sealed_segment_added_up_to_is_restored() -> None:
     refused = segment("c", row(0, x=4), SegmentRestored(bad)).state
     assert refused.summary == {"x": 4}
     assert refused.problems == ["a SegmentRestored record was refused: an extreme is not a finite number"]
+
+
+def family(parent: list[Record], child: list[Record], **more: Any) -> list[SegmentView]:
+    """Return an attempt and a child of it."""
+    return [
+        segment("child", *child, rank=CHILD, began=START + 5, config={"had": 1, "both": 1}, **more),
+        segment("parent", *parent, config={"had": 1, "both": 1}, **more),
+    ]
+
+
+def test_a_child_says_what_it_changed_and_the_parent_the_rest() -> None:
+    found = merge_segments(
+        "r",
+        family(
+            [ConfigChanged({"had": 2, "own": 2}), RunFinished(START + 9, "finished")],
+            [ConfigChanged({"both": 3, "new": 3}), RunFinished(START + 20, "failed", 1)],
+            name="named",
+        ),
+        {},
+    )
+    assert found.config == {"had": 2, "own": 2, "both": 3, "new": 3}
+    assert (found.state, found.name, found.host) == ("finished", "named", "host of parent")
+
+
+def test_between_a_parent_and_its_child_the_larger_step_is_the_later_one() -> None:
+    parent = [row(0, x=0, y=0, z={"a": 0}), row(3, x=3), SummaryChanged({"set": "by parent"})]
+    child = [row(1, x=1, y=1, z={"b": 1}, set=1), row(2, x=2), SummaryChanged({"y": "by child"})]
+    assert merge_segments("r", family(parent, child), {}).summary == {
+        "x": 3, "y": "by child", "z": {"a": 0, "b": 1}, "set": "by parent"
+    }  # fmt: skip
+    ruled = MetricDefined("x", summary=["min", "mean", "first", "last"])
+    assert merge_segments("r", family([ruled, *parent], [ruled, *child]), {}).summary["x"] == {
+        "min": 0, "mean": 1.5, "first": 0, "last": 3
+    }  # fmt: skip
+    assert merge_segments("r", family([ruled, row(0, x=0)], [ruled, row(1, x=9)]), {}).summary["x"] == {
+        "min": 0, "mean": 4.5, "first": 0, "last": 9
+    }  # fmt: skip
+
+
+def test_children_stand_behind_their_attempt_and_go_with_it() -> None:
+    segments = [
+        segment("second's child", rank=CHILD, attempt=1, began=START + 30),
+        segment("other's child", rank=CHILD + 1, start_step=4),
+        segment("second", attempt=1, began=START + 20, start_step=7),
+        segment("b", rank=CHILD, began=START + 5),
+        segment("a", rank=CHILD, began=START + 5),
+        segment("first"),
+        segment("other", rank=1),
+        segment("other again", rank=1, attempt=1, began=START + 9, start_step=2),
+    ]
+    shown = [("first", 7), ("a", 7), ("b", 7), ("second", None), ("second's child", None)]
+    assert newest_branch(segments) == shown
+    assert newest_branch([each for each in segments if "other" in each.segment]) == [
+        ("other", 2), ("other's child", 2), ("other again", None)
+    ]  # fmt: skip
+    assert [
+        (each.id, each.rank, each.child) for each in describe_run("e", "p", "r", segments, {}).segments
+    ] == [
+        *((name, 0, name not in ("first", "second")) for name, _ in shown),
+        ("other", 1, False),
+        ("other's child", 1, True),
+        ("other again", 1, False),
+    ]

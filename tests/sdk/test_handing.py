@@ -57,4 +57,6 @@ def test_history_goes_on_where_the_other_process_left_it(tmp_path: Path) -> None
     expected = {"child 0", "child 1"}
     assert expected <= run.config.keys()
     assert expected | {"parent"} <= run.summary.keys()
-    assert {segment.rank for segment in run.segments} == {0}
+    assert [(each.rank, each.attempt, each.child) for each in run.segments] == [
+        (0, 0, False), (0, 0, True), (0, 0, True)
+    ]  # fmt: skip

@@ -9,7 +9,6 @@ import pytest
 import scripts
 
 import tracker
-from tracker.ground.records import FORKED
 from tracker.sdk.process.writers import Launch, find_launch
 
 WRITER = """
@@ -188,20 +187,33 @@ def test_the_second_of_two_runs_in_one_process_writes_beside_the_first() -> None
     assert (rows(0), rows(1)) == ([0], [1])
 
 
-def test_a_forked_child_is_no_rank_that_a_launcher_gives(tmp_path: Path) -> None:
+def test_a_forked_child_is_of_the_rank_that_it_was_forked_from(tmp_path: Path) -> None:
     code = """
 import os, sys, tracker
 run = tracker.init(project="p", id="run", resume="allow")
 run.log({"x": 0})
 child = os.fork()
-run.log({"x": 1 if child else 2})
-os.waitpid(child, 0) if child else os._exit(0)
-print(child)
+if child:
+    os.waitpid(child, 0)
+run.log({"x": 2 if child else 1})
+child or os._exit(0)
 """
-    child = int(scripts.run(code, tmp_path).stdout)
-    assert rows(FORKED + child) == [2]
-    assert scripts.run(code, tmp_path, SLURM_PROCID="1", SLURM_NTASKS="2").returncode == 0
-    assert [row["x"] for row in tracker.Api().run("p/run").history(pandas=False)] == [0, 1, 0, 1]
+    scripts.run(code, tmp_path, RANK="1", WORLD_SIZE="2")
+    scripts.run(code, tmp_path, RANK="0", WORLD_SIZE="2")
+    scripts.run(code, tmp_path, RANK="0", WORLD_SIZE="2")
+    found = tracker.Api().run("p/run")
+    history = [(row["_step"], row["x"]) for row in found.history(pandas=False)]
+    # Rank 0 begins where the first writer has got to, and its second attempt behind its children.
+    assert history == [(step, (step - 3) % 3) for step in range(3, 9)]
+    places = [(each.rank, each.attempt, each.child, each.start_step) for each in found.segments]
+    assert places == [
+        (0, 0, False, 3),
+        (0, 0, True, 4),
+        (0, 1, False, 6),
+        (0, 1, True, 7),
+        (1, 0, False, 0),
+        (1, 0, True, 1),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ def system_rows(
         segment: Those of one writer's attempt; by default of all attempts of the primary writer.
     """
     found = reader.system(*place, segment)
-    primary = min((each.rank for each in found), default=0)
+    primary = min((each.rank for each in found if not each.child), default=0)
     rows = [
         {name if name.startswith("_") else f"system.{name}": value for name, value in row.items()}
         for each in found
-        if segment is not None or each.rank == primary
+        if segment is not None or (each.rank == primary and not each.child)
         for row in each.rows
     ]
     if keys is None:

@@ -81,7 +81,7 @@ class SegmentInfo:
 
     Attributes:
         id: Names it in ``history(segment=...)``.
-        rank: 0 for the primary writer.
+        rank: 0 for the primary writer; a child has its parent's.
         attempt: 0, then one more per resume.
         host: Where it was written.
         started_at: Unix seconds.
@@ -93,6 +93,7 @@ class SegmentInfo:
         shown_before: Only those of smaller steps do (None: all): a later attempt logged the others again.
         samples: How many samples of system metrics there are.
         console_lines: How many lines of output.
+        child: A process wrote it that was forked from the writer, or handed the run.
     """
 
     id: str
@@ -108,6 +109,7 @@ class SegmentInfo:
     shown_before: int | None
     samples: int = 0
     console_lines: int = 0
+    child: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,11 @@ class SystemMetrics:
 
     Attributes:
         segment: Its id, see ``SegmentInfo``.
-        rank: 0 for the primary writer.
+        rank: 0 for the primary writer; a child has its parent's.
         attempt: 0, then one more per resume.
         host: Where it was sampled.
         rows: Oldest first: ``_runtime`` (seconds), ``_timestamp`` (unix seconds), and wandb's names, ``cpu``.
+        child: See ``SegmentInfo``.
     """
 
     segment: str
@@ -149,6 +152,7 @@ class SystemMetrics:
     attempt: int
     host: str | None
     rows: list[dict[str, Any]]
+    child: bool = False
 
 
 @dataclass(frozen=True, slots=True)

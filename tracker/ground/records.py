@@ -22,10 +22,22 @@ BIG_INTEGER = 1
 COMMIT = 1  # the row is complete with this record
 ASIDE = 2  # a row of its own (a smaller step): the open row stays open
 
-# RunStarted.rank: a forked child's is its pid beyond this. No launcher gives as many, and no pid is larger.
+# RunStarted.rank: no launcher gives as many. An older tracker gave a forked child its pid beyond this.
 FORKED = 2**22
+# That of a process which was forked from a run's writer, or handed the run: the writer's own beyond this.
+CHILD = 2**23
 # That of a segment in which something is said of a run from outside, such as a file that ``Api`` adds.
 OUTSIDE = 2**24
+
+
+def is_child(rank: int) -> bool:
+    """Whether a rank is that of a child of a run's writer."""
+    return CHILD <= rank < OUTSIDE
+
+
+def writer_rank(rank: int) -> int:
+    """Return the rank of the writer in whose history the rows of a rank stand: its own, or its parent's."""
+    return rank - CHILD if is_child(rank) else rank
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):

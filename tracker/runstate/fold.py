@@ -32,6 +32,7 @@ from tracker.ground.records import (
     SummaryChanged,
     SystemSample,
     encode,
+    is_child,
     packable,
     read_extension,
 )
@@ -145,7 +146,10 @@ class SegmentState(msgspec.Struct):
     def start_step(self) -> int:
         """Where the segment begins: where its writer was to begin, or went back to with its first row."""
         start = self.started.start_step if self.started is not None else 0
-        return start if self.first_step is None else min(start, self.first_step)
+        if self.first_step is None:
+            return start
+        is_of_child = self.started is not None and is_child(self.started.rank)
+        return self.first_step if is_of_child else min(start, self.first_step)
 
     @property
     def reached(self) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracker.errors import UsageError
 from tracker.ground.records import ASIDE, COMMIT
 
@@ -26,6 +28,11 @@ class StepCounter:
         start: The first step.
     """
 
+    # Whether the first row may stand before the first step.
+    may_go_back = True
+    # Where processes that log to one run take its steps; see ``tracker.sdk.process.sharing``.
+    file: Any = None
+
     def __init__(self, start: int = 0) -> None:
         # Next step, next row and the open row. One tuple, exchanged in one assignment: whoever could not
         # log what was placed sets the one before back.
@@ -35,6 +42,20 @@ class StepCounter:
     def step(self) -> int:
         """The step that a call without ``step`` goes to."""
         return self.state[0]
+
+    @property
+    def next_step(self) -> int:
+        """The step of a row that is begun now."""
+        step, _, row = self.state
+        return step if row is None else step + 1
+
+    def of_child(self) -> StepCounter:
+        """Return how a child counts that is forked now."""
+        return StepCounter(self.next_step)
+
+    def go_on_at(self, step: int) -> None:
+        """Have the next row stand at a step, behind rows that were taken over."""
+        self.state = (step, self.state[1], None)
 
     def place(self, step: int | None = None, commit: bool | None = None) -> Place:
         """Return the place of a call ``log(..., step=step, commit=commit)``.
@@ -46,7 +67,7 @@ class StepCounter:
         if step is not None:
             if not -LARGEST_STEP <= step <= LARGEST_STEP:
                 raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
-            if step < current and next_row == 0 and step >= 0:
+            if step < current and next_row == 0 and step >= 0 and self.may_go_back:
                 current = step
             if step < current:
                 self.state = (current, next_row + 1, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple, Protocol
 
 from tracker.ground.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
-from tracker.ground.records import OUTSIDE, MetricDefined
+from tracker.ground.records import OUTSIDE, MetricDefined, is_child, writer_rank
 from tracker.runstate.aggregates import Aggregate, Rules
 from tracker.runstate.fold import KeyFacts, SegmentState, is_replaced, mark_replaced, merge_dicts
 from tracker.runstate.keyed import lay_over
@@ -87,8 +88,16 @@ class RunView:
 
 
 def order_segments(segments: Iterable[SegmentView]) -> list[SegmentView]:
-    """Return segments so that later ones override earlier ones: other ranks, then the primary's attempts."""
-    return sorted(segments, key=lambda each: (-each.rank, each.attempt, each.started_at))
+    """Return segments so that later ones override earlier ones: other ranks, then the primary's attempts.
+
+    Behind each attempt come the processes that were forked from it, or handed the run.
+    """
+    return sorted(segments, key=lambda each: (-writer_rank(each.rank), *_place(each)))
+
+
+def _place(attempt: Attempt) -> tuple[int, bool, float, str]:
+    """Return what orders the segments of one writer."""
+    return attempt.attempt, is_child(attempt.rank), attempt.started_at, attempt.segment
 
 
 def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
@@ -104,27 +113,29 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
     given: dict[str, tuple[Any, float]] = {}  # field: the last writer's value, and when that writer began
     host = program = None
     for each in ordered:
-        config.update(each.state.config)
+        config = merge_dicts(config, _own_config(each)) if is_child(each.rank) else config | each.state.config
         started = each.state.started
         if started is None:
             continue
-        for field in EDITABLE:
+        for field in EDITABLE if not is_child(each.rank) else ():
             value = getattr(started, field)
             if value is not None and (value or field != "name"):
                 given[field] = (value, started.time)
         for field, change in each.state.changes.items():
             if field in EDITABLE:
                 given[field] = (change.value, change.time)
-        host, program = started.process.host, started.program or program
+        if not is_child(each.rank):
+            host, program = started.process.host, started.program or program
     named: dict[str, Any] = {"name": run_id, "tags": [], "notes": None, "group": None, "job_type": None}
     named.update({field: value for field, (value, _time) in given.items()})
     for field, edit in edits.items():
         if field in EDITABLE and (field not in given or given[field][1] <= edit["time"]):
             named[field] = edit["value"]
     summary = _merge_summaries(ordered)
-    for field, said in (("config", config), ("summary", summary)):
-        lay_over(said, edits.get(field), ((each.started_at, getattr(each.state, field)) for each in ordered))
-    newest, states = ordered[-1], [each.state for each in ordered]
+    lay_over(config, edits.get("config"), ((each.started_at, _own_config(each)) for each in ordered))
+    lay_over(summary, edits.get("summary"), ((each.started_at, each.state.summary) for each in ordered))
+    newest = ([each for each in ordered if not is_child(each.rank)] or ordered)[-1]
+    states = [each.state for each in ordered]
     updated_at = max(state.last_time for state in states)
     finished, gone = newest.state.finished, newest.state.gone
     return RunView(
@@ -146,12 +157,22 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
     )
 
 
+def _own_config(segment: SegmentView) -> dict[str, Any]:
+    """Return what a writer said of the config; of a child, what it did not have from its parent."""
+    config, started = segment.state.config, segment.state.started
+    if started is None or not is_child(segment.rank):
+        return config
+    had = started.config
+    return {key: value for key, value in config.items() if key not in had or had[key] != value}
+
+
 def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
     """Return what the summary holds after all segments, as if one writer had written them in this order.
 
     Of a key that the run's definitions rule, it holds the aggregate over all attempts of the writer that
     gave its last value, unless a script has set the key itself since. After going back, a key keeps what it
-    had until it is logged again.
+    had until it is logged again. Between a writer and its children the row with the larger step is the later
+    one, and what one of them set itself holds against the rows of the others.
     """
     if len(ordered) == 1:
         return dict(ordered[0].state.summary)
@@ -161,24 +182,40 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
     cut: dict[str, bool] = {}  # whether nobody logged a key again after going back
     marks: dict[str, bool] = {}  # see ``is_replaced``
     rank = None
+    have_children = any(is_child(each.rank) for each in ordered)
+    latest: dict[str, float] = {}  # the last step of each key of an attempt and its children
     for each in ordered:
         state = each.state
-        if each.rank != rank:
-            rank, attempts = each.rank, {}
+        if writer_rank(each.rank) != rank:
+            rank, attempts, latest = writer_rank(each.rank), {}, {}
+        if not is_child(each.rank):
+            latest = {}
+        steps = _last_steps(state) if have_children else {}
+        stale = {key for key, step in steps.items() if step < latest.get(key, step)}
+        latest.update((key, step) for key, step in steps.items() if key not in stale)
         for key, here in state.aggregates.items():
-            joined[key] = attempts[key] = attempts[key].before(here) if key in attempts else here
+            had = attempts.get(key)
+            joined[key] = attempts[key] = had.before(here) if had is not None else here
+            if key in stale or key.partition(".")[0] in stale:
+                if had is not None and had.last is not None:
+                    joined[key].last = had.last
+                continue
             if not here.empty:
                 cut[key] = state.hidden_from is not None
                 if is_replaced(marks, key):
                     marks[key] = False
         for key, holds in state.replaced.items():
+            if key in stale:
+                continue
             place, name = _find_place(summary, key)
             place.pop(name, None)
             if holds:
                 mark_replaced(marks, key)
             else:
                 marks[key] = False
-        summary = merge_dicts(summary, state.summary)
+        summary = merge_dicts(
+            summary, {key: value for key, value in state.summary.items() if key not in stale}
+        )
         # An older tracker did not note it, but the values that it kept of ruled keys are dicts.
         for key, here in state.aggregates.items():
             if here.last is None and here.count and not isinstance(state.summary.get(key, {}), dict):
@@ -196,6 +233,12 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
         elif isinstance(shown, dict) and "_type" not in shown and aggregate.last is not None:
             place[name] = aggregate.last  # a dict of results, of before the definition was taken back
     return summary
+
+
+def _last_steps(state: SegmentState) -> dict[str, float]:
+    """Return where each key was logged last; infinity for one that the script set or removed itself."""
+    steps: dict[str, float] = {key: facts.last_step for key, facts in state.keys.items()}
+    return steps | {key: math.inf for key, holds in state.replaced.items() if holds}
 
 
 def define_metrics(ordered: Sequence[SegmentView]) -> dict[str, MetricDefined]:
@@ -237,7 +280,7 @@ def describe_run(
 
 def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
     """Return the fields of a ``RunDetail`` that a ``RunInfo`` has not; primary writer and oldest first."""
-    segments = sorted(segments, key=lambda each: (each.rank, each.attempt, each.started_at))
+    segments = sorted(segments, key=lambda each: (writer_rank(each.rank), *_place(each)))
     segments = [each for each in segments if each.rank < OUTSIDE] or segments
     shown = dict(newest_branch(segments))
     keys: dict[str, KeyFacts] = {}
@@ -264,7 +307,7 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
         "segments": [
             SegmentInfo(
                 id=each.segment,
-                rank=each.rank,
+                rank=writer_rank(each.rank),
                 attempt=each.attempt,
                 host=each.state.started.process.host if each.state.started else None,
                 started_at=each.started_at,
@@ -276,6 +319,7 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
                 shown_before=shown.get(each.segment),
                 samples=each.state.samples,
                 console_lines=each.state.console_lines,
+                child=is_child(each.rank),
             )
             for each in segments
         ],
@@ -287,7 +331,7 @@ def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> 
     """Return the latest value of each system metric of the primary writer; names as wandb's ``Api`` has."""
     latest: dict[str, float] = {}
     for each in segments:
-        if each.segment in shown:
+        if each.segment in shown and not is_child(each.rank):
             latest.update(each.state.system)
     return {f"system.{name}": value for name, value in latest.items()}
 
@@ -302,27 +346,29 @@ def find_hidden(segments: Iterable[Attempt]) -> dict[str, int | None]:
     """Return, for each segment, the step from which on a later attempt logged its rows again, if one did."""
     writers: dict[int, list[Attempt]] = defaultdict(list)
     for each in segments:
-        writers[each.rank].append(each)
+        writers[writer_rank(each.rank)].append(each)
     return {segment: step for each in writers.values() for segment, step in shown_attempts(each)}
 
 
 def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
     """Return the segments whose history shows by default, oldest attempt first.
 
-    They are the attempts of the primary writer (rank 0, else the first). Rows of an attempt at or
-    beyond the step given with it were logged again by a later one (None: all of them show).
+    They are the attempts of the primary writer (rank 0, else the first), each with its children behind it.
+    Rows of an attempt at or beyond the step given with it were logged again by a later one (None: all of
+    them show).
     """
     if not segments:
         return []
-    primary = min(each.rank for each in segments)
-    return shown_attempts([each for each in segments if each.rank == primary])
+    primary = min(writer_rank(each.rank) for each in segments)
+    return shown_attempts([each for each in segments if writer_rank(each.rank) == primary])
 
 
 def shown_attempts(attempts: Iterable[Attempt]) -> list[tuple[str, int | None]]:
     """Return the attempts of one writer, oldest first, each with the step from which on it shows no more."""
     found: list[tuple[str, int | None]] = []
     before: int | None = None
-    for each in sorted(attempts, key=lambda each: (each.attempt, each.started_at), reverse=True):
+    for each in sorted(attempts, key=_place, reverse=True):
         found.append((each.segment, before))
-        before = each.start_step if before is None else min(before, each.start_step)
+        if not is_child(each.rank):
+            before = each.start_step if before is None else min(before, each.start_step)
     return found[::-1]

@@ -121,8 +121,14 @@ def nudge() -> None:
     _termination.nudge()
 
 
+def _before_fork() -> None:
+    _termination.pause_listening()
+    for run in _open_here():
+        run.share_steps()
+
+
 os.register_at_fork(
-    before=_termination.pause_listening,
+    before=_before_fork,
     after_in_parent=_termination.resume_listening,
     after_in_child=_leave_to_parent,
 )

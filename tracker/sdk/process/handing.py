@@ -1,8 +1,4 @@
-"""A run that is handed over to a process (``ddp_spawn``), and that this one goes on with afterwards.
-
-History shows one branch of a rank: each attempt from where it begins to where the next one does. So who
-attaches is the next attempt of the rank that handed the run over, and the next row there begins one more.
-"""
+"""A run that is handed over to a process in a pickle, as in ``ddp_spawn``."""
 
 from __future__ import annotations
 
@@ -11,12 +7,8 @@ from weakref import WeakValueDictionary
 
 from tracker.errors import UsageError
 from tracker.ground import face
-from tracker.reading.known import find_run
-from tracker.runstate.steps import Place, StepCounter
-from tracker.sdk.process import active
 
 if TYPE_CHECKING:
-    from tracker.sdk.run.core import RunCore
     from tracker.sdk.run.run import Run
 
 # Runs of this process that were pickled, by what their pickles name them.
@@ -92,43 +84,3 @@ def handed(run: Run) -> tuple[str, str | None, bool]:
 def given(path: str, attach_id: str | None, ended: bool) -> Any:
     """Return the run that was pickled here; in another process what attaches to it at its first use."""
     return _pickled.get((path, attach_id)) or HandedRun(path, attach_id, ended)
-
-
-def hand_over(run: RunCore) -> None:
-    """Let the next row of a run stand behind what others log to it until then."""
-    if run.layout is not None and type(run._steps) is StepCounter:
-        run._steps = _Later(run, run._steps)
-
-
-class _Later(StepCounter):
-    """Finds out where the run has got to when the next row is to be placed."""
-
-    def __init__(self, run: RunCore, before: StepCounter) -> None:
-        self._run, self._before = run, before
-        # As if a row were open, whatever the row: `log` asks `place` then.
-        self.state = (*before.state[:2], before.state[2] or 0)
-
-    def place(self, step: int | None = None, commit: bool | None = None) -> Place:
-        self._run._steps = self._before
-        _go_on(self._run)
-        return self._run._steps.place(step, commit)
-
-
-def _go_on(run: RunCore) -> None:
-    """Begin a further attempt, if somebody has gone on with the run."""
-    from tracker.sdk.process.writers import taking_over  # few runs are handed over
-
-    started, journal = run._started, run._journal
-    assert journal.layout is not None
-    place = (run.entity, run.project, run.id)
-    known = find_run(journal.layout, *place, active.segments_of_this_process())
-    attempts = (
-        [each.attempt for each in known.segments.values() if each.rank == started.rank] if known else []
-    )
-    if max(attempts, default=0) <= started.attempt:
-        return
-    with taking_over(started.rank):
-        next_one = run._open_attempt(journal.settings, journal.layout, run.id, {}, "allow")
-    run._started, run._journal, run._steps = next_one._started, next_one._journal, next_one._steps
-    run._journal.lock = run._lock
-    journal.close()

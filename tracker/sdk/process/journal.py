@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
@@ -14,12 +13,12 @@ import msgspec
 from tracker.capture import logs
 from tracker.errors import JournalError
 from tracker.ground.processes import this_process
-from tracker.ground.records import FORKED, RunStarted, decode, pack
+from tracker.ground.records import CHILD, RunStarted, decode, pack, writer_rank
 from tracker.ground.settings import Settings
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
-from tracker.reading.known import find_run, read_rows
+from tracker.reading.known import find_run, join_known, read_rows
 from tracker.reading.open import remote_for
 from tracker.sdk.process.segment import SegmentWriter
 from tracker.store.objects.layout import JournalPath, Layout
@@ -108,29 +107,42 @@ class RunJournal:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
+            self._read = _BEGINNING  # of the child's own journal, with a folder of its own
+            vars(self).pop("_folder", None)
             self.put = self._put_first_of_child
 
-    def read_summary(self) -> dict[str, Any]:
-        """Return the summary of all that was logged so far, as the store makes it of all segments."""
+    def read_summary(self, *, beside: bool = False) -> dict[str, Any]:
+        """Return the summary of all that was logged so far, as the store makes it of all segments.
+
+        Args:
+            beside: Children, or the parent of this one, have logged to the run since this one began to.
+        """
         from tracker.runstate.fold import Folder  # most runs never read their summary back
         from tracker.runstate.lacking import fill_aggregates
         from tracker.runstate.view import SegmentView, merge_segments
 
         state = self._read_state()
         started, known = self._started, self.known
+        place = (started.entity, started.project, started.run_id)
+        if beside:
+            writing = {self.segment} if self.segment is not None else set()
+            known = join_known(known, find_run(self.layout, *place, writing))
         # What this process says holds against what other ranks said: it is the primary writer here.
         segments = [
-            each._replace(rank=0 if each.rank == started.rank else each.rank + 1)
+            each._replace(rank=_seen_by(started.rank, each.rank))
             for each in (known.views if known is not None else [])
+            if each.segment != self.segment
         ]
-        own = SegmentView(self.segment or "", 0, started.attempt, started.time, state.start_step, None, state)
+        rank = _seen_by(started.rank, started.rank)
+        own = SegmentView(
+            self.segment or "", rank, started.attempt, started.time, state.start_step, None, state
+        )
         segments.append(own)
-        place = (started.entity, started.project, started.run_id)
         if any(each is own for each in fill_aggregates(segments, partial(read_rows, self.layout, place))):
             self._folder = Folder(state)  # it knows which keys have aggregates
         merged = merge_segments(started.run_id, segments, known.edits if known is not None else {})
         summary = merged.summary
-        step = state.last_step if state.last_step is not None else merged.last_step
+        step = merged.last_step if beside or state.last_step is None else state.last_step
         if step is not None:
             summary.update(_step=step, _runtime=merged.duration, _timestamp=merged.updated_at)
         return summary
@@ -173,10 +185,10 @@ class RunJournal:
 
     def _open_for_child(self) -> SegmentWriter:
         """Begin the segment of a forked child, with its first record."""
-        child = msgspec.structs.replace(self._started, process=this_process(), rank=FORKED + os.getpid())
-        self._read = _BEGINNING  # of the child's journal: the folder may have read the parent's
+        rank = CHILD + writer_rank(self._started.rank)
+        self._started = msgspec.structs.replace(self._started, process=this_process(), rank=rank)
         # Its parent's `init` went well, so nothing may be raised any more.
-        self._writer = self._open(child, patient=True)
+        self._writer = self._open(self._started, patient=True)
         if self.begun_in_child is not None:
             self.begun_in_child()
         return self._writer
@@ -196,6 +208,12 @@ class RunJournal:
             writer.put(first)
         self.put = writer.put
         return writer
+
+
+def _seen_by(own: int, rank: int) -> int:
+    """Return a rank as it counts in a process of rank ``own``: its writer is the primary one."""
+    writer = writer_rank(rank)
+    return (0 if writer == writer_rank(own) else writer + 1) + rank - writer
 
 
 class NoJournal(RunJournal):

@@ -9,7 +9,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tracker.ground.records import FORKED
+from tracker.ground.clock import now
+from tracker.ground.records import CHILD, FORKED, writer_rank
 from tracker.reading.known import KnownRun
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.layout import Layout
@@ -49,6 +50,21 @@ def taking_over(rank: int) -> Iterator[None]:
         yield
     finally:
         _taken.reset(token)
+
+
+# The rank of the run that this process is handed, while it begins to write it.
+_handed: ContextVar[int | None] = ContextVar("handed", default=None)
+
+
+@contextmanager
+def handed(rank: int) -> Iterator[None]:
+    """Make who begins to write a run meanwhile a child of its writer, while that one writes."""
+    token, outer = _handed.set(rank), _taken.set(rank)
+    try:
+        yield
+    finally:
+        _handed.reset(token)
+        _taken.reset(outer)
 
 
 class Writer(NamedTuple):
@@ -105,11 +121,14 @@ def find_writer(known: KnownRun, launch: Launch) -> Writer:
         rank = max(ranks) + 1
     elif len(ranks) == 1 and not launch.distributed and all(each.ended for each in segments):
         rank = min(ranks)
-    own = [each for each in segments if each.rank == rank]
-    primary = [each for each in segments if each.rank == known.primary]
-    newest = max(primary, key=lambda each: each.attempt)
+    own = [each for each in segments if writer_rank(each.rank) == rank]
+    primary = [each for each in segments if writer_rank(each.rank) == known.primary]
+    newest = max((each for each in primary if each.rank == known.primary), key=lambda each: each.attempt)
     if own:
         attempt = max(each.attempt for each in own) + 1
+        parent = next((each for each in own if each.rank == rank and each.attempt == attempt - 1), None)
+        if _handed.get() is not None and parent is not None and parent.ended is None:
+            return Writer(CHILD + rank, parent.attempt, *_beside(parent, own), True)
         return Writer(rank, attempt, *_reached(own), True)
     if newest.ended:  # a rank that the older attempts did not have begins with the primary's next one
         return Writer(rank, 0, *_reached(primary), True)
@@ -138,6 +157,13 @@ def _lock(path: Path) -> FileLock | None:
     except OSError:
         return None  # a file system without locks
     return lock
+
+
+def _beside(parent: SegmentView, own: list[SegmentView]) -> tuple[int, float]:
+    """Return the step behind all that a live writer has logged, and how long the run has lasted now."""
+    step, runtime = _reached(own)
+    started = parent.state.started
+    return step, runtime if started is None else started.runtime_base + max(0.0, now() - started.time)
 
 
 def _reached(attempts: list[SegmentView]) -> tuple[int, float]:

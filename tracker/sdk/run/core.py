@@ -5,10 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from tracker.capture.logs import Logged
 from tracker.errors import UsageError
-from tracker.ground.records import ConfigChanged, FileSaved, Record, RunStarted, SummaryChanged, pack
+from tracker.ground.records import (
+    ConfigChanged,
+    FileSaved,
+    Record,
+    RunStarted,
+    SummaryChanged,
+    is_child,
+    pack,
+)
 from tracker.ground.terminal import say
 from tracker.runstate.steps import StepCounter
 from tracker.sdk.process.journal import RunJournal
@@ -17,19 +26,19 @@ from tracker.sdk.run.summary import Summary
 from tracker.store.catalog.locks import shared
 
 if TYPE_CHECKING:
+    from tracker.sdk.process.sharing import StepFile
     from tracker.sdk.run.capturing import RunCapturing
     from tracker.store.objects.layout import Layout
 
 
+# So long whoever forks waits for a thread that is writing to the run.
+_PATIENCE_SECONDS = 1.0
 # What of a run a script may have been given, or found.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
 
 
 class RunCore:
     """The part of a ``Run`` that the others stand on."""
-
-    # Opens the next attempt of a run; set where runs, which are made of this, are opened.
-    _open_attempt: ClassVar[Callable[..., RunCore]]
 
     def __init__(
         self, started: RunStarted, journal: RunJournal, *, resumed: bool, config: dict[str, Any]
@@ -63,7 +72,7 @@ class RunCore:
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
         )
         self.summary = Summary(
-            lambda: self._journal.read_summary(),
+            lambda: self._journal.read_summary(beside=self._has_company()),
             lambda values, removed: self._put(SummaryChanged(values, removed)),
             lambda key, value: self._summary_value(key, value),
         )
@@ -110,8 +119,7 @@ class RunCore:
 
     def go_on_at(self, step: int) -> None:
         """Have the next row stand at a step, behind rows that were taken over."""
-        _, row, _ = self._steps.state
-        self._steps.state = (step, row, None)
+        self._steps.go_on_at(step)
         self.starting_step = step
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
@@ -233,5 +241,45 @@ class RunCore:
             self._journal.leave_to_parent()
             if self.capturing is not None:
                 self.capturing.leave_to_parent()
-                self._journal.begun_in_child = self.capturing.begin
-            self._steps = StepCounter(self._steps.step)
+            self._journal.begun_in_child = self._begin_in_child
+            self._steps = self._steps.of_child()
+
+    def _begin_in_child(self) -> None:
+        if self._steps.file is not None:
+            self._steps.file.add_child()
+        if self.capturing is not None:
+            self.capturing.begin()
+
+    def _has_company(self) -> bool:
+        """Whether other processes have written to this run since this one began to."""
+        file = self._steps.file
+        return file is not None and (self._forked or is_child(self._started.rank) or file.children > 0)
+
+    def share_steps(self, file: StepFile | None = None) -> StepFile | None:
+        """Take the steps of this run's rows from a counter that other processes have too, from now on.
+
+        Args:
+            file: That of the process that handed this run over.
+
+        Returns:
+            The counter; None when it could not be made.
+        """
+        if self._steps.file is not None or self._closed or self.disabled:
+            return self._steps.file  # type: ignore[no-any-return]
+        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+            return None
+        try:
+            # Not while this very thread is in the middle of `log`, in a signal handler.
+            if self._steps.file is None and not self._writing:
+                with Logged("share the steps of a run"):
+                    from tracker.sdk.process.sharing import SharedSteps, StepFile  # few runs have children
+
+                    before = None if file is not None else self._steps
+                    path = f"{self.entity}/{self.project}/{self.id}"
+                    file = file or StepFile.make(path, self._steps.next_step)
+                    self._steps = SharedSteps(file, before)
+                    if before is None:
+                        file.add_child()
+            return self._steps.file  # type: ignore[no-any-return]
+        finally:
+            self._lock.release()

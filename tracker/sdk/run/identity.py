@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UsageError
-from tracker.ground.records import RunChanged
-from tracker.sdk.process.handing import hand_over
+from tracker.ground.records import RunChanged, writer_rank
 from tracker.sdk.run.config import ConfigStatic
 from tracker.sdk.run.core import RunCore
 
@@ -150,11 +150,13 @@ class Identity(RunCore):
     def _attach_id(self) -> str | None:
         """What ``wandb._attach`` continues the run by in another process, as Lightning's own logger does.
 
-        Asked for when the run is handed over: its next row here stands behind what is logged there.
+        Asked for when the run is handed over: from then on both take its steps from one counter.
         """
-        hand_over(self)
-        place = f"{self.path}/{self._started.rank}@{self._journal.settings.store}"
-        return None if self.disabled else place
+        if self.disabled:
+            return None
+        steps = self.share_steps()
+        shared = f"-{os.getpid()}-{steps.descriptor}" if steps is not None else ""
+        return f"{self.path}/{writer_rank(self._started.rank)}{shared}@{self._journal.settings.store}"
 
     def __repr__(self) -> str:
         return f"<Run {self.path} ({self.name})>"

@@ -170,6 +170,3 @@ def _wants_recorder(settings: Settings) -> bool:
         )
         return False
     return True
-
-
-Run._open_attempt = staticmethod(find_and_open)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
 from tracker.ground.answers import Output, OutputLine, SystemMetrics
+from tracker.ground.records import is_child, writer_rank
 from tracker.runstate.fold import FinishedRow, unpack_state
 from tracker.runstate.view import newest_branch
 from tracker.store.catalog.models import Run, Segment
@@ -34,6 +35,7 @@ def system(
     """
     segments = _segments(session, run, segment)
     found = []
+    # Children behind all writers: they have the largest ranks.
     for each in sorted(segments, key=lambda each: (each.rank, each.attempt, each.started_at)):
         rows = list(captured_rows(session, each.id, "system", root))
         if points is not None and len(rows) > points > 0:
@@ -42,7 +44,10 @@ def system(
         host = started.process.host if started is not None else None
         if rows:
             plain = [{"_runtime": row.runtime, "_timestamp": row.time, **row.data} for row in rows]
-            found.append(SystemMetrics(each.segment, each.rank, each.attempt, host, plain))
+            rank = writer_rank(each.rank)
+            found.append(
+                SystemMetrics(each.segment, rank, each.attempt, host, plain, child=is_child(each.rank))
+            )
     return found
 
 
@@ -106,7 +111,8 @@ def _between(
 
 def _stretches(session: Session, run: Run, segment: str | None) -> Iterator[_Stretch]:
     segments = {each.segment: each for each in _segments(session, run, segment)}
-    names = [segment] if segment is not None else [name for name, _ in newest_branch([*segments.values()])]
+    writers = [each for each in segments.values() if not is_child(each.rank)]
+    names = [segment] if segment is not None else [name for name, _ in newest_branch(writers)]
     start = 0
     for name in names:
         count = unpack_state(segments[name].state).console_lines

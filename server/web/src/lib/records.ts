@@ -70,6 +70,8 @@ export interface RunSegment {
   /** Samples of system metrics. */
   samples: number;
   console_lines: number;
+  /** A process that was forked from the writer, or handed the run. */
+  child: boolean;
 }
 
 /** What one writer sampled of its machine in one attempt; `_runtime` and `_timestamp` are in each row. */
@@ -79,6 +81,7 @@ export interface SystemSegment {
   attempt: number;
   host: string | null;
   rows: Partial<Record<string, number>>[];
+  child: boolean;
 }
 
 export interface OutputLine {

@@ -1,7 +1,7 @@
 // Names of segments, and what the newest branch hides of them.
 import { expect, it } from "vitest";
 import type { RunSegment } from "./records";
-import { abandonedBranches, chosenSegment, describeAbandoned, describeSegment } from "./segments";
+import { abandonedBranches, chosenSegment, describeAbandoned, describeSegment, segmentTitle } from "./segments";
 
 const segment = (change: Partial<RunSegment>): RunSegment => ({
   id: "0".repeat(32),
@@ -17,6 +17,7 @@ const segment = (change: Partial<RunSegment>): RunSegment => ({
   shown_before: null,
   samples: 0,
   console_lines: 0,
+  child: false,
   ...change,
 });
 
@@ -31,6 +32,7 @@ it("names a segment in one line", () => {
   expect(describeSegment(segment({ start_step: 7, last_step: 7, shown_before: 3 }))).toBe(
     "attempt 0 · rank 0 · node7 · step 7 · hidden",
   );
+  expect(segmentTitle(segment({ child: true }))).toBe("attempt 0 · rank 0 · child process");
 });
 
 it("finds what a resume left behind, and nothing else", () => {

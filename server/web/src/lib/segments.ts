@@ -30,7 +30,7 @@ export function chosenSegment(segments: RunSegment[], id: string | null): RunSeg
 }
 
 export function segmentTitle(segment: RunSegment): string {
-  return `attempt ${segment.attempt} · rank ${segment.rank}`;
+  return `attempt ${segment.attempt} · rank ${segment.rank}${segment.child ? " · child process" : ""}`;
 }
 
 /** One line: attempt, rank, host, steps, and from where on the newest branch hides it. */

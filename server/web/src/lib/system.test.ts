@@ -7,6 +7,7 @@ const segment = (rank: number, rows: Partial<Record<string, number>>[]) => ({
   attempt: 0,
   host: "node",
   rows,
+  child: false,
 });
 
 test("cards and ranks share a chart, and each has a line", () => {

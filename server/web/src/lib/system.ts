@@ -52,6 +52,7 @@ export function systemCharts(segments: SystemSegment[]): SystemChart[] {
       const names = [part];
       if (ranks.size > 1) names.push(`rank ${segment.rank}`);
       if (attempts.size > 1) names.push(`attempt ${segment.attempt}`);
+      if (segment.child) names.push("child process");
       const name = names.filter((each) => each !== "").join(" · ") || title;
       const found = charts.get(title) ?? { rank, chart: { title, lines: [] } };
       found.chart.lines.push({ id: `${segment.segment} ${metric}`, name, line: lineOf(segment, metric) });

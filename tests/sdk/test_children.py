@@ -1,0 +1,235 @@
+"""Rows that forked children, and processes that are handed a run, log to it: all in the one history."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scripts
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tracker
+from tracker.ground.records import ASIDE, COMMIT
+from tracker.runstate.steps import StepCounter
+from tracker.sdk.process.sharing import SharedSteps, StepFile
+
+FORKING = """
+import os, sys
+import tracker
+
+run = tracker.init(project="p", id="run")
+run.define_metric("x", summary="min,max,mean,last")
+run.log({"x": 50, "who": -1})
+children = []
+for number in range(3):
+    child = os.fork()
+    if child == 0:
+        for row in range(20):
+            run.log({"x": 100 * number + row, "who": number})
+        run.config[f"child {number}"] = number
+        run.summary[f"child {number}"] = True
+        os._exit(0)
+    children.append(child)
+for row in range(20):
+    run.log({"x": 50, "who": -1})
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+run.config["child 0"] = "set later"
+run.log({"x": 60, "who": -1})
+summary = run.summary["x"], run.step
+run.finish()
+assert dict(tracker.Api().run("p/run").summary)["x"] == summary[0], summary
+print(summary)
+"""
+
+
+def history_of(run: Any) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")}
+        for row in run.history(pandas=False)
+    ]
+
+
+def test_rows_of_forked_children_are_rows_of_the_run(tmp_path: Path) -> None:
+    printed = scripts.run(FORKING, tmp_path).stdout
+    mean = (21 * 50 + sum(100 * number + row for number in range(3) for row in range(20)) + 60) / 82
+    assert printed == f"({{'min': 0, 'max': 219, 'mean': {mean}, 'last': 60}}, 82)\n"
+    run = tracker.Api().run("p/run")
+    rows = history_of(run)
+    assert [row["_step"] for row in rows] == list(range(82))
+    for number in range(3):
+        own = [row["x"] for row in rows if row["who"] == number]
+        assert own == [100 * number + row for row in range(20)]
+        assert run.summary[f"child {number}"] is True
+    times = [row["_runtime"] for row in run.history(pandas=False)]
+    assert times == sorted(times)
+    assert list(run.scan_history(keys=["_step", "x"])) == [
+        {"_step": row["_step"], "x": row["x"]} for row in rows
+    ]
+    assert (run.state, run.config["child 1"], run.lastHistoryStep) == ("finished", 1, 81)
+    children = [each for each in run.segments if each.child]
+    assert [each.rows for each in children] == [20, 20, 20]
+    assert all(each.shown for each in run.segments)
+
+
+HANDED = """
+import multiprocessing, sys
+import tracker
+from tracker.sdk.start.attach import attach
+
+def child(attach_id, ready, turn):
+    run = attach(attach_id)
+    for row in range(5):
+        ready.set()
+        turn.wait()
+        turn.clear()
+        run.log({"child": row})
+    run.log({"child": "late"}, step=2)
+    run.log({"child": "ahead"}, step=40, commit=True)
+    ready.set()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ready, turn = context.Event(), context.Event()
+    run = tracker.init(project="p", id="run")
+    process = context.Process(target=child, args=(run._attach_id, ready, turn))
+    process.start()
+    for row in range(5):
+        ready.wait()
+        ready.clear()
+        run.log({"parent": row}, commit=row == 0)
+        turn.set()
+    ready.wait()
+    run.log({"parent": "last of its row"})
+    run.log({"parent": "behind all"})
+    process.join()
+"""
+
+
+def test_a_run_that_is_handed_over_is_logged_to_by_both(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(HANDED)  # `spawn` reads it again
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
+    run = tracker.Api().run("p/run")
+    assert history_of(run) == [
+        {"parent": 0, "_step": 0},
+        {"child": 0, "_step": 1},
+        # An open row keeps its step, whatever the other logs meanwhile.
+        {"parent": "last of its row", "_step": 2},
+        {"child": "late", "_step": 2},
+        {"child": 1, "_step": 3},
+        {"child": 2, "_step": 4},
+        {"child": 3, "_step": 5},
+        {"child": 4, "_step": 6},
+        {"child": "ahead", "_step": 40},
+        {"parent": "behind all", "_step": 41},
+    ]
+
+
+RESUMED = """
+import os
+import tracker
+
+run = tracker.init(project="p", id="run", resume="allow")
+run.log({"x": 0})
+if os.fork() == 0:
+    run.log({"x": 1})
+    run.log({"x": 2})
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_later_attempt_goes_on_behind_children_and_hides_theirs_when_it_goes_back(tmp_path: Path) -> None:
+    scripts.run(RESUMED, tmp_path)
+    scripts.run(RESUMED, tmp_path)
+    again = tracker.init(project="p", resume_from="run?_step=4", settings={"silent": True})
+    again.log({"x": 9})
+    again.finish()
+    run = tracker.Api().run("p/run")
+    assert [(row["_step"], row["x"]) for row in history_of(run)] == [*enumerate([0, 1, 2, 0, 1, 9])]
+
+
+def test_without_room_for_a_counter_nothing_is_hidden(tmp_path: Path) -> None:
+    scripts.run(f"from tracker.sdk.process import sharing\nsharing._FOLDERS = ()\n{RESUMED}", tmp_path)
+    assert [row["x"] for row in history_of(tracker.Api().run("p/run"))] == [0, 1, 2]
+
+
+def test_only_a_run_that_is_forked_or_handed_over_shares_its_steps(tmp_path: Path) -> None:
+    run = tracker.init(project="p")
+    assert type(run._steps) is StepCounter
+    assert run._attach_id
+    assert type(run._steps) is SharedSteps
+
+
+steps = st.none() | st.integers(-3, 12)
+calls = st.lists(st.tuples(steps, st.sampled_from([None, True, False])), max_size=12)
+
+
+@given(st.integers(0, 3), calls, calls)
+def test_alone_a_process_counts_as_before(
+    start: int, before: list[tuple[int | None, bool | None]], behind: list[tuple[int | None, bool | None]]
+) -> None:
+    counter, other = StepCounter(start), StepCounter(start)
+    for call in before:
+        assert counter.place(*call) == other.place(*call)
+    file = StepFile.make("e/p/r", counter.next_step)
+    shared = SharedSteps(file, counter)
+    for call in behind:
+        assert shared.place(*call) == other.place(*call)
+        assert (shared.step, shared.next_step) == (other.step, other.next_step)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), steps, st.sampled_from([None, True, False])), max_size=20))
+def test_no_two_processes_begin_a_row_at_one_step(drawn: list[tuple[int, int | None, bool | None]]) -> None:
+    parent = StepCounter()
+    file = StepFile.make("e/p/r", 0)
+    processes = [SharedSteps(file, parent), SharedSteps(file), SharedSteps(file)]
+    begun: dict[int, tuple[int, int]] = {}
+    latest = -1
+    for number, step, commit in drawn:
+        row, at, flags = processes[number].place(step, commit)
+        if flags & ASIDE:
+            assert flags & COMMIT
+        elif begun.setdefault(at, (number, row)) != (number, row):
+            pytest.fail(f"step {at} was begun twice")
+        elif at > latest:
+            latest = at
+        assert file.next == latest + 1
+
+
+def test_a_process_that_was_stopped_holds_up_nobody() -> None:
+    file = StepFile.make("e/p/r", 0)
+    code = f"""
+import os, time
+from tracker.sdk.process.sharing import StepFile
+StepFile.open("e/p/r", {os.getpid()}, {file.descriptor}).lock()
+print("locked", flush=True)
+time.sleep(60)
+"""
+    with scripts.start(code, Path.cwd()) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        steps = SharedSteps(file)
+        assert [steps.place() for _ in range(2)] == [(0, 0, COMMIT), (1, 1, COMMIT)]
+        holder.kill()
+
+
+def test_what_is_no_counter_of_the_run_is_not_opened(tmp_path: Path) -> None:
+    mine = StepFile.make("e/p/r", 7)
+    found = StepFile.open("e/p/r", os.getpid(), mine.descriptor)
+    assert found is not None and found.next == 7
+    assert StepFile.open("e/p/other", os.getpid(), mine.descriptor) is None
+    assert StepFile.open("e/p/r", os.getpid(), 10_000) is None
+    with (tmp_path / "short").open("w+") as file:
+        file.write("short")
+        file.flush()
+        assert StepFile.open("e/p/r", os.getpid(), file.fileno()) is None
+    read, write = os.pipe()
+    assert StepFile.open("e/p/r", os.getpid(), read) is None
+    os.close(read)
+    os.close(write)
