@@ -26,6 +26,12 @@ run = tracker.init(project="p", id="r", settings={"x_disable_stats": True, "sile
 PLACE = ("local", "p", "r")
 
 
+@pytest.fixture(autouse=True)
+def unbuffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a script prints is then shown in the order of its calls also by Python alone."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+
+
 def kept(place: tuple[str, str, str] = PLACE) -> list[str]:
     reader = tracker.Api().run("/".join(place))._reader
     return output_log(reader, place).decode().splitlines()
@@ -122,9 +128,10 @@ print("not kept")
     assert done.stderr.count("trouble") == 1
 
 
-def test_processes_of_multiprocessing_and_of_system_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["multiprocessing", "multiprocessing.spawn"])
+def test_processes_of_multiprocessing_and_of_system_are_kept(tmp_path: Path, module: str) -> None:
     (tmp_path / "train.py").write_text(f"""
-import multiprocessing
+import {module}
 def work():
     print("from a worker")
     raise SystemExit(3)
@@ -153,6 +160,20 @@ if __name__ == "__main__":
     assert kept() == all_of_it
     assert done.stdout.splitlines() == [*all_of_it, "not kept"]
     assert done.stderr == ""
+
+
+def test_a_worker_that_is_started_in_another_way_starts_as_without_us(tmp_path: Path) -> None:
+    code = f"""
+from multiprocessing import spawn, util
+own = util.spawnv_passfds
+util.spawnv_passfds = lambda path, words, kept, more: own(path, words, kept)  # of a later Python
+{INIT}
+words = [sys.executable, "-c", "from multiprocessing.spawn import os; os.write(1, b'started')"]
+os.waitpid(util.spawnv_passfds(spawn.get_executable(), words, [], "more"), 0)
+run.finish()
+"""
+    assert scripts.run(code, tmp_path).stdout == "started"
+    assert kept() == []
 
 
 def test_what_a_child_prints_does_not_join_a_line_that_is_being_written(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import scripts
 
 import tracker
+from tracker.capture import machine
 
 MACHINE = {
     "cpu",
@@ -115,6 +117,22 @@ def test_a_card_that_the_process_uses_is_told_apart(tmp_path: Path, driver: Path
     found = json.loads(scripts.run(script, tmp_path, LD_LIBRARY_PATH=str(driver)).stdout)
     assert cards(found, "gpu.process.") == {f"0.{name}": value for name, value in GPU.items()}
     assert not cards(found, "gpu.1.")
+
+
+def test_psutil_reads_the_same() -> None:
+    psutil = pytest.importorskip("psutil")
+    ours = machine.Machine(os.getpid()).sample()
+    disk = psutil.disk_usage("/")
+    assert machine._meminfo()["MemTotal"] == psutil.virtual_memory().total
+    assert ours["disk./.usageGB"] * 2**30 == pytest.approx(disk.used, rel=0.02)
+    assert ours["disk./.usagePercent"] == pytest.approx(disk.percent, abs=1)
+    assert ours["proc.memory.rssMB"] * 2**20 == pytest.approx(psutil.Process().memory_info().rss, rel=0.05)
+    cards = [sent for name, sent in psutil.net_io_counters(pernic=True).items() if name != "lo"]
+    before, after = machine._network(), psutil.net_io_counters(pernic=True)
+    assert before["network.recv"] >= sum(card.bytes_recv for card in cards)
+    assert before["network.recv"] <= sum(card.bytes_recv for name, card in after.items() if name != "lo")
+    if (device := machine._device_of("/")) is not None and (counted := machine._disk_io(device)) is not None:
+        assert counted[0] <= psutil.disk_io_counters(perdisk=True)[device].read_bytes
 
 
 def test_nvidias_own_package_reads_the_same(tmp_path: Path, driver: Path) -> None:

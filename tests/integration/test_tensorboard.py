@@ -167,6 +167,29 @@ def test_files_of_before_are_not_the_runs_and_a_damaged_one_stops_alone(
     assert "runs/events.out.tfevents.junk is no tfevents file, or is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("damage", ["value", "zeros"])
+def test_damaged_events_are_named_and_not_logged(damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = EventFileWriter("before")
+    scalar(writer, "loss", 1.0, 0)
+    writer.flush()
+    (path,) = Path("before").iterdir()
+    size = path.stat().st_size
+    scalar(writer, "loss", 2.0, 1)
+    writer.close()
+    data = bytearray(path.read_bytes())
+    if damage == "value":
+        data[-5] ^= 0x40  # the exponent of a float: 2.0 becomes another number, in a sound message
+    else:  # what a power cut leaves on some file systems
+        data[size:] = bytes(len(data) - size)
+    path.write_bytes(data)
+    run = tracker.init(project="p", sync_tensorboard=True)
+    EventFileWriter("runs").close()
+    path.rename(Path("runs") / path.name)
+    run.finish()
+    assert values(run) == [{"loss": 1.0, "global_step": 0}]
+    assert f"damaged at byte {size}" in capsys.readouterr().err
+
+
 def test_step_is_ignored_beside_tensorboard_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
     writer = EventFileWriter("runs")

@@ -8,7 +8,6 @@ editors, pagers and progress bars want it.
 
 from __future__ import annotations
 
-import _posixsubprocess
 import codecs
 import os
 import stat
@@ -214,7 +213,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 _catchers: list[Spools] = []
-_starting = threading.local()
 
 
 def _descriptor(stream: int) -> int | None:
@@ -233,32 +231,28 @@ def _before_fork() -> None:
 def _patch() -> None:
     """Let ``subprocess`` ask us what a child inherits; done once, and asks nobody while nobody catches."""
     popen: Any = subprocess.Popen
-    if getattr(popen._get_handles, "_tracker", False):
+    if getattr(popen.__init__, "_tracker", False):
         return
-    own_init, own_handles, own_wait = popen.__init__, popen._get_handles, popen.wait
+    own_init, own_wait = popen.__init__, popen.wait
 
     @wraps(own_init)
-    def init(self: Any, *arguments: Any, **named: Any) -> None:
-        # One that is meant to live on keeps the real streams: nobody would show what it writes.
-        _starting.detached = named.get("start_new_session") or named.get("process_group") is not None
-        try:
-            own_init(self, *arguments, **named)
-        finally:
-            _starting.detached = False
-
-    @wraps(own_handles)
-    def handles(self: Any, stdin: Any, stdout: Any, stderr: Any) -> Any:
-        found = list(own_handles(self, stdin, stdout, stderr))
+    def init(
+        self: Any,
+        args: Any,
+        bufsize: int = -1,
+        executable: Any = None,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        *others: Any,
+        **named: Any,
+    ) -> None:
         with Logged("keep the output of a child process"):
-            # p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite; -1: inherit
-            if _catchers and not _starting.detached:
-                if found[3] == -1 and (spool := _descriptor(1)) is not None:
-                    found[3] = spool
-                    if stderr == subprocess.STDOUT:
-                        found[5] = spool
-                if found[5] == -1 and (spool := _descriptor(2)) is not None:
-                    found[5] = spool
-        return tuple(found)
+            # One that is meant to live on keeps the real streams: nobody would show what it writes.
+            if not named.get("start_new_session") and named.get("process_group") is None:
+                stdout = _descriptor(1) if stdout is None else stdout
+                stderr = _descriptor(2) if stderr is None else stderr
+        own_init(self, args, bufsize, executable, stdin, stdout, stderr, *others, **named)
 
     @wraps(own_wait)
     def wait(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -268,33 +262,46 @@ def _patch() -> None:
             for catcher in _catchers:
                 catcher.follow()
 
-    handles._tracker = True  # type: ignore[attr-defined]
-    popen.__init__, popen._get_handles, popen.wait = init, handles, wait
+    init._tracker = True  # type: ignore[attr-defined]
+    popen.__init__, popen.wait = init, wait
     os.register_at_fork(before=_before_fork)
-    _posixsubprocess.fork_exec = _giving_spools(_posixsubprocess.fork_exec)
     os.system = _catching_system(os.system)  # type: ignore[assignment]
+    if "multiprocessing.spawn" in sys.modules:
+        _patch_workers()
+    else:  # importing multiprocessing here would slow down ``init``
+        sys.meta_path.insert(0, _BeforeWorkers())
+
+
+class _BeforeWorkers:
+    """A finder that finds nothing; it patches ``multiprocessing`` before a worker starts without a fork."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Patch when the module is imported that each of those ways needs."""
+        if name == "multiprocessing.spawn":
+            _patch_workers()
+
+
+def _patch_workers() -> None:
+    """Let ``multiprocessing`` start workers with ``subprocess``, which gives them spools."""
+    with Logged("watch for worker processes"):
+        from multiprocessing import util
+
+        util.spawnv_passfds = _giving_spools(util.spawnv_passfds)
 
 
 def _giving_spools(own: Callable[..., int]) -> Callable[..., int]:
-    """Wrap what ``multiprocessing`` starts processes with, where it does not fork."""
-
     @wraps(own)
-    def fork_exec(words: Any, *others: Any) -> int:
+    def spawnv_passfds(*given: Any) -> int:
         with Logged("keep the output of a worker process"):
+            path, words, kept = given
             # Not its tracker of resources, which speaks when this process is no more.
-            if _catchers and not getattr(_starting, "detached", False) and any(map(_is_worker, words)):
-                given = list(others)
-                for at, stream in ((_OUT, 1), (_ERR, 2)):
-                    if given[at] == -1 and (spool := _descriptor(stream)) is not None:
-                        given[at] = spool
-                others = tuple(given)
-        return own(words, *others)
+            if _catchers and any(map(_is_worker, words)):
+                child = subprocess.Popen(words, executable=path, pass_fds=kept, restore_signals=False)
+                child.returncode = 0  # multiprocessing waits for it
+                return child.pid
+        return own(*given)
 
-    return fork_exec
-
-
-# Where fork_exec has the two descriptors, behind its first argument.
-_OUT, _ERR = 8, 10
+    return spawnv_passfds
 
 
 def _is_worker(word: str | bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Talking to a tracker server with the standard library alone: nodes install nothing for it."""
+"""Talking to a tracker server with the standard library alone: docs/decisions/0074."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tracker.errors import (
     UsageError,
 )
 from tracker.ground import values
+from tracker.ground.proxies import find_proxy
 
 TIMEOUT = 60.0
 CHUNK = 1024 * 1024
@@ -43,8 +44,9 @@ _KINDS: dict[int, type[Error]] = {
     409: ConflictError,
     416: _RangeError,
 }
-# What a proxy says for a server that is away. Our server gives its refusals a message, these have none.
-_BY_PROXIES = (502, 503, 504)
+# What a proxy answers for a server that is away, or when the proxy wants a password. Our server gives its
+# refusals a message, these have none.
+_BY_PROXIES = (407, 502, 503, 504)
 
 
 class _Noting:
@@ -77,11 +79,29 @@ class Client:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         self._prefix = parts.path + "/api/v1"
+        self._fault: Error | None = None
         key = (key or "").strip()  # one that was read from a file ends in a newline
-        self._key_fits = key.isascii() and (key.isprintable() or not key)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        if not (key.isascii() and key.isprintable()):
+            self._fault = AuthenticationError(
+                "the API key has characters that no key has: check TRACKER_API_KEY"
+            )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        host, port, self._through = parts.hostname or "", parts.port, ""
+        try:
+            proxy = find_proxy(parts)
+        except ValueError as error:
+            proxy, self._fault = None, UnreachableError(f"cannot reach the tracker server: {error}")
+        if proxy is None:
+            self._connection = kind(host, port, timeout=timeout)
+            return
+        self._through = f" through the proxy {proxy.host}:{proxy.port}"
+        self._connection = kind(proxy.host, proxy.port, timeout=timeout)
+        if parts.scheme == "https":
+            self._connection.set_tunnel(host, port or 443, proxy.headers)
+        else:
+            self._prefix = f"http://{parts.netloc}{self._prefix}"
+            self._headers |= proxy.headers
 
     def get(self, *path: str, **query: Any) -> Any:
         """Return the JSON answer to a GET of ``path`` (components, not yet quoted)."""
@@ -177,8 +197,8 @@ class Client:
         data: Any = None,
         headers: dict[str, str] | None = None,
     ) -> http.client.HTTPResponse:
-        if not self._key_fits:
-            raise AuthenticationError("the API key has characters that no key has: check TRACKER_API_KEY")
+        if self._fault is not None:
+            raise self._fault
         target = "/".join((self._prefix, *(quote(part, safe="") for part in path)))
         given = {name: value for name, value in query.items() if value is not None}
         if given:
@@ -198,7 +218,9 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()  # the next request connects anew
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise UnreachableError(f"cannot reach the tracker server at {self.url}: {reason}") from error
+            raise UnreachableError(
+                f"cannot reach the tracker server at {self.url}{self._through}: {reason}"
+            ) from error
         if response.status >= 400:
             self._refuse(response)
         return response
@@ -216,7 +238,7 @@ class Client:
         try:
             message = json.loads(response.read())["error"]["message"]
         except (ValueError, KeyError, TypeError):
-            message = f"{response.status} {response.reason}"
+            message = f"{response.status} {response.reason}{self._through}"
             kind = UnreachableError if response.status in _BY_PROXIES else kind
         self._connection.close()
         raise kind(f"{self.url}: {message}")

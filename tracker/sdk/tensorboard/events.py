@@ -11,9 +11,9 @@ from tracker.errors import Error
 
 # A record: length (8 bytes), its checksum (4), the event, its checksum (4).
 _HEAD = struct.Struct("<QI")
-_TAIL = 4
-# No event is larger (protobuf's own limit); a length beyond it means that this is no event file.
-_LARGEST = 2**31
+_LENGTH, _TAIL = 8, 4
+# Checksums of larger events are not compared: tensorboard computes them in Python, 0.1 s for each megabyte.
+_CHECKED_BYTES = 64 * 1024
 
 
 class EventFile:
@@ -35,32 +35,36 @@ class EventFile:
         Raises:
             Error: The file holds no events, or tensorboard is not installed.
         """
-        decode = _decoder()
+        decode, checksum = _functions()
         with self.path.open("rb") as file:
             while True:
                 file.seek(self._offset)
                 head = file.read(_HEAD.size)
                 if len(head) < _HEAD.size:
                     return
-                length, _ = _HEAD.unpack(head)
-                if length > _LARGEST:
+                length, expected = _HEAD.unpack(head)
+                if checksum(head[:_LENGTH]) != expected:
                     raise Error(f"{self.path} is no tfevents file, or is damaged at byte {self._offset}")
-                data = file.read(length + _TAIL)
-                if len(data) < length + _TAIL:
+                data, tail = file.read(length), file.read(_TAIL)
+                if len(tail) < _TAIL:
                     return
+                if length <= _CHECKED_BYTES and checksum(data) != int.from_bytes(tail, "little"):
+                    raise Error(f"{self.path} is damaged at byte {self._offset}")
                 try:
-                    event = decode(data[:length])
+                    event = decode(data)
                 except Exception as error:  # protobuf's DecodeError
                     raise Error(f"{self.path} is damaged at byte {self._offset}: {error}") from error
-                self._offset += _HEAD.size + len(data)
+                self._offset = file.tell()
                 yield event
 
 
-def _decoder() -> Any:
+def _functions() -> tuple[Any, Any]:
+    """Return what makes an event of bytes, and what computes the checksum of bytes."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import masked_crc32c
     except ImportError as error:
         raise Error(
             "reading TensorBoard files needs the tensorboard package: pip install tensorboard"
         ) from error
-    return Event.FromString
+    return Event.FromString, masked_crc32c
