@@ -15,8 +15,9 @@ from server.downloads import send_blob
 from server.links import link_object, link_table, media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.answers import FileInfo, RunDetail
+from tracker.runstate.view import pack_segments
 from tracker.store.queries import charts, media
-from tracker.store.queries.runs import get_run
+from tracker.store.queries.runs import get_run, segment_views
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
@@ -28,6 +29,17 @@ Keys = Annotated[list[str], Query(min_length=1, max_length=200)]
 def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """Describe a run, with the keys of its history."""
     return ExactJSON(reader.run(entity, project, run_id))
+
+
+@router.get("/segments", response_class=Response)
+def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+    """Return what each segment of a run adds up to, for a process that goes on with it."""
+
+    def packed(session: Session) -> bytes:
+        run = get_run(session, entity, project, run_id)
+        return pack_segments(segment_views(session, run), run.edits)
+
+    return Response(store.answer(packed), media_type="application/msgpack")
 
 
 @router.patch("", response_model=RunDetail, dependencies=[Writer])

@@ -109,6 +109,36 @@ def test_resume_is_decided_by_the_server(
     assert (detail.state, detail.lastHistoryStep) == ("finished", 6)
 
 
+def test_who_resumes_from_a_server_knows_what_the_server_does(
+    shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(shared, monkeypatch)
+    code = f"""
+import sys, tracker
+run = tracker.init(project={project!r}, id="again", resume="allow")
+run.define_metric("x", summary="min,mean,first")
+for value in map(float, sys.stdin.read().split()):
+    run.log({{"x": value}})
+print({{key: value for key, value in run.summary.items() if key[0] != "_"}})
+run.finish()
+print(dict(tracker.Api().run("{project}/again").summary)["x"])
+"""
+    printed = []
+    for at, values in enumerate(("3 1 2", "2 8")):
+        (tmp_path / f"node {at}").mkdir()
+        with scripts.start(code, tmp_path / f"node {at}", TRACKER_STORE=str(tmp_path / f"{at}")) as process:
+            out, err = process.communicate(values, timeout=120)
+        assert process.returncode == 0, err
+        printed.append(out.splitlines())
+        edited = tracker.Api().run(f"{project}/again")
+        edited.summary["y"] = at
+        edited.update()
+    assert printed == [
+        ["{'x': {'min': 1.0, 'mean': 2.0, 'first': 3.0}}", "{'min': 1.0, 'mean': 2.0, 'first': 3.0}"],
+        ["{'x': {'min': 1.0, 'mean': 3.2, 'first': 3.0}, 'y': 0}", "{'min': 1.0, 'mean': 3.2, 'first': 3.0}"],
+    ]
+
+
 def test_ranks_resume_each_from_what_the_server_knows(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,10 +9,28 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from tracker.ground.answers import AlertInfo, KeyInfo, RunDetail, RunInfo, SegmentInfo
-from tracker.ground.records import OUTSIDE, MetricDefined, is_child, writer_rank
+from tracker.ground.records import (
+    OUTSIDE,
+    MetricDefined,
+    encode,
+    is_child,
+    packable,
+    read_extension,
+    writer_rank,
+)
 from tracker.runstate.aggregates import Aggregate, Rules
-from tracker.runstate.fold import KeyFacts, SegmentState, is_replaced, mark_replaced, merge_dicts
+from tracker.runstate.fold import (
+    KeyFacts,
+    SegmentState,
+    is_replaced,
+    mark_replaced,
+    merge_dicts,
+    pack_state,
+    unpack_state,
+)
 from tracker.runstate.keyed import lay_over
 
 # What a person may change of a run, besides keys of its config and summary (``tracker.runstate.keyed``).
@@ -60,6 +78,28 @@ class SegmentView(NamedTuple):
     ended: str | None
     state: SegmentState
     fault: str | None = None
+
+
+_Packed = tuple[list[tuple[str, int, int, float, int, str | None, bytes]], dict[str, Any]]
+_decode = msgspec.msgpack.Decoder(_Packed, ext_hook=read_extension).decode
+
+
+def pack_segments(segments: Iterable[SegmentView], edits: dict[str, Any]) -> bytes:
+    """Return all that is known of a run, for a process on another host that goes on with it."""
+    return encode(packable([[[*each[:6], pack_state(each.state)] for each in segments], edits]))
+
+
+def unpack_segments(data: bytes) -> tuple[list[SegmentView], dict[str, Any]]:
+    """Return the segments and edits that ``pack_segments`` was given.
+
+    Raises:
+        ValueError: They are not whole, or of a newer tracker.
+    """
+    segments, edits = _decode(data)
+    return [
+        SegmentView(segment, rank, attempt, began, start, ended, unpack_state(state))
+        for segment, rank, attempt, began, start, ended, state in segments
+    ], edits
 
 
 @dataclass(frozen=True, slots=True)

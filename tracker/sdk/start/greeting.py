@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from tracker.errors import Error, NotFoundError
+from tracker.errors import CommError, Error, NotFoundError
 from tracker.ground.terminal import say
-from tracker.reading.known import KnownRun, as_one_segment
+from tracker.reading.known import KnownRun
 from tracker.recorder.remote import Remote
 from tracker.store.objects.layout import Layout
 
@@ -23,34 +23,27 @@ def ask_for_run(remote: Remote, layout: Layout, entity: str, project: str, run_i
     """Return what the server knows of a run; None when it does not know it.
 
     Raises:
-        CommError: It cannot be reached, or refuses the key.
+        CommError: It cannot be reached, refuses the key, or is of another version.
     """
     from tracker.ground.http import Client
 
     client = Client(remote.url, remote.key, timeout=PATIENCE)
     try:
-        run = client.get("projects", entity, project, "runs", run_id)
-    except NotFoundError:
-        return None
+        data = b"".join(client.stream("projects", entity, project, "runs", run_id, "segments"))
+    except NotFoundError as error:
+        if "there is no run" in error.message:
+            return None
+        raise CommError(f"{remote.url} cannot say what a run is: install this version there too") from error
     finally:
         client.close()
-    from tracker.runstate.fold import SegmentState
-    from tracker.runstate.view import SegmentView
+    from tracker.runstate.view import unpack_segments
 
-    segments = {
-        each["id"]: SegmentView(
-            each["id"],
-            each["rank"],
-            each["attempt"],
-            each["started_at"],
-            each["start_step"],
-            each["state"] if each["state"] != "running" else None,
-            SegmentState(last_step=each["last_step"], runtime=run["duration"]),
-        )
-        for each in run["segments"]
-    }
-    place = (entity, project, run_id)
-    return KnownRun(place, segments, {}, set(), as_one_segment(place, run, segments.values()), layout)
+    try:
+        segments, edits = unpack_segments(data)
+    except ValueError as error:
+        raise CommError(f"{remote.url} says of run {run_id} what cannot be read: {error}") from error
+    known = {each.segment: each for each in segments}
+    return KnownRun((entity, project, run_id), known, edits, set(), None, layout)
 
 
 def _ask(remote: Remote, silent: bool) -> None:
