@@ -69,7 +69,7 @@ def aggregate(values: list[Any]) -> Aggregate:
 
 @given(st.lists(leaves, max_size=4), st.lists(leaves, max_size=4))
 def test_aggregates_join_to_that_of_all_values(earlier: list[Any], later: list[Any]) -> None:
-    both = aggregate(earlier).before(aggregate(later))
+    both = aggregate(earlier).joined_with(aggregate(later))
     assert both == aggregate(earlier + later)
     assert both.empty == all(value is None for value in earlier + later)
 

@@ -297,7 +297,7 @@ def test_a_grandchild_does_not_write_to_its_parents_segment(tmp_path: Path) -> N
     assert tracker.Api().run("p/first")._info.problems == []
 
 
-def test_a_forked_child_reads_its_own_summary(tmp_path: Path) -> None:
+def test_a_forked_child_and_its_parent_read_one_summary(tmp_path: Path) -> None:
     code = """
 import os, sys, tracker
 run = tracker.init(project="p", id="run")
@@ -311,7 +311,7 @@ if pid == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 print("child" in run.summary)
 """
-    assert scripts.run(code, tmp_path).stdout == "1 99\nFalse\n"
+    assert scripts.run(code, tmp_path).stdout == "1 99\nTrue\n"
 
 
 def test_a_script_that_exits_with_a_code_failed(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Aggregate(msgspec.Struct, array_like=True):
         """Whether it has seen no value."""
         return self.first is None and not self.count
 
-    def before(self, later: Aggregate) -> Aggregate:
+    def joined_with(self, later: Aggregate) -> Aggregate:
         """Return what this and a later one are together."""
         if self.empty or later.empty:
             return self if later.empty else later

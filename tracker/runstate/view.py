@@ -188,13 +188,25 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         updated_at=updated_at,
         finished_at=finished.time if finished else (updated_at if newest.ended else None),
         duration=max(state.runtime for state in states),
-        last_step=max((state.last_step for state in states if state.last_step is not None), default=None),
+        last_step=_last_step(ordered),
         state=newest.ended or "running",
         exit_code=finished.exit_code if finished else None,
         error=finished.error if finished else _silence(newest.state),
         reason=finished.reason if finished else (gone.reason if gone else None),
         last_seen=gone.last_seen if gone and not finished else None,
     )
+
+
+def _last_step(segments: Sequence[SegmentView]) -> int | None:
+    """Return the largest step of rows that no later attempt logged again, if there may be any."""
+    hidden_from = find_hidden(segments)
+    steps = [
+        last if before is None else min(last, before - 1)
+        for each in segments
+        if (last := each.state.last_step) is not None
+        and ((before := hidden_from[each.segment]) is None or before > each.state.start_step)
+    ]
+    return max(steps, default=None)
 
 
 def _own_config(segment: SegmentView) -> dict[str, Any]:
@@ -235,7 +247,7 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
         latest.update((key, step) for key, step in steps.items() if key not in stale)
         for key, here in state.aggregates.items():
             had = attempts.get(key)
-            joined[key] = attempts[key] = had.before(here) if had is not None else here
+            joined[key] = attempts[key] = had.joined_with(here) if had is not None else here
             if key in stale or key.partition(".")[0] in stale:
                 if had is not None and had.last is not None:
                     joined[key].last = had.last

@@ -33,6 +33,7 @@ _INTERNAL = {
     "resume_file",
     "save_file",
     "save_path",
+    "share_steps",
     "show",
     "started",
 }
@@ -42,7 +43,7 @@ class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
     """A run that is being written; made by ``init``.
 
     Safe to use from several threads. In a forked child, what is logged goes to a segment of the
-    child's own, and the parent's run is never finished from there.
+    child's own, at the run's next step, and the parent's run is never finished from there.
     """
 
     def __dir__(self) -> list[str]:

@@ -42,7 +42,8 @@ export function describeSegment(segment: RunSegment): string {
   if (branch !== undefined) {
     parts.push(branch.from > segment.start_step ? `hidden from ${formatNumber(branch.from)}` : "hidden");
   }
-  if (segment.state !== "finished") parts.push(segment.state);
+  // Who is forked to log, and then exits, says no more.
+  if (segment.state !== "finished" && !segment.child) parts.push(segment.state);
   return parts.join(" · ");
 }
 
