@@ -33,12 +33,14 @@ class Former(NamedTuple):
         clock: The store's revision.
         folded: Whether it is one whole file now.
         files: The published files that it can describe.
+        sequences: How many records of each unsealed segment it has.
     """
 
     keys: list[tuple[str, float]] | None = None
     clock: int = 0
     folded: bool = False
     files: dict[Path, KnownFile] = {}
+    sequences: dict[str, int] = {}
 
 
 _FOLD = "PRAGMA journal_mode=DELETE"
@@ -72,9 +74,11 @@ def _read_former(layout: Layout, catalog: Path) -> Former:
         keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
         clock = _read(connection, "SELECT revision FROM clock")
         files = known_files(layout, connection)
+        unsealed = "SELECT segment, sequence FROM segments WHERE NOT sealed AND run_id IS NOT NULL"
+        sequences = dict(_read(connection, unsealed) or [])
         # Fails while another connection is open; leaves no log behind.
         folded = _read(connection, _FOLD) == [("delete",)]
-        return Former(keys, clock[0][0] if clock else 0, folded, files)
+        return Former(keys, clock[0][0] if clock else 0, folded, files, sequences)
 
 
 def fold(catalog: Path) -> None:

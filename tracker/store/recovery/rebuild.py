@@ -1,7 +1,8 @@
 """Making the catalog anew from published files. Journals are applied afterwards, as ever.
 
 What a sealed segment said stands in its run's file and Parquet parts. Of an unsealed one only its place
-is kept: its journal has all of it, and is applied from the start by whoever follows the store next.
+is kept: its journal has all of it, and is applied from the start by whoever follows the store next. Where it
+lacks records that the former catalog has, what that catalog has of the segment is taken over.
 What its records did beyond the segment (versions, aliases, files, uses) is taken from published
 files and not done again (``Segment.adopted``), so numbers stay and aliases do not move back.
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -47,7 +48,7 @@ from tracker.store.catalog.models import (
 )
 from tracker.store.ingest.merged import find_or_make_project, note_change, refresh_run
 from tracker.store.objects.files import sync_file
-from tracker.store.objects.layout import Layout
+from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.reread import (
     PublishedAlias,
     PublishedCapture,
@@ -152,6 +153,12 @@ class _Builder:
         self._run_ids: dict[tuple[str, str, str], int] = {}
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
+        # Segments of which the former catalog has records that their journals lack.
+        self._taken = {
+            name
+            for name, sequence in self._former.sequences.items()
+            if not _holds(self._journals.get(name, []), sequence)
+        }
         self._crashed: set[str] = set()
         self._collections: dict[Path, Collection] = {}
         self.versions: dict[tuple[str, str, str, int], int] = {}
@@ -197,8 +204,12 @@ class _Builder:
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
             found = reread(path, kind)
-            if isinstance(found, PublishedRun) and found.uses is None and self._restorer.restore(path):
-                return reread(path, kind)  # the file of an older tracker
+            if isinstance(found, PublishedRun):
+                taken = self._taken.intersection(each.segment for each in found.segments if not each.sealed)
+                if taken or found.uses is None:  # the catalog knows more, or an older tracker wrote the file
+                    if self._restorer.restore(path, found.revision):
+                        return reread(path, kind)
+                    self._taken -= taken
             return found
         except (ValueError, OSError) as error:
             if kind is PublishedRun:
@@ -245,8 +256,6 @@ class _Builder:
         return run
 
     def _add_segment(self, run: PublishedRun, row: Run, described: PublishedSegment) -> None:
-        if not described.sealed and described.segment not in self._journals:
-            described = self._restorer.describe_segment(described.segment) or described
         added = Segment(
             segment=described.segment,
             run_id=row.id,
@@ -271,26 +280,49 @@ class _Builder:
                 self._set_place(added)
             return
         added.adopted = described.sequence
-        if described.segment in self._journals:
-            history = self._layout.run(run.entity, run.project, run.id) / "history"
-            self.forgotten += history.glob(f"{described.segment}-*.parquet")
+        files = self._journals.get(described.segment, [])
+        if files and described.segment not in self._taken:
+            self._apply_again(run, added, described, files)
             return
         parts = self._add_parts(added, described.parts)
         self._add_captured(added, described.captured)
-        state = self._restorer.copy_rows(self._session, added)
-        kept = "Parquet files" if state is None else "the former catalog"
-        self.broken.append(
-            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {described.segment} is gone; "
-            f"what it had beyond {kept} is lost"
-        )
-        folder = Folder(self._fold_parts(run, described, parts) if state is None else state)
-        add_hot(self._session, added, folder.flush())
-        folder.state.problems.append(f"the journal is gone: what was not in {kept} yet is lost")
-        added.ended = described.ended or "crashed"
-        self._crashed.add(added.segment)
-        # Were the journal put back, it would be applied on top of this: only another rebuild may.
-        added.journal_index = PAST_ALL_JOURNALS
+        if described.segment in self._taken:
+            state, kept = self._restorer.copy_segment(self._session, added), "the former catalog"
+            whole = _go_on_from(added, files)
+        else:
+            state, kept, whole = self._fold_parts(run, described, parts), "Parquet files", False
+            # Were the journal put back, it would be applied on top of this: only another rebuild may.
+            added.journal_index = PAST_ALL_JOURNALS
+        folder = Folder(state)
+        if not whole:
+            how = "lacks records that had been applied" if files else "is gone"
+            self._note_loss(run, added, how, f"what it had beyond {kept}")
+            problem = f"the journal {how}: what was not in {kept} yet is lost"
+            if problem not in state.problems:
+                state.problems.append(problem)
+        added.ended = described.ended
+        if not files:
+            add_hot(self._session, added, folder.flush())
+            added.ended = described.ended or "crashed"
+            self._crashed.add(added.segment)
         added.state = pack_state(folder.state)
+
+    def _apply_again(
+        self, run: PublishedRun, added: Segment, described: PublishedSegment, files: list[JournalPath]
+    ) -> None:
+        """Leave a segment to who applies its journals: they give its parts again."""
+        history = self._layout.run(run.entity, run.project, run.id) / "history"
+        self.forgotten += history.glob(f"{described.segment}-*.parquet")
+        if not _holds(files, described.sequence):
+            self._note_loss(run, added, "lacks records that had been applied", "what Parquet files lack too")
+            if files[0].number > 0:  # the record that says whose the rows are
+                added.state = pack_state(self._fold_parts(run, described, []))
+
+    def _note_loss(self, run: PublishedRun, segment: Segment, how: str, what: str) -> None:
+        self.broken.append(
+            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {segment.segment} {how}; "
+            f"{what} is lost"
+        )
 
     def _set_place(self, sealed: Segment) -> None:
         """Let a sealed segment stand at the end of the journals that a kill left, if it has all of them.
@@ -299,10 +331,8 @@ class _Builder:
         """
         files = self._journals[sealed.segment]
         try:
-            for journal in files:
-                for outcome in read_frames(journal.path, journal.segment, final=True):
-                    if isinstance(outcome, Frame) and outcome.sequence >= sealed.sequence:
-                        return
+            if any(sequence >= sealed.sequence for sequence in _sequences(files)):
+                return
             sealed.journal_index, sealed.offset = files[-1].number, files[-1].path.stat().st_size
         except (JournalError, OSError):
             return
@@ -486,6 +516,38 @@ def _is_gone(run: PublishedRun, gone: dict[tuple[str, str, str], float]) -> bool
     """Whether a run's file was left by a deletion; one that a later writer went on with was not deleted."""
     time = gone.get((run.entity, run.project, run.id))
     return time is not None and all(segment.started_at <= time for segment in run.segments)
+
+
+def _sequences(files: list[JournalPath]) -> Iterator[int]:
+    """Yield the numbers of the records that a segment's journals have."""
+    for journal in files:
+        for outcome in read_frames(journal.path, journal.segment, final=True):
+            if isinstance(outcome, Frame):
+                yield outcome.sequence
+
+
+def _holds(files: list[JournalPath], count: int) -> bool:
+    """Whether a segment's journals have each of its first ``count`` records; True if one cannot be read."""
+    expected = 0
+    try:
+        for sequence in _sequences(files):
+            if sequence > expected or expected >= count:
+                break
+            expected = max(expected, sequence + 1)
+    except JournalError:  # who follows the store meets it again, and says why
+        return True
+    return expected >= count
+
+
+def _go_on_from(segment: Segment, files: list[JournalPath]) -> bool:
+    """Let a segment go on where it was applied up to; return whether its journal still reaches that far."""
+    for journal in files:
+        if journal.number == segment.journal_index:
+            size = journal.path.stat().st_size
+            whole = size >= segment.offset
+            segment.offset = min(segment.offset, size)
+            return whole
+    return False
 
 
 def _keep_copy(path: Path) -> None:

@@ -21,13 +21,8 @@ from tracker.store.catalog.models import Alias, Collection, ConsoleLine, HotRow,
 from tracker.store.catalog.takeover import find_damage
 from tracker.store.objects.described import publish_described
 from tracker.store.objects.layout import Layout
-from tracker.store.published.reread import (
-    PublishedCollection,
-    PublishedLogged,
-    PublishedRun,
-    PublishedSegment,
-)
-from tracker.store.published.runs import describe_run, describe_segment
+from tracker.store.published.reread import PublishedCollection, PublishedLogged, PublishedRun
+from tracker.store.published.runs import describe_run
 from tracker.store.published.versions import describe, place_of, published
 from tracker.store.recovery.former import fold
 from tracker.store.recovery.lost import KnownFile
@@ -64,13 +59,19 @@ class Restorer(ExitStack):
             if not path.exists():
                 self.restore(path)
 
-    def restore(self, path: Path) -> bool:
-        """Write a file again; return False when the catalog does not know it, or is damaged."""
-        session = self._open() if path in self.known else None
-        if session is None:
+    def restore(self, path: Path, revision: int = 0) -> bool:
+        """Write a file again; return False when the catalog does not know it, or is damaged.
+
+        Args:
+            path: The file.
+            revision: Of a run that the file describes: what is older in the catalog is not written.
+        """
+        known = self.known.get(path)
+        session = self._open() if known is not None and known.revision >= revision else None
+        if known is None or session is None:
             return False
         try:
-            self._publish(path, _describe(session, self.known[path]))
+            self._publish(path, _describe(session, known))
         except OSError as error:
             self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
             return False
@@ -90,20 +91,11 @@ class Restorer(ExitStack):
             self._session = self.enter_context(database.transaction(engine, write=False))
         return self._session
 
-    def describe_segment(self, name: str) -> PublishedSegment | None:
-        """Return what ``run.json`` would say of a segment if it was published now."""
+    def copy_segment(self, target: Session, added: Segment) -> SegmentState:
+        """Copy what only the catalog has of a segment whose run was restored; return the segment's state."""
         session = self._open()
-        segment = _segment(session, name) if session is not None else None
-        if session is None or segment is None or segment.run_id is None:
-            return None
-        return msgspec.convert(describe_segment(session, segment), PublishedSegment)
-
-    def copy_rows(self, target: Session, added: Segment) -> SegmentState | None:
-        """Copy the rows that only the catalog has of a segment; return the segment's state."""
-        session = self._open()
-        segment = _segment(session, added.segment) if session is not None else None
-        if session is None or segment is None:
-            return None
+        assert session is not None
+        segment = session.scalars(select(Segment).where(Segment.segment == added.segment)).one()
         for table in (HotRow, Sample, ConsoleLine):
             columns = [column.key for column in table.__mapper__.column_attrs]
             rows = session.scalars(select(table).where(table.segment_id == segment.id))
@@ -112,7 +104,7 @@ class Restorer(ExitStack):
             ]
             if values:
                 target.execute(insert(table), values)
-        for name in ("process", "sequence", "hot_count", "hot_bytes"):
+        for name in ("process", "journal_index", "offset", "sequence", "hot_count", "hot_bytes"):
             setattr(added, name, getattr(segment, name))
         return unpack_state(segment.state)
 
@@ -159,10 +151,6 @@ class Restorer(ExitStack):
     def _publish(self, path: Path, described: dict[str, Any]) -> None:
         self._check()
         publish_described(self._layout.new_temporary(), path, described)
-
-
-def _segment(session: Session, name: str) -> Segment | None:
-    return session.scalar(select(Segment).where(Segment.segment == name))
 
 
 def _describe(session: Session, known: KnownFile) -> dict[str, Any]:
