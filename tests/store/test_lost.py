@@ -214,9 +214,9 @@ def test_a_run_lists_the_versions_that_it_logged(store: Store) -> None:
     assert doctor(store.layout) == [f"{folder}/versions/0.json to 1.json are missing: the versions are lost"]
     rebuilt, found = again(store)
     assert [line.partition(" was gone")[0] for line in found.broken] == [
+        f"{folder}/aliases is missing: which versions its aliases named is lost",
         f"{folder}/versions/0.json",
         f"{folder}/versions/1.json",
-        f"{folder}/aliases is missing: which versions its aliases named is lost",
     ]
     with rebuilt.reading() as session:
         versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
@@ -277,3 +277,38 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
     assert (found.runs, found.broken) == (2, [expected])
     rebuilt.close()
     assert doctor(store.layout) == [expected]
+
+
+def test_an_automatic_rebuild_writes_no_file_that_is_still_to_come(store: Store, tmp_path: Path) -> None:
+    """A store that is copied file by file may be opened before all of its files are there."""
+    write(store, A, "run1", b"1", b"2")
+    before = answers(store)
+    lose_catalog(store)
+    shutil.copytree(store.root, tmp_path / "copy")
+    copy = Layout(tmp_path / "copy")
+    shutil.rmtree(copy.collection(ENTITY, PROJECT, "data"))
+    opened = open_store(copy.root)
+    assert not copy.collection(ENTITY, PROJECT, "data").exists()
+    with opened.reading() as session:
+        versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
+    assert [(each.version, each.aliases) for each in versions] == [("v1", ["latest"]), ("v0", [])]
+    # The numbers stay taken.
+    writer = Writer(copy, B, "run2", start=START + 50)
+    writer.artifact("data", {"a": b"3"}, ["new"])
+    writer.finish()
+    apply_all(opened)
+    assert [path.name for path in copy.version_files()] == ["2.json"]
+    opened.close()
+    for path in store.layout.collection(ENTITY, PROJECT, "data").rglob("*.json"):  # the rest of the copy
+        target = copy.root / path.relative_to(store.root)
+        if target.stem != "latest":
+            assert not target.exists()
+            shutil.copy(path, target)
+    rebuilt, found = again(opened)
+    assert found.broken == []
+    after = answers(rebuilt)
+    for version in ("v0", "v1"):
+        known, copied = (each[f"{ENTITY}/{PROJECT}/data:{version}"]["detail"] for each in (before, after))
+        for field in ("description", "metadata", "digest", "logged_by"):
+            assert copied[field] == known[field]
+    rebuilt.close()

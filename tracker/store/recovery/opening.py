@@ -160,7 +160,7 @@ def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
 
 def _rebuild_aloud(layout: Layout, hold: Hold) -> list[Path]:
     """Rebuild a lost catalog and say so; return the parts that were forgotten."""
-    found = rebuild(layout, hold)
+    found = rebuild(layout, hold, asked=False)
     keys = "" if found.keys is not None else "; API keys come from backup or `tracker key`"
     say(
         f"{hold.catalog} was gone: rebuilt from published files ({found.runs} runs, "

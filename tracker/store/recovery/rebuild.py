@@ -26,6 +26,7 @@ from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreErro
 from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
+from tracker.runstate.collection import Place
 from tracker.runstate.fold import Folder, Gone, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
@@ -93,12 +94,13 @@ class Rebuilt(NamedTuple):
     restored: list[Path]
 
 
-def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
+def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
     """Make the catalog anew; the caller has the store alone (``tracker.store.recovery.opening.alone``).
 
     Args:
         layout: The store.
         hold: This host's lease on the catalog.
+        asked: Whether a person asked for it: only then missing published files are written again.
 
     Raises:
         HeldElsewhereError: Another host has taken the catalog over; nothing was changed.
@@ -118,7 +120,7 @@ def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
         try:
             database.migrate(engine, layout.locks / "catalog.lock")
             with (
-                Restorer(layout, hold.catalog, former.files if former else {}, hold.check) as restorer,
+                Restorer(layout, hold.catalog, former.files if former else {}, hold.check, asked) as restorer,
                 database.transaction(engine, write=True) as session,
             ):
                 builder = _Builder(layout, session, former, restorer)
@@ -413,11 +415,14 @@ class _Builder:
 
     def _add_versions(self, runs: list[PublishedRun]) -> dict[Path, PublishedVersion]:
         layout = self._layout
+        found = self._read_all(layout.version_files(), PublishedVersion)
+        seen = {path for path, _ in found}
         for run in runs:
             for logged in run.versions:
-                if (said := self._restorer.restore_logged(run, logged)) is not None:
-                    self.broken.append(said)
-        found = self._read_all(layout.version_files(), PublishedVersion)
+                path = layout.version(run.entity, run.project, logged.name, logged.version)
+                if path not in seen and not path.exists():
+                    seen.add(path)
+                    found.append((path, self._restorer.restore_logged(path, run, logged)))
         found.sort(key=lambda each: (each[1].created_at, each[0].parent, int(each[0].stem)))
         records: set[tuple[str, int]] = set()
         for path, described in found:
@@ -481,6 +486,13 @@ class _Builder:
             newest = max((number for *each, number in self.versions if tuple(each) == place), default=None)
             if newest is not None:
                 self._restorer.restore_latest(place, newest)
+                version = self.versions[(*place, newest)]
+                self._session.add(Alias(collection_id=collection.id, alias="latest", version_id=version))
+        else:
+            self._read_aliases(place, collection)
+        self._session.flush()
+
+    def _read_aliases(self, place: Place, collection: Collection) -> None:
         for path in self._layout.alias_files(*place):
             described = self._read(path, PublishedAlias)
             if described is None:
@@ -490,7 +502,6 @@ class _Builder:
                 self.broken.append(f"{path} was left out: there is no version {described.version} beside it")
                 continue
             self._session.add(Alias(collection_id=collection.id, alias=described.alias, version_id=version))
-        self._session.flush()
 
     def _add_uses(self, described: PublishedRun, run: Run) -> None:
         for use in described.uses or []:

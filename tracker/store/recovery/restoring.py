@@ -21,7 +21,12 @@ from tracker.store.catalog.models import Alias, Collection, ConsoleLine, HotRow,
 from tracker.store.catalog.takeover import find_damage
 from tracker.store.objects.described import publish_described
 from tracker.store.objects.layout import Layout
-from tracker.store.published.reread import PublishedCollection, PublishedLogged, PublishedRun
+from tracker.store.published.reread import (
+    PublishedCollection,
+    PublishedLogged,
+    PublishedRun,
+    PublishedVersion,
+)
 from tracker.store.published.runs import describe_run
 from tracker.store.published.versions import describe, place_of, published
 from tracker.store.recovery.former import fold
@@ -41,13 +46,21 @@ class Restorer(ExitStack):
         catalog: The catalog that is about to be replaced. It is brought to this tracker's revision.
         known: The files that it can describe.
         check: Raises when nothing may be published.
+        asked: Whether a person asked for the rebuild. Otherwise no file is written that only other files
+            know of: the store may be a copy that is under way, and the file still come.
     """
 
     def __init__(
-        self, layout: Layout, catalog: Path, known: Mapping[Path, KnownFile], check: Callable[[], None]
+        self,
+        layout: Layout,
+        catalog: Path,
+        known: Mapping[Path, KnownFile],
+        check: Callable[[], None],
+        asked: bool,
     ) -> None:
         super().__init__()
-        self._layout, self._catalog, self.known, self._check = layout, catalog, known, check
+        self._layout, self._catalog, self._check, self._asked = layout, catalog, check, asked
+        self.known = dict(known)
         self._session: Session | None = None
         self.restored: list[Path] = []
         self.found_damage = False
@@ -108,11 +121,8 @@ class Restorer(ExitStack):
             setattr(added, name, getattr(segment, name))
         return unpack_state(segment.state)
 
-    def restore_logged(self, run: PublishedRun, logged: PublishedLogged) -> str | None:
-        """Write the file of a version, if it is gone, from its run's file; return what is lost of it."""
-        path = self._layout.version(run.entity, run.project, logged.name, logged.version)
-        if path.exists():
-            return None
+    def restore_logged(self, path: Path, run: PublishedRun, logged: PublishedLogged) -> PublishedVersion:
+        """Write the file of a version that is gone, as its run's file knows it; return what it says."""
         size = count = 0
         with suppress(NotFoundError, ArtifactError):  # named when the files of all versions are looked for
             manifest = read_manifest(BlobStore(self._layout), logged.manifest)
@@ -133,20 +143,26 @@ class Restorer(ExitStack):
             sequence=logged.sequence,
             manifest=logged.manifest,
         )
+        described = published(version)
+        self.known[path] = KnownFile("versions", (), logged.digest)
+        lost = f"as far as run {run.id} knows it: its description, metadata, tags and aliases are lost"
+        if not self._asked:
+            self.broken.append(f"{path} is missing; the version is there {lost} unless the file comes")
+            return msgspec.convert(described, PublishedVersion)
         try:
-            self._publish(path, published(version))
+            self._publish(path, described)
         except OSError as error:
-            return f"{path} is gone and cannot be written again: {error.strerror or error}"
-        return (
-            f"{path} was gone and is written again as far as run {run.id} knows it: its description, "
-            "metadata, tags and aliases are lost"
-        )
+            self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
+        else:
+            self.broken.append(f"{path} was gone and is written again {lost}")
+        return msgspec.convert(described, PublishedVersion)
 
     def restore_latest(self, place: Place, newest: int) -> None:
         """Let ``latest`` name the newest version of a collection whose aliases are all gone."""
         path = self._layout.alias(*place, "latest")
-        with suppress(OSError):  # the catalog has it
-            self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
+        if self._asked:
+            with suppress(OSError):  # the catalog has it
+                self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
 
     def _publish(self, path: Path, described: dict[str, Any]) -> None:
         self._check()
