@@ -12,6 +12,7 @@ import pytest
 from builders import ENTITY, PROJECT, START, Writer, answers, apply_all, seal_all
 from rebuilding import again, lose_catalog, shown
 
+from tracker.errors import StoreVersionError
 from tracker.ground import values
 from tracker.ground.records import ArtifactChanged
 from tracker.recorder.opening import open_store
@@ -105,6 +106,34 @@ def test_the_catalog_of_an_older_tracker_knows_its_runs(tmp_path: Path, lost: bo
     rebuilt = open_store(layout.root)
     assert shown(answers(rebuilt)) == shown(before)
     rebuilt.close()
+
+
+@pytest.mark.parametrize("newer", ["run", "version", "collection"])
+def test_nothing_is_restored_where_a_newer_tracker_wrote_a_file(store: Store, newer: str) -> None:
+    write(store, A, "run1", b"1", b"2")
+    write(store, B, "run2", start=START + 100)
+    change_collection(store, ENTITY, PROJECT, "data", {"description": "of all"})
+    store.close()
+    (path,) = paths(store.layout)[newer]
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    store.layout.version(ENTITY, PROJECT, "data", 0).unlink()
+    store.layout.run_file(ENTITY, PROJECT, "run2").write_text("{")
+
+    def look() -> dict[Path, bytes]:
+        found = [
+            *store.root.glob("catalog*"),
+            *store.root.glob("runs/**/*"),
+            *store.root.glob("artifacts/**/*"),
+        ]
+        return {path: path.read_bytes() for path in found if path.is_file()}
+
+    before = look()
+    with (
+        pytest.raises(StoreVersionError, match=r"has format 2, .* Nothing was changed\.$"),
+        alone(store.layout) as hold,
+    ):
+        rebuild(store.layout, hold)
+    assert look() == before
 
 
 def test_an_unsealed_run_whose_file_is_gone_moves_no_alias_back(store: Store) -> None:

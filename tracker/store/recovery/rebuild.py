@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -107,6 +108,9 @@ def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
         StoreVersionError: A newer tracker wrote a file, or the former catalog; nothing was changed.
         StoreError: The former catalog is open in another program.
     """
+    for path in layout.described_files():  # a newer one is refused before anything is changed
+        with suppress(ValueError, OSError):
+            reread(path, dict)
     former = read_former(layout, hold.catalog)
     if former is None and hold.damaged is not None:
         former = read_former(layout, hold.damaged)
