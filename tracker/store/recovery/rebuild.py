@@ -48,7 +48,7 @@ from tracker.store.catalog.models import (
     Rung,
     Segment,
 )
-from tracker.store.ingest.merged import find_or_make_project, note_change, refresh_run
+from tracker.store.ingest.merged import Aggregates, find_or_make_project, note_change, refresh_run
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.reread import (
@@ -197,7 +197,7 @@ class _Builder:
         for described, run in runs:
             self._add_uses(described, run)
             if any(segment.segment in self._crashed for segment in described.segments):
-                refresh_run(self._session, run, self._layout.root)
+                refresh_run(self._session, run, Aggregates(self._layout.root, inside=True))
             else:
                 note_change(self._session, run)
         self.broken += self._restorer.broken
