@@ -13,7 +13,7 @@ from tracker.ground.records import MetricDefined
 from tracker.reading.local import LocalReader
 from tracker.recorder.opening import open_store
 from tracker.runstate.fold import FinishedRow
-from tracker.store.catalog import database
+from tracker.store.catalog import sqlite
 from tracker.store.history import compact
 from tracker.store.ingest import apply, merged
 from tracker.store.ingest.edits import apply_edit, make_edit
@@ -40,7 +40,7 @@ class Reads:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     """Rows are read only when the test says so."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 1)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 1)
     return Reads(monkeypatch)
 
 

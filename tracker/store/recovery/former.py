@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
 from tracker.store.catalog.database import check_revision
-from tracker.store.catalog.takeover import is_busy
+from tracker.store.catalog.sqlite import FOLD, is_busy
 from tracker.store.objects.files import sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.lost import KnownFile, known_files
@@ -41,9 +41,6 @@ class Former(NamedTuple):
     folded: bool = False
     files: dict[Path, KnownFile] = {}
     sequences: dict[str, int] = {}
-
-
-_FOLD = "PRAGMA journal_mode=DELETE"
 
 
 def read_former(layout: Layout, catalog: Path) -> Former | None:
@@ -77,14 +74,8 @@ def _read_former(layout: Layout, catalog: Path) -> Former:
         unsealed = "SELECT segment, sequence FROM segments WHERE NOT sealed AND run_id IS NOT NULL"
         sequences = dict(_read(connection, unsealed) or [])
         # Fails while another connection is open; leaves no log behind.
-        folded = _read(connection, _FOLD) == [("delete",)]
+        folded = _read(connection, FOLD) == [("delete",)]
         return Former(keys, clock[0][0] if clock else 0, folded, files, sequences)
-
-
-def fold(catalog: Path) -> None:
-    """Fold a catalog's log into it."""
-    with closing(sqlite3.connect(catalog, timeout=1)) as connection:
-        connection.execute(_FOLD)
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:

@@ -14,7 +14,7 @@ import msgspec
 from tracker.errors import Error
 from tracker.ground.parsed import RelativePath
 from tracker.runstate.collection import parse_version_name
-from tracker.store.catalog.takeover import is_busy
+from tracker.store.catalog.sqlite import is_busy
 from tracker.store.objects.layout import Layout
 from tracker.store.published.reread import PublishedDeletion, PublishedName, PublishedVersion, reread
 

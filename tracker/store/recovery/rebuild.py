@@ -48,6 +48,7 @@ from tracker.store.catalog.models import (
     Rung,
     Segment,
 )
+from tracker.store.catalog.sqlite import fold, open_engine
 from tracker.store.ingest.merged import Aggregates, find_or_make_project, note_change, refresh_run
 from tracker.store.objects.files import sync_file
 from tracker.store.objects.layout import JournalPath, Layout
@@ -64,7 +65,7 @@ from tracker.store.published.reread import (
 )
 from tracker.store.published.tombs import tomb
 from tracker.store.published.versions import new_row, place_of
-from tracker.store.recovery.former import Former, fold, install, read_former
+from tracker.store.recovery.former import Former, install, read_former
 from tracker.store.recovery.lost import find_lost, home_of
 from tracker.store.recovery.restoring import Restorer
 
@@ -120,7 +121,7 @@ def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
     if hold.catalog.parent != layout.root:  # on a disk of this host: renamed there
         new = hold.catalog.with_name(new.name)
     try:
-        engine = database.open_engine(new)
+        engine = open_engine(new)
         try:
             database.migrate(engine, layout.locks / "catalog.lock")
             with (

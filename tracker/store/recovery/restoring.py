@@ -18,7 +18,7 @@ from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog import database
 from tracker.store.catalog.models import Alias, Collection, ConsoleLine, HotRow, Run, Sample, Segment, Version
-from tracker.store.catalog.takeover import find_damage
+from tracker.store.catalog.sqlite import find_damage, fold, open_engine
 from tracker.store.objects.described import publish_described
 from tracker.store.objects.layout import Layout
 from tracker.store.published.reread import (
@@ -29,7 +29,6 @@ from tracker.store.published.reread import (
 )
 from tracker.store.published.runs import describe_run
 from tracker.store.published.versions import describe, place_of, published
-from tracker.store.recovery.former import fold
 from tracker.store.recovery.lost import KnownFile
 
 
@@ -97,7 +96,7 @@ class Restorer(ExitStack):
             if find_damage(self._catalog) is not None:
                 self.known, self.found_damage = {}, True
                 return None
-            engine = database.open_engine(self._catalog)
+            engine = open_engine(self._catalog)
             self.callback(fold, self._catalog)
             self.callback(engine.dispose)
             database.migrate(engine, self._layout.locks / "catalog.lock")
