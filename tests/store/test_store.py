@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -242,3 +243,10 @@ def test_busy_catalog_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyP
             with second.writing() as waiting:
                 waiting.connection()
     second.close()
+
+
+def test_statements_of_one_dialect_are_in_one_module() -> None:
+    package = Path(database.__file__).parents[2]
+    words = r"\bPRAGMA \w|INSERT OR |ON CONFLICT|on_conflict_|\bGLOB '|sqlalchemy\.dialects|exec_driver_sql"
+    found = [path for path in package.rglob("*.py") if re.search(words, path.read_text(encoding="utf-8"))]
+    assert found == [Path(sqlite.__file__)]

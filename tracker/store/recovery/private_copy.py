@@ -188,7 +188,7 @@ class PrivateCopy(Store):
         with self.writing() as session:
             for table in ("parts", "captured_parts"):
                 outside = (
-                    f"SELECT path FROM {table} WHERE path NOT GLOB 'runs/*' OR path GLOB '*/../*' LIMIT 1"
+                    f"SELECT path FROM {table} WHERE path NOT LIKE 'runs/%' OR path LIKE '%/../%' LIMIT 1"
                 )
                 if (path := session.scalar(text(outside))) is not None:
                     raise StoreError(
