@@ -33,5 +33,5 @@ def test_rows_that_cannot_be_read_are_not_asked_for_with_each_batch(
     for value in (3.0, 2.0, 4.0):
         second.log({"loss": value})
         apply_all(store)
-    assert len(asked) == 1
+    assert len(asked) == 2  # once more: it might have been merged
     assert LocalReader(store).run(ENTITY, PROJECT, "run1").summary["loss"] == {"min": 2.0}

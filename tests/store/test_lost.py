@@ -12,6 +12,7 @@ import pytest
 from builders import ENTITY, PROJECT, START, Writer, answers, apply_all, seal_all
 from rebuilding import again, lose_catalog, shown
 
+from tracker.errors import StoreVersionError
 from tracker.ground import values
 from tracker.ground.records import ArtifactChanged
 from tracker.recorder.opening import open_store
@@ -105,6 +106,34 @@ def test_the_catalog_of_an_older_tracker_knows_its_runs(tmp_path: Path, lost: bo
     rebuilt = open_store(layout.root)
     assert shown(answers(rebuilt)) == shown(before)
     rebuilt.close()
+
+
+@pytest.mark.parametrize("newer", ["run", "version", "collection"])
+def test_nothing_is_restored_where_a_newer_tracker_wrote_a_file(store: Store, newer: str) -> None:
+    write(store, A, "run1", b"1", b"2")
+    write(store, B, "run2", start=START + 100)
+    change_collection(store, ENTITY, PROJECT, "data", {"description": "of all"})
+    store.close()
+    (path,) = paths(store.layout)[newer]
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    store.layout.version(ENTITY, PROJECT, "data", 0).unlink()
+    store.layout.run_file(ENTITY, PROJECT, "run2").write_text("{")
+
+    def look() -> dict[Path, bytes]:
+        found = [
+            *store.root.glob("catalog*"),
+            *store.root.glob("runs/**/*"),
+            *store.root.glob("artifacts/**/*"),
+        ]
+        return {path: path.read_bytes() for path in found if path.is_file()}
+
+    before = look()
+    with (
+        pytest.raises(StoreVersionError, match=r"has format 2, .* Nothing was changed\.$"),
+        alone(store.layout) as hold,
+    ):
+        rebuild(store.layout, hold)
+    assert look() == before
 
 
 def test_an_unsealed_run_whose_file_is_gone_moves_no_alias_back(store: Store) -> None:
@@ -214,9 +243,9 @@ def test_a_run_lists_the_versions_that_it_logged(store: Store) -> None:
     assert doctor(store.layout) == [f"{folder}/versions/0.json to 1.json are missing: the versions are lost"]
     rebuilt, found = again(store)
     assert [line.partition(" was gone")[0] for line in found.broken] == [
+        f"{folder}/aliases is missing: which versions its aliases named is lost",
         f"{folder}/versions/0.json",
         f"{folder}/versions/1.json",
-        f"{folder}/aliases is missing: which versions its aliases named is lost",
     ]
     with rebuilt.reading() as session:
         versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
@@ -277,3 +306,38 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
     assert (found.runs, found.broken) == (2, [expected])
     rebuilt.close()
     assert doctor(store.layout) == [expected]
+
+
+def test_an_automatic_rebuild_writes_no_file_that_is_still_to_come(store: Store, tmp_path: Path) -> None:
+    """A store that is copied file by file may be opened before all of its files are there."""
+    write(store, A, "run1", b"1", b"2")
+    before = answers(store)
+    lose_catalog(store)
+    shutil.copytree(store.root, tmp_path / "copy")
+    copy = Layout(tmp_path / "copy")
+    shutil.rmtree(copy.collection(ENTITY, PROJECT, "data"))
+    opened = open_store(copy.root)
+    assert not copy.collection(ENTITY, PROJECT, "data").exists()
+    with opened.reading() as session:
+        versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
+    assert [(each.version, each.aliases) for each in versions] == [("v1", ["latest"]), ("v0", [])]
+    # The numbers stay taken.
+    writer = Writer(copy, B, "run2", start=START + 50)
+    writer.artifact("data", {"a": b"3"}, ["new"])
+    writer.finish()
+    apply_all(opened)
+    assert [path.name for path in copy.version_files()] == ["2.json"]
+    opened.close()
+    for path in store.layout.collection(ENTITY, PROJECT, "data").rglob("*.json"):  # the rest of the copy
+        target = copy.root / path.relative_to(store.root)
+        if target.stem != "latest":
+            assert not target.exists()
+            shutil.copy(path, target)
+    rebuilt, found = again(opened)
+    assert found.broken == []
+    after = answers(rebuilt)
+    for version in ("v0", "v1"):
+        known, copied = (each[f"{ENTITY}/{PROJECT}/data:{version}"]["detail"] for each in (before, after))
+        for field in ("description", "metadata", "digest", "logged_by"):
+            assert copied[field] == known[field]
+    rebuilt.close()

@@ -503,6 +503,7 @@ def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store
     spoil(writer, ends[2])
     writer.log({"x": 8})
     writer.finish()
+    lose_catalog(store)
     rebuilt, found = again(store)
     apply_all(rebuilt, final=True)
     assert [row["x"] for row in read_history(rebuilt)] == [0, 1, 3, 4, 5, 6, 7, 8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from sqlalchemy import Engine, inspect
 
 from tracker.errors import StoreError, StoreVersionError
 from tracker.recorder.opening import open_store
-from tracker.store.catalog import database, migrations
+from tracker.store.catalog import database, migrations, sqlite
 from tracker.store.catalog.models import Base
 from tracker.store.objects.layout import FORMAT_VERSION
 from tracker.store.store import Store
@@ -130,7 +131,7 @@ def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> N
 
 
 def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
-    engine = database.open_engine(tmp_path / "migrated.db")
+    engine = sqlite.open_engine(tmp_path / "migrated.db")
     database._upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -139,7 +140,7 @@ def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
 
 
 def test_a_new_catalog_is_what_the_migrations_make(store: Store, tmp_path: Path) -> None:
-    migrated = database.open_engine(tmp_path / "migrated.db")
+    migrated = sqlite.open_engine(tmp_path / "migrated.db")
     database._upgrade(migrated)
     assert schema(store._engine) == schema(migrated)
     assert database.revision_of(store._engine) == database.revision_of(migrated) == migrations.REVISION
@@ -234,7 +235,7 @@ def test_reader_sees_one_state_while_another_writes(store: Store) -> None:
 
 
 def test_busy_catalog_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.store.catalog.database.BUSY_SECONDS", 0)
+    monkeypatch.setattr("tracker.store.catalog.sqlite.BUSY_SECONDS", 0)
     second = open_store(store.root)
     with store.writing() as session:
         session.connection()
@@ -242,3 +243,10 @@ def test_busy_catalog_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyP
             with second.writing() as waiting:
                 waiting.connection()
     second.close()
+
+
+def test_statements_of_one_dialect_are_in_one_module() -> None:
+    package = Path(database.__file__).parents[2]
+    words = r"\bPRAGMA \w|INSERT OR |ON CONFLICT|on_conflict_|\bGLOB '|sqlalchemy\.dialects|exec_driver_sql"
+    found = [path for path in package.rglob("*.py") if re.search(words, path.read_text(encoding="utf-8"))]
+    assert found == [Path(sqlite.__file__)]

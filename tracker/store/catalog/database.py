@@ -1,79 +1,20 @@
-"""Opening a catalog: connections, transactions, migrations."""
+"""A catalog's transactions and migrations."""
 
 from __future__ import annotations
 
 import fcntl
-import os
-import sqlite3
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
 from tracker.errors import StoreError, StoreVersionError
-from tracker.ground import values
-from tracker.ground.group_files import create, is_of_group
+from tracker.ground.group_files import create
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import Base
-from tracker.store.catalog.takeover import is_busy
-
-# Longer than any transaction of ours; past it something is stuck and the user should know.
-BUSY_SECONDS = 60
-# What the write-ahead log keeps of the disk once its pages are in the catalog.
-LARGEST_LOG = 4 * 1024 * 1024
-
-
-def open_engine(path: Path) -> Engine:
-    """Return an engine on the SQLite catalog at ``path``."""
-    if is_of_group(path):
-        # SQLite gives its log the mode of the catalog. Not of one that is open: closing would free its locks.
-        with suppress(FileExistsError):
-            os.close(create(path, os.O_WRONLY | os.O_EXCL))
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS},
-        json_serializer=values.dumps,
-        json_deserializer=values.loads,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        # FULL: a commit that says "sealed" must be durable before its journal may go.
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
-        _write_ahead(connection)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A deferred transaction that turns into a writer fails at once when another wrote meanwhile.
-        write = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Use a write-ahead log; a process that closes the catalog at this moment is waited for.
-
-    The one that closes last removes the log, and SQLite then refuses others at once, whatever the timeout.
-    """
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 @contextmanager
@@ -97,28 +38,6 @@ def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None
         raise  # the caller's own doing, or a race that it knows of
     except DatabaseError as error:
         raise _refusal(engine, error) from error
-
-
-def upsert(
-    session: Session,
-    table: type[Base],
-    rows: list[dict[str, Any]],
-    *,
-    key: tuple[str, ...],
-    replaced: tuple[str, ...],
-) -> None:
-    """Insert rows; of one that is there already, some columns are replaced.
-
-    Args:
-        session: A write transaction.
-        table: Where to.
-        rows: A value for each column.
-        key: The columns that say which row is the same.
-        replaced: The columns that are replaced.
-    """
-    statement = insert(table)
-    new = {name: statement.excluded[name] for name in replaced}
-    session.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
 
 
 def check_lease(session: Session) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from tracker.errors import StoreError
 from tracker.ground.group_files import share
 from tracker.ground.terminal import say
+from tracker.store.catalog.sqlite import find_damage
 from tracker.store.objects.files import sync_file, sync_folder
 
 # A former holder that has woken up ends at once; a transaction that it was in may still be written.
@@ -97,19 +97,3 @@ def _second_name(path: Path) -> Iterator[Path | None]:
         yield again
     finally:
         again.unlink()
-
-
-def find_damage(catalog: Path) -> str | None:
-    """Fold a catalog's log into it and return what is wrong with it, or None."""
-    try:
-        with closing(sqlite3.connect(catalog)) as connection:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:
-        return str(error)
-    return None if found == "ok" else " ".join(str(found).split())
-
-
-def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Whether another connection is in the way."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)  # not in Python 3.10
-    return "locked" in str(error) if code is None else code & 0xFF in (5, 6)  # SQLITE_BUSY, _LOCKED

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.runstate.fold import FinishedRow, unpack_state
-from tracker.store.catalog.database import upsert
 from tracker.store.catalog.hot import pack_data, unpack_data
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Run, Sample, Segment
+from tracker.store.catalog.sqlite import upsert
 from tracker.store.objects.files import publish, sync_file
 from tracker.store.store import Store
 
@@ -72,17 +72,11 @@ def add_captured(session: Session, segment: Segment, found: Captured) -> None:
 
 def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -> None:
     """Store lines; one that is there already is replaced, and keeps the time at which it began."""
-    rows: list[dict[str, Any]] = [
-        {
-            "segment_id": segment_id,
-            "line": row.row,
-            "stream": STREAM_NUMBERS[row.data["stream"]],
-            "time": row.time,
-            "text": row.data["text"],
-        }
-        for row in lines
-    ]
-    upsert(session, ConsoleLine, rows, key=("segment_id", "line"), replaced=("text", "stream"))
+    rows = (
+        (segment_id, row.row, STREAM_NUMBERS[row.data["stream"]], row.time, row.data["text"]) for row in lines
+    )
+    columns = ("segment_id", "line", "stream", "time", "text")
+    upsert(session, ConsoleLine, columns, rows, key=("segment_id", "line"), replaced=("text", "stream"))
 
 
 def hot_samples(session: Session, segment_id: int) -> list[FinishedRow]:

@@ -9,6 +9,7 @@ so applying twice, at once, or after a crash anywhere in between gives the same 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -44,7 +45,7 @@ from tracker.store.history.captured import Captured, add_captured, spill_capture
 from tracker.store.history.parts import NewPart, add_part, discard, write_part
 from tracker.store.ingest import artifacts
 from tracker.store.ingest.edits import take_edit
-from tracker.store.ingest.merged import find_or_make_run, refresh_run
+from tracker.store.ingest.merged import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
 from tracker.store.published.tombs import is_deleted, tomb
@@ -132,6 +133,13 @@ def apply_journal(
     size = journal.path.stat().st_size if headless else 0
     attempts = 0
     refused: dict[int, str] = {}
+    named = False
+
+    def commit(*given: Any) -> bool:
+        nonlocal named
+        named = _commit(store, journal, *given)
+        return named
+
     while True:
         with store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
@@ -157,11 +165,8 @@ def apply_journal(
         part = _cold_part(store, journal.segment, segment, batch)
         named = False
         try:
-            with store.writing() as session:
-                named = _commit(store, session, journal, segment, batch, part)
-                if not named:
-                    session.rollback()
-                    continue
+            if not write_run(store, partial(commit, segment, batch, part)):
+                continue
         except IntegrityError as error:
             named = False
             # Somebody else made the segment or the run at the same moment.
@@ -219,7 +224,8 @@ def finish_segment(
         silent_since: When the writer was last heard of, if nothing else is known of it (unix seconds).
         gone: How it is known. A reason that is in the records already stays.
     """
-    with store.writing() as session:
+
+    def change(session: Session, aggregates: Aggregates) -> None:
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
         if segment is None:
             return
@@ -230,29 +236,39 @@ def finish_segment(
         folder.state.silent_since = silent_since
         folder.state.gone = gone or folder.state.gone
         add_hot(session, segment, rows)
-        _note_end(store, session, segment, ended, folder.state)
+        _note_end(store, session, segment, ended, folder.state, aggregates)
+
+    write_run(store, change)
 
 
 def withdraw_end(store: Store, segment_id: str) -> None:
     """Note that a writer which was taken for dead because it was silent has been heard of."""
-    with store.writing() as session:
+
+    def change(session: Session, aggregates: Aggregates) -> None:
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
         if segment is None:
             return
         state = unpack_state(segment.state)
         if state.silent_since is not None:
             state.silent_since = state.gone = None
-            _note_end(store, session, segment, None, state)
+            _note_end(store, session, segment, None, state, aggregates)
+
+    write_run(store, change)
 
 
 def _note_end(
-    store: Store, session: Session, segment: Segment, ended: str | None, state: SegmentState
+    store: Store,
+    session: Session,
+    segment: Segment,
+    ended: str | None,
+    state: SegmentState,
+    aggregates: Aggregates,
 ) -> None:
     segment.ended = ended
     segment.state = pack_state(state)
     run = session.get(Run, segment.run_id) if segment.run_id else None
     if run is not None:
-        refresh_run(session, run, store.root)
+        refresh_run(session, run, aggregates)
         published.publish_run(store.layout, session, run)
 
 
@@ -348,13 +364,14 @@ def _read_batch(
 
 def _commit(
     store: Store,
-    session: Session,
     journal: JournalPath,
     seen: Segment | None,
     batch: _Batch,
     part: NewPart | None,
+    session: Session,
+    aggregates: Aggregates,
 ) -> bool:
-    """Write one batch; return False when somebody else has moved the offset since it was read."""
+    """Write one batch; undo it and return False when somebody else has moved the offset since it was read."""
     state = batch.state
     state.silent_since = None  # this is news
     if seen is not None and seen.ended == "crashed":
@@ -391,6 +408,7 @@ def _commit(
             .returning(Segment.id)
         ).all()
         if not moved:
+            session.rollback()
             return False
         segment = session.get_one(Segment, seen.id)
     add_captured(session, segment, batch.captured)
@@ -399,6 +417,7 @@ def _commit(
     elif seen is None or take_hot(session, seen):
         add_part(store, session, segment.id, part)
     else:
+        session.rollback()
         return False
     if state.started is None:
         return True  # nothing but damage so far: rows wait in the segment for a run
@@ -416,8 +435,8 @@ def _commit(
         )
     for sequence, said in batch.said:
         if sequence >= segment.adopted:
-            _apply_said(store, session, run, said, journal.segment, sequence)
-    refresh_run(session, run, store.root)
+            _apply_said(store, session, run, said, (journal.segment, sequence), aggregates)
+    refresh_run(session, run, aggregates)
     # Who reads without a catalog learns there which of the logged artifacts have been given a version.
     # A use of what was not there then is passed over for good: a rebuild must not find it later.
     now = seen is None or state.finished is not None or bool(batch.said)
@@ -426,8 +445,14 @@ def _commit(
 
 
 def _apply_said(
-    store: Store, session: Session, run: Run, record: SaidRecord, segment: str, sequence: int
+    store: Store,
+    session: Session,
+    run: Run,
+    record: SaidRecord,
+    made_by: tuple[str, int],
+    aggregates: Aggregates,
 ) -> None:
+    segment, sequence = made_by
     if isinstance(record, ArtifactLogged):
         try:
             artifacts.add_version(store, session, run, record, segment, sequence)
@@ -437,7 +462,7 @@ def _apply_said(
         artifacts.add_use(store, session, run, record)
     elif isinstance(record, RunEdited):
         try:
-            take_edit(session, run, record, store.root)
+            take_edit(session, run, record, aggregates)
         except UsageError as error:
             raise _RefusedError(sequence, f"an edit was refused: {error.message}") from error
     elif isinstance(record, ArtifactChanged):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from tracker.ground.values import dumps, to_plain, without_surrogates
 from tracker.runstate.keyed import KEYED, note_keys
 from tracker.runstate.view import EDITABLE
 from tracker.store.catalog.models import Run
-from tracker.store.ingest.merged import refresh_run
+from tracker.store.ingest.merged import Aggregates, refresh_run, write_run
 from tracker.store.published.runs import publish_run
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
@@ -54,7 +53,7 @@ def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) ->
     )
 
 
-def take_edit(session: Session, run: Run, record: RunEdited, root: Path) -> None:
+def take_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggregates) -> None:
     """Take over an edit that was made in another store; a field that was edited later here stays.
 
     Raises:
@@ -75,7 +74,7 @@ def take_edit(session: Session, run: Run, record: RunEdited, root: Path) -> None
         if field in values and not is_newest(run.edits.get(field)):
             del values[field]
     project = run.project
-    _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values), root)
+    _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values), aggregates)
 
 
 def apply_edit(store: Store, edit: RunEdit) -> None:
@@ -84,13 +83,16 @@ def apply_edit(store: Store, edit: RunEdit) -> None:
     Raises:
         NotFoundError: There is no such run.
     """
-    with store.writing() as session:
+
+    def change(session: Session, aggregates: Aggregates) -> None:
         run = get_run(session, edit.entity, edit.project, edit.run_id)
-        _note(session, run, edit, store.root)
+        _note(session, run, edit, aggregates)
         publish_run(store.layout, session, run)
 
+    write_run(store, change)
 
-def _note(session: Session, run: Run, edit: RunEdit, root: Path) -> None:
+
+def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> None:
     # A new dict: a change inside the old one would not be seen.
     edits = {
         **run.edits,
@@ -105,7 +107,7 @@ def _note(session: Session, run: Run, edit: RunEdit, root: Path) -> None:
         if values or removed:
             edits = note_keys(edits, field, values, removed, edit.time)
     run.edits = edits
-    refresh_run(session, run, root)
+    refresh_run(session, run, aggregates)
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tracker.errors import Error, StoreError
 from tracker.ground.records import RunStarted
-from tracker.runstate.fold import FinishedRow, pack_state
+from tracker.runstate.fold import FinishedRow, SegmentState, pack_state
 from tracker.runstate.lacking import fill_aggregates
 from tracker.runstate.view import RunView, SegmentView, merge_segments
 from tracker.store.catalog.fields import refresh_fields
 from tracker.store.catalog.models import Clock, Project, Run, Segment
-from tracker.store.history.pieces import read_piece
+from tracker.store.history.pieces import Piece, read_piece
 from tracker.store.queries.history import segment_piece
 from tracker.store.queries.runs import segment_views
+from tracker.store.store import Store
 
 # Rows that could not be read are tried again after this long: `refresh_run` is called for each batch.
 DAMAGED_SECONDS = 600.0
+# So often rows are read before a transaction that finds other ones.
+ATTEMPTS = 3
 _damaged: dict[str, float] = {}
+T = TypeVar("T")
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
@@ -61,16 +65,118 @@ def find_or_make_run(session: Session, started: RunStarted) -> Run:
     return run
 
 
-def refresh_run(session: Session, run: Run, root: Path) -> None:
+class RowsNeededError(Exception):
+    """Segments of a run lack aggregates, and computing them inside the transaction would keep others waiting.
+
+    Args:
+        segments: All segments of the run, as the transaction sees them.
+        pieces: The rows of those that lack some.
+    """
+
+    def __init__(self, segments: list[SegmentView], pieces: dict[str, Piece]) -> None:
+        super().__init__(f"aggregates of {', '.join(pieces)} are to be computed first")
+        self.segments, self.pieces = segments, pieces
+
+
+class Aggregates:
+    """Aggregates that segments lacked, computed from their rows.
+
+    Args:
+        root: The store's folder.
+        inside: Whether rows are read inside the transaction; others wait meanwhile.
+    """
+
+    def __init__(self, root: Path, *, inside: bool = False) -> None:
+        self._root, self._inside = root, inside
+        # What a segment's state becomes, if it is still the one from which that was computed.
+        self._computed: dict[str, tuple[bytes, SegmentState]] = {}
+        self._missing: set[str] = set()  # parts that were gone once: merged meanwhile, or lost
+
+    def fill(self, session: Session, run: Run) -> tuple[list[SegmentView], list[SegmentView]]:
+        """Return all segments of a run, none of which lacks an aggregate, and those that changed by that.
+
+        Raises:
+            RowsNeededError: Rows are needed that may not be read now.
+        """
+        segments, changed, pieces = segment_views(session, run), [], {}
+        for at, each in enumerate(segments):
+            before, state = self._computed.get(each.segment, (b"", each.state))
+            if before and before == pack_state(each.state):
+                segments[at] = each._replace(state=state)
+                changed.append(segments[at])
+
+        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+            if time.monotonic() - _damaged.get(segment.segment, -math.inf) < DAMAGED_SECONDS:
+                raise StoreError(f"rows of segment {segment.segment} could not be read")
+            segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
+            piece = segment_piece(session, segment_id, self._root)
+            if self._inside:
+                return self._read_rows(piece, segment, keys)
+            hot = piece.hot()
+            pieces[segment.segment] = piece._replace(hot=lambda: hot)
+            raise StoreError("these rows are read before the transaction begins again")
+
+        changed += fill_aggregates(segments, read_rows)
+        if pieces:
+            raise RowsNeededError(segments, pieces)
+        return segments, changed
+
+    def compute(self, needed: RowsNeededError) -> None:
+        """Compute what a transaction lacked, between two attempts at it."""
+        before = {
+            each.segment: pack_state(each.state) for each in needed.segments if each.segment in needed.pieces
+        }
+
+        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+            if segment.segment not in needed.pieces:
+                raise StoreError(f"rows of segment {segment.segment} could not be read")
+            return self._read_rows(needed.pieces[segment.segment], segment, keys)
+
+        for each in fill_aggregates(needed.segments, read_rows):
+            self._computed[each.segment] = before[each.segment], each.state
+
+    def _read_rows(self, piece: Piece, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        try:
+            yield from read_piece(piece, keys)
+        except (Error, OSError) as error:
+            missing = str(error.filename) if isinstance(error, FileNotFoundError) else None
+            if missing is None or missing in self._missing:
+                _damaged[segment.segment] = time.monotonic()
+            else:
+                self._missing.add(missing)
+            raise
+
+
+def write_run(store: Store, change: Callable[[Session, Aggregates], T]) -> T:
+    """Return what ``change`` does in a write transaction.
+
+    Where it raises ``RowsNeededError``, it is rolled back, the rows are read, and it is called again: while
+    ten million rows are read, others would wait longer than they may.
+    """
+    aggregates = Aggregates(store.root)
+    for _ in range(ATTEMPTS):
+        try:
+            with store.writing() as session:
+                return change(session, aggregates)
+        except RowsNeededError as needed:
+            aggregates.compute(needed)
+    with store.writing() as session:  # others change the segments each time: now they wait
+        return change(session, Aggregates(store.root, inside=True))
+
+
+def refresh_run(session: Session, run: Run, aggregates: Aggregates) -> None:
     """Work out the run's merged view from all its segments; see ``merge_segments``.
 
     Args:
         session: A write transaction.
         run: The run.
-        root: The store's folder: rows are read where a segment lacks an aggregate, which it then has.
+        aggregates: Gives a segment the aggregates that it lacks.
+
+    Raises:
+        RowsNeededError: See ``write_run``.
     """
-    segments = segment_views(session, run)
-    for each in fill_aggregates(segments, partial(_read_rows, session, root)):
+    segments, changed = aggregates.fill(session, run)
+    for each in changed:
         session.execute(
             update(Segment).where(Segment.segment == each.segment).values(state=pack_state(each.state))
         )
@@ -78,17 +184,6 @@ def refresh_run(session: Session, run: Run, root: Path) -> None:
     for field in RunView.__dataclass_fields__:
         setattr(run, field, getattr(view, field))
     note_change(session, run)
-
-
-def _read_rows(session: Session, root: Path, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
-    if time.monotonic() - _damaged.get(segment.segment, -math.inf) < DAMAGED_SECONDS:
-        raise StoreError(f"rows of segment {segment.segment} could not be read")
-    segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
-    try:
-        yield from read_piece(segment_piece(session, segment_id, root), keys)
-    except (Error, OSError):
-        _damaged[segment.segment] = time.monotonic()
-        raise
 
 
 def note_change(session: Session, run: Run) -> None:

@@ -247,6 +247,13 @@ class Layout:
         """Yield every published version file."""
         return self.root.glob("artifacts/*/*/*/versions/*.json")
 
+    def described_files(self) -> Iterator[Path]:
+        """Yield every published file that says of which format it is."""
+        yield from self.run_files()
+        yield from self.tombstones()
+        yield from self.version_files()
+        yield from self.root.glob("artifacts/*/*/*/collection.json")
+
     def starting_lock(self, run: str) -> Path:
         """File whose lock a process holds while it begins a run; a few runs share one."""
         return self.locks / f"starting-{crc32(run.encode('utf-8', 'replace')) % STARTING_LOCKS:02}.lock"

@@ -191,6 +191,6 @@ def reread(path: Path, kind: type[T]) -> T:
     if isinstance(found, int) and found > FORMAT:
         raise StoreVersionError(
             f"{path} has format {found}, this tracker reads up to {FORMAT}: "
-            "upgrade airgap-tracker to rebuild the catalog. Nothing was changed."
+            "upgrade airgap-tracker to read it. Nothing was changed."
         )
     return msgspec.convert(plain, kind)  # its ValidationError is a ValueError

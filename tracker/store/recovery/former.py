@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tracker.errors import StoreError
 from tracker.store.catalog.database import check_revision
-from tracker.store.catalog.takeover import is_busy
+from tracker.store.catalog.sqlite import FOLD, is_busy
 from tracker.store.objects.files import sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.lost import KnownFile, known_files
@@ -33,15 +33,14 @@ class Former(NamedTuple):
         clock: The store's revision.
         folded: Whether it is one whole file now.
         files: The published files that it can describe.
+        sequences: How many records of each unsealed segment it has.
     """
 
     keys: list[tuple[str, float]] | None = None
     clock: int = 0
     folded: bool = False
     files: dict[Path, KnownFile] = {}
-
-
-_FOLD = "PRAGMA journal_mode=DELETE"
+    sequences: dict[str, int] = {}
 
 
 def read_former(layout: Layout, catalog: Path) -> Former | None:
@@ -72,15 +71,11 @@ def _read_former(layout: Layout, catalog: Path) -> Former:
         keys = _read(connection, "SELECT sha256, created_at FROM api_keys ORDER BY id")
         clock = _read(connection, "SELECT revision FROM clock")
         files = known_files(layout, connection)
+        unsealed = "SELECT segment, sequence FROM segments WHERE NOT sealed AND run_id IS NOT NULL"
+        sequences = dict(_read(connection, unsealed) or [])
         # Fails while another connection is open; leaves no log behind.
-        folded = _read(connection, _FOLD) == [("delete",)]
-        return Former(keys, clock[0][0] if clock else 0, folded, files)
-
-
-def fold(catalog: Path) -> None:
-    """Fold a catalog's log into it."""
-    with closing(sqlite3.connect(catalog, timeout=1)) as connection:
-        connection.execute(_FOLD)
+        folded = _read(connection, FOLD) == [("delete",)]
+        return Former(keys, clock[0][0] if clock else 0, folded, files, sequences)
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:

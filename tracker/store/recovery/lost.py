@@ -14,7 +14,7 @@ import msgspec
 from tracker.errors import Error
 from tracker.ground.parsed import RelativePath
 from tracker.runstate.collection import parse_version_name
-from tracker.store.catalog.takeover import is_busy
+from tracker.store.catalog.sqlite import is_busy
 from tracker.store.objects.layout import Layout
 from tracker.store.published.reread import PublishedDeletion, PublishedName, PublishedVersion, reread
 
@@ -26,11 +26,13 @@ class KnownFile(NamedTuple):
         table: The table that has its content.
         key: Primary key there.
         digest: Of a version.
+        revision: Of a run.
     """
 
     table: str
     key: tuple[Any, ...]
     digest: str = ""
+    revision: int = 0
 
 
 class _File(msgspec.Struct):
@@ -50,7 +52,8 @@ class _Run(PublishedName, kw_only=True):
 _PLACE = "p.entity, p.name, c.name"
 _COLLECTION = "collections c JOIN projects p ON p.id = c.project_id"
 _RUNS = """
-SELECT p.entity, p.name, r.run_id, r.created_at, r.id FROM runs r JOIN projects p ON p.id = r.project_id
+SELECT p.entity, p.name, r.run_id, r.created_at, r.revision, r.id
+FROM runs r JOIN projects p ON p.id = r.project_id
 """
 _VERSIONS = f"""
 SELECT {_PLACE}, v."index", v.id, v.digest FROM {_COLLECTION} JOIN versions v ON v.collection_id = c.id
@@ -75,12 +78,12 @@ def known_files(layout: Layout, catalog: sqlite3.Connection) -> dict[Path, Known
                 raise  # asked again: it does not look like a catalog that knows nothing
             return []
 
-    for *run, created_at, key in ask(_RUNS):
+    for *run, created_at, revision, key in ask(_RUNS):
         deleted_at = -math.inf
         with suppress(ValueError, OSError):
             deleted_at = reread(layout.tombstone(*run), PublishedDeletion).time
         if deleted_at < created_at:
-            found[layout.run_file(*run)] = KnownFile("runs", (key,))
+            found[layout.run_file(*run)] = KnownFile("runs", (key,), revision=revision)
     for *version, key, digest in ask(_VERSIONS):
         found[layout.version(*version)] = KnownFile("versions", (key,), digest)
     for *alias, key in ask(_ALIASES):

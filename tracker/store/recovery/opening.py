@@ -22,6 +22,7 @@ from tracker.store.catalog.lease import held_elsewhere, refusal
 from tracker.store.catalog.locks import FileLock, is_held
 from tracker.store.catalog.migrations import REVISION
 from tracker.store.catalog.models import ArtifactUse, Run
+from tracker.store.catalog.sqlite import open_engine
 from tracker.store.objects.layout import Layout
 from tracker.store.published.runs import publish_run
 from tracker.store.recovery.rebuild import rebuild
@@ -54,7 +55,7 @@ def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
             forgotten = _restore(layout, lock, hold)
             if not forgotten:
                 lock.share()
-        engine = opened or database.open_engine(hold.catalog)
+        engine = opened or open_engine(hold.catalog)
         try:
             found = database.migrate(engine, layout.locks / "catalog.lock")
             if found not in (None, REVISION):
@@ -109,7 +110,7 @@ def _open_filled(catalog: Path) -> Engine | None:
     """Return an engine on the catalog; None when it is not there, or nobody has made its tables."""
     if not catalog.is_file():
         return None
-    engine = database.open_engine(catalog)
+    engine = open_engine(catalog)
     try:
         if database.revision_of(engine) is not None:
             return engine
@@ -160,7 +161,7 @@ def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
 
 def _rebuild_aloud(layout: Layout, hold: Hold) -> list[Path]:
     """Rebuild a lost catalog and say so; return the parts that were forgotten."""
-    found = rebuild(layout, hold)
+    found = rebuild(layout, hold, asked=False)
     keys = "" if found.keys is not None else "; API keys come from backup or `tracker key`"
     say(
         f"{hold.catalog} was gone: rebuilt from published files ({found.runs} runs, "

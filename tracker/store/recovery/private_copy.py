@@ -26,6 +26,7 @@ from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.models import ApiKey, Clock
+from tracker.store.catalog.sqlite import find_damage, open_engine
 from tracker.store.objects.files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.runs import revision
@@ -155,7 +156,7 @@ class PrivateCopy(Store):
                 f"the catalog of {layout.source} is not here ({source}): read the store on the host that has "
                 "it, or copy the folder to one that you may write to; `tracker rebuild` makes a catalog there"
             )
-        self._engine = database.open_engine(layout.catalog)
+        self._engine = open_engine(layout.catalog)
         self.blobs = BlobStore(layout, partial(find_piece, self._engine))
         try:
             database.migrate(self._engine, layout.locks / "catalog.lock")
@@ -180,14 +181,14 @@ class PrivateCopy(Store):
     def _adapt(self, former: PrivateCopy | None) -> None:
         with self.reading() as session:
             self.copied_revision = revision(session)
-            if is_network(self.layout.source):  # a client may remember what a file was
-                found = session.scalar(text("PRAGMA quick_check(1)"))
-                if found != "ok":
-                    raise StoreError(f"the copy of the catalog of {self.layout.source} is damaged: {found}")
+        if is_network(self.layout.source):  # a client may remember what a file was
+            found = find_damage(self.catalog, "quick_check")
+            if found is not None:
+                raise StoreError(f"the copy of the catalog of {self.layout.source} is damaged: {found}")
         with self.writing() as session:
             for table in ("parts", "captured_parts"):
                 outside = (
-                    f"SELECT path FROM {table} WHERE path NOT GLOB 'runs/*' OR path GLOB '*/../*' LIMIT 1"
+                    f"SELECT path FROM {table} WHERE path NOT LIKE 'runs/%' OR path LIKE '%/../%' LIMIT 1"
                 )
                 if (path := session.scalar(text(outside))) is not None:
                     raise StoreError(

@@ -1,7 +1,8 @@
 """Making the catalog anew from published files. Journals are applied afterwards, as ever.
 
 What a sealed segment said stands in its run's file and Parquet parts. Of an unsealed one only its place
-is kept: its journal has all of it, and is applied from the start by whoever follows the store next.
+is kept: its journal has all of it, and is applied from the start by whoever follows the store next. Where it
+lacks records that the former catalog has, what that catalog has of the segment is taken over.
 What its records did beyond the segment (versions, aliases, files, uses) is taken from published
 files and not done again (``Segment.adopted``), so numbers stay and aliases do not move back.
 
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -25,6 +27,7 @@ from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreErro
 from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames
+from tracker.runstate.collection import Place
 from tracker.runstate.fold import Folder, Gone, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
@@ -45,9 +48,10 @@ from tracker.store.catalog.models import (
     Rung,
     Segment,
 )
-from tracker.store.ingest.merged import find_or_make_project, note_change, refresh_run
+from tracker.store.catalog.sqlite import fold, open_engine
+from tracker.store.ingest.merged import Aggregates, find_or_make_project, note_change, refresh_run
 from tracker.store.objects.files import sync_file
-from tracker.store.objects.layout import Layout
+from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.reread import (
     PublishedAlias,
     PublishedCapture,
@@ -61,7 +65,7 @@ from tracker.store.published.reread import (
 )
 from tracker.store.published.tombs import tomb
 from tracker.store.published.versions import new_row, place_of
-from tracker.store.recovery.former import Former, fold, install, read_former
+from tracker.store.recovery.former import Former, install, read_former
 from tracker.store.recovery.lost import find_lost, home_of
 from tracker.store.recovery.restoring import Restorer
 
@@ -92,18 +96,22 @@ class Rebuilt(NamedTuple):
     restored: list[Path]
 
 
-def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
+def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
     """Make the catalog anew; the caller has the store alone (``tracker.store.recovery.opening.alone``).
 
     Args:
         layout: The store.
         hold: This host's lease on the catalog.
+        asked: Whether a person asked for it: only then missing published files are written again.
 
     Raises:
         HeldElsewhereError: Another host has taken the catalog over; nothing was changed.
         StoreVersionError: A newer tracker wrote a file, or the former catalog; nothing was changed.
         StoreError: The former catalog is open in another program.
     """
+    for path in layout.described_files():  # a newer one is refused before anything is changed
+        with suppress(ValueError, OSError):
+            reread(path, dict)
     former = read_former(layout, hold.catalog)
     if former is None and hold.damaged is not None:
         former = read_former(layout, hold.damaged)
@@ -113,11 +121,11 @@ def rebuild(layout: Layout, hold: Hold) -> Rebuilt:
     if hold.catalog.parent != layout.root:  # on a disk of this host: renamed there
         new = hold.catalog.with_name(new.name)
     try:
-        engine = database.open_engine(new)
+        engine = open_engine(new)
         try:
             database.migrate(engine, layout.locks / "catalog.lock")
             with (
-                Restorer(layout, hold.catalog, former.files if former else {}, hold.check) as restorer,
+                Restorer(layout, hold.catalog, former.files if former else {}, hold.check, asked) as restorer,
                 database.transaction(engine, write=True) as session,
             ):
                 builder = _Builder(layout, session, former, restorer)
@@ -152,6 +160,12 @@ class _Builder:
         self._run_ids: dict[tuple[str, str, str], int] = {}
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
+        # Segments of which the former catalog has records that their journals lack.
+        self._taken = {
+            name
+            for name, sequence in self._former.sequences.items()
+            if not _holds(self._journals.get(name, []), sequence)
+        }
         self._crashed: set[str] = set()
         self._collections: dict[Path, Collection] = {}
         self.versions: dict[tuple[str, str, str, int], int] = {}
@@ -184,7 +198,7 @@ class _Builder:
         for described, run in runs:
             self._add_uses(described, run)
             if any(segment.segment in self._crashed for segment in described.segments):
-                refresh_run(self._session, run, self._layout.root)
+                refresh_run(self._session, run, Aggregates(self._layout.root, inside=True))
             else:
                 note_change(self._session, run)
         self.broken += self._restorer.broken
@@ -197,8 +211,12 @@ class _Builder:
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
             found = reread(path, kind)
-            if isinstance(found, PublishedRun) and found.uses is None and self._restorer.restore(path):
-                return reread(path, kind)  # the file of an older tracker
+            if isinstance(found, PublishedRun):
+                taken = self._taken.intersection(each.segment for each in found.segments if not each.sealed)
+                if taken or found.uses is None:  # the catalog knows more, or an older tracker wrote the file
+                    if self._restorer.restore(path, found.revision):
+                        return reread(path, kind)
+                    self._taken -= taken
             return found
         except (ValueError, OSError) as error:
             if kind is PublishedRun:
@@ -245,8 +263,6 @@ class _Builder:
         return run
 
     def _add_segment(self, run: PublishedRun, row: Run, described: PublishedSegment) -> None:
-        if not described.sealed and described.segment not in self._journals:
-            described = self._restorer.describe_segment(described.segment) or described
         added = Segment(
             segment=described.segment,
             run_id=row.id,
@@ -271,26 +287,49 @@ class _Builder:
                 self._set_place(added)
             return
         added.adopted = described.sequence
-        if described.segment in self._journals:
-            history = self._layout.run(run.entity, run.project, run.id) / "history"
-            self.forgotten += history.glob(f"{described.segment}-*.parquet")
+        files = self._journals.get(described.segment, [])
+        if files and described.segment not in self._taken:
+            self._apply_again(run, added, described, files)
             return
         parts = self._add_parts(added, described.parts)
         self._add_captured(added, described.captured)
-        state = self._restorer.copy_rows(self._session, added)
-        kept = "Parquet files" if state is None else "the former catalog"
-        self.broken.append(
-            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {described.segment} is gone; "
-            f"what it had beyond {kept} is lost"
-        )
-        folder = Folder(self._fold_parts(run, described, parts) if state is None else state)
-        add_hot(self._session, added, folder.flush())
-        folder.state.problems.append(f"the journal is gone: what was not in {kept} yet is lost")
-        added.ended = described.ended or "crashed"
-        self._crashed.add(added.segment)
-        # Were the journal put back, it would be applied on top of this: only another rebuild may.
-        added.journal_index = PAST_ALL_JOURNALS
+        if described.segment in self._taken:
+            state, kept = self._restorer.copy_segment(self._session, added), "the former catalog"
+            whole = _go_on_from(added, files)
+        else:
+            state, kept, whole = self._fold_parts(run, described, parts), "Parquet files", False
+            # Were the journal put back, it would be applied on top of this: only another rebuild may.
+            added.journal_index = PAST_ALL_JOURNALS
+        folder = Folder(state)
+        if not whole:
+            how = "lacks records that had been applied" if files else "is gone"
+            self._note_loss(run, added, how, f"what it had beyond {kept}")
+            problem = f"the journal {how}: what was not in {kept} yet is lost"
+            if problem not in state.problems:
+                state.problems.append(problem)
+        added.ended = described.ended
+        if not files:
+            add_hot(self._session, added, folder.flush())
+            added.ended = described.ended or "crashed"
+            self._crashed.add(added.segment)
         added.state = pack_state(folder.state)
+
+    def _apply_again(
+        self, run: PublishedRun, added: Segment, described: PublishedSegment, files: list[JournalPath]
+    ) -> None:
+        """Leave a segment to who applies its journals: they give its parts again."""
+        history = self._layout.run(run.entity, run.project, run.id) / "history"
+        self.forgotten += history.glob(f"{described.segment}-*.parquet")
+        if not _holds(files, described.sequence):
+            self._note_loss(run, added, "lacks records that had been applied", "what Parquet files lack too")
+            if files[0].number > 0:  # the record that says whose the rows are
+                added.state = pack_state(self._fold_parts(run, described, []))
+
+    def _note_loss(self, run: PublishedRun, segment: Segment, how: str, what: str) -> None:
+        self.broken.append(
+            f"run {run.entity}/{run.project}/{run.id}: the journal of segment {segment.segment} {how}; "
+            f"{what} is lost"
+        )
 
     def _set_place(self, sealed: Segment) -> None:
         """Let a sealed segment stand at the end of the journals that a kill left, if it has all of them.
@@ -299,10 +338,8 @@ class _Builder:
         """
         files = self._journals[sealed.segment]
         try:
-            for journal in files:
-                for outcome in read_frames(journal.path, journal.segment, final=True):
-                    if isinstance(outcome, Frame) and outcome.sequence >= sealed.sequence:
-                        return
+            if any(sequence >= sealed.sequence for sequence in _sequences(files)):
+                return
             sealed.journal_index, sealed.offset = files[-1].number, files[-1].path.stat().st_size
         except (JournalError, OSError):
             return
@@ -383,11 +420,14 @@ class _Builder:
 
     def _add_versions(self, runs: list[PublishedRun]) -> dict[Path, PublishedVersion]:
         layout = self._layout
+        found = self._read_all(layout.version_files(), PublishedVersion)
+        seen = {path for path, _ in found}
         for run in runs:
             for logged in run.versions:
-                if (said := self._restorer.restore_logged(run, logged)) is not None:
-                    self.broken.append(said)
-        found = self._read_all(layout.version_files(), PublishedVersion)
+                path = layout.version(run.entity, run.project, logged.name, logged.version)
+                if path not in seen and not path.exists():
+                    seen.add(path)
+                    found.append((path, self._restorer.restore_logged(path, run, logged)))
         found.sort(key=lambda each: (each[1].created_at, each[0].parent, int(each[0].stem)))
         records: set[tuple[str, int]] = set()
         for path, described in found:
@@ -451,6 +491,13 @@ class _Builder:
             newest = max((number for *each, number in self.versions if tuple(each) == place), default=None)
             if newest is not None:
                 self._restorer.restore_latest(place, newest)
+                version = self.versions[(*place, newest)]
+                self._session.add(Alias(collection_id=collection.id, alias="latest", version_id=version))
+        else:
+            self._read_aliases(place, collection)
+        self._session.flush()
+
+    def _read_aliases(self, place: Place, collection: Collection) -> None:
         for path in self._layout.alias_files(*place):
             described = self._read(path, PublishedAlias)
             if described is None:
@@ -460,7 +507,6 @@ class _Builder:
                 self.broken.append(f"{path} was left out: there is no version {described.version} beside it")
                 continue
             self._session.add(Alias(collection_id=collection.id, alias=described.alias, version_id=version))
-        self._session.flush()
 
     def _add_uses(self, described: PublishedRun, run: Run) -> None:
         for use in described.uses or []:
@@ -486,6 +532,38 @@ def _is_gone(run: PublishedRun, gone: dict[tuple[str, str, str], float]) -> bool
     """Whether a run's file was left by a deletion; one that a later writer went on with was not deleted."""
     time = gone.get((run.entity, run.project, run.id))
     return time is not None and all(segment.started_at <= time for segment in run.segments)
+
+
+def _sequences(files: list[JournalPath]) -> Iterator[int]:
+    """Yield the numbers of the records that a segment's journals have."""
+    for journal in files:
+        for outcome in read_frames(journal.path, journal.segment, final=True):
+            if isinstance(outcome, Frame):
+                yield outcome.sequence
+
+
+def _holds(files: list[JournalPath], count: int) -> bool:
+    """Whether a segment's journals have each of its first ``count`` records; True if one cannot be read."""
+    expected = 0
+    try:
+        for sequence in _sequences(files):
+            if sequence > expected or expected >= count:
+                break
+            expected = max(expected, sequence + 1)
+    except JournalError:  # who follows the store meets it again, and says why
+        return True
+    return expected >= count
+
+
+def _go_on_from(segment: Segment, files: list[JournalPath]) -> bool:
+    """Let a segment go on where it was applied up to; return whether its journal still reaches that far."""
+    for journal in files:
+        if journal.number == segment.journal_index:
+            size = journal.path.stat().st_size
+            whole = size >= segment.offset
+            segment.offset = min(segment.offset, size)
+            return whole
+    return False
 
 
 def _keep_copy(path: Path) -> None:

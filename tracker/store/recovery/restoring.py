@@ -18,18 +18,17 @@ from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog import database
 from tracker.store.catalog.models import Alias, Collection, ConsoleLine, HotRow, Run, Sample, Segment, Version
-from tracker.store.catalog.takeover import find_damage
+from tracker.store.catalog.sqlite import find_damage, fold, open_engine
 from tracker.store.objects.described import publish_described
 from tracker.store.objects.layout import Layout
 from tracker.store.published.reread import (
     PublishedCollection,
     PublishedLogged,
     PublishedRun,
-    PublishedSegment,
+    PublishedVersion,
 )
-from tracker.store.published.runs import describe_run, describe_segment
+from tracker.store.published.runs import describe_run
 from tracker.store.published.versions import describe, place_of, published
-from tracker.store.recovery.former import fold
 from tracker.store.recovery.lost import KnownFile
 
 
@@ -46,13 +45,21 @@ class Restorer(ExitStack):
         catalog: The catalog that is about to be replaced. It is brought to this tracker's revision.
         known: The files that it can describe.
         check: Raises when nothing may be published.
+        asked: Whether a person asked for the rebuild. Otherwise no file is written that only other files
+            know of: the store may be a copy that is under way, and the file still come.
     """
 
     def __init__(
-        self, layout: Layout, catalog: Path, known: Mapping[Path, KnownFile], check: Callable[[], None]
+        self,
+        layout: Layout,
+        catalog: Path,
+        known: Mapping[Path, KnownFile],
+        check: Callable[[], None],
+        asked: bool,
     ) -> None:
         super().__init__()
-        self._layout, self._catalog, self.known, self._check = layout, catalog, known, check
+        self._layout, self._catalog, self._check, self._asked = layout, catalog, check, asked
+        self.known = dict(known)
         self._session: Session | None = None
         self.restored: list[Path] = []
         self.found_damage = False
@@ -64,13 +71,19 @@ class Restorer(ExitStack):
             if not path.exists():
                 self.restore(path)
 
-    def restore(self, path: Path) -> bool:
-        """Write a file again; return False when the catalog does not know it, or is damaged."""
-        session = self._open() if path in self.known else None
-        if session is None:
+    def restore(self, path: Path, revision: int = 0) -> bool:
+        """Write a file again; return False when the catalog does not know it, or is damaged.
+
+        Args:
+            path: The file.
+            revision: Of a run that the file describes: what is older in the catalog is not written.
+        """
+        known = self.known.get(path)
+        session = self._open() if known is not None and known.revision >= revision else None
+        if known is None or session is None:
             return False
         try:
-            self._publish(path, _describe(session, self.known[path]))
+            self._publish(path, _describe(session, known))
         except OSError as error:
             self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
             return False
@@ -83,27 +96,18 @@ class Restorer(ExitStack):
             if find_damage(self._catalog) is not None:
                 self.known, self.found_damage = {}, True
                 return None
-            engine = database.open_engine(self._catalog)
+            engine = open_engine(self._catalog)
             self.callback(fold, self._catalog)
             self.callback(engine.dispose)
             database.migrate(engine, self._layout.locks / "catalog.lock")
             self._session = self.enter_context(database.transaction(engine, write=False))
         return self._session
 
-    def describe_segment(self, name: str) -> PublishedSegment | None:
-        """Return what ``run.json`` would say of a segment if it was published now."""
+    def copy_segment(self, target: Session, added: Segment) -> SegmentState:
+        """Copy what only the catalog has of a segment whose run was restored; return the segment's state."""
         session = self._open()
-        segment = _segment(session, name) if session is not None else None
-        if session is None or segment is None or segment.run_id is None:
-            return None
-        return msgspec.convert(describe_segment(session, segment), PublishedSegment)
-
-    def copy_rows(self, target: Session, added: Segment) -> SegmentState | None:
-        """Copy the rows that only the catalog has of a segment; return the segment's state."""
-        session = self._open()
-        segment = _segment(session, added.segment) if session is not None else None
-        if session is None or segment is None:
-            return None
+        assert session is not None
+        segment = session.scalars(select(Segment).where(Segment.segment == added.segment)).one()
         for table in (HotRow, Sample, ConsoleLine):
             columns = [column.key for column in table.__mapper__.column_attrs]
             rows = session.scalars(select(table).where(table.segment_id == segment.id))
@@ -112,15 +116,12 @@ class Restorer(ExitStack):
             ]
             if values:
                 target.execute(insert(table), values)
-        for name in ("process", "sequence", "hot_count", "hot_bytes"):
+        for name in ("process", "journal_index", "offset", "sequence", "hot_count", "hot_bytes"):
             setattr(added, name, getattr(segment, name))
         return unpack_state(segment.state)
 
-    def restore_logged(self, run: PublishedRun, logged: PublishedLogged) -> str | None:
-        """Write the file of a version, if it is gone, from its run's file; return what is lost of it."""
-        path = self._layout.version(run.entity, run.project, logged.name, logged.version)
-        if path.exists():
-            return None
+    def restore_logged(self, path: Path, run: PublishedRun, logged: PublishedLogged) -> PublishedVersion:
+        """Write the file of a version that is gone, as its run's file knows it; return what it says."""
         size = count = 0
         with suppress(NotFoundError, ArtifactError):  # named when the files of all versions are looked for
             manifest = read_manifest(BlobStore(self._layout), logged.manifest)
@@ -141,28 +142,30 @@ class Restorer(ExitStack):
             sequence=logged.sequence,
             manifest=logged.manifest,
         )
+        described = published(version)
+        self.known[path] = KnownFile("versions", (), logged.digest)
+        lost = f"as far as run {run.id} knows it: its description, metadata, tags and aliases are lost"
+        if not self._asked:
+            self.broken.append(f"{path} is missing; the version is there {lost} unless the file comes")
+            return msgspec.convert(described, PublishedVersion)
         try:
-            self._publish(path, published(version))
+            self._publish(path, described)
         except OSError as error:
-            return f"{path} is gone and cannot be written again: {error.strerror or error}"
-        return (
-            f"{path} was gone and is written again as far as run {run.id} knows it: its description, "
-            "metadata, tags and aliases are lost"
-        )
+            self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
+        else:
+            self.broken.append(f"{path} was gone and is written again {lost}")
+        return msgspec.convert(described, PublishedVersion)
 
     def restore_latest(self, place: Place, newest: int) -> None:
         """Let ``latest`` name the newest version of a collection whose aliases are all gone."""
         path = self._layout.alias(*place, "latest")
-        with suppress(OSError):  # the catalog has it
-            self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
+        if self._asked:
+            with suppress(OSError):  # the catalog has it
+                self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
 
     def _publish(self, path: Path, described: dict[str, Any]) -> None:
         self._check()
         publish_described(self._layout.new_temporary(), path, described)
-
-
-def _segment(session: Session, name: str) -> Segment | None:
-    return session.scalar(select(Segment).where(Segment.segment == name))
 
 
 def _describe(session: Session, known: KnownFile) -> dict[str, Any]:
