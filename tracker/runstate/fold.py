@@ -430,16 +430,13 @@ def is_replaced(marks: Mapping[str, bool], key: str) -> bool:
     return [False, *(marks[each] for each in prefixes(key) if each in marks)][-1]
 
 
+# Kinds by `_type`. Whatever else ends in "-file" is media.
 _KINDS = {
-    "image-file": "image",
-    "images/separated": "image",
+    "graph-file": "other",
     "histogram": "histogram",
+    **dict.fromkeys(("image-file", "images/separated"), "image"),
     **dict.fromkeys(("table-file", "eval-table", "incremental-table-file"), "table"),
-    **dict.fromkeys(
-        ("audio-file", "audio", "video-file", "videos", "html-file", "html", "plotly-file", "bokeh-file"),
-        "media",
-    ),
-    **dict.fromkeys(("object3D-file", "object3D", "molecule-file", "molecule"), "media"),
+    **dict.fromkeys(("audio", "videos", "html", "object3D", "molecule"), "media"),  # several under one key
 }
 
 
@@ -453,7 +450,9 @@ def kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, dict):
         kind = value.get("_type")
-        return _KINDS.get(kind if isinstance(kind, str) else "", "other")
+        if not isinstance(kind, str):
+            return "other"
+        return _KINDS.get(kind) or ("media" if kind.endswith("-file") else "other")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         found = {kind_of(item) for item in value}  # media of several types under one key
         return "media" if found <= {"image", "media"} else "other"
