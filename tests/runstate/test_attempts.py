@@ -19,6 +19,7 @@ from tracker.ground.records import (
     Process,
     Record,
     Row,
+    RunChanged,
     RunFinished,
     RunStarted,
     SummaryChanged,
@@ -45,7 +46,7 @@ def segment(attempt: int, *records: Record, **started: Any) -> SegmentView:
         folder.fold(record)
     state = folder.state
     ended = state.finished.state if state.finished else None
-    return SegmentView(f"{attempt}", first.rank, attempt, first.time, state.start_step, ended, state)
+    return SegmentView(f"{9 - attempt}", first.rank, attempt, first.time, state.start_step, ended, state)
 
 
 def headless(*records: Record) -> SegmentView:
@@ -115,6 +116,12 @@ def test_why_a_run_ended() -> None:
     assert (merged.reason, merged.last_seen) == ("host silent", 70.0)
 
 
+def test_an_edit_holds_until_a_script_says_otherwise_later() -> None:
+    renamed = segment(0, RunChanged(10.0, {"name": "by its script"}))
+    for edited_at, name in ((9.0, "by its script"), (11.0, "edited")):
+        assert merge_segments("r", [renamed], {"name": {"value": "edited", "time": edited_at}}).name == name
+
+
 def test_a_segment_without_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
@@ -148,15 +155,20 @@ NOTHING = MetricDefined("x", overwrite=True)
 
 def test_a_value_that_a_script_set_is_replaced_by_one_that_is_logged() -> None:
     later = segment(1, SummaryChanged({"x": 0}, []), row(1, {"x": 2}), start_step=1)
-    assert summary(segment(0, MOST, row(0, {"x": 3})), later, rows={"1": [2]}) == {"x": {"max": 3}}
+    assert summary(segment(0, MOST, row(0, {"x": 3})), later, rows={"8": [2]}) == {"x": {"max": 3}}
+
+
+def test_a_key_that_is_logged_without_a_value_keeps_its_aggregate() -> None:
+    later = segment(1, row(1, {"x": None}), start_step=1)
+    assert summary(segment(0, MOST, row(0, {"x": 3})), later, rows={"8": [None]}) == {"x": {"max": 3}}
 
 
 def test_a_key_without_values_has_no_summary() -> None:
     defined = segment(1, MOST, start_step=1)
-    assert summary(segment(0, row(0, {"x": None})), defined, rows={"0": [None]}) == {}
+    assert summary(segment(0, row(0, {"x": None})), defined, rows={"9": [None]}) == {}
     assert summary(segment(0, SummaryChanged({"x": 1}, []), NONE, row(0, {"x": 2}))) == {}
     later = segment(1, NONE, start_step=1)
-    assert summary(segment(0, NONE, row(0, {"x": 2})), later, rows={"0": [2]}) == {}
+    assert summary(segment(0, NONE, row(0, {"x": 2})), later, rows={"9": [2]}) == {}
 
 
 def test_a_definition_that_is_taken_back_leaves_what_was_logged_last() -> None:
@@ -164,7 +176,7 @@ def test_a_definition_that_is_taken_back_leaves_what_was_logged_last() -> None:
     assert summary(first, segment(1, NOTHING, start_step=2)) == {"x": 2}
     media = segment(0, MOST, row(0, {"x": 3}))
     shown = segment(1, NOTHING, row(1, {"x": IMAGE}), start_step=1)
-    assert summary(media, shown, rows={"1": [IMAGE]}) == {"x": IMAGE}
+    assert summary(media, shown, rows={"8": [IMAGE]}) == {"x": IMAGE}
     again = segment(0, MOST, row(0, {"x": 5}), NOTHING, row(1, {"x": 9}), MOST, row(2, {"x": 1}))
     assert summary(again) == {"x": {"max": 9}}
 
@@ -187,7 +199,7 @@ def test_rows_from_before_a_definition_count_in_later_attempts(key: str) -> None
 
 def test_a_row_at_the_step_that_was_logged_again_counts_no_more() -> None:
     older = segment(0, MOST, row(0, {"x": 1}), row(1, {"x": 9}))
-    summary(older, segment(1, row(1, {"x": 2}), start_step=1), rows={"0": [1, 9], "1": [2]})
+    summary(older, segment(1, row(1, {"x": 2}), start_step=1), rows={"9": [1, 9], "8": [2]})
     folder = Folder(older.state)
     folder.fold(row(1, {"x": 8}))
     assert folder.state.aggregates["x"].high == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tracker.ground.records import MetricDefined
@@ -17,6 +17,7 @@ from tracker.runstate.aggregates import Rules, merge_definitions
 names = st.text("a /_", min_size=1, max_size=3)
 
 
+@example(["a*", "a *"], "a /")
 @given(st.lists(names | names.map("{}*".format) | st.just("*"), max_size=5), names)
 def test_the_exact_definition_rules_a_key_else_the_longest_prefix(defined: list[str], key: str) -> None:
     rules = Rules({name: MetricDefined(name) for name in defined})
