@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import tracker
 from tracker.ground.settings import load_settings
+from tracker.recorder.opening import open_store
 from tracker.sdk.run.run import Run
-from tracker.store.blobs.content import BlobStore
-from tracker.store.objects.layout import Layout
 
 
 def logged(run: Run) -> list[dict[str, Any]]:
@@ -18,4 +18,5 @@ def logged(run: Run) -> list[dict[str, Any]]:
 
 def content(described: dict[str, Any]) -> bytes:
     """Return the content of a file, by what the history says of it."""
-    return BlobStore(Layout(load_settings().store)).read(described["sha256"])
+    with closing(open_store(load_settings().store)) as store:  # it knows packs of small files too
+        return store.blobs.read(described["sha256"])

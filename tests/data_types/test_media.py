@@ -11,6 +11,9 @@ import pytest
 from media_files import content, logged
 
 import tracker
+from tracker.data_types.media import Media
+from tracker.ground.settings import load_settings
+from tracker.reading.open import open_reader
 from tracker.sdk.run.run import Run
 
 MOLECULE = "HETATM    1  C1  UNL     1       0.000   0.000   0.000  1.00  0.00           C  \nEND\n"
@@ -19,6 +22,32 @@ MOLECULE = "HETATM    1  C1  UNL     1       0.000   0.000   0.000  1.00  0.00  
 @pytest.fixture
 def run() -> Run:
     return tracker.init(project="p", id="abc", settings={"silent": True})
+
+
+class Point(Media):
+    """A type as a new one is written: all that is known of it is here."""
+
+    _log_type = "point-file"
+    folder = "point"
+
+    def __init__(self, path: str | Path) -> None:
+        self._take_file(str(path))
+
+
+def test_a_new_type_is_media_and_comes_back_from_artifacts(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "point.json").write_text("[1, 2]")
+    point = Point(tmp_path / "point.json")
+    artifact = tracker.Artifact("points", "dataset")
+    artifact.add(point, "alone")
+    artifact.add(tracker.Table(columns=["point"], data=[[point]]), "table")
+    run.log({"one": point, "several": [point, point]})
+    run.log_artifact(artifact)
+    run.finish()
+    keys = open_reader(load_settings()).run("local", "p", "abc").keys
+    assert [(each.key, each.kind) for each in keys] == [("one", "media"), ("several", "media")]
+    found = tracker.Api().artifact("p/points:latest")
+    assert found.get("alone") == point
+    assert found.get("table").data[0][0] == point
 
 
 def test_audio(run: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from sending import outbox_journals, use, values_of
 from serving import Server, command
 
 import tracker
+from tracker.ground import keeping, launch
 from tracker.ground.http import Client
 from tracker.ground.processes import host_name
+from tracker.ground.settings import load_settings
 from tracker.journal.format import HEADER
 from tracker.recorder.opening import open_store
-from tracker.recorder.remote import Remote, outbox_folder, write_remote
+from tracker.recorder.remote import Remote, list_outboxes, outbox_folder, remote_of, write_remote
 from tracker.recorder.send import Sender
 from tracker.store.gc.garbage import DAY, collect
+from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import INGEST, Layout
 
 
@@ -319,3 +323,30 @@ def test_a_journal_whose_header_is_gone_is_kept_with_all_of_its_segment(
     with shared.client() as api:
         rows = api.get(f"/projects/team/{project}/runs/{name}/history").json()["rows"]
         assert [row["x"] for row in rows] == [0, 1]
+
+
+def test_remote_settings_of_version_0_1_0(
+    shared: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """See ``tests/fixtures/make_version_0_1_0.py``."""
+    old = shutil.copytree(scripts.ROOT / "tests/fixtures/version-0.1.0", tmp_path / "old")
+    monkeypatch.setenv("TRACKER_CONFIG_DIR", str(old / "home/.config/tracker"))
+    monkeypatch.setenv("NETRC", str(old / "home/.netrc"))
+    monkeypatch.setattr(launch, "_launched_in", str(old / "work"))
+    found = load_settings()
+    assert (found.base_url, found.mode) == ("http://tracker.example:8080", "offline")
+    assert (found.entity, found.project) == ("team", "demo")
+    assert keeping.key_of("http://tracker.example:8080") == "local-" + "1" * 34
+    assert keeping.key_of("http://localhost:8081") == "local-" + "2" * 34
+
+    (outbox,) = list_outboxes(old / "store")
+    assert remote_of(outbox) == Remote("http://127.0.0.1:9", "local-" + "0" * 34)
+    remote = Remote(shared.url, shared.key)
+    write_remote(outbox, remote)
+    make_folders(outbox)  # git keeps no empty ones
+    Sender(outbox, remote, "node1").look(patient=False)
+    assert not list(outbox.journals.rglob("*.journal"))
+    monkeypatch.setenv("TRACKER_MODE", "online")
+    use(shared, monkeypatch)
+    run = tracker.Api().run("local/demo/waiting")
+    assert (run.state, run.summary["loss"]) == ("finished", 0.5)

@@ -142,7 +142,7 @@ def test_an_edit_is_of_the_content_whose_number_turned_out_to_be_another() -> No
     assert found == [0, 1, 2, 2, 0, None, None]
     assert edit(state, 0, "z", 5, deleted=True) is None
     edit(state, 2, "x", 6, deleted=True)
-    assert [state.find(2, "x"), state.find(2)] == [0, None]
+    assert [state.find(2, "x"), state.find(2, "")] == [0, None]
 
 
 def test_aliases_have_one_holder_and_only_the_holder_loses_one() -> None:
@@ -260,3 +260,26 @@ def test_a_link_takes_no_alias_that_was_moved_later() -> None:
 def test_names_of_versions() -> None:
     assert version_name(PLACE, 12) == "team/demo/model:v12"
     assert parse_version_name("team/demo/a:v1:v12") == (("team", "demo", "a:v1"), 12)
+
+
+def test_a_record_is_about_the_version_of_its_number_and_digest() -> None:
+    state = filled("x", "y", "x")
+    found = edit(state, 0, "x", 5, aliases_added=["first"])
+    assert found == Outcome(0, aliases={"first": 0})
+
+
+def test_a_version_that_is_not_the_newest_is_never_the_latest() -> None:
+    """Its record is applied again, and comes from a host whose clock is ahead."""
+    state = CollectionState(PLACE)
+    log(state, "x", 20, ["latest"])
+    log(state, "y", 10, made_by=RecordId(B, 0))
+    log(state, "x", 20, ["latest"])
+    assert state.aliases == {"latest": 1}
+
+
+def test_a_link_is_of_the_entity_that_it_is_in() -> None:
+    registry = CollectionState(("registry", "models", "best"))
+    record = ArtifactLinked(*PLACE, 0, "x", *registry.place, [], 5)
+    assert registry.link(record, filled("x"), RecordId(B, 1)) is not None
+    linked = registry.versions[0]
+    assert (linked.entity, linked.project, linked.name) == registry.place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracker.ground.records import COMMIT, MetricDefined, Process, Record, Row, RunStarted, SummaryChanged
@@ -84,6 +84,7 @@ def without_empty(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 @settings(max_examples=200)
+@example({"*": ["min"]}, [{"d": {"b": 0.0}}, SummaryChanged({"d": {"a": 7}}, []), {"d": {"b": 1.0}}], [0, 2])
 @given(definitions, st.lists(rows | changes, max_size=8), st.lists(st.integers(0, 8), max_size=3))
 def test_where_a_run_is_cut_does_not_matter(
     defined: dict[str, list[str]], logged: list[Any], cuts: list[int]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pickle
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from tracker.reading.open import open_reader
 from tracker.recorder.follow import catch_up
 from tracker.recorder.opening import open_store
 from tracker.sdk.run import folder
+from tracker.sdk.run.run import Run
 from tracker.store.queries.media import list_files
 from tracker.store.queries.runs import get_run, run_detail
 
@@ -310,6 +313,18 @@ def test_dir_of_a_run_shows_what_a_script_may_use() -> None:
     names = {name for name in dir(tracker.init(project="p")) if not name.startswith("_")}
     assert names - MORE == WANDBS
     assert names >= MORE
+
+
+def test_functions_of_the_module_are_those_of_the_run() -> None:
+    both = [name for name in dir(tracker) if name[0] != "_" and callable(getattr(Run, name, None))]
+    assert {"log", "save", "watch"} < {*both}
+    for name in both:
+        function = getattr(tracker, name)
+        of_run = inspect.signature(getattr(Run, name))
+        without_self = of_run.replace(parameters=[*of_run.parameters.values()][1:])
+        assert inspect.signature(function) == without_self
+        assert function.__doc__
+        assert pickle.loads(pickle.dumps(function)) is function
 
 
 def test_no_thread_lives_after_finish(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -228,3 +231,36 @@ def test_a_sweep_that_cannot_work_says_why(given: dict[str, object], message: st
     with pytest.raises(UsageError, match=message):
         tracker.sweep(given)
     assert not (api / "tracker-store").exists()
+
+
+GO_ON = """
+import sys
+import tracker as wandb
+
+def train():
+    with wandb.init() as run:
+        run.log({"loss": run.config.lr})
+
+for sweep_id in sys.stdin.read().split():
+    wandb.agent(f"demo/{sweep_id}", train)
+"""
+
+
+def test_sweeps_of_version_0_1_0_go_on(api: Path) -> None:
+    """See ``tests/fixtures/make_version_0_1_0.py``."""
+    shutil.copytree(scripts.ROOT / "tests/fixtures/version-0.1.0/store", api / "tracker-store")
+    grid, search = sorted(Api().project("demo").sweeps(), key=lambda each: each.name)
+    assert (grid.state, search.state) == ("RUNNING", "PAUSED")
+    assert [run.config for run in grid.runs] == [{"lr": lr, "net": {"depth": 2}} for lr in (0.3, 0.1)]
+    best = grid.best_run()
+    assert best is not None and (best.config["lr"], best.summary["loss"]) == (0.1, 0.1)
+
+    command = [sys.executable, "-m", "tracker.cli.main", "sweep", "--resume", f"demo/{search.id}"]
+    subprocess.run(command, cwd=api, env=scripts.environment(), check=True)
+    agent = scripts.start(GO_ON, api)
+    _, errors = agent.communicate(f"{grid.id} {search.id}", timeout=120)
+    assert agent.returncode == 0, errors
+    grid, search = (Api().sweep(f"demo/{each.id}") for each in (grid, search))
+    assert (grid.state, search.state) == ("FINISHED", "FINISHED")
+    assert [run.config["lr"] for run in grid.runs] == [0.3, 0.1, 0.2, 0.4]
+    assert len(search.runs) == 3

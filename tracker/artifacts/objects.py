@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tracker import data_types
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import short_digest
 from tracker.data_types.text import for_artifact
@@ -19,9 +20,8 @@ def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactMan
     """See ``Artifact.add``."""
     if not isinstance(obj, WBValue) or obj._log_type is None or not obj._in_artifacts:
         raise TypeError(
-            f"Found object of type {type(obj).__name__}, expected one of: Table, JoinedTable, "
-            "PartitionedTable, Image, Audio, Video, Html, Object3D, Molecule, Classes, ImageMask, "
-            "BoundingBoxes2D; use add_file for files"
+            f"An artifact does not take objects of type {type(obj).__name__}. Give it a data type such as "
+            "Table or Image, and use add_file for files."
         )
     for path, known in artifact._objects.items():
         if known is obj:
@@ -45,8 +45,8 @@ def add(artifact: Drafting, obj: Any, name: str, overwrite: bool) -> ArtifactMan
 
 def find(artifact: Artifact, name: str) -> Any:
     """Return the object of that name in an artifact, files that it needs downloaded; None without one."""
-    from tracker.data_types import joined, media_types  # noqa: F401  # types are known once imported
-
+    for each in vars(data_types)["__all__"]:
+        getattr(data_types, each)  # a type is known once it is loaded
     for kind in WBValue.type_mapping().values():
         path = kind.with_suffix(name)
         if path in artifact._objects:

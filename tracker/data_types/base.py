@@ -69,7 +69,7 @@ class WBValue:
 
     @staticmethod
     def type_mapping() -> dict[str, type[WBValue]]:
-        """Return the types that were imported, by the name that stands in their JSON."""
+        """Return the types that were loaded, by the name that stands in their JSON."""
         found: dict[str, type[WBValue]] = {}
         waiting: list[type[WBValue]] = [WBValue]
         while waiting:

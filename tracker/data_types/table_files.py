@@ -98,8 +98,6 @@ def describe(table: Table, artifact: Any) -> dict[str, Any]:
 
 def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
     """Make a table from its form in an artifact; an incremental one from all its increments."""
-    import tracker.data_types.media_types  # noqa: F401  # only who reads a table needs all of them
-
     columns = described["columns"]
     types = None
     arrays: dict[int, Any] = {}

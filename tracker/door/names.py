@@ -39,7 +39,11 @@ ALIASES = {
     },
 }
 # Below these, every module is the one of the same name there.
-TREES = {"wandb.integration.": "tracker.integration.", "wandb.plot.": "tracker.plot."} | {
+TREES = {
+    "wandb.integration.": "tracker.integration.",
+    "wandb.plot.": "tracker.plot.",
+    "wandb.sdk.data_types.": "tracker.data_types.",
+} | {
     f"{alias}.": f"{module}."
     for alias, module in ALIASES.items()
     if module.startswith("tracker.integration.")
@@ -88,7 +92,6 @@ NAMES = {
     "wandb.sdk.artifacts.artifact_ttl": "ArtifactTTL",
     "wandb.sdk.artifacts.exceptions": "*tracker.errors",
     "wandb.sdk.data_types": "",
-    "wandb.sdk.data_types.audio": "Audio",
     "wandb.sdk.data_types.base_types": "",
     "wandb.sdk.data_types.base_types.media": "*tracker.data_types *tracker.data_types.media",
     "wandb.sdk.data_types.base_types.wb_value": "*tracker.data_types",
@@ -97,12 +100,7 @@ NAMES = {
     "wandb.sdk.data_types.helper_types.bounding_boxes_2d": "*tracker.data_types",
     "wandb.sdk.data_types.helper_types.classes": "*tracker.data_types",
     "wandb.sdk.data_types.helper_types.image_mask": "*tracker.data_types",
-    "wandb.sdk.data_types.histogram": "Histogram",
-    "wandb.sdk.data_types.html": "Html",
-    "wandb.sdk.data_types.image": "Image",
-    "wandb.sdk.data_types.molecule": "Molecule",
     "wandb.sdk.data_types.object_3d": "Object3D box3d",
-    "wandb.sdk.data_types.plotly": "Plotly",
     "wandb.sdk.data_types.table": "Table *tracker.data_types",
     "wandb.sdk.data_types.video": "Video util=tracker:util",  # diffusion policies take an id from there
     "wandb.sdk.lib": _DISABLED,

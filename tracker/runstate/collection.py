@@ -96,7 +96,7 @@ class CollectionState:
         found = self.live.items()
         return max((at for at, each in found if digest is None or each.digest == digest), default=None)
 
-    def find(self, number: int, digest: str = "") -> int | None:
+    def find(self, number: int, digest: str) -> int | None:
         """Return the number of the version that a record calls ``number``.
 
         The writer of the record could not see what others logged meanwhile. Where the version of that number

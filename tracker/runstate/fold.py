@@ -219,9 +219,11 @@ class Folder:
         elif type(record) is ConfigChanged:
             _change(state.config, record.values, record.removed)
         elif type(record) is SummaryChanged:
-            _change(state.summary, record.values, record.removed)
             for key in (*record.removed, *record.values):
+                logged = list(leaves(state, key, state.summary.get(key)))
                 mark_replaced(state.replaced, key)
+                state.replaced.update(dict.fromkeys(logged, True))  # the summary does not name them any more
+            _change(state.summary, record.values, record.removed)
         elif type(record) is MetricDefined:
             self._settle()
             state.metrics[record.name] = merge_definitions(state.metrics.get(record.name), record)
@@ -323,7 +325,7 @@ class Folder:
             self._settle()
             self._counted = shape
         types = tuple(map(type, data.values()))
-        if types != shape.types or dict in types:
+        if types != shape.types or dict in types or list in types:  # of one type, but maybe of other kinds
             self._note_kinds(shape, data, row.step)
             shape.types = types
         self._count += 1
@@ -422,11 +424,22 @@ def prefixes(key: str) -> Iterator[str]:
     return accumulate(key.split("."), "{}.{}".format)
 
 
+def leaves(state: SegmentState, key: str, value: Any) -> Iterator[str]:
+    """Yield the keys that a summary value stands for: those of a dict, else the key itself."""
+    # Of a key that has an aggregate, the summary holds a dict of its results.
+    if key not in state.aggregates and isinstance(value, dict) and "_type" not in value:
+        for name, item in value.items():
+            yield from leaves(state, f"{key}.{name}", item)
+    else:
+        yield key
+
+
 def mark_replaced(marks: dict[str, bool], key: str) -> None:
     """Note that a script set or removed a summary key, with all that was below it."""
-    for below in [each for each in marks if each.startswith(f"{key}.")]:
-        del marks[below]
-    marks[key] = True
+    below = [each for each in marks if each.startswith(f"{key}.")]
+    for each in (key, *below):  # in this order, which readers of the marks follow
+        marks.pop(each, None)
+        marks[each] = True
 
 
 def is_replaced(marks: Mapping[str, bool], key: str) -> bool:
@@ -434,16 +447,13 @@ def is_replaced(marks: Mapping[str, bool], key: str) -> bool:
     return [False, *(marks[each] for each in prefixes(key) if each in marks)][-1]
 
 
+# Kinds by `_type`. Whatever else ends in "-file" is media.
 _KINDS = {
-    "image-file": "image",
-    "images/separated": "image",
+    "graph-file": "other",
     "histogram": "histogram",
+    **dict.fromkeys(("image-file", "images/separated"), "image"),
     **dict.fromkeys(("table-file", "eval-table", "incremental-table-file"), "table"),
-    **dict.fromkeys(
-        ("audio-file", "audio", "video-file", "videos", "html-file", "html", "plotly-file", "bokeh-file"),
-        "media",
-    ),
-    **dict.fromkeys(("object3D-file", "object3D", "molecule-file", "molecule"), "media"),
+    **dict.fromkeys(("audio", "videos", "html", "object3D", "molecule"), "media"),  # several under one key
 }
 
 
@@ -457,7 +467,9 @@ def kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, dict):
         kind = value.get("_type")
-        return _KINDS.get(kind if isinstance(kind, str) else "", "other")
+        if not isinstance(kind, str):
+            return "other"
+        return _KINDS.get(kind) or ("media" if kind.endswith("-file") else "other")
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         found = {kind_of(item) for item in value}  # media of several types under one key
         return "media" if found <= {"image", "media"} else "other"

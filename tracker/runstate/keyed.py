@@ -44,10 +44,3 @@ def lay_over(
         else:
             said[key] = edit["value"]
     return said
-
-
-def unedited(said: Mapping[str, Any], keys: Mapping[str, Any] | None, began: float) -> dict[str, Any]:
-    """Return what a writer that began at ``began`` said, without the keys that were edited later."""
-    if not keys:
-        return dict(said)
-    return {key: value for key, value in said.items() if key not in keys or began > keys[key]["time"]}

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.errors import Error
 from tracker.runstate.aggregates import Aggregate, Rules
-from tracker.runstate.fold import FinishedRow, SegmentState, prefixes
+from tracker.runstate.fold import FinishedRow, SegmentState, leaves, prefixes
 from tracker.runstate.view import SegmentView, define_metrics, find_hidden, order_segments
 
 # Returns the rows of a segment, in the order in which they were logged, that have some of these keys.
@@ -62,17 +62,8 @@ def _ruled_keys(state: SegmentState, rules: Rules) -> Iterator[str]:
     """Return the keys that a segment logged, and of which the summary is to hold more than the last value."""
     logged = {*state.aggregates, *state.replaced}
     for key in state.keys:
-        logged.update(_leaves(state, key, state.summary.get(key)))
+        logged.update(leaves(state, key, state.summary.get(key)))
     return (key for key in logged if rules.words(key))
-
-
-def _leaves(state: SegmentState, key: str, value: Any) -> Iterator[str]:
-    # Of a key that has an aggregate, the summary holds a dict of its results.
-    if key not in state.aggregates and isinstance(value, dict) and "_type" not in value:
-        for name, item in value.items():
-            yield from _leaves(state, f"{key}.{name}", item)
-    else:
-        yield key
 
 
 def _add(aggregates: dict[str, Aggregate], key: str, value: Any) -> None:

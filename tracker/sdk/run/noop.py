@@ -7,7 +7,7 @@ from typing import Any
 from tracker.ground.records import Record, pack
 from tracker.sdk.process import active
 from tracker.sdk.run.define import Metric
-from tracker.sdk.run.run import Run
+from tracker.sdk.run.run import INTERNAL, Run
 
 
 class _Noop:
@@ -27,28 +27,16 @@ def _nothing(*_arguments: Any, **_named: Any) -> None:
     """Do nothing."""
 
 
-class DisabledRun(Run):
-    """A run of which nothing is kept."""
+# Methods that give the same answer in a disabled run.
+_ANSWERED = {"display", "get_project_url", "get_url", "join", "project_name", "to_html"}
 
-    for _name in (
-        "alert",
-        "finish_artifact",
-        "link_artifact",
-        "link_model",
-        "log_code",
-        "log_model",
-        "mark_preempting",
-        "pin_config_keys",
-        "restore",
-        "status",
-        "unwatch",
-        "upsert_artifact",
-        "use_artifact",
-        "use_model",
-        "watch",
-        "write_logs",
-    ):
-        locals()[_name] = _nothing
+
+class DisabledRun(Run):
+    """A run of which nothing is kept: what a script calls does nothing, but for what is below."""
+
+    for _name in set(dir(Run)) - INTERNAL - _ANSWERED:
+        if _name[0] != "_" and callable(getattr(Run, _name)):
+            locals()[_name] = _nothing
     del _name
 
     def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:

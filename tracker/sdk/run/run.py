@@ -14,7 +14,7 @@ from tracker.sdk.run.showing import Showing
 from tracker.sdk.run.watching import Watching
 
 # Used by other modules of this package, and of no use to a script.
-_INTERNAL = {
+INTERNAL = {
     "before_end",
     "capturing",
     "copy_row",
@@ -48,7 +48,7 @@ class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
 
     def __dir__(self) -> list[str]:
         """Return what a script may use: the package's other modules use more."""
-        return sorted(set(super().__dir__()) - _INTERNAL)
+        return sorted(set(super().__dir__()) - INTERNAL)
 
     def __deepcopy__(self, memo: object) -> Run:
         """Return the run itself: a copy of it would be a second writer of the same rows."""

@@ -5,18 +5,14 @@ import type {
   Artifact,
   ArtifactDetail,
   ArtifactFiles,
-  Facts,
   Json,
   LiveReply,
-  Objects,
-  Output,
   Project,
+  RunAnswers,
   RunDetail,
   RunEdit,
   RunPage,
   Session,
-  SystemSegment,
-  TablePage,
 } from "./records";
 
 /** A call that did not succeed. `status` is 0 when the server could not be reached. */
@@ -170,35 +166,18 @@ export function createApi(options: ApiOptions) {
         return decodeChart(await response.arrayBuffer()).series;
       }),
 
-    objects: (entity: string, project: string, id: string, key: string, signal?: AbortSignal) =>
-      getJson<Objects>(buildUrl(inProject(entity, project, "runs", id, "objects"), { key }), signal),
+    /** What a route below a run answers: `RunAnswers` lists them. */
+    ofRun: <What extends keyof RunAnswers>(
+      entity: string,
+      project: string,
+      id: string,
+      what: What,
+      query: Params,
+      signal?: AbortSignal,
+    ) => getJson<RunAnswers[What]>(buildUrl(inProject(entity, project, "runs", id, what), query), signal),
 
     /** A logged file that holds JSON, by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
-
-    system: async (entity: string, project: string, id: string, signal?: AbortSignal) => {
-      const url = buildUrl(inProject(entity, project, "runs", id, "system"), { points: 1000 });
-      return (await getJson<{ segments: SystemSegment[] }>(url, signal)).segments;
-    },
-
-    console: (
-      entity: string,
-      project: string,
-      id: string,
-      query: { segment?: string | undefined; search?: string | undefined; offset: number; limit: number },
-      signal?: AbortSignal,
-    ) => getJson<Output>(buildUrl(inProject(entity, project, "runs", id, "console"), query), signal),
-
-    facts: (entity: string, project: string, id: string, signal?: AbortSignal) =>
-      getJson<Facts>(buildUrl(inProject(entity, project, "runs", id, "facts")), signal),
-
-    table: (
-      entity: string,
-      project: string,
-      id: string,
-      query: { key: string; step?: number | undefined; offset: number; limit: number },
-      signal?: AbortSignal,
-    ) => getJson<TablePage>(buildUrl(inProject(entity, project, "runs", id, "table"), query), signal),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
       (await getJson<{ artifacts: Artifact[] }>(buildUrl(inProject(entity, project, "artifacts"), { run }), signal))

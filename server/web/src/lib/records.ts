@@ -150,6 +150,15 @@ export interface TablePage {
   url: string;
 }
 
+/** What `GET /projects/ENTITY/PROJECT/runs/ID/NAME` answers, by name. */
+export interface RunAnswers {
+  console: Output;
+  facts: Facts;
+  objects: Objects;
+  system: { segments: SystemSegment[] };
+  table: TablePage;
+}
+
 export interface Artifact {
   entity: string;
   project: string;
