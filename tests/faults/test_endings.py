@@ -15,8 +15,8 @@ from builders import Writer, get_run, read_history
 from sqlalchemy import select
 
 import tracker
-from tracker.ground.processes import host_name
-from tracker.recorder.follow import MISSED_SECONDS, Follower, catch_up
+from tracker.ground.processes import MISSED_SECONDS, host_name
+from tracker.recorder.follow import Follower, catch_up
 from tracker.recorder.opening import open_store
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.store import Store

@@ -280,7 +280,7 @@ def test_a_forked_child_neither_writes_to_nor_ends_its_parents_segment(tmp_path:
 
     run = tracker.Api().run("p/fork")
     assert run.state == "finished"
-    assert [row["x"] for row in run.history(pandas=False)] == [0, 2]
+    assert [row["x"] for row in run.history(pandas=False)] == [0, 1, 2]
     with open_store(root).reading() as session:
         segments = session.scalars(select(Segment).order_by(Segment.rank)).all()
         from tracker.runstate.fold import unpack_state

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from tracker.ground.records import Process
 
+# A writer that cannot be looked at (another host) is taken for dead when its journal has been untouched for
+# this long; writers touch theirs every 15 s.
+MISSED_SECONDS = 60.0
+
 
 def this_process() -> Process:
     """Return the identity of the calling process."""

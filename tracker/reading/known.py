@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.errors import JournalError
-from tracker.ground.processes import is_alive, this_process
+from tracker.ground.processes import MISSED_SECONDS, is_alive, this_process
 from tracker.ground.records import MetricDefined, Process, Record, Row, RunStarted, decode, encode
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
@@ -27,8 +27,6 @@ _ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
 
 # What a script says of a run beside its config.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
-# A writer that cannot be looked at is taken for dead when its journal has been untouched for this long.
-MISSED_SECONDS = 60.0
 
 # Entity, project and id of a run.
 Place = tuple[str, str, str]

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from tracker.capture import logs
 from tracker.errors import HeldElsewhereError
-from tracker.ground.processes import host_name, is_alive
+from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.recorder.faults import note_fault
@@ -27,9 +27,6 @@ from tracker.store.objects.files import is_older
 from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
 
-# A writer that cannot be looked at (another host) is taken for dead when its journal has been
-# untouched for this long; writers touch theirs every 15 s.
-MISSED_SECONDS = 60.0
 # How a writer says that it has ended; "crashed" is said of it by others, and may turn out wrong.
 SAID_BY_WRITERS = ("finished", "failed", "preempted")
 

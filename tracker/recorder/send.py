@@ -28,7 +28,7 @@ from tracker.errors import (
 )
 from tracker.ground.group_files import create, touch
 from tracker.ground.http import Client
-from tracker.ground.processes import host_name, is_alive
+from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
@@ -44,9 +44,7 @@ from tracker.store.objects.layout import JournalPath, Layout
 
 State = Literal["live", "ended", "silent"]
 
-# A writer on another host is taken for dead after this long without a sign of life, here as on the server.
-MISSED_SECONDS = 60.0
-# A live one is shown four times as often.
+# How often the server is shown that a writer lives.
 TOUCH_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
 # How often it is noted at the most that the server takes bytes.
