@@ -12,7 +12,7 @@ from starlette.responses import Response
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
-from server.links import link_object, link_table, media_url
+from server.links import link_object, link_table
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.answers import FileInfo, RunDetail
 from tracker.runstate.view import pack_segments
@@ -109,36 +109,6 @@ def columns(
     with pa.ipc.new_stream(sink, found.schema) as writer:
         writer.write_table(found)
     return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
-
-
-@router.get("/media")
-def images(store: StoreDep, entity: str, project: str, run_id: str, key: str) -> Response:
-    """List the images logged under a key, by step."""
-
-    def found(session: Session) -> tuple[Any, ...]:
-        run = get_run(session, entity, project, run_id)
-        sizes = {file.path: file.size for file in media.list_files(session, run)}
-        return run, media.media(store, session, run, key), sizes
-
-    run, steps, sizes = store.answer(found)
-    answer = [
-        {
-            "step": step.step,
-            "items": [
-                {
-                    "path": item.path,
-                    "caption": item.caption,
-                    "width": item.width,
-                    "height": item.height,
-                    "size": sizes.get(item.path, item.size),
-                    "url": media_url(run, item.path),
-                }
-                for item in step.items
-            ],
-        }
-        for step in steps
-    ]
-    return ExactJSON({"key": key, "steps": answer})
 
 
 @router.get("/objects")

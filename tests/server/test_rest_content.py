@@ -107,24 +107,23 @@ def test_a_long_run_is_thinned_without_losing_its_spike(api: httpx.Client, point
 
 
 def test_images_by_step_with_captions_and_bytes(api: httpx.Client) -> None:
-    found = api.get(f"{RUN}/media", params={"key": "samples"}).json()
+    found = api.get(f"{RUN}/objects", params={"key": "samples"}).json()
     assert found["key"] == "samples"
     assert [step["step"] for step in found["steps"]] == [8, 9]
     for step in found["steps"]:
-        first, second = step["items"]
-        assert first["caption"] == f"the ✓ at {step['step']}"
-        assert not second["caption"]
-        for item, pixels in ((first, PIXELS), (second, PIXELS[::-1])):
-            assert (item["width"], item["height"]) == (4, 4)
-            answer = api.get(httpx.URL(str(api.base_url)).join(item["url"]))
+        value = step["value"]
+        first, second = value["captions"]
+        assert (first, not second) == (f"the ✓ at {step['step']}", True)
+        assert (value["width"], value["height"]) == (4, 4)
+        for url, pixels in zip(value["urls"], (PIXELS, PIXELS[::-1]), strict=True):
+            answer = api.get(httpx.URL(str(api.base_url)).join(url))
             assert answer.status_code == 200
             assert answer.headers["content-type"] == "image/png"
             assert answer.headers["content-disposition"] == "inline"
-            assert len(answer.content) == item["size"]
             image = Image.open(io.BytesIO(answer.content))
             assert image.tobytes() == pixels.tobytes()
-    assert api.get(f"{RUN}/media", params={"key": "nothing"}).json()["steps"] == []
-    assert api.get(f"{RUN}/media", params={"key": "train/loss"}).json()["steps"] == []
+    assert api.get(f"{RUN}/objects", params={"key": "nothing"}).json()["steps"] == []
+    assert api.get(f"{RUN}/objects", params={"key": "train/loss"}).json()["steps"] == []
 
 
 def test_a_table_by_pages(api: httpx.Client) -> None:
@@ -236,7 +235,7 @@ def test_a_file_of_an_artifact_is_only_ever_saved(api: httpx.Client, download: b
 
 
 def test_an_image_can_be_saved_too(api: httpx.Client) -> None:
-    item = api.get(f"{RUN}/media", params={"key": "noise"}).json()["steps"][0]["items"][0]
+    item = api.get(f"{RUN}/objects", params={"key": "noise"}).json()["steps"][0]["value"]
     url = httpx.URL(str(api.base_url)).join(item["url"])
     shown, saved = api.get(url), api.get(url, params={"download": "1"})
     assert shown.headers["content-disposition"] == "inline"

@@ -211,25 +211,6 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaItem:
-    """One image: where it lies in the run, its caption, pixels and bytes."""
-
-    path: str
-    caption: str | None
-    width: int | None
-    height: int | None
-    size: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class MediaStep:
-    """What was logged under a key at one step."""
-
-    step: int
-    items: list[MediaItem]
-
-
-@dataclass(frozen=True, slots=True)
 class TablePage:
     """Some rows of a table; ``total`` counts all, ``steps`` are those at which the key has tables."""
 

@@ -1,57 +1,15 @@
-"""Images and tables of a run, step by step."""
+"""Tables of a run, step by step."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from builders import Writer, apply_all, get_run, seal_all
+from builders import Writer, apply_all, get_run
 
 from tracker.errors import NotFoundError
-from tracker.ground.answers import MediaItem, MediaStep
 from tracker.store.queries import media
 from tracker.store.store import Store
-
-
-def test_images_by_step(store: Store) -> None:
-    writer = Writer(store.layout, "1" * 32)
-    writer.log(
-        {
-            "img": {
-                "_type": "image-file",
-                "path": "a.png",
-                "caption": "one",
-                "width": 2,
-                "height": 3,
-                "size": 9,
-            }
-        }
-    )
-    writer.log({"img": "no image"})
-    writer.log(
-        {
-            "img": {
-                "_type": "images/separated",
-                "filenames": ["b.png", "c.png"],
-                "captions": ["x", None],
-                "width": 1,
-            }
-        }
-    )
-    writer.log({"img": {"_type": "images/separated", "filenames": ["d.png"]}})
-    writer.finish()
-    apply_all(store)
-    for _ in ("hot", "cold"):
-        with store.reading() as session:
-            assert media.media(store, session, get_run(store), "img") == [
-                MediaStep(0, [MediaItem("a.png", "one", 2, 3, 9)]),
-                MediaStep(
-                    2, [MediaItem("b.png", "x", 1, None, None), MediaItem("c.png", None, 1, None, None)]
-                ),
-                MediaStep(3, [MediaItem("d.png", None, None, None, None)]),
-            ]
-            assert media.media(store, session, get_run(store), "none") == []
-        seal_all(store)
 
 
 def test_table_pages(store: Store) -> None:

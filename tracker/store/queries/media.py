@@ -9,22 +9,12 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
 from tracker.ground import values
-from tracker.ground.answers import MediaItem, MediaStep, TablePage
+from tracker.ground.answers import TablePage
 from tracker.store.catalog.models import Run, RunFile
 from tracker.store.queries.history import rows
 from tracker.store.store import Store
 
 TABLES = ("table-file", "eval-table", "incremental-table-file")
-
-
-def media(store: Store, session: Session, run: Run, key: str) -> list[MediaStep]:
-    """Return the images logged under ``key``, by step."""
-    found = []
-    for row in rows(session, run, store.root, [key]):
-        items = _items(row[key])
-        if items:
-            found.append(MediaStep(row["_step"], items))
-    return found
 
 
 def table(
@@ -98,25 +88,3 @@ def run_file(session: Session, run: Run, path: str) -> RunFile:
 def list_files(session: Session, run: Run) -> list[RunFile]:
     """Return all files of a run, by path."""
     return list(session.scalars(select(RunFile).where(RunFile.run_id == run.id).order_by(RunFile.path)))
-
-
-def _items(value: Any) -> list[MediaItem]:
-    if not isinstance(value, dict):
-        return []
-    if value.get("_type") == "image-file":
-        return [
-            MediaItem(
-                value["path"],
-                value.get("caption"),
-                value.get("width"),
-                value.get("height"),
-                value.get("size"),
-            )
-        ]
-    if value.get("_type") == "images/separated":
-        captions = value.get("captions") or [None] * len(value["filenames"])
-        return [
-            MediaItem(path, caption, value.get("width"), value.get("height"), None)
-            for path, caption in zip(value["filenames"], captions, strict=True)
-        ]
-    return []
