@@ -75,14 +75,15 @@ def test_keys_are_those_of_all_rows(logged: list[dict[str, Any]], cuts: list[int
 def test_kinds_of_lists_and_of_values_that_change() -> None:
     assert kind_of([IMAGE]) == kind_of([IMAGE, SOUND]) == "media"
     assert {kind_of(each) for each in ([], [1], [{}], [IMAGE, 1], [{"_type": "table-file"}])} == {"other"}
-    first, second = {"a": IMAGE, "b": 1, "c": [IMAGE]}, {"a": {"_type": "table-file"}, "b": "x", "c": [1]}
-    rows = [first, second, {"a": None, "b": "y", "c": None}]
-    found = describe(segment(0, *(row(step, data) for step, data in enumerate(rows)))).keys
-    assert [(each.kind, each.numbers) for each in found] == [
-        ("other", False),
-        ("other", True),
-        ("other", False),
-    ]
+    for first, second, numbers in (
+        (IMAGE, {"_type": "table-file"}, False),
+        ([IMAGE], [1], False),
+        (1, "text", True),
+    ):
+        rows = [row(step, {"x": value}) for step, value in enumerate((first, second, second, None))]
+        for segments in ([segment(0, *rows)], [segment(0, row(0, {"x": [1]})), segment(1, *rows)]):
+            (found,) = describe(*segments).keys
+            assert (found.kind, found.numbers) == ("other", numbers)
 
 
 def test_samples_and_lines_are_counted() -> None:

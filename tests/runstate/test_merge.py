@@ -85,6 +85,7 @@ def without_empty(summary: dict[str, Any]) -> dict[str, Any]:
 
 @settings(max_examples=200)
 @example({"*": ["min"]}, [{"d": {"b": 0.0}}, SummaryChanged({"d": {"a": 7}}, []), {"d": {"b": 1.0}}], [0, 2])
+@example({"*": ["min"]}, [{"d": {"a": None}}, SummaryChanged({"d": {"a": 7}}, []), {"d": {"a": 0.0}}], [0])
 @given(definitions, st.lists(rows | changes, max_size=8), st.lists(st.integers(0, 8), max_size=3))
 def test_where_a_run_is_cut_does_not_matter(
     defined: dict[str, list[str]], logged: list[Any], cuts: list[int]
