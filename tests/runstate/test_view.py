@@ -430,12 +430,3 @@ def test_children_stand_behind_their_attempt_and_go_with_it() -> None:
         ("other's child", 1, True),
         ("other again", 1, False),
     ]
-
-
-def test_the_last_step_is_one_that_shows() -> None:
-    went = segment("went", row(0, x=0), row(9, x=9))
-    back = segment("back", attempt=1, began=START + 9, start_step=5)
-    assert merge_segments("r", [went, back], {}).last_step == 4
-    assert merge_segments("r", [went, back, segment("other", row(7), rank=1)], {}).last_step == 7
-    anew = segment("anew", attempt=1, began=START + 9)
-    assert merge_segments("r", [went, anew], {}).last_step is None

@@ -188,25 +188,13 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         updated_at=updated_at,
         finished_at=finished.time if finished else (updated_at if newest.ended else None),
         duration=max(state.runtime for state in states),
-        last_step=_last_step(ordered),
+        last_step=max((state.last_step for state in states if state.last_step is not None), default=None),
         state=newest.ended or "running",
         exit_code=finished.exit_code if finished else None,
         error=finished.error if finished else _silence(newest.state),
         reason=finished.reason if finished else (gone.reason if gone else None),
         last_seen=gone.last_seen if gone and not finished else None,
     )
-
-
-def _last_step(segments: Sequence[SegmentView]) -> int | None:
-    """Return the largest step of rows that no later attempt logged again, if there may be any."""
-    hidden_from = find_hidden(segments)
-    steps = [
-        last if before is None else min(last, before - 1)
-        for each in segments
-        if (last := each.state.last_step) is not None
-        and ((before := hidden_from[each.segment]) is None or before > each.state.start_step)
-    ]
-    return max(steps, default=None)
 
 
 def _own_config(segment: SegmentView) -> dict[str, Any]:
