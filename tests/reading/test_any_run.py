@@ -263,6 +263,13 @@ def test_a_definition_that_is_taken_back_leaves_the_last_value(store: Store, wri
     check(store, written, drawn(defined("x"), logged(x=0.0)))
 
 
+def test_what_an_attempt_adds_up_to_does_not_depend_on_when_it_was_hidden(store: Store) -> None:
+    none = [logged(y=1), defined("x", "none"), logged(x=None)]  # type: ignore[arg-type]
+    check(store, [drawn(logged(x=7))], drawn(*none, back=1))
+    left_open = Drawn(0, 0, None, {}, [logged(y=-1), defined("y", "min")], "open", "")
+    check(store, [drawn(), left_open, drawn(back=3)], drawn())
+
+
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(st.lists(segments, min_size=1, max_size=5), segments)

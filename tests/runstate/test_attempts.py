@@ -195,7 +195,7 @@ def test_rows_from_before_a_definition_count_in_later_attempts(key: str) -> None
     late = segment(0, row(0, data[0]), MetricDefined(key, summary=["min"]), row(1, data[1]))
     read = [FinishedRow(at, at, 0.0, 0.0, each) for at, each in enumerate(data)]
     assert len(fill_aggregates([late, segment(1, start_step=2)], lambda each, keys: read)) == 1
-    assert late.state.aggregates[key].low == 1
+    assert late.state.counted[key].low == 1
 
 
 def test_a_row_at_the_step_that_was_logged_again_counts_no_more() -> None:
@@ -203,7 +203,7 @@ def test_a_row_at_the_step_that_was_logged_again_counts_no_more() -> None:
     summary(older, segment(1, row(1, {"x": 2}), start_step=1), rows={"9": [1, 9], "8": [2]})
     folder = Folder(older.state)
     folder.fold(row(1, {"x": 8}))
-    assert folder.state.aggregates["x"].high == 1
+    assert folder.state.counted["x"].high == 1
 
 
 def test_media_are_not_merged_as_dicts() -> None:

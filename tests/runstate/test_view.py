@@ -237,11 +237,11 @@ def test_after_going_back_the_rows_that_show_count() -> None:
     older = segment("0:5 1:7 2:1 3:9", EXTREMES, *first)
     nothing = segment("", attempt=1, began=1100.0, start_step=2)
     assert with_rows(older, nothing)["x"] == {"min": 1, "max": 9}, "it was not logged again"
-    assert (older.state.hidden_from, older.state.aggregates["x"].high) == (2, 7)
+    assert (older.state.hidden_from, older.state.counted["x"].high) == (2, 7)
     folder = Folder(older.state)  # it goes on although it was left
     folder.fold(row(4, x=100))
     folder.fold(Row(5, 1, COMMIT | ASIDE, 1002.0, {"x": 6}))
-    assert older.state.aggregates["x"].count == 3
+    assert older.state.counted["x"].count == 3
     newer = segment("2:6", EXTREMES, row(2, 1101, x=6), attempt=1, began=1100.0, start_step=2)
     assert with_rows(older, newer)["x"] == {"min": 5, "max": 7}
     newest = segment("1:6", row(1, 1201, x=6), attempt=2, began=1200.0, start_step=1)

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 import scripts
+from builders import ENTITY, PROJECT, Writer
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tracker
-from tracker.ground.records import ASIDE, COMMIT
+from tracker.ground.records import ASIDE, CHILD, COMMIT
+from tracker.reading.known import find_run
 from tracker.runstate.steps import StepCounter
 from tracker.sdk.process.sharing import SharedSteps, StepFile
+from tracker.sdk.process.writers import Launch, find_writer
+from tracker.store.store import Store
 
 FORKING = """
 import os, sys
@@ -130,6 +134,109 @@ def test_a_run_that_is_handed_over_is_logged_to_by_both(tmp_path: Path) -> None:
     ]
 
 
+DAEMON = """
+import os
+import tracker
+
+run = tracker.init(project="p", id="run")
+run.log({"x": 0})
+if os.fork() == 0:
+    os.closerange(3, 256)
+    run.log({"x": 1})
+    run.log({"x": 2})
+    os._exit(0)
+assert os.wait()[1] == 0
+run.log({"x": 3})
+"""
+
+
+def test_a_child_that_closes_what_it_inherited_logs(tmp_path: Path) -> None:
+    scripts.run(DAEMON, tmp_path)
+    assert history_of(tracker.Api().run("p/run")) == [{"x": value, "_step": value} for value in range(4)]
+
+
+ONE_AFTER_THE_OTHER = """
+import os
+import tracker
+
+def in_child(work):
+    if os.fork() == 0:
+        work()
+        os._exit(0)
+    assert os.wait()[1] == 0
+
+run = tracker.init(project="p", id="run", config={"k": 0})
+run.define_metric("x", summary="min")
+run.log({"x": 3, "m": {"p": 0}})
+def work():
+    run.define_metric("x", summary="max")
+    run.log({"x": 9, "m": {"c": 1}})
+    run.name = "of the child"
+    run.config["child"] = True
+in_child(work)
+run.name = "of the parent, later"
+run.log({"x": 5, "m": {"p": 2}})
+in_child(lambda: setattr(run, "notes", "of the child"))
+print(dict(run.summary)["x"], dict(run.summary)["m"])
+"""
+
+
+def test_what_a_parent_and_its_children_say_adds_up(tmp_path: Path) -> None:
+    printed = scripts.run(ONE_AFTER_THE_OTHER, tmp_path).stdout
+    assert printed == "{'max': 9, 'min': 3} {'c': 1, 'p': 2}\n"
+    run = tracker.Api().run("p/run")
+    assert (run.summary["x"], run.summary["m"]) == ({"max": 9, "min": 3}, {"c": 1, "p": 2})
+    assert (run.name, run.notes) == ("of the parent, later", "of the child")
+    assert run.config == {"k": 0, "child": True}
+
+
+HANDED_BY_A_CHILD = """
+import multiprocessing, os, sys
+import tracker
+from tracker.sdk.start.attach import attach
+
+def work(attach_id, ready, turn):
+    run = attach(attach_id)
+    run.log({"handed": 0})
+    ready.set()
+    turn.wait()
+    run.log({"handed": 1})
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ready, turn = context.Event(), context.Event()
+    run = tracker.init(project="p", id="run")
+    run.log({"parent": 0})
+    here, there = os.pipe()
+    if os.fork() == 0:
+        run.log({"child": 0})
+        os.read(here, 1)  # the parent has ended
+        process = context.Process(target=work, args=(run._attach_id, ready, turn))
+        process.start()
+        ready.wait()
+        run.log({"child": 1})
+        turn.set()
+        process.join()
+        run.log({"child": 2})
+        os._exit(0)
+    run.finish()
+    os.write(there, b".")
+    os.wait()
+"""
+
+
+def test_a_child_that_outlives_its_parent_can_hand_the_run_on(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(HANDED_BY_A_CHILD)
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
+    run = tracker.Api().run("p/run")
+    rows = history_of(run)
+    assert [row["_step"] for row in rows] == list(range(6))
+    assert [{key: row[key] for key in row if key != "_step"} for row in rows[2:]] == [
+        {"handed": 0}, {"child": 1}, {"handed": 1}, {"child": 2}
+    ]  # fmt: skip
+    assert run.state == "finished"
+
+
 RESUMED = """
 import os
 import tracker
@@ -152,6 +259,15 @@ def test_a_later_attempt_goes_on_behind_children_and_hides_theirs_when_it_goes_b
     again.finish()
     run = tracker.Api().run("p/run")
     assert [(row["_step"], row["x"]) for row in history_of(run)] == [*enumerate([0, 1, 2, 0, 1, 9])]
+
+
+def test_a_run_of_which_only_a_child_is_known_goes_on(store: Store) -> None:
+    writer = Writer(store.layout, "1" * 32, rank=CHILD, start_step=4)
+    writer.log({"x": 1})
+    writer.finish()
+    known = find_run(store.layout, ENTITY, PROJECT, "run1")
+    assert known is not None
+    assert find_writer(known, Launch(0, False))[:3] == (0, 1, 5)
 
 
 def test_without_room_for_a_counter_nothing_is_hidden(tmp_path: Path) -> None:

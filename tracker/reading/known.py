@@ -11,7 +11,16 @@ import msgspec
 
 from tracker.errors import JournalError
 from tracker.ground.processes import MISSED_SECONDS, is_alive, this_process
-from tracker.ground.records import MetricDefined, Process, Record, Row, RunStarted, decode, encode
+from tracker.ground.records import (
+    MetricDefined,
+    Process,
+    Record,
+    Row,
+    RunStarted,
+    decode,
+    encode,
+    writer_rank,
+)
 from tracker.journal.reader import Record as Frame
 from tracker.journal.reader import read_frames, read_header
 from tracker.store.objects.files import is_older, read_json
@@ -84,7 +93,7 @@ class KnownRun:
     @property
     def primary(self) -> int:
         """Rank of the primary writer: 0, else the first."""
-        return min(each.rank for each in self.segments.values())
+        return min(writer_rank(each.rank) for each in self.segments.values())
 
 
 def join_known(older: KnownRun | None, newer: KnownRun | None) -> KnownRun | None:
@@ -218,7 +227,7 @@ def _unapplied(layout: Layout, place: Place, writing: Set[str]) -> Iterator[tupl
             if ended is None and (not alive if alive is not None else silent):
                 folder.flush()
                 ended = "crashed"
-            yield _view(segment, started, ended, state), bool(alive)
+            yield _view(segment, started, ended, folder.state), bool(alive)
 
 
 def _view(segment: str, started: RunStarted, ended: str | None, state: SegmentState) -> SegmentView:
@@ -232,8 +241,9 @@ def _ended(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool
     if view.ended is None and not here:
         from tracker.runstate.fold import Folder
 
-        Folder(view.state).flush()
-        view = view._replace(ended=ended)
+        folder = Folder(view.state)
+        folder.flush()
+        view = view._replace(ended=ended, state=folder.state)
     return view, here
 
 

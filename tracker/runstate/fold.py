@@ -141,6 +141,14 @@ class SegmentState(msgspec.Struct):
     replaced: dict[str, bool] = {}
     # A later attempt logged the rows at this step and beyond again: they are in no aggregate.
     hidden_from: Integer | None = None
+    # Aggregates that were computed from the rows: see `tracker.runstate.lacking`. `aggregates` are of its own
+    # definitions and all of its rows, so that its summary does not depend on other segments.
+    filled: dict[str, Aggregate] = {}
+
+    @property
+    def counted(self) -> dict[str, Aggregate]:
+        """The aggregates over the rows that show."""
+        return self.filled if self.hidden_from is not None else {**self.aggregates, **self.filled}
 
     @property
     def start_step(self) -> int:
@@ -199,7 +207,7 @@ class Folder:
         self._counted: _Shape | None = None
         self._count = 0
         self._last_step = 0
-        self._hidden = False  # the row that is being folded counts in no aggregate
+        self._hidden = False  # the row that is being folded does not show
 
     @property
     def state(self) -> SegmentState:
@@ -263,7 +271,7 @@ class Folder:
         state = self.state
         try:
             restored = msgspec.convert(record.state, SegmentState)
-            for aggregate in restored.aggregates.values():
+            for aggregate in (*restored.aggregates.values(), *restored.filled.values()):
                 aggregate.check()
         except ValueError as error:  # msgspec's ValidationError is one
             self.fold(InvalidRecord(SegmentRestored.__name__, str(error)))
@@ -357,7 +365,8 @@ class Folder:
             shape = self._shapes[keys] = _Shape(
                 [step for step in keys if step in steps],
                 [step for step in wanted if step not in data],
-                any(rule.summary for rule in rules) or not self._state.aggregates.keys().isdisjoint(keys),
+                any(rule.summary for rule in rules)
+                or not (self._state.aggregates.keys() | self._state.filled.keys()).isdisjoint(keys),
             )
             if len(self._shapes) > LARGEST_SHAPES:  # a script whose rows never look alike
                 self._shapes.clear()
@@ -399,6 +408,9 @@ class Folder:
         state = self._state
         if state.replaced and is_replaced(state.replaced, key):
             state.replaced[key] = False
+        filled = state.filled.get(key)
+        if filled is not None and not self._hidden:
+            filled.add(value)
         definition = self._rules.find(key)
         words = definition.summary if definition is not None else []
         if "none" in words:
@@ -408,7 +420,7 @@ class Folder:
         if aggregate is None and words:
             logged = state.keys.get(key) or state.keys.get(key.partition(".")[0])
             aggregate = state.aggregates[key] = Aggregate(partial=logged is not None and logged.count > 0)
-        if aggregate is not None and not self._hidden:
+        if aggregate is not None:
             aggregate.add(value)
         if definition is not None and aggregate is not None and words not in ([], ["copy"]):
             place[name] = aggregate.results(definition, value)

@@ -41,9 +41,10 @@ def _fill(segment: SegmentView, hidden_from: int | None, rules: Rules, read_rows
     state = segment.state
     if hidden_from is not None and (state.last_step is None or state.last_step < hidden_from):
         hidden_from = None
-    known = state.aggregates if hidden_from == state.hidden_from else {}
+    is_same = hidden_from == state.hidden_from
+    known = state.counted if is_same else {}
     found = {key: Aggregate() for key in _ruled_keys(state, rules) if key not in known or known[key].partial}
-    if not found and hidden_from == state.hidden_from:
+    if not found and is_same:
         return False
     wanted = sorted({each for key in found for each in prefixes(key) if each in state.keys})
     try:
@@ -54,7 +55,7 @@ def _fill(segment: SegmentView, hidden_from: int | None, rules: Rules, read_rows
                         _add(found, key, row.data[key])
     except (Error, OSError, ImportError):  # of a damaged or missing part, or nothing here reads parts
         return False
-    state.aggregates, state.hidden_from = {**known, **found}, hidden_from
+    state.filled, state.hidden_from = {**(state.filled if is_same else {}), **found}, hidden_from
     return True
 
 

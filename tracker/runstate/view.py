@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ from tracker.ground.records import (
     read_extension,
     writer_rank,
 )
-from tracker.runstate.aggregates import Aggregate, Rules
+from tracker.runstate.aggregates import Aggregate, Rules, merge_definitions
 from tracker.runstate.fold import (
     KeyFacts,
     SegmentState,
@@ -162,7 +163,10 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
             if value is not None and (value or field != "name"):
                 given[field] = (value, started.time)
         for field, change in each.state.changes.items():
-            if field in EDITABLE:
+            # A child and its parent are of one host: the later one holds.
+            if field in EDITABLE and not (
+                is_child(each.rank) and field in given and change.time < given[field][1]
+            ):
                 given[field] = (change.value, change.time)
         if not is_child(each.rank):
             host, program = started.process.host, started.program or program
@@ -233,11 +237,11 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
         steps = _last_steps(state) if have_children else {}
         stale = {key for key, step in steps.items() if step < latest.get(key, step)}
         latest.update((key, step) for key, step in steps.items() if key not in stale)
-        for key, here in state.aggregates.items():
+        for key, here in state.counted.items():
             had = attempts.get(key)
             joined[key] = attempts[key] = had.joined_with(here) if had is not None else here
-            if key in stale or key.partition(".")[0] in stale:
-                if had is not None and had.last is not None:
+            if had is not None and (key in stale or key.partition(".")[0] in stale):
+                if had.last is not None:
                     joined[key].last = had.last
                 continue
             if not here.empty:
@@ -253,9 +257,9 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
                 mark_replaced(marks, key)
             else:
                 marks[key] = False
-        summary = merge_dicts(
-            summary, {key: value for key, value in state.summary.items() if key not in stale}
-        )
+        older = {key: value for key, value in state.summary.items() if key in stale}
+        newer = {key: value for key, value in state.summary.items() if key not in stale}
+        summary = merge_dicts(merge_dicts(older, summary), newer)
         # An older tracker did not note it, but the values that it kept of ruled keys are dicts.
         for key, here in state.aggregates.items():
             if here.last is None and here.count and not isinstance(state.summary.get(key, {}), dict):
@@ -282,8 +286,18 @@ def _last_steps(state: SegmentState) -> dict[str, float]:
 
 
 def define_metrics(ordered: Sequence[SegmentView]) -> dict[str, MetricDefined]:
-    """Return the definitions of a run: of each name the one that its last segment has."""
-    return {name: definition for each in ordered for name, definition in each.state.metrics.items()}
+    """Return the definitions of a run: of each name the one of the last attempt that has any.
+
+    Those of an attempt and of its children add up.
+    """
+    found: dict[str, MetricDefined] = {}
+    for _, group in groupby(ordered, key=lambda each: (writer_rank(each.rank), each.attempt)):
+        family: dict[str, MetricDefined] = {}
+        for each in sorted(group, key=lambda each: not is_child(each.rank)):
+            for name, definition in each.state.metrics.items():
+                family[name] = merge_definitions(family.get(name), definition)
+        found |= family
+    return found
 
 
 def _find_place(summary: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:

@@ -126,7 +126,8 @@ class RunJournal:
         place = (started.entity, started.project, started.run_id)
         if beside:
             writing = {self.segment} if self.segment is not None else set()
-            known = join_known(known, find_run(self.layout, *place, writing))
+            # What is sent to a server is here no more.
+            known = self.known = join_known(known, find_run(self.layout, *place, writing))
         # What this process says holds against what other ranks said: it is the primary writer here.
         segments = [
             each._replace(rank=_seen_by(started.rank, each.rank))

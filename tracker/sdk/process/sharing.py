@@ -41,8 +41,11 @@ class StepFile:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self._patience = PATIENCE_SECONDS
         self._numbers = memoryview(mmap.mmap(descriptor, _CONTENT.size)).cast("q")
-        weakref.finalize(self, os.close, descriptor).atexit = False
+        self._file = _identity(descriptor)
+        self._close = weakref.finalize(self, os.close, descriptor)
+        self._close.atexit = False
 
     @classmethod
     def make(cls, run: str, step: int) -> StepFile:
@@ -51,12 +54,21 @@ class StepFile:
         Raises:
             OSError: There is no room for it.
         """
-        folder = next((each for each in _FOLDERS if os.access(each, os.W_OK)), "/nowhere")
-        path = os.path.join(folder, "tracker-steps-" + os.urandom(8).hex())
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.unlink(path)
-        os.write(descriptor, _CONTENT.pack(_MAGIC, _hash(run), step, 0))
-        return cls(descriptor)
+        content = _CONTENT.pack(_MAGIC, _hash(run), step, 0)
+        reason = OSError("no folder to write to")
+        for folder in _FOLDERS:
+            path = os.path.join(folder, "tracker-steps-" + os.urandom(8).hex())
+            descriptor = -1
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                os.unlink(path)
+                os.write(descriptor, content)
+                return cls(descriptor)
+            except OSError as error:  # a container's /dev/shm is often full
+                reason = error
+                if descriptor >= 0:
+                    os.close(descriptor)
+        raise reason
 
     @classmethod
     def open(cls, run: str, pid: int, descriptor: int) -> StepFile | None:
@@ -87,6 +99,10 @@ class StepFile:
 
     def add_child(self) -> None:
         """Note that this process, a child, begins to write."""
+        if _identity(self.descriptor) != self._file:
+            # A daemon closes what it inherited, and the number may be another file's by now.
+            self._close.detach()
+            self.descriptor = -1
         self.lock()
         try:
             self._numbers[_CHILDREN] += 1
@@ -100,18 +116,22 @@ class StepFile:
             try:
                 fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                until = until or time.monotonic() + PATIENCE_SECONDS
+                until = until or time.monotonic() + self._patience
                 if time.monotonic() < until:
                     time.sleep(0.0001)
                     continue
-                # Its holder was stopped: a step may be there twice, but nothing waits.
-            except OSError:
+                # Its holder was stopped: a step may be there twice, but nothing waits, not again either.
+                self._patience = 0.0
+            except (OSError, ValueError):
                 pass
+            else:
+                self._patience = PATIENCE_SECONDS
             return
 
     def free(self) -> None:
         """Let others go on."""
-        fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
+        with suppress(OSError, ValueError):
+            fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
 
 
 class SharedSteps(StepCounter):
@@ -184,6 +204,14 @@ class SharedSteps(StepCounter):
             if not is_open or placed[1] != before[0]:
                 self.file.next = placed[1] + 1
         return placed
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _hash(run: str) -> bytes:

@@ -123,11 +123,14 @@ def find_writer(known: KnownRun, launch: Launch) -> Writer:
         rank = min(ranks)
     own = [each for each in segments if writer_rank(each.rank) == rank]
     primary = [each for each in segments if writer_rank(each.rank) == known.primary]
-    newest = max((each for each in primary if each.rank == known.primary), key=lambda each: each.attempt)
+    newest = max(primary, key=lambda each: (each.rank == known.primary, each.attempt))
     if own:
         attempt = max(each.attempt for each in own) + 1
-        parent = next((each for each in own if each.rank == rank and each.attempt == attempt - 1), None)
-        if _handed.get() is not None and parent is not None and parent.ended is None:
+        family = [each for each in own if each.attempt == attempt - 1]
+        # While the writer or one of its children lives: who hands the run over may be either.
+        lives = any(each.ended is None or each.segment in known.here for each in family)
+        if _handed.get() is not None and lives:
+            parent = min(family, key=lambda each: each.rank)
             return Writer(CHILD + rank, parent.attempt, *_beside(parent, own), True)
         return Writer(rank, attempt, *_reached(own), True)
     if newest.ended:  # a rank that the older attempts did not have begins with the primary's next one

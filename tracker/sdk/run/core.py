@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tracker.capture.logs import Logged
 from tracker.errors import UsageError
 from tracker.ground.records import (
     ConfigChanged,
@@ -271,7 +271,7 @@ class RunCore:
         try:
             # Not while this very thread is in the middle of `log`, in a signal handler.
             if self._steps.file is None and not self._writing:
-                with Logged("share the steps of a run"):
+                with suppress(OSError):
                     from tracker.sdk.process.sharing import SharedSteps, StepFile  # few runs have children
 
                     before = None if file is not None else self._steps

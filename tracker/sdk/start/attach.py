@@ -43,9 +43,9 @@ def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run 
         raise UsageError(f"Unable to attach to run {found}: give the _attach_id of a run")
     entity, project, name, writer = place
     rank, *holder = map(int, writer.split("-"))
-    here = active.current_of_this_process()
-    if here is not None and here.path == "/".join(place[:3]):
-        return here
+    for here in active.open_runs():
+        if here.path == "/".join(place[:3]):
+            return here
     settings = {"store": store}
     if has_spool():  # who began the run has started this process, and keeps what it prints
         settings["console"] = "off"
