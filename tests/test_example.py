@@ -65,9 +65,9 @@ def test_the_whole_job(tmp_path: Path) -> None:
         kinds = {key["key"]: key["kind"] for key in get(f"{base}/runs/{run['id']}")["keys"]}
         assert kinds["train/loss"] == kinds["val_accuracy"] == "number"
         assert (kinds["samples"], kinds["predictions"]) == ("image", "table")
-        images = get(f"{base}/runs/{run['id']}/media?key=samples")["steps"]
+        images = get(f"{base}/runs/{run['id']}/objects?key=samples")["steps"]
         assert len(images) == 3
-        assert re.fullmatch(r"\d read as \d", images[-1]["items"][0]["caption"])
+        assert re.fullmatch(r"\d read as \d", images[-1]["value"]["captions"][0])
         table = get(f"{base}/runs/{run['id']}/table?key=predictions")
         assert table["columns"] == ["image", "digit", "prediction", "confidence"]
         assert table["rows"][0][0]["_type"] == "image-file"

@@ -228,8 +228,8 @@ def assert_run_is_there(service: Service, entity: str, run_id: str) -> None:
     if pillow_is_there():
         from PIL import Image
 
-        (step,) = service.json(f"{run_path}/media?key=sample")["steps"]
-        (item,) = step["items"]
+        (step,) = service.json(f"{run_path}/objects?key=sample")["steps"]
+        item = step["value"]
         assert (item["caption"], item["width"], item["height"]) == ("red", 8, 4)
         with Image.open(io.BytesIO(service.read(item["url"]))) as image:
             assert image.size == (8, 4)

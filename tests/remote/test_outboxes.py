@@ -342,8 +342,8 @@ def test_remote_settings_of_version_0_1_0(
     (outbox,) = list_outboxes(old / "store")
     assert remote_of(outbox) == Remote("http://127.0.0.1:9", "local-" + "0" * 34)
     remote = Remote(shared.url, shared.key)
-    write_remote(outbox, remote)
     make_folders(outbox)  # git keeps no empty ones
+    write_remote(outbox, remote)
     Sender(outbox, remote, "node1").look(patient=False)
     assert not list(outbox.journals.rglob("*.journal"))
     monkeypatch.setenv("TRACKER_MODE", "online")

@@ -66,9 +66,9 @@ def test_rows_media_and_artifacts_arrive(
     with shared.client() as api:
         described = api.get(f"/projects/local/{project}/artifacts/model/v0").json()
         assert [run["id"] for run in described["used_by"]] == [user.id]
-        media = api.get(f"/projects/local/{project}/runs/{run.id}/media", params={"key": "image"}).json()
-        assert media["steps"][0]["items"][0]["caption"] == "✓"
-        url = shared.url + media["steps"][0]["items"][0]["url"]
+        media = api.get(f"/projects/local/{project}/runs/{run.id}/objects", params={"key": "image"}).json()
+        assert media["steps"][0]["value"]["caption"] == "✓"
+        url = shared.url + media["steps"][0]["value"]["url"]
         assert api.get(url).headers["content-type"] == "image/png"
     # The folder of the run keeps no catalog of its own: everything is on the server.
     assert not (tmp_path / "tracker-store" / "catalog.db").exists()

@@ -176,7 +176,7 @@ def test_a_project_that_is_not_there_has_no_runs(api: httpx.Client) -> None:
         ("GET", f"{RUN}/chart", 422, "key"),
         ("GET", f"{RUN}/chart?key=a&points=0", 422, "points"),
         ("GET", f"{RUN}/chart?key=a&min=low", 422, "min"),
-        ("GET", f"{RUN}/media", 422, "key"),
+        ("GET", f"{RUN}/objects", 422, "key"),
         ("GET", f"{RUN}/table?key=nothing", 404, "has no table 'nothing'"),
         ("GET", f"{RUN}/table?key=predictions&step=7", 404, "at step 7"),
         ("GET", f"{RUN}/table?key=predictions&step={10**30}", 404, "at step 1000"),
