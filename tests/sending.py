@@ -21,7 +21,7 @@ def use(server: Server, monkeypatch: pytest.MonkeyPatch, key: str | None = None)
 
 def outbox_journals(folder: Path) -> list[Path]:
     """Return the journals that wait to be sent."""
-    return sorted((folder / "tracker-store" / "outbox").rglob("*.journal"))
+    return sorted((folder / "tracker-store" / "outbox").glob("*/journals/*/*.journal"))
 
 
 def sent(folder: Path) -> None:
