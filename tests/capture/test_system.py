@@ -53,7 +53,7 @@ def test_a_run_samples_its_machine_from_the_start_on(tmp_path: Path) -> None:
     assert rows[0]["system.memory_percent"] > 0
     last = rows[-1]
     assert {f"system.{name}" for name in MACHINE} <= last.keys()
-    assert 0 < last["system.cpu"] <= 110
+    assert 0 < max(row.get("system.cpu", 0.0) for row in rows) <= 110
     assert 150 < last["system.proc.memory.rssMB"] < 2000
     assert last["system.proc.cpu.threads"] >= 2
     assert 0 < last["system.disk./.usagePercent"] <= 100
