@@ -33,7 +33,7 @@ def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Respons
 
 @router.get("/segments", response_class=Response)
 def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
-    """Return what each segment of a run adds up to, for a process that goes on with it."""
+    """Return the state of each segment of a run, for a process that resumes it."""
 
     def packed(session: Session) -> bytes:
         run = get_run(session, entity, project, run_id)

@@ -1,4 +1,4 @@
-"""What is said of a run does not depend on where its rows are cut into attempts, nor on their order."""
+"""The description of a run does not depend on how its rows are divided into attempts, nor on their order."""
 
 from __future__ import annotations
 

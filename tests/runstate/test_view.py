@@ -31,7 +31,14 @@ from tracker.ground.records import (
 from tracker.runstate.aggregates import Aggregate
 from tracker.runstate.fold import FinishedRow, Folder, SegmentState
 from tracker.runstate.lacking import fill_aggregates
-from tracker.runstate.view import SegmentView, describe_run, merge_segments, newest_branch
+from tracker.runstate.view import (
+    SegmentView,
+    describe_run,
+    merge_segments,
+    newest_branch,
+    pack_segments,
+    unpack_segments,
+)
 
 START = 1000.0
 
@@ -430,3 +437,13 @@ def test_children_stand_behind_their_attempt_and_go_with_it() -> None:
         ("other's child", 1, True),
         ("other again", 1, False),
     ]
+
+
+def test_segments_that_another_host_says_are_checked() -> None:
+    known = segment("a", MetricDefined("x", summary=["min"]), row(0, x=1))
+    (found,), edits = unpack_segments(pack_segments([known], {"name": {"value": "n", "time": 1.0}}))
+    assert (found, edits) == (known, {"name": {"value": "n", "time": 1.0}})
+    known.state.aggregates["x"].low = "no number"
+    for data in (pack_segments([known], {}), b"", pack_segments([found], {})[:-1]):
+        with pytest.raises(ValueError, match=r"not a finite number|truncated"):
+            unpack_segments(data)

@@ -145,6 +145,15 @@ class SegmentState(msgspec.Struct):
     # definitions and all of its rows, so that its summary does not depend on other segments.
     filled: dict[str, Aggregate] = {}
 
+    def check(self) -> None:
+        """Check what comes from outside.
+
+        Raises:
+            ValueError: An extreme is not a number.
+        """
+        for aggregate in (*self.aggregates.values(), *self.filled.values()):
+            aggregate.check()
+
     @property
     def counted(self) -> dict[str, Aggregate]:
         """The aggregates over the rows that show."""
@@ -271,8 +280,7 @@ class Folder:
         state = self.state
         try:
             restored = msgspec.convert(record.state, SegmentState)
-            for aggregate in (*restored.aggregates.values(), *restored.filled.values()):
-                aggregate.check()
+            restored.check()
         except ValueError as error:  # msgspec's ValidationError is one
             self.fold(InvalidRecord(SegmentRestored.__name__, str(error)))
             return

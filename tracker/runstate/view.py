@@ -86,7 +86,7 @@ _decode = msgspec.msgpack.Decoder(_Packed, ext_hook=read_extension).decode
 
 
 def pack_segments(segments: Iterable[SegmentView], edits: dict[str, Any]) -> bytes:
-    """Return all that is known of a run, for a process on another host that goes on with it."""
+    """Return the states of a run's segments and its edits, for a process on another host that resumes it."""
     return encode(packable([[[*each[:6], pack_state(each.state)] for each in segments], edits]))
 
 
@@ -97,10 +97,13 @@ def unpack_segments(data: bytes) -> tuple[list[SegmentView], dict[str, Any]]:
         ValueError: They are not whole, or of a newer tracker.
     """
     segments, edits = _decode(data)
-    return [
+    found = [
         SegmentView(segment, rank, attempt, began, start, ended, unpack_state(state))
         for segment, rank, attempt, began, start, ended, state in segments
-    ], edits
+    ]
+    for each in found:
+        each.state.check()
+    return found, edits
 
 
 @dataclass(frozen=True, slots=True)

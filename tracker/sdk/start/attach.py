@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # Of an ``_attach_id``: the rank, and of which process and descriptor the run's steps are.
-_WRITER = re.compile(r"\d+(-\d+-\d+)?", re.ASCII)
+_WRITER = re.compile(r"\d{1,10}(-\d{1,10}-\d{1,10})?", re.ASCII)
 
 
 def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run | None = None) -> Run:
