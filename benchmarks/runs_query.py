@@ -30,10 +30,10 @@ from tracker.ground.http import Client
 from tracker.ground.records import COMMIT, Process, Row, RunFinished, RunStarted, SummaryChanged, pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
-from tracker.runstate.fold import Folder, SegmentState, pack_state
-from tracker.store.catalog.fields import fields_of, row_of
+from tracker.recorder.open_store import open_store
+from tracker.runstate.fold import SegmentFold, SegmentState, pack_state
 from tracker.store.catalog.models import Project, Run, RunField, Segment
+from tracker.store.catalog.run_index import fields_of, row_of
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.store import Store
 
@@ -132,7 +132,7 @@ def fill(store: Store, count: int) -> None:
             runs, fields, segments = [], [], []
             for at in range(first, min(first + 500, count)):
                 started, summary, finished = make_run(at)
-                folder = Folder(SegmentState())
+                folder = SegmentFold(SegmentState())
                 for record in (started, summary, finished):
                     folder.fold(record)
                 runs.append({
@@ -183,7 +183,7 @@ def add_histories(store: Store) -> None:
         journal.append(pack(RunFinished(started.time + CHART_ROWS, "finished", 0)))
         journal.close()
     follower = Follower(store)
-    while follower.look().applied:
+    while follower.poll().applied:
         pass
 
 

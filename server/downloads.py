@@ -12,10 +12,10 @@ from urllib.parse import quote
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from server import wholeness
+from server import content_checks
 from tracker.errors import NotFoundError, StoreError
 from tracker.store.blobs.manifest import Entry
-from tracker.store.objects.files import open_regular
+from tracker.store.objects.atomic_files import open_regular
 from tracker.store.store import Store
 
 # Shown in the page; everything else is only ever saved, so that logged HTML or SVG runs nowhere.
@@ -63,14 +63,14 @@ class BlobResponse(FileResponse):
     ) -> None:
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
         found = os.fstat(self._file.fileno())
-        self._stored = wholeness.stored(path, sha256, found)
-        self.whole = wholeness.is_whole(self._stored) if check else True
+        self._stored = content_checks.stored(path, sha256, found)
+        self.whole = content_checks.is_whole(self._stored) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
         super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        checking = wholeness.CheckingSend(send, self._stored) if self.whole is None else send
+        checking = content_checks.CheckingSend(send, self._stored) if self.whole is None else send
         await super().__call__(scope, receive, checking)
 
 

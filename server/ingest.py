@@ -11,16 +11,16 @@ from sqlalchemy import select
 
 from tracker.errors import ConflictError, NotFoundError, StoreError, UsageError
 from tracker.ground.group_files import create, touch
-from tracker.ground.parsed import is_digest, is_token
+from tracker.ground.parsed_types import is_digest, is_token
 from tracker.journal.format import HEADER, VERSION, unpack_header
-from tracker.journal.reader import Record, read_frames, split_frames
+from tracker.journal.reader import Frame, read_frames, split_frames
 from tracker.recorder.follow import SAID_BY_WRITERS
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import apply_journal, finish_segment
 from tracker.store.ingest.seal import seal
-from tracker.store.objects.files import make_folder, sync_folder
+from tracker.store.objects.atomic_files import make_folder, sync_folder
 from tracker.store.objects.layout import INGEST, JournalPath, parse_journal_name
 from tracker.store.store import Store
 
@@ -55,7 +55,7 @@ class _Journal:
             return
         end = HEADER.size if file.stat().st_size >= HEADER.size else 0
         for outcome in read_frames(file, self.path.segment, final=False) if end else ():
-            if isinstance(outcome, Record):
+            if isinstance(outcome, Frame):
                 end, self.sequence = outcome.end, outcome.sequence + 1
         # The copy is ours alone, and the sender still has what is cut off here.
         os.truncate(file, end)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from sqlalchemy import func, select
 
 from tracker.store.catalog.models import ApiKey
-from tracker.store.objects.files import publish, write_new
+from tracker.store.objects.atomic_files import publish, write_new
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 

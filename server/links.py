@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tracker.ground.answers import ArtifactDetail, TablePage
+from tracker.ground.read_models import ArtifactDetail, TablePage
 from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Run
 

@@ -16,12 +16,12 @@ from server.watcher import Watcher
 from tracker.capture import logs
 from tracker.capture.log_file import LogHandler
 from tracker.errors import UsageError
-from tracker.ground import keeping
+from tracker.ground import config_files
 from tracker.ground.terminal import say
-from tracker.recorder.opening import open_store
-from tracker.store.objects.description import require_writable
-from tracker.store.objects.files import publish_json, read_json
+from tracker.recorder.open_store import open_store
+from tracker.store.objects.atomic_files import publish_json, read_json
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import require_writable
 from tracker.store.store import Store
 
 
@@ -84,7 +84,7 @@ def new_link(layout: Layout) -> str:
 
 def _note_own_key(port: int, key: str) -> None:
     try:
-        keeping.write_own_key(port, key)
+        config_files.write_own_key(port, key)
     except UsageError as error:  # a home that cannot be written: the key can still be given by hand
         say(f"{error.message}; scripts need TRACKER_API_KEY, see `tracker key`")
 

@@ -29,7 +29,7 @@ class Watcher:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._look: Callable[[], object] = (
-            store.refresh if store.layout.is_copy else Follower(store, stays=True).look
+            store.refresh if store.layout.is_copy else Follower(store, stays=True).poll
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracker-watcher", daemon=True)

@@ -25,7 +25,7 @@ from tracker.runstate.fold import unpack_state
 from tracker.runstate.steps import StepCounter
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, make_manifest, read_manifest, write_manifest
-from tracker.store.catalog.hot import unpack_data
+from tracker.store.catalog.hot_rows import unpack_data
 from tracker.store.catalog.models import (
     Alias,
     ArtifactUse,

@@ -10,9 +10,9 @@ import scripts
 
 import tracker
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
-from tracker.recorder.remote import list_outboxes
-from tracker.store.gc.garbage import Report, collect
+from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import list_outboxes
+from tracker.store.gc.collect import Report, collect
 from tracker.store.objects.layout import blob_name
 from tracker.store.store import Store
 
@@ -32,7 +32,7 @@ def gc(*, look: bool = True, outboxes: bool = False, **options: Any) -> Report:
     store = open_store(ROOT)
     try:
         if look:
-            Follower(store).look(seal_ended=False)
+            Follower(store).poll(seal_ended=False)
         found = list_outboxes(ROOT.absolute()) if outboxes else []
         _next_tick(store)
         return collect(store, found, **{"grace": 0.0, **options})

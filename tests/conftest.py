@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tracker.ground import launch
-from tracker.recorder.opening import open_store
-from tracker.sdk.process import active
+from tracker.recorder.open_store import open_store
+from tracker.sdk.process import active_runs
 from tracker.store.store import Store
 
 # Seconds after which a test of these suites hangs; pyproject.toml has the limit of all others.
@@ -75,7 +75,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "_launched_in", str(tmp_path))
     yield
-    for run in list(active._open):
+    for run in list(active_runs._open):
         run.finish()
 
 

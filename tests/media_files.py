@@ -7,7 +7,7 @@ from typing import Any
 
 import tracker
 from tracker.ground.settings import load_settings
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.sdk.run.run import Run
 
 

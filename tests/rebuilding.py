@@ -11,10 +11,10 @@ from builders import ENTITY, all_rows, answers
 from sqlalchemy import select
 
 from tracker.ground import values
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs
-from tracker.store.recovery.opening import alone
+from tracker.store.recovery.open_catalog import alone
 from tracker.store.recovery.rebuild import Rebuilt, rebuild
 from tracker.store.store import Store
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import scripts
 
-from tracker.ground import keeping
+from tracker.ground import config_files
 
 pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
 pytest.importorskip("sklearn", reason="pip install 'airgap-tracker[examples]'")
 
 
 def get(url: str) -> dict:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {keeping.key_of(url)}"})
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {config_files.key_of(url)}"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 

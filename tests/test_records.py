@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.errors import JournalError
-from tracker.ground.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
 from tracker.ground.records import (
     COMMIT,
     RECORD_KINDS,

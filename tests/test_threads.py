@@ -50,11 +50,11 @@ from tracker.store.blobs.drafts import read_draft
 write(layout.draft(token) / "draft.json", '{"entries": []}')
 """
 SETTLED = """
-from tracker.store.blobs.settle import settled
+from tracker.store.blobs.finalize import settled
 write(layout.settled(token), '{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
 """
 PUBLISHED = """
-from tracker.store.published.reread import PublishedAlias, reread
+from tracker.store.published.models import PublishedAlias, read_published_model
 path = write(layout.root / "alias", '{"format": 1, "alias": "best", "version": 0, "updated_at": 1.0}')
 """
 ANSWER = """
@@ -70,7 +70,7 @@ page = {"total": 0, "revision": 0, "runs": []}
         pytest.param(MANIFEST, "parse_manifest(data, name)", id="manifest"),
         pytest.param(DRAFT, "read_draft(layout, token)", id="draft"),
         pytest.param(SETTLED, "settled(layout, token)", id="settled"),
-        pytest.param(PUBLISHED, "reread(path, PublishedAlias)", id="published"),
+        pytest.param(PUBLISHED, "read_published_model(path, PublishedAlias)", id="published"),
         pytest.param(ANSWER, "msgspec.convert(page, RunPage)", id="answer"),
     ],
 )

@@ -10,10 +10,10 @@ import sys
 from typing import Any
 
 import tracker.ground.launch  # noqa: F401 - it notes the working folder before a framework changes it
-from tracker.ground import face
+from tracker.ground import public_package
 from tracker.version import __version__ as __version__
 
-face.package = sys.modules[__name__]  # its names are loaded when first used
+public_package.package = sys.modules[__name__]  # its names are loaded when first used
 # What changes with the active run is asked for each time.
 _LIVE = ("run", "config", "summary")
 
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
         from tracker.sdk import module
 
         return module.live(name)
-    from tracker.ground.lazy import load, names_of
+    from tracker.ground.lazy_import import load, names_of
 
     names = names_of(__file__)
     if name == "__all__":
@@ -65,7 +65,7 @@ sys.meta_path.append(_Finder())
 
 
 def _prepare() -> None:
-    from tracker.ground.lean import import_msgspec
+    from tracker.ground.fast_import import import_msgspec
 
     import_msgspec()
 

@@ -13,8 +13,8 @@ from tracker.data_types.graph import Graph as Graph
 from tracker.data_types.histogram import Histogram as Histogram
 from tracker.data_types.html import Html as Html
 from tracker.data_types.image import Image as Image
-from tracker.data_types.joined import JoinedTable as JoinedTable
-from tracker.data_types.joined import PartitionedTable as PartitionedTable
+from tracker.data_types.joined_tables import JoinedTable as JoinedTable
+from tracker.data_types.joined_tables import PartitionedTable as PartitionedTable
 from tracker.data_types.molecule import Molecule as Molecule
 from tracker.data_types.object3d import Object3D as Object3D
 from tracker.data_types.object3d import box3d as box3d
@@ -46,9 +46,9 @@ from tracker.sdk.module import unwatch as unwatch
 from tracker.sdk.module import use_artifact as use_artifact
 from tracker.sdk.module import use_model as use_model
 from tracker.sdk.module import watch as watch
-from tracker.sdk.process.term import termerror as termerror
-from tracker.sdk.process.term import termlog as termlog
-from tracker.sdk.process.term import termwarn as termwarn
+from tracker.sdk.process.termlog import termerror as termerror
+from tracker.sdk.process.termlog import termlog as termlog
+from tracker.sdk.process.termlog import termwarn as termwarn
 from tracker.sdk.run.alerts import AlertLevel as AlertLevel
 from tracker.sdk.run.config import Config as Config
 from tracker.sdk.run.run import Run as Run

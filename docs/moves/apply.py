@@ -17,7 +17,7 @@ TABLE = Path(__file__).with_name("modules.tsv")
 # Fixtures and their makers are what older versions wrote, the changelog what they said.
 FROZEN = ("tests/fixtures/", "CHANGELOG.md", "docs/moves/")
 PACKAGES = ("tracker.store.migrations",)
-CHANGED = (".py", ".md", ".toml", ".importlinter", ".ts", ".svelte", ".mako")
+CHANGED = (".py", ".pyi", ".md", ".toml", ".importlinter", ".ts", ".svelte", ".mako")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from server.downloads import send_blob, send_piece
 from server.links import link_artifact, link_file
 from server.responses import ExactJSON
 from tracker.errors import NotFoundError, UsageError
-from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
+from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, read_manifest

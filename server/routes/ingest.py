@@ -23,8 +23,8 @@ from server.responses import ExactJSON, refuse
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 from tracker.runstate.fold import Gone
+from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.blobs.packs import known_places
-from tracker.store.blobs.settle import Settled, receive_settled
 
 router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
 
@@ -91,7 +91,7 @@ def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Re
 def settled(store: StoreDep, token: str, body: Annotated[dict[str, Any], Body()]) -> Response:
     """Note which manifest an artifact became that the sender is about to log."""
     note_upload(store)
-    receive_settled(store.layout, check_token(token), msgspec.convert(body, Settled))
+    receive_finalized(store.layout, check_token(token), msgspec.convert(body, FinalizedDraft))
     return ExactJSON({})
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.dependencies import Reader, StoreDep
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.watcher import Watcher
-from tracker.ground.answers import Changes
+from tracker.ground.read_models import Changes
 from tracker.store.queries.runs import changes_since
 from tracker.store.store import Store
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from server.dependencies import Reader, ReaderDep
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.ground.answers import ProjectInfo, RunPage
+from tracker.ground.read_models import ProjectInfo, RunPage
 from tracker.store.queries.filters import parse
 from tracker.store.queries.runs import LARGEST_PAGE
 

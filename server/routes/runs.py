@@ -14,8 +14,8 @@ from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.ground.answers import FileInfo, RunDetail
-from tracker.runstate.view import pack_segments
+from tracker.ground.read_models import FileInfo, RunDetail
+from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media
 from tracker.store.queries.runs import get_run, segment_views
 

@@ -11,8 +11,8 @@ from serving import rebuild
 
 import tracker
 from tracker.api import public
-from tracker.api.absent import Absent
 from tracker.api.api import Api
+from tracker.api.unsupported import UnsupportedMethods
 from tracker.errors import ApiNotFoundError, UnsupportedError
 
 
@@ -80,7 +80,11 @@ def test_a_run_that_is_made_and_resumed(api: Api) -> None:
 
 
 def test_what_is_not_there_says_so(api: Api) -> None:
-    absent = [name for name, _ in inspect.getmembers(Absent, inspect.isfunction) if not name.startswith("_")]
+    absent = [
+        name
+        for name, _ in inspect.getmembers(UnsupportedMethods, inspect.isfunction)
+        if not name.startswith("_")
+    ]
     assert len(absent) > 20
     for name in absent:
         with pytest.raises(NotImplementedError, match=rf"^Api\.{name} is not supported: \w.* \w") as raised:

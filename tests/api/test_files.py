@@ -109,7 +109,7 @@ def test_media_are_files_and_a_rebuild_keeps_what_was_added(tmp_path: Path) -> N
 
 def test_a_name_that_leads_out_of_the_folder(tmp_path: Path) -> None:
     from tracker.api.files import File
-    from tracker.ground.answers import FileInfo
+    from tracker.ground.read_models import FileInfo
 
     log_media(tmp_path, "odd")
     run = Api({"entity": "team", "project": "demo", "store": tmp_path / "tracker-store"}).run("odd")

@@ -16,8 +16,8 @@ import scripts
 
 import tracker
 from tracker.api.captured import output_lines, output_log
-from tracker.capture import children
-from tracker.capture.screen import Screen
+from tracker.capture import child_output
+from tracker.capture.terminal_lines import Screen
 
 INIT = """
 import os, subprocess, sys, time, tracker
@@ -190,14 +190,14 @@ run.finish()
 
 def test_who_prints_waits_for_what_a_child_wrote_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread may be showing that at the moment."""
-    monkeypatch.setattr(children, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(child_output, "_PATIENCE_SECONDS", 60.0)
     showing, go_on = threading.Event(), threading.Event()
 
     def put(_stream: int, _text: str) -> None:
         showing.set()
         assert go_on.wait(60)
 
-    spools = children.Spools(put, lambda: None)
+    spools = child_output.Spools(put, lambda: None)
     os.write(spools._of(1).append, b"from a child\n")
     threads = [threading.Thread(target=spools.follow) for _ in range(2)]
     threads[0].start()
@@ -231,7 +231,7 @@ def recorders():
             words = open(path, "rb").read().split(b"\\0")
         except OSError:
             continue
-        if str(run.layout.root).encode() in words and b"tracker.recorder.begin" in words:
+        if str(run.layout.root).encode() in words and b"tracker.recorder.startup" in words:
             yield int(path.split("/")[2])
 child = subprocess.Popen(["sh", "-c", "read x; echo child goes on; echo and on >&2"], stdin=subprocess.PIPE)
 end = time.monotonic() + 60

@@ -18,7 +18,7 @@ from tracker.capture import git as git_module
 from tracker.capture.git import difference, find_repository
 from tracker.capture.secrets import HIDDEN, hide, hide_in_address, hide_in_arguments, is_secret_name
 from tracker.recorder.follow import catch_up
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import RunFile
 
 SCRIPT = """

@@ -20,7 +20,7 @@ from serving import command, serving
 from tracker.capture import log_file, logs
 from tracker.ground.processes import host_name
 from tracker.ground.records import encode
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 

@@ -11,7 +11,7 @@ import pytest
 import scripts
 
 import tracker
-from tracker.capture import machine
+from tracker.capture import machine_metrics
 
 MACHINE = {
     "cpu",
@@ -121,17 +121,19 @@ def test_a_card_that_the_process_uses_is_told_apart(tmp_path: Path, driver: Path
 
 def test_psutil_reads_the_same() -> None:
     psutil = pytest.importorskip("psutil")
-    ours = machine.Machine(os.getpid()).sample()
+    ours = machine_metrics.Machine(os.getpid()).sample()
     disk = psutil.disk_usage("/")
-    assert machine._meminfo()["MemTotal"] == psutil.virtual_memory().total
+    assert machine_metrics._meminfo()["MemTotal"] == psutil.virtual_memory().total
     assert ours["disk./.usageGB"] * 2**30 == pytest.approx(disk.used, rel=0.02)
     assert ours["disk./.usagePercent"] == pytest.approx(disk.percent, abs=1)
     assert ours["proc.memory.rssMB"] * 2**20 == pytest.approx(psutil.Process().memory_info().rss, rel=0.05)
     cards = [sent for name, sent in psutil.net_io_counters(pernic=True).items() if name != "lo"]
-    before, after = machine._network(), psutil.net_io_counters(pernic=True)
+    before, after = machine_metrics._network(), psutil.net_io_counters(pernic=True)
     assert before["network.recv"] >= sum(card.bytes_recv for card in cards)
     assert before["network.recv"] <= sum(card.bytes_recv for name, card in after.items() if name != "lo")
-    if (device := machine._device_of("/")) is not None and (counted := machine._disk_io(device)) is not None:
+    if (device := machine_metrics._device_of("/")) is not None and (
+        counted := machine_metrics._disk_io(device)
+    ) is not None:
         assert counted[0] <= psutil.disk_io_counters(perdisk=True)[device].read_bytes
 
 
@@ -211,7 +213,7 @@ run.finish()
 
 
 def test_sampling_costs_next_to_nothing() -> None:
-    from tracker.capture.machine import Machine
+    from tracker.capture.machine_metrics import Machine
 
     machine = Machine(os.getpid())
     before = os.times()

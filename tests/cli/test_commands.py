@@ -19,9 +19,8 @@ from serving import Server, command, serving
 
 import tracker
 from tracker.ground.processes import host_name
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames
-from tracker.recorder.opening import open_store
+from tracker.journal.reader import Frame, read_frames
+from tracker.recorder.open_store import open_store
 from tracker.store.objects.layout import Layout
 from tracker.version import __version__
 

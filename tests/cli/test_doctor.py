@@ -114,12 +114,12 @@ class Patched:
 import tracker.journal.writer as module
 module.os = Patched()
 """
-SHORT_BURSTS = "from tracker.crashtest import writing; writing.BURST = 3"
+SHORT_BURSTS = "from tracker.crashtest import writer; writer.BURST = 3"
 TWICE = """
 from tracker.store.ingest import apply
-from tracker.crashtest import checking
-plain = checking.numbers
-checking.numbers = lambda rows: plain(rows + rows[:1])
+from tracker.crashtest import check
+plain = check.numbers
+check.numbers = lambda rows: plain(rows + rows[:1])
 """
 SILENT = """
 from tracker.journal import reader

@@ -13,7 +13,7 @@ import scripts
 from serving import command, serving
 
 import tracker
-from tracker.ground import keeping
+from tracker.ground import config_files
 
 
 def succeed(folder: Path, *arguments: str) -> str:
@@ -168,5 +168,5 @@ def test_put_as_for_wandb(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["", "two words", "ümlaut", "new\nline"])
 def test_what_is_no_key(key: str) -> None:
     with pytest.raises(tracker.UsageError, match="an API key has no spaces"):
-        keeping.write_key("http://host:1", key)
+        config_files.write_key("http://host:1", key)
     assert not os.path.exists(os.environ["NETRC"])

@@ -9,9 +9,9 @@ import pytest
 from serving import command
 
 import tracker
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.objects.layout import Layout
-from tracker.store.recovery.verifying import list_items, verify
+from tracker.store.recovery.verify import list_items, verify
 
 
 def make_store(folder: Path) -> Layout:
@@ -76,7 +76,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_interrupted_one_continues_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = make_store(tmp_path)
-    monkeypatch.setattr("tracker.store.recovery.verifying.NOTED_SECONDS", -1.0)
+    monkeypatch.setattr("tracker.store.recovery.verify.NOTED_SECONDS", -1.0)
     store = open_store(layout.root)
     items = list_items(store)
     read: list[int] = []

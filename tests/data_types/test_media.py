@@ -13,7 +13,7 @@ from media_files import content, logged
 import tracker
 from tracker.data_types.media import Media
 from tracker.ground.settings import load_settings
-from tracker.reading.open import open_reader
+from tracker.reading.open_reader import open_reader
 from tracker.sdk.run.run import Run
 
 MOLECULE = "HETATM    1  C1  UNL     1       0.000   0.000   0.000  1.00  0.00           C  \nEND\n"

@@ -33,9 +33,9 @@ _PARTS = {
     "wandb": ("wandb", "wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types"),
     "tracker": (
         "wandb",
-        "tracker.ground.lean",
+        "tracker.ground.fast_import",
         "tracker.sdk.start.init",
-        "tracker.sdk.run.rows",
+        "tracker.sdk.run.log",
         "tracker.sdk.run.media",
         "tracker.capture.facts",
         "tracker.artifacts.artifact",

@@ -17,7 +17,7 @@ from sqlalchemy import select
 import tracker
 from tracker.ground.processes import MISSED_SECONDS, host_name
 from tracker.recorder.follow import Follower, catch_up
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.store import Store
 
@@ -321,17 +321,17 @@ def test_a_writer_on_another_host_that_misses_its_heartbeat(store: Store) -> Non
     writer = Writer(store.layout, "aa" * 16)
     writer.log({"x": 0})
     follower = Follower(store)
-    assert follower.look().live == 1
+    assert follower.poll().live == 1
     assert get_run(store).state == "running"
     before = time.time() - MISSED_SECONDS
     os.utime(writer.path, (before + 30, before + 30))
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "running"
     os.utime(writer.path, (before - 1, before - 1))
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "crashed"
     writer.log({"x": 1})  # it was only slow, or its network was
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "running"
     assert [row["x"] for row in read_history(store)] == [0, 1]
 
@@ -344,10 +344,10 @@ def test_a_writer_of_another_boot_is_dead_when_it_misses_its_heartbeat(
     writer = Writer(store.layout, "aa" * 16)
     writer.log({"x": 0})
     follower = Follower(store)
-    assert follower.look().live == 1
+    assert follower.poll().live == 1
     assert get_run(store).state == "running"
     before = time.time() - MISSED_SECONDS - 1
     os.utime(writer.path, (before, before))
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "crashed"
     assert store.layout.list_journals() == []

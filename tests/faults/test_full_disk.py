@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 import tracker
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.models import Segment
@@ -164,7 +164,7 @@ def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
     copy = tmp_path / "copy"
     shutil.copytree(small_disk / "tracker-store", copy)
     store = open_store(copy)
-    Follower(store).look()
+    Follower(store).poll()
     with store.reading() as session:
         rows = [unpack_state(segment.state).rows for segment in session.scalars(select(Segment))]
     store.close()
@@ -400,7 +400,7 @@ def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> N
 
 def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
     """A second failure within a minute opens no new file; it is synced again, and given up in the end."""
-    patience = "import tracker.sdk.process.segment as segment; segment.SYNC_PATIENCE = 5\nrun ="
+    patience = "import tracker.sdk.process.segment_writer as segment; segment.SYNC_PATIENCE = 5\nrun ="
     script = Script(tmp_path, WRITER.replace("run =", patience, 1))
     script.do("run.log({'x': 0})")
     with failing(script, "fdatasync"):
@@ -417,7 +417,7 @@ def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_quiet_writer_shows_that_it_lives_however_seldom_it_syncs(tmp_path: Path) -> None:
-    often = "import tracker.sdk.process.segment as segment; segment.TOUCH_SECONDS = 0\nrun ="
+    often = "import tracker.sdk.process.segment_writer as segment; segment.TOUCH_SECONDS = 0\nrun ="
     code = WRITER.replace("run =", often, 1)
     script = Script(tmp_path, code.replace("{settings}", "{{'journal_only': True, 'fsync_seconds': 3000}}"))
     script.do("run.log({'x': 0})")

@@ -20,11 +20,11 @@ from sqlalchemy import select
 from tracker.capture.logs import file_of
 from tracker.ground.processes import host_name
 from tracker.recorder import main as recorder
-from tracker.recorder.failures import ALL, Failures, note_failures, read_failures
-from tracker.recorder.opening import open_store
+from tracker.recorder.failure_file import ALL, Failures, note_failures, read_failures
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Run
-from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import make_folders
 
 SCRIPT = """
 import sys, tracker
@@ -44,7 +44,7 @@ def recorders(root: Path) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if str(root).encode() in words and b"tracker.recorder.begin" in words:
+            if str(root).encode() in words and b"tracker.recorder.startup" in words:
                 found.append(int(entry.name))
     return found
 
@@ -161,9 +161,9 @@ def test_a_server_killed_while_a_run_goes_on_costs_nothing(tmp_path: Path, root:
 
 WAITS_FOR_FAILURE = """
 import sys, tracker
-from tracker.recorder.failures import read_failures
-from tracker.sdk.process import segment
-segment.RECORDER_SECONDS = segment.LOOK_SECONDS = 0.05
+from tracker.recorder.failure_file import read_failures
+from tracker.sdk.process import segment_writer
+segment_writer.RECORDER_SECONDS = segment_writer.LOOK_SECONDS = 0.05
 run = tracker.init(project="p", id="run")
 run.log({"x": 1})
 print("ready", flush=True)
@@ -224,7 +224,7 @@ class Broken:
     def find_spec(self, name, path=None, target=None):
         if name == "tracker.recorder.main":
             {what}
-if "tracker.recorder.begin" in sys.orig_argv:
+if "tracker.recorder.startup" in sys.orig_argv:
     sys.meta_path.insert(0, Broken())
 """
     )

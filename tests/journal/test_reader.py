@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tracker.errors import JournalError, StoreVersionError
 from tracker.journal import reader
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, checksum_seed, pack_frame, pack_header
-from tracker.journal.reader import Corrupt, NotYet, Outcome, Record, TornTail, read_frames, read_header
+from tracker.journal.reader import Corrupt, Frame, NotYet, Outcome, TornTail, read_frames, read_header
 from tracker.journal.writer import JournalWriter
 
 SEGMENT = "0123456789abcdef" * 2
@@ -51,7 +51,7 @@ def read(path: Path, data: bytes, *, final: bool, sequence: int | None = 0) -> l
 
 
 def payloads_of(outcomes: list[Outcome]) -> list[bytes]:
-    return [outcome.payload for outcome in outcomes if isinstance(outcome, Record)]
+    return [outcome.payload for outcome in outcomes if isinstance(outcome, Frame)]
 
 
 # The header
@@ -283,16 +283,16 @@ CASES = {
 def test_final_reading(path: Path, name: str) -> None:
     case = CASES[name]
     outcomes = read(path, case.mutate(journal()), final=True)
-    assert [outcome for outcome in outcomes if not isinstance(outcome, Record)] == case.final
+    assert [outcome for outcome in outcomes if not isinstance(outcome, Frame)] == case.final
     assert payloads_of(outcomes) == [PAYLOADS[at] for at in case.kept]
-    assert [outcome.sequence for outcome in outcomes if isinstance(outcome, Record)] == case.kept
+    assert [outcome.sequence for outcome in outcomes if isinstance(outcome, Frame)] == case.kept
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_live_reading(path: Path, name: str) -> None:
     case = CASES[name]
     outcomes = read(path, case.mutate(journal()), final=False)
-    assert [outcome for outcome in outcomes if not isinstance(outcome, Record)] == case.live
+    assert [outcome for outcome in outcomes if not isinstance(outcome, Frame)] == case.live
     assert payloads_of(outcomes) == [PAYLOADS[at] for at in case.seen]
 
 
@@ -329,8 +329,8 @@ def test_any_chunk_size_reads_the_same(
 
 def test_record_says_where_it_stands(path: Path) -> None:
     first, second, *_ = read(path, journal(), final=True)
-    assert first == Record(offset_of(0), offset_of(1), 0, PAYLOADS[0])
-    assert second == Record(offset_of(1), offset_of(2), 1, PAYLOADS[1])
+    assert first == Frame(offset_of(0), offset_of(1), 0, PAYLOADS[0])
+    assert second == Frame(offset_of(1), offset_of(2), 1, PAYLOADS[1])
 
 
 def test_reading_goes_on_at_an_offset(path: Path) -> None:
@@ -428,7 +428,7 @@ def test_io_error_when_it_is_gone_between_chunks(path: Path, monkeypatch: pytest
     monkeypatch.setattr(reader, "CHUNK", 40)
     path.write_bytes(journal())
     outcomes = read_frames(path, SEGMENT, final=True)
-    assert isinstance(next(outcomes), Record)
+    assert isinstance(next(outcomes), Frame)
     path.unlink()
     with pytest.raises(JournalError, match="No such file"):
         list(outcomes)
@@ -508,7 +508,7 @@ def test_random_damage(
     finally:
         reader.CHUNK = before
 
-    found = [outcome for outcome in final if isinstance(outcome, Record)]
+    found = [outcome for outcome in final if isinstance(outcome, Frame)]
     assert [outcome.sequence for outcome in found] == untouched
     assert payloads_of(final) == [payloads[at] for at in untouched]
     # Every frame is either given or, when a later one follows, named as missing.
@@ -527,7 +527,7 @@ def test_random_damage(
 
     *seen, last = live
     assert isinstance(last, NotYet)
-    assert all(isinstance(outcome, Record) for outcome in seen)
+    assert all(isinstance(outcome, Frame) for outcome in seen)
     assert payloads_of(seen) == payloads[: len(seen)]
     assert len(seen) >= next((at for at in range(len(payloads)) if at not in untouched), len(payloads))
 

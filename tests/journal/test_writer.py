@@ -11,7 +11,7 @@ import pytest
 
 from tracker.errors import JournalError
 from tracker.journal.format import FRAME, HEADER, MAX_PAYLOAD
-from tracker.journal.reader import NotYet, Record, TornTail, read_frames, read_header
+from tracker.journal.reader import Frame, NotYet, TornTail, read_frames, read_header
 from tracker.journal.writer import JournalWriter
 
 SEGMENT = "5e" * 16
@@ -22,7 +22,7 @@ def payloads(path: Path) -> list[bytes]:
     return [
         outcome.payload
         for outcome in read_frames(path, SEGMENT, sequence=None, final=True)
-        if isinstance(outcome, Record)
+        if isinstance(outcome, Frame)
     ]
 
 
@@ -34,7 +34,7 @@ def test_appended_frames_are_in_the_file_when_append_returns(tmp_path: Path) -> 
     assert writer.append(b"") == path.stat().st_size
     assert (writer.sequence, writer.offset) == (12, path.stat().st_size)
     outcomes = list(read_frames(path, SEGMENT, sequence=10, final=False))
-    assert [each.sequence for each in outcomes if isinstance(each, Record)] == [10, 11]
+    assert [each.sequence for each in outcomes if isinstance(each, Frame)] == [10, 11]
     writer.close()
     writer.close()  # a second call does nothing
 
@@ -126,7 +126,7 @@ def test_short_write_poisons(tmp_path: Path) -> None:
     ]
     assert path.stat().st_size == first + 30  # nothing was added behind the short write
     *kept, torn = read_frames(path, SEGMENT, sequence=0, final=True)
-    assert [each.payload for each in kept if isinstance(each, Record)] == [b"x" * 50]
+    assert [each.payload for each in kept if isinstance(each, Frame)] == [b"x" * 50]
     assert torn == TornTail(first, 30, "the frame is cut off")
 
 
@@ -198,7 +198,7 @@ def test_goes_on_in_a_new_file_with_the_next_number(tmp_path: Path) -> None:
     second.append(b"one")
     second.close()
     outcomes = list(read_frames(tmp_path / "1.journal", SEGMENT, sequence=1, final=True))
-    assert [each.sequence for each in outcomes if isinstance(each, Record)] == [1]
+    assert [each.sequence for each in outcomes if isinstance(each, Frame)] == [1]
 
 
 def test_touch_is_a_sign_of_life(tmp_path: Path) -> None:

@@ -36,15 +36,15 @@ from tracker.ground.records import (
     writer_rank,
 )
 from tracker.ground.settings import load_settings
-from tracker.reading.known import KnownRun, find_run
-from tracker.reading.quick import find_quickly
-from tracker.runstate.lacking import fill_aggregates
+from tracker.reading.catalog_free_run import find_catalog_free_run
+from tracker.reading.resume_state import ResumeState, find_run
+from tracker.runstate.merge import RunView, merge_segments
+from tracker.runstate.missing_aggregates import fill_aggregates
 from tracker.runstate.steps import StepCounter
-from tracker.runstate.view import RunView, merge_segments
-from tracker.sdk.process.journal import RunJournal
+from tracker.sdk.process.run_journal import RunJournal
 from tracker.store.catalog.models import Segment
-from tracker.store.history.pieces import rows_of
-from tracker.store.ingest.edits import RunEdit, apply_edit
+from tracker.store.history.sources import rows_of
+from tracker.store.ingest.run_edits import RunEdit, apply_edit
 from tracker.store.ingest.seal import seal
 from tracker.store.store import Store
 
@@ -126,7 +126,7 @@ def seal_ended(store: Store) -> None:
 class Process:
     """The process that goes on with a run: what it writes goes to its own journal."""
 
-    def __init__(self, store: Store, run_id: str, start: float, known: KnownRun, segment: Drawn) -> None:
+    def __init__(self, store: Store, run_id: str, start: float, known: ResumeState, segment: Drawn) -> None:
         rank = CHILD if is_child(segment.rank) else 0
         step, attempt = next_place(known, rank, segment.back)
         self.clock = start
@@ -144,7 +144,7 @@ class Process:
     tick = Writer.tick
 
 
-def next_place(known: KnownRun | None, rank: int, back: int) -> tuple[int, int]:
+def next_place(known: ResumeState | None, rank: int, back: int) -> tuple[int, int]:
     """Return the first step and the number of a rank's next attempt."""
     segments = known.segments.values() if known is not None else ()
     own = [each for each in segments if writer_rank(each.rank) == writer_rank(rank)]
@@ -221,7 +221,7 @@ def check(store: Store, written: list[Drawn], last: Drawn) -> None:
     }  # fmt: skip
     history = read_history(store, run_id)
     seal_ended(store)
-    quick = find_quickly(store.layout, (ENTITY, PROJECT, run_id))
+    quick = find_catalog_free_run(store.layout, (ENTITY, PROJECT, run_id))
     assert quick is not None
     fill_aggregates(quick.segments, quick.read_rows)
     assert (

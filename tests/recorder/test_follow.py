@@ -16,11 +16,10 @@ from sqlalchemy import select
 from tracker.ground.processes import host_name, this_process
 from tracker.ground.records import RunStarted, pack
 from tracker.journal.format import HEADER
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames
+from tracker.journal.reader import Frame, read_frames
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Segment
 from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
@@ -94,12 +93,12 @@ def test_a_record_that_stays_unfinished_is_not_torn_while_its_writer_may_live(
     rest = cut(writer.path, 5)
     follower = Follower(store)
     for _ in range(3):
-        follower.look()
+        follower.poll()
         clock.now += LONG
     assert values(store) == [0]
     give(writer.path, rest)
     writer.log({"x": 2})
-    follower.look()
+    follower.poll()
     assert values(store) == [0, 1, 2]
     assert problems(store, A) == []
 
@@ -111,18 +110,18 @@ def test_one_that_stays_counts_its_own_time_and_no_others_clock(store: Store, cl
     untouched(writer.path, 3600)
     follower = Follower(store, stays=True)
     for beat in range(4):
-        follower.look()
+        follower.poll()
         assert get_run(store).state == "running"
         clock.now += 45
         untouched(writer.path, 3600 - 45 * beat)  # its sign of life, by its own clock
     clock.now += 45
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "running"
     clock.now += 61
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "crashed"
     writer.log({"x": 1})
-    follower.look()
+    follower.poll()
     assert get_run(store).state == "running"
     assert values(store) == [0, 1]
 
@@ -137,9 +136,9 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_news_comes(
     heard_at = 1_700_000_000.0
     os.utime(writer.path, (heard_at, heard_at))
     follower = Follower(store, stays=stays)
-    follower.look()
+    follower.poll()
     clock.now += LONG
-    follower.look()
+    follower.poll()
     reason = "no news from node1 since 2023-11-14 22:13 UTC; rows may still wait there"
     assert (get_run(store).state, get_run(store).error) == ("crashed", reason)
     assert (get_run(store).reason, get_run(store).last_seen) == ("host silent", heard_at)
@@ -149,11 +148,11 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_news_comes(
         writer.log({"x": 1})
     else:
         writer.path.touch()
-    follower.look()
+    follower.poll()
     assert (get_run(store).state, get_run(store).error) == ("running", None)
     assert (get_run(store).reason, get_run(store).last_seen) == (None, None)
     writer.finish("failed", 1, "ValueError: wrong")
-    follower.look()
+    follower.poll()
     assert (get_run(store).state, get_run(store).error) == ("failed", "ValueError: wrong")
 
 
@@ -168,7 +167,7 @@ def test_why_a_writer_of_this_host_is_gone(store: Store, changed: dict[str, Any]
     journal.append(pack(RunStarted(ENTITY, PROJECT, "run1", 1e9, process)))
     journal.close()
     os.utime(journal.path, (1e9, 1e9))
-    Follower(store).look()
+    Follower(store).poll()
     for found in (store, again(store)[0]):
         run = get_run(found)
         assert (run.state, run.reason, run.last_seen, run.host) == ("crashed", reason, 1e9, host_name())
@@ -179,7 +178,7 @@ def test_the_reason_says_the_time_of_the_last_news(store: Store) -> None:
     writer = Writer(store.layout, A)
     for heard_at, said in ((0.0, "1970-01-01 00:00"), (86_400.0, "1970-01-02 00:00")):
         os.utime(writer.path, (heard_at, heard_at))
-        Follower(store).look()
+        Follower(store).poll()
         assert f"since {said} UTC" in str(get_run(store).error)
 
 
@@ -189,7 +188,7 @@ def test_a_clock_that_is_ahead_of_the_file_systems_ends_no_run(
     Writer(store.layout, A).log({"x": 1})
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 180)
-    Follower(store).look()
+    Follower(store).poll()
     assert get_run(store).state == "running"
     assert not list(store.layout.temporary.iterdir())
 
@@ -201,11 +200,11 @@ def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is
     rest = cut(writer.path, 5)
     untouched(writer.path)
     follower = Follower(store)
-    follower.look()
+    follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0], [], "crashed")
     assert "are no whole record, or not yet" in follower.unread[A]
     give(writer.path, rest)
-    follower.look()
+    follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0, 1], [], "running")
     assert follower.unread == {}
 
@@ -218,12 +217,12 @@ def test_pages_that_come_late_one_after_the_other_cost_nothing(store: Store, clo
     follower = Follower(store)
     for frame in frames(writer.path)[2:-1]:
         whole = zero(writer.path, frame)
-        follower.look()
+        follower.poll()
         clock.now += 20
-        follower.look()
+        follower.poll()
         assert len(values(store)) == frame.sequence - 1
         writer.path.write_bytes(whole)
-    follower.look()
+    follower.poll()
     assert values(store) == list(range(8))
     assert problems(store, A) == []
 
@@ -237,18 +236,18 @@ def test_a_live_journal_is_read_past_damage_after_a_while_but_not_past_its_tail(
     flip(writer.path, frames(writer.path)[2])
     rest = cut(writer.path, 5)
     follower = Follower(store)
-    assert follower.look().live == 1
+    assert follower.poll().live == 1
     assert A in follower.unread  # whole records stand behind it
     assert values(store) == [0]
     clock.now += LONG
-    follower.look()
+    follower.poll()
     assert values(store) == [0, 2, 3]
     assert len(problems(store, A)) == 1
     clock.now += LONG
-    follower.look()
+    follower.poll()
     assert follower.unread == {}  # it is being written
     give(writer.path, rest)
-    follower.look()
+    follower.poll()
     assert values(store) == [0, 2, 3, 4]
     assert len(problems(store, A)) == 1
 
@@ -261,7 +260,7 @@ def test_what_a_silent_writer_left_is_read_past_damage_at_once(store: Store) -> 
     flip(writer.path, frames(writer.path)[11])
     untouched(writer.path)
     follower = Follower(store)
-    follower.look()
+    follower.poll()
     assert values(store) == [value for value in range(99) if value != 10]
     assert get_run(store).state == "finished"
     (problem,) = problems(store, A)
@@ -276,7 +275,7 @@ def test_a_header_that_is_gone_is_read_past_too(store: Store) -> None:
     with writer.path.open("r+b") as file:
         file.write(bytes(HEADER.size))
     untouched(writer.path)
-    Follower(store).look()
+    Follower(store).poll()
     assert values(store) == [0]
     assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
 
@@ -290,13 +289,13 @@ def test_a_second_file_that_is_seen_before_the_first_ones_end(store: Store, cloc
     writer.next_file()
     writer.log({"x": 3})
     follower = Follower(store)
-    follower.look()
+    follower.poll()
     clock.now += 20
-    follower.look()
+    follower.poll()
     assert values(store) == [0, 1]
     assert "is missing" in follower.unread[A]
     give(first, rest)
-    follower.look()
+    follower.poll()
     assert values(store) == [0, 1, 2, 3]
     assert (problems(store, A), follower.unread) == ([], {})
 
@@ -312,11 +311,11 @@ def test_a_second_file_that_comes_without_the_first(store: Store) -> None:
     untouched(writer.path)  # a copy keeps that time; when it came here is another
     for _ in range(2):
         follower = Follower(store)
-        follower.look()
+        follower.poll()
         assert "record 0 is missing" in follower.unread[A]
     first.write_bytes(content)
     untouched(first)
-    Follower(store).look()
+    Follower(store).poll()
     assert values(store) == [0, 1]
     assert (problems(store, A), store.layout.list_journals()) == ([], [])
 
@@ -330,9 +329,9 @@ def test_what_a_first_file_never_shows_is_given_up_after_a_while(store: Store, c
     writer.log({"x": 3})
     follower = Follower(store)
     for _ in range(3):
-        follower.look()
+        follower.poll()
         clock.now += LONG
-    follower.look()
+    follower.poll()
     assert values(store) == [0, 1, 3]
     torn, missing = problems(store, A)
     assert "ends in an unfinished record" in torn
@@ -346,10 +345,10 @@ def test_rows_without_their_first_record_are_kept(store: Store) -> None:
     writer.finish()
     flip(writer.path, frames(writer.path)[0])
     follower = Follower(store)
-    follower.look()
+    follower.poll()
     assert "are no whole record" in follower.unread[A]
     untouched(writer.path)
-    follower.look()
+    follower.poll()
     assert follower.unread == {}
     assert len(all_rows(store, A)) == 5
     assert store.layout.list_journals()  # nobody knows whose they are
@@ -360,13 +359,13 @@ def test_journals_of_a_sealed_segment_that_a_kill_left_go_after_a_rebuild(store:
     writer.log({"x": 0})
     writer.finish()
     content = writer.path.read_bytes()
-    Follower(store).look()
+    Follower(store).poll()
     assert not writer.path.exists()
     writer.path.write_bytes(content)  # sealed is published, and then came the kill
     store.close()
     store.layout.catalog.unlink()
     rebuilt = open_store(store.root)
-    Follower(rebuilt).look()
+    Follower(rebuilt).poll()
     assert not writer.path.exists()
     assert values(rebuilt) == [0]
     rebuilt.close()
@@ -377,14 +376,14 @@ def test_a_journal_whose_writer_went_on_after_sealing_stays_after_a_rebuild(stor
     writer.log({"x": 0})
     content = writer.path.read_bytes()
     writer.finish()
-    Follower(store).look()
+    Follower(store).poll()
     writer.path.write_bytes(content)
     writer.journal = type(writer.journal)(writer.path.with_name(f"{A}-000001.journal"), A, 1, 3)
     writer.log({"x": 1})
     store.close()
     store.layout.catalog.unlink()
     rebuilt = open_store(store.root)
-    Follower(rebuilt).look()
+    Follower(rebuilt).poll()
     assert len(rebuilt.layout.list_journals()) == 2
     with rebuilt.reading() as session:
         assert session.scalar(select(Segment.sealed))

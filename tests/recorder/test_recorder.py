@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from tracker.ground.processes import host_name
 from tracker.recorder.election import RecorderLock, ensure_recorder
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.objects.layout import Layout
 
@@ -38,7 +38,7 @@ def recorders(root: Path) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if str(root).encode() in words and b"tracker.recorder.begin" in words:
+            if str(root).encode() in words and b"tracker.recorder.startup" in words:
                 found.append(int(entry.name))
     return found
 

@@ -21,8 +21,8 @@ import tracker
 from tracker.ground import records
 from tracker.ground.records import AlertRaised, encode
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
-from tracker.recorder.remote import Remote
+from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import Remote
 from tracker.recorder.send import Sender
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import run_detail
@@ -81,7 +81,7 @@ def test_a_store_keeps_it_for_an_upgrade(store: Store, before: pytest.MonkeyPatc
     content = newer.path.read_bytes()
     follower = Follower(store, HOST)
     for _ in range(2):
-        follower.look()
+        follower.poll()
     assert list(follower.faults) == [A]
     assert WAITS in follower.faults[A]
     (problem,) = problems_of(store, "newer")
@@ -94,7 +94,7 @@ def test_a_store_keeps_it_for_an_upgrade(store: Store, before: pytest.MonkeyPatc
     seal_all(store)
     assert newer.path.read_bytes() == content
     before.undo()
-    assert Follower(store, HOST).look().waiting == 0
+    assert Follower(store, HOST).poll().waiting == 0
     assert [row["x"] for row in read_history(store, "newer")] == [1, 2, 3]
     assert alerts_of(store) == ["a title"]
     assert problems_of(store, "newer") == []
@@ -105,7 +105,7 @@ def test_a_store_keeps_it_for_an_upgrade(store: Store, before: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_commands_name_what_waits(tmp_path: Path, store: Store, before: pytest.MonkeyPatch) -> None:
     newer, _ = write(store.layout)
-    Follower(store, HOST).look()
+    Follower(store, HOST).poll()
     store.close()
     before.undo()
     before.setattr(serving, "COMMAND", (serving.COMMAND[0], "-c", f"{FORGET}{RUN_MAIN}"))
@@ -169,7 +169,7 @@ def test_a_sender_of_before_keeps_it_for_an_upgrade(tmp_path: Path, before: pyte
     content = newer.path.read_bytes()
     with serving.serving(tmp_path / "store") as server, server.client() as api:
         sender = Sender(outbox, Remote(server.url, None))
-        sender.look()
+        sender.poll()
         sender.close()
         assert WAITS in sender.faults[A]
         assert [path.name for path in outbox.journals.rglob("*.journal")] == [newer.path.name]
@@ -178,7 +178,7 @@ def test_a_sender_of_before_keeps_it_for_an_upgrade(tmp_path: Path, before: pyte
         assert api.get(f"{runs}/other").json()["state"] == "finished"
         before.undo()
         again = Sender(outbox, Remote(server.url, None))
-        again.look(patient=False)
+        again.poll(patient=False)
         again.close()
         assert values_of(api, f"{runs}/newer") == [1, 2, 3]
     assert not newer.path.exists()

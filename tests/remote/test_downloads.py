@@ -22,8 +22,9 @@ import tracker
 from tracker.artifacts.artifact import Artifact
 from tracker.errors import ArtifactError, AuthenticationError, CommError
 from tracker.ground.terminal import Progress
-from tracker.reading import fetching, plan
-from tracker.reading.parts import RANGE
+from tracker.reading.transfer import fetch as fetching
+from tracker.reading.transfer import request_plan
+from tracker.reading.transfer.partial_file import RANGE
 from tracker.store.objects.layout import Layout
 
 BIG = 2 * RANGE + 3 * 1024 * 1024 + 5
@@ -179,7 +180,7 @@ def test_many_small_files_cost_a_request_for_each_span(served: Server, tmp_path:
     with through(served) as proxy:
         version(served, "many", proxy.url).download(tmp_path / "down")
         total = sum(at % 9_000 for at in range(SMALL))
-        assert 1 <= len(proxy.ranges) <= total // plan.SPAN + 2
+        assert 1 <= len(proxy.ranges) <= total // request_plan.SPAN + 2
     for at in range(SMALL):
         assert (tmp_path / f"down/{at % 7}/{at}.bin").read_bytes() == content(str(at), at % 9_000)
     assert (tmp_path / "down/twin.bin").read_bytes() == content("8", 8)

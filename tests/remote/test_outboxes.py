@@ -15,17 +15,17 @@ from sending import outbox_journals, use, values_of
 from serving import Server, command
 
 import tracker
-from tracker.ground import keeping, launch
+from tracker.ground import config_files, launch
 from tracker.ground.http import Client
 from tracker.ground.processes import host_name
 from tracker.ground.settings import load_settings
 from tracker.journal.format import HEADER
-from tracker.recorder.opening import open_store
-from tracker.recorder.remote import Remote, list_outboxes, outbox_folder, remote_of, write_remote
+from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import Remote, list_outboxes, outbox_folder, remote_of, write_remote
 from tracker.recorder.send import Sender
-from tracker.store.gc.garbage import DAY, collect
-from tracker.store.objects.description import make_folders
+from tracker.store.gc.collect import DAY, collect
 from tracker.store.objects.layout import INGEST, Layout
+from tracker.store.objects.store_file import make_folders
 
 
 def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
@@ -154,13 +154,13 @@ def test_a_server_that_cannot_keep_one_journal_gets_the_others_and_that_one_late
     blocked = served.journal(INGEST, "1" * 32, 0)
     blocked.mkdir(parents=True)  # a folder in the journal's place: writing it fails
     sender = Sender(outbox, Remote(own[0].url, None))
-    assert sender.look().applied > 0
+    assert sender.poll().applied > 0
     assert "the server cannot write its store" in sender.faults["1" * 32]
     assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
-    assert sender.look().applied == 0  # quiet about it for a while, and no fault is forgotten
+    assert sender.poll().applied == 0  # quiet about it for a while, and no fault is forgotten
     assert list(sender.faults) == ["1" * 32]
     blocked.rmdir()
-    assert sender.look(patient=False).applied > 0
+    assert sender.poll(patient=False).applied > 0
     assert sender.faults == {}
     assert outbox_journals(tmp_path) == []
     sender.close()
@@ -172,7 +172,7 @@ def by_hand(own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "served").mkdir()
     own.append(Server(tmp_path / "served" / "store"))
     use(own[0], monkeypatch)
-    monkeypatch.setattr("tracker.sdk.process.segment.ensure_recorder", lambda _: False)
+    monkeypatch.setattr("tracker.sdk.process.segment_writer.ensure_recorder", lambda _: False)
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", own[0].url))
     outbox.make()
     return Sender(outbox, Remote(own[0].url, None))
@@ -208,7 +208,7 @@ def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
 ) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     log_files(small)
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     pack = tracker.Api().artifact("p/data:v0").contents.manifest.entries[0].pack
     assert pack is not None
     log_files({**small, "large": os.urandom(500_000)})
@@ -224,7 +224,7 @@ def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
     monkeypatch.setattr(Client, "send_file", send)
     if slow:
         monkeypatch.setattr("tracker.recorder.send.LONGEST_TRUST", 0.0)
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     found = tracker.Api().artifact("p/data:v1")
     assert len(found.manifest.entries) == 21
     if slow:
@@ -240,12 +240,12 @@ def test_small_files_that_the_server_has_from_another_are_not_sent(
 ) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     log_files(small)
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     monkeypatch.setenv("TRACKER_STORE", str(tmp_path / "another"))
     outbox = Layout(outbox_folder(tmp_path / "another", by_hand._client.url))
     log_files({**small, "one-more": b"more"})
     sender = Sender(outbox, Remote(by_hand._client.url, None))
-    sender.look(patient=False)
+    sender.poll(patient=False)
     found = tracker.Api().artifact("p/data:v1")
     assert sum(entry.pack is not None for entry in found.contents.manifest.entries) == 20
     blobs = [path for path in (tmp_path / "served").rglob("blobs/**/*") if path.is_file()]
@@ -260,10 +260,10 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
 ) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(5)}
     log_files({**small, "weights": os.urandom(100_000)})
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     assert tracker.Api().artifact("p/data:v0").file_count == 6  # applied there
     log_files(small)
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     tracker.Api().artifact("p/data:v0").delete()
     log_files({"more": b"more"}, base="data:v1")  # nobody reads from here on: that would send it
     collect_outbox(tmp_path)
@@ -271,7 +271,7 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     report = collect(store, grace=0.0, ahead=2 * DAY)
     store.close()
     assert any("written anew" in note for note in report.notes)
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     found = tracker.Api().artifact("p/data:v2")
     down = Path(found.download("down"))
     assert {path.name: path.read_bytes() for path in down.iterdir()} == {**small, "more": b"more"}
@@ -282,12 +282,12 @@ def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
     by_hand: Sender, tmp_path: Path
 ) -> None:
     log_files({"large": os.urandom(500_000)})
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     first = tracker.Api().artifact("p/data:v0")
     log_files({"other": b"other"}, base="data:v0")
     delete_on_server(tmp_path, first.contents.manifest.entries[0].sha256)
     collect_outbox(tmp_path)
-    by_hand.look(patient=False)
+    by_hand.poll(patient=False)
     assert outbox_journals(tmp_path) == []
     assert [each.version for each in tracker.Api().artifacts("dataset", "p/data")] == ["v0"]
     by_hand.close()
@@ -336,15 +336,15 @@ def test_remote_settings_of_version_0_1_0(
     found = load_settings()
     assert (found.base_url, found.mode) == ("http://tracker.example:8080", "offline")
     assert (found.entity, found.project) == ("team", "demo")
-    assert keeping.key_of("http://tracker.example:8080") == "local-" + "1" * 34
-    assert keeping.key_of("http://localhost:8081") == "local-" + "2" * 34
+    assert config_files.key_of("http://tracker.example:8080") == "local-" + "1" * 34
+    assert config_files.key_of("http://localhost:8081") == "local-" + "2" * 34
 
     (outbox,) = list_outboxes(old / "store")
     assert remote_of(outbox) == Remote("http://127.0.0.1:9", "local-" + "0" * 34)
     remote = Remote(shared.url, shared.key)
     make_folders(outbox)  # git keeps no empty ones
     write_remote(outbox, remote)
-    Sender(outbox, remote, "node1").look(patient=False)
+    Sender(outbox, remote, "node1").poll(patient=False)
     assert not list(outbox.journals.rglob("*.journal"))
     monkeypatch.setenv("TRACKER_MODE", "online")
     use(shared, monkeypatch)

@@ -14,12 +14,12 @@ from serving import Server, serving
 import tracker
 from tracker.api.runs import Runs
 from tracker.errors import NotFoundError, UsageError
-from tracker.reading.files import FilesReader
+from tracker.reading.catalog_free import CatalogFreeReader
 from tracker.reading.local import LocalReader
 from tracker.reading.reader import ArtifactReader, Reader
 from tracker.reading.remote import RemoteReader
-from tracker.recorder.opening import open_store
-from tracker.recorder.remote import Remote, outbox_folder
+from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import Remote, outbox_folder
 from tracker.store.objects.layout import Layout
 
 CONTENT = {"a.txt": b"content of v1", "nested/ü %2F?#.bin": bytes(range(256)) * 8192, "empty": b""}
@@ -85,9 +85,9 @@ def open_remote(server: Server) -> RemoteReader:
     return RemoteReader(Remote(server.url, server.key), Layout(outbox_folder(server.store, server.url)))
 
 
-def open_files(server: Server) -> FilesReader:
+def open_files(server: Server) -> CatalogFreeReader:
     """Read published files and journals only."""
-    return FilesReader(Layout(server.store))
+    return CatalogFreeReader(Layout(server.store))
 
 
 @pytest.fixture(params=[open_local, open_remote], ids=["local", "remote"])

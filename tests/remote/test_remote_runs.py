@@ -24,7 +24,7 @@ import tracker
 from tracker.errors import AuthenticationError, CommError, UsageError
 from tracker.ground.processes import host_name
 from tracker.recorder.main import IDLE_SECONDS
-from tracker.recorder.remote import Remote, list_outboxes, remote_of
+from tracker.recorder.outbox import Remote, list_outboxes, remote_of
 from tracker.recorder.send import Sender
 from tracker.sdk.run.run import Run
 
@@ -194,8 +194,8 @@ def test_finish_does_not_wait_for_a_server_that_is_away_or_stands_still(
     monkeypatch.delenv("TRACKER_SILENT")
     code = """
 import tracker
-from tracker.sdk.process import sending
-sending.STALLED_SECONDS = 1.0
+from tracker.sdk.process import upload_wait
+upload_wait.STALLED_SECONDS = 1.0
 run = tracker.init(project="p", id="{name}")
 input()
 run.log({{"x": 1}})
@@ -220,7 +220,7 @@ run.finish()
 def test_a_signal_handler_is_known(tmp_path: Path) -> None:
     code = """
 import os, signal
-from tracker.sdk.process.sending import is_in_signal_handler
+from tracker.sdk.process.upload_wait import is_in_signal_handler
 def inner(): return is_in_signal_handler()
 def handler(*_): print(inner())
 print(inner())
@@ -433,7 +433,7 @@ def test_several_senders_of_one_outbox_send_it_once(
         sender = Sender(outbox, Remote(shared.url, shared.key))
         while not over.is_set():
             try:
-                sender.look(patient=False)
+                sender.poll(patient=False)
             except Exception as error:
                 failures.append(repr(error))
                 return

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 import tracker
 from tracker.ground.records import OUTSIDE
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.history.captured import KINDS, captured_rows
 from tracker.store.queries import artifacts, media, runs

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.ground.answers import RunDetail
+from tracker.ground.read_models import RunDetail
 from tracker.ground.records import (
     COMMIT,
     ConsoleLines,
@@ -25,9 +25,9 @@ from tracker.ground.records import (
     SummaryChanged,
     SystemSample,
 )
-from tracker.runstate.fold import MOST_PROBLEMS, FinishedRow, Folder, Gone, SegmentState, kind_of
-from tracker.runstate.lacking import fill_aggregates
-from tracker.runstate.view import SegmentView, describe_run, merge_segments
+from tracker.runstate.fold import MOST_PROBLEMS, FinishedRow, Gone, SegmentFold, SegmentState, kind_of
+from tracker.runstate.merge import SegmentView, describe_run, merge_segments
+from tracker.runstate.missing_aggregates import fill_aggregates
 
 IMAGE = {"_type": "image-file", "path": "a", "caption": "c"}
 SOUND = {"_type": "audio-file", "path": "b"}
@@ -40,7 +40,7 @@ def row(step: int, data: dict[str, Any], at: float | None = None) -> Row:
 
 
 def segment(attempt: int, *records: Record, **started: Any) -> SegmentView:
-    folder = Folder(SegmentState())
+    folder = SegmentFold(SegmentState())
     first = RunStarted("e", "p", "r", 100.0 * attempt, Process("h", "b", 0, 1, 2), attempt=attempt, **started)
     for record in (first, *records):
         folder.fold(record)
@@ -51,7 +51,7 @@ def segment(attempt: int, *records: Record, **started: Any) -> SegmentView:
 
 def headless(*records: Record) -> SegmentView:
     """Return a segment whose beginning is lost."""
-    folder = Folder(SegmentState())
+    folder = SegmentFold(SegmentState())
     for record in records:
         folder.fold(record)
     return SegmentView("h", 0, 0, 0.0, 0, "crashed", folder.state)
@@ -135,7 +135,7 @@ def test_a_segment_without_its_beginning(monkeypatch: pytest.MonkeyPatch) -> Non
         time.tzset()
     assert found.error == "no news from its host since 1970-01-02 00:00 UTC; rows may still wait there"
     assert (found.name, found.segments[0].host) == ("r", None)
-    assert Folder(SegmentState()).fold(row(0, {}))[0].runtime == 0.0
+    assert SegmentFold(SegmentState()).fold(row(0, {}))[0].runtime == 0.0
 
 
 def summary(*segments: SegmentView, rows: dict[str, list[Any]] | None = None) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def test_rows_from_before_a_definition_count_in_later_attempts(key: str) -> None
 def test_a_row_at_the_step_that_was_logged_again_counts_no_more() -> None:
     older = segment(0, MOST, row(0, {"x": 1}), row(1, {"x": 9}))
     summary(older, segment(1, row(1, {"x": 2}), start_step=1), rows={"9": [1, 9], "8": [2]})
-    folder = Folder(older.state)
+    folder = SegmentFold(older.state)
     folder.fold(row(1, {"x": 8}))
     assert folder.state.counted["x"].high == 1
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import tracker
 from tracker.ground.records import ASIDE, CHILD, COMMIT
-from tracker.reading.known import find_run
+from tracker.reading.resume_state import find_run
 from tracker.runstate.steps import StepCounter
-from tracker.sdk.process.sharing import SharedSteps, StepFile
+from tracker.sdk.process.shared_steps import SharedSteps, StepFile
 from tracker.sdk.process.writers import Launch, find_writer
 from tracker.store.store import Store
 
@@ -269,7 +269,8 @@ def test_a_run_of_which_only_a_child_is_known_goes_on(store: Store) -> None:
 
 
 def test_without_room_for_a_counter_nothing_is_hidden(tmp_path: Path) -> None:
-    scripts.run(f"from tracker.sdk.process import sharing\nsharing._FOLDERS = ()\n{RESUMED}", tmp_path)
+    without = "from tracker.sdk.process import shared_steps\nshared_steps._FOLDERS = ()\n"
+    scripts.run(without + RESUMED, tmp_path)
     assert [row["x"] for row in history_of(tracker.Api().run("p/run"))] == [0, 1, 2]
 
 
@@ -320,7 +321,7 @@ def test_a_process_that_was_stopped_holds_up_nobody() -> None:
     file = StepFile.make("e/p/r", 0)
     code = f"""
 import os, time
-from tracker.sdk.process.sharing import StepFile
+from tracker.sdk.process.shared_steps import StepFile
 StepFile.open("e/p/r", {os.getpid()}, {file.descriptor}).lock()
 print("locked", flush=True)
 time.sleep(60)

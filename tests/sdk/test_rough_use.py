@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 import tracker
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.models import Segment
 
@@ -81,7 +81,7 @@ def test_a_signal_handler_may_log_while_log_runs(tmp_path: Path) -> None:
 
 HANDLER_FINISHES = """
 import os, signal, tracker
-from tracker.sdk.process import segment
+from tracker.sdk.process import segment_writer
 run = tracker.init(project="p", id="ended")
 signal.signal(signal.SIGALRM, lambda *_: run.finish())
 run.log({"x": 1})
@@ -289,7 +289,7 @@ def test_a_grandchild_does_not_write_to_its_parents_segment(tmp_path: Path) -> N
     """Its parent had begun a run of its own, and logged to the one that it was forked with."""
     scripts.run(NESTED, tmp_path)
     store = open_store(tmp_path / "tracker-store")
-    Follower(store).look()
+    Follower(store).poll()
     with store.reading() as session:
         states = [unpack_state(segment.state) for segment in session.scalars(select(Segment))]
     store.close()

@@ -14,9 +14,9 @@ import scripts
 
 import tracker
 from tracker.ground.settings import load_settings
-from tracker.reading.open import open_reader
+from tracker.reading.open_reader import open_reader
 from tracker.recorder.follow import catch_up
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.sdk.run import folder
 from tracker.sdk.run.run import Run
 from tracker.store.queries.media import list_files

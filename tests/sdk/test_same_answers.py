@@ -12,13 +12,13 @@ from builders import end_segments, seal_all
 
 import tracker
 from tracker.ground.settings import load_settings
-from tracker.reading.known import find_run
-from tracker.reading.open import layout_for
-from tracker.reading.quick import find_quickly
-from tracker.recorder.opening import open_store
-from tracker.runstate.lacking import fill_aggregates
-from tracker.runstate.view import describe_run
-from tracker.sdk.process import active
+from tracker.reading.catalog_free_run import find_catalog_free_run
+from tracker.reading.open_reader import layout_for
+from tracker.reading.resume_state import find_run
+from tracker.recorder.open_store import open_store
+from tracker.runstate.merge import describe_run
+from tracker.runstate.missing_aggregates import fill_aggregates
+from tracker.sdk.process import active_runs
 
 DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
 PLACE = ("local", "p", "run")
@@ -38,7 +38,7 @@ def catalog() -> tuple[dict[str, Any], list[str]]:
 def files() -> tuple[dict[str, Any], list[str]]:
     """What the run's files and journals say."""
     layout = layout_for(load_settings())
-    found = find_run(layout, *PLACE, active.segments_of_this_process())
+    found = find_run(layout, *PLACE, active_runs.segments_of_this_process())
     assert found is not None
     return found.merged.summary, found.merged.tags
 
@@ -52,7 +52,7 @@ def sealed() -> tuple[dict[str, Any], list[str]]:
     store.close()
     layout = layout_for(settings)
     assert not layout.list_journals()
-    quick = find_quickly(layout, PLACE)
+    quick = find_catalog_free_run(layout, PLACE)
     assert quick is not None
     fill_aggregates(quick.segments, quick.read_rows)
     found = describe_run(*PLACE, quick.segments, quick.edits)

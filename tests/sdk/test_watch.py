@@ -16,7 +16,7 @@ import pytest
 import tracker
 from tracker.ground.settings import load_settings
 from tracker.sdk.torch import watch as watching
-from tracker.sdk.torch.tensors import count_tensor
+from tracker.sdk.torch.tensor_histogram import count_tensor
 from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.layout import Layout
 

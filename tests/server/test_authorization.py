@@ -22,7 +22,7 @@ from server.app import API, create_app
 from server.dependencies import COOKIE
 from server.settings import ServerSettings
 from tracker.reading.local import LocalReader
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import ApiKey
 from tracker.store.store import Store
 

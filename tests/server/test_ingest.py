@@ -19,9 +19,9 @@ from serving import Server, serving
 
 from tracker.ground.records import ArtifactLogged, FileSaved, Process, Row, RunStarted, encode, pack
 from tracker.journal.format import FRAME, HEADER, MARKER, MAX_PAYLOAD, pack_frame, pack_header
-from tracker.journal.reader import Record, read_frames
+from tracker.journal.reader import Frame, read_frames
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.objects.layout import INGEST, Layout
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -61,7 +61,7 @@ class Journal:
             writer.finish()
         self.data = writer.path.read_bytes()
         frames = read_frames(writer.path, self.segment, final=True)
-        self.ends = [HEADER.size, *(frame.end for frame in frames if isinstance(frame, Record))]
+        self.ends = [HEADER.size, *(frame.end for frame in frames if isinstance(frame, Frame))]
 
 
 def post(
@@ -255,7 +255,7 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_the_sender_
             assert post(api, journal.name, sent).status_code == 200
             os.utime(Layout(server.store).journal(INGEST, journal.segment, 0), (0.0, 0.0))
         store = open_store(server.store)
-        Follower(store).look()  # as `tracker sync` does
+        Follower(store).poll()  # as `tracker sync` does
         store.close()
         assert [said(journal) for journal in journals] == [("crashed", reason)] * 3
         grows, lives, dies = journals

@@ -17,7 +17,7 @@ from serving import Server
 from server import dashboard
 from server.app import create_app
 from server.settings import ServerSettings
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.store import Store
 
 

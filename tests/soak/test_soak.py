@@ -130,7 +130,7 @@ def recorders(root: Path) -> list[int]:
         if entry.name.isdigit():
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if str(root).encode() in words and b"tracker.recorder.begin" in words:
+                if str(root).encode() in words and b"tracker.recorder.startup" in words:
                     found.append(int(entry.name))
     return found
 

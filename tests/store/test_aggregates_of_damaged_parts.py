@@ -9,7 +9,7 @@ from builders import ENTITY, PROJECT, Writer, apply_all, seal_all
 
 from tracker.ground.records import MetricDefined
 from tracker.reading.local import LocalReader
-from tracker.store.ingest import merged
+from tracker.store.ingest import run_row
 from tracker.store.store import Store
 
 A, B = "a" * 32, "b" * 32
@@ -26,8 +26,8 @@ def test_rows_that_cannot_be_read_are_not_asked_for_with_each_batch(
     (part,) = store.root.rglob(f"{A}-*.parquet")
     part.unlink()
     asked: list[Path] = []
-    own = merged.read_piece
-    monkeypatch.setattr(merged, "read_piece", lambda *given: asked.append(part) or own(*given))
+    own = run_row.read_source
+    monkeypatch.setattr(run_row, "read_source", lambda *given: asked.append(part) or own(*given))
     second = Writer(store.layout, B, start=first.clock + 1, attempt=1, start_step=1)
     second.put(MetricDefined("loss", summary=["min"]))
     for value in (3.0, 2.0, 4.0):

@@ -39,11 +39,10 @@ from tracker.ground.records import (
 )
 from tracker.ground.values import dumps
 from tracker.journal.format import HEADER
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames
-from tracker.recorder.opening import open_store
+from tracker.journal.reader import Frame, read_frames
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Segment
-from tracker.store.history.compact import compact
+from tracker.store.history.compaction import compact
 from tracker.store.ingest import apply, seal
 from tracker.store.ingest.apply import apply_journal, finish_segment
 from tracker.store.ingest.seal import spill
@@ -215,7 +214,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
 from builders import apply_all, seal_all
 from tracker.store.ingest import apply
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 apply.BATCH_BYTES = 0
 store = open_store(sys.argv[1])
 print("ready", flush=True)
@@ -260,7 +259,7 @@ import shutil
 from builders import apply_all, seal_all
 from sqlalchemy import event
 from tracker.store.ingest import apply
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 
 if sys.argv[3:]:
     apply.HOT_ROWS, apply.BATCH_BYTES = 4, 400

@@ -21,8 +21,7 @@ from builders import (
 
 from tracker.errors import JournalError
 from tracker.journal.format import HEADER, checksum_seed, pack_frame
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames
+from tracker.journal.reader import Frame, read_frames
 from tracker.store.ingest import apply
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.queries.runs import run_detail

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.blobs.manifest import Entry, make_manifest, read_manifest, write_manifest
-from tracker.store.objects.files import claim, publish_json, read_json, write_new
+from tracker.store.objects.atomic_files import claim, publish_json, read_json, write_new
 from tracker.store.objects.layout import Layout, parse_journal_name
 
 HELLO_MD5 = "XUFAKrxLKna5cZ2REBfFkg=="

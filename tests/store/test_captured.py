@@ -11,7 +11,7 @@ import pytest
 from builders import ENTITY, HOST, PROJECT, START, Writer, apply_all, seal_all
 from rebuilding import again
 
-from tracker.ground.answers import Output, SystemMetrics
+from tracker.ground.read_models import Output, SystemMetrics
 from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Sample
 from tracker.store.history import captured as store_captured

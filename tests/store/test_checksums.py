@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from tracker.errors import StoreError
 from tracker.store.catalog.models import CapturedPart, Part
-from tracker.store.history import compact
+from tracker.store.history import compaction
 from tracker.store.history.parquet import last_number, opened, read_numbers, read_rows
-from tracker.store.recovery.verifying import Item, list_items, verify
+from tracker.store.recovery.verify import Item, list_items, verify
 from tracker.store.store import Store
 
 A = "aa" * 16
@@ -154,8 +154,8 @@ def test_a_damaged_part_is_not_merged_into_a_sound_one(store: Store, monkeypatch
     data[len(data) // 4] ^= 1
     paths[0].chmod(0o644)
     paths[0].write_bytes(data)
-    monkeypatch.setattr(compact, "FAN", 2)
-    monkeypatch.setattr(compact, "SMALLEST_CLASS", 1000)
+    monkeypatch.setattr(compaction, "FAN", 2)
+    monkeypatch.setattr(compaction, "SMALLEST_CLASS", 1000)
     writer.finish()
     with pytest.raises(StoreError, match=paths[0].name):
         apply_all(store)

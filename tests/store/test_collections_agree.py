@@ -14,8 +14,8 @@ from rebuilding import again
 from sqlalchemy import select
 
 from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged
-from tracker.reading.overlay import CollectionFiles
-from tracker.recorder.opening import open_store
+from tracker.reading.pending_artifacts import CollectionFiles
+from tracker.recorder.open_store import open_store
 from tracker.runstate.collection import CollectionState, RecordId, VersionState
 from tracker.store.catalog.models import Alias, Collection, Version
 from tracker.store.ingest.apply import apply_journal

@@ -13,8 +13,8 @@ from serving import rebuild, serving
 import tracker
 from tracker.api.api import Api
 from tracker.errors import NotFoundError, UsageError
-from tracker.recorder.opening import open_store
-from tracker.store.gc.garbage import collect
+from tracker.recorder.open_store import open_store
+from tracker.store.gc.collect import collect
 from tracker.store.ingest.deletion import delete_run
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.runs import list_projects, list_runs

@@ -16,7 +16,7 @@ from serving import Server, serving
 import tracker
 from tracker.api.api import Api
 from tracker.errors import AuthenticationError, NotFoundError, UsageError
-from tracker.store.ingest.edits import apply_edit, make_edit
+from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.queries.runs import changes_since, revision
 from tracker.store.store import Store
 

@@ -14,7 +14,7 @@ from exact import exact
 
 import tracker
 from tracker.ground.records import SystemSample
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 
 DOCUMENT = (scripts.ROOT / "docs" / "store-layout.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)

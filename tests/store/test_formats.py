@@ -12,9 +12,9 @@ from builders import answers, apply_all, as_before, end_segments, seal_all
 
 from tracker.ground.values import dumps, loads
 from tracker.journal.format import VERSION
-from tracker.reading.files import find_artifact
-from tracker.reading.known import find_run
-from tracker.recorder.opening import open_store
+from tracker.reading.catalog_free import find_artifact
+from tracker.reading.resume_state import find_run
+from tracker.recorder.open_store import open_store
 from tracker.store.objects.layout import FORMAT_VERSION, Layout, blob_name
 from tracker.store.store import Store
 

@@ -17,17 +17,17 @@ from collecting import ROOT, blobs, folder_size, gc, log
 
 import tracker
 from tracker.errors import StoreError
-from tracker.recorder.opening import open_store
-from tracker.recorder.remote import Remote, outbox_folder, write_remote
+from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import Remote, outbox_folder, write_remote
 from tracker.store.blobs import trash
 from tracker.store.blobs.content import BlobStore
-from tracker.store.blobs.settle import Settled, receive_settled
+from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.catalog.locks import FileLock, shared
-from tracker.store.gc import garbage
-from tracker.store.gc.garbage import DAY, Report
+from tracker.store.gc import collect
+from tracker.store.gc.collect import DAY, Report
 from tracker.store.gc.retention import parse_rule
-from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import make_folders
 from tracker.store.store import Store
 
 LARGE = 512 * 1024  # not packed
@@ -294,7 +294,7 @@ def test_an_outbox_keeps_what_its_journals_name(store: Store) -> None:
 
 def test_what_a_server_received_in_the_last_day_stays(store: Store) -> None:
     blob = store.blobs.add_bytes(b"uploaded")
-    receive_settled(store.layout, "ab" * 16, Settled(blob.sha256, "", 0, 0))
+    receive_finalized(store.layout, "ab" * 16, FinalizedDraft(blob.sha256, "", 0, 0))
     store.layout.uploads.touch()
     report = gc()
     assert report.items == []
@@ -323,13 +323,13 @@ def test_whoever_stores_a_file_is_waited_for_until_its_record_is_written(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting, reports = threading.Event(), []
-    wait = garbage._wait_for_naming
+    wait = collect._wait_for_naming
 
     def noted(layout: Layout) -> None:
         waiting.set()
         wait(layout)
 
-    monkeypatch.setattr(garbage, "_wait_for_naming", noted)
+    monkeypatch.setattr(collect, "_wait_for_naming", noted)
     writer = Writer(store.layout, A)
     with shared(store.layout.naming_lock):
         BlobStore(store.layout).add_bytes(b"content")
@@ -417,8 +417,8 @@ KILLED = """
 import os, signal
 from tracker.store.blobs import trash
 from tracker.store.gc import repack
-from tracker.store.gc.garbage import collect
-from tracker.recorder.opening import open_store
+from tracker.store.gc.collect import collect
+from tracker.recorder.open_store import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def killed(source, target):
@@ -480,8 +480,8 @@ import os, sys, threading, time
 from tracker.recorder.follow import Follower
 from tracker.store.blobs import trash
 from tracker.store.gc import repack
-from tracker.store.gc.garbage import collect
-from tracker.recorder.opening import open_store
+from tracker.store.gc.collect import collect
+from tracker.recorder.open_store import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def late(source, target):
@@ -497,7 +497,7 @@ done = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), done.set()), daemon=True).start()
 rounds = files = packs = 0
 while not done.is_set():
-    follower.look(seal_ended=False)
+    follower.poll(seal_ended=False)
     report = collect(store, grace=0)
     assert all("written anew" in note for note in report.notes), report.notes
     rounds, files, packs = rounds + 1, files + len(report.items), packs + len(report.notes)

@@ -20,11 +20,11 @@ from sqlalchemy import select, update
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground import records
 from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, encode, pack
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.runstate.fold import SegmentState
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.models import Run, RunFile, Version
-from tracker.store.ingest.edits import FIELDS
+from tracker.store.ingest.run_edits import FIELDS
 from tracker.store.objects.layout import Layout
 from tracker.store.queries.media import list_files
 from tracker.store.store import Store

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tracker.store.catalog.models import Part, Rung
-from tracker.store.history import compact, ladder
+from tracker.store.history import compaction, ladder
 from tracker.store.ingest import apply
 from tracker.store.queries.charts import Series, chart
 from tracker.store.store import Store
@@ -33,7 +33,7 @@ def small_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "FEWEST_BUCKETS", 2)
     monkeypatch.setattr(apply, "HOT_ROWS", 50)
     monkeypatch.setattr(apply, "BATCH_BYTES", 5000)
-    monkeypatch.setattr(compact, "SMALLEST_CLASS", 50)
+    monkeypatch.setattr(compaction, "SMALLEST_CLASS", 50)
 
 
 def one(store: Store, key: str = "y", **options: Any) -> Series:
@@ -44,7 +44,7 @@ def one(store: Store, key: str = "y", **options: Any) -> Series:
 
 
 def compact_while_due(store: Store) -> None:
-    while compact.compact(store, segment_id(store, A)):
+    while compaction.compact(store, segment_id(store, A)):
         pass
 
 

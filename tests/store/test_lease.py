@@ -19,18 +19,18 @@ import scripts
 from builders import ENTITY, PROJECT, Writer, apply_all, read_history, seal_all
 
 from server import keys
-from tracker.cli.examine import examine
+from tracker.cli.store_checks import examine
 from tracker.errors import HeldElsewhereError, UsageError
 from tracker.ground.settings import load_settings
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.blobs.trash import Trash
 from tracker.store.catalog import lease
 from tracker.store.catalog.lease import catalog_of, read_lease
 from tracker.store.catalog.locks import is_held
 from tracker.store.catalog.models import Clock
-from tracker.store.gc.garbage import collect
+from tracker.store.gc.collect import collect
 from tracker.store.objects.layout import Layout
-from tracker.store.recovery.opening import alone
+from tracker.store.recovery.open_catalog import alone
 from tracker.store.store import Store
 
 # A process of another host: it opens the store, says so, and does what the lines on its stdin ask for.
@@ -39,7 +39,7 @@ import os, sys
 from tracker.errors import Error
 from tracker.store.catalog import lease
 from tracker.store.catalog.models import Clock
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 
 name, root = sys.argv[1:]
 lease.boot_id = lambda: name
@@ -235,7 +235,7 @@ def test_a_disk_of_this_machine_needs_no_waiting_after_a_reboot(
         pytest.skip("the folder for temporary files is on no local disk")
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "100")
     script = (
-        "import os, sys; from tracker.recorder.opening import open_store; "
+        "import os, sys; from tracker.recorder.open_store import open_store; "
         "from tracker.store.catalog import lease; lease.boot_id = lambda: 'the boot before'; "
         "store = open_store(sys.argv[1]); os._exit(0)"
     )

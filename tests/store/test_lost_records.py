@@ -22,7 +22,7 @@ from rebuilding import again, lose_catalog, shown, small_parts  # noqa: F401 - a
 from sqlalchemy import select
 
 from tracker.ground.records import ConfigChanged
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Run
 from tracker.store.ingest.salvage import clear_forgotten
 from tracker.store.published.runs import publish_run

@@ -23,17 +23,17 @@ from sqlalchemy import select
 from tracker.errors import StoreVersionError
 from tracker.ground import values
 from tracker.ground.records import ArtifactChanged, ArtifactLinked, ConsoleLines, SystemSample
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog import migrations
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import HotRow, Part, RunFile, Segment
-from tracker.store.gc.garbage import collect
-from tracker.store.ingest.changes import change_artifact, link_artifact
+from tracker.store.gc.collect import collect
+from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.runs import get_run, list_runs
-from tracker.store.recovery.opening import alone
+from tracker.store.recovery.open_catalog import alone
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -53,7 +53,7 @@ UPGRADE = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 at, when = int(sys.argv[2]), sys.argv[3]
 seen = 0
 def count(moment):
@@ -348,7 +348,7 @@ def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fi
 def test_several_openers_upgrade_it_once(tmp_path: Path) -> None:
     root = copy(tmp_path)
     code = (
-        "import sys; from tracker.recorder.opening import open_store; "
+        "import sys; from tracker.recorder.open_store import open_store; "
         "open_store(sys.argv[1], create=False).close()"
     )
     openers = [

@@ -24,7 +24,7 @@ from tracker.errors import NotFoundError, StoreError, StoreVersionError
 from tracker.ground.records import SystemSample
 from tracker.recorder import read_only
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.recorder.read_only import ReadOnlyStore
 from tracker.store.catalog.lease import Lease, create_lease
 from tracker.store.objects.layout import Layout
@@ -71,7 +71,7 @@ def test_an_archive_answers_as_a_copy_that_is_opened(tmp_path: Path, read: Read,
     archive, copy = (Path(shutil.copytree(FIXTURES / fixture, tmp_path / name)) for name in "ab")
     before = {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
     store = open_store(copy, create=False)
-    Follower(store).look(seal_ended=False)
+    Follower(store).poll(seal_ended=False)
     assert exact(answers(read(archive))) == exact(answers(store))
     store.close()
     assert {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()} == before

@@ -75,10 +75,10 @@ assert [each.id for each in api.runs("p", {"summary_metrics.best": 7})]
 HOLD = """
 import os, signal, sys
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.store import Store
 follower = Follower(open_store(sys.argv[1]))
-follower.look()
+follower.poll()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 EDITS = """

@@ -29,16 +29,15 @@ from sqlalchemy import select
 
 from tracker.errors import StoreError, StoreVersionError
 from tracker.ground.records import ConsoleLines, SystemSample
-from tracker.recorder import opening
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.locks import is_held
 from tracker.store.catalog.models import ApiKey, Part
 from tracker.store.ingest.apply import apply_journal
-from tracker.store.ingest.edits import apply_edit, make_edit
-from tracker.store.ingest.salvage import clear_forgotten
+from tracker.store.ingest.run_edits import apply_edit, make_edit
+from tracker.store.ingest.salvage import clear_forgotten, salvage
 from tracker.store.queries import artifacts, captured, runs
-from tracker.store.recovery import opening as catalog_module
-from tracker.store.recovery.opening import alone
+from tracker.store.recovery import open_catalog as catalog_module
+from tracker.store.recovery.open_catalog import alone
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -550,13 +549,13 @@ def test_others_wait_until_a_lost_catalog_has_all_rows(store: Store, monkeypatch
     store.close()
     store.layout.catalog.unlink()
     seen = []
-    plain = opening.salvage
+    plain = salvage
 
     def look(*arguments: Any) -> list[str]:
         seen.append(is_held(store.layout.store_lock))
         return plain(*arguments)
 
-    monkeypatch.setattr(opening, "salvage", look)
+    monkeypatch.setattr("tracker.recorder.open_store.salvage", look)
     reopened = open_store(store.root)
     assert seen == [True]
     assert not is_held(store.layout.store_lock)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rebuilding import again, everything, shown, small_parts  # noqa: F401 - a fixture among them
 
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.ingest.apply import finish_segment
-from tracker.store.ingest.edits import apply_edit, make_edit
+from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.ingest.salvage import clear_forgotten
 
 pytestmark = pytest.mark.usefixtures("small_parts")

@@ -11,7 +11,7 @@ from collecting import ROOT, blobs, folder_size, gc, log
 from serving import command
 
 import tracker
-from tracker.store.objects.files import read_json
+from tracker.store.objects.atomic_files import read_json
 from tracker.store.objects.layout import Layout
 
 
@@ -59,8 +59,8 @@ KILLED = """
 import os
 from pathlib import Path
 from tracker.store.gc import repack
-from tracker.store.gc.garbage import collect
-from tracker.recorder.opening import open_store
+from tracker.store.gc.collect import collect
+from tracker.recorder.open_store import open_store
 from tracker.store.store import Store
 publish = repack.publish_version
 def publish_and_die(*arguments):

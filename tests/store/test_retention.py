@@ -10,10 +10,10 @@ import pytest
 
 import tracker
 from tracker.errors import UsageError
-from tracker.ground.answers import ArtifactInfo
+from tracker.ground.read_models import ArtifactInfo
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
-from tracker.store.gc.garbage import collect
+from tracker.recorder.open_store import open_store
+from tracker.store.gc.collect import collect
 from tracker.store.gc.retention import decide, parse_rule, read_rules, rule_for
 
 EVERY = "*/*/*"
@@ -171,7 +171,7 @@ def test_versions_that_a_rule_lets_go_are_deleted_and_their_bytes_freed() -> Non
             file.write(bytes([at]) * 400_000)
         run.log_artifact(artifact, aliases=["prod"] if at == 0 else None).wait()
     store = open_store("tracker-store")
-    Follower(store).look(seal_ended=False)
+    Follower(store).poll(seal_ended=False)
     rule = parse_rule("local/p/model", "best 1 by val_loss, aliased")
     report = collect(store, [], [rule], grace=0)
     store.close()

@@ -26,12 +26,13 @@ from tracker.api.runs import PublicRun
 from tracker.ground import values
 from tracker.reading.remote import RemoteReader
 from tracker.recorder.election import RecorderLock
-from tracker.recorder.opening import open_store
-from tracker.recorder.remote import Remote, outbox_folder
+from tracker.recorder.open_store import open_store
+from tracker.recorder.outbox import Remote, outbox_folder
 from tracker.runstate.fold import FinishedRow
 from tracker.sdk.run.run import Run
 from tracker.store.catalog.models import Run as CatalogRun
 from tracker.store.catalog.models import Segment
+from tracker.store.history.arrow_tables import source_table
 from tracker.store.history.columns import (
     EXACT,
     Encoded,
@@ -45,11 +46,10 @@ from tracker.store.history.columns import (
     table_to_rows,
 )
 from tracker.store.history.columns import FIXED as FIXED_COLUMNS
-from tracker.store.history.compact import compact_all
+from tracker.store.history.compaction import compact_all
 from tracker.store.history.part_file import PartFile
 from tracker.store.history.parts import add_part, write_part
-from tracker.store.history.pieces import Piece
-from tracker.store.history.tables import table_of
+from tracker.store.history.sources import HistorySource
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import history
 from tracker.store.store import Store
@@ -446,12 +446,14 @@ def test_the_kind_of_a_column_does_not_depend_on_what_came_together(store: Store
     rows = [
         FinishedRow(at, at, 1.0, 0.5, {"k": value}) for at, value in enumerate([None, None, "a", None, "b"])
     ]
-    whole = table_of([Piece([], lambda: rows, None)])
+    whole = source_table([HistorySource([], lambda: rows, None)])
     assert whole.schema.field("k").metadata == {b"kind": b"string"}
     for sizes in ([1], [2], [2, 1], [1, 1, 1, 1]):
         folder = store.root / "runs" / f"{len(sizes)}{sizes[0]}"
         parts = [write_part(store, folder, "a" * 32, piece) for piece in cut(rows, sizes)]
-        found = table_of([Piece([PartFile(0, part.path, part.rows) for part in parts], list, None)])
+        found = source_table(
+            [HistorySource([PartFile(0, part.path, part.rows) for part in parts], list, None)]
+        )
         assert found.schema.equals(whole.schema, check_metadata=True)
         assert found.equals(whole)
 

@@ -22,15 +22,15 @@ from sqlalchemy import select
 
 import tracker
 from tracker.ground.records import FileSaved
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import PACKED_BELOW, Draft, DraftEntry
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import read_index
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.gc.garbage import collect
+from tracker.store.gc.collect import collect
 from tracker.store.ingest import run_files
-from tracker.store.ingest.artifacts import settle_now
+from tracker.store.ingest.artifacts import finalize_now
 from tracker.store.ingest.deletion import delete_run
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
@@ -210,7 +210,7 @@ def test_an_artifact_finds_contents_in_a_runs_pack(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     draft = Draft(store.layout)
     draft.finish([DraftEntry(path, draft.capture_bytes(content)) for path, content in CONTENTS.items()])
-    found = settle_now(store, draft.token)
+    found = finalize_now(store, draft.token)
     manifest = read_manifest(store.blobs, found.manifest)
     assert {entry.pack for entry in manifest.entries} == {blobs(store)[0].stem, blobs(store)[1].stem} & {
         path.stem for path in store.layout.list_packs()
@@ -258,7 +258,7 @@ sys.path[:0] = [root, root + "/tests"]
 from builders import seal_all
 from sqlalchemy import event
 from tracker.store.ingest import run_files
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 run_files.PACK_BYTES = 100
 
 def work(folder, deadline):

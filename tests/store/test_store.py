@@ -19,7 +19,7 @@ from builders import Writer, apply_all, read_history
 from sqlalchemy import Engine, inspect
 
 from tracker.errors import StoreError, StoreVersionError
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog import database, migrations, sqlite
 from tracker.store.catalog.models import Base
 from tracker.store.objects.layout import FORMAT_VERSION
@@ -182,7 +182,7 @@ def test_revision_is_the_newest_migration() -> None:
 def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
     root = tmp_path / "new"
     code = (
-        "import sys; from tracker.recorder.opening import open_store\n"
+        "import sys; from tracker.recorder.open_store import open_store\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "open_store(sys.argv[1]).close()"
     )

@@ -16,7 +16,7 @@ import scripts
 from mounts import two_mounts
 from serving import COMMAND, Server
 
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.lease import catalog_of, read_lease
 from tracker.store.objects.layout import Layout
 

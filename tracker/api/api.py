@@ -6,21 +6,21 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 
-from tracker.api.absent import Absent
 from tracker.api.artifact_queries import ArtifactQueries
-from tracker.api.place import parse_path, parse_project
+from tracker.api.paths import parse_path, parse_project
 from tracker.api.projects import Project, Projects
 from tracker.api.run import Run
 from tracker.api.runs import Runs
 from tracker.api.sweeps import Sweep
+from tracker.api.unsupported import UnsupportedMethods
 from tracker.api.users import Team, User
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError
-from tracker.ground import face
+from tracker.ground import public_package
 from tracker.ground.names import check_entity, check_project, check_run_id, new_run_id, new_run_name
 from tracker.ground.settings import load_settings
-from tracker.reading.files import FilesReader
-from tracker.reading.open import open_artifacts, open_reader, remote_for, used_store
-from tracker.reading.outside import begin_run
+from tracker.reading.catalog_free import CatalogFreeReader
+from tracker.reading.external_segment import begin_run
+from tracker.reading.open_reader import open_artifacts, open_reader, remote_for, used_store
 from tracker.reading.reader import Reader
 from tracker.version import __version__
 
@@ -28,7 +28,7 @@ from tracker.version import __version__
 _PASSED_OVER = ("organization", "run", "_proxies", "timeout")
 
 
-class Api(ArtifactQueries, Absent):
+class Api(ArtifactQueries, UnsupportedMethods):
     """Reads and edits what was logged, like ``wandb.Api``; needs no server.
 
     Every answer includes all that this host has logged, with a recorder or without. Nothing is cached: each
@@ -80,7 +80,7 @@ class Api(ArtifactQueries, Absent):
 
     @cached_property
     def _reader(self) -> Reader:  # type: ignore[override]
-        readable = not isinstance(self._artifacts, FilesReader)
+        readable = not isinstance(self._artifacts, CatalogFreeReader)
         return cast(Reader, self._artifacts) if readable else open_reader(self._settings)
 
     @property
@@ -227,7 +227,9 @@ class Api(ArtifactQueries, Absent):
             UsageError: There are no such files.
             Error: The package tensorboard is not installed.
         """
-        return self.run(face.package._sync_folder(root_dir, self._settings, run_id, project, entity))
+        return self.run(
+            public_package.package._sync_folder(root_dir, self._settings, run_id, project, entity)
+        )
 
     @property
     def user_agent(self) -> str:

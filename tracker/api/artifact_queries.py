@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tracker.api.collections import ArtifactCollection, ArtifactType
 from tracker.api.run import as_artifact
 from tracker.artifacts.artifact import Artifact
+from tracker.artifacts.artifact_name import ArtifactReference, parse_reference
 from tracker.artifacts.collection import as_detail
-from tracker.artifacts.listed import Listed
-from tracker.artifacts.reference import ArtifactReference, parse_reference
+from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiNotFoundError, ApiUsageError, NotFoundError, UsageError
-from tracker.ground.answers import ArtifactDetail, CollectionInfo
+from tracker.ground.read_models import ArtifactDetail, CollectionInfo
 
 if TYPE_CHECKING:
     from tracker.api.run import Run
@@ -78,7 +78,7 @@ class ArtifactQueries:
         per_page: int = 50,
         tags: str | list[str] | None = None,
         start: str | None = None,
-    ) -> Listed[Artifact]:
+    ) -> PaginatedList[Artifact]:
         """Return all versions of a collection, newest first.
 
         Args:
@@ -97,17 +97,19 @@ class ArtifactQueries:
             if info.type == type_name and needed <= set(info.tags)
         ]
         found = in_order(infos, order)
-        return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+        return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
-    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> Listed[Artifact]:
+    def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> PaginatedList[Artifact]:
         """Return all versions of a collection, newest first (wandb's older name of ``artifacts``)."""
         return self.artifacts(type_name, name, per_page=per_page)
 
-    def artifact_types(self, project: str | None = None, start: str | None = None) -> Listed[ArtifactType]:
+    def artifact_types(
+        self, project: str | None = None, start: str | None = None
+    ) -> PaginatedList[ArtifactType]:
         """Return the types of a project's artifacts, by name."""
         entity, name = self._project(project)
         types = {found.type for found in self._reader.collections(entity, name, None)}
-        return Listed(ArtifactType(self, entity, name, each) for each in sorted(types))
+        return PaginatedList(ArtifactType(self, entity, name, each) for each in sorted(types))
 
     def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
         """Return one type of a project's artifacts, whether there are any or not."""
@@ -120,7 +122,7 @@ class ArtifactQueries:
         order: str | None = None,
         per_page: int = 50,
         start: str | None = None,
-    ) -> Listed[ArtifactCollection]:
+    ) -> PaginatedList[ArtifactCollection]:
         """Return a project's collections of a type, by name.
 
         Args:
@@ -162,7 +164,7 @@ class ArtifactQueries:
         filters: Mapping[str, Any] | None,
         order: str | None,
         per_page: int,
-    ) -> Listed[ArtifactCollection]:
+    ) -> PaginatedList[ArtifactCollection]:
         """Return collections that have what ``filters`` say, in an order; by name without one."""
         asked = dict(filters or {})
         if unknown := sorted(set(asked) - set(_FILTERS)):
@@ -174,7 +176,7 @@ class ArtifactQueries:
             for each in self._reader.collections(entity, project, type_name)
             if all(getattr(each, key) == value for key, value in asked.items())
         ]
-        return Listed(
+        return PaginatedList(
             (ArtifactCollection(self._reader, self._version, each) for each in in_order(found, order)),
             per_page,
         )

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tracker.ground.answers import OutputLine
+from tracker.ground.names import RunPath
+from tracker.ground.read_models import OutputLine
 from tracker.reading.reader import HistoryReader
 
 OUTPUT_FILE = "output.log"
 # Lines that are asked for at once.
 _PAGE = 10_000
 
-Place = tuple[str, str, str]
-
 
 def system_rows(
-    reader: HistoryReader, place: Place, keys: list[str] | None = None, segment: str | None = None
+    reader: HistoryReader, place: RunPath, keys: list[str] | None = None, segment: str | None = None
 ) -> list[dict[str, Any]]:
     """Return a run's samples of system metrics: ``_runtime``, ``_timestamp``, ``system.cpu`` and so on.
 
@@ -45,7 +44,7 @@ def system_rows(
 
 
 def output_lines(
-    reader: HistoryReader, place: Place, *, last: int | None = None, segment: str | None = None
+    reader: HistoryReader, place: RunPath, *, last: int | None = None, segment: str | None = None
 ) -> Iterator[OutputLine]:
     """Yield a run's output line by line, or only its last lines.
 
@@ -64,7 +63,7 @@ def output_lines(
         offset = page.lines[-1].line + 1
 
 
-def output_log(reader: HistoryReader, place: Place, *, segment: str | None = None) -> bytes:
+def output_log(reader: HistoryReader, place: RunPath, *, segment: str | None = None) -> bytes:
     """Return what the run's file ``output.log`` holds: its output, UTF-8, a line feed behind each line."""
     lines = (line.text for line in output_lines(reader, place, segment=segment))
     return "".join(f"{text}\n" for text in lines).encode("utf-8", "replace")

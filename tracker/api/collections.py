@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tracker.artifacts.collection import ArtifactCollection
-from tracker.artifacts.listed import Listed
+from tracker.artifacts.paginators import PaginatedList
 
 if TYPE_CHECKING:
     from tracker.api.artifact_queries import ArtifactQueries
@@ -34,7 +34,7 @@ class ArtifactType:
         order: str | None = None,
         per_page: int = 50,
         start: str | None = None,
-    ) -> Listed[ArtifactCollection]:
+    ) -> PaginatedList[ArtifactCollection]:
         """Return its collections, by name; see ``Project.collections``."""
         return self._api._collections(self.entity, self.project, self.name, filters, order, per_page)
 

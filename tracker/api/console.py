@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from tracker.api.captured import output_lines
-from tracker.artifacts.listed import Listed
-from tracker.ground.answers import OutputLine
+from tracker.artifacts.paginators import PaginatedList
+from tracker.ground.read_models import OutputLine
 from tracker.reading.reader import HistoryReader
 
 
@@ -30,7 +30,7 @@ class ConsoleLogLine:
     content: str
 
 
-class ConsoleLogs(Listed[ConsoleLogLine]):
+class ConsoleLogs(PaginatedList[ConsoleLogLine]):
     """The lines of a run's output, oldest first."""
 
 

@@ -12,18 +12,17 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tracker.api.attrs import Attrs, as_time
-from tracker.artifacts.listed import Listed
+from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiNotFoundError, ApiUsageError, ArtifactError, CommError, NotFoundError
-from tracker.ground.answers import FileInfo
-from tracker.ground.names import path_on_disk
+from tracker.ground.names import RunPath, path_on_disk
+from tracker.ground.read_models import FileInfo
 from tracker.ground.records import FileRemoved
-from tracker.reading.outside import say_of_run
+from tracker.reading.external_segment import append_records
 from tracker.reading.reader import Reader
 
 if TYPE_CHECKING:
     from tracker.api.api import Api
 
-Place = tuple[str, str, str]
 # What makes files that nobody stored, by name; None: there is nothing to make one of.
 Made = dict[str, Callable[[], bytes | None]]
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -164,7 +163,7 @@ class File(Attrs):
         """
         if self._made is not None:
             raise ApiUsageError(f"{self.name} is made from what the run logged: it cannot be deleted")
-        say_of_run(self._reader, self._place, [FileRemoved(self.name)])
+        append_records(self._reader, self._place, [FileRemoved(self.name)])
 
     def _fields(self) -> dict[str, Any]:
         return {"sizeBytes": self.size}
@@ -176,13 +175,13 @@ class File(Attrs):
         return f"<File {self.name} ({self.mimetype}) {size:.1f}{_UNITS[unit]}>"
 
 
-class Files(Listed[File]):
+class Files(PaginatedList[File]):
     """The files of a run, by path."""
 
 
 def find_files(
     reader: Reader,
-    place: Place,
+    place: RunPath,
     made: Made,
     names: list[str] | None = None,
     pattern: str | None = None,

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from tracker.api.attrs import Attrs, as_time
 from tracker.api.users import User
-from tracker.artifacts.listed import Listed
+from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiNotFoundError, UnsupportedError
-from tracker.ground.answers import ProjectInfo
+from tracker.ground.read_models import ProjectInfo
 
 if TYPE_CHECKING:
     from tracker.api.api import Api
@@ -58,13 +58,13 @@ class Project(Attrs):
         base = self._api.settings["base_url"]
         return None if base is None else f"{base.rstrip('/')}/{quote(self.entity)}/{quote(self.name)}"
 
-    def artifacts_types(self, per_page: int = 50) -> Listed[ArtifactType]:
+    def artifacts_types(self, per_page: int = 50) -> PaginatedList[ArtifactType]:
         """Return the types of its artifacts, by name."""
         return self._api.artifact_types("/".join(self.path))
 
     def collections(
         self, filters: Mapping[str, Any] | None = None, order: str | None = None, per_page: int = 50
-    ) -> Listed[ArtifactCollection]:
+    ) -> PaginatedList[ArtifactCollection]:
         """Return its artifact collections, by name.
 
         Args:
@@ -113,5 +113,5 @@ class Project(Attrs):
         return f"<Project {'/'.join(self.path)}>"
 
 
-class Projects(Listed[Project]):
+class Projects(PaginatedList[Project]):
     """The projects of an entity, the most recently changed first."""

@@ -14,11 +14,11 @@ from tracker.api.runs import Runs
 from tracker.api.summary import Summary, SummarySubDict
 from tracker.api.sweeps import Sweep
 from tracker.api.users import Team, User
-from tracker.artifacts.listed import Listed
+from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiNotFoundError as RunNotFoundError
 
 HTTPSummary = Summary
-ArtifactCollections = ArtifactTypes = Artifacts = RunArtifacts = ProjectArtifactCollections = Listed
+ArtifactCollections = ArtifactTypes = Artifacts = RunArtifacts = ProjectArtifactCollections = PaginatedList
 PublicApi = Api
 
 __all__ = [

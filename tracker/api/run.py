@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
 from tracker.api.console import ConsoleLogs, console_logs
-from tracker.api.described import DescribedRun
+from tracker.api.data_frames import frame_of
 from tracker.api.files import File, Files, Made, find_file, find_files
-from tracker.api.frames import frame_of
+from tracker.api.generated_files import config_yaml, summary_json
 from tracker.api.history import (
     DownloadHistoryResult,
     HistoryScan,
@@ -22,15 +22,15 @@ from tracker.api.history import (
     read_rows,
     sampled,
 )
-from tracker.api.made import config_yaml, summary_json
+from tracker.api.run_fields import RunFields
 from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
-from tracker.artifacts.listed import Listed
+from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiUsageError, ArtifactError, NotFoundError, UnsupportedError
-from tracker.ground.answers import ArtifactDetail
+from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactUsed
 from tracker.ground.values import loads
-from tracker.reading.outside import add_file, say_of_run
+from tracker.reading.external_segment import add_file, append_records
 from tracker.reading.reader import Reader
 from tracker.sweeps.files import store_of, sweeps_of_run
 
@@ -44,7 +44,7 @@ ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 _PATIENCE = 0.2
 
 
-class Run(DescribedRun):
+class Run(RunFields):
     """A run, like ``wandb.apis.public.Run``."""
 
     _make_sweep: ClassVar[Callable[..., Sweep]]  # set where sweeps, which have runs, are defined
@@ -173,7 +173,7 @@ class Run(DescribedRun):
         """Write the history as a Parquet file, with the columns of ``history_arrow``; return where.
 
         Args:
-            download_dir: Folder; made if there is none.
+            download_dir: SegmentFold; made if there is none.
             require_complete_history: Whether a run that goes on is refused.
 
         Raises:
@@ -254,15 +254,15 @@ class Run(DescribedRun):
 
     # Artifacts
 
-    def logged_artifacts(self, per_page: int = 100) -> Listed[Artifact]:
+    def logged_artifacts(self, per_page: int = 100) -> PaginatedList[Artifact]:
         """Return the artifact versions that this run logged, newest first."""
         found = self._reader.artifacts(*self._place[:2], self.id, None)
-        return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+        return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
-    def used_artifacts(self, per_page: int = 100) -> Listed[Artifact]:
+    def used_artifacts(self, per_page: int = 100) -> PaginatedList[Artifact]:
         """Return the artifact versions that this run used, in the order in which it did."""
         found = self._reader.used_artifacts(*self._place)
-        return Listed((as_artifact(as_detail(info), self._reader) for info in found), per_page)
+        return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def use_artifact(self, artifact: Artifact, use_as: str | None = None) -> Artifact:
         """Note that this run used an artifact; return it.
@@ -283,7 +283,7 @@ class Run(DescribedRun):
             time.time(),
             version.digest,
         )
-        say_of_run(self._reader, self._place, [used])
+        append_records(self._reader, self._place, [used])
         return artifact
 
     def log_artifact(

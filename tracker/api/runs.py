@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, overload
 
-from tracker.api.frames import frame_of
+from tracker.api.data_frames import frame_of
 from tracker.api.run import Run
 from tracker.errors import ApiUsageError, UsageError
-from tracker.ground.answers import RunInfo, RunPage
+from tracker.ground.read_models import RunInfo, RunPage
 from tracker.ground.values import dumps, to_plain
 from tracker.reading.reader import Reader
 

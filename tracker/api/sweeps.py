@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.api.attrs import Attrs, as_time
 from tracker.api.run import ENDED, Run
 from tracker.api.runs import Runs
-from tracker.artifacts.listed import Listed
+from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiNotFoundError, NotFoundError, UnsupportedError
 from tracker.ground.terminal import say
 from tracker.sweeps.config import expected_runs
@@ -169,7 +169,7 @@ class Sweep(Attrs):
         return f"<Sweep {'/'.join(self.path)} ({self.state})>"
 
 
-class Sweeps(Listed[Sweep]):
+class Sweeps(PaginatedList[Sweep]):
     """The sweeps of a project, the newest first."""
 
 

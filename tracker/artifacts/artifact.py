@@ -10,20 +10,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tracker.artifacts import changing, objects
-from tracker.artifacts.capture import active_run
+from tracker.artifacts import edits, stored_objects
+from tracker.artifacts.active_run import active_run
+from tracker.artifacts.artifact_manifest import ArtifactManifest
 from tracker.artifacts.contents import as_plain_metadata
 from tracker.artifacts.download import download_entries, remove_obstacles, remove_others, verify_entries
 from tracker.artifacts.entry import ArtifactManifestEntry
 from tracker.artifacts.lineage import FindRun, Lineage
-from tracker.artifacts.listed import Listed
-from tracker.artifacts.listing import ArtifactManifest
+from tracker.artifacts.paginators import PaginatedList
 from tracker.artifacts.ttl import ArtifactTTL, ttl_of
-from tracker.artifacts.versioned import Resolve
+from tracker.artifacts.version import Resolve
 from tracker.errors import ArtifactError, NotFoundError, UnsupportedError
-from tracker.ground import face
-from tracker.ground.answers import ArtifactDetail
+from tracker.ground import public_package
 from tracker.ground.names import check_artifact_name, path_on_disk
+from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.settings import load_settings
 from tracker.reading.reader import ArtifactReader
 from tracker.store.blobs.manifest import Entry
@@ -124,7 +124,7 @@ class Artifact(Lineage):
 
     @tags.setter
     def tags(self, tags: Sequence[str]) -> None:
-        self._tags = changing.check_tags(tags)
+        self._tags = edits.check_tags(tags)
 
     @property
     def ttl(self) -> timedelta | None:
@@ -159,11 +159,11 @@ class Artifact(Lineage):
 
     def files(
         self, names: Iterable[str] | None = None, per_page: int = 50, start: str | None = None
-    ) -> Listed[ArtifactManifestEntry]:
+    ) -> PaginatedList[ArtifactManifestEntry]:
         """Return the files in path order; only those called ``names``, if given. wandb refuses drafts."""
         wanted = None if names is None else set(names)
         found = self.files_now()
-        return Listed((each for each in found if wanted is None or each.path in wanted), per_page)
+        return PaginatedList((each for each in found if wanted is None or each.path in wanted), per_page)
 
     def files_now(self) -> list[ArtifactManifestEntry]:
         """Return the files there are, of a draft too."""
@@ -171,7 +171,7 @@ class Artifact(Lineage):
 
     def get(self, name: str) -> Any:
         """Return the media object that was added under ``name``; None when there is none."""
-        return objects.find(self, name)
+        return stored_objects.find(self, name)
 
     def download(
         self,
@@ -278,17 +278,17 @@ class Artifact(Lineage):
             if run is not None:
                 run.log_artifact(self)
                 return
-            with face.package.init(
+            with public_package.package.init(
                 project=project, job_type="auto", settings=settings or {"silent": True}
             ) as own:
                 own.log_artifact(self)
             return
         version, reader = self._known("save"), self._reading("save")
-        change = changing.change_of(
+        change = edits.change_of(
             version, self._aliases, self._tags, self.description, self._metadata, self._ttl
         )
         if change is not None:
-            self._became(changing.apply(reader, version, change), reader)
+            self._became(edits.apply(reader, version, change), reader)
 
     def delete(self, delete_aliases: bool = False) -> None:
         """Delete this version. Its bytes go with ``tracker gc``, when nothing else has them.
@@ -307,7 +307,7 @@ class Artifact(Lineage):
             raise ValueError(
                 f"artifact {self.name} has the aliases {', '.join(held)}: pass delete_aliases=True"
             )
-        changing.apply(reader, version, changing.deletion_of(version))
+        edits.apply(reader, version, edits.deletion_of(version))
         self._reader = None
 
     def link(self, target_path: str, aliases: Iterable[str] | None = None) -> Artifact:
@@ -321,8 +321,8 @@ class Artifact(Lineage):
             ValueError: An alias or the collection's name is not allowed.
         """
         version = self._known("link")
-        record = changing.link_of(version, target_path, list(aliases or ()))
-        linked = changing.apply_link(self._reading("link"), record)
+        record = edits.link_of(version, target_path, list(aliases or ()))
+        linked = edits.apply_link(self._reading("link"), record)
         assert self._find_run is not None
         return Artifact.from_version(linked, self._reading("link"), self._find_run)
 
@@ -413,5 +413,5 @@ class Artifact(Lineage):
 
 
 def _find_again(place: dict[str, str], name: str) -> Artifact:
-    found: Artifact = face.package.Api(place).artifact(name)
+    found: Artifact = public_package.package.Api(place).artifact(name)
     return found

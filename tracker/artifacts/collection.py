@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from tracker.artifacts.changing import check_tags
-from tracker.artifacts.listed import Listed
-from tracker.artifacts.versioned import as_time
+from tracker.artifacts.edits import check_tags
+from tracker.artifacts.paginators import PaginatedList
+from tracker.artifacts.version import as_time
 from tracker.errors import UnsupportedError
-from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo
+from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
@@ -93,10 +93,10 @@ class ArtifactCollection:
         """The aliases of all its versions, sorted."""
         return sorted(alias for version in self.artifacts() for alias in version.aliases)
 
-    def artifacts(self, per_page: int = 50, start: str | None = None) -> Listed[Artifact]:
+    def artifacts(self, per_page: int = 50, start: str | None = None) -> PaginatedList[Artifact]:
         """Return its versions, newest first."""
         found = self._reader.artifacts(self.entity, self.project, None, self.name)
-        return Listed((self._make_version(as_detail(info)) for info in found), per_page)
+        return PaginatedList((self._make_version(as_detail(info)) for info in found), per_page)
 
     versions = artifacts  # its former name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tracker.artifacts.capture import capture_layout
+from tracker.artifacts.active_run import capture_layout
 from tracker.store.blobs.drafts import Captured, Draft, DraftEntry
 from tracker.store.blobs.manifest import Entry, Manifest, make_manifest
 from tracker.store.objects.layout import Layout

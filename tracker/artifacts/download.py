@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tracker.artifacts import references
-from tracker.artifacts.elsewhere import AT_ONCE, MissingError
-from tracker.artifacts.following import SCHEME, Follower
+from tracker.artifacts.artifact_references import SCHEME, ArtifactReferences
+from tracker.artifacts.reference_errors import AT_ONCE, MissingError
 from tracker.errors import ArtifactError, NotFoundError
-from tracker.ground.answers import ArtifactDetail
 from tracker.ground.names import path_on_disk
+from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.terminal import say
-from tracker.reading.placing import damaged, temporary_beside, write_small
 from tracker.reading.reader import ArtifactReader
+from tracker.reading.transfer.place_file import damaged, temporary_beside, write_small
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import sha256_of_file
@@ -270,7 +270,7 @@ def _fetch_references(
     reader: ArtifactReader, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]], allow_missing: bool
 ) -> list[tuple[ArtifactDetail, Entry, str]]:
     """Fetch what lies elsewhere; return what lies in other artifacts: version, entry and target."""
-    follower = Follower(reader)
+    follower = ArtifactReferences(reader)
     others: list[tuple[ArtifactDetail, Entry, str]] = []
     outside: list[tuple[Entry, Entry, str]] = []
     for entry, target in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from tracker.artifacts.following import address_of
+from tracker.artifacts.artifact_references import address_of
 from tracker.errors import UsageError
 from tracker.ground.names import path_on_disk
 from tracker.store.blobs.drafts import DraftEntry

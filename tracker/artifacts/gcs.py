@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tracker.artifacts.elsewhere import MissingError, changed, check_size, first_of, place_below
+from tracker.artifacts.reference_errors import MissingError, changed, check_size, first_of, place_below
 from tracker.errors import UsageError
 from tracker.store.blobs.manifest import Entry
 

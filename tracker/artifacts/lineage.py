@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from tracker.artifacts.collection import ArtifactCollection
-from tracker.artifacts.drafting import Drafting
+from tracker.artifacts.draft import DraftMethods
 from tracker.errors import NotFoundError, UnsupportedError
-from tracker.ground.answers import ArtifactDetail
+from tracker.ground.read_models import ArtifactDetail
 
 if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FindRun = Callable[[str, str, str], Any]
 
 
-class Lineage(Drafting):
+class Lineage(DraftMethods):
     """The side of an artifact that leads to others."""
 
     _find_run: FindRun | None = None

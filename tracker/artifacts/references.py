@@ -20,7 +20,7 @@ import msgspec
 
 from tracker.artifacts import gcs, s3
 from tracker.artifacts.contents import check_entry_path, files_below
-from tracker.artifacts.elsewhere import CHUNK, MissingError, changed, check_size
+from tracker.artifacts.reference_errors import CHUNK, MissingError, changed, check_size
 from tracker.errors import ArtifactError
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone

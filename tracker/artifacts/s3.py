@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tracker.artifacts.elsewhere import (
+from tracker.artifacts.reference_errors import (
     AT_ONCE,
     CHUNK,
     Found,

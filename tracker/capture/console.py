@@ -20,10 +20,10 @@ from contextlib import suppress
 from typing import Any
 
 from tracker.capture import logs
-from tracker.capture.children import Spools
+from tracker.capture.child_output import Spools
 from tracker.capture.logs import Logged
 from tracker.capture.notebook import before_cells
-from tracker.capture.screen import Line, Screen
+from tracker.capture.terminal_lines import Line, Screen
 from tracker.ground.clock import now
 
 # A line that is still being drawn, such as a progress bar, is handed on at most this often.

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tracker.capture import limits
+from tracker.capture import cgroup
 from tracker.capture.git import Repository, difference, find_repository
 from tracker.capture.logs import Logged
-from tracker.capture.machine import memory_total
+from tracker.capture.machine_metrics import memory_total
 from tracker.capture.sampler import has_driver
 from tracker.capture.secrets import hide, hide_in_arguments, secret_values
 
@@ -208,7 +208,7 @@ def _describe_machine() -> dict[str, Any]:
         "cpu_count_logical": os.cpu_count(),
         "disk": {"/": {"total": str(state.f_blocks * state.f_frsize), "used": str(used)}},
         "memory": {"total": str(memory_total())},
-        "cpu": {"count": _cores() or os.cpu_count(), "countLogical": os.cpu_count(), "usable": limits.cpus()},
+        "cpu": {"count": _cores() or os.cpu_count(), "countLogical": os.cpu_count(), "usable": cgroup.cpus()},
     }
     if has_driver():
         from tracker.capture.nvml import Cards

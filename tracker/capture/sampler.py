@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tracker.capture import logs
 from tracker.capture.logs import Logged
-from tracker.capture.machine import Machine
+from tracker.capture.machine_metrics import Machine
 
 # A source that fails so often in a row is asked no more.
 LARGEST_FAILURES = 3

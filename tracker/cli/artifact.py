@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.cli.output import as_size, as_table, as_time
 from tracker.cli.server import add_store, store_of
-from tracker.cli.tables import as_size, as_table, as_time
 from tracker.errors import ArtifactError, UsageError
 from tracker.ground.settings import load_settings
 from tracker.util import make_artifact_name_safe
@@ -21,7 +21,7 @@ from tracker.util import make_artifact_name_safe
 if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.artifacts.artifact import Artifact
-    from tracker.ground.answers import ArtifactInfo, CollectionInfo
+    from tracker.ground.read_models import ArtifactInfo, CollectionInfo
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -95,7 +95,7 @@ def _action(actions: Commands, name: str, run: Any, what: str) -> argparse.Argum
 
 def _put(options: argparse.Namespace) -> None:
     import tracker
-    from tracker.artifacts.reference import parse_reference
+    from tracker.artifacts.artifact_name import parse_reference
 
     given = load_settings(project=options.project)
     named, paths = _words(options)
@@ -165,8 +165,8 @@ def _list(options: argparse.Namespace) -> None:
 
 def _find(options: argparse.Namespace) -> tuple[list[ArtifactInfo], list[CollectionInfo]]:
     """Return the versions of the collection that is named, else the collections of the project."""
-    from tracker.artifacts.reference import parse_reference
-    from tracker.reading.open import open_reader
+    from tracker.artifacts.artifact_name import parse_reference
+    from tracker.reading.open_reader import open_reader
 
     settings = load_settings(store=store_of(options))
     reader = open_reader(settings)
@@ -236,10 +236,10 @@ def _named(options: argparse.Namespace) -> Artifact:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from tracker.artifacts.reference import parse_reference
+    from tracker.artifacts.artifact_name import parse_reference
     from tracker.recorder.follow import catch_up
-    from tracker.recorder.opening import open_store
-    from tracker.store.blobs.checking import Checker
+    from tracker.recorder.open_store import open_store
+    from tracker.store.blobs.check import Checker
     from tracker.store.queries.artifacts import artifact_detail, list_artifacts, list_places
 
     settings = load_settings(store=store_of(options))

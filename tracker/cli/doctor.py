@@ -17,7 +17,7 @@ from tracker.errors import StoreError, UsageError
 from tracker.ground.settings import load_settings
 
 if TYPE_CHECKING:
-    from tracker.cli.examine import Finding
+    from tracker.cli.store_checks import Finding
     from tracker.crashtest.run import Report
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -51,7 +51,7 @@ def _kills(text: str) -> int:
 def _doctor(options: argparse.Namespace) -> None:
     store = store_of(options)
     if options.crash_test is None:
-        from tracker.cli.examine import examine
+        from tracker.cli.store_checks import examine
 
         _print_findings(examine(load_settings(store=store)), as_json=options.json)
         return

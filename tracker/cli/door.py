@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import store_of
-from tracker.door.opening import closed, opened
+from tracker.door.environment import closed, opened
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.errors import UsageError
-from tracker.ground import keeping, names
+from tracker.ground import config_files, names
 from tracker.ground.settings import MODES, load_settings
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ def _init(options: argparse.Namespace) -> None:
         names.check_entity(given["entity"])
     path = _file()
     changes = {name: value for name, value in given.items() if value is not None}
-    forgotten: dict[str, str | None] = dict.fromkeys(keeping.FIELDS) if options.reset else {}
-    keeping.write(path, {**forgotten, **changes})
+    forgotten: dict[str, str | None] = dict.fromkeys(config_files.FIELDS) if options.reset else {}
+    config_files.write(path, {**forgotten, **changes})
     print(f"{path}: {', '.join(f'{name} = {value}' for name, value in changes.items()) or 'nothing is set'}")
 
 
 def _setter(mode: str, said: str) -> Callable[[argparse.Namespace], None]:
     def set_mode(options: argparse.Namespace) -> None:
-        keeping.write(_file(), {"mode": mode, "disabled": None})
+        config_files.write(_file(), {"mode": mode, "disabled": None})
         print(said)
 
     return set_mode
@@ -90,4 +90,4 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _file() -> Path:
-    return keeping.folder_file(os.environ.get("TRACKER_DIR") or os.environ.get("WANDB_DIR") or ".")
+    return config_files.folder_file(os.environ.get("TRACKER_DIR") or os.environ.get("WANDB_DIR") or ".")

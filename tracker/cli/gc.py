@@ -7,16 +7,16 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from tracker.cli.output import as_size, as_span, as_table, parse_span
 from tracker.cli.server import add_store, store_of
-from tracker.cli.tables import as_size, as_span, as_table, parse_span
 from tracker.errors import StoreError, UsageError
 from tracker.ground.settings import load_settings
-from tracker.reading.open import is_shared
-from tracker.recorder.remote import list_outboxes
+from tracker.reading.open_reader import is_shared
+from tracker.recorder.outbox import list_outboxes
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.store.gc.garbage import Report
+    from tracker.store.gc.collect import Report
     from tracker.store.gc.retention import Rule
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -57,7 +57,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _gc(options: argparse.Namespace) -> None:
-    from tracker.store.gc.garbage import collect
+    from tracker.store.gc.collect import collect
 
     layout = Layout(store_of(options))
     outboxes = list_outboxes(layout.root)
@@ -73,9 +73,9 @@ def _collect_all(
     layout: Layout, outboxes: list[Layout], rules: list[Rule], options: argparse.Namespace
 ) -> Report:
     from tracker.recorder.follow import Follower
-    from tracker.recorder.opening import open_store
-    from tracker.store.gc.garbage import collect
-    from tracker.store.objects.description import require_store
+    from tracker.recorder.open_store import open_store
+    from tracker.store.gc.collect import collect
+    from tracker.store.objects.store_file import require_store
 
     require_store(layout)
     if is_shared(load_settings(store=layout.root)):
@@ -87,7 +87,7 @@ def _collect_all(
     try:
         follower = Follower(store)
         # What readers would see; but nothing is sealed when nothing is to change.
-        follower.look(seal_ended=not options.dry_run)
+        follower.poll(seal_ended=not options.dry_run)
         report = collect(store, outboxes, rules, grace=options.grace, dry_run=options.dry_run)
     finally:
         store.close()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, StoreError, UnsupportedError
-from tracker.ground import keeping
+from tracker.ground import config_files
 from tracker.ground.settings import load_settings
 from tracker.ground.terminal import Progress
-from tracker.store.objects.description import require_writable
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import require_writable
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -45,15 +45,15 @@ def add_commands(commands: Commands) -> None:
 
 
 def _login(options: argparse.Namespace) -> None:
-    from tracker.recorder.remote import check_url
+    from tracker.recorder.outbox import check_url
     from tracker.sdk.start.login import login
 
     if options.cloud:
         raise UnsupportedError("login --cloud", "name a tracker server with --host URL")
     login(options.key, host=options.host, verify=options.verify)
     if options.host:
-        keeping.write(keeping.server_file(), {"base_url": check_url(options.host)})
-        print(f"runs are sent to {check_url(options.host)} from now on ({keeping.server_file()})")
+        config_files.write(config_files.server_file(), {"base_url": check_url(options.host)})
+        print(f"runs are sent to {check_url(options.host)} from now on ({config_files.server_file()})")
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -76,8 +76,8 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _verify_all(options: argparse.Namespace) -> None:
-    from tracker.recorder.opening import open_store
-    from tracker.store.recovery.verifying import forget_mark, list_items, verify
+    from tracker.recorder.open_store import open_store
+    from tracker.store.recovery.verify import forget_mark, list_items, verify
 
     root = store_of(options)
     store = open_store(root, create=False, to_read=True)

@@ -25,13 +25,13 @@ def add_commands(commands: Commands) -> None:
 
 
 def _rebuild(options: argparse.Namespace) -> None:
-    from tracker.recorder.failures import note_failures
+    from tracker.recorder.failure_file import note_failures
     from tracker.recorder.follow import Follower
-    from tracker.recorder.opening import open_store
+    from tracker.recorder.open_store import open_store
     from tracker.store.ingest.salvage import clear_forgotten
-    from tracker.store.objects.description import make_folders, require_store, require_writable
-    from tracker.store.recovery.opening import alone
-    from tracker.store.recovery.orphans import list_orphans
+    from tracker.store.objects.store_file import make_folders, require_store, require_writable
+    from tracker.store.recovery.open_catalog import alone
+    from tracker.store.recovery.orphan_segments import list_orphans
     from tracker.store.recovery.rebuild import rebuild
 
     layout = Layout(store_of(options))
@@ -43,9 +43,9 @@ def _rebuild(options: argparse.Namespace) -> None:
     store = open_store(layout.root, create=False)
     try:
         follower = Follower(store)
-        look = follower.look(seal_ended=False)
+        look = follower.poll(seal_ended=False)
         salvaged = clear_forgotten(store, found.forgotten, set(follower.faults))
-        follower.look()
+        follower.poll()
         note_failures(layout, follower.faults)
         orphans = list_orphans(store)
     finally:

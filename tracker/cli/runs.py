@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.output import as_table, as_time
 from tracker.cli.server import add_store
-from tracker.cli.tables import as_table, as_time
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.ground.settings import load_settings
 

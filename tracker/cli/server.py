@@ -79,6 +79,6 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _make_key(options: argparse.Namespace) -> None:
     from server.keys import make_key
-    from tracker.recorder.opening import open_store
+    from tracker.recorder.open_store import open_store
 
     print(make_key(open_store(store_of(options), create=False)))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tracker.cli.server import add_store, store_of
 from tracker.errors import Error, NotFoundError, UsageError
 from tracker.ground.settings import load_settings
-from tracker.recorder.remote import Remote, check_url, list_outboxes, remote_of, write_remote
-from tracker.store.objects.description import require_store
+from tracker.recorder.outbox import Remote, check_url, list_outboxes, remote_of, write_remote
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import require_store
 
 if TYPE_CHECKING:
     from tracker.recorder.upload import RunName, Uploaded
@@ -65,7 +65,7 @@ def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
         require_store(layout)
     done = True
     if layout.description.is_file():
-        from tracker.recorder.opening import open_store
+        from tracker.recorder.open_store import open_store
 
         store = open_store(root, create=False)
         done = _apply(store)
@@ -84,10 +84,10 @@ def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
 def _apply(store: Store) -> bool:
     """Apply a store's journals, whichever hosts wrote them; return whether none is left over."""
     from tracker.recorder.follow import Follower
-    from tracker.store.recovery.orphans import list_orphans
+    from tracker.store.recovery.orphan_segments import list_orphans
 
     follower = Follower(store)
-    look = follower.look()
+    look = follower.poll()
     print(f"{store.root}: {look.applied} records applied, {look.live} runs go on")
     wrong = [*follower.wrong(), *list_orphans(store)]
     for line in wrong:
@@ -169,7 +169,7 @@ def _send(outbox: Layout, remote: Remote) -> bool:
     sender = Sender(outbox, remote)
     away = None
     try:
-        look = sender.look(patient=False)
+        look = sender.poll(patient=False)
         print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
     except Error as error:
         away = error.message

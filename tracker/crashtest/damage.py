@@ -6,15 +6,14 @@ import random
 from pathlib import Path
 from typing import NamedTuple
 
-from tracker.crashtest.checking import numbers
-from tracker.crashtest.writing import ENTITY, KEYS, PROJECT, Killed
+from tracker.crashtest.check import numbers
+from tracker.crashtest.writer import ENTITY, KEYS, PROJECT, Killed
 from tracker.ground.records import Row, decode
 from tracker.journal.format import FRAME
-from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames
-from tracker.journal.reader import Record as Frame
+from tracker.journal.reader import Corrupt, Frame, NotYet, TornTail, read_frames
 from tracker.reading.local import LocalReader
 from tracker.recorder.follow import Follower
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.store.objects.layout import JOURNAL_NAME
 
 
@@ -89,7 +88,7 @@ def check_applied(root: Path, journals: list[Damaged]) -> list[str]:
     store = open_store(root)
     follower = Follower(store)
     for _ in range(3):
-        follower.look()
+        follower.poll()
     lines = [f"{name}: {fault}" for name, fault in sorted(follower.faults.items())]
     reader = LocalReader(store)
     for each in journals:

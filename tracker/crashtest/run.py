@@ -11,14 +11,14 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from tracker.crashtest import applying, checking, damage, writing
+from tracker.crashtest import appliers, check, damage, writer
 from tracker.crashtest.children import ask
 from tracker.ground.processes import host_name
-from tracker.recorder.opening import open_store
+from tracker.recorder.open_store import open_store
 from tracker.runstate.fold import unpack_state
 from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.blobs.packs import read_index
-from tracker.store.blobs.settle import Settled, receive_settled
 from tracker.store.catalog.models import Segment, Version
 from tracker.store.objects.layout import Layout
 
@@ -74,26 +74,26 @@ def crash_test(folder: Path, kills: int, seed: int, tell: Callable[[str], None])
     return report
 
 
-def _kill_writers(store: Path, kills: int, chance: random.Random, report: Report) -> list[writing.Killed]:
+def _kill_writers(store: Path, kills: int, chance: random.Random, report: Report) -> list[writer.Killed]:
     ask(_make_store, store)
-    appliers = [
-        applying.Replaced(applying.record, store, chance=chance, longest_life=1.5),
-        applying.Replaced(applying.apply_on, store, chance=chance, longest_life=0.7),
+    running = [
+        appliers.Replaced(appliers.record, store, chance=chance, longest_life=1.5),
+        appliers.Replaced(appliers.apply_on, store, chance=chance, longest_life=0.7),
     ]
     killed = []
     try:
         for number in range(kills):
-            killed.append(writing.kill_a_writer(store, number, chance))
-            for applier in appliers:
+            killed.append(writer.kill_a_writer(store, number, chance))
+            for applier in running:
                 applier.look()
     finally:
-        for applier in appliers:
+        for applier in running:
             applier.stop()
-    report.recorder_kills, report.applier_kills = (applier.kills for applier in appliers)
+    report.recorder_kills, report.applier_kills = (applier.kills for applier in running)
     return killed
 
 
-def _judge_kills(killed: list[writing.Killed], report: Report) -> None:
+def _judge_kills(killed: list[writer.Killed], report: Report) -> None:
     report.kills = len(killed)
     report.kills_inside_a_burst = sum(each.inside for each in killed)
     report.acknowledged_calls = sum(each.acknowledged + 1 for each in killed)
@@ -104,28 +104,28 @@ def _judge_kills(killed: list[writing.Killed], report: Report) -> None:
         )
 
 
-def _apply_copies(folder: Path, killed: list[writing.Killed], chance: random.Random, report: Report) -> None:
-    ask(applying.apply_all, folder / "live")
+def _apply_copies(folder: Path, killed: list[writer.Killed], chance: random.Random, report: Report) -> None:
+    ask(appliers.apply_all, folder / "live")
     for name in ("once", "twice"):
         journals = _store_like_live(folder, name)
         for each in killed:
             (journals / each.name).write_bytes(each.journal)
-    ask(applying.apply_all, folder / "once")
-    report.applier_kills += applying.apply_by_two(folder / "twice", chance, kills=max(2, len(killed) // 20))
+    ask(appliers.apply_all, folder / "once")
+    report.applier_kills += appliers.apply_by_two(folder / "twice", chance, kills=max(2, len(killed) // 20))
 
 
-def _compare(folder: Path, killed: list[writing.Killed], report: Report) -> None:
-    said = checking.acknowledged_by(killed)
-    live, once, twice = (ask(checking.check, folder / name, said) for name in ("live", "once", "twice"))
+def _compare(folder: Path, killed: list[writer.Killed], report: Report) -> None:
+    said = check.acknowledged_by(killed)
+    live, once, twice = (ask(check.check, folder / name, said) for name in ("live", "once", "twice"))
     for name, found in (("live", live), ("once", once), ("twice", twice)):
         report.failures += [f"{name}: {line}" for line in found.lines]
-    report.failures += checking.compare(live.digests, once.digests, "live and once")
-    report.failures += checking.compare(once.digests, twice.digests, "once and twice")
+    report.failures += check.compare(live.digests, once.digests, "live and once")
+    report.failures += check.compare(once.digests, twice.digests, "once and twice")
     report.calls_in_the_store, report.tables_read = live.calls, live.tables
     report.unacknowledged_but_whole = live.unacknowledged
 
 
-def _damage(folder: Path, killed: list[writing.Killed], chance: random.Random, report: Report) -> None:
+def _damage(folder: Path, killed: list[writer.Killed], chance: random.Random, report: Report) -> None:
     journals = _store_like_live(folder, "damaged")
     made = []
     for each in chance.sample(killed, min(MOST_DAMAGED, len(killed))):
@@ -164,8 +164,8 @@ def _undo_sealing(live: Path, root: Path) -> None:
             for token, digest in unpack_state(state).drafts.items():
                 version = session.scalars(select(Version).where(Version.digest == digest)).first()
                 if version is not None:
-                    became = Settled(version.manifest, digest, version.size, version.file_count)
-                    receive_settled(layout, token, became)
+                    became = FinalizedDraft(version.manifest, digest, version.size, version.file_count)
+                    receive_finalized(layout, token, became)
     store.close()
 
 

@@ -9,8 +9,8 @@ from tracker.data_types.graph import Node as Node
 from tracker.data_types.histogram import Histogram as Histogram
 from tracker.data_types.html import Html as Html
 from tracker.data_types.image import Image as Image
-from tracker.data_types.joined import JoinedTable as JoinedTable
-from tracker.data_types.joined import PartitionedTable as PartitionedTable
+from tracker.data_types.joined_tables import JoinedTable as JoinedTable
+from tracker.data_types.joined_tables import PartitionedTable as PartitionedTable
 from tracker.data_types.masks import ImageMask as ImageMask
 from tracker.data_types.media import BatchableMedia as BatchableMedia
 from tracker.data_types.media import Media as Media

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from tracker.data_types.json_text import for_run
 from tracker.data_types.media import Media, need
-from tracker.data_types.text import for_run
 from tracker.ground.values import to_plain
 
 

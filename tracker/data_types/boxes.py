@@ -6,8 +6,8 @@ import copy
 import numbers
 from typing import Any
 
+from tracker.data_types.json_text import for_run
 from tracker.data_types.media import FileSink, Media
-from tracker.data_types.text import for_run
 from tracker.ground.values import to_plain
 
 _POSITION = "Each box must contain a position with: middle, width, and height or minX, maxX, minY, maxY."

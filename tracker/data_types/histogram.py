@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tracker.data_types.base import WBValue
-from tracker.ground.counting import count_values
+from tracker.ground.histogram import count_values
 
 
 class Histogram(WBValue):

@@ -15,7 +15,7 @@ from tracker.data_types.classes import Classes
 from tracker.data_types.image_type import ImageFileType
 from tracker.data_types.masks import ImageMask
 from tracker.data_types.media import BatchableMedia, FileSink, need
-from tracker.data_types.pixels import to_pil
+from tracker.data_types.pillow_images import to_pil
 from tracker.errors import UsageError
 
 # What arrays can be written as.

@@ -8,8 +8,8 @@ from tracker.capture import logs
 from tracker.data_types import figures
 from tracker.data_types.base import WBValue
 from tracker.data_types.image import Image
+from tracker.data_types.json_text import for_run
 from tracker.data_types.media import Media
-from tracker.data_types.text import for_run
 from tracker.errors import UsageError
 from tracker.ground import values
 

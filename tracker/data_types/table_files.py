@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tracker.data_types import cells, dtypes
+from tracker.data_types import dtypes, table_cells
 from tracker.data_types.base import WBValue
+from tracker.data_types.json_text import for_run
 from tracker.data_types.media import FileSink, file_name, short_digest
-from tracker.data_types.text import for_run
 from tracker.errors import Error
 from tracker.ground import values
 
@@ -33,7 +33,7 @@ def log(table: Table, sink: FileSink, key: str, step: int | str, id_: int | str 
     entry = f"{table._increment_num or None}-{time.time_ns() // 10**6}.{key}" if incremental else None
     if table.in_artifact:
         sink.log_object(table, key, entry)
-    rows = cells.rows_for_run(_new_rows(table), sink, key, step)
+    rows = table_cells.rows_for_run(_new_rows(table), sink, key, step)
     text = for_run({"columns": table.columns, "data": rows})
     sha256 = hashlib.sha256(text).hexdigest()
     path = file_name(table.get_media_subdir(), key, step, id_ or sha256[:20], ".table.json")
@@ -80,7 +80,7 @@ def describe(table: Table, artifact: Any) -> dict[str, Any]:
             stored = dtypes.NDArrayType(shape, _store_arrays(table, column, artifact))
             types[column] = dtypes.optional(stored) if types[column] is not array else stored
             kept_apart.add(at)
-    data = cells.rows_for_artifact(_new_rows(table), artifact, kept_apart)
+    data = table_cells.rows_for_artifact(_new_rows(table), artifact, kept_apart)
     for at, column in enumerate(table.columns):
         if at not in kept_apart:
             types[column] = _with_nan(types[column], (row[at] for row in data))

@@ -76,11 +76,11 @@ class Video(BatchableMedia):
 
     def encode(self, fps: int = 4) -> None:
         """Encode the frames at ``fps`` frames per second."""
-        from tracker.data_types import frames
+        from tracker.data_types import video_frames
 
-        video = frames.side_by_side(self.data)
+        video = video_frames.side_by_side(self.data)
         _, self._height, self._width, self._channels = video.shape
-        self._take(frames.encode(video, self._format, fps), f".{self._format}")
+        self._take(video_frames.encode(video, self._format, fps), f".{self._format}")
 
     def describe(self) -> dict[str, Any]:
         """See ``Media``."""

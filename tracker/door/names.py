@@ -18,7 +18,7 @@ ALIASES = {
     "wandb.util": "tracker.util",
     # Pickles of before, and checkpoints of watched models, name these under `tracker`.
     "wandb.sdk.alerts": "tracker.sdk.run.alerts",
-    "wandb.sdk.handing": "tracker.sdk.process.handing",
+    "wandb.sdk.handing": "tracker.sdk.process.handover",
     "wandb.sdk.hooks": "tracker.sdk.torch.hooks",
     "wandb.sdk.settings": "tracker.sdk.run.settings",
     # The older names of integrations.
@@ -49,7 +49,9 @@ TREES = {
     if module.startswith("tracker.integration.")
 }
 
-_TERM = " ".join(f"{name}=tracker.sdk.process.term:{name}" for name in ("termlog", "termwarn", "termerror"))
+_TERM = " ".join(
+    f"{name}=tracker.sdk.process.termlog:{name}" for name in ("termlog", "termwarn", "termerror")
+)
 _IDS = "generate_id=tracker.util:generate_id generate_fast_id=tracker.util:generate_id"
 _DISABLED = (
     "RunDisabled=tracker.door.disabled:RunDisabled SummaryDisabled=tracker.door.disabled:SummaryDisabled"
@@ -121,7 +123,7 @@ NAMES = {
     "wandb.sdk.wandb_config": "Config",
     "wandb.sdk.wandb_init": "init",
     "wandb.sdk.wandb_login": "login",
-    "wandb.sdk.wandb_metric": "Metric=tracker.sdk.run.define:Metric",
+    "wandb.sdk.wandb_metric": "Metric=tracker.sdk.run.define_metric:Metric",
     "wandb.sdk.wandb_run": "Run restore finish",
     "wandb.sdk.wandb_settings": "Settings",
     "wandb.sdk.wandb_setup": "setup teardown",

@@ -7,6 +7,9 @@ import re
 
 from tracker.errors import UsageError
 
+# The path of a run: entity, project, run id.
+RunPath = tuple[str, str, str]
+
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ID_FORBIDDEN = ":;,#?/'\\%"
 _PROJECT_FORBIDDEN = "/\\#?%:"

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Union
 import msgspec
 
 from tracker.errors import JournalError, UsageError
-from tracker.ground.parsed import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
+from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
 from tracker.ground.values import plain_integer, without_surrogates
 
 # Extension type of an integer beyond 64 bits: its decimal digits.
@@ -185,7 +185,7 @@ class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
 
     Attributes:
         error: Type and message of the exception that ended it, or ``SIGTERM``.
-        reason: Why it did not finish, as in ``tracker.ground.answers.RunInfo``; None in old records.
+        reason: Why it did not finish, as in ``tracker.ground.read_models.RunInfo``; None in old records.
     """
 
     time: Time
@@ -341,7 +341,7 @@ class RunEdited(msgspec.Struct, frozen=True, array_like=True, tag=20):
 
     Attributes:
         time: Unix seconds; of two edits of a field the later one holds.
-        values: New values by field, as in ``tracker.store.ingest.edits.RunEdit``.
+        values: New values by field, as in ``tracker.store.ingest.run_edits.RunEdit``.
     """
 
     time: Time

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tracker.errors import SettingsError, UsageError
-from tracker.ground import keeping
+from tracker.ground import config_files
 from tracker.ground.launch import launch_folder
 
 STORE_FOLDER = "tracker-store"
@@ -119,7 +119,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
 
     launched = launch_folder()
     folder, named = given.pop("dir", None), _beside_runs(variable("DIR") or "")
-    noted = keeping.read_folder(named or launched)
+    noted = config_files.read_folder(named or launched)
     store = variables.get("TRACKER_STORE") or noted.pop("store", None)
     store = os.path.join(launched, os.path.expanduser(store)) if store else _find_store(launched)
     tags = variable("TAGS")
@@ -217,9 +217,9 @@ def _fill_in(found: dict[str, Any], noted: Mapping[str, str], variables: Mapping
         if found[name] is None:
             found[name] = value
     if found["base_url"] is None:
-        found["base_url"] = keeping.read_server(variables)
+        found["base_url"] = config_files.read_server(variables)
     if found["base_url"] is not None and found["api_key"] is None:
-        found["api_key"] = keeping.key_of(found["base_url"])
+        found["api_key"] = config_files.key_of(found["base_url"])
 
 
 def _mode(mode: str | None, disabled: str | None) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tracker.ground.counting import count_values
+from tracker.ground.histogram import count_values
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -8,7 +8,7 @@ from typing import Any
 from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import Error
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 from tracker.sdk.run.run import Run
 
 
@@ -18,9 +18,9 @@ def run_for(what: str) -> Run:
     Raises:
         Error: There is none.
     """
-    if active.current is None:
+    if active_runs.current is None:
         raise Error(f"You must call wandb.init() before {what}()")
-    return active.current
+    return active_runs.current
 
 
 def define_best(run: Run, key: str, metric: str, smaller: frozenset[str], larger: frozenset[str]) -> None:

@@ -16,7 +16,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.data_types.table import Table
 from tracker.errors import Error, UnsupportedError
 from tracker.ground.terminal import say
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 from tracker.sdk.run.run import Run
 
 __all__ = ("WandbEvalCallback", "WandbMetricsLogger", "WandbModelCheckpoint")
@@ -220,9 +220,9 @@ def __getattr__(name: str) -> Any:
 
 
 def _run(what: str) -> Run:
-    if active.current is None:
+    if active_runs.current is None:
         raise Error(f"You must call `wandb.init()` before {what}()")
-    return active.current
+    return active_runs.current
 
 
 def _state(path: str) -> tuple[int, int] | None:

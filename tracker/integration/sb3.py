@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from tracker.errors import Error, UsageError
 from tracker.ground.terminal import say
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 
 _WHAT = ("gradients", "parameters", "all", None)
 
@@ -41,7 +41,7 @@ class WandbCallback(BaseCallback):  # type: ignore[misc]
         log: str | None = "all",
     ) -> None:
         super().__init__(verbose)
-        if active.current is None:
+        if active_runs.current is None:
             raise Error("You must call wandb.init() before WandbCallback()")
         if model_save_path is None and model_save_freq:
             raise UsageError("model_save_freq needs model_save_path: say where the model is to be saved")
@@ -81,6 +81,6 @@ class WandbCallback(BaseCallback):  # type: ignore[misc]
 
 
 def _run() -> Any:
-    if active.current is None:
+    if active_runs.current is None:
         raise Error("the run was finished while WandbCallback still used it")
-    return active.current
+    return active_runs.current

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tracker.ground.terminal import say
-from tracker.integration.charting import is_given, log_chart, log_table
-from tracker.integration.fitting import (
+from tracker.integration.model_charts import is_given, log_chart, log_table
+from tracker.integration.sklearn_fitting import (
     plot_calibration_curve,
     plot_elbow_curve,
     plot_outlier_candidates,

@@ -1,6 +1,6 @@
 """Reading a journal: five outcomes that are never merged.
 
-* ``Record``: a whole, valid frame.
+* ``Frame``: a whole, valid frame.
 * ``NotYet``: what follows may still be being written (live reading only).
 * ``TornTail``: the writer died while writing its last frame (final reading only).
 * ``Corrupt``: bytes that are no frame, with whole frames behind them, or frames that are gone.
@@ -37,7 +37,7 @@ from tracker.journal.format import (
 CHUNK = 4 * 1024 * 1024
 
 
-class Record(NamedTuple):
+class Frame(NamedTuple):
     """A whole frame: ``payload`` stood at ``offset`` and ended before ``end``."""
 
     offset: int
@@ -70,7 +70,7 @@ class Corrupt(NamedTuple):
     missing: tuple[int, int] | None
 
 
-Outcome = Record | NotYet | TornTail | Corrupt
+Outcome = Frame | NotYet | TornTail | Corrupt
 
 
 def read_header(path: Path) -> FileHeader | None:
@@ -114,7 +114,7 @@ def read_frames(
         skip: Go on behind what is bad and has whole frames behind it; ``final`` does so anyway.
 
     Yields:
-        ``Record`` and (final or skip) ``Corrupt`` in file order; the last is ``NotYet`` (live) or
+        ``Frame`` and (final or skip) ``Corrupt`` in file order; the last is ``NotYet`` (live) or
         possibly ``TornTail`` (final).
 
     Raises:
@@ -131,10 +131,10 @@ def read_frames(
             return
 
 
-def split_frames(data: bytes, segment: str, offset: int, sequence: int | None) -> list[Record]:
+def split_frames(data: bytes, segment: str, offset: int, sequence: int | None) -> list[Frame]:
     """Return the whole frames at the beginning of ``data``; stops at the first byte that is none."""
     scanner = _Scanner(segment, offset, sequence, final=False)
-    return [outcome for outcome in scanner.feed(data, at_end=True) if isinstance(outcome, Record)]
+    return [outcome for outcome in scanner.feed(data, at_end=True) if isinstance(outcome, Frame)]
 
 
 class _Scanner:
@@ -156,7 +156,7 @@ class _Scanner:
         at = 0
         while True:
             found = self._frame_at(buffer, at)
-            if isinstance(found, Record):
+            if isinstance(found, Frame):
                 yield from self._in_order(found)
                 if self.stopped:
                     return
@@ -187,7 +187,7 @@ class _Scanner:
         self._buffer = buffer[at:]
         self._base += at
 
-    def _in_order(self, record: Record) -> Iterator[Outcome]:
+    def _in_order(self, record: Frame) -> Iterator[Outcome]:
         expected = self._sequence
         if expected is not None and record.sequence != expected and not self._skip:
             # A live file can show late blocks before early ones; wait, never guess.
@@ -208,7 +208,7 @@ class _Scanner:
         missing = (expected, next_sequence - 1) if expected is not None and next_sequence > expected else None
         return Corrupt(start, end, reason, missing)
 
-    def _frame_at(self, buffer: bytes, at: int) -> Record | tuple[str, bool]:
+    def _frame_at(self, buffer: bytes, at: int) -> Frame | tuple[str, bool]:
         """Return the frame at ``at``, or why there is none and whether more bytes could help."""
         left = len(buffer) - at
         if left < FRAME.size:
@@ -225,12 +225,12 @@ class _Scanner:
         prefix = buffer[at : at + FRAME_PREFIX.size]
         if crc32(payload, crc32(prefix, self._seed)) != checksum:
             return "checksum mismatch", False
-        return Record(self._base + at, self._base + start + length, sequence, payload)
+        return Frame(self._base + at, self._base + start + length, sequence, payload)
 
-    def _find_frame(self, buffer: bytes, at: int) -> Record | None:
+    def _find_frame(self, buffer: bytes, at: int) -> Frame | None:
         while (at := buffer.find(MARKER, at)) >= 0:
             found = self._frame_at(buffer, at)
-            if isinstance(found, Record):
+            if isinstance(found, Frame):
                 return found
             at += 1
         return None

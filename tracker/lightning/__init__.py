@@ -22,8 +22,8 @@ from tracker.ground.values import to_plain
 from tracker.lightning.base import Logger, rank_zero_experiment, rank_zero_only, rank_zero_warn
 from tracker.lightning.checkpoints import artifacts_of
 from tracker.lightning.ranks import join_ranks
-from tracker.sdk.process import active
-from tracker.sdk.run.friendly import config_value
+from tracker.sdk.process import active_runs
+from tracker.sdk.run.config_values import config_value
 from tracker.sdk.run.run import Run
 from tracker.sdk.start.attach import attach
 from tracker.sdk.start.init import init
@@ -116,7 +116,7 @@ class WandbLogger(Logger):
     @rank_zero_experiment
     def _run_of_rank_zero(self) -> Run:
         if self._experiment is None:
-            running = active.current_of_this_process()
+            running = active_runs.current_of_this_process()
             if running is not None:
                 rank_zero_warn(
                     f"WandbLogger logs to the run in progress, {running.path}. For a run of its own, "
@@ -254,7 +254,7 @@ class WandbLogger(Logger):
             for callback in self._checkpoint_callbacks.values():
                 self._log_checkpoints(callback)
         elif not isinstance(sys.exc_info()[1], SystemExit):
-            active.note_failure(f"Trainer: {status}")
+            active_runs.note_failure(f"Trainer: {status}")
 
     @staticmethod
     @rank_zero_only
@@ -272,7 +272,7 @@ class WandbLogger(Logger):
             artifact_type: When given, the artifact must be of this type.
             use_artifact: Note that the active run, if there is one, uses it.
         """
-        running = active.current_of_this_process()
+        running = active_runs.current_of_this_process()
         if use_artifact and running is not None:
             return running.use_artifact(artifact, artifact_type).download(save_dir)
         from tracker.api.api import Api

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from tracker.sdk.run.run import Run
-from tracker.sdk.start import observing
+from tracker.sdk.start import rank_capture
 
 
 def join_ranks(run: Any, rank: int) -> None:
@@ -21,9 +21,9 @@ def join_ranks(run: Any, rank: int) -> None:
         rank: This process's global rank.
     """
     if rank > 0:
-        observing.observe(rank)
+        rank_capture.observe(rank)
     elif isinstance(run, Run):
-        observing.publish(run)
+        rank_capture.publish(run)
 
 
 def of_pytorch_lightning() -> Any:

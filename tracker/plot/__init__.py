@@ -3,6 +3,6 @@
 ``__init__.pyi`` lists them.
 """
 
-from tracker.ground.lazy import attach
+from tracker.ground.lazy_import import attach
 
 __getattr__, __all__ = attach(__name__, __file__)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracker.ground.answers import (
+from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
@@ -20,7 +20,7 @@ from tracker.ground.answers import (
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
-from tracker.store.ingest.changes import change_artifact, link_artifact
+from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import artifacts, captured, files, history, runs
 from tracker.store.store import Store
@@ -70,7 +70,7 @@ class LocalReader:
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
         """See ``Reader``."""
-        from tracker.store.ingest.edits import apply_edit, make_edit
+        from tracker.store.ingest.run_edits import apply_edit, make_edit
 
         self.catch_up()
         apply_edit(self._store, make_edit(entity, project, run_id, values))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tracker.ground.answers import (
+    from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
         CollectionInfo,
@@ -69,7 +69,7 @@ class RunReader(AnyReader, Protocol):
         """One run."""
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
-        """Change what people may change of a run (``tracker.store.ingest.edits``); return it as it is."""
+        """Change what people may change of a run (``tracker.store.ingest.run_edits``); return it as it is."""
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """Delete a run that has ended (``tracker.store.ingest.deletion``)."""

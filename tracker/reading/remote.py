@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.ground import values
-from tracker.ground.answers import (
+from tracker.ground.http import Client
+from tracker.ground.parsed_types import prepare
+from tracker.ground.processes import host_name
+from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
@@ -21,16 +24,13 @@ from tracker.ground.answers import (
     RunPage,
     SystemMetrics,
 )
-from tracker.ground.http import Client
-from tracker.ground.parsed import prepare
-from tracker.ground.processes import host_name
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
-from tracker.reading.fetching import fetch_files
-from tracker.recorder.remote import Remote, write_remote
+from tracker.reading.transfer.fetch import fetch_files
+from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
 from tracker.store.blobs.manifest import Entry, Manifest, parse_manifest
-from tracker.store.objects.description import make_folders
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import make_folders
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -262,7 +262,7 @@ class RemoteReader:
 
     def _send_rest(self) -> None:
         if self._outbox.journals.is_dir():
-            Sender(self._outbox, self._remote, host_name()).look(patient=False)
+            Sender(self._outbox, self._remote, host_name()).poll(patient=False)
 
 
 def _place(artifact: ArtifactDetail) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def _start(layout: Layout, lock: int) -> int:
     """Start the shell that starts the recorder; return the shell's process id."""
     inherited = 4 if lock == 3 else 3  # onto itself, a descriptor might stay closed at exec
     failures = str(layout.recorder_failures(host_name()))
-    command = own_command("recorder.begin", failures, str(layout.root), str(inherited))
+    command = own_command("recorder.startup", failures, str(layout.root), str(inherited))
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

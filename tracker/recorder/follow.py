@@ -13,17 +13,17 @@ from tracker.errors import HeldElsewhereError
 from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
-from tracker.recorder.faults import note_fault
-from tracker.recorder.live import first_record, why_gone
-from tracker.recorder.look import Look
-from tracker.recorder.patience import Patience
-from tracker.recorder.unread import first_sequence, is_damaged
+from tracker.recorder.apply_errors import note_fault
+from tracker.recorder.journal_probe import first_sequence, is_damaged
+from tracker.recorder.liveness import first_record, why_gone
+from tracker.recorder.poll import PollResult
+from tracker.recorder.stall_timer import StallTimer
 from tracker.runstate.fold import Gone, unpack_state
 from tracker.store.catalog.models import Segment
 from tracker.store.ingest.apply import Applied, apply_journal, finish_segment, segment_process, withdraw_end
-from tracker.store.ingest.artifacts import Settle, settle_now
+from tracker.store.ingest.artifacts import Finalize, finalize_now
 from tracker.store.ingest.seal import seal
-from tracker.store.objects.files import is_older
+from tracker.store.objects.atomic_files import is_older
 from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
 
@@ -46,7 +46,7 @@ class Follower:
     Args:
         store: The store to apply to.
         host: Follow only the journals written on this host; None for all.
-        settle: Gives logged artifacts their digests; by default a round waits for that.
+        finalize: Gives logged artifacts their digests; by default a round waits for that.
         stays: This follower looks again and again. It then takes a writer that it cannot look at for silent
             when it has itself seen no sign of life for so long: clocks of other hosts may be wrong, and
             the time in which nobody looked, such as a server's downtime, does not count. One that looks
@@ -57,18 +57,18 @@ class Follower:
         self,
         store: Store,
         host: str | None = None,
-        settle: Settle = settle_now,
+        finalize: Finalize = finalize_now,
         *,
         stays: bool = False,
     ) -> None:
         self.store = store
         self._host = host
-        self._silence = Patience(MISSED_SECONDS) if stays else None
-        self._settle = settle
+        self._silence = StallTimer(MISSED_SECONDS) if stays else None
+        self._finalize = finalize
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
-        self._damage = Patience()  # with bytes that are no record
-        self._missing = Patience()  # with records that an earlier file has not shown
+        self._damage = StallTimer()  # with bytes that are no record
+        self._missing = StallTimer()  # with records that an earlier file has not shown
         self._waits: dict[str, str] = {}  # what each segment has that could not be applied yet
         self._started: dict[str, float] = {}
         self._writers: dict[str, _Writer] = {}
@@ -76,7 +76,7 @@ class Follower:
         self.faults: dict[str, str] = {}
         self.unread: dict[str, str] = {}
 
-    def look(self, *, seal_ended: bool = True) -> Look:
+    def poll(self, *, seal_ended: bool = True) -> PollResult:
         """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold.
 
         ``faults`` then says which segments failed, ``unread`` which could not be read to their end.
@@ -114,7 +114,7 @@ class Follower:
                     logs.log(logs.ERROR, f"segment {name} is not applied", error)
                     self._note_fault(name, faults[name])
         self.faults, self.unread = faults, unread
-        return Look(applied, live, waiting)
+        return PollResult(applied, live, waiting)
 
     def wrong(self) -> list[str]:
         """Return a line for each segment that the last look could not apply, or not to its end."""
@@ -180,7 +180,7 @@ class Follower:
     def _apply(self, journal: JournalPath, *, skip: bool) -> Applied:
         """Apply a journal as far as it can be; return all that was done, and what is left."""
         total, cold = 0, False
-        while (done := apply_journal(self.store, journal, skip=skip, settle=self._settle)).records:
+        while (done := apply_journal(self.store, journal, skip=skip, finalize=self._finalize)).records:
             total += done.records
             cold = cold or done.cold
             if not done.more:
@@ -310,7 +310,7 @@ class Follower:
             self._writers.pop(name, None)
 
     def _compact(self, name: str) -> None:
-        from tracker.store.history.compact import (
+        from tracker.store.history.compaction import (
             compact,  # needs pyarrow, which most runs need only at their end
         )
 
@@ -332,4 +332,4 @@ def catch_up(store: Store) -> None:
     if store.layout.is_copy:
         store.refresh()
     else:
-        Follower(store, host_name()).look(seal_ended=False)
+        Follower(store, host_name()).poll(seal_ended=False)

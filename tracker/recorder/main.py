@@ -14,9 +14,9 @@ from tracker.capture import logs
 from tracker.errors import Error, HeldElsewhereError
 from tracker.ground.processes import host_name
 from tracker.recorder.election import RecorderLock
-from tracker.recorder.failures import ALL, note_failures
-from tracker.recorder.live import count_live
-from tracker.recorder.remote import remote_of
+from tracker.recorder.failure_file import ALL, note_failures
+from tracker.recorder.liveness import count_live
+from tracker.recorder.outbox import remote_of
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _follow(layout: Layout) -> None:
     try:
         while True:
             began = time.monotonic()
-            look = work.look()
+            look = work.poll()
             took = time.monotonic() - began
             if work.faults != noted:
                 with logs.Logged("note what is not applied"):
@@ -136,11 +136,11 @@ def _worker(layout: Layout) -> Follower | Sender:
         from tracker.recorder.send import Sender
 
         return Sender(layout, remote, host_name())
+    from tracker.recorder.finalizer import Finalizer
     from tracker.recorder.follow import Follower
-    from tracker.recorder.opening import open_store
-    from tracker.recorder.settler import Settler
+    from tracker.recorder.open_store import open_store
 
-    return Follower(open_store(layout.root, takes_over=False), host_name(), Settler(), stays=True)
+    return Follower(open_store(layout.root, takes_over=False), host_name(), Finalizer(), stays=True)
 
 
 def _detach(lock: int | None) -> None:

@@ -18,8 +18,8 @@ from tracker.errors import StoreError
 from tracker.recorder.follow import Follower
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.locks import FileLock
-from tracker.store.objects.description import require_store, require_writable
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import require_store, require_writable
 from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, catalog_state, find_catalog
 from tracker.store.store import Store
 
@@ -135,7 +135,7 @@ class ReadOnlyStore(Store):
                 found = journal.path.lstat()
                 state.append((journal.path, found.st_size, found.st_mtime_ns))
         if self._live or state != self._applied:
-            self._live = self._follower.look(seal_ended=False).live
+            self._live = self._follower.poll(seal_ended=False).live
             self._applied = state
 
     def _copy_again(self) -> None:

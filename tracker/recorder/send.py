@@ -32,14 +32,22 @@ from tracker.ground.processes import MISSED_SECONDS, host_name, is_alive
 from tracker.ground.records import Process
 from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
-from tracker.recorder.live import count_live, why_gone, writer_of
-from tracker.recorder.look import Look
-from tracker.recorder.outgoing import Outgoing
-from tracker.recorder.remote import Remote
+from tracker.recorder.liveness import count_live, why_gone, writer_of
+from tracker.recorder.outbox import Remote
+from tracker.recorder.outgoing_journal import Outgoing
+from tracker.recorder.poll import PollResult
 from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.finalize import (
+    FinalizedDraft,
+    PackPosition,
+    discard_draft,
+    finalize_draft,
+    forget_finalized,
+    note_draft,
+    refuse,
+)
 from tracker.store.blobs.manifest import read_manifest
-from tracker.store.blobs.settle import Place, Settled, discard_draft, note_draft, refuse, settle, unsettle
-from tracker.store.objects.files import is_older
+from tracker.store.objects.atomic_files import is_older
 from tracker.store.objects.layout import JournalPath, Layout
 
 State = Literal["live", "ended", "silent"]
@@ -51,7 +59,7 @@ LONGEST_PAUSE = 30.0
 NOTED_SECONDS = 0.2
 # Digests in one question, so that no request grows beyond a megabyte.
 ASKED_AT_ONCE = 10_000
-# What the server says it has stays for a day at least (``tracker.store.gc.garbage``). Who took longer
+# What the server says it has stays for a day at least (``tracker.store.gc.collect``). Who took longer
 # than this to send the rest asks again.
 LONGEST_TRUST = 3600.0
 
@@ -100,7 +108,7 @@ class Sender:
         self._refused: dict[str, Pause] = {}
         self.faults: dict[str, str] = {}
 
-    def look(self, *, patient: bool = True) -> Look:
+    def poll(self, *, patient: bool = True) -> PollResult:
         """Send what is there and was not sent. What is wrong with one segment stands in ``faults``.
 
         Args:
@@ -111,7 +119,7 @@ class Sender:
             CommError: Only when not ``patient``: the server cannot be reached, or refuses the key.
         """
         if patient and self._away.lasts:
-            return Look(0, count_live(self._layout, host_name()), 0)
+            return PollResult(0, count_live(self._layout, host_name()), 0)
         sent = live = waiting = 0
         journals = self._layout.list_journals(self._host)
         segments = [(name, list(group)) for name, group in groupby(journals, key=lambda each: each.segment)]
@@ -127,7 +135,7 @@ class Sender:
                     raise
                 self._away.lengthen()
                 touch(self._layout.server_away)
-                return Look(sent, count_live(self._layout, host_name()), waiting)
+                return PollResult(sent, count_live(self._layout, host_name()), waiting)
             except (Error, OSError) as error:
                 self.faults[segment] = str(error)
                 logs.log(logs.ERROR, f"segment {segment} is not sent", error)
@@ -141,7 +149,7 @@ class Sender:
                 waiting += state == "silent"
                 self._away = Pause()
                 self._layout.server_away.unlink(missing_ok=True)
-        return Look(sent, live, waiting)
+        return PollResult(sent, live, waiting)
 
     @property
     def has_more(self) -> bool:
@@ -290,23 +298,23 @@ class Sender:
 
     def _send_draft(self, token: str) -> None:
         """Give an artifact's files their digests, send what the server lacks, and say what it became."""
-        found = settle(self._layout, token, self._known_places)
+        found = finalize_draft(self._layout, token, self._known_places)
         if found.problem is None and self._send_files(found):
             # Deleted there since the server said where it lies: what is in the draft is sent after all.
-            unsettle(self._layout, token)
-            found = settle(self._layout, token, self._known_places, again=True)
+            forget_finalized(self._layout, token)
+            found = finalize_draft(self._layout, token, self._known_places, again=True)
             if found.problem is None and (lost := self._send_files(found)):
                 problem = f"content {lost[0]} was deleted with the version that it was taken from"
                 found = refuse(self._layout, token, problem)
         self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
 
-    def _send_files(self, found: Settled) -> list[str]:
+    def _send_files(self, found: FinalizedDraft) -> list[str]:
         manifest = read_manifest(self._blobs, found.manifest)
         return self._send_blobs([*manifest.blobs, found.manifest])
 
-    def _known_places(self, names: list[str]) -> dict[str, Place]:
+    def _known_places(self, names: list[str]) -> dict[str, PackPosition]:
         """Ask the server which small contents it has, and where."""
-        found: dict[str, Place] = {}
+        found: dict[str, PackPosition] = {}
         for start in range(0, len(names), ASKED_AT_ONCE):
             asked = {"sha256": names[start : start + ASKED_AT_ONCE]}
             answer = self._client.post("ingest", "blobs", "places", body=asked)["places"]

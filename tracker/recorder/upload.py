@@ -19,10 +19,10 @@ from tracker.errors import CommError, Error, NotFoundError
 from tracker.ground.http import Client
 from tracker.ground.records import pack
 from tracker.journal.writer import JournalWriter
-from tracker.recorder.remote import Remote
+from tracker.recorder.outbox import Remote
 from tracker.recorder.send import ASKED_AT_ONCE, Sender
 from tracker.store.catalog.models import Project, Run, Segment
-from tracker.store.objects.files import make_folder, sync_file, sync_folder
+from tracker.store.objects.atomic_files import make_folder, sync_file, sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment
 from tracker.store.store import Store
@@ -93,7 +93,7 @@ class _Upload:
         self._problems: dict[str, None] = {}
 
     def send(self, runs: Sequence[_Run], note: Callable[[str], None]) -> Uploaded:
-        self._sender.look(patient=False)  # what an earlier call left
+        self._sender.poll(patient=False)  # what an earlier call left
         found = Uploaded([], [], [], [], [])
         known = self._ask([segment for run in runs for _, segment, sealed in run.segments if sealed])
         changed: set[int] = set()
@@ -155,7 +155,7 @@ class _Upload:
         try:
             if not path.exists():
                 self._write(path, replay)
-            self._sender.look(patient=False)
+            self._sender.poll(patient=False)
         except CommError:
             raise
         except (Error, OSError) as error:

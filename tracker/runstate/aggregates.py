@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tracker.ground.parsed import Integer
+from tracker.ground.parsed_types import Integer
 from tracker.ground.records import MetricDefined
 
 

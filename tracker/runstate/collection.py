@@ -1,8 +1,8 @@
 """What records make of an artifact collection: versions, aliases, links, edits and deletions.
 
 ``tracker.store.ingest.artifacts`` loads the part of a collection that one record can change, applies the
-record and stores the outcome. ``tracker.reading.overlay`` loads the whole collection from published files and
-applies the records of all journals.
+record and stores the outcome. ``tracker.reading.pending_artifacts`` loads the whole collection from
+published files and applies the records of all journals.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tracker.ground.parsed import DigestOrEmpty, Integer, Time, Token
+from tracker.ground.parsed_types import DigestOrEmpty, Integer, Time, Token
 from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged
 
 # Entity, project and name of a collection.
-Place = tuple[str, str, str]
+CollectionPath = tuple[str, str, str]
 # Fields of a version that an edit may set.
 _EDITABLE = ("description", "metadata", "tags", "expires_at")
 
@@ -79,7 +79,7 @@ class CollectionState:
         moved_at: The time of the record that last moved each alias.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: CollectionPath) -> None:
         self.place = place
         self.type = ""
         self.versions: dict[int, VersionState] = {}
@@ -260,12 +260,12 @@ class CollectionState:
         return self.moved_at.get(alias, 0.0) > time
 
 
-def version_name(place: Place, number: int) -> str:
+def version_name(place: CollectionPath, number: int) -> str:
     """Return a version's full name: ``ENTITY/PROJECT/NAME:vN``."""
     return f"{'/'.join(place)}:v{number}"
 
 
-def parse_version_name(name: str) -> tuple[Place, int]:
+def parse_version_name(name: str) -> tuple[CollectionPath, int]:
     """Return the collection and the number in a version's full name."""
     path, _, number = name.rpartition(":v")
     entity, project, collection = path.split("/")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tracker.ground.parsed import Integer, Seconds, Time
+from tracker.ground.parsed_types import Integer, Seconds, Time
 from tracker.ground.records import (
     ASIDE,
     COMMIT,
@@ -141,8 +141,8 @@ class SegmentState(msgspec.Struct):
     replaced: dict[str, bool] = {}
     # A later attempt logged the rows at this step and beyond again: they are in no aggregate.
     hidden_from: Integer | None = None
-    # Aggregates that were computed from the rows: see `tracker.runstate.lacking`. `aggregates` are of its own
-    # definitions and all of its rows, so that its summary does not depend on other segments.
+    # Aggregates computed from the rows: see `tracker.runstate.missing_aggregates`. `aggregates` covers only
+    # the segment's own definitions and all of its rows, so its summary does not depend on other segments.
     filled: dict[str, Aggregate] = {}
 
     def check(self) -> None:
@@ -205,7 +205,7 @@ class _Shape:
         self.facts: list[KeyFacts] = []
 
 
-class Folder:
+class SegmentFold:
     """Folds records of one segment, in order, into its state; hands out the rows that get whole."""
 
     def __init__(self, state: SegmentState) -> None:

@@ -12,7 +12,7 @@ LARGEST_STEP = 2**62
 
 
 # Where one call's keys go: row number, step, flags of the ``Row`` record. No class: one is made per call.
-Place = tuple[int, int, int]
+RowPosition = tuple[int, int, int]
 
 
 class StepCounter:
@@ -30,7 +30,7 @@ class StepCounter:
 
     # Whether the first row may stand before the first step.
     may_go_back = True
-    # Where processes that log to one run take its steps; see ``tracker.sdk.process.sharing``.
+    # Where processes that log to one run take its steps; see ``tracker.sdk.process.shared_steps``.
     file: Any = None
 
     def __init__(self, start: int = 0) -> None:
@@ -57,7 +57,7 @@ class StepCounter:
         """Have the next row stand at a step, behind rows that were taken over."""
         self.state = (step, self.state[1], None)
 
-    def place(self, step: int | None = None, commit: bool | None = None) -> Place:
+    def place(self, step: int | None = None, commit: bool | None = None) -> RowPosition:
         """Return the place of a call ``log(..., step=step, commit=commit)``.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.data_types.video import Video
 from tracker.errors import Error
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 
 _MARK = "_tracker_logs_videos"
 
@@ -32,8 +32,8 @@ def monitor() -> None:
     def stop_recording(self: Any) -> None:
         path = os.path.join(self.video_folder, f"{self._video_name}.mp4")
         original(self)
-        if active.current is not None and os.path.isfile(path):
-            active.current.log({"videos": Video(path, format="mp4")})
+        if active_runs.current is not None and os.path.isfile(path):
+            active_runs.current.log({"videos": Video(path, format="mp4")})
 
     RecordVideo.stop_recording = stop_recording
     setattr(RecordVideo, _MARK, True)

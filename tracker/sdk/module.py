@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Concatenate, ParamSpec, TextIO, TypeVar
 
 from tracker.errors import Error
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 from tracker.sdk.run.run import Run
 
 P = ParamSpec("P")
@@ -20,9 +20,9 @@ def _of_run(method: Callable[Concatenate[Run, P], T]) -> Callable[P, T]:
     name = method.__name__
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        if active.current is None:
+        if active_runs.current is None:
             raise Error(f"You must call wandb.init() before wandb.{name}()")
-        found: T = getattr(active.current, name)(*args, **kwargs)
+        found: T = getattr(active_runs.current, name)(*args, **kwargs)
         return found
 
     call.__name__ = call.__qualname__ = name
@@ -49,15 +49,15 @@ watch = _of_run(Run.watch)
 
 def log(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
     """Log to the active run; see ``Run.log``. Raises Error before ``init``."""
-    if active.current is None:  # not by `_of_run`, which takes 0.1 us longer for each row
+    if active_runs.current is None:  # not by `_of_run`, which takes 0.1 us longer for each row
         raise Error("You must call wandb.init() before wandb.log()")
-    active.current.log(data, step, commit)
+    active_runs.current.log(data, step, commit)
 
 
 def finish(exit_code: int | None = None) -> None:
     """End the active run; without one, do nothing (as wandb)."""
-    if active.current is not None:
-        active.current.finish(exit_code)
+    if active_runs.current is not None:
+        active_runs.current.finish(exit_code)
 
 
 def join(exit_code: int | None = None) -> None:
@@ -75,13 +75,13 @@ def restore(
     Raises:
         ValueError: There is no active run, and no ``run_path``.
     """
-    run = active.current
+    run = active_runs.current
     if run is not None and (not run.disabled or run_path is None):
         return run.restore(name, run_path, replace, root)
     if run_path is None:
         raise ValueError("run_path required when calling wandb.restore before wandb.init")
     from tracker.ground.settings import load_settings
-    from tracker.sdk.run.restoring import restore_file
+    from tracker.sdk.run.restore import restore_file
 
     return restore_file(load_settings(), name, run_path, replace, root or os.getcwd())
 
@@ -120,5 +120,5 @@ _early = {name: Early(name) for name in ("config", "summary")}
 def live(name: str) -> Any:
     """Return ``tracker.run``, ``tracker.config`` or ``tracker.summary`` as they are now."""
     if name == "run":
-        return active.current
-    return _early[name] if active.current is None else getattr(active.current, name)
+        return active_runs.current
+    return _early[name] if active_runs.current is None else getattr(active_runs.current, name)

@@ -17,7 +17,7 @@ from tracker.errors import StoreError
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog import database
-from tracker.store.catalog.holding import Opened
+from tracker.store.catalog.lease_holder import Opened
 from tracker.store.catalog.models import Part
 from tracker.store.objects.layout import Layout
 
@@ -29,7 +29,7 @@ LARGEST_ATTEMPTS = 10
 class Store:
     """An open store. Reading and writing go through short transactions.
 
-    Made by ``tracker.recorder.opening.open_store``.
+    Made by ``tracker.recorder.open_store.open_store``.
 
     Args:
         layout: Its folder.

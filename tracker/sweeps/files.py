@@ -10,9 +10,9 @@ from tracker.errors import NotFoundError
 from tracker.ground import values
 from tracker.ground.names import check_entity, check_project, new_run_id
 from tracker.ground.processes import host_name
-from tracker.store.objects.description import require_writable
-from tracker.store.objects.files import claim, publish_json, read_json, write_new
+from tracker.store.objects.atomic_files import claim, publish_json, read_json, write_new
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import require_writable
 
 if TYPE_CHECKING:
     from tracker.reading.reader import RunReader

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from tracker.errors import NotFoundError, StoreError
 from tracker.ground.settings import Settings
-from tracker.reading.known import find_run
-from tracker.reading.open import can_apply, is_journal_only, layout_for, open_reader, remote_for
+from tracker.reading.open_reader import can_apply, is_journal_only, layout_for, open_reader, remote_for
 from tracker.reading.reader import Reader
+from tracker.reading.resume_state import find_run
 
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 

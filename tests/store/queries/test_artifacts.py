@@ -6,7 +6,7 @@ import pytest
 from builders import ENTITY, PROJECT, START, Writer, apply_all
 
 from tracker.errors import NotFoundError
-from tracker.ground.answers import ArtifactDetail
+from tracker.ground.read_models import ArtifactDetail
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.queries import artifacts
 from tracker.store.store import Store

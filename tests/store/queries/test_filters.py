@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from tracker.errors import UsageError
 from tracker.ground.records import ConfigChanged, SummaryChanged
-from tracker.recorder.opening import open_store
-from tracker.store.catalog.fields import LONGEST_TEXT, fields_of
+from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.run_index import LONGEST_TEXT, fields_of
 from tracker.store.queries import runs
 from tracker.store.store import Store
 

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tracker.capture.logs import Logged
-from tracker.sdk.process import leaving
+from tracker.sdk.process import exit_status
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
@@ -197,7 +197,7 @@ def _is_done(frame: FrameType | None) -> bool:
             # Anything else under it is a task.
             return all(module.startswith("multiprocessing.") and name not in _MAPS for module, name in inner)
         if at == ("multiprocessing.process", "_bootstrap"):
-            return ("multiprocessing.process", "run") not in inner and leaving.why() is None
+            return ("multiprocessing.process", "run") not in inner and exit_status.why() is None
         inner.append(at)
         frame = frame.f_back
     return False

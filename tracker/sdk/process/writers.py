@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracker.ground.clock import now
 from tracker.ground.records import CHILD, FORKED, writer_rank
-from tracker.reading.known import KnownRun
+from tracker.reading.resume_state import ResumeState
 from tracker.store.catalog.locks import FileLock
 from tracker.store.objects.layout import Layout
 
 if TYPE_CHECKING:
-    from tracker.runstate.view import SegmentView
+    from tracker.runstate.merge import SegmentView
 
 # What torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun call the global rank. MPI goes before
 # SLURM: what mpirun starts on a node inherits the SLURM_PROCID of the one process that srun started there.
@@ -104,7 +104,7 @@ def find_launch(environment: Mapping[str, str]) -> Launch:
     return Launch(0, False)
 
 
-def find_writer(known: KnownRun, launch: Launch) -> Writer:
+def find_writer(known: ResumeState, launch: Launch) -> Writer:
     """Return which writer of a run that exists this process is.
 
     A rank's next attempt, once its last has ended. While that still writes on this host, a further

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.artifacts import changing
+from tracker.artifacts import edits
 from tracker.artifacts.artifact import Artifact
-from tracker.artifacts.reference import ArtifactReference, parse_reference
+from tracker.artifacts.artifact_name import ArtifactReference, parse_reference
 from tracker.errors import ArtifactError, NotFoundError, StoreError, UsageError
-from tracker.ground.answers import ArtifactDetail
 from tracker.ground.names import check_alias, check_collection_name
+from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactLogged, ArtifactUsed
 from tracker.ground.settings import Settings
 from tracker.ground.values import to_plain
-from tracker.reading.open import open_artifacts, open_reader
+from tracker.reading.open_reader import open_artifacts, open_reader
 from tracker.reading.reader import ArtifactReader
-from tracker.store.blobs.settle import settle
-from tracker.store.objects.files import read_json
+from tracker.store.blobs.finalize import finalize_draft
+from tracker.store.objects.atomic_files import read_json
 
 if TYPE_CHECKING:
     from tracker.sdk.run.core import RunCore
@@ -54,7 +54,7 @@ class RunArtifacts:
         named = [
             check_alias(alias) for alias in ([aliases] if isinstance(aliases, str) else aliases or ["latest"])
         ]
-        labels = changing.check_tags(tags if tags is not None else artifact.tags)
+        labels = edits.check_tags(tags if tags is not None else artifact.tags)
         if not artifact.is_draft():
             raise UsageError(f"artifact {artifact.name} was logged already: make a new Artifact")
         layout = run.journal.layout
@@ -147,7 +147,7 @@ class RunArtifacts:
         # Applying or sending what waits settles the draft, and stores only what is not there already.
         reader.catch_up()
         try:
-            found = settle(layout, token)
+            found = finalize_draft(layout, token)
         except StoreError:
             digest = self._digest_in_run_file(layout, token)  # once the run is sealed, only its file says it
             if digest is None:

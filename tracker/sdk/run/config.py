@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, KeysView
 from typing import Any
 
 from tracker.errors import ConfigError
-from tracker.ground import face
+from tracker.ground import public_package
 from tracker.ground.terminal import say
 from tracker.ground.values import check_depth
-from tracker.sdk.run.config_files import parse_config
-from tracker.sdk.run.friendly import config_value
+from tracker.sdk.run.config_sources import parse_config
+from tracker.sdk.run.config_values import config_value
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -220,7 +220,7 @@ def same(old: Any, new: Any) -> bool:
 
 def is_artifact(value: Any) -> bool:
     """Whether a value is an ``Artifact``, without loading it."""
-    home = face.loaded("tracker.artifacts.artifact")
+    home = public_package.loaded("tracker.artifacts.artifact")
     return home is not None and isinstance(value, home.Artifact)
 
 
@@ -231,8 +231,8 @@ def plain_config_value(value: Any) -> Any:
         TypeError: Media, an artifact that was not logged, or a value without a plain form.
         ValueError: An artifact inside of a dict.
     """
-    base = face.loaded("tracker.data_types.media")
-    histogram = face.loaded("tracker.data_types.histogram")
+    base = public_package.loaded("tracker.data_types.media")
+    histogram = public_package.loaded("tracker.data_types.histogram")
     if (base is not None and isinstance(value, base.Media)) or (
         histogram is not None and isinstance(value, histogram.Histogram)
     ):

@@ -20,14 +20,14 @@ from tracker.ground.records import (
 )
 from tracker.ground.terminal import say
 from tracker.runstate.steps import StepCounter
-from tracker.sdk.process.journal import RunJournal
+from tracker.sdk.process.run_journal import RunJournal
 from tracker.sdk.run.config import Config
 from tracker.sdk.run.summary import Summary
 from tracker.store.catalog.locks import shared
 
 if TYPE_CHECKING:
-    from tracker.sdk.process.sharing import StepFile
-    from tracker.sdk.run.capturing import RunCapturing
+    from tracker.sdk.process.shared_steps import StepFile
+    from tracker.sdk.run.capture import RunCapturing
     from tracker.store.objects.layout import Layout
 
 
@@ -272,7 +272,10 @@ class RunCore:
             # Not while this very thread is in the middle of `log`, in a signal handler.
             if self._steps.file is None and not self._writing:
                 with suppress(OSError):
-                    from tracker.sdk.process.sharing import SharedSteps, StepFile  # few runs have children
+                    from tracker.sdk.process.shared_steps import (  # few runs have children
+                        SharedSteps,
+                        StepFile,
+                    )
 
                     before = None if file is not None else self._steps
                     path = f"{self.entity}/{self.project}/{self.id}"

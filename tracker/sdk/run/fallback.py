@@ -13,10 +13,10 @@ from tracker.errors import StoreError, StoreVersionError
 from tracker.ground.processes import host_name
 from tracker.ground.settings import STORE_FOLDER, Settings
 from tracker.ground.terminal import say
-from tracker.reading.open import layout_for
-from tracker.store.objects.description import make_folders
-from tracker.store.objects.files import make_folder
+from tracker.reading.open_reader import layout_for
+from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import make_folders
 
 
 def usable_store(settings: Settings) -> tuple[Settings, Layout]:

@@ -103,7 +103,7 @@ class Files(Identity):
         Raises:
             NotFoundError: There is no such run.
         """
-        from tracker.sdk.run.restoring import restore_file
+        from tracker.sdk.run.restore import restore_file
 
         return restore_file(self._journal.settings, name, run_path or self.path, replace, root or self.dir)
 

@@ -12,7 +12,7 @@ from zlib import crc32
 from tracker.data_types import figures
 from tracker.data_types.base import WBValue
 from tracker.data_types.media import BatchableMedia, Media
-from tracker.ground import face
+from tracker.ground import public_package
 from tracker.ground.values import check_depth, to_plain
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def to_plain_row(run: Run, data: dict[str, Any], step: int | str) -> dict[str, A
         TypeError: A value cannot be encoded.
     """
     sink = MediaSink(run)
-    if face.loaded("tracker.plot.custom_chart"):
+    if public_package.loaded("tracker.plot.custom_chart"):
         data = _without_charts(run, data)
     plain = {key: to_history(sink, key, step, value) for key, value in data.items()}
     return without_empty(plain)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tracker.ground.records import Record, pack
-from tracker.sdk.process import active
-from tracker.sdk.run.define import Metric
+from tracker.sdk.process import active_runs
+from tracker.sdk.run.define_metric import Metric
 from tracker.sdk.run.run import INTERNAL, Run
 
 
@@ -58,7 +58,7 @@ class DisabledRun(Run):
     def finish(self, exit_code: int | None = None) -> None:
         """End the run."""
         self._finished = True
-        active.forget(self)
+        active_runs.forget(self)
 
     def fail(self, error: str) -> None:
         """End the run."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.sdk.process.handing import given, handed
+from tracker.sdk.process.handover import given, handed
 from tracker.sdk.run.alerts import Alerts
 from tracker.sdk.run.artifact_methods import ArtifactMethods
 from tracker.sdk.run.files import Files
-from tracker.sdk.run.life import Life
-from tracker.sdk.run.rows import Logging
-from tracker.sdk.run.showing import Showing
-from tracker.sdk.run.watching import Watching
+from tracker.sdk.run.finish import Life
+from tracker.sdk.run.log import LogMethods
+from tracker.sdk.run.notebook_repr import NotebookRepr
+from tracker.sdk.run.watch import WatchMethods
 
 # Used by other modules of this package, and of no use to a script.
 INTERNAL = {
@@ -39,7 +39,7 @@ INTERNAL = {
 }
 
 
-class Run(Logging, Watching, ArtifactMethods, Files, Alerts, Showing, Life):
+class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr, Life):
     """A run that is being written; made by ``init``.
 
     Safe to use from several threads. In a forked child, what is logged goes to a segment of the

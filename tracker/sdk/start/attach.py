@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tracker.capture.children import has_spool
+from tracker.capture.child_output import has_spool
 from tracker.errors import UsageError
 from tracker.ground.records import is_child
-from tracker.sdk.process import active
-from tracker.sdk.process.sharing import StepFile
+from tracker.sdk.process import active_runs
+from tracker.sdk.process.shared_steps import StepFile
 from tracker.sdk.process.writers import handed
 from tracker.sdk.start.init import init
 
@@ -43,7 +43,7 @@ def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run 
         raise UsageError(f"Unable to attach to run {found}: give the _attach_id of a run")
     entity, project, name, writer = place
     rank, *holder = map(int, writer.split("-"))
-    for here in active.open_runs():
+    for here in active_runs.open_runs():
         if here.path == "/".join(place[:3]):
             return here
     settings = {"store": store}

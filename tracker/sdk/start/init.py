@@ -12,23 +12,22 @@ from tracker.errors import SettingsError
 from tracker.ground import names
 from tracker.ground.settings import Settings, load_settings
 from tracker.ground.terminal import say
-from tracker.reading.known import find_run
-from tracker.reading.open import layout_for, note_store, remote_for
-from tracker.sdk.process import active
-from tracker.sdk.process.journal import NoJournal
-from tracker.sdk.process.remembering import forget_run, remember_run, remembered_run, resume_file
-from tracker.sdk.run.capturing import RunCapturing
+from tracker.reading.open_reader import layout_for, note_store, remote_for
+from tracker.reading.resume_state import find_run
+from tracker.sdk.process import active_runs
+from tracker.sdk.process.resume_file import forget_run, remember_run, remembered_run, resume_file
+from tracker.sdk.process.run_journal import NoJournal
+from tracker.sdk.run.capture import RunCapturing
 from tracker.sdk.run.config import INTERNAL, config_key, is_artifact, plain_config_value
-from tracker.sdk.run.config_files import initial_config, parse_config
+from tracker.sdk.run.config_sources import initial_config, parse_config
 from tracker.sdk.run.fallback import usable_store
 from tracker.sdk.run.identity import LONGEST_TAG
 from tracker.sdk.run.run import Run
 from tracker.sdk.run.settings import ARGUMENTS, arguments_of
 from tracker.sdk.run.settings import Settings as GivenSettings
-from tracker.sdk.start import moments, setup
-from tracker.sdk.start import trial as sweep_trial
-from tracker.sdk.start.greeting import greet
-from tracker.sdk.start.opening import find_and_open, open_segment, started_of
+from tracker.sdk.start import rewind, setup, sweep_trial
+from tracker.sdk.start.open_run import find_and_open, open_segment, started_of
+from tracker.sdk.start.server_probe import probe_server
 
 if TYPE_CHECKING:
     pass
@@ -112,14 +111,14 @@ def init(
     }
     if save_code is not None:
         extra["save_code"] = save_code
-    previous = active.current_of_this_process()
+    previous = active_runs.current_of_this_process()
     how = _reinit(arguments["reinit"] if reinit is None else reinit)
     if previous is not None and how == "return_previous":
         return previous
     if previous is not None and how == "finish_previous":
         previous.finish()
-    if active.observer is not None:
-        active.observer.stop()
+    if active_runs.observer is not None:
+        active_runs.observer.stop()
     trial = sweep_trial.in_force(os.environ)
     if trial is not None:
         entity, project, id = trial.place_of_run(entity, project, id, extra)
@@ -156,7 +155,7 @@ def init(
     note_store(found if extra.get("store") is None else load_settings(), run.journal.settings)
     if trial is not None:
         trial.lock(run.config)
-    active.remember(run, make_current=how != "create_new" or previous is None)
+    active_runs.remember(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)
     if found.save_code and arguments["code_dir"] is not None:
@@ -190,7 +189,7 @@ def _begin(
     names.check_project(settings.project)
     back = fork = None
     if resume_from is not None or fork_from is not None:
-        back, fork = moments.check_moments(settings.run_id, resume, resume_from, fork_from)
+        back, fork = rewind.check_rewind_arguments(settings.run_id, resume, resume_from, fork_from)
     if back is not None:
         settings = msgspec.structs.replace(settings, run_id=back.run_id)
     file = resume_file(settings)
@@ -210,7 +209,7 @@ def _begin(
     moment = back or fork
     continued = moment.run_id if moment is not None else run_id if resume is not None else None
     settings, layout = usable_store(_with_former_store(settings, continued))
-    past = moments.read_past(settings, moment) if moment is not None else None
+    past = rewind.read_rewound_history(settings, moment) if moment is not None else None
     if past is not None and moment is not None:
         branch = {"run_id": moment.run_id, "step": moment.step}
         config = {**past.config, **config}
@@ -219,7 +218,7 @@ def _begin(
         from tracker.sdk.process.writers import Writer
 
         run = open_segment(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
-        moments.copy_past(run, settings, fork, past)
+        rewind.copy_rows_before(run, settings, fork, past)
         run.go_on_at(fork.step + 1)
     elif settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
         run = open_segment(settings, layout, run_id, config)
@@ -227,7 +226,7 @@ def _begin(
         at = None if back is None else back.step + 1
         run = find_and_open(settings, layout, run_id, config, "must" if back else resume, at)
         if past is not None:
-            moments.go_back(run, past)
+            rewind.rewind_run(run, past)
     if resume == "auto":
         try:
             remember_run(file, run_id)
@@ -242,7 +241,7 @@ def _begin(
         where += f" until `tracker sync --to {settings.base_url}` sends it"
     say(f"run {run.path} ({run.name}) is {where}", silent=settings.silent or settings.quiet)
     if remote is not None:
-        greet(remote, silent=settings.silent)
+        probe_server(remote, silent=settings.silent)
     return run
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tracker.errors import AuthenticationError, CommError
-from tracker.ground import keeping
-from tracker.recorder.remote import check_url
-from tracker.sdk.process import active
-from tracker.sdk.process.term import termlog, termwarn
+from tracker.ground import config_files
+from tracker.recorder.outbox import check_url
+from tracker.sdk.process import active_runs
+from tracker.sdk.process.termlog import termlog, termwarn
 from tracker.sdk.start import setup
 
 
@@ -44,7 +44,7 @@ def login(
         AuthenticationError: The server refuses the key.
         UsageError: ``host`` is no address, or the key cannot be one.
     """
-    if active.current_of_this_process() is not None:
+    if active_runs.current_of_this_process() is not None:
         termwarn("Calling wandb.login() after wandb.init() has no effect.", repeat=False)
         return False
     settings = setup.setup().settings
@@ -63,18 +63,18 @@ def login(
         )
         return True
     url = check_url(url)
-    found = key.strip() if key is not None else setup.in_force().api_key or keeping.key_of(url)
+    found = key.strip() if key is not None else setup.in_force().api_key or config_files.key_of(url)
     if verify:
         _verify(url, found)
     if key is not None:
-        keeping.write_key(url, key.strip())
+        config_files.write_key(url, key.strip())
     setup.setup({"base_url": url, **({"api_key": found} if found else {})})
     return True
 
 
 def _verify(url: str, key: str | None) -> None:
     from tracker.ground.http import Client
-    from tracker.sdk.start.greeting import PATIENCE
+    from tracker.sdk.start.server_probe import PATIENCE
 
     client = Client(url, key, timeout=PATIENCE)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from tracker.errors import UnsupportedError
 from tracker.ground.settings import Settings as InForce
 from tracker.ground.settings import load_settings
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 from tracker.sdk.run.settings import ARGUMENTS, Settings, arguments_of, settings_of
 
 # Given to ``setup``: they stand under those of ``init``.
@@ -63,7 +63,7 @@ def teardown(exit_code: int | None = None) -> None:
         exit_code: Of the runs: 0 or None finished, else failed.
     """
     global defaults
-    for run in active.open_runs():
+    for run in active_runs.open_runs():
         run.finish(exit_code)
     defaults = None
 

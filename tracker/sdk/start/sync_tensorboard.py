@@ -10,7 +10,7 @@ import msgspec
 from tracker.errors import UsageError
 from tracker.ground.settings import Settings
 from tracker.sdk.start.init import init
-from tracker.sdk.tensorboard.follow import Follower
+from tracker.sdk.tensorboard.follow import EventFollower
 
 
 def sync_folder(
@@ -40,7 +40,7 @@ def sync_folder(
     place: Any = msgspec.structs.replace(settings, run_id=None, name=None, silent=True)
     run = init(id=run_id, project=project, entity=entity, reinit="create_new", settings=place)
     try:
-        follower = Follower(run)
+        follower = EventFollower(run)
         for each in folders:
             follower.add(each, root=root, old=True)
         follower.close()

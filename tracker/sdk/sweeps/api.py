@@ -44,8 +44,8 @@ def create(
     given: Any, entity: str | None = None, project: str | None = None, prior_runs: list[str] | None = None
 ) -> Sweep:
     """Make a sweep; see ``sweep``."""
-    from tracker.store.objects.description import make_folders, require_writable
     from tracker.store.objects.layout import Layout
+    from tracker.store.objects.store_file import make_folders, require_writable
     from tracker.sweeps.config import check_sweep
     from tracker.sweeps.files import Sweep
 
@@ -109,7 +109,7 @@ def agent(
         NotFoundError: There is no such sweep in the store.
         UsageError: It names no program and no function is given.
     """
-    from tracker.sdk.sweeps.agents import Agent
+    from tracker.sdk.sweeps.agent import Agent
 
     if function is not None and not callable(function):
         raise TypeError("function parameter must be callable!")

@@ -100,7 +100,7 @@ class Stream:
         run.log({})
 
 
-class Follower:
+class EventFollower:
     """Follows directories for one run, in a thread of its own, until the run ends."""
 
     def __init__(self, run: Run) -> None:

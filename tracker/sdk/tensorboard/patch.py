@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import Error
 from tracker.ground.terminal import say
-from tracker.sdk.process import active
-from tracker.sdk.tensorboard.follow import Follower
+from tracker.sdk.process import active_runs
+from tracker.sdk.tensorboard.follow import EventFollower
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WRITERS = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
 
 _undo: list[Callable[[], None]] = []
-_followers: dict[Run, Follower] = {}  # of the runs that are open
+_followers: dict[Run, EventFollower] = {}  # of the runs that are open
 
 
 def patch(
@@ -74,14 +74,14 @@ def is_patched() -> bool:
     return bool(_undo)
 
 
-def sync(run: Run) -> Follower:
+def sync(run: Run) -> EventFollower:
     """Return who follows TensorBoard directories for a run.
 
     From now on ``step=`` of its ``log`` is ignored with a warning, as in wandb: rows of both kinds mix.
     """
     follower = _followers.get(run)
     if follower is None:
-        follower = _followers[run] = Follower(run)
+        follower = _followers[run] = EventFollower(run)
         run.before_end(lambda: _end(run))
         run.log = _without_step(run.log)  # type: ignore[method-assign]
     return follower
@@ -96,7 +96,7 @@ def _hook(writer: Any, root: Path | None, save: bool) -> None:
 
     @functools.wraps(original)
     def init(self: Any, logdir: Any, *args: Any, **kwargs: Any) -> None:
-        run = active.current
+        run = active_runs.current
         follower = None
         if run is not None:
             folder = _as_folder(logdir)

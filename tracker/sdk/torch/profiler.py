@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from tracker.errors import UsageError
-from tracker.sdk.process import active
+from tracker.sdk.process import active_runs
 
 
 def torch_trace_handler() -> Any:
@@ -17,7 +17,7 @@ def torch_trace_handler() -> Any:
     Raises:
         UsageError: There is no active run.
     """
-    run = active.current_of_this_process()
+    run = active_runs.current_of_this_process()
     if run is None:
         raise UsageError("Please call `wandb.init()` before `wandb.profiler.torch_trace_handler()`")
     from torch.profiler import tensorboard_trace_handler

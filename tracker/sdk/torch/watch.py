@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from tracker.data_types.graph import Graph
 from tracker.errors import Error, UsageError
 from tracker.ground.terminal import say
-from tracker.sdk.torch import layers
+from tracker.sdk.torch import torch_graph
 from tracker.sdk.torch.hooks import Hook
-from tracker.sdk.torch.tensors import count_tensor
+from tracker.sdk.torch.tensor_histogram import count_tensor
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -61,7 +61,7 @@ def watch(
                     f"{name!r} is watched already: call wandb.unwatch first, or give another idx"
                 )
         if log_graph:
-            layers.mark(model)
+            torch_graph.mark(model)
         hooked: list[str] = model.__dict__.setdefault(NAMES, [])
         if log in ("parameters", "all"):
             name = f"parameters/{prefix}"
@@ -74,7 +74,7 @@ def watch(
             handles[name] = parameter.register_hook(Hook(_log_gradient, run, name, _Every(log_freq)))
             hooked.append(name)
         if log_graph:
-            for handle in layers.LayerGraph(model, Hook(_keep_graph, run, f"graph_{number}")).handles:
+            for handle in torch_graph.LayerGraph(model, Hook(_keep_graph, run, f"graph_{number}")).handles:
                 handles[f"topology/{id(handle)}"] = handle
                 hooked.append(f"topology/{id(handle)}")
 
@@ -95,7 +95,7 @@ def unwatch(run: Run, models: Module | Sequence[Module] | None = None) -> None:
             handle = handles.pop(name, None)
             if handle is not None:
                 handle.remove()
-        model.__dict__.pop(layers.MARK, None)
+        model.__dict__.pop(torch_graph.MARK, None)
 
 
 def _let_go(run: Run) -> None:
@@ -103,7 +103,7 @@ def _let_go(run: Run) -> None:
     unwatch(run)
     for model in _models.pop(run, ()):
         model.__dict__.pop(NAMES, None)
-        model.__dict__.pop(layers.MARK, None)
+        model.__dict__.pop(torch_graph.MARK, None)
 
 
 class _Every:

@@ -12,8 +12,8 @@ from typing import IO, NamedTuple
 
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.group_files import protect
+from tracker.store.objects.atomic_files import make_folder, open_regular, sync_named
 from tracker.store.objects.digests import Digests, digests_of
-from tracker.store.objects.files import make_folder, open_regular, sync_named
 from tracker.store.objects.layout import Layout
 
 CHUNK = 1024 * 1024

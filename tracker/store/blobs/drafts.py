@@ -4,7 +4,7 @@ drafts/TOKEN/owner.json     the process that makes it
 drafts/TOKEN/0, 1, ...      files, captured one by one
 drafts/TOKEN/pack           small files, one behind the other
 drafts/TOKEN/draft.json     what the artifact consists of; written when it is logged
-drafts/TOKEN/settled.json   the manifest that it became; written by ``tracker.store.blobs.settle``
+drafts/TOKEN/settled.json   the manifest that it became; written by ``tracker.store.blobs.finalize``
 drafts/TOKEN.json           the same, until the segment is sealed; in an outbox for a day
 
 A draft lies in the store's own folder, so what it captured becomes a blob without another copy. Capturing
@@ -22,13 +22,13 @@ import msgspec
 
 from tracker.errors import StoreError
 from tracker.ground.group_files import create, is_of_group, share
-from tracker.ground.parsed import Count, DigestOrEmpty, FileNumber
+from tracker.ground.parsed_types import Count, DigestOrEmpty, FileNumber
 from tracker.ground.processes import this_process
 from tracker.ground.records import Process
 from tracker.store.blobs.manifest import Entry
+from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import Digests, digests_of, digests_of_file
-from tracker.store.objects.files import make_folder
 from tracker.store.objects.layout import Layout
 
 # Smaller files go into the draft's pack: one inode for many of them. Two digests of 256 KiB cost 0.7 ms on

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tracker.errors import ArtifactError
-from tracker.ground.parsed import Count, Digest, DigestOrEmpty
+from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty
 from tracker.store.blobs.content import BlobStore
 from tracker.store.objects.digests import Digests
 

@@ -22,13 +22,13 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from tracker.ground.parsed import Count, Digest
+from tracker.ground.parsed_types import Count, Digest
 from tracker.store.blobs.content import BlobStore, Piece
+from tracker.store.blobs.finalize import PackPosition
 from tracker.store.blobs.manifest import Entry
-from tracker.store.blobs.settle import Place
 from tracker.store.catalog.models import Packed
 from tracker.store.catalog.sqlite import upsert
-from tracker.store.objects.files import open_regular
+from tracker.store.objects.atomic_files import open_regular
 
 # SQLite takes 32,766 variables in one statement; long lists of them only cost parsing.
 AT_ONCE = 500
@@ -104,7 +104,7 @@ def pieces_of(session: Session, names: Iterable[str]) -> dict[str, Piece]:
     return found
 
 
-def known_places(session: Session, names: list[str]) -> dict[str, Place]:
+def known_places(session: Session, names: list[str]) -> dict[str, PackPosition]:
     """Return where small contents are already, of those that are: what a manifest may name."""
     return {
         name: (None if piece.pack == name else piece.pack, piece.offset)

@@ -24,7 +24,7 @@ only then unlinked. A touch and a rename are each one step of the file system, s
 On a network file system another node may go on for a minute with the name that it has seen, and touch what
 lies in the trash. There the file stays in it, and a later collection looks at it once more.
 
-Why a touch is early enough to be seen, whatever the grace period, is said in ``tracker.store.gc.garbage``.
+Why a touch is early enough to be seen, whatever the grace period, is said in ``tracker.store.gc.collect``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracker.ground.filesystems import is_network
-from tracker.store.objects.files import make_folder
+from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.layout import Layout, blob_name
 
 # NFS asks again after 60 s at the latest whether a name still stands for the file that it stood for.

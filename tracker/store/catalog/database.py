@@ -129,7 +129,7 @@ def _upgrade(engine: Engine) -> None:
     from alembic import command
     from alembic.config import Config
 
-    from tracker.store.catalog.fields import refresh_all_fields
+    from tracker.store.catalog.run_index import refresh_all_fields
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))

@@ -33,7 +33,7 @@ from tracker.errors import HeldElsewhereError, StoreError, UsageError
 from tracker.ground import group_files
 from tracker.ground.filesystems import LOCAL_TYPES, filesystem_type
 from tracker.ground.processes import boot_id, host_name
-from tracker.store.objects.files import sync_folder, write_new
+from tracker.store.objects.atomic_files import sync_folder, write_new
 from tracker.store.objects.layout import Layout
 
 SILENT_SECONDS = 60.0

@@ -76,7 +76,7 @@ class Run(Base):
 class RunField(Base):
     """One value of a run's config or summary, or one tag, for filters and orders; derived from them.
 
-    A number or a bool stands in ``number``, a string in ``text``: see ``tracker.store.catalog.fields``.
+    A number or a bool stands in ``number``, a string in ``text``: see ``tracker.store.catalog.run_index``.
     """
 
     __tablename__ = "run_fields"

@@ -12,7 +12,7 @@ from tracker.errors import StoreError
 from tracker.ground.group_files import share
 from tracker.ground.terminal import say
 from tracker.store.catalog.sqlite import find_damage
-from tracker.store.objects.files import sync_file, sync_folder
+from tracker.store.objects.atomic_files import sync_file, sync_folder
 
 # A former holder that has woken up ends at once; a transaction that it was in may still be written.
 ATTEMPTS = 5

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.ground.answers import ArtifactInfo
+from tracker.ground.read_models import ArtifactInfo
 from tracker.ground.records import ArtifactChanged
 from tracker.store.catalog.models import Collection, Version
 from tracker.store.gc.retention import Rule, decide, name_of, rule_for
+from tracker.store.ingest.artifact_edits import note_version
 from tracker.store.ingest.artifacts import apply_change
-from tracker.store.ingest.changes import note_version
 from tracker.store.objects.layout import Layout
 from tracker.store.published.versions import find_version
 from tracker.store.queries.artifacts import list_artifacts

@@ -30,8 +30,8 @@ from tracker.store.blobs.manifest import Entry, Manifest, make_manifest, read_ma
 from tracker.store.blobs.packs import note_pieces, note_version, pieces_of, read_index, write_pack
 from tracker.store.blobs.trash import is_young
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.gc.roots import NamedManifest, manifests_of_versions
-from tracker.store.objects.files import publish_json, read_json
+from tracker.store.gc.references import NamedManifest, manifests_of_versions
+from tracker.store.objects.atomic_files import publish_json, read_json
 from tracker.store.published.versions import publish_version
 from tracker.store.store import Store
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tracker.errors import UsageError
-from tracker.ground.answers import ArtifactInfo
+from tracker.ground.read_models import ArtifactInfo
 
 Mode = Literal["min", "max"]
 ALLOWED = "'best N by KEY [min|max]', 'last N' and 'aliased', separated by commas"

@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 from tracker.errors import StoreError
 from tracker.ground.records import ConsoleLines, SystemSample
 from tracker.runstate.fold import FinishedRow, unpack_state
-from tracker.store.catalog.hot import pack_data, unpack_data
+from tracker.store.catalog.hot_rows import pack_data, unpack_data
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Run, Sample, Segment
 from tracker.store.catalog.sqlite import upsert
-from tracker.store.objects.files import publish, sync_file
+from tracker.store.objects.atomic_files import publish, sync_file
 from tracker.store.store import Store
 
 KINDS = ("system", "console")

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.models import Part, Rung
-from tracker.store.objects.files import publish, sync_file
+from tracker.store.objects.atomic_files import publish, sync_file
 from tracker.store.store import Store
 
 

@@ -34,21 +34,20 @@ from tracker.ground.records import (
     encode,
 )
 from tracker.journal.format import HEADER
-from tracker.journal.reader import Corrupt, NotYet, TornTail, read_frames, read_header
-from tracker.journal.reader import Record as Frame
-from tracker.runstate.fold import FinishedRow, Folder, Gone, SegmentState, pack_state, unpack_state
+from tracker.journal.reader import Corrupt, Frame, NotYet, TornTail, read_frames, read_header
+from tracker.runstate.fold import FinishedRow, Gone, SegmentFold, SegmentState, pack_state, unpack_state
+from tracker.store.blobs.finalize import discard_draft, note_draft
 from tracker.store.blobs.manifest import InvalidManifestError
-from tracker.store.blobs.settle import discard_draft, note_draft
-from tracker.store.catalog.hot import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
+from tracker.store.catalog.hot_rows import HOT_BYTES, HOT_ROWS, add_hot, join, read_hot, take_hot
 from tracker.store.catalog.models import Run, RunFile, Segment
 from tracker.store.history.captured import Captured, add_captured, spill_captured
 from tracker.store.history.parts import NewPart, add_part, discard, write_part
 from tracker.store.ingest import artifacts
-from tracker.store.ingest.edits import take_edit
-from tracker.store.ingest.merged import Aggregates, find_or_make_run, refresh_run, write_run
+from tracker.store.ingest.run_edits import take_edit
+from tracker.store.ingest.run_row import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
-from tracker.store.published.tombs import is_deleted, tomb
+from tracker.store.published.tombstones import is_deleted, publish_tombstone
 from tracker.store.store import Store
 
 # One transaction takes at most this much of a journal, so that others get their turn.
@@ -113,7 +112,7 @@ def apply_journal(
     *,
     final: bool = False,
     skip: bool = False,
-    settle: artifacts.Settle = artifacts.settle_now,
+    finalize: artifacts.Finalize = artifacts.finalize_now,
 ) -> Applied:
     """Apply the next batch of a journal.
 
@@ -123,7 +122,7 @@ def apply_journal(
         final: Its writer has ended: what is not whole now never will be, and is reported.
         skip: Its writer may live, but what is damaged and has whole records behind it was waited for
             long enough: it is reported, and what follows is applied.
-        settle: Gives a logged artifact's files their digests; by default it is waited for.
+        finalize: Gives a logged artifact's files their digests; by default it is waited for.
 
     Raises:
         JournalError: It cannot be read, or holds a record that this tracker does not know.
@@ -149,14 +148,14 @@ def apply_journal(
         if headless and not ((final or skip or passed) and size > HEADER.size):
             return Applied(0, 0, False, size)
         batch = _read_batch(
-            store, journal, segment, settle, refused, final=final, skip=skip, headless=headless
+            store, journal, segment, finalize, refused, final=final, skip=skip, headless=headless
         )
         if batch.records == 0 and not (final and batch.tail):
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         started = batch.state.started
         if segment is None and started is not None and is_deleted(store.layout, started, journal.segment):
             with suppress(IntegrityError), store.writing() as session:  # or somebody else was as quick
-                session.add(tomb(journal.segment, started.time))
+                session.add(publish_tombstone(journal.segment, started.time))
             continue
         # Before the commit: the segment may be sealed right after it, which removes its notes.
         drafts = [said.draft for _, said in batch.said if type(said) is ArtifactLogged and said.draft]
@@ -229,7 +228,7 @@ def finish_segment(
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
         if segment is None:
             return
-        folder = Folder(unpack_state(segment.state))
+        folder = SegmentFold(unpack_state(segment.state))
         if segment.ended is not None and folder.state.silent_since in (None, silent_since):
             return  # it is known already
         rows = folder.flush()
@@ -276,7 +275,7 @@ def _read_batch(
     store: Store,
     journal: JournalPath,
     segment: Segment | None,
-    settle: artifacts.Settle,
+    finalize: artifacts.Finalize,
     refused: dict[int, str],
     *,
     final: bool,
@@ -290,7 +289,7 @@ def _read_batch(
     passed = segment.adopted if segment is not None else 0
     going_on = final or skip
     state = unpack_state(segment.state) if segment is not None else SegmentState()
-    folder = Folder(state)
+    folder = SegmentFold(state)
     start, tail, more, count, row_bytes = offset, 0, False, 0, 0
     if headless and start == HEADER.size:
         state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
@@ -316,7 +315,7 @@ def _read_batch(
             elif isinstance(record, SaidRecord):
                 adopted = segment is not None and outcome.sequence < segment.adopted
                 if type(record) is ArtifactLogged and not adopted:
-                    found = artifacts.with_manifest(store, record, settle)
+                    found = artifacts.with_manifest(store, record, finalize)
                     if found is None:
                         settling = True
                         break

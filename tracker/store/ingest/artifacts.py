@@ -15,36 +15,36 @@ from sqlalchemy.orm import Session
 from tracker.errors import ArtifactError, NotFoundError, StoreError
 from tracker.ground.records import ArtifactChanged, ArtifactLinked, ArtifactLogged, ArtifactUsed
 from tracker.runstate.collection import RecordId, parse_version_name
+from tracker.store.blobs.finalize import FinalizedDraft, PackPosition, finalize_draft, with_content
 from tracker.store.blobs.manifest import InvalidManifestError, read_manifest
 from tracker.store.blobs.packs import known_places, note_version
-from tracker.store.blobs.settle import Place, Settled, settle, with_content
 from tracker.store.catalog.models import ArtifactUse, Collection, Project, Run, Version
-from tracker.store.ingest.merged import find_or_make_project
+from tracker.store.ingest.run_row import find_or_make_project
 from tracker.store.published.runs import publish_run
 from tracker.store.published.versions import StoredCollection, find_collection, find_version
 from tracker.store.store import Store
 
 # Settles a draft of a store, or returns None: not yet, it is being done.
-Settle = Callable[[Store, str], Settled | None]
+Finalize = Callable[[Store, str], FinalizedDraft | None]
 
 
-def settle_now(store: Store, token: str) -> Settled:
-    """Settle a draft and wait for it; small contents that the store has are not stored again."""
+def finalize_now(store: Store, token: str) -> FinalizedDraft:
+    """Finalize a draft and wait for it; small contents that the store has are not stored again."""
 
-    def known(names: list[str]) -> dict[str, Place]:
+    def known(names: list[str]) -> dict[str, PackPosition]:
         with store.reading() as session:
             return known_places(session, names)
 
-    return settle(store.layout, token, known)
+    return finalize_draft(store.layout, token, known)
 
 
-def with_manifest(store: Store, record: ArtifactLogged, settle: Settle) -> ArtifactLogged | str | None:
+def with_manifest(store: Store, record: ArtifactLogged, finalize: Finalize) -> ArtifactLogged | str | None:
     """Return a record of a logged draft with what became of the draft.
 
     Args:
         store: Where.
         record: What was logged.
-        settle: Settles the draft.
+        finalize: Settles the draft.
 
     Returns:
         The record with digest and manifest; a text when there is no such artifact, and why; None: not yet.
@@ -54,7 +54,7 @@ def with_manifest(store: Store, record: ArtifactLogged, settle: Settle) -> Artif
     """
     if record.draft is None:
         return record
-    found = settle(store, record.draft)
+    found = finalize(store, record.draft)
     if found is None:
         return None
     if found.problem is not None:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from tracker.errors import NotFoundError, UsageError
-from tracker.ground.answers import CollectionInfo
+from tracker.ground.read_models import CollectionInfo
 from tracker.ground.values import without_surrogates
-from tracker.store.objects.described import publish_described
-from tracker.store.published.reread import PublishedCollection
+from tracker.store.objects.checksummed_json import publish_checksummed
+from tracker.store.published.models import PublishedCollection
 from tracker.store.published.versions import find_collection
 from tracker.store.queries.artifacts import list_collections
 from tracker.store.store import Store
@@ -41,7 +41,7 @@ def change_collection(
         )
         path = store.layout.collection_file(entity, project, name)
         store.check_lease()
-        publish_described(store.layout.new_temporary(), path, msgspec.to_builtins(described))
+        publish_checksummed(store.layout.new_temporary(), path, msgspec.to_builtins(described))
         for found in list_collections(session, entity, project, collection.type):
             if found.name == name:
                 return found

@@ -32,10 +32,10 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.ingest.changes import change_artifact
-from tracker.store.ingest.merged import tick
-from tracker.store.objects.described import publish_described
-from tracker.store.published.reread import PublishedDeletion
+from tracker.store.ingest.artifact_edits import change_artifact
+from tracker.store.ingest.run_row import tick
+from tracker.store.objects.checksummed_json import publish_checksummed
+from tracker.store.published.models import PublishedDeletion
 from tracker.store.queries.runs import get_run
 from tracker.store.store import Store
 
@@ -69,7 +69,7 @@ def delete_run(
         said = PublishedDeletion(1, entity, project, run_id, time.time(), named)
         path = layout.tombstone(entity, project, run_id)
         store.check_lease()
-        publish_described(layout.new_temporary(), path, msgspec.to_builtins(said))
+        publish_checksummed(layout.new_temporary(), path, msgspec.to_builtins(said))
         _take_out(session, run)
     for child in layout.run(entity, project, run_id).iterdir():
         if child == path:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import Error, StoreError
 from tracker.runstate.fold import FinishedRow
-from tracker.store.catalog.hot import add_hot
+from tracker.store.catalog.hot_rows import add_hot
 from tracker.store.catalog.models import HotRow, Part, Segment
 from tracker.store.ingest.apply import apply_journal
 from tracker.store.store import Store

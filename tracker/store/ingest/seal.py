@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from tracker.journal.format import HEADER
 from tracker.runstate.fold import pack_state, unpack_state
-from tracker.store.blobs.settle import notes_of
-from tracker.store.catalog.hot import read_hot, take_hot
+from tracker.store.blobs.finalize import notes_of
+from tracker.store.catalog.hot_rows import read_hot, take_hot
 from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.history.captured import keep_captured, spill_captured, unnamed_captured
 from tracker.store.history.parts import add_part, discard, write_part
@@ -79,7 +79,7 @@ def seal(store: Store, segment_id: int) -> None:
     with store.reading() as session:
         several = len(session.scalars(select(Part.id).where(Part.segment_id == segment_id)).all()) > 1
     if several:
-        from tracker.store.history.compact import compact_all
+        from tracker.store.history.compaction import compact_all
 
         compact_all(store, segment_id)
     if segment.run_id is not None:

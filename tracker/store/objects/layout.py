@@ -39,8 +39,8 @@ from urllib.parse import quote
 from zlib import crc32
 
 from tracker.errors import NotFoundError
-from tracker.ground.parsed import is_digest, is_token
-from tracker.store.objects.files import make_folder
+from tracker.ground.parsed_types import is_digest, is_token
+from tracker.store.objects.atomic_files import make_folder
 
 FORMAT_VERSION = 2
 # Stands for a host in the names of journals that came over HTTP.

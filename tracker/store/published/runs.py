@@ -22,7 +22,7 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.objects.described import publish_described
+from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.objects.layout import Layout
 
 # While a run goes on its file is refreshed at most this often; its journal has what is newer.
@@ -47,7 +47,7 @@ def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True)
             pass
     described = describe_run(session, run)
     check_lease(session)
-    publish_described(layout.new_temporary(), path, described)
+    publish_checksummed(layout.new_temporary(), path, described)
 
 
 def describe_run(session: Session, run: Run) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.runstate.collection import CollectionState, Outcome, Place, RecordId, VersionState
+from tracker.runstate.collection import CollectionPath, CollectionState, Outcome, RecordId, VersionState
 from tracker.store.catalog.database import check_lease
 from tracker.store.catalog.models import Alias, Collection, Project, Run, Version
-from tracker.store.objects.described import encode, publish_described
-from tracker.store.objects.files import claim, read_json, write_new
+from tracker.store.objects.atomic_files import claim, read_json, write_new
+from tracker.store.objects.checksummed_json import encode, publish_checksummed
 from tracker.store.objects.layout import Layout
 
 # What a row and a version's file call by the same name.
@@ -28,7 +28,7 @@ _COLUMNS = (
 )
 
 
-def place_of(collection: Collection) -> Place:
+def path_of(collection: Collection) -> CollectionPath:
     """Return entity, project and name of a collection."""
     return collection.project.entity, collection.project.name, collection.name
 
@@ -55,7 +55,7 @@ def newest_version(session: Session, collection: Collection) -> Version | None:
 def describe(session: Session, row: Version) -> VersionState:
     """Return what the catalog knows of a version."""
     run = session.get(Run, row.run_id) if row.run_id is not None else None
-    entity, project, name = place_of(row.collection)
+    entity, project, name = path_of(row.collection)
     return VersionState(
         entity=entity,
         project=project,
@@ -83,7 +83,9 @@ def publish_version(layout: Layout, session: Session, row: Version) -> None:
     """Publish a version anew, after it was changed."""
     described = published(describe(session, row))
     check_lease(session)
-    publish_described(layout.new_temporary(), layout.version(*place_of(row.collection), row.index), described)
+    publish_checksummed(
+        layout.new_temporary(), layout.version(*path_of(row.collection), row.index), described
+    )
 
 
 def published(version: VersionState) -> dict[str, Any]:
@@ -114,7 +116,7 @@ class StoredCollection(CollectionState):
         number: int | None = None,
         digest: str = "",
     ) -> None:
-        super().__init__(place_of(row))
+        super().__init__(path_of(row))
         self.type = row.type
         self._layout, self._session, self._row = layout, session, row
         self.rows: dict[int, Version] = {}
@@ -185,7 +187,7 @@ class StoredCollection(CollectionState):
             self._session.delete(held)
             return
         described = {"alias": alias, "version": number, "moved_at": self.moved_at[alias]}
-        publish_described(self._layout.new_temporary(), path, described)
+        publish_checksummed(self._layout.new_temporary(), path, described)
         if held is None:
             held = Alias(collection_id=self._row.id, alias=alias)
             self._session.add(held)
@@ -193,7 +195,7 @@ class StoredCollection(CollectionState):
 
 
 def find_version(
-    layout: Layout, session: Session, place: Place, number: int, digest: str = ""
+    layout: Layout, session: Session, place: CollectionPath, number: int, digest: str = ""
 ) -> Version | None:
     """Return a version that is not deleted; see ``CollectionState.find``."""
     row = find_collection(session, *place)

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
-from tracker.ground.answers import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
+from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo, RunName
 from tracker.store.catalog.models import Alias, ArtifactUse, Collection, Project, Run, Version
 from tracker.store.published.versions import aliases_of, find_collection, newest_version
 

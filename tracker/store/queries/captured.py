@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
-from tracker.ground.answers import Output, OutputLine, SystemMetrics
+from tracker.ground.read_models import Output, OutputLine, SystemMetrics
 from tracker.ground.records import is_child, writer_rank
 from tracker.runstate.fold import FinishedRow, unpack_state
-from tracker.runstate.view import newest_branch
+from tracker.runstate.merge import newest_branch
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.history.captured import captured_rows
 

@@ -16,13 +16,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.catalog.hot import read_hot_keys
+from tracker.store.catalog.hot_rows import read_hot_keys
 from tracker.store.catalog.models import Run, Rung
 from tracker.store.history.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
 from tracker.store.history.parquet import last_number, read_numbers
 from tracker.store.history.part_file import PartFile
-from tracker.store.history.pieces import Piece, hold
-from tracker.store.queries.history import visible_pieces
+from tracker.store.history.sources import HistorySource, hold
+from tracker.store.queries.history import visible_sources
 from tracker.store.store import Store
 
 
@@ -97,10 +97,10 @@ def chart(
         points: More values than this are put into that many buckets.
         low: Only x from here.
         high: Only x up to here.
-        segment: See ``visible_pieces``.
+        segment: See ``visible_sources``.
     """
     window = Window(x, -np.inf if low is None else low, np.inf if high is None else high)
-    pieces = visible_pieces(session, run, store.root, segment)
+    pieces = visible_sources(session, run, store.root, segment)
     lines: dict[str, list[Line]] = {key: [] for key in keys}
     with hold(pieces) as held:
         ladders = _Ladders(session, held, x)
@@ -137,7 +137,7 @@ class Axis(NamedTuple):
 class _Ladders:
     """The rungs of some parts, and the x that is carried into each, fetched when they are wanted."""
 
-    def __init__(self, session: Session, pieces: list[Piece], x: str) -> None:
+    def __init__(self, session: Session, pieces: list[HistorySource], x: str) -> None:
         self._session = session
         self._x = x
         self._parts = [part for piece in pieces for part in piece.parts]
@@ -197,7 +197,7 @@ class _Ladders:
                 return found
         return self._latest(self._before[part.path])
 
-    def carried_behind(self, piece: Piece) -> float:
+    def carried_behind(self, piece: HistorySource) -> float:
         """Return the last x of a piece's parts; NaN when there is none."""
         return np.nan if self._x in AXES else self._latest(piece.parts)
 
@@ -322,7 +322,7 @@ def _read_part(
 
 
 def _read_hot(
-    session: Session, piece: Piece, window: Window, carried: float, lines: dict[str, list[Line]]
+    session: Session, piece: HistorySource, window: Window, carried: float, lines: dict[str, list[Line]]
 ) -> None:
     columns: dict[str, tuple[list[float], list[float], list[int]]] = {key: ([], [], []) for key in lines}
     names = list(dict.fromkeys([*lines, window.x]))

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sqlalchemy.orm import Session
 
-from tracker.ground.answers import FileInfo
+from tracker.ground.read_models import FileInfo
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Run

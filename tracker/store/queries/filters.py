@@ -15,7 +15,16 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.ground import values
 from tracker.store.catalog.models import Run, RunField
-from tracker.store.queries.asking import COLUMNS, COMPARISONS, Asked, Column, Field, Place, Tags, shown
+from tracker.store.queries.filter_fields import (
+    COLUMNS,
+    COMPARISONS,
+    Column,
+    Field,
+    FilterField,
+    FilterScope,
+    Tags,
+    shown,
+)
 
 OPERATORS = ("$eq", "$ne", *COMPARISONS, "$in", "$nin", "$exists", "$regex", "$all", "$not")
 GROUPS = ("$and", "$or", "$nor", "$not")
@@ -81,7 +90,7 @@ class Filter:
         self.on(Run.id)
 
     def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
-        """Return the condition on a column that holds ids of runs; for ``probe`` see ``Place``."""
+        """Return the condition on a column that holds ids of runs; for ``probe`` see ``FilterScope``."""
         return self._compile(self._written, run_id, probe)
 
     def counted(self) -> Select[int]:
@@ -90,8 +99,8 @@ class Filter:
             if not canonical(key).startswith(("config.", "summary.")) or canonical(key) in COLUMNS:
                 continue
             tests = test if isinstance(test, dict) else {"$eq": test}
-            place = Place(self._session, self._project_id, RunField.run_id, False, self._matched)
-            field = _field(place, key)
+            scope = FilterScope(self._session, self._project_id, RunField.run_id, False, self._matched)
+            field = _field(scope, key)
             found = [field.driving(operator, operand) for operator, operand in tests.items()]
             driving = [each for each in found if each is not None]
             if len(driving) == len(found):
@@ -103,17 +112,17 @@ class Filter:
         return select(func.count(Run.id)).where(Run.project_id == self._project_id, self.on(Run.id))
 
     def _compile(self, written: Any, run_id: SQLColumnExpression[int], probe: bool) -> ColumnElement[bool]:
-        place = Place(self._session, self._project_id, run_id, probe, self._matched)
-        return _Compiler(place).group(written, 0)
+        scope = FilterScope(self._session, self._project_id, run_id, probe, self._matched)
+        return _Compiler(scope).group(written, 0)
 
 
-def _field(place: Place, key: str) -> Field:
-    return Field(place, key, resolve(place.session, place.project_id, key))
+def _field(scope: FilterScope, key: str) -> Field:
+    return Field(scope, key, resolve(scope.session, scope.project_id, key))
 
 
 class _Compiler:
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, scope: FilterScope) -> None:
+        self._place = scope
         self._conditions = 0
         self._operands = 0
 
@@ -141,7 +150,7 @@ class _Compiler:
                 found.append(self._tests(self._asked(key), test, depth))
         return and_(true(), *found)
 
-    def _tests(self, asked: Asked, test: Any, depth: int) -> ColumnElement[bool]:
+    def _tests(self, asked: FilterField, test: Any, depth: int) -> ColumnElement[bool]:
         """Compile what is asked of one field: a value, or ``{operator: operand, ...}``."""
         self._check_depth(depth)
         if not (isinstance(test, dict) and any(str(name).startswith("$") for name in test)):
@@ -171,7 +180,7 @@ class _Compiler:
             found.append(asked.holds(and_(*together)))
         return and_(true(), *found)
 
-    def _equality(self, asked: Asked, operator: str, operand: Any) -> ColumnElement[bool]:
+    def _equality(self, asked: FilterField, operator: str, operand: Any) -> ColumnElement[bool]:
         if operator in ("$eq", "$ne"):
             operand = [operand]
         elif not isinstance(operand, list):
@@ -186,7 +195,7 @@ class _Compiler:
         one_of = asked.is_one_of(operand)
         return not_(one_of) if operator in ("$ne", "$nin") else one_of
 
-    def _asked(self, key: str) -> Asked:
+    def _asked(self, key: str) -> FilterField:
         name = canonical(key)
         if name in COLUMNS:
             return Column(self._place, key, *COLUMNS[name])

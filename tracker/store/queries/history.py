@@ -11,17 +11,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
-from tracker.runstate.view import newest_branch
-from tracker.store.catalog.hot import read_hot
+from tracker.runstate.merge import newest_branch
+from tracker.store.catalog.hot_rows import read_hot
 from tracker.store.catalog.models import Part, Run, Segment
 from tracker.store.history.part_file import PartFile
-from tracker.store.history.pieces import Piece, rows_of
+from tracker.store.history.sources import HistorySource, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def visible_pieces(session: Session, run: Run, root: Path, segment: str | None = None) -> list[Piece]:
+def visible_sources(
+    session: Session, run: Run, root: Path, segment: str | None = None
+) -> list[HistorySource]:
     """Return what shows of a run's history, oldest attempt first.
 
     Args:
@@ -42,10 +44,10 @@ def visible_pieces(session: Session, run: Run, root: Path, segment: str | None =
         shown = [(segment, None)]
     else:
         raise NotFoundError(f"run {run.run_id} has no segment {segment!r}: its detail lists them")
-    return [segment_piece(session, ids[name], root, before) for name, before in shown]
+    return [segment_source(session, ids[name], root, before) for name, before in shown]
 
 
-def segment_piece(session: Session, segment_id: int, root: Path, before: int | None = None) -> Piece:
+def segment_source(session: Session, segment_id: int, root: Path, before: int | None = None) -> HistorySource:
     """Return the history of a segment, or what shows of it."""
     found = session.execute(
         select(Part.id, Part.path, Part.rows)
@@ -53,7 +55,7 @@ def segment_piece(session: Session, segment_id: int, root: Path, before: int | N
         .order_by(Part.first_row, Part.id)
     )
     parts = [PartFile(id, root / path, rows) for id, path, rows in found]
-    return Piece(parts, partial(read_hot, session, segment_id), before, segment_id)
+    return HistorySource(parts, partial(read_hot, session, segment_id), before, segment_id)
 
 
 def rows(
@@ -65,14 +67,14 @@ def rows(
     complete: bool = False,
     segment: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the run's history as wandb gives rows; see ``rows_of`` and ``visible_pieces``."""
-    return rows_of(visible_pieces(session, run, root, segment), keys, complete=complete)
+    """Return the run's history as wandb gives rows; see ``rows_of`` and ``visible_sources``."""
+    return rows_of(visible_sources(session, run, root, segment), keys, complete=complete)
 
 
 def table(
     session: Session, run: Run, root: Path, keys: Sequence[str] | None = None, *, segment: str | None = None
 ) -> pa.Table:
-    """Return the run's history as columns; see ``table_of`` and ``visible_pieces``."""
-    from tracker.store.history.tables import table_of  # pyarrow is heavy, and lists need it not
+    """Return the run's history as columns; see ``source_table`` and ``visible_sources``."""
+    from tracker.store.history.arrow_tables import source_table  # pyarrow is heavy, and lists need it not
 
-    return table_of(visible_pieces(session, run, root, segment), keys)
+    return source_table(visible_sources(session, run, root, segment), keys)

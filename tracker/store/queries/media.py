@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
 from tracker.ground import values
-from tracker.ground.answers import TablePage
+from tracker.ground.read_models import TablePage
 from tracker.store.catalog.models import Run, RunFile
 from tracker.store.queries.history import rows
 from tracker.store.store import Store

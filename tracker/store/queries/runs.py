@@ -9,11 +9,11 @@ from sqlalchemy import Select, SQLColumnExpression, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import NotFoundError, UsageError
-from tracker.ground.answers import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
+from tracker.ground.read_models import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.runstate.fold import unpack_state
-from tracker.runstate.view import SegmentView, describe_segments
+from tracker.runstate.merge import SegmentView, describe_segments
 from tracker.store.catalog.models import Clock, Project, Run, RunField, Segment
-from tracker.store.queries.asking import check_text
+from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
 
 LARGEST_PAGE = 1000

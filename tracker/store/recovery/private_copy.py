@@ -27,7 +27,7 @@ from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.models import ApiKey, Clock
 from tracker.store.catalog.sqlite import find_damage, open_engine
-from tracker.store.objects.files import make_folder, open_regular
+from tracker.store.objects.atomic_files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store, find_piece

@@ -25,16 +25,15 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import ArtifactError, JournalError, NotFoundError, StoreError
 from tracker.ground.records import COMMIT, Process, Row, RunStarted, encode
-from tracker.journal.reader import Record as Frame
-from tracker.journal.reader import read_frames
-from tracker.runstate.collection import Place
-from tracker.runstate.fold import Folder, Gone, SegmentState, pack_state
+from tracker.journal.reader import Frame, read_frames
+from tracker.runstate.collection import CollectionPath
+from tracker.runstate.fold import Gone, SegmentFold, SegmentState, pack_state
 from tracker.store.blobs.content import BlobStore, Piece
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import note_pieces, note_version, read_index
 from tracker.store.catalog import database
-from tracker.store.catalog.holding import Hold
-from tracker.store.catalog.hot import add_hot
+from tracker.store.catalog.hot_rows import add_hot
+from tracker.store.catalog.lease_holder import Hold
 from tracker.store.catalog.models import (
     Alias,
     ApiKey,
@@ -49,10 +48,10 @@ from tracker.store.catalog.models import (
     Segment,
 )
 from tracker.store.catalog.sqlite import fold, open_engine
-from tracker.store.ingest.merged import Aggregates, find_or_make_project, note_change, refresh_run
-from tracker.store.objects.files import sync_file
+from tracker.store.ingest.run_row import Aggregates, find_or_make_project, note_change, refresh_run
+from tracker.store.objects.atomic_files import sync_file
 from tracker.store.objects.layout import JournalPath, Layout
-from tracker.store.published.reread import (
+from tracker.store.published.models import (
     PublishedAlias,
     PublishedCapture,
     PublishedCollection,
@@ -61,13 +60,13 @@ from tracker.store.published.reread import (
     PublishedRun,
     PublishedSegment,
     PublishedVersion,
-    reread,
+    read_published_model,
 )
-from tracker.store.published.tombs import tomb
-from tracker.store.published.versions import new_row, place_of
-from tracker.store.recovery.former import Former, install, read_former
-from tracker.store.recovery.lost import find_lost, home_of
-from tracker.store.recovery.restoring import Restorer
+from tracker.store.published.tombstones import publish_tombstone
+from tracker.store.published.versions import new_row, path_of
+from tracker.store.recovery.missing_files import find_missing, home_of
+from tracker.store.recovery.old_catalog import OldCatalog, install, read_old_catalog
+from tracker.store.recovery.restore_files import Restorer
 
 # No journal has so large a number: a segment that stands there takes none.
 PAST_ALL_JOURNALS = 1_000_000
@@ -97,7 +96,7 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
-    """Make the catalog anew; the caller has the store alone (``tracker.store.recovery.opening.alone``).
+    """Make the catalog anew; the caller has the store alone (``tracker.store.recovery.open_catalog.alone``).
 
     Args:
         layout: The store.
@@ -111,10 +110,10 @@ def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
     """
     for path in layout.described_files():  # a newer one is refused before anything is changed
         with suppress(ValueError, OSError):
-            reread(path, dict)
-    former = read_former(layout, hold.catalog)
+            read_published_model(path, dict)
+    former = read_old_catalog(layout, hold.catalog)
     if former is None and hold.damaged is not None:
-        former = read_former(layout, hold.damaged)
+        former = read_old_catalog(layout, hold.damaged)
         # There is nothing under the catalog's own name.
         former = former and former._replace(folded=False, files={})
     new = layout.new_temporary()
@@ -149,12 +148,14 @@ def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
 class _Builder:
     """Fills an empty catalog from a store's published files."""
 
-    def __init__(self, layout: Layout, session: Session, former: Former | None, restorer: Restorer) -> None:
+    def __init__(
+        self, layout: Layout, session: Session, former: OldCatalog | None, restorer: Restorer
+    ) -> None:
         self._layout = layout
         self._restorer = restorer
         self._blobs = BlobStore(layout)
         self._session = session
-        self._former = former or Former()
+        self._former = former or OldCatalog()
         journals = groupby(layout.list_journals(), key=lambda journal: journal.segment)
         self._journals = {segment: list(files) for segment, files in journals}
         self._run_ids: dict[tuple[str, str, str], int] = {}
@@ -188,11 +189,11 @@ class _Builder:
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
         for _, tombstone in deleted:
             for name in set(tombstone.segments) - self._segments:
-                self._session.add(tomb(name))
+                self._session.add(publish_tombstone(name))
                 self._segments.add(name)
         self._add_packs()
         versions = self._add_versions([described for described, _ in runs])
-        self.broken += find_lost(self._layout, [each for each, _ in runs], versions, self._restorer.known)
+        self.broken += find_missing(self._layout, [each for each, _ in runs], versions, self._restorer.known)
         for folder, collection in self._collections.items():
             self._add_aliases(folder, collection)
         for described, run in runs:
@@ -210,19 +211,19 @@ class _Builder:
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
-            found = reread(path, kind)
+            found = read_published_model(path, kind)
             if isinstance(found, PublishedRun):
                 taken = self._taken.intersection(each.segment for each in found.segments if not each.sealed)
                 if taken or found.uses is None:  # the catalog knows more, or an older tracker wrote the file
                     if self._restorer.restore(path, found.revision):
-                        return reread(path, kind)
+                        return read_published_model(path, kind)
                     self._taken -= taken
             return found
         except (ValueError, OSError) as error:
             if kind is PublishedRun:
                 _keep_copy(path)
             if self._restorer.restore(path):
-                return reread(path, kind)
+                return read_published_model(path, kind)
             said = getattr(error, "strerror", None) or error
             self.broken.append(f"{path} cannot be read and was left out: {said}")
             return None
@@ -300,7 +301,7 @@ class _Builder:
             state, kept, whole = self._fold_parts(run, described, parts), "Parquet files", False
             # Were the journal put back, it would be applied on top of this: only another rebuild may.
             added.journal_index = PAST_ALL_JOURNALS
-        folder = Folder(state)
+        folder = SegmentFold(state)
         if not whole:
             how = "lacks records that had been applied" if files else "is gone"
             self._note_loss(run, added, how, f"what it had beyond {kept}")
@@ -389,7 +390,7 @@ class _Builder:
         """Return the state of a segment of which only its parts and its run's file are left."""
         from tracker.store.history.parquet import read_rows
 
-        folder = Folder(SegmentState())
+        folder = SegmentFold(SegmentState())
         folder.state.started = RunStarted(
             run.entity,
             run.project,
@@ -486,7 +487,7 @@ class _Builder:
         return collection
 
     def _add_aliases(self, folder: Path, collection: Collection) -> None:
-        place = place_of(collection)
+        place = path_of(collection)
         if not (folder / "aliases").is_dir():
             newest = max((number for *each, number in self.versions if tuple(each) == place), default=None)
             if newest is not None:
@@ -497,7 +498,7 @@ class _Builder:
             self._read_aliases(place, collection)
         self._session.flush()
 
-    def _read_aliases(self, place: Place, collection: Collection) -> None:
+    def _read_aliases(self, place: CollectionPath, collection: Collection) -> None:
         for path in self._layout.alias_files(*place):
             described = self._read(path, PublishedAlias)
             if described is None:

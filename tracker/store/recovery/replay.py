@@ -38,7 +38,7 @@ from tracker.ground.records import (
 )
 from tracker.runstate.collection import parse_version_name
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
-from tracker.runstate.keyed import KEYED
+from tracker.runstate.key_edits import KEYED
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.models import (
     ArtifactUse,

@@ -1,0 +1,100 @@
+"""Whether stored content still has the digest that it is called by, asked once for each state of a file.
+
+A small file is hashed before it is sent. A large one is hashed while it is sent, and its last bytes are held
+back until the digest is known: a client of damaged content gets a body that is shorter than announced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message, Send
+
+from tracker.ground.terminal import say
+from tracker.store.objects.atomic_files import open_regular
+
+# Hashing a file of this size takes 30 ms.
+LARGEST_HASHED_FIRST = 16 * 1024 * 1024
+# How many files are remembered.
+MOST_KNOWN = 100_000
+
+
+class Stored(NamedTuple):
+    """A file of the store in one state.
+
+    Attributes:
+        path: Where it is.
+        sha256: What it is called.
+        size: Bytes.
+        state: What changes when the file does.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    state: tuple[int, ...]
+
+
+_known: dict[Stored, bool] = {}
+
+
+def stored(path: Path, sha256: str, found: os.stat_result) -> Stored:
+    """Return a file in the state that ``found`` describes."""
+    state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+    return Stored(path, sha256, found.st_size, state)
+
+
+def is_whole(file: Stored) -> bool | None:
+    """Return whether a file has its digest; None for a large one that was not sent as a whole so far."""
+    if file not in _known and file.size <= LARGEST_HASHED_FIRST:
+        with os.fdopen(open_regular(file.path), "rb") as content:
+            _note(file, hashlib.sha256(content.read()).hexdigest())
+    return _known.get(file)
+
+
+def _note(file: Stored, digest: str) -> None:
+    while len(_known) >= MOST_KNOWN:
+        _known.pop(next(iter(_known)), None)
+    _known[file] = digest == file.sha256
+
+
+class CheckingSend:
+    """Passes on an answer with the whole of a large file, but for its last bytes when its digest is wrong.
+
+    The connection is closed then. An answer with a part of the file is passed on as it is.
+    """
+
+    def __init__(self, send: Send, file: Stored) -> None:
+        self._send = send
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._passed = 0
+        self._is_part = False
+        self._is_damaged = False
+
+    async def __call__(self, message: Message) -> None:
+        """Pass on one message of the answer."""
+        if message["type"] == "http.response.start":
+            length = dict(message["headers"]).get(b"content-length")
+            # A range may be all of the file, as browsers ask for videos.
+            self._is_part = length != str(self._file.size).encode()
+        elif not self._is_part and message["type"] == "http.response.body":
+            await self._check(message["body"], ends=not message.get("more_body", False))
+        if not self._is_damaged:
+            await self._send(message)
+
+    async def _check(self, body: bytes, *, ends: bool) -> None:
+        await run_in_threadpool(self._digest.update, body)
+        begun, self._passed = self._passed < self._file.size, self._passed + len(body)
+        if self._passed and begun and (ends or self._passed >= self._file.size):
+            _note(self._file, self._digest.hexdigest())
+            self._is_damaged = not _known[self._file]
+            if self._is_damaged:
+                say(
+                    f"{self._file.path} is damaged: it no longer has SHA-256 {self._file.sha256}; "
+                    "the connection that asked for it is closed"
+                )

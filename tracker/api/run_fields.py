@@ -1,0 +1,367 @@
+"""What ``Api`` says of a run, and which of it can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+from urllib.parse import quote
+
+from tracker.api.attrs import Attrs, as_time
+from tracker.api.summary import Summary
+from tracker.api.users import User
+from tracker.errors import UsageError
+from tracker.ground.read_models import RunDetail, RunInfo, SegmentInfo
+from tracker.ground.values import dumps, to_plain
+from tracker.reading.reader import Reader
+
+# What ``summary`` has besides what was logged: derived, so no edit of it is kept.
+DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
+
+# Keys of a config that are the client's own.
+INTERNAL = ("_wandb", "wandb_version")
+
+
+class RunFields(Attrs):
+    """A run as it stood when it was looked up; ``load()`` looks again.
+
+    Name, tags, notes, group, job type, config and summary may be changed in place
+    (``run.tags.append("x")`` will do); ``update()`` stores what was changed. wandb's other fields are
+    attributes under both spellings: ``created_at`` and ``createdAt``, ``heartbeat_at``, ``display_name``,
+    ``sweep_name``, ``history_line_count``, ``history_keys``, ``read_only``, ``commit``, ``description``.
+    wandb lacks ``reason``, ``last_seen`` and ``host``: see ``tracker.ground.read_models.RunInfo``.
+    """
+
+    def __init__(self, reader: Reader, info: RunInfo | RunDetail) -> None:
+        self._reader = reader
+        self._take(info)
+
+    def _take(self, info: RunInfo | RunDetail) -> None:
+        self._info = info
+        self._name = info.name
+        self._tags = list(info.tags)
+        self._notes = info.notes
+        self._group = info.group
+        self._job_type = info.job_type
+        # Copies, made when somebody looks: ``update`` finds what was changed of them.
+        self._config: dict[str, Any] | None = None
+        self._summary: Summary | None = None
+
+    # Which run
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._info.id
+
+    @property
+    def storage_id(self) -> str:
+        """wandb's inner id of a run: here its whole path."""
+        return "/".join((self._info.entity, self._info.project, self._info.id))
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is in."""
+        return self._info.entity
+
+    @property
+    def username(self) -> str:
+        """The same as ``entity``, as in wandb."""
+        return self._info.entity
+
+    @property
+    def user(self) -> User:
+        """Who made it: here nobody has an account, so it is the entity."""
+        return User(self._info.entity)
+
+    @property
+    def project(self) -> str:
+        """The project."""
+        return self._info.project
+
+    @property
+    def path(self) -> list[str]:
+        """Entity, project and id."""
+        return [self._info.entity, self._info.project, self._info.id]
+
+    @property
+    def url(self) -> str | None:
+        """Where the run can be looked at; None when it was read from a store that nothing serves."""
+        base = self._reader.url
+        if base is None:
+            return None
+        entity, project, run_id = (quote(part, safe="") for part in self.path)
+        return f"{base.rstrip('/')}/{entity}/{project}?run={run_id}"
+
+    @property
+    def state(self) -> str:
+        """``"running"``, ``"finished"``, ``"failed"``, ``"crashed"`` or ``"preempted"`` (SIGTERM)."""
+        return self._info.state
+
+    # What may be changed
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def display_name(self) -> str:
+        """The same as ``name``."""
+        return self._name
+
+    @display_name.setter
+    def display_name(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        # A text is no list of tags, though list() would make one of it: update() says so.
+        self._tags = tags if isinstance(tags, str) else list(tags)  # type: ignore[assignment]
+
+    @property
+    def group(self) -> str | None:
+        """The group."""
+        return self._group
+
+    @group.setter
+    def group(self, group: str | None) -> None:
+        self._group = group
+
+    @property
+    def job_type(self) -> str | None:
+        """The job type."""
+        return self._job_type
+
+    @job_type.setter
+    def job_type(self, job_type: str | None) -> None:
+        self._job_type = job_type
+
+    @property
+    def notes(self) -> str | None:
+        """The notes."""
+        return self._notes
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        self._notes = notes
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config; change keys, then ``update()``."""
+        if self._config is None:
+            self._config = _own(deepcopy(self._info.config))
+        return self._config
+
+    @property
+    def rawconfig(self) -> dict[str, Any]:
+        """The config with wandb's own key ``_wandb``, if there is one."""
+        return deepcopy(self._info.config)
+
+    @property
+    def json_config(self) -> str:
+        """The config as wandb stores it: ``{"KEY": {"value": ..., "desc": null}}`` as JSON text."""
+        inner = {key: self._info.config[key] for key in ("_wandb",) if key in self._info.config}
+        values = {**inner, **to_plain(self.config)}
+        return dumps({key: {"value": value, "desc": None} for key, value in values.items()})
+
+    @property
+    def summary(self) -> Summary:
+        """The summary; change keys, then ``summary.update()`` or ``update()``.
+
+        Its ``_step``, ``_runtime``, ``_timestamp`` and ``_wandb`` are derived: a change of them is not kept.
+        """
+        if self._summary is None:
+            self._summary = Summary(self.summary_metrics, self._store_summary)
+        return self._summary
+
+    @property
+    def summary_metrics(self) -> dict[str, Any]:
+        """The summary as plain values."""
+        info = self._info
+        step = {} if info.last_step is None else {"_step": info.last_step}
+        derived = {"_runtime": info.duration, "_timestamp": info.updated_at}
+        return {**deepcopy(info.summary), **step, **derived, "_wandb": {"runtime": int(info.duration)}}
+
+    def _store_summary(self) -> None:
+        changed = changes_of("summary", self.summary._json_dict, self.summary_metrics, DERIVED)
+        if changed:
+            self._edit(changed)
+
+    def update(self) -> None:
+        """Store what was changed.
+
+        An edit holds against what the run's writers say, unless a later attempt gives the field, or the key
+        of config or summary, a value of its own.
+
+        Raises:
+            UsageError: A value is none that the field may have.
+        """
+        now = {
+            "name": self._name,
+            "tags": self._tags,
+            "notes": self._notes,
+            "group": self._group,
+            "job_type": self._job_type,
+        }
+        changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
+        if self._config is not None:
+            changed.update(changes_of("config", self._config, _own(self._info.config), INTERNAL))
+        if self._summary is not None:
+            changed.update(changes_of("summary", self._summary._json_dict, self.summary_metrics, DERIVED))
+        if changed:
+            self._edit(changed)
+
+    def save(self) -> None:
+        """Do what ``update`` does; wandb has both names."""
+        self.update()
+
+    def _edit(self, changed: dict[str, Any]) -> None:
+        config, summary = self._config, self._summary
+        fresh = self._reader.edit(self.entity, self.project, self.id, changed)
+        if set(changed) <= {"summary", "summary_removed"}:
+            # Only that was asked for: other changes wait for ``update()``.
+            self._info = fresh
+            self._config = config
+        else:
+            self._take(fresh)
+        if summary is not None:  # who holds it goes on with it
+            self._summary = summary
+            dict.clear(summary)
+            summary._set_all(self.summary_metrics, True)
+
+    # More about it
+
+    def load(self, force: bool = False) -> dict[str, Any]:
+        """Look the run up again; changes that were not stored are dropped.
+
+        Args:
+            force: Accepted for compatibility: it is always looked up.
+
+        Returns:
+            Its fields by wandb's names.
+
+        Raises:
+            NotFoundError: It is not there any more.
+        """
+        self._take(self._reader.run(self.entity, self.project, self.id))
+        return self._fields()
+
+    def load_full_data(self, force: bool = False) -> dict[str, Any]:
+        """Return its fields by wandb's names; runs always come whole here."""
+        return self.load() if force else self._fields()
+
+    @property
+    def segments(self) -> list[SegmentInfo]:
+        """What each writer (rank, node) wrote in each attempt: what later attempts went back behind too."""
+        return self._detail().segments
+
+    def _detail(self) -> RunDetail:
+        if not isinstance(self._info, RunDetail):
+            found = self._reader.run(self.entity, self.project, self.id)
+            self._info = found  # what was changed of the fields stays
+        assert isinstance(self._info, RunDetail)
+        return self._info
+
+    @property
+    def lastHistoryStep(self) -> int:
+        """The last step logged, -1 when there is none."""
+        return -1 if self._info.last_step is None else self._info.last_step
+
+    @property
+    def system_metrics(self) -> dict[str, Any]:
+        """The latest value of each system metric of the primary writer: ``system.cpu``, ..., as wandb's."""
+        return dict(self._detail().system_metrics)
+
+    systemMetrics = system_metrics
+
+    @property
+    def history_line_count(self) -> int:
+        """How many rows the attempts have whose history shows."""
+        return sum(each.rows for each in self._detail().segments if each.shown)
+
+    historyLineCount = history_line_count
+
+    @property
+    def history_keys(self) -> dict[str, Any]:
+        """Keys of the history, with how often each was logged, and ``lastStep``."""
+        keys = {
+            each.key: {"typeCounts": [{"type": each.kind, "count": each.count}], "lastStep": each.last_step}
+            for each in self._detail().keys
+        }
+        return {"lastStep": self.lastHistoryStep, "keys": keys}
+
+    historyKeys = history_keys
+
+    def _fields(self) -> dict[str, Any]:
+        info = self._info
+        return {
+            "id": self.storage_id,
+            "name": info.id,
+            "displayName": self._name,
+            "state": info.state,
+            "tags": self._tags,
+            "group": self._group,
+            "jobType": self._job_type,
+            "notes": self._notes,
+            "description": self._notes,
+            "readOnly": False,
+            "createdAt": as_time(info.created_at),
+            "heartbeatAt": as_time(info.updated_at),
+            "finishedAt": None if info.finished_at is None else as_time(info.finished_at),
+            "duration": info.duration,
+            "error": info.error,
+            "reason": info.reason,
+            "host": info.host,
+            "lastSeen": None if info.last_seen is None else as_time(info.last_seen),
+            "sweepName": None,
+            "config": self.config,
+            "rawconfig": self.rawconfig,
+            "summaryMetrics": self.summary_metrics,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Run {'/'.join(self.path)} ({self.state})>"
+
+
+def _own(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in INTERNAL}
+
+
+def changes_of(
+    field: str, now: Mapping[str, Any], before: Mapping[str, Any], passed_over: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the edit that makes ``before`` what it is ``now``: keys that changed, and those that went.
+
+    Raises:
+        UsageError: A value has no plain form.
+    """
+    try:
+        plain = {str(key): to_plain(value) for key, value in now.items()}
+    except TypeError as error:
+        raise UsageError(f"{field}: {error}") from None
+    ignored = set(passed_over)
+    values = {
+        key: value
+        for key, value in plain.items()
+        if key not in ignored and (key not in before or not _is_same(value, before[key]))
+    }
+    removed = [key for key in before if key not in plain and key not in ignored]
+    changed: dict[str, Any] = {field: values} if values else {}
+    return {**changed, f"{field}_removed": removed} if removed else changed
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two plain values are alike to the type of every number, NaN being NaN."""
+    if type(one) is not type(other):
+        return False
+    return bool(one == other and type(one) in (str, bool, int)) or dumps(one) == dumps(other)

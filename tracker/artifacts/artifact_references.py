@@ -1,0 +1,92 @@
+"""References from one artifact to files of others: ``tracker-artifact://ENTITY/PROJECT/NAME:vN/PATH``."""
+
+from __future__ import annotations
+
+from tracker.artifacts.reference_errors import MissingError, changed
+from tracker.errors import ArtifactError, NotFoundError
+from tracker.ground.read_models import ArtifactDetail
+from tracker.reading.reader import ArtifactReader
+from tracker.store.blobs.manifest import Entry
+
+SCHEME = "tracker-artifact://"
+
+
+def address_of(qualified_name: str, path: str) -> str:
+    """Return the address of a file of a version."""
+    return f"{SCHEME}{qualified_name}/{path}"
+
+
+class ArtifactReferences:
+    """Finds what such addresses stand for, each version's manifest read once.
+
+    Args:
+        reader: Where the other artifacts are.
+    """
+
+    def __init__(self, reader: ArtifactReader) -> None:
+        self._reader = reader
+        self._known: dict[str, tuple[ArtifactDetail, dict[str, Entry]]] = {}
+
+    def find(self, address: str) -> tuple[ArtifactDetail, Entry]:
+        """Return a version and its entry that an address leads to, over further artifacts if need be.
+
+        Raises:
+            MissingError: There is no such version or file (any more).
+        """
+        seen: set[str] = set()
+        while True:
+            seen.add(address)
+            place, path = _parse(address)
+            if place not in self._known:
+                self._known[place] = self._read(place)
+            version, entries = self._known[place]
+            entry = entries.get(path)
+            if entry is None:
+                raise MissingError(f"artifact {place} has no file {path}")
+            if entry.ref is None or not entry.ref.startswith(SCHEME):
+                return version, entry
+            address = entry.ref
+            if address in seen:
+                raise ArtifactError(f"{address} leads back to itself")
+
+    def entry_for(self, address: str, name: str | None) -> Entry:
+        """Return the entry of a new reference, with the digest of what it leads to.
+
+        Raises:
+            MissingError: There is no such version or file.
+        """
+        version, entry = self.find(address)
+        named = version.source or f"{version.entity}/{version.project}/{version.name}:{version.version}"
+        ref = address_of(named, entry.path)
+        return Entry(name or entry.path.rpartition("/")[2], entry.digest, entry.size, ref=ref)
+
+    def resolve(self, entry: Entry) -> tuple[ArtifactDetail, Entry]:
+        """Return what a reference of a manifest stands for, if it still has the digest that was noted.
+
+        Raises:
+            MissingError: It is gone.
+            ArtifactError: It is another content.
+        """
+        version, found = self.find(entry.ref or "")
+        if found.digest != entry.digest:
+            raise changed(entry, found.digest)
+        return version, found
+
+    def _read(self, place: str) -> tuple[ArtifactDetail, dict[str, Entry]]:
+        above, _, reference = place.partition(":")
+        entity, project, name = above.split("/")
+        try:
+            version = self._reader.artifact(entity, project, name, reference)
+            manifest = self._reader.manifest(version)
+        except NotFoundError as error:
+            raise MissingError(error.message) from error
+        return version, {entry.path: entry for entry in manifest.entries}
+
+
+def _parse(address: str) -> tuple[str, str]:
+    parts = address.removeprefix(SCHEME).split("/", 3)
+    if len(parts) < 4 or ":" not in parts[2]:
+        raise ArtifactError(
+            f"{address!r} names no file of an artifact: write {SCHEME}entity/project/name:vN/path"
+        )
+    return "/".join(parts[:3]), parts[3]

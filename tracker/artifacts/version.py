@@ -1,0 +1,180 @@
+"""What an artifact knows of its version: its names and times, and how it comes to have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TypeVar
+from urllib.parse import quote
+
+from tracker.errors import ArtifactError, ArtifactNotLoggedError
+from tracker.ground.read_models import ArtifactDetail
+from tracker.reading.reader import ArtifactReader
+
+T = TypeVar("T", bound="VersionFields")
+# Finds the version that a logged artifact became, and who can read it.
+Resolve = Callable[[], tuple[ArtifactDetail, ArtifactReader]]
+
+
+class VersionFields:
+    """The side of an artifact that is known once it is logged.
+
+    Args:
+        name: Of its collection.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._version: ArtifactDetail | None = None
+        self._reader: ArtifactReader | None = None
+        self._logged = False
+        self._finalized = False
+        self._resolve: Resolve | None = None
+
+    @property
+    def name(self) -> str:
+        """``NAME:vN`` of a version, ``NAME`` of a draft."""
+        return f"{self._name}:{self._version.version}" if self._version else self._name
+
+    @property
+    def detail(self) -> ArtifactDetail:
+        """All that is known of the version."""
+        return self._known("detail")
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is in."""
+        return self._known("entity").entity
+
+    @property
+    def project(self) -> str:
+        """The project."""
+        return self._known("project").project
+
+    @property
+    def qualified_name(self) -> str:
+        """``ENTITY/PROJECT/NAME:vN``."""
+        version = self._known("qualified_name")
+        return f"{version.entity}/{version.project}/{self.name}"
+
+    @property
+    def id(self) -> str | None:
+        """The same as ``qualified_name``; None for a draft."""
+        return self.qualified_name if self._version else None
+
+    @property
+    def version(self) -> str:
+        """``v0``, ``v1``, ..."""
+        return self._known("version").version
+
+    @property
+    def state(self) -> str:
+        """``"PENDING"`` until it is logged, then ``"COMMITTED"``; ``"DELETED"`` after ``delete``."""
+        if self._version is None:
+            return "PENDING"
+        return "COMMITTED" if self._reader is not None else "DELETED"
+
+    def is_draft(self) -> bool:
+        """Whether files can still be added."""
+        return not self._logged and self._version is None
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it stands for a version of another collection, such as in a model registry."""
+        return (self._logged or self._version is not None) and self._known("is_link").source is not None
+
+    @property
+    def linked_at(self) -> str | None:
+        """When a link was made, as ``2026-01-31T12:00:00Z``; None for an original."""
+        return self.created_at if self.is_link else None
+
+    @property
+    def commit_hash(self) -> str:
+        """wandb's hash of the commit: here the digest, which stands for the content too."""
+        return self._known("commit_hash").digest
+
+    @property
+    def digest_algorithm(self) -> str:
+        """How digests are computed: wandb's name of MD5."""
+        return "MANIFEST_MD5"
+
+    @property
+    def url(self) -> str:
+        """Where the version is shown; an empty string when nothing serves the store."""
+        version, base = self._known("url"), self._reader.url if self._reader is not None else None
+        if base is None:
+            return ""
+        place = f"{quote(version.entity, safe='')}/{quote(version.project, safe='')}"
+        return f"{base.rstrip('/')}/{place}?tab=artifacts&artifact={quote(self.name, safe='')}"
+
+    @property
+    def source_qualified_name(self) -> str:
+        """``ENTITY/PROJECT/NAME:vN`` of the version that a link stands for; its own, unless it is one."""
+        return self._known("source_qualified_name").source or self.qualified_name
+
+    @property
+    def source_entity(self) -> str:
+        """Entity of ``source_qualified_name``."""
+        return self.source_qualified_name.split("/")[0]
+
+    @property
+    def source_project(self) -> str:
+        """Project of ``source_qualified_name``."""
+        return self.source_qualified_name.split("/")[1]
+
+    @property
+    def source_name(self) -> str:
+        """``NAME:vN`` of ``source_qualified_name``; ``NAME`` of a draft."""
+        if self.is_draft():
+            return self._name
+        return self.source_qualified_name.split("/")[2]
+
+    @property
+    def source_version(self) -> str:
+        """``vN`` of ``source_qualified_name``."""
+        return self.source_qualified_name.rpartition(":")[2]
+
+    @property
+    def created_at(self) -> str:
+        """When it was logged, as ``2026-01-31T12:00:00Z``."""
+        return as_time(self._known("created_at").created_at)
+
+    @property
+    def updated_at(self) -> str:
+        """When something was last said of it, in the same form."""
+        return as_time(self._known("updated_at").updated_at)
+
+    def wait(self: T, timeout: float | None = None) -> T:
+        """Wait until the artifact has a version; return it.
+
+        Raises:
+            ArtifactNotLoggedError: It was not logged.
+        """
+        if self._version is None:
+            if self._resolve is None:
+                raise ArtifactNotLoggedError(
+                    f"artifact {self._name} was not logged: call run.log_artifact(artifact) first"
+                )
+            self._became(*self._resolve())
+        return self
+
+    def _became(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
+        self._version, self._reader, self._logged = replace(version), reader, True
+
+    def _known(self, what: str) -> ArtifactDetail:
+        self.wait()
+        if self._version is None:
+            raise ArtifactError(f"{what} of artifact {self._name} is known once it is logged")
+        return self._version
+
+    def _reading(self, what: str) -> ArtifactReader:
+        self._known(what)
+        if self._reader is None:
+            raise ArtifactError(f"artifact {self.name} was deleted")
+        return self._reader
+
+
+def as_time(seconds: float) -> str:
+    """Return unix seconds as wandb's API writes a time: UTC, ``2026-01-31T12:00:00Z``."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

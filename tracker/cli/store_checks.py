@@ -1,0 +1,252 @@
+"""Looking at a store and its surroundings without changing anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+
+from tracker.errors import Error
+from tracker.ground.filesystems import filesystem_type, is_network
+from tracker.ground.processes import host_name, is_alive
+from tracker.ground.settings import Settings
+from tracker.ground.terminal import printable
+from tracker.journal.reader import read_header
+from tracker.reading.open_reader import is_journal_only
+from tracker.recorder.election import RecorderLock
+from tracker.recorder.failure_file import ALL, read_failures
+from tracker.recorder.journal_probe import is_damaged
+from tracker.recorder.liveness import writer_of
+from tracker.recorder.outbox import list_outboxes, remote_of
+from tracker.store.catalog.lease import catalog_of, held_elsewhere
+from tracker.store.catalog.migrations import REVISION, REVISIONS
+from tracker.store.objects.atomic_files import open_regular
+from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.objects.store_file import check_description, is_read_only
+from tracker.store.recovery.missing_files import KnownFile, examine_files, known_files
+from tracker.store.recovery.orphan_segments import describe_orphan
+from tracker.version import __version__
+
+# Less free space than a full backlog of one writer and the catalog's own needs.
+LEAST_FREE = 256 * 1024 * 1024
+# How much of the logs is shown.
+MOST_LOGS, LOG_LINES, LOG_BYTES = 3, 15, 10_000
+# Of the files that are gone so many are named.
+MOST_FILES = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line about the environment; ``good`` is False when something must be done."""
+
+    name: str
+    good: bool
+    text: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Return what can be said about a store and its surroundings; changes nothing."""
+    layout = Layout(settings.store)
+    found = [_versions(), _store(layout), _file_system(settings), _free_space(layout)]
+    if is_read_only(layout):
+        found += _segments(layout, "journals", "wait: who may write to the store applies them")
+    elif layout.description.is_file():
+        found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
+        found += [*_files(layout), *_logs(layout)]
+    for outbox in list_outboxes(layout.root):
+        remote = remote_of(outbox)
+        found += _segments(outbox, "outbox", f"wait for {remote.url}" if remote else "wait for no server")
+    found += [finding for each in (layout, *list_outboxes(layout.root)) for finding in _logs(each)]
+    return found
+
+
+def _versions() -> Finding:
+    parts = [f"tracker {__version__}", f"Python {platform.python_version()}"]
+    missing = []
+    for name in ("msgspec", "sqlalchemy", "alembic", "pyarrow"):
+        try:
+            parts.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        parts.append(f"{', '.join(missing)} not installed: journals wait for a machine that has them")
+    return Finding("versions", not missing, ", ".join(parts))
+
+
+def _store(layout: Layout) -> Finding:
+    try:
+        check_description(layout)
+    except Error as error:
+        return Finding("store", False, error.message)
+    if not layout.description.is_file():
+        return Finding("store", True, f"{layout.root} does not exist yet; the first run makes it")
+    if is_read_only(layout) or not os.access(layout.root, os.W_OK | os.X_OK):
+        return Finding("store", False, f"{layout.root} cannot be written by this user, only read")
+    return Finding("store", True, str(layout.root))
+
+
+def _file_system(settings: Settings) -> Finding:
+    place = _existing(settings.store)
+    kind = filesystem_type(place)
+    seen = "shared over a network" if is_network(place) else "local"
+    if is_journal_only(settings):
+        what = "journals only; the host that runs `tracker server` or `tracker sync` keeps the catalog"
+    else:
+        what = "the catalog is kept from here"
+    # SQLite over a network file system may be damaged by two hosts: only a setting brings that about.
+    good = is_journal_only(settings) or not is_network(place)
+    return Finding("file system", good, f"{kind}, {seen}: {what}")
+
+
+def _free_space(layout: Layout) -> Finding:
+    free = shutil.disk_usage(_existing(layout.root)).free
+    return Finding("free space", free >= LEAST_FREE, f"{free / 1e9:.1f} GB")
+
+
+def _catalog(layout: Layout, settings: Settings) -> Finding:
+    try:
+        holder = held_elsewhere(layout)
+    except Error as error:
+        return Finding("catalog", False, error.message)
+    if holder is not None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+        return Finding("catalog", True, f"{holder.host} (process {holder.pid}) holds it since {since}")
+    if not catalog_of(layout).is_file():
+        return Finding(
+            "catalog", True, "none yet" if is_journal_only(settings) else "made by the next reader"
+        )
+    try:
+        with closing(_open(layout)) as catalog:
+            (revision,) = catalog.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        return Finding(
+            "catalog",
+            False,
+            f"{catalog_of(layout)} cannot be read ({error}): `tracker rebuild` makes it anew",
+        )
+    if revision not in REVISIONS:
+        what = (
+            f"revision {revision} is of a newer tracker: upgrade airgap-tracker (this one knows {REVISION})"
+        )
+        return Finding("catalog", False, what)
+    later = "" if revision == REVISION else f"; the next program that opens it brings it to {REVISION}"
+    return Finding("catalog", True, f"revision {revision}{later}")
+
+
+def _files(layout: Layout) -> list[Finding]:
+    known: dict[Path, KnownFile] = {}
+    with suppress(sqlite3.Error, Error), closing(_open(layout)) as catalog:
+        known = known_files(layout, catalog)
+    lines = [*examine_files(layout, known)]
+    found = [Finding("files", False, line) for line in lines[:MOST_FILES]]
+    if len(lines) > len(found):
+        found.append(Finding("files", False, f"and {len(lines) - len(found)} more"))
+    return found or [Finding("files", True, "every run and version has its file")]
+
+
+def _recorder(layout: Layout) -> Finding:
+    lock = RecorderLock(layout)
+    try:
+        alive = not lock.acquire()
+    except OSError as error:
+        return Finding("recorder", False, f"its lock cannot be opened: {error}")
+    lock.release()
+    failures = read_failures(layout)
+    if ALL in failures.reasons:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(failures.time))
+        return Finding("recorder", False, f"it failed at {at}: {printable(failures.reasons[ALL])}")
+    return Finding("recorder", True, "alive" if alive else "none: nobody writes, or the next run starts one")
+
+
+def _logs(layout: Layout) -> list[Finding]:
+    """Return the end of each of the logs that were written to last."""
+    found = []
+    for path in sorted(layout.list_logs(), key=lambda path: path.lstat().st_mtime)[-MOST_LOGS:]:
+        with suppress(OSError), open(open_regular(path), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+            found.append(Finding("log", True, "\n       ".join([str(path), *map(printable, lines)])))
+    return found
+
+
+def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` applies them") -> list[Finding]:
+    live = silent = size = 0
+    found = [Finding(name, False, line) for line in _orphans(layout)]
+    faults, places = _known_faults(layout), _places(layout)
+    for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
+        files = list(group)
+        fault = _fault(files, places.get(segment, (0, 0, 0))) or faults.get(segment)
+        if fault:
+            found.append(Finding(name, False, f"{files[0].path}: {fault}"))
+        size += sum(file.path.stat().st_size for file in files if file.path.exists())
+        writer = writer_of(files[0])
+        if writer is not None and is_alive(writer):
+            live += 1
+        else:
+            silent += 1
+    text = f"{live} written on {host_name()} now, {silent} {wait}; {size / 1e6:.1f} MB"
+    return [Finding(name, True, text), *found]
+
+
+def _fault(files: list[JournalPath], place: tuple[int, int, int]) -> str | None:
+    try:
+        for file in files:
+            read_header(file.path)
+        if is_damaged(files, *place):
+            return "bytes that are no record stand before whole ones, which were not read so far"
+    except Error as error:
+        return error.message
+    return None
+
+
+def _places(layout: Layout) -> dict[str, tuple[int, int, int]]:
+    """Return up to which journal, byte and record each segment was applied."""
+    try:
+        with closing(_open(layout)) as catalog:
+            found = catalog.execute(
+                "SELECT segment, journal_index, journal_offset, sequence FROM segments WHERE NOT sealed"
+            )
+            return {segment: tuple(place) for segment, *place in found}
+    except sqlite3.Error:
+        return {}
+
+
+def _orphans(layout: Layout) -> list[str]:
+    try:
+        with closing(_open(layout)) as catalog:
+            found = catalog.execute("SELECT segment, state FROM segments WHERE run_id IS NULL AND NOT sealed")
+            return [describe_orphan(segment, state) for segment, state in found]
+    except sqlite3.Error:
+        return []
+
+
+def _known_faults(layout: Layout) -> dict[str, str]:
+    """Return what those who apply have noted about segments that they cannot go on with."""
+    try:
+        with closing(_open(layout)) as catalog:
+            return dict(catalog.execute("SELECT segment, fault FROM segments WHERE fault IS NOT NULL"))
+    except sqlite3.Error:
+        return {}  # no catalog, or one of before such notes
+
+
+def _open(layout: Layout) -> sqlite3.Connection:
+    try:
+        catalog, holder = catalog_of(layout), held_elsewhere(layout)
+    except Error as error:
+        raise sqlite3.OperationalError(error.message) from error
+    if holder is not None or not catalog.is_file():
+        raise sqlite3.OperationalError("there is none that may be read here")
+    return sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+
+
+def _existing(place: Path) -> Path:
+    while not place.exists():
+        place = place.parent
+    return place

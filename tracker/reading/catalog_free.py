@@ -1,0 +1,130 @@
+"""Reading without a catalog: published files, laid over with the journals that are not applied yet.
+
+This is what a compute node has that sees the store only through a network file system, and what a
+process has that only wants one run or one artifact: it imports neither SQLAlchemy nor pyarrow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tracker.errors import NotFoundError, UnsupportedError
+from tracker.ground.read_models import ArtifactDetail
+from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.reading.pending_artifacts import CollectionFiles
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
+from tracker.store.objects.layout import Layout
+
+VERSION = re.compile(r"v(\d{1,9})")
+
+
+class CatalogFreeReader:
+    """Finds artifacts and their content; lists and histories need the catalog."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._blobs = BlobStore(layout)
+
+    def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+        """See ``Reader``."""
+        return find_artifact(self._layout, entity, project, name, reference)
+
+    @property
+    def url(self) -> str | None:
+        """See ``Reader``."""
+        return None
+
+    @property
+    def place(self) -> dict[str, str]:
+        """See ``Reader``."""
+        return {"store": str(self._layout.root), "mode": "offline"}
+
+    def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
+        """See ``Reader``; needs the catalog."""
+        raise UnsupportedError(
+            "Artifact.linked_artifacts on a host that only sees the store's folder",
+            "ask on the host that runs `tracker server`",
+        )
+
+    def catch_up(self) -> None:
+        """See ``Reader``; nothing is applied here."""
+
+    @property
+    def can_change(self) -> bool:
+        """See ``Reader``."""
+        return False
+
+    def manifest(self, artifact: ArtifactDetail) -> Manifest:
+        """See ``Reader``."""
+        return read_manifest(self._blobs, artifact.manifest)
+
+    def blob(self, sha256: str) -> Path | None:
+        """See ``Reader``."""
+        return self._blobs.path(sha256)
+
+    def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
+        """See ``Reader``."""
+        return self._blobs.chunks(entry.blob or "", entry.offset, entry.size)
+
+    def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
+        """See ``Reader``; never needed, as ``blob`` finds everything."""
+        raise NotImplementedError
+
+    def change(self, change: ArtifactChanged) -> ArtifactDetail:
+        """See ``Reader``; never asked, as ``can_change`` is False."""
+        raise NotImplementedError
+
+    def link(self, link: ArtifactLinked) -> None:
+        """See ``Reader``; never asked, as ``can_change`` is False."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """See ``Reader``."""
+
+
+def find_artifact(layout: Layout, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
+    """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
+
+    Raises:
+        NotFoundError: There is none; the message says which there are.
+    """
+    collection = CollectionFiles(layout, (entity, project, name))
+    versions, aliases = collection.live, collection.aliases
+    if not versions:
+        raise NotFoundError(f"there is no artifact {entity}/{project}/{name} in {layout.root}")
+    if number := VERSION.fullmatch(reference):
+        index: int | None = int(number[1])
+    elif reference in aliases:
+        index = aliases[reference]
+    else:
+        index = collection.newest(reference)
+    if index is None or index not in versions:
+        raise NotFoundError(
+            f"artifact {entity}/{project}/{name} has no version or alias {reference!r}; "
+            f"there is {', '.join(f'v{at}' for at in sorted(versions)[-5:])}, "
+            f"aliases: {', '.join(sorted(aliases)) or 'none'}"
+        )
+    found = versions[index]
+    return ArtifactDetail(
+        entity=entity,
+        project=project,
+        name=name,
+        type=found.type,
+        version=f"v{index}",
+        aliases=sorted(alias for alias, at in aliases.items() if at == index),
+        size=found.size,
+        file_count=found.file_count,
+        digest=found.digest,
+        created_at=found.created_at,
+        description=found.description,
+        metadata=found.metadata,
+        logged_by=found.logged_by,
+        manifest=found.manifest,
+        updated_at=found.updated_at or found.created_at,
+        tags=found.tags,
+        expires_at=found.expires_at,
+        source=found.source,
+    )

@@ -1,0 +1,263 @@
+"""Reading one run without the catalog: its published file, Parquet parts and short journals.
+
+A process that only wants one run's history need not import a database toolkit for that, which takes
+longer than all else it does. A run that is still being written, or whose journals are long or
+damaged, is left to the catalog, as are all lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracker.errors import JournalError, NotFoundError
+from tracker.ground.names import RunPath
+from tracker.ground.processes import host_name
+from tracker.ground.read_models import (
+    RunDetail,
+)
+from tracker.ground.records import ArtifactLogged, decode
+from tracker.journal.reader import Frame, read_frames, read_header
+from tracker.reading.reader import Reader
+from tracker.recorder.liveness import first_record
+from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState
+from tracker.runstate.merge import SegmentView, describe_run, newest_branch
+from tracker.runstate.missing_aggregates import fill_aggregates
+from tracker.store.blobs.finalize import settled
+from tracker.store.history.part_file import PartFile
+from tracker.store.history.sources import HistorySource, read_source, rows_of
+from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.published.models import PublishedRun, PublishedSegment, read_published_model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Folding so much of journals takes about as long as opening the catalog.
+LONGEST_JOURNALS = 2 * 1024 * 1024
+# A journal that goes while it is read has been sealed: the published file then says so.
+ATTEMPTS = 3
+
+
+class CatalogFreeRun(NamedTuple):
+    """All of a run that has ended: its segments, their parts and the rows that are in none."""
+
+    segments: list[SegmentView]
+    parts: dict[str, list[PartFile]]
+    rows: dict[str, list[FinishedRow]]
+    edits: dict[str, Any]
+
+    def read_rows(self, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        """Return the rows of a segment that have some of the keys."""
+        name = segment.segment
+        return read_source(HistorySource(self.parts[name], lambda: self.rows[name], None), keys)
+
+    def pieces(self, run_id: str, segment: str | None) -> list[HistorySource]:
+        """Return what shows of the history; see ``visible_sources``."""
+        shown = newest_branch(self.segments)
+        if segment is not None:
+            if segment not in self.parts:
+                raise NotFoundError(f"run {run_id} has no segment {segment!r}: its detail lists them")
+            shown = [(segment, None)]
+        return [
+            HistorySource(self.parts[name], lambda name=name: self.rows[name], before)  # type: ignore[misc]
+            for name, before in shown
+        ]
+
+
+class CatalogFreeRunReader:
+    """Answers what it can from files, and asks another reader, opened when first needed, for the rest.
+
+    Args:
+        layout: The store.
+        open_other: Opens the reader of the catalog.
+    """
+
+    def __init__(self, layout: Layout, open_other: Callable[[], Reader]) -> None:
+        self._layout = layout
+        self._open_other = open_other
+        self._other: Reader | None = None
+
+    @property
+    def url(self) -> str | None:
+        """See ``Reader``."""
+        return None
+
+    @property
+    def place(self) -> dict[str, str]:
+        """See ``Reader``."""
+        return {"store": str(self._layout.root), "mode": "offline"}
+
+    def run(self, entity: str, project: str, run_id: str) -> RunDetail:
+        """See ``Reader``."""
+        found = self._find(entity, project, run_id)
+        if found is None:
+            return self._catalog().run(entity, project, run_id)
+        fill_aggregates(found.segments, found.read_rows)
+        return describe_run(entity, project, run_id, found.segments, found.edits)
+
+    def history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        complete: bool,
+        segment: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """See ``Reader``."""
+        found = self._find(entity, project, run_id)
+        if found is not None:
+            with suppress(FileNotFoundError):  # a part is gone: the catalog may know why
+                return rows_of(found.pieces(run_id, segment), keys, complete=complete)
+        return self._catalog().history(entity, project, run_id, keys, complete, segment)
+
+    def table(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+    ) -> pa.Table:
+        """See ``Reader``."""
+        found = self._find(entity, project, run_id)
+        if found is not None:
+            from tracker.store.history.arrow_tables import source_table
+
+            with suppress(FileNotFoundError):
+                return source_table(found.pieces(run_id, segment), keys)
+        return self._catalog().table(entity, project, run_id, keys, segment)
+
+    def journals(self) -> Layout:
+        """See ``Reader``."""
+        return self._layout
+
+    def __getattr__(self, name: str) -> Any:
+        """All other methods are the catalog's."""
+        if name.startswith("_"):  # of `copy` and `pickle`
+            raise AttributeError(name)
+        return getattr(self._catalog(), name)
+
+    def close(self) -> None:
+        """See ``Reader``."""
+        if self._other is not None:
+            self._other.close()
+
+    def _catalog(self) -> Reader:
+        if self._other is None:
+            self._other = self._open_other()
+        return self._other
+
+    def _find(self, entity: str, project: str, run_id: str) -> CatalogFreeRun | None:
+        if self._other is not None:
+            return None  # the catalog is open: it is as quick, and knows more
+        for _ in range(ATTEMPTS):
+            try:
+                return find_catalog_free_run(self._layout, (entity, project, run_id))
+            except (JournalError, FileNotFoundError):
+                continue
+            except (ValueError, OSError):
+                return None  # damaged: the catalog may know better
+        return None
+
+
+def find_catalog_free_run(layout: Layout, place: RunPath) -> CatalogFreeRun | None:
+    """Return a run, found without the catalog; None when it has not ended, or is not this easy to read.
+
+    Args:
+        layout: The store.
+        place: Entity, project and id of the run.
+
+    Raises:
+        JournalError: A journal could not be read: it may just have been sealed.
+        OSError: The published file cannot be read.
+        ValueError: It is damaged.
+    """
+    journals = _journals_of(layout, place)  # before the published file: what goes meanwhile is sealed there
+    try:
+        published: PublishedRun | None = read_published_model(layout.run_file(*place), PublishedRun)
+    except FileNotFoundError:
+        published = None
+    found = CatalogFreeRun([], {}, {}, dict(published.edits) if published is not None else {})
+    if journals is None or (published is None and not journals):
+        return None
+    if layout.tombstone(*place).exists():
+        return None  # it was deleted: the catalog knows whether that was all
+    for segment in published.segments if published is not None else []:
+        if segment.sealed and segment.state is not None:
+            _add_sealed(layout, found, segment)
+            journals.pop(segment.segment, None)
+            continue
+        files = journals.pop(segment.segment, None)
+        if files is None or not _add_unsealed(layout, found, segment.segment, files):
+            return None
+    if not all(_add_unsealed(layout, found, name, files) for name, files in journals.items()):
+        return None
+    return found if found.segments else None
+
+
+def _journals_of(layout: Layout, place: RunPath) -> dict[str, list[JournalPath]] | None:
+    """Return the journals of a run's segments, by age; None when they are long, or another host's.
+
+    What other hosts wrote, the catalog takes in when their journals are applied: until then it is
+    not there, whoever asks.
+    """
+    found = []
+    size = 0
+    own = layout.host_journals(host_name())
+    for name, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
+        files = list(group)
+        first = first_record(files[0])
+        if first is None or (first.entity, first.project, first.run_id) != place:
+            continue
+        if files[0].path.parent != own:
+            return None
+        size += sum(journal.path.stat().st_size for journal in files)
+        found.append((first.time, name, files))
+    if size > LONGEST_JOURNALS:
+        return None
+    return {name: files for _, name, files in sorted(found)}
+
+
+def _add_sealed(layout: Layout, found: CatalogFreeRun, segment: PublishedSegment) -> None:
+    assert segment.state is not None
+    found.segments.append(
+        SegmentView(
+            segment.segment,
+            segment.rank,
+            segment.attempt,
+            segment.started_at,
+            segment.start_step,
+            segment.ended,
+            segment.state,
+        )
+    )
+    found.parts[segment.segment] = [PartFile(0, layout.root / part.path, part.rows) for part in segment.parts]
+    found.rows[segment.segment] = []
+
+
+def _add_unsealed(layout: Layout, found: CatalogFreeRun, name: str, files: list[JournalPath]) -> bool:
+    """Fold a segment's journals; return False when its writer has not ended in good order."""
+    folder, rows = SegmentFold(SegmentState()), []
+    sequence = 0  # numbers run on from file to file: a gap between two is one, too
+    for journal in files:
+        if read_header(journal.path) is None:
+            return False
+        for outcome in read_frames(journal.path, name, sequence=sequence, final=True):
+            if not isinstance(outcome, Frame):
+                return False
+            sequence = outcome.sequence + 1
+            record = decode(outcome.payload, str(journal.path), outcome.offset)
+            if isinstance(record, ArtifactLogged) and record.draft is not None:
+                became = settled(layout, record.draft)
+                if became is None or became.problem is not None:
+                    return False
+            rows += folder.fold(record)
+    state = folder.state
+    started, finished = state.started, state.finished
+    if started is None or finished is None:
+        return False
+    found.segments.append(
+        SegmentView(
+            name, started.rank, started.attempt, started.time, state.start_step, finished.state, state
+        )
+    )
+    found.parts[name], found.rows[name] = [], sorted(rows, key=lambda row: row.row)
+    return True

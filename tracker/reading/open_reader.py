@@ -1,0 +1,127 @@
+"""Choosing where to read: a server when one is named, else the local store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
+
+from tracker.errors import StoreError
+from tracker.ground.filesystems import is_network
+from tracker.ground.settings import Settings
+from tracker.recorder.outbox import Remote, check_url, outbox_folder
+from tracker.store.catalog.lease import held_elsewhere
+from tracker.store.objects.layout import Layout
+from tracker.store.objects.store_file import is_read_only, require_store
+
+if TYPE_CHECKING:
+    from tracker.reading.reader import ArtifactReader, Reader
+
+
+# The store that the latest run of this process uses, by the store that the settings name to all others.
+_used: dict[Path, Path] = {}
+
+
+def note_store(default: Settings, used: Settings) -> None:
+    """Note which store a run uses, for ``Api`` in the same process.
+
+    Args:
+        default: The settings without what the script gave to ``init``.
+        used: The settings of the run.
+    """
+    _used[default.store] = used.store
+
+
+def used_store(settings: Settings) -> Settings:
+    """Return the settings with the store that the latest run of this process uses."""
+    return replace(settings, store=_used.get(settings.store, settings.store))
+
+
+def remote_for(settings: Settings) -> Remote | None:
+    """Return the server that runs are sent to and read from; None without one."""
+    if settings.base_url is None or settings.mode != "online":
+        return None
+    return Remote(check_url(settings.base_url), settings.api_key)
+
+
+def layout_for(settings: Settings) -> Layout:
+    """Return where journals go: the store, or the outbox of the server that is named."""
+    remote = remote_for(settings)
+    return Layout(settings.store if remote is None else outbox_folder(settings.store, remote.url))
+
+
+def is_journal_only(settings: Settings) -> bool:
+    """Whether this process leaves applying to another host: one that holds the catalog, or ``is_shared``."""
+    return is_shared(settings) or held_elsewhere(Layout(settings.store)) is not None
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether another host is to keep the catalog: by setting, else by file system."""
+    if settings.journal_only is not None:
+        return settings.journal_only
+    parent = settings.store
+    while not parent.exists():
+        parent = parent.parent
+    return is_network(parent)
+
+
+def why_journal_only(settings: Settings) -> str:
+    """Return why the catalog is not kept here, as a clause."""
+    holder = held_elsewhere(Layout(settings.store))
+    if holder is None:
+        return f"{settings.store} is shared over a network"
+    return f"{holder.host} holds the catalog of {settings.store}"
+
+
+def can_apply() -> bool:
+    """Whether this installation has what applying journals needs (SQLAlchemy, Alembic, pyarrow)."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) is not None for name in ("sqlalchemy", "alembic", "pyarrow"))
+
+
+def open_reader(settings: Settings) -> Reader:
+    """Return a reader of what the settings name.
+
+    Raises:
+        StoreError: There is no store there, or it must be opened on another host.
+    """
+    remote = remote_for(settings)
+    if remote is not None:
+        from tracker.reading.remote import RemoteReader
+
+        return RemoteReader(remote, layout_for(settings), silent=settings.silent)
+    layout = Layout(settings.store)
+    if is_journal_only(settings) and not is_read_only(layout):
+        raise StoreError(
+            f"{why_journal_only(settings)}: lists and histories are read, and edited, on the host that runs "
+            "`tracker server` or `tracker sync` there; `tracker sync` takes over from a host that is gone. "
+            "use_artifact and resume work here"
+        )
+    from tracker.reading.catalog_free_run import CatalogFreeRunReader  # what only writes needs none of it
+
+    require_store(layout)
+    return cast("Reader", CatalogFreeRunReader(layout, lambda: _open_catalog(settings)))
+
+
+def open_artifacts(settings: Settings) -> ArtifactReader:
+    """Return a reader of artifacts that works wherever this process runs."""
+    layout = Layout(settings.store)
+    journal_only = not can_apply() or (is_journal_only(settings) and not is_read_only(layout))
+    if remote_for(settings) is None and journal_only:
+        from tracker.reading.catalog_free import CatalogFreeReader
+
+        return CatalogFreeReader(layout)
+    return open_reader(settings)
+
+
+def _open_catalog(settings: Settings) -> Reader:
+    try:
+        from tracker.reading.local import LocalReader
+        from tracker.recorder.open_store import open_store
+    except ImportError as error:
+        raise StoreError(
+            f"reading a store needs more than logging: {error}; pip install airgap-tracker"
+        ) from error
+    return LocalReader(open_store(settings.store, create=False, takes_over=False, to_read=True))

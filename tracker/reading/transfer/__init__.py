@@ -1,0 +1,1 @@
+"""Download an artifact's files from a server: plan the requests, store partial files, name complete ones."""

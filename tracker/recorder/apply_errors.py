@@ -1,0 +1,32 @@
+"""Why a segment's journals are not applied at present, noted in the catalog for people to see."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tracker.store.catalog.models import Run, Segment
+from tracker.store.ingest.run_row import note_change
+from tracker.store.store import Store
+
+
+def note_fault(store: Store, segment_id: str, fault: str | None) -> None:
+    """Note why a segment is not applied, if the catalog knows it and says otherwise.
+
+    Args:
+        store: Where.
+        segment_id: 32 hex digits; an unknown one is passed over.
+        fault: One line; None when applying works.
+    """
+    named = Segment.segment == segment_id
+    with store.reading() as session:  # most often nothing changes, and then nothing is locked
+        found = session.execute(select(Segment.fault).where(named)).one_or_none()
+    if found is None or found.fault == fault:
+        return
+    with store.writing() as session:
+        segment = session.scalar(select(Segment).where(named))
+        if segment is None or segment.fault == fault:
+            return
+        segment.fault = fault
+        run = session.get(Run, segment.run_id) if segment.run_id else None
+        if run is not None:
+            note_change(session, run)

@@ -1,0 +1,137 @@
+"""One journal on its way to a server: how much of it was sent, and what its records need first."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tracker.errors import CommError, JournalError
+from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, decode
+from tracker.journal.format import HEADER
+from tracker.journal.reader import Frame, read_frames
+from tracker.store.blobs.content import BlobStore
+from tracker.store.blobs.manifest import read_manifest
+from tracker.store.objects.layout import JournalPath
+
+# One request carries about this much of a journal.
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Needs(NamedTuple):
+    """What must be on the server before some records: blobs, and drafts that have become blobs."""
+
+    blobs: list[str]
+    drafts: list[str]
+
+
+class Outgoing:
+    """The sending side of one journal.
+
+    Attributes:
+        name: ``SEGMENT-INDEX``, as the server knows it.
+        sent: Bytes that the server has.
+        digest: Running SHA-256 of them.
+        finished: The journal's writer said that it is done.
+        touched: When the server last heard of it (monotonic seconds).
+        drafts: Drafts of the artifacts that it logs.
+    """
+
+    def __init__(self, journal: JournalPath, blobs: BlobStore) -> None:
+        self.path = journal.path
+        self.name = journal.path.stem
+        self.sent = 0
+        self.digest = hashlib.sha256()
+        self.finished = False
+        self.touched = 0.0
+        self.drafts: list[str] = []
+        self._segment = journal.segment
+        self._blobs = blobs
+
+    def resume(self, offset: int, digest: str) -> None:
+        """Start behind the bytes that the server has already.
+
+        Raises:
+            CommError: They are not the beginning of this journal.
+        """
+        with self.path.open("rb") as file:
+            mine = hashlib.sha256(file.read(offset))
+        if offset > self.path.stat().st_size or mine.hexdigest() != digest:
+            raise CommError(
+                f"the server holds {offset} bytes of journal {self.name} that are not ours; "
+                "nothing was sent, the journal stays here"
+            )
+        self.sent, self.digest = offset, mine
+        # Whether the writer is done may stand in the skipped frames.
+        for outcome in read_frames(self.path, self._segment, final=False):
+            if isinstance(outcome, Frame) and outcome.end <= offset:
+                self._note(outcome, Needs([], []))
+
+    def check_all_sent(self) -> None:
+        """Make sure that a journal whose writer has ended holds nothing more than was sent.
+
+        Raises:
+            JournalError: There are whole records behind damage; the server takes whole frames in order only.
+        """
+        for outcome in read_frames(self.path, self._segment, max(self.sent, HEADER.size), final=True):
+            if isinstance(outcome, Frame):
+                raise JournalError(
+                    "send",
+                    str(self.path),
+                    self.sent,
+                    f"it is damaged there; records behind that, from byte {outcome.offset} on, stay here",
+                )
+
+    def batches(self) -> Iterator[tuple[bytes, Needs, int]]:
+        """Yield what the server lacks: bytes of whole frames, what they need first, how many records.
+
+        The caller sends each batch and calls ``advance`` before it asks for the next.
+        """
+        while True:
+            data, needs, records = self._next_batch()
+            if not data:
+                return
+            yield data, needs, records
+
+    def advance(self, data: bytes) -> None:
+        """Note that the server has ``data`` too."""
+        self.sent += len(data)
+        self.digest.update(data)
+        self.touched = time.monotonic()
+
+    def _next_batch(self) -> tuple[bytes, Needs, int]:
+        start = max(self.sent, HEADER.size)
+        end, count = start, 0
+        needs = Needs([], [])
+        for outcome in read_frames(self.path, self._segment, start, final=False):
+            if not isinstance(outcome, Frame):
+                break
+            try:
+                self._note(outcome, needs)
+            except JournalError:
+                if not count:
+                    raise
+                break  # what comes before it is sent first; the next batch raises
+            end, count = outcome.end, count + 1
+            if end - start > BATCH_BYTES:
+                break
+        if end == self.sent:
+            return b"", needs, 0
+        with self.path.open("rb") as file:
+            file.seek(self.sent)
+            return file.read(end - self.sent), needs, count
+
+    def _note(self, frame: Frame, needs: Needs) -> None:
+        """Remember that a frame says that the writer is done; add what it needs to ``needs``."""
+        record = decode(frame.payload, str(self.path), frame.offset)
+        if isinstance(record, RunFinished):
+            self.finished = True
+        elif isinstance(record, FileSaved):
+            needs.blobs.append(record.sha256)
+        elif isinstance(record, ArtifactLogged):
+            if record.draft is not None:
+                needs.drafts.append(record.draft)
+                self.drafts.append(record.draft)
+            else:
+                needs.blobs.extend((*read_manifest(self._blobs, record.manifest).blobs, record.manifest))

@@ -1,0 +1,203 @@
+"""What goes on beside a run while it is written: sampling the machine, keeping what is printed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tracker.capture.logs import Logged
+from tracker.ground.clock import now
+from tracker.ground.records import ConsoleLines, SystemSample
+
+if TYPE_CHECKING:
+    from tracker.capture.console import Console
+    from tracker.capture.sampler import Sampler
+    from tracker.capture.terminal_lines import Line, Screen
+    from tracker.ground.records import Record
+    from tracker.ground.settings import Settings
+    from tracker.sdk.run.core import RunCore
+
+# How long somebody who is writing output down is waited for when a run ends.
+PATIENCE_SECONDS = 5.0
+# How long the facts of a run's start are waited for when it ends: git may be slow on a slow disk.
+FACTS_SECONDS = 15.0
+
+
+class Capturing:
+    """What goes on in this process is sampled, and what it prints is kept. Raises nothing into the script.
+
+    Args:
+        record: Takes what there is to keep, in whichever thread found it.
+        settings: Say what is wanted.
+    """
+
+    def __init__(self, record: Callable[[Record], None], settings: Settings) -> None:
+        self._record = record
+        self._settings = settings
+        self._sampler: Sampler | None = None
+        self._console: Console | None = None
+        self._screen: Screen | None = None
+        self._listener = self._write_lines  # one object: a bound method is another one each time
+
+    def begin(self) -> None:
+        """Begin."""
+        with Logged("sample system metrics"):
+            self._sample()
+        with Logged("keep the output"):
+            self._listen()
+
+    def flush(self) -> None:
+        """Keep what was printed until now."""
+        if self._console is not None:
+            with Logged("keep the last output"):
+                self._console.flush()
+
+    def before_end(self) -> None:
+        """Keep what was printed until now, and no more; called before the run is locked to be ended."""
+        with Logged("keep the last output"):
+            self._leave(PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """End: the run is over. Waits for nothing."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        with Logged("keep the last output"):
+            self._leave(0.0)
+
+    def join(self, seconds: float) -> None:
+        """Wait until the sampling thread of an ended run has ended, for so long at the most."""
+        if self._sampler is not None:
+            self._sampler.join(seconds)
+
+    def write_logs(self, text: str) -> None:
+        """Add text to the run's output, as if it had been printed.
+
+        Raises:
+            UsageError: The run is finished.
+        """
+        if self._console is not None:
+            self._console.put(1, text)
+            self._console.flush()
+            return
+        from tracker.capture.terminal_lines import Screen
+
+        self._screen = self._screen or Screen()
+        self._screen.feed(1, text)
+        if lines := self._screen.take(drawing=True):
+            self._write_lines(now(), lines)
+
+    @property
+    def samples(self) -> int:
+        """How many samples this process has written."""
+        return self._sampler.taken if self._sampler is not None else 0
+
+    def _sample(self) -> None:
+        settings = self._settings
+        if settings.x_disable_stats or settings.x_disable_machine_info:
+            return
+        from tracker.capture.sampler import Sampler
+
+        self._sampler = Sampler(
+            self._write_sample,
+            interval=max(0.1, settings.x_stats_sampling_interval),
+            disk_paths=settings.x_stats_disk_paths or (),
+            gpus=settings.x_stats_gpu_device_ids,
+            tree=settings.x_stats_track_process_tree,
+        )
+        self._sampler.start()
+
+    def _write_sample(self, values: dict[str, float]) -> None:
+        self._record(SystemSample(now(), values))
+
+    def _listen(self) -> None:
+        if self._settings.console == "off":
+            return
+        from tracker.capture.console import console
+
+        console.listen(self._listener, redirect=self._settings.console == "redirect")
+        self._console = console
+
+    def _leave(self, patience: float) -> None:
+        if self._console is not None:
+            self._console.leave(self._listener, patience=patience)
+
+    def _write_lines(self, when: float, lines: list[Line]) -> None:
+        self._record(ConsoleLines(when, lines))
+
+
+class RunCapturing(Capturing):
+    """What is captured of one run in the process that writes it; in a forked child, once it logs, of that."""
+
+    def __init__(self, run: RunCore, settings: Settings) -> None:
+        super().__init__(run.record, settings)
+        self._run = run
+        self._facts: threading.Thread | None = None
+        self._forked = False
+
+    def begin(self) -> None:
+        """Begin, and write down what is known at a run's start."""
+        super().begin()
+        if not self._forked:
+            with Logged("note the facts of the start"):
+                self._note_facts()
+
+    def before_end(self) -> None:
+        """Keep also the facts of the start, and a notebook's cells."""
+        super().before_end()
+        if self._facts is not None:
+            self._facts.join(FACTS_SECONDS)
+        with Logged("keep the cells of the notebook"):
+            self._note_session()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: threads are the parent's."""
+        self._sampler = None
+        self._console = None
+        self._screen = None
+        self._facts = None
+        self._forked = True
+
+    def _note_facts(self) -> None:
+        """Write down the facts of the run's start, in a thread: git may take its time."""
+        settings = self._settings
+        if settings.x_disable_meta or self._run.started.rank:
+            return
+        from tracker.capture.facts import Wanted, collect
+
+        wanted = Wanted(
+            git=not settings.disable_git,
+            code=not settings.disable_code,
+            packages=settings.x_save_requirements,
+            script=bool(settings.save_code) and not settings.disable_code,
+            machine=not settings.x_disable_machine_info,
+            said={
+                name: value
+                for name in ("host", "username", "email", "program")
+                if (value := getattr(settings, name)) is not None
+            },
+        )
+
+        def note() -> None:
+            with Logged("note the facts of the start"):
+                for fact in collect(self._run.started.time, self._run.journal.segment, wanted):
+                    self._run.save_file(fact.path, fact.data, fact.mimetype)
+                    if fact.path.startswith("code/"):
+                        self._run.note(("code_path",), fact.path)
+
+        self._facts = threading.Thread(target=note, name="tracker-facts", daemon=True)
+        self._facts.start()
+
+    def _note_session(self) -> None:
+        if (
+            self._forked
+            or not self._settings.save_code
+            or self._settings.disable_code
+            or self._run.started.rank
+        ):
+            return
+        from tracker.capture.notebook import PATH, session_history
+
+        notebook = session_history()
+        if notebook is not None:
+            self._run.save_file(PATH, notebook, "application/x-ipynb+json")

@@ -1,0 +1,174 @@
+"""Beginning to write a run: finding what there is of it, and opening a segment behind that."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tracker.errors import CommError, UsageError
+from tracker.ground import clock, names
+from tracker.ground.processes import this_process
+from tracker.ground.records import RunStarted
+from tracker.ground.settings import Settings
+from tracker.ground.terminal import say
+from tracker.reading.open_reader import can_apply, is_journal_only, remote_for, why_journal_only
+from tracker.reading.resume_state import SHOWN, ResumeState, find_run, join_resume_states
+from tracker.recorder.outbox import write_remote
+from tracker.sdk.process import active_runs
+from tracker.sdk.process.run_journal import RunJournal
+from tracker.sdk.run.run import Run
+from tracker.sdk.start.server_probe import fetch_resume_state
+
+if TYPE_CHECKING:
+    from tracker.sdk.process.writers import Writer
+    from tracker.store.objects.layout import Layout
+
+
+def find_and_open(
+    settings: Settings,
+    layout: Layout,
+    run_id: str,
+    config: dict[str, Any],
+    resume: str | None,
+    at: int | None = None,
+) -> Run:
+    """Begin a run whose id was given: it may exist, and be written by others at this moment.
+
+    Args:
+        settings: Say whose run it is, and how it is kept.
+        layout: The store or outbox.
+        run_id: Its id.
+        config: What the script gives.
+        resume: One of ``RESUME_MODES`` or None; ``"auto"`` counts as ``"allow"``.
+        at: The step to go on at, when that is not the one behind the last.
+
+    Raises:
+        UsageError: ``resume`` does not allow it; says why. Nothing was written.
+    """
+    from tracker.sdk.process.writers import (  # many runs need it not
+        Writer,
+        find_launch,
+        find_writer,
+        one_at_a_time,
+    )
+
+    place = (settings.entity, settings.project, run_id)
+    launch = find_launch(os.environ)
+    there = _ask_server(settings, layout, run_id, resume)
+    with one_at_a_time(layout, place):
+        known = join_resume_states(there, find_run(layout, *place, active_runs.segments_of_this_process()))
+        if known is None:
+            if resume == "must":
+                raise UsageError(
+                    f"resume='must' but there is no run {'/'.join(place)} in {layout.root}: check the id, "
+                    "or use resume='allow'"
+                )
+            return open_segment(settings, layout, run_id, config, None, Writer(launch.rank))
+        writer = find_writer(known, launch)
+        if resume == "never" and (writer.resumes or writer.beside):
+            raise UsageError(f"resume='never' but there is a run {'/'.join(place)}: use another id")
+        if writer.beside:
+            say(
+                f"another process on this host writes {'/'.join(place)}: this one writes beside it, as rank "
+                f"{writer.rank}",
+                silent=settings.silent,
+            )
+        if resume is None:
+            # The id was used before: without resume it begins at 0 again and hides the older rows of its
+            # rank from the default view; nothing is overwritten.
+            writer = Writer(writer.rank, writer.attempt)
+            name = settings.name or known.merged.name
+            settings, known = msgspec.structs.replace(settings, name=name), None
+        if at is not None:
+            writer = writer._replace(start_step=at)
+        return open_segment(settings, layout, run_id, config, known, writer)
+
+
+def open_segment(
+    settings: Settings,
+    layout: Layout,
+    run_id: str,
+    config: dict[str, Any],
+    known: ResumeState | None = None,
+    writer: Writer | None = None,
+) -> Run:
+    """Begin a segment of a run, behind what is ``known`` of it."""
+    before = known.merged if known is not None else None
+    merged = {**before.config, **config} if before is not None else config
+    name = settings.name or (before.name if before is not None else None) or names.new_run_name()
+    started = started_of(settings, run_id, name, merged, writer)
+    remote = remote_for(settings)
+    if remote is not None:
+        write_remote(layout, remote)
+    recorder = _wants_recorder(settings)
+    journal = RunJournal(layout, started, settings, recorder=recorder, known=known)
+    run = Run(started, journal, resumed=writer is not None and writer.resumes, config=dict(merged))
+    if before is not None:
+        run.show(**{field: getattr(before, field) for field in SHOWN})
+    return run
+
+
+def started_of(
+    settings: Settings, run_id: str, name: str, config: dict[str, Any], writer: Writer | None
+) -> RunStarted:
+    """Return the first record of a segment of a run."""
+    if not active_runs.open_runs():
+        clock.set_by_wall_clock()
+    place: dict[str, Any] = writer.place if writer is not None else {}
+    return RunStarted(
+        entity=settings.entity,
+        project=settings.project,
+        run_id=run_id,
+        time=clock.now(),
+        process=this_process(),
+        name=name,
+        group=settings.group,
+        job_type=settings.job_type,
+        tags=settings.tags,
+        notes=settings.notes,
+        config=config,
+        program=sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else None,
+        **place,
+    )
+
+
+def _ask_server(settings: Settings, layout: Layout, run_id: str, resume: str | None) -> ResumeState | None:
+    """Return what is known of a run where it is sent to, if a server is named."""
+    remote = remote_for(settings)
+    if remote is None:
+        return None
+    # Before the server is asked: what goes from here meanwhile is known there.
+    here = find_run(layout, settings.entity, settings.project, run_id, active_runs.segments_of_this_process())
+    try:
+        return join_resume_states(
+            fetch_resume_state(remote, layout, settings.entity, settings.project, run_id), here
+        )
+    except CommError as error:
+        if resume == "must":
+            raise
+        # Training does not wait for a server. Rows of before stay, as an older attempt.
+        say(f"{error.message}. It cannot be asked whether run {run_id} exists", silent=settings.silent)
+        return here
+
+
+def _wants_recorder(settings: Settings) -> bool:
+    if remote_for(settings) is not None:
+        return True
+    if is_journal_only(settings):
+        say(
+            f"{why_journal_only(settings)}: journals are written here, and wait for "
+            "`tracker server` or `tracker sync` on the host that keeps the catalog",
+            silent=settings.silent,
+        )
+        return False
+    if not can_apply():
+        say(
+            "journals are written and await a recorder: `pip install airgap-tracker` with its dependencies "
+            "here, or open the store on a machine that has them",
+            silent=settings.silent,
+        )
+        return False
+    return True

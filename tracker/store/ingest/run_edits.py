@@ -1,0 +1,150 @@
+"""What people change of a run after the fact: name, tags, notes, group, job type, config and summary."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from tracker.errors import UsageError
+from tracker.ground.records import RunEdited
+from tracker.ground.values import dumps, to_plain, without_surrogates
+from tracker.runstate.key_edits import KEYED, note_keys
+from tracker.runstate.merge import EDITABLE
+from tracker.store.catalog.models import Run
+from tracker.store.ingest.run_row import Aggregates, refresh_run, write_run
+from tracker.store.published.runs import publish_run
+from tracker.store.queries.runs import get_run
+from tracker.store.store import Store
+
+LONGEST_NAME = 1000
+_REMOVED = tuple(f"{field}_removed" for field in KEYED)
+FIELDS = (*EDITABLE, *KEYED)
+
+
+class RunEdit(msgspec.Struct, frozen=True):
+    """A person gives fields of a run new values: a record like those of journals, applied at once.
+
+    Attributes:
+        time: Unix seconds; decides against a later attempt of the run (``tracker.store.ingest.run_row``).
+        values: New values by field; None takes notes, group or job type away. ``config`` and ``summary`` are
+            dicts with the keys that change; ``config_removed`` and ``summary_removed`` list keys that go.
+    """
+
+    entity: str
+    project: str
+    run_id: str
+    time: float
+    values: dict[str, Any]
+
+
+def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunEdit:
+    """Return the edit that happens now.
+
+    Raises:
+        UsageError: A field cannot be edited, or not be given that value.
+    """
+    if not values:
+        raise UsageError(f"nothing to change: give {', '.join(FIELDS)}")
+    return RunEdit(
+        entity, project, run_id, time.time(), {name: _checked(name, value) for name, value in values.items()}
+    )
+
+
+def take_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggregates) -> None:
+    """Take over an edit that was made in another store; a field that was edited later here stays.
+
+    Raises:
+        UsageError: A field cannot be edited, or not be given that value.
+    """
+    values = {name: _checked(name, value) for name, value in record.values.items()}
+
+    def is_newest(edit: Any) -> bool:
+        return edit is None or edit["time"] < record.time
+
+    for field in KEYED:
+        known = run.edits.get(field) or {}
+        if field in values:
+            values[field] = {key: item for key, item in values[field].items() if is_newest(known.get(key))}
+        if (removed := f"{field}_removed") in values:
+            values[removed] = [key for key in values[removed] if is_newest(known.get(key))]
+    for field in EDITABLE:
+        if field in values and not is_newest(run.edits.get(field)):
+            del values[field]
+    project = run.project
+    _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values), aggregates)
+
+
+def apply_edit(store: Store, edit: RunEdit) -> None:
+    """Apply an edit: like a journal's records, published first and committed second.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+
+    def change(session: Session, aggregates: Aggregates) -> None:
+        run = get_run(session, edit.entity, edit.project, edit.run_id)
+        _note(session, run, edit, aggregates)
+        publish_run(store.layout, session, run)
+
+    write_run(store, change)
+
+
+def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> None:
+    # A new dict: a change inside the old one would not be seen.
+    edits = {
+        **run.edits,
+        **{
+            name: {"value": value, "time": edit.time}
+            for name, value in edit.values.items()
+            if name in EDITABLE
+        },
+    }
+    for field in KEYED:
+        values, removed = edit.values.get(field, {}), edit.values.get(f"{field}_removed", [])
+        if values or removed:
+            edits = note_keys(edits, field, values, removed, edit.time)
+    run.edits = edits
+    refresh_run(session, run, aggregates)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name == "name":
+        if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME:
+            raise UsageError(f"a run's name is a text of 1 to {LONGEST_NAME} characters, not {_shown(value)}")
+    elif name == "tags":
+        if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in value):
+            raise UsageError(f"tags are a list of texts that are not empty, not {_shown(value)}")
+        return list(dict.fromkeys(without_surrogates(tag) for tag in value))
+    elif name in EDITABLE:
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{name} is a text or None, not {_shown(value)}")
+    elif name in KEYED:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise UsageError(f"{name} is a dict of the keys that change, not {_shown(value)}")
+        return _plain(name, value)
+    elif name in _REMOVED:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(key, str) for key in value):
+            raise UsageError(f"{name} is a list of keys, not {_shown(value)}")
+        return [without_surrogates(key) for key in value]
+    else:
+        raise UsageError(f"{name!r} of a run cannot be changed: only {', '.join(FIELDS)}")
+    return without_surrogates(value) if isinstance(value, str) else value
+
+
+def _plain(name: str, value: dict[str, Any]) -> Any:
+    try:
+        plain = to_plain(value)
+        dumps(plain).encode()
+    except TypeError as error:
+        raise UsageError(f"{name}: {error}") from None
+    except (UnicodeEncodeError, RecursionError):
+        raise UsageError(f"{name} holds a text that is no Unicode, or is nested too deeply") from None
+    return plain
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:80] + "..."

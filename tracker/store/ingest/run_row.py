@@ -1,0 +1,205 @@
+"""A run as the catalog shows it: what all its writers said, one view, with people's edits laid over."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from tracker.errors import Error, StoreError
+from tracker.ground.records import RunStarted
+from tracker.runstate.fold import FinishedRow, SegmentState, pack_state
+from tracker.runstate.merge import RunView, SegmentView, merge_segments
+from tracker.runstate.missing_aggregates import fill_aggregates
+from tracker.store.catalog.models import Clock, Project, Run, Segment
+from tracker.store.catalog.run_index import refresh_fields
+from tracker.store.history.sources import HistorySource, read_source
+from tracker.store.queries.history import segment_source
+from tracker.store.queries.runs import segment_views
+from tracker.store.store import Store
+
+# Rows that could not be read are tried again after this long: `refresh_run` is called for each batch.
+DAMAGED_SECONDS = 600.0
+# So often rows are read before a transaction that finds other ones.
+ATTEMPTS = 3
+_damaged: dict[str, float] = {}
+T = TypeVar("T")
+
+
+def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
+    """Return a project; a new one was created at ``created_at``."""
+    project = session.scalar(select(Project).where(Project.entity == entity, Project.name == name))
+    if project is None:
+        project = Project(entity=entity, name=name, created_at=created_at)
+        session.add(project)
+        session.flush()
+    return project
+
+
+def find_or_make_run(session: Session, started: RunStarted) -> Run:
+    """Return the run that a segment belongs to."""
+    project = find_or_make_project(session, started.entity, started.project, started.time)
+    run = session.scalar(select(Run).where(Run.project_id == project.id, Run.run_id == started.run_id))
+    if run is None:
+        run = Run(
+            project_id=project.id,
+            run_id=started.run_id,
+            name=started.name or started.run_id,
+            state="running",
+            created_at=started.time,
+            updated_at=started.time,
+            tags=[],
+            config={},
+            summary={},
+            edits={},
+            revision=0,
+            project=project,
+        )
+        session.add(run)
+        session.flush()
+    return run
+
+
+class RowsNeededError(Exception):
+    """Segments of a run lack aggregates, and computing them inside the transaction would keep others waiting.
+
+    Args:
+        segments: All segments of the run, as the transaction sees them.
+        pieces: The rows of those that lack some.
+    """
+
+    def __init__(self, segments: list[SegmentView], pieces: dict[str, HistorySource]) -> None:
+        super().__init__(f"aggregates of {', '.join(pieces)} are to be computed first")
+        self.segments, self.pieces = segments, pieces
+
+
+class Aggregates:
+    """Aggregates that segments lacked, computed from their rows.
+
+    Args:
+        root: The store's folder.
+        inside: Whether rows are read inside the transaction; others wait meanwhile.
+    """
+
+    def __init__(self, root: Path, *, inside: bool = False) -> None:
+        self._root, self._inside = root, inside
+        # What a segment's state becomes, if it is still the one from which that was computed.
+        self._computed: dict[str, tuple[bytes, SegmentState]] = {}
+        self._missing: set[str] = set()  # parts that were gone once: merged meanwhile, or lost
+
+    def fill(self, session: Session, run: Run) -> tuple[list[SegmentView], list[SegmentView]]:
+        """Return all segments of a run, none of which lacks an aggregate, and those that changed by that.
+
+        Raises:
+            RowsNeededError: Rows are needed that may not be read now.
+        """
+        segments, changed, pieces = segment_views(session, run), [], {}
+        for at, each in enumerate(segments):
+            before, state = self._computed.get(each.segment, (b"", each.state))
+            if before and before == pack_state(each.state):
+                segments[at] = each._replace(state=state)
+                changed.append(segments[at])
+
+        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+            if time.monotonic() - _damaged.get(segment.segment, -math.inf) < DAMAGED_SECONDS:
+                raise StoreError(f"rows of segment {segment.segment} could not be read")
+            segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
+            piece = segment_source(session, segment_id, self._root)
+            if self._inside:
+                return self._read_rows(piece, segment, keys)
+            hot = piece.hot()
+            pieces[segment.segment] = piece._replace(hot=lambda: hot)
+            raise StoreError("these rows are read before the transaction begins again")
+
+        changed += fill_aggregates(segments, read_rows)
+        if pieces:
+            raise RowsNeededError(segments, pieces)
+        return segments, changed
+
+    def compute(self, needed: RowsNeededError) -> None:
+        """Compute what a transaction lacked, between two attempts at it."""
+        before = {
+            each.segment: pack_state(each.state) for each in needed.segments if each.segment in needed.pieces
+        }
+
+        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+            if segment.segment not in needed.pieces:
+                raise StoreError(f"rows of segment {segment.segment} could not be read")
+            return self._read_rows(needed.pieces[segment.segment], segment, keys)
+
+        for each in fill_aggregates(needed.segments, read_rows):
+            self._computed[each.segment] = before[each.segment], each.state
+
+    def _read_rows(
+        self, piece: HistorySource, segment: SegmentView, keys: list[str]
+    ) -> Iterator[FinishedRow]:
+        try:
+            yield from read_source(piece, keys)
+        except (Error, OSError) as error:
+            missing = str(error.filename) if isinstance(error, FileNotFoundError) else None
+            if missing is None or missing in self._missing:
+                _damaged[segment.segment] = time.monotonic()
+            else:
+                self._missing.add(missing)
+            raise
+
+
+def write_run(store: Store, change: Callable[[Session, Aggregates], T]) -> T:
+    """Return what ``change`` does in a write transaction.
+
+    Where it raises ``RowsNeededError``, it is rolled back, the rows are read, and it is called again: while
+    ten million rows are read, others would wait longer than they may.
+    """
+    aggregates = Aggregates(store.root)
+    for _ in range(ATTEMPTS):
+        try:
+            with store.writing() as session:
+                return change(session, aggregates)
+        except RowsNeededError as needed:
+            aggregates.compute(needed)
+    with store.writing() as session:  # others change the segments each time: now they wait
+        return change(session, Aggregates(store.root, inside=True))
+
+
+def refresh_run(session: Session, run: Run, aggregates: Aggregates) -> None:
+    """Work out the run's merged view from all its segments; see ``merge_segments``.
+
+    Args:
+        session: A write transaction.
+        run: The run.
+        aggregates: Gives a segment the aggregates that it lacks.
+
+    Raises:
+        RowsNeededError: See ``write_run``.
+    """
+    segments, changed = aggregates.fill(session, run)
+    for each in changed:
+        session.execute(
+            update(Segment).where(Segment.segment == each.segment).values(state=pack_state(each.state))
+        )
+    view = merge_segments(run.run_id, segments, run.edits)
+    for field in RunView.__dataclass_fields__:
+        setattr(run, field, getattr(view, field))
+    note_change(session, run)
+
+
+def note_change(session: Session, run: Run) -> None:
+    """Bring what is derived from a run's row up to date, and count the change."""
+    run.revision = tick(session)
+    refresh_fields(session, run)
+
+
+def tick(session: Session) -> int:
+    """Count a change; return its number."""
+    clock = session.get(Clock, 1)
+    if clock is None:
+        clock = Clock(id=1, revision=0)
+        session.add(clock)
+    clock.revision += 1
+    session.flush()
+    return clock.revision

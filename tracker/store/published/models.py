@@ -1,0 +1,205 @@
+"""Published files read back as typed records: what ``tracker.store.published.runs`` and ``artifacts`` wrote.
+
+Fields that older files lack have defaults; fields that are not known here are passed over.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from tracker.errors import StoreVersionError
+from tracker.ground import values
+from tracker.ground.parsed_types import (
+    Count,
+    Digest,
+    DigestOrEmpty,
+    Integer,
+    RelativePath,
+    Time,
+    Token,
+    prepare,
+)
+from tracker.runstate.collection import VersionState
+from tracker.runstate.fold import SegmentState
+
+FORMAT = 1
+
+
+class PublishedPart(msgspec.Struct):
+    """A Parquet file of a segment."""
+
+    path: RelativePath
+    rows: Integer
+    first_row: Integer
+    last_row: Integer
+    size: Integer
+
+
+class PublishedCapture(msgspec.Struct):
+    """A Parquet file with samples (kind ``system``) or output (``console``) of a segment."""
+
+    kind: str
+    path: RelativePath
+    rows: Integer
+    first_row: Integer
+    last_row: Integer
+    size: Integer
+
+
+class PublishedSegment(msgspec.Struct):
+    """A segment in ``run.json``; ``state`` is there once it is sealed."""
+
+    segment: Token
+    rank: Integer = 0
+    attempt: Integer = 0
+    started_at: Time = 0.0
+    start_step: Integer = 0
+    ended: str | None = None
+    sealed: bool = False
+    sequence: Integer = 0
+    parts: list[PublishedPart] = []
+    captured: list[PublishedCapture] = []
+    state: SegmentState | None = None
+
+
+class PublishedFile(msgspec.Struct):
+    """A file of a run."""
+
+    path: str
+    sha256: Digest
+    size: Count
+    mimetype: str
+
+
+class PublishedUse(msgspec.Struct):
+    """An artifact version that a run used."""
+
+    entity: str
+    project: str
+    name: str
+    version: Integer
+    used_at: Time
+
+
+class PublishedLogged(msgspec.Struct):
+    """An artifact version that a run logged, in the run's entity and project."""
+
+    name: str
+    version: Count
+    type: str
+    digest: str
+    manifest: DigestOrEmpty
+    created_at: Time
+    segment: Token
+    sequence: Integer
+
+
+class PublishedName(msgspec.Struct, kw_only=True):
+    """Which run a ``run.json`` describes, and which versions it logged; older files do not list them."""
+
+    format: int
+    entity: str
+    project: str
+    id: str
+    versions: list[PublishedLogged] = []
+
+
+class PublishedRun(PublishedName, kw_only=True):
+    """``run.json``. ``number``, ``uses``, ``edits`` and ``revision`` came with catalog revision 0002."""
+
+    name: str
+    state: str
+    created_at: Time
+    updated_at: Time
+    finished_at: Time | None
+    duration: float
+    last_step: Integer | None
+    exit_code: Integer | None
+    error: str | None
+    group: str | None
+    job_type: str | None
+    tags: list[str]
+    notes: str | None
+    host: str | None
+    program: str | None
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    files: list[PublishedFile]
+    segments: list[PublishedSegment]
+    number: Integer | None = None
+    uses: list[PublishedUse] | None = None
+    edits: dict[str, Any] = {}
+    revision: Integer = 0
+    reason: str | None = None
+    last_seen: Time | None = None
+
+
+class PublishedVersion(VersionState, kw_only=True):
+    """``versions/N.json``. Files written before catalog revision 0003 have ``entries`` for ``file_count``."""
+
+    format: int
+    entries: list[Any] = []
+    file_count: Integer = -1
+
+    def __post_init__(self) -> None:
+        if self.file_count < 0:
+            self.file_count = len(self.entries)
+
+
+class PublishedAlias(msgspec.Struct):
+    """``aliases/NAME.json``."""
+
+    alias: str
+    version: Integer
+    moved_at: Time = 0.0
+
+
+class PublishedDeletion(msgspec.Struct):
+    """``deleted.json``: when a run was deleted, and its segments then."""
+
+    format: int
+    entity: str
+    project: str
+    id: str
+    time: Time
+    segments: list[Token] = []
+
+
+class PublishedCollection(msgspec.Struct):
+    """``collection.json``."""
+
+    format: int
+    entity: str
+    project: str
+    name: str
+    description: str | None = None
+    tags: list[str] = []
+    updated_at: Time = 0.0
+
+
+prepare(PublishedRun, PublishedName, PublishedVersion, PublishedAlias, PublishedDeletion, PublishedCollection)
+T = TypeVar("T")
+
+
+def read_published_model(path: Path, kind: type[T]) -> T:
+    """Return what a published file says.
+
+    Raises:
+        ValueError: It is damaged.
+        OSError: It cannot be read.
+        StoreVersionError: A newer tracker wrote it.
+    """
+    try:
+        plain = values.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    found = plain.get("format", FORMAT) if isinstance(plain, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise StoreVersionError(
+            f"{path} has format {found}, this tracker reads up to {FORMAT}: "
+            "upgrade airgap-tracker to read it. Nothing was changed."
+        )
+    return msgspec.convert(plain, kind)  # its ValidationError is a ValueError

@@ -1,0 +1,328 @@
+"""What runs can be asked about in a filter: a key of config or summary, the tags, a column of the run.
+
+Each answers with conditions on the id of a run that are true or false, never unknown, so that they can
+be turned round: a run without a key is a run whose key is not 3.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    and_,
+    exists,
+    false,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from tracker.errors import UsageError
+from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
+
+Kind = Literal["text", "number", "time"]
+
+# wandb's names and ours; in wandb's words a run's ``name`` is its id.
+COLUMNS: dict[str, tuple[InstrumentedAttribute[Any], Kind]] = {
+    "name": (Run.run_id, "text"),
+    "id": (Run.run_id, "text"),
+    "display_name": (Run.name, "text"),
+    "displayName": (Run.name, "text"),
+    "state": (Run.state, "text"),
+    "group": (Run.group, "text"),
+    "job_type": (Run.job_type, "text"),
+    "jobType": (Run.job_type, "text"),
+    "notes": (Run.notes, "text"),
+    "host": (Run.host, "text"),
+    "created_at": (Run.created_at, "time"),
+    "createdAt": (Run.created_at, "time"),
+    "updated_at": (Run.updated_at, "time"),
+    "updatedAt": (Run.updated_at, "time"),
+    "heartbeat_at": (Run.updated_at, "time"),
+    "heartbeatAt": (Run.updated_at, "time"),
+    "duration": (Run.duration, "number"),
+    "last_step": (Run.last_step, "number"),
+    "summary._step": (Run.last_step, "number"),
+    "summary._runtime": (Run.duration, "number"),
+    "summary._timestamp": (Run.updated_at, "time"),
+}
+
+COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "$gt": lambda column, operand: column > operand,
+    "$gte": lambda column, operand: column >= operand,
+    "$lt": lambda column, operand: column < operand,
+    "$lte": lambda column, operand: column <= operand,
+}
+
+
+class FilterScope(NamedTuple):
+    """Where a question is put.
+
+    Attributes:
+        session: A read transaction.
+        project_id: Only this project's runs are asked.
+        run_id: The column that holds a run's id: ``Run.id``, or that of a table to be walked instead.
+        probe: Look each run up that is walked, instead of listing first all that match: cheaper where
+            many match and few are walked.
+        matched: What patterns have matched already.
+    """
+
+    session: Session
+    project_id: int
+    run_id: SQLColumnExpression[int]
+    probe: bool
+    matched: dict[tuple[str, str], list[int]]
+
+
+class FilterField(ABC):
+    """One thing that runs are asked about, and the conditions that can be put on it.
+
+    Args:
+        scope: Where.
+        key: How the user wrote it.
+
+    Raises:
+        UsageError: No text that a database can be asked for; every method may raise it as well.
+    """
+
+    def __init__(self, scope: FilterScope, key: str) -> None:
+        self.scope = scope
+        self.key = key
+        check_text(key)
+
+    @abstractmethod
+    def holds(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Return that the runs for whose value ``test`` is true are meant."""
+
+    @abstractmethod
+    def exists(self) -> ColumnElement[bool]:
+        """Return that there is a value, and that it is not None."""
+
+    @abstractmethod
+    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+        """Return a test for ``holds``."""
+
+    @abstractmethod
+    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+        """Return that the value equals one of these; None stands for no value."""
+
+    @abstractmethod
+    def texts(self) -> Iterable[tuple[int, str | None]]:
+        """Return runs and the texts that patterns look into."""
+
+    def matches(self, pattern: str) -> ColumnElement[bool]:
+        """Return that a text holds a match of an RE2 pattern."""
+        check_text(pattern)
+        found = self.scope.matched.get((self.key, pattern))
+        if found is None:
+            found = self.scope.matched[self.key, pattern] = self._match(pattern)
+        # The catalog's own integers, written out: there may be more of them than parameters.
+        return self.scope.run_id.in_([literal_column(str(int(run))) for run in found]) if found else false()
+
+    def _match(self, pattern: str) -> list[int]:
+        # RE2, which is what wandb has too: it takes time in proportion to the text, whatever the pattern.
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        asked = list(self.texts())
+        try:
+            hits = pc.match_substring_regex(pa.array([text for _, text in asked], pa.string()), pattern)
+        except pa.ArrowInvalid as error:
+            reason = str(error).removeprefix("Invalid regular expression: ")
+            raise self.refuse(f"{shown(pattern)} is no RE2 pattern: {reason}") from None
+        return [asked[at][0] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
+
+    def refuse(self, why: str) -> UsageError:
+        """Return the error that says what is wrong with a question."""
+        return UsageError(f"{self.key}: {why}")
+
+    def refuse_operand(self, operand: Any, kinds: str) -> UsageError:
+        """Return the error for a value of the wrong kind."""
+        return self.refuse(f"can be compared with {kinds}, not with {shown(operand)}")
+
+
+class Field(FilterField):
+    """A key of the config or the summary. A comparison holds only between values of one kind."""
+
+    def __init__(self, scope: FilterScope, key: str, name: str) -> None:
+        super().__init__(scope, key)
+        self.name = name
+
+    def holds(self, test: ColumnElement[bool] | None) -> ColumnElement[bool]:
+        """See ``FilterField``; without a test all runs that have the key are meant."""
+        tests = [RunField.field == self.name] if test is None else [RunField.field == self.name, test]
+        if self.scope.probe:
+            return exists().where(RunField.run_id == self.scope.run_id, *tests)
+        found = select(RunField.run_id).where(RunField.project_id == self.scope.project_id, *tests)
+        return self.scope.run_id.in_(found)
+
+    def exists(self) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        return self.holds(None)
+
+    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        if isinstance(operand, float) and math.isinf(operand):
+            return COMPARISONS[operator](RunField.number, operand)
+        value = self._value(operand)
+        if value == OTHER:  # an integer beyond all doubles
+            return COMPARISONS[operator](RunField.number, math.inf if operand > 0 else -math.inf)
+        if value.number is not None:
+            return COMPARISONS[operator](RunField.number, value.number)
+        if not isinstance(operand, str):
+            raise self.refuse("nothing is more or less than NaN: use $eq")
+        return COMPARISONS[operator](RunField.text, value.text)
+
+    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        found = [self.holds(test) for test in self._equal(operands)]
+        return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
+
+    def driving(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
+        """Return a test of ``run_fields`` that says the same, if there is one: runs can be counted by it."""
+        if operator in COMPARISONS:
+            return self.compared(operator, operand)
+        if operator != "$eq" or operand is None:
+            return None
+        return or_(false(), *self._equal([operand]))
+
+    def texts(self) -> Iterable[tuple[int, str | None]]:
+        """See ``FilterField``."""
+        found = select(RunField.run_id, RunField.text).where(
+            RunField.project_id == self.scope.project_id,
+            RunField.field == self.name,
+            RunField.text.is_not(None),
+        )
+        return [(run, text and text[:LONGEST_TEXT]) for run, text in self.scope.session.execute(found)]
+
+    def _equal(self, operands: list[Any]) -> list[ColumnElement[bool]]:
+        values = [self._value(each) for each in operands if each is not None]
+        numbers = [value.number for value in values if value.number is not None]
+        texts = [value.text for value in values if value.text is not None]
+        found: list[ColumnElement[bool]] = [RunField.number.in_(numbers)] if numbers else []
+        return [*found, RunField.text.in_(texts)] if texts else found
+
+    def _value(self, operand: Any) -> Value:
+        if isinstance(operand, str):
+            check_text(operand)
+        elif not isinstance(operand, (int, float)):
+            raise self.refuse_operand(operand, "a number, a string, true or false")
+        return value_of(operand)
+
+
+class Tags(Field):
+    """The tags: a question is whether any of them is so."""
+
+    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        raise self.refuse(f"tags are not compared by {operator}: use $in, $nin, $all or $regex")
+
+    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        fields = []
+        for operand in operands:
+            if isinstance(operand, str):
+                check_text(operand)
+                fields.append(f"tags.{operand}")
+            elif operand is not None:
+                raise self.refuse_operand(operand, "a string")
+        having = select(RunField.run_id).where(
+            RunField.project_id == self.scope.project_id, RunField.field.in_(fields)
+        )
+        found = [self.scope.run_id.in_(having)] if fields else []
+        return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
+
+    def texts(self) -> Iterable[tuple[int, str | None]]:
+        """See ``FilterField``."""
+        runs = select(Run.id, Run.tags).where(Run.project_id == self.scope.project_id)
+        return ((run, tag) for run, tags in self.scope.session.execute(runs) for tag in tags)
+
+
+class Column(FilterField):
+    """A column of the run itself."""
+
+    def __init__(self, scope: FilterScope, key: str, column: InstrumentedAttribute[Any], kind: Kind) -> None:
+        super().__init__(scope, key)
+        self.column = column
+        self.kind = kind
+
+    def holds(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        if self.scope.run_id is Run.id:
+            return and_(self.column.is_not(None), test) if self.column.nullable else test
+        if self.scope.probe:
+            return exists().where(Run.id == self.scope.run_id, test)
+        return self.scope.run_id.in_(select(Run.id).where(Run.project_id == self.scope.project_id, test))
+
+    def exists(self) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        return self.holds(self.column.is_not(None))
+
+    def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        return COMPARISONS[operator](self.column, self._value(operand))
+
+    def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
+        """See ``FilterField``."""
+        wanted = [self._value(each) for each in operands if each is not None]
+        found = self.holds(self.column.in_(wanted))
+        return or_(found, not_(self.exists())) if len(wanted) < len(operands) else found
+
+    def texts(self) -> Iterable[tuple[int, str | None]]:
+        """See ``FilterField``."""
+        if self.kind != "text":
+            raise self.refuse("$regex is for strings")
+        found = select(Run.id, self.column).where(Run.project_id == self.scope.project_id)
+        return [(run, text) for run, text in self.scope.session.execute(found)]
+
+    def _value(self, operand: Any) -> Any:
+        is_number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
+        if is_number and self.kind != "text":
+            number = value_of(operand).number
+            if number is not None:
+                return number
+        if self.kind == "number":
+            raise self.refuse_operand(operand, "a number")
+        if not isinstance(operand, str):
+            kinds = "a string" if self.kind == "text" else "unix seconds or a time in ISO 8601"
+            raise self.refuse_operand(operand, kinds)
+        check_text(operand)
+        return self._seconds(operand) if self.kind == "time" else operand
+
+    def _seconds(self, text: str) -> float:
+        """Return unix seconds; a time without a zone is UTC, as in wandb."""
+        try:
+            # Python 3.10 does not read "Z".
+            time = datetime.fromisoformat(f"{text[:-1]}+00:00" if text[-1:] in ("Z", "z") else text)
+        except ValueError:
+            raise self.refuse(
+                f"{shown(text)} is no time: write unix seconds or ISO 8601, such as 2026-01-31T12:00:00Z"
+            ) from None
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error message shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def check_text(text: str) -> None:
+    """Refuse what is no Unicode text, and so nothing that a database can be asked for.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!r} holds half a surrogate pair: that is no text") from None
