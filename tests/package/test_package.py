@@ -74,6 +74,8 @@ def test_it_holds_the_dashboard_and_not_its_source(content: zipfile.ZipFile) -> 
     assert scripts_named
     assert all(f"server/static{name}" in names for name in scripts_named)
     assert not re.search(r'(src|href)="(https?:)?//', page)
+    notices = content.read("server/static/third-party-licenses.md").decode()
+    assert all(re.search(rf"^## {name} ", notices, re.MULTILINE) for name in ("svelte", "uplot")), notices
     assert not [name for name in names if name.startswith(("server/web", "tests", "benchmarks"))]
     assert "tracker/store/catalog/migrations/versions/v0001_first_catalog.py" in names
     assert "tracker/py.typed" in names

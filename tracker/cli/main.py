@@ -12,8 +12,8 @@ from tracker.errors import Error
 from tracker.version import __version__
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one command; exit with 1 and one line when it fails."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, with all commands."""
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
     parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -21,7 +21,12 @@ def main(arguments: list[str] | None = None) -> None:
         group.add_commands(commands)
     for each in (parser, *commands.choices.values()):
         each.add_argument("--verbose", action="store_true", default=SUPPRESS, help="log to stderr too")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; exit with 1 and one line when it fails."""
+    options = make_parser().parse_args(arguments)
     logs.begin("cli")
     if hasattr(options, "verbose"):
         logs.be_verbose()
