@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
 import scripts
 
+from tracker.cli.main import make_parser
 from tracker.ground import records
 from tracker.ground.settings import load_settings
 from tracker.journal import format
+from tracker.version import __version__
 
 README = (scripts.ROOT / "README.md").read_text()
 SETTINGS = (scripts.ROOT / "docs" / "settings.md").read_text()
@@ -31,39 +32,49 @@ def test_the_readmes_first_script_runs_and_is_read_back(tmp_path: Path) -> None:
     assert done.stdout == "0.5 100\n"
 
 
-@pytest.mark.parametrize(
-    "command",
-    sorted(
-        {
-            line.split()[1]
-            for text in blocks(README, "sh")
-            for line in text.splitlines()
-            if line.startswith("tracker ")
-        }
-    ),
-)
-def test_documented_commands_exist(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tracker.cli.main", command, "--help"],
-        env=scripts.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"`tracker {command}" in SETTINGS
+def command_lines() -> list[tuple[str, str]]:
+    """Return the command lines of `tracker` in all documents: file, line."""
+    found = []
+    for path in DOCUMENTS:
+        for block in blocks(path.read_text(), "sh"):
+            for line in block.replace("\\\n", " ").splitlines():
+                for command in re.split(r" && | \| |; ", line.partition("  #")[0]):
+                    words = re.sub(r"^(\w+=\S+ )+|^\$ |^srun |^ssh \S+ ", "", command.strip())
+                    if words.startswith("tracker "):
+                        found.append((path.name, words))
+    return found
 
 
-def test_every_command_is_documented() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tracker.cli.main", "--help"],
-        env=scripts.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for command in re.findall(r"^    (\w+) ", done.stdout, flags=re.MULTILINE):
-        assert f"`tracker {command}" in SETTINGS
+@pytest.mark.parametrize(("document", "line"), command_lines())
+def test_documented_command_lines_are_accepted(document: str, line: str) -> None:
+    make_parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_running_text_exist(path: Path) -> None:
+    actions = make_parser()._subparsers._group_actions  # type: ignore[union-attr]
+    named = set(re.findall(r"`tracker ([a-z]+)\b", path.read_text()))
+    assert named <= set(actions[0].choices or ())
+
+
+def test_the_readme_denies_only_features_that_do_not_exist() -> None:
+    tracked = [*(scripts.ROOT / "tracker").rglob("*.py"), *(scripts.ROOT / "server").glob("**/*.py")]
+    sources = "\n".join(path.read_text() for path in tracked).lower()
+    for phrase, sign in (
+        ("no accounts and no permissions", "class user(base)"),
+        ("the wire protocol of the real wandb client", '"/graphql"'),
+        ("no PostgreSQL catalog", "psycopg"),
+        ("no S3\nstore", "class s3store"),
+    ):
+        assert phrase in README
+        assert sign not in sources, f"README denies what {sign!r} shows"
+
+
+def test_the_site_has_every_document_in_its_navigation() -> None:
+    listed = (scripts.ROOT / "mkdocs.yml").read_text()
+    for path in (scripts.ROOT / "docs").rglob("*.md"):
+        if path.parent.name != "decisions":
+            assert str(path.relative_to(scripts.ROOT / "docs")) in listed
 
 
 @pytest.mark.parametrize(
@@ -108,3 +119,31 @@ def test_every_line_of_the_durability_contract_names_tests_that_exist() -> None:
     assert len(lines) == 25
     for line in lines:
         assert "`tests/" in line, line
+
+
+def test_the_changelog_has_the_usual_form() -> None:
+    text = (scripts.ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
+    assert versions[0] == ("Unreleased", "")
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) and day for version, day in versions[1:])
+    assert __version__ in [version for version, _ in versions]
+    assert len(versions) == text.count("\n## ")
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
+    for version, _ in versions:
+        assert re.search(rf"^\[{re.escape(version)}\]: http", text, re.MULTILINE)
+
+
+def test_upper_limits_of_dependencies_are_the_first_untested_version() -> None:
+    text = (scripts.ROOT / "pyproject.toml").read_text()
+    tested = dict(
+        re.findall(r"^([\w-]+)==([\d.]+)", (scripts.ROOT / "constraints-dev.txt").read_text(), re.MULTILINE)
+    )
+    block = text[text.index("dependencies = [") : text.index("\ndev = [")]
+    wanted = re.findall(r'"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:,<(\d+))?"', block)
+    assert len(wanted) > 10
+    for name, _, below in wanted:
+        assert below, f"{name} has no upper limit"
+        assert int(below) == int(tested[name].split(".")[0]) + 1, (
+            f"{name}: {tested[name]} is the tested version"
+        )
