@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,12 @@ def test_upper_limits_of_dependencies_are_the_first_untested_version() -> None:
         assert int(below) == int(tested[name].split(".")[0]) + 1, (
             f"{name}: {tested[name]} is the tested version"
         )
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    text = (scripts.ROOT / "docs" / "architecture.md").read_text()
+    listed = subprocess.run(["git", "ls-files"], cwd=scripts.ROOT, capture_output=True, text=True, check=True)
+    files = {f"/{name}" for name in listed.stdout.splitlines()}
+    named = set(re.findall(r"`([\w./-]+\.(?:py|ts|svelte))`", text))
+    assert len(named) > 60
+    assert [name for name in named if not any(each.endswith(f"/{name}") for each in files)] == []
