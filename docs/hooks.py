@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ def decisions(folder: Path) -> Iterator[str]:
 def _section(name: str, parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
     yield f"\n{'#' * level} {name}\n"
     yield f"{_sentence(parser.description)}\n"
-    yield f"```text\n{parser.format_usage().strip()}\n```\n"
+    usage = " ".join(parser.format_usage().split())
+    yield f"```text\n{textwrap.fill(usage, 84, subsequent_indent='    ')}\n```\n"
     rows = [row for group in parser._action_groups for each in group._group_actions if (row := _row(each))]
     if rows:
         yield from ("| argument | meaning |", "| --- | --- |", *rows, "")

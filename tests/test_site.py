@@ -82,9 +82,17 @@ def test_every_command_is_in_the_reference(site: Path) -> None:
 
 
 def test_the_python_api_is_in_the_reference(site: Path) -> None:
-    page = (site / "reference" / "api.html").read_text()
-    for name in ("init", "Run.log", "Artifact.add_file", "Api.runs", "Table.add_data", "WandbLogger"):
-        assert re.search(rf'id="tracker[\w.]*\.{re.escape(name)}"', page), name
+    pages = "".join(page.read_text() for page in (site / "reference" / "api").glob("*.html"))
+    for name in (
+        "init",
+        "Run.log",
+        "Artifact.add_file",
+        "Api.runs",
+        "Table.add_data",
+        "WandbLogger",
+        "sweep",
+    ):
+        assert re.search(rf'id="tracker[\w.]*\.{re.escape(name)}"', pages), name
 
 
 def test_every_decision_is_listed(site: Path) -> None:
