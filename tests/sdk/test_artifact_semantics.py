@@ -229,7 +229,7 @@ def test_models(tmp_path: Path) -> None:
     assert registered.source_qualified_name == "local/p/weights:v0"
     assert Path(run.use_model("model-registry/classifier:prod")).read_bytes() == b"weights"
     assert registered.logged_by().id == "trainer"
-    with pytest.raises(ValueError, match="names no version"):
+    with pytest.raises(ValueError, match="has no version"):
         run.use_model("many")
     with pytest.raises(ValueError, match="may not contain"):
         run.link_model(tmp_path / "model.pt", "a/b")
@@ -244,7 +244,7 @@ def test_models(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"Invalid name of a collection|at most 128"):
             run.link_model(tmp_path / "model.pt", name)
     run.log_artifact(make("one")).wait()
-    with pytest.raises(UsageError, match="use_model takes models only"):
+    with pytest.raises(UsageError, match="needs a model"):
         run.use_model("data:v0")
     collection = tracker.Api().artifact_collection("model", "model-registry/classifier")
     assert not collection.is_sequence()
@@ -361,7 +361,7 @@ def test_finalized() -> None:
         artifact.new_file("x").__enter__()
     run = tracker.init(project="p")
     assert run.log_artifact(artifact).wait().version == "v0"  # as wandb, which finalizes when it logs
-    with pytest.raises(UsageError, match="was logged already"):
+    with pytest.raises(UsageError, match="is already logged"):
         run.log_artifact(artifact)
 
 

@@ -78,7 +78,7 @@ for _ in range(2):
         pass
 """
     said = scripts.run(code, tmp_path).stderr
-    assert said.count("these settings have no meaning here: heartbeat_seconds, start_method\n") == 1
+    assert said.count("these settings have no effect here: heartbeat_seconds, start_method\n") == 1
     assert "init_timeout" not in said  # the default
 
 
