@@ -295,7 +295,7 @@ def test_a_long_difference_is_cut_off_and_says_so(repository: Path, monkeypatch:
     patch = difference(found)
     assert patch is not None
     assert len(patch) < 1100
-    assert patch.endswith(b"# cut off here: more than 1000 bytes differ\n")
+    assert patch.endswith(b"# cut off: the difference is above 1000 bytes\n")
 
 
 def test_a_git_that_hangs_is_not_waited_for(

@@ -269,6 +269,6 @@ def test_an_exception_that_ends_a_thread_of_a_recorder_is_logged(
     thread.join()
     print("a line for a person", file=sys.stderr)
     text = log.read_text()
-    assert "counting ended by an exception" in text
+    assert "Thread counting ended with an exception" in text
     assert "ZeroDivisionError" in text
     assert text.endswith("] a line for a person\n")

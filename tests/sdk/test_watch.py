@@ -191,9 +191,9 @@ def test_what_cannot_be_watched_is_said() -> None:
         run.watch(nn.Linear(1, 1), log="weights")
     model = nn.Sequential(nn.Linear(1, 1))
     run.watch(model, log_graph=True)
-    with pytest.raises(ValueError, match="watched already"):
+    with pytest.raises(ValueError, match="already watched"):
         run.watch(model, log_graph=True)
-    with pytest.raises(ValueError, match="watched already"):
+    with pytest.raises(ValueError, match="already watched"):
         run.watch(model, idx=0)
     run.finish()
     with pytest.raises(tracker.UsageError, match="is finished"):

@@ -173,7 +173,7 @@ class RunCapturing(Capturing):
             packages=settings.x_save_requirements,
             script=bool(settings.save_code) and not settings.disable_code,
             machine=not settings.x_disable_machine_info,
-            said={
+            overrides={
                 name: value
                 for name in ("host", "username", "email", "program")
                 if (value := getattr(settings, name)) is not None
