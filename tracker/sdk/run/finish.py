@@ -99,7 +99,7 @@ class FinishMethods(RunCore):
             UsageError: The run is finished.
         """
         if self._finished:
-            raise UsageError(f"Run ({self.id}) is finished. Call init() for a new run.")
+            raise UsageError(f"Run ({self.id}) is finished. Start a new run with init().")
         if self.capturing is not None:
             self.capturing.write_logs(text)
 

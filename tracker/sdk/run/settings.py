@@ -183,18 +183,18 @@ def _checked(name: str, value: Any) -> Any:
         if name == "resume" and value == "":
             value = None
         if value is not None and value not in choices:
-            raise SettingsError(f"{name} is {value!r}; use one of {', '.join(choices)}")
+            raise SettingsError(f"Invalid {name} {value!r}. Use one of: {', '.join(choices)}")
         return value
     if name not in KINDS:
         if name in _OWN or name in OLDER:
             return value
-        raise SettingsError(f"there is no setting {name!r}")
+        raise SettingsError(f"Unknown setting {name!r}")
     if value is None:
         return None
     try:
         value = _CONVERSIONS[KINDS[name]](value)
     except (TypeError, ValueError):
-        raise SettingsError(f"{name} is {value!r}; give {_WORDS[KINDS[name]]}") from None
+        raise SettingsError(f"Invalid {name} {value!r}. Use {_WORDS[KINDS[name]]}.") from None
     if name == "run_id":
         names.check_run_id(value)
     if name == "project":

@@ -43,7 +43,7 @@ def watch(
         raise ValueError(f"Invalid log={log!r}. Use 'gradients', 'parameters', 'all' or None.")
     watched = _as_modules(models)
     if run.finished:
-        raise UsageError(f"Run ({run.id}) is finished. Call init() for a new run.")
+        raise UsageError(f"Run ({run.id}) is finished. Start a new run with init().")
     first = _count if idx is None else idx
     _count += len(watched)
     if run.disabled:
