@@ -84,12 +84,12 @@ class Spools:
 
     Args:
         put: Records text, given the stream's number and the text.
-        nudge: Called when children may start to write.
+        wake: Called when children may start to write.
     """
 
-    def __init__(self, put: Callable[[int, str], None], nudge: Callable[[], None]) -> None:
+    def __init__(self, put: Callable[[int, str], None], wake: Callable[[], None]) -> None:
         self._put = put
-        self._nudge = nudge
+        self._wake = wake
         self.active = False
         self._spools: dict[int, Spool] = {}
         self._forked: dict[int, Spool] = {}
@@ -117,7 +117,7 @@ class Spools:
         for stream, saved in self._saved.items():
             with suppress(OSError):
                 os.dup2(saved, stream)
-        self._saved_done()
+        self._close_saved()
 
     def redirect(self) -> bool:
         """Replace descriptors 1 and 2 by spools. Return whether this succeeded."""
@@ -153,7 +153,7 @@ class Spools:
         finally:
             self._lock.release()
 
-    def pass_up(self, stream: int, text: str) -> None:
+    def record_in_parent(self, stream: int, text: str) -> None:
         """In a forked child, let the parent record a text that is already on the screen."""
         spool = self._forked.get(stream)
         if spool is not None:
@@ -173,7 +173,7 @@ class Spools:
         except (OSError, ValueError, AttributeError):
             return None
         self.active = True
-        self._nudge()
+        self._wake()
         return spool.append
 
     def _of(self, stream: int) -> Spool:
@@ -190,9 +190,9 @@ class Spools:
         """Note that a child is about to be forked. The child may print."""
         if self._catching and self._owner == os.getpid():
             self.active = True
-            self._nudge()
+            self._wake()
 
-    def _saved_done(self) -> None:
+    def _close_saved(self) -> None:
         for stream in list(self._saved):
             spool = self._spools.get(stream)
             if spool is not None:
@@ -256,7 +256,7 @@ def _patch() -> None:
         *others: Any,
         **named: Any,
     ) -> None:
-        with Logged("keep the output of a child process"):
+        with Logged("record the output of a child process"):
             # A child in its own session may outlive this process, which could then not show its output.
             if not named.get("start_new_session") and named.get("process_group") is None:
                 stdout = _descriptor(1) if stdout is None else stdout
@@ -301,7 +301,7 @@ def _patch_workers() -> None:
 def _giving_spools(own: Callable[..., int]) -> Callable[..., int]:
     @wraps(own)
     def spawnv_passfds(*given: Any) -> int:
-        with Logged("keep the output of a worker process"):
+        with Logged("record the output of a worker process"):
             path, words, kept = given
             # Not for the resource tracker of multiprocessing, which writes after this process has ended.
             if _catchers and any(map(_is_worker, words)):

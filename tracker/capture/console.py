@@ -70,7 +70,7 @@ class _Intercepted:
                 result = below(text)
             finally:
                 self._inside.busy = False
-            with Logged("keep a text that was printed"):
+            with Logged("record printed text"):
                 after(text)
             return result
 
@@ -122,7 +122,7 @@ class Hook:
         if isinstance(intercepted, _Intercepted):
             intercepted.hooks.pop(id(self._file), None)
         for owner, name, ours, before in self._set:
-            ours.tracker_passes = True
+            ours.tracker_inactive = True
             if vars(owner).get(name) is ours:
                 with suppress(AttributeError):
                     if before is None:
@@ -135,7 +135,7 @@ class Hook:
         method = getattr(owner, name, None)
         if method is None:
             return
-        while getattr(method, "tracker_passes", False):  # an earlier wrapper of ours: use the method below it
+        while getattr(method, "tracker_inactive", False):  # skip earlier wrappers of ours
             method = method.__wrapped__
         inside = self._inside
         console = self._console
@@ -144,7 +144,7 @@ class Hook:
 
         def call(*arguments: Any, **named: Any) -> Any:
             depth = getattr(inside, "depth", 0)
-            if ours.tracker_passes or (depth and not of_text):
+            if ours.tracker_inactive or (depth and not of_text):
                 return method(*arguments, **named)  # the write of a text stream calls that of its buffer
             inside.depth = depth + 1
             try:
@@ -153,12 +153,12 @@ class Hook:
             finally:
                 inside.depth = depth
             if written is not None and arguments:
-                with Logged("keep what a printing function was given"):
+                with Logged("record printed text"):
                     written(arguments[0])
             return result
 
         ours: Any = call
-        ours.__wrapped__, ours.tracker_passes = method, False
+        ours.__wrapped__, ours.tracker_inactive = method, False
         try:
             before = vars(owner).get(name)
             setattr(owner, name, ours)
@@ -197,11 +197,11 @@ class Console:
                 earlier line. After an exception, the listener receives no more lines.
             redirect: Whether to capture the descriptors too, and so output that bypasses Python.
         """
-        self._leave_parent()
+        self._discard_parent_state()
         with self._lock:
             self._listeners.append((listener, Screen()))
             if self._spools is None:
-                self._spools = Spools(self.put, self.nudge)
+                self._spools = Spools(self.put, self.wake)
             if len(self._listeners) == 1:
                 if not (redirect and self._spools.redirect()):
                     self._hooks = [
@@ -217,7 +217,7 @@ class Console:
             atexit.register(self._follow_children)
             self._over = threading.Event()
             self._thread = threading.Thread(
-                target=self._tend, args=(self._over,), name="tracker-console", daemon=True
+                target=self._run, args=(self._over,), name="tracker-console", daemon=True
             )
             with suppress(RuntimeError):
                 self._thread.start()
@@ -232,10 +232,10 @@ class Console:
         if self._owner != os.getpid() or all(each is not listener for each, _ in self._listeners):
             return
         self._follow_children()
-        if not self._take(patience):
+        if not self._try_lock(patience):
             return
         try:
-            self._hand_on(drawing=True)
+            self._deliver(drawing=True)
             self._listeners = [each for each in self._listeners if each[0] is not listener]
             if not self._listeners:
                 for hook in self._hooks:
@@ -260,9 +260,9 @@ class Console:
     def flush(self) -> None:
         """Pass on the remaining lines, also an incomplete line."""
         self._follow_children()
-        if self._take(0.0):
+        if self._try_lock(0.0):
             try:
-                self._hand_on(drawing=True)
+                self._deliver(drawing=True)
             finally:
                 self._lock.release()
 
@@ -270,7 +270,7 @@ class Console:
         """Queue text of stdout (1), stderr (2) or children's streams (3, 4), and pass on complete lines."""
         if self._owner != os.getpid():
             if self._spools is not None:  # in a forked child, the parent records the lines
-                self._spools.pass_up(stream, text)
+                self._spools.record_in_parent(stream, text)
             return
         self._queue.append((stream, text))
         self._pump()
@@ -283,22 +283,22 @@ class Console:
     def _pump(self) -> None:
         while self._queue:
             # The owner may wait for a lock of this thread, such as a run's. It then processes the text later.
-            if not self._take(_PATIENCE_SECONDS):
+            if not self._try_lock(_PATIENCE_SECONDS):
                 return
             try:
-                self._hand_on(drawing=False)
+                self._deliver(drawing=False)
             finally:
                 self._lock.release()
         if any(screen.has_changed for _, screen in self._listeners):
             self._wake.set()
 
-    def _take(self, patience: float) -> bool:
+    def _try_lock(self, patience: float) -> bool:
         """Take the lock. Fail if this thread has it: a listener is then active below the caller."""
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return False
         return self._lock.acquire(timeout=patience) if patience else self._lock.acquire(blocking=False)
 
-    def _hand_on(self, *, drawing: bool) -> None:
+    def _deliver(self, *, drawing: bool) -> None:
         while True:
             count = 0
             while self._queue and count < CHUNK_LINES:
@@ -323,17 +323,17 @@ class Console:
         if self._spools is not None and self._spools.active:
             self._spools.follow()
 
-    def _tend(self, over: threading.Event) -> None:
+    def _run(self, over: threading.Event) -> None:
         while not over.is_set():
             active = self._spools is not None and self._spools.active
             self._wake.wait(FOLLOW_SECONDS if active else None)
             if self._wake.is_set():
                 self._wake.clear()
                 over.wait(DRAWING_SECONDS if not active else FOLLOW_SECONDS)
-            with Logged("keep output"):
+            with Logged("record output"):
                 self.flush()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Wake the thread, because children may write from now on."""
         self._wake.set()
 
@@ -341,7 +341,7 @@ class Console:
         for hook in self._hooks:
             hook.renew()
 
-    def _leave_parent(self) -> None:
+    def _discard_parent_state(self) -> None:
         """In a forked child with a listener of its own, remove the parent's hooks and listeners."""
         if self._owner == os.getpid():
             return
@@ -349,7 +349,7 @@ class Console:
             hook.remove()
         self.__init__()  # type: ignore[misc]
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child, replace the parent's locks and threads, which do not work here."""
         self._lock = threading.RLock()
         self._queue = deque()
@@ -371,4 +371,4 @@ def _chunks(lines: list[Line]) -> list[list[Line]]:
 
 
 console = Console()
-os.register_at_fork(after_in_child=console.forked)
+os.register_at_fork(after_in_child=console.after_fork)

@@ -28,7 +28,7 @@ _CUT = re.compile(r"\x1b(?:\[[0-9;:?<=>!]*|\][^\x07\x1b]*\x1b?)?\Z")
 Line = tuple[int, int, str]
 
 
-class _Drawn:
+class _DrawnLine:
     """A line that is being written: text pieces until something is overwritten, then single cells."""
 
     __slots__ = ("cells", "number", "pieces", "redrawn", "tail", "width")
@@ -93,7 +93,7 @@ class _Stream:
     __slots__ = ("column", "left", "lines", "row")
 
     def __init__(self) -> None:
-        self.lines = [_Drawn()]
+        self.lines = [_DrawnLine()]
         self.row = self.column = 0
         self.left = ""
 
@@ -108,8 +108,8 @@ class Screen:
     def __init__(self) -> None:
         self._streams = {stream + source: _Stream() for stream in (1, 2) for source in (0, CHILDREN)}
         self._next = 0
-        self._changed: dict[int, tuple[int, _Drawn]] = {}
-        self._given: set[int] = set()
+        self._changed: dict[int, tuple[int, _DrawnLine]] = {}
+        self._returned: set[int] = set()
 
     def feed(self, stream: int, text: str) -> None:
         """Process text of a stream. For output of children, add ``CHILDREN`` to ``stream``."""
@@ -139,13 +139,13 @@ class Screen:
         for number, (stream, line) in sorted(self._changed.items()):
             state = self._streams[stream]
             current = state.lines[state.row] is line
-            if drawing or not (current or number in self._given):
+            if drawing or not (current or number in self._returned):
                 found.append((number, (stream - 1) % CHILDREN + 1, line.text))
                 del self._changed[number]
-                self._given.add(number)
-        if len(self._given) > 8 * WINDOW:
+                self._returned.add(number)
+        if len(self._returned) > 8 * WINDOW:
             kept = {line.number for state in self._streams.values() for line in state.lines}
-            self._given &= kept
+            self._returned &= kept
         return found
 
     @property
@@ -208,12 +208,12 @@ class Screen:
         state.row += 1
         state.column = 0
         if state.row == len(state.lines):
-            state.lines.append(_Drawn())
+            state.lines.append(_DrawnLine())
             if len(state.lines) > WINDOW:
                 del state.lines[0]
                 state.row -= 1
 
-    def _mark(self, stream: int, line: _Drawn) -> None:
+    def _mark(self, stream: int, line: _DrawnLine) -> None:
         if line.number < 0:
             line.number = self._next
             self._next += 1

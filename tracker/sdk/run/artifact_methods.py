@@ -185,7 +185,7 @@ class ArtifactMethods(Identity):
         self._check_distributed("upsert", distributed_id)
         raise UnsupportedError(
             "Run.upsert_artifact()",
-            "let each process write its files to a shared folder and one of them log that with log_artifact, "
+            "let all processes write to a shared folder and log it from one process with log_artifact, "
             "or log one artifact for each process",
         )
 

@@ -61,7 +61,7 @@ class RunArtifacts:
         if run.disabled or layout is None:
             return artifact
         if artifact.incremental:
-            self._begin_with_newest(artifact)
+            self._include_newest_version(artifact)
         logged_name, size, count = artifact.name, artifact.size, artifact.file_count
         token = artifact.logged_to(layout, lambda: self._find_logged(logged_name, token), self._find_run)
         run.journal.sync_files(layout.draft(token).iterdir())
@@ -169,7 +169,7 @@ class RunArtifacts:
         drafts = [(segment.get("state") or {}).get("drafts", {}) for segment in published["segments"]]
         return next((found[token] for found in drafts if token in found), None)
 
-    def _begin_with_newest(self, artifact: Artifact) -> None:
+    def _include_newest_version(self, artifact: Artifact) -> None:
         try:
             found = find_artifact(
                 self._settings,

@@ -46,26 +46,26 @@ class Capturing:
         """Start the capture."""
         with Logged("sample system metrics"):
             self._sample()
-        with Logged("keep the output"):
+        with Logged("record the output"):
             self._listen()
 
     def flush(self) -> None:
         """Record the output that was printed so far."""
         if self._console is not None:
-            with Logged("keep the last output"):
+            with Logged("record the last output"):
                 self._console.flush()
 
     def before_end(self) -> None:
         """Record the output so far, and stop. Call this before the run's lock is taken for its end."""
-        with Logged("keep the last output"):
-            self._leave(PATIENCE_SECONDS)
+        with Logged("record the last output"):
+            self._stop_listening(PATIENCE_SECONDS)
 
     def end(self) -> None:
         """Stop the capture without waiting."""
         if self._sampler is not None:
             self._sampler.stop()
-        with Logged("keep the last output"):
-            self._leave(0.0)
+        with Logged("record the last output"):
+            self._stop_listening(0.0)
 
     def join(self, seconds: float) -> None:
         """Wait up to ``seconds`` until the sampling thread of an ended run has ended."""
@@ -120,7 +120,7 @@ class Capturing:
         console.listen(self._listener, redirect=self._settings.console == "redirect")
         self._console = console
 
-    def _leave(self, patience: float) -> None:
+    def _stop_listening(self, patience: float) -> None:
         if self._console is not None:
             self._console.leave(self._listener, patience=patience)
 
@@ -141,16 +141,16 @@ class RunCapturing(Capturing):
         """Start the capture, and record the facts of the run's start."""
         super().begin()
         if not self._forked:
-            with Logged("note the facts of the start"):
-                self._note_facts()
+            with Logged("record the facts of the start"):
+                self._record_facts()
 
     def before_end(self) -> None:
         """Also record the facts of the start, and the cells of a notebook."""
         super().before_end()
         if self._facts is not None:
             self._facts.join(FACTS_SECONDS)
-        with Logged("keep the cells of the notebook"):
-            self._note_session()
+        with Logged("record the cells of the notebook"):
+            self._record_session()
 
     def leave_to_parent(self) -> None:
         """In a forked child, forget the capture threads. They run in the parent only."""
@@ -160,7 +160,7 @@ class RunCapturing(Capturing):
         self._facts = None
         self._forked = True
 
-    def _note_facts(self) -> None:
+    def _record_facts(self) -> None:
         """Record the facts of the run's start in a thread, because git can be slow."""
         settings = self._settings
         if settings.x_disable_meta or self._run.started.rank:
@@ -181,7 +181,7 @@ class RunCapturing(Capturing):
         )
 
         def note() -> None:
-            with Logged("note the facts of the start"):
+            with Logged("record the facts of the start"):
                 for fact in collect(self._run.started.time, self._run.journal.segment, wanted):
                     self._run.save_file(fact.path, fact.data, fact.mimetype)
                     if fact.path.startswith("code/"):
@@ -190,7 +190,7 @@ class RunCapturing(Capturing):
         self._facts = threading.Thread(target=note, name="tracker-facts", daemon=True)
         self._facts.start()
 
-    def _note_session(self) -> None:
+    def _record_session(self) -> None:
         if (
             self._forked
             or not self._settings.save_code

@@ -47,7 +47,7 @@ class RunCore:
         self._journal = journal
         self._steps = StepCounter(started.start_step)
         self._lock = journal.lock
-        self._keys: tuple[str, ...] = ()  # of the last row
+        self._keys: tuple[str, ...] = ()  # the keys of the last row
         self._finished = False
         self._end_record: bytes | None = None  # the record of the run's end
         self._end_written = False
@@ -288,7 +288,7 @@ class RunCore:
             # Not in a signal handler that interrupted `log` of the same thread.
             if self._steps.file is None and not self._writing:
                 with suppress(OSError):
-                    from tracker.sdk.process.shared_steps import (  # few runs have children
+                    from tracker.sdk.process.shared_steps import (  # imported late: few runs have children
                         SharedSteps,
                         StepFile,
                     )

@@ -116,7 +116,7 @@ def _to_history(sink: MediaSink, key: str, step: int | str, value: Any, depth: i
             str(name): _to_history(sink, str(name), step, item, depth + 1) for name, item in value.items()
         }
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, WBValue) for item in value):
-        return _several(sink, key, step, value)
+        return _to_history_list(sink, key, step, value)
     if figures.is_data_frame(value):
         from tracker.data_types.table import Table
 
@@ -141,7 +141,7 @@ def _to_history(sink: MediaSink, key: str, step: int | str, value: Any, depth: i
     )
 
 
-def _several(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) -> Any:
+def _to_history_list(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) -> Any:
     first = type(values[0])
     if not issubclass(first, BatchableMedia) or not all(isinstance(value, first) for value in values):
         return [_to_history(sink, key, step, value, 1) for value in values]

@@ -37,7 +37,7 @@ ARGUMENTS = (
     "sync_tensorboard",
 )
 # Fields about printing and sending. They have no effect here, and no warning is needed.
-_QUIETLY = (
+_IGNORED_SILENTLY = (
     "anonymous",
     "relogin",
     "show_colors",
@@ -47,7 +47,7 @@ _QUIETLY = (
     "x_disable_viewer",
 )
 _TRUE, _FALSE = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
-_noted: set[str] = set()
+_reported: set[str] = set()
 
 
 class Settings:
@@ -146,10 +146,10 @@ def arguments_of(settings: Any) -> dict[str, Any]:
     ignored = [
         name
         for name, value in fields.items()
-        if name not in known and name not in _QUIETLY and value != DEFAULTS.get(name)
+        if name not in known and name not in _IGNORED_SILENTLY and value != DEFAULTS.get(name)
     ]
-    if fresh := [name for name in ignored if name not in _noted]:
-        _noted.update(fresh)
+    if fresh := [name for name in ignored if name not in _reported]:
+        _reported.update(fresh)
         say(
             f"these settings have no effect here: {', '.join(sorted(fresh))}",
             silent=bool(fields.get("silent")) or load_settings().silent,
@@ -194,7 +194,7 @@ def _checked(name: str, value: Any) -> Any:
     try:
         value = _CONVERSIONS[KINDS[name]](value)
     except (TypeError, ValueError):
-        raise SettingsError(f"Invalid {name} {value!r}. Use {_WORDS[KINDS[name]]}.") from None
+        raise SettingsError(f"Invalid {name} {value!r}. Use {_EXPECTED[KINDS[name]]}.") from None
     if name == "run_id":
         names.check_run_id(value)
     if name == "project":
@@ -240,7 +240,7 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "texts": _texts,
 }
-_WORDS = {
+_EXPECTED = {
     "bool": "True or False",
     "float": "a number",
     "int": "a whole number",

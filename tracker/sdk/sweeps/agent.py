@@ -191,7 +191,7 @@ class Agent:
                 return
             if time.monotonic() - looked < stopper.every:
                 continue
-            why = stopper.why()
+            why = stopper.reason_to_stop()
             looked = time.monotonic()
             if why is not None:
                 self._say(f"run {trial.run_id} is stopped: {why}")

@@ -192,4 +192,4 @@ def controller(
         entity: Ignored.
         project: Ignored.
     """
-    raise UnsupportedError("controller()", "agents decide by themselves: sweep(...) and agent(...)")
+    raise UnsupportedError("controller()", "agents choose the next runs; use sweep(...) and agent(...)")

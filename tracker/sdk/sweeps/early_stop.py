@@ -40,7 +40,7 @@ class EarlyStopper:
         self._others: dict[str, list[float]] = {}
         self.every = EVERY
 
-    def why(self) -> str | None:
+    def reason_to_stop(self) -> str | None:
         """Return the reason to stop the trial, or None to continue."""
         if self._sweep.said_state == "CANCELED":
             return "the sweep was canceled"
@@ -110,7 +110,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(self._stopper.every):
-            why = self._stopper.why()
+            why = self._stopper.reason_to_stop()
             if why is None or self._over.is_set():
                 continue
             for run in active_runs.open_runs():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WRITERS = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
 
 _undo: list[Callable[[], None]] = []
-_followers: dict[Run, EventFollower] = {}  # of the runs that are open
+_followers: dict[Run, EventFollower] = {}  # by open run
 
 
 def patch(
