@@ -159,8 +159,8 @@ theirs = {
 cards = Cards()
 ours = {name: cards.sample()["gpu.0." + name] for name in theirs}
 assert ours == theirs, (ours, theirs)
-assert cards.describe()[0]["name"] == pynvml.nvmlDeviceGetName(card)
-assert cards.describe()[0]["uuid"] == pynvml.nvmlDeviceGetUUID(card)
+assert cards.describe()[0].name == pynvml.nvmlDeviceGetName(card)
+assert cards.describe()[0].uuid == pynvml.nvmlDeviceGetUUID(card)
 print(cards.cuda_version())
 """
     assert scripts.run(code, tmp_path, LD_LIBRARY_PATH=str(driver)).stdout == "12.4\n"

@@ -231,11 +231,10 @@ def _describe_machine() -> dict[str, Any]:
         with Logged("describe the GPUs"):
             cards = Cards()
             listed = cards.describe()
-            found["gpu"] = listed[0]["name"] if listed else None
+            found["gpu"] = listed[0].name if listed else None
             found["gpu_count"] = cards.count
             found["gpu_nvidia"] = [
-                {"name": each["name"], "memoryTotal": each["memory_total"], "uuid": each["uuid"]}
-                for each in listed
+                {"name": each.name, "memoryTotal": each.memory_total, "uuid": each.uuid} for each in listed
             ]
             found["cudaVersion"] = cards.cuda_version()
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import Structure, byref, c_char, c_uint, c_ulonglong, c_void_p
-from typing import Any
+from typing import Any, NamedTuple
 
 LIBRARY = "libnvidia-ml.so.1"
 GRAPHICS, SM, MEMORY = 0, 1, 2  # nvmlClockType_t
@@ -31,6 +31,14 @@ class _Process(Structure):
         ("gpu_instance", c_uint),
         ("compute_instance", c_uint),
     ]
+
+
+class CardDescription(NamedTuple):
+    """A GPU: its name, its memory in bytes (as a string, as in ``wandb-metadata.json``), and its id."""
+
+    name: str
+    memory_total: str
+    uuid: str
 
 
 class Unavailable(Exception):
@@ -76,14 +84,14 @@ class Cards:
                 found.update({f"gpu.process.{index}.{name}": value for name, value in values.items()})
         return found
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return the name, memory in bytes and id of each GPU."""
+    def describe(self) -> list[CardDescription]:
+        """Return a description of each GPU."""
         return [
-            {
-                "name": self._text("nvmlDeviceGetName", handle),
-                "memory_total": str(self._memory(handle).get("total", 0)),
-                "uuid": self._text("nvmlDeviceGetUUID", handle),
-            }
+            CardDescription(
+                self._text("nvmlDeviceGetName", handle),
+                str(self._memory(handle).get("total", 0)),
+                self._text("nvmlDeviceGetUUID", handle),
+            )
             for handle in self._handles.values()
         ]
 

@@ -120,8 +120,8 @@ class FinishMethods(RunCore):
             try:
                 call()
             except Exception as error:  # end the run in spite of it
-                logs.log(logs.WARNING, f"Ending run {self.id}: a step failed", error)
-                say(f"ending run {self.id}: {error}")
+                logs.log(logs.WARNING, f"Run {self.id}: an action at its end failed", error)
+                say(f"run {self.id}: an action at its end failed: {error}")
 
     def __enter__(self) -> Self:
         return self

@@ -24,8 +24,8 @@ _NAMES = {
     "run_tags": "tags",
     "root_dir": "dir",
 }
+# Fields that only this tracker has.
 _OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
-# Fields that only this tracker has are in _OWN.
 # Arguments of ``init`` that can be given as settings. The others are in ``tracker.ground.settings.Settings``.
 ARGUMENTS = (
     "allow_val_change",
