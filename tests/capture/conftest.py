@@ -1,4 +1,4 @@
-"""A driver library that stands for NVIDIA's."""
+"""A fake driver library of NVIDIA, and the setting that turns on the facts of a run's start."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def with_facts(alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Capture all that is captured by default."""
+    """Capture everything that is captured by default."""
     monkeypatch.delenv("TRACKER_X_DISABLE_META")
 
 
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a real shared library ``libnvidia-ml.so.1``, for ``LD_LIBRARY_PATH``."""
+    """Return a folder with a real shared library ``libnvidia-ml.so.1``, for ``LD_LIBRARY_PATH``."""
     folder = tmp_path_factory.mktemp("driver")
     source = Path(__file__).with_name("fake_nvml.c")
     target = folder / "libnvidia-ml.so.1"

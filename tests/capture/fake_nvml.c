@@ -1,4 +1,4 @@
-/* A small libnvidia-ml.so.1 of two cards, for tests: the second is an older one that supports little. */
+/* A small libnvidia-ml.so.1 with two cards, for tests. The second card is older and supports less. */
 #include <string.h>
 #include <stdlib.h>
 typedef void *device;

@@ -1,4 +1,4 @@
-"""What is printed is kept, and is printed as it would be without us, whatever dies."""
+"""Console output is recorded, and is printed as without tracker, also after a kill."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACE = ("local", "p", "r")
 
 @pytest.fixture(autouse=True)
 def unbuffered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a script prints is then shown in the order of its calls also by Python alone."""
+    """Turn off Python's buffers, so that output appears in the order of the calls."""
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
 
 
@@ -77,7 +77,7 @@ print("between", flush=True)
 subprocess.run("echo from its stderr >&2; echo both", shell=True, stderr=subprocess.STDOUT)
 assert subprocess.check_output(["echo", "x"]) == b"x\\n"
 import warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # threads and forks: our own thread is meant to bear it
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns about a fork in a process with threads
 if os.fork() == 0:
     print("from a fork", flush=True)
     os._exit(0)
@@ -162,11 +162,11 @@ if __name__ == "__main__":
     assert done.stderr == ""
 
 
-def test_a_worker_that_is_started_in_another_way_starts_as_without_us(tmp_path: Path) -> None:
+def test_a_worker_that_starts_in_an_unknown_way_is_not_captured(tmp_path: Path) -> None:
     code = f"""
 from multiprocessing import spawn, util
 own = util.spawnv_passfds
-util.spawnv_passfds = lambda path, words, kept, more: own(path, words, kept)  # of a later Python
+util.spawnv_passfds = lambda path, words, kept, more: own(path, words, kept)  # as a later Python may have it
 {INIT}
 words = [sys.executable, "-c", "from multiprocessing.spawn import os; os.write(1, b'started')"]
 os.waitpid(util.spawnv_passfds(spawn.get_executable(), words, [], "more"), 0)
@@ -176,7 +176,7 @@ run.finish()
     assert kept() == []
 
 
-def test_what_a_child_prints_does_not_join_a_line_that_is_being_written(tmp_path: Path) -> None:
+def test_output_of_a_child_does_not_join_an_unfinished_line(tmp_path: Path) -> None:
     code = f"""{INIT}
 child = subprocess.Popen(["sh", "-c", "read x; echo from a child"], stdin=subprocess.PIPE)
 sys.stdout.write("from the ")
@@ -188,8 +188,8 @@ run.finish()
     assert sorted(kept()) == ["from a child", "from the parent"]
 
 
-def test_who_prints_waits_for_what_a_child_wrote_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another thread may be showing that at the moment."""
+def test_a_print_waits_for_earlier_output_of_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be showing that output at the same time."""
     monkeypatch.setattr(child_output, "_PATIENCE_SECONDS", 60.0)
     showing, go_on = threading.Event(), threading.Event()
 
@@ -211,7 +211,7 @@ def test_who_prints_waits_for_what_a_child_wrote_before(monkeypatch: pytest.Monk
         assert not thread.is_alive()
 
 
-def test_the_end_of_output_survives_sigkill(tmp_path: Path) -> None:
+def test_the_last_output_survives_sigkill(tmp_path: Path) -> None:
     code = f"""{INIT}
 for at in range(1000):
     print("line", at)
@@ -222,7 +222,7 @@ os.kill(os.getpid(), 9)
     assert kept() == [f"line {at}" for at in range(1000)]
 
 
-def test_printing_goes_on_when_the_recorder_is_killed(tmp_path: Path) -> None:
+def test_printing_continues_when_the_recorder_is_killed(tmp_path: Path) -> None:
     code = f"""{INIT}
 import glob, signal
 def recorders():
@@ -233,7 +233,7 @@ def recorders():
             continue
         if str(run.layout.root).encode() in words and b"tracker.recorder.startup" in words:
             yield int(path.split("/")[2])
-child = subprocess.Popen(["sh", "-c", "read x; echo child goes on; echo and on >&2"], stdin=subprocess.PIPE)
+child = subprocess.Popen(["sh", "-c", "read x; echo of the child; echo and on >&2"], stdin=subprocess.PIPE)
 end = time.monotonic() + 60
 while not (pids := [*recorders()]):
     assert time.monotonic() < end
@@ -246,14 +246,14 @@ print("and here", file=sys.stderr)
 run.finish()
 """
     done = scripts.run(code, tmp_path)
-    assert done.stdout == "still here\nchild goes on\n"
+    assert done.stdout == "still here\nof the child\n"
     assert done.stderr == "and on\nand here\n"
     assert kept()[::3] == ["still here", "and here"]
-    assert sorted(kept()[1:3]) == ["and on", "child goes on"]  # of two files, nobody knows the order
+    assert sorted(kept()[1:3]) == ["and on", "of the child"]  # the order of two files is unknown
 
 
-def test_children_of_a_killed_run_go_on(tmp_path: Path) -> None:
-    """Whoever outlives the training process can write as much as it wants, and ends well."""
+def test_children_of_a_killed_run_can_still_print(tmp_path: Path) -> None:
+    """A child that outlives the training process can write without a limit, and ends normally."""
     (tmp_path / "child.py").write_text("""
 import os, sys, time
 while os.getppid() == int(sys.argv[1]):
@@ -288,10 +288,10 @@ run.finish()
     shown = os.read(master, 4096).decode().split("\r\n")
     os.close(master)
     assert shown[:2] == ["True True 123", "True 123"]
-    assert kept() == ["True True 123"]  # a child on a terminal keeps it, and its output: docs/decisions/0035
+    assert kept() == ["True True 123"]  # a child keeps its terminal, so its output is not recorded
 
 
-def test_redirect_keeps_what_is_written_past_python(tmp_path: Path) -> None:
+def test_redirect_captures_output_that_bypasses_python(tmp_path: Path) -> None:
     code = f"""
 {INIT}
 print("python", flush=True)
@@ -322,7 +322,7 @@ def test_a_script_may_add_to_the_output(tmp_path: Path, how: str) -> None:
     assert run.file("output.log").download(root=str(tmp_path / "got")).read() == "one\ntwo\n"
 
 
-def test_odd_streams_are_left_alone(tmp_path: Path) -> None:
+def test_missing_and_closed_streams_are_not_wrapped(tmp_path: Path) -> None:
     code = f"""
 import sys
 err = sys.stderr
@@ -342,7 +342,7 @@ run.finish()
     assert tracker.Api().run("p/r").summary["closed"] is True
 
 
-def test_several_runs_each_have_the_output_of_their_time(tmp_path: Path) -> None:
+def test_each_of_several_runs_has_the_output_of_its_time(tmp_path: Path) -> None:
     code = f"""{INIT}
 other = tracker.init(project="p", id="other", reinit="create_new", settings={{"silent": True}})
 print("both")
@@ -380,7 +380,7 @@ raise ValueError("it broke")
 
 
 @pytest.mark.slow
-def test_much_output_is_kept_whole(tmp_path: Path) -> None:
+def test_a_large_output_is_kept_completely(tmp_path: Path) -> None:
     code = f"""{INIT}
 line = "x" * 200
 for at in range(50_000):

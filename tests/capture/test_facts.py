@@ -1,4 +1,4 @@
-"""Facts of a run's start become files of the run; secrets never do."""
+"""Facts of a run's start become files of the run, without secrets."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_secret_is_hidden_in_every_form_and_marked(arguments: list[str]) -> No
     ],
     ids=" ".join,
 )
-def test_what_is_no_secret_stays(arguments: list[str]) -> None:
+def test_arguments_that_are_not_secret_are_kept(arguments: list[str]) -> None:
     assert hide_in_arguments(arguments) == arguments
 
 
@@ -236,7 +236,7 @@ def test_names_of_secrets(name: str, secret: bool) -> None:
     assert is_secret_name(name) is secret
 
 
-def test_addresses_lose_who_and_keep_where() -> None:
+def test_addresses_lose_users_and_passwords() -> None:
     assert hide_in_address("https://ghp_token@github.com/a/b") == "https://github.com/a/b"
     assert hide_in_address("ssh://git:pw@host:22/a") == "ssh://git@host:22/a"
     assert hide_in_address("git@github.com:a/b.git") == "git@github.com:a/b.git"
@@ -244,7 +244,7 @@ def test_addresses_lose_who_and_keep_where() -> None:
     assert hide_in_arguments(["--password", "--verbose", "-x=1"]) == ["--password", "--verbose", "-x=1"]
 
 
-def test_what_the_settings_say_goes_over_what_is_found(repository: Path) -> None:
+def test_settings_override_detected_facts(repository: Path) -> None:
     (repository / "train.py").write_text(
         "import tracker\ntracker.init(project='p', settings={'username': 'me', 'silent': True}).finish()\n"
     )
@@ -260,7 +260,7 @@ def test_what_the_settings_say_goes_over_what_is_found(repository: Path) -> None
     }
 
 
-def test_what_was_turned_off_is_not_there(repository: Path) -> None:
+def test_disabled_facts_are_not_stored(repository: Path) -> None:
     (repository / "src" / "train.py").write_text(SCRIPT + "# changed\n")
     without_code, without_git, without_facts = (
         shutil.copytree(repository, repository.with_name(name)) for name in ("code-2", "code-3", "code-4")
@@ -279,7 +279,7 @@ def test_what_was_turned_off_is_not_there(repository: Path) -> None:
     assert files(without_facts) == {}
 
 
-def test_without_git_or_a_repository_the_rest_is_there(tmp_path: Path) -> None:
+def test_without_git_the_other_facts_are_stored(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     run_script(tmp_path, PATH="/nonexistent")
     facts = metadata(tmp_path)
@@ -287,7 +287,7 @@ def test_without_git_or_a_repository_the_rest_is_there(tmp_path: Path) -> None:
     assert "git" not in facts
 
 
-def test_a_long_difference_is_cut_off_and_says_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_difference_is_cut_and_marked(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git_module, "LARGEST_DIFFERENCE", 1000)
     (repository / "src" / "train.py").write_text("x = 1\n" * 1000)
     found = find_repository(str(repository))
@@ -295,7 +295,7 @@ def test_a_long_difference_is_cut_off_and_says_so(repository: Path, monkeypatch:
     patch = difference(found)
     assert patch is not None
     assert len(patch) < 1100
-    assert patch.endswith(b"# cut off here: more than 1000 bytes differ\n")
+    assert patch.endswith(b"# cut off: the difference is above 1000 bytes\n")
 
 
 def test_a_git_that_hangs_is_not_waited_for(
@@ -310,8 +310,8 @@ def test_a_git_that_hangs_is_not_waited_for(
     assert find_repository(str(repository)) is None
 
 
-def test_nothing_that_a_repository_names_is_run(repository: Path) -> None:
-    """A configured program for differences, or to watch files, would run with the training's rights."""
+def test_programs_that_a_repository_configures_are_not_run(repository: Path) -> None:
+    """A program for differences, or to watch files, would run with the permissions of the training."""
     git(repository, "config", "diff.external", "touch ran-external; true")
     git(repository, "config", "core.fsmonitor", "touch ran-monitor; true")
     (repository / "src" / "train.py").write_text("x = 1\n")

@@ -1,4 +1,4 @@
-"""The log of tracker itself: what is in it, who may read it, and several processes that write one file."""
+"""The log of tracker itself: its content, its permissions, and several processes that write one file."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tracker.store.store import Store
 
 @pytest.fixture
 def log(store: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The log that this process writes."""
+    """Return the log that this process writes."""
     monkeypatch.setattr(logs, "_logged", {})
-    monkeypatch.setattr(logs, "_role", "sdk")  # a command that ran in this process may have set another
+    monkeypatch.setattr(logs, "_role", "sdk")  # an earlier command in this process may have set another role
     logs.use(store.layout.logs)
     found = logs.current_file()
     assert found is not None
@@ -57,7 +57,7 @@ assert "tracker.capture.log_file" not in sys.modules
     assert not (tmp_path / "tracker-store" / "logs").exists()
 
 
-def test_an_exception_is_kept_with_its_traceback(log: Path) -> None:
+def test_an_exception_is_logged_with_its_traceback(log: Path) -> None:
     fail("seven")
     text = log.read_text()
     assert re.match(
@@ -76,14 +76,14 @@ def test_secrets_are_masked(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "abcdefgh123" not in text
     assert "ordinary-words" not in text.partition("ValueError")[2]
     fail(str(log), "find a folder")
-    assert str(log) in log.read_text()  # a folder is no secret, although PWD names it
+    assert str(log) in log.read_text()  # PWD matches the names of secrets, but contains a folder
 
 
 @pytest.mark.parametrize(
     ("level", "found"),
     [("debug", [10, 20, 30, 40]), ("", [30, 40]), ("error", [40]), ("off", []), ("nonsense", [30, 40])],
 )
-def test_the_variable_says_what_is_logged(
+def test_the_variable_sets_the_lowest_level(
     log: Path, monkeypatch: pytest.MonkeyPatch, level: str, found: list[int]
 ) -> None:
     monkeypatch.setenv("TRACKER_LOG", level)
@@ -93,7 +93,7 @@ def test_the_variable_says_what_is_logged(
     assert [int(each) for each in re.findall(r"level (\d+)", text)] == found
 
 
-def test_what_is_repeated_is_logged_once(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_message_is_logged_once(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         fail("again")
     assert log.read_text().count("ValueError: again") == 1
@@ -102,7 +102,7 @@ def test_what_is_repeated_is_logged_once(log: Path, monkeypatch: pytest.MonkeyPa
     assert log.read_text().count("ValueError: again") == 2
 
 
-def test_a_script_that_configures_logging_changes_nothing(
+def test_the_log_does_not_change_the_logging_of_a_script(
     log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import logging
@@ -113,7 +113,7 @@ def test_a_script_that_configures_logging_changes_nothing(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_script_that_disables_logging_disables_its_own(log: Path) -> None:
+def test_logging_disable_in_a_script_does_not_disable_the_log(log: Path) -> None:
     logging.disable(logging.CRITICAL)
     try:
         fail("all the same")
@@ -122,20 +122,20 @@ def test_a_script_that_disables_logging_disables_its_own(log: Path) -> None:
     assert "all the same" in log.read_text()
 
 
-def test_a_store_that_is_opened_beside_does_not_get_the_log(log: Path, tmp_path: Path) -> None:
+def test_another_open_store_does_not_get_the_log(log: Path, tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "theirs")):
         fail("of the run")
     assert "of the run" in log.read_text()
     assert not (tmp_path / "theirs" / "logs").exists()
 
 
-def test_nothing_is_written_where_nothing_may_be(
+def test_nothing_is_written_through_links_or_outside_a_store(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "REPEATED_SECONDS", 0.0)
     other = tmp_path / "elsewhere"
     other.mkdir()
-    logs.use(other / "logs")  # no store
+    logs.use(other / "logs")  # this folder is not a store
     fail("nowhere")
     assert list(other.iterdir()) == []
     logs.use(log.parent)
@@ -151,14 +151,14 @@ def test_nothing_is_written_where_nothing_may_be(
     assert victim.read_text() == ""
     log.unlink()
     os.mkfifo(log)
-    fail("a pipe that nobody reads")
+    fail("a pipe without a reader")
     log.unlink()
     fail("a log")
     assert "ValueError: a log" in log.read_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_read_only_store_gets_none(store: Store) -> None:
+def test_a_read_only_store_gets_no_log(store: Store) -> None:
     code = f"""
 import tracker
 from tracker.capture import logs
@@ -231,7 +231,7 @@ def test_a_full_log_is_replaced(log: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [line[0] for line in log.read_text().splitlines()] == ["8", "9"]
 
 
-def test_the_command_line_keeps_the_traceback_and_prints_it_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_the_command_line_logs_tracebacks_and_prints_them_with_verbose(tmp_path: Path) -> None:
     scripts.run("import tracker\ntracker.init(project='p', id='run').finish()", tmp_path)
     arguments = ("artifact", "get", "p/none:latest")
     quiet = command(*arguments, folder=tmp_path)
@@ -269,6 +269,6 @@ def test_an_exception_that_ends_a_thread_of_a_recorder_is_logged(
     thread.join()
     print("a line for a person", file=sys.stderr)
     text = log.read_text()
-    assert "counting ended by an exception" in text
+    assert "Thread counting ended with an exception" in text
     assert "ZeroDivisionError" in text
     assert text.endswith("] a line for a person\n")

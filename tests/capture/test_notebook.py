@@ -1,4 +1,4 @@
-"""A notebook: its cells' output and its history, in a real kernel."""
+"""A notebook: the output of its cells and its history, in a real kernel."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PLACE = ("local", "p", "nb")
 
 @pytest.fixture
 def execute(tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """Execute a cell; fail where it fails."""
+    """Return a function that executes a cell, and fails if the cell fails."""
     environment = scripts.environment()
-    environment.pop("PYTEST_CURRENT_TEST", None)  # a kernel that sees it leaves its descriptors alone
+    environment.pop("PYTEST_CURRENT_TEST", None)  # with this variable, a kernel does not capture descriptors
     kernel, client = manager.start_new_kernel(kernel_name="python3", cwd=str(tmp_path), env=environment)
 
     def run(cell: str) -> None:
@@ -61,8 +61,8 @@ def test_the_output_of_every_cell_is_kept_once(execute: Callable[[str], None]) -
     assert "print('second')" in cells[1]["source"]
 
 
-def test_what_is_printed_between_two_cells_is_kept(execute: Callable[[str], None], tmp_path: Path) -> None:
-    """A thread, or a child whose output is late, prints while no cell runs."""
+def test_output_between_two_cells_is_kept(execute: Callable[[str], None], tmp_path: Path) -> None:
+    """A thread, or a child with late output, prints while no cell runs."""
     execute(
         "import pathlib, threading, time, tracker\n"
         "run = tracker.init(project='p', id='nb', settings={'silent': True})\n"
@@ -75,7 +75,7 @@ def test_what_is_printed_between_two_cells_is_kept(execute: Callable[[str], None
         "thread.start()\n"
         "print('first')"
     )
-    for _ in range(3):  # the streams have their methods back some milliseconds after a cell's answer
+    for _ in range(3):  # IPython restores the methods of the streams some milliseconds after a cell's reply
         execute("pass")
     (tmp_path / "go").touch()
     scripts.wait_for((tmp_path / "done").exists, "the thread to print")

@@ -1,4 +1,4 @@
-"""System metrics: sampled without code, on wandb's names, and never in the way."""
+"""System metrics: sampled without user code, under wandb's names, and without disturbing the training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def system(run: str = "p/r", **asked: Any) -> list[dict[str, Any]]:
 
 
 def run_until(samples: int, code: str, folder: Path, **variables: str) -> list[dict[str, Any]]:
-    """Run a script that logs until so many samples are there; return them."""
+    """Run a script that logs until it has written this number of samples, and return the samples."""
     script = f"""
 import tracker, time, sys
 run = tracker.init(project="p", id="r", settings={{"x_stats_sampling_interval": 0.1, "silent": True}})
@@ -110,7 +110,7 @@ def test_each_gpu_is_sampled_through_the_driver(tmp_path: Path, driver: Path) ->
     }
 
 
-def test_a_card_that_the_process_uses_is_told_apart(tmp_path: Path, driver: Path) -> None:
+def test_a_gpu_that_the_process_uses_is_reported_again(tmp_path: Path, driver: Path) -> None:
     code = "import os; os.environ['FAKE_NVML_PID'] = str(os.getpid())"
     script = f"{code}\nimport tracker.capture.nvml as nvml, json, os\n"
     script += "print(json.dumps(nvml.Cards([0], os.getpid()).sample()))"
@@ -159,14 +159,14 @@ theirs = {
 cards = Cards()
 ours = {name: cards.sample()["gpu.0." + name] for name in theirs}
 assert ours == theirs, (ours, theirs)
-assert cards.describe()[0]["name"] == pynvml.nvmlDeviceGetName(card)
-assert cards.describe()[0]["uuid"] == pynvml.nvmlDeviceGetUUID(card)
+assert cards.describe()[0].name == pynvml.nvmlDeviceGetName(card)
+assert cards.describe()[0].uuid == pynvml.nvmlDeviceGetUUID(card)
 print(cards.cuda_version())
 """
     assert scripts.run(code, tmp_path, LD_LIBRARY_PATH=str(driver)).stdout == "12.4\n"
 
 
-def test_a_driver_that_fails_costs_no_more_than_its_metrics(tmp_path: Path, driver: Path) -> None:
+def test_a_failing_driver_affects_only_its_own_metrics(tmp_path: Path, driver: Path) -> None:
     row = run_until(2, "", tmp_path, LD_LIBRARY_PATH=str(driver), FAKE_NVML_BROKEN="1")[-1]
     assert not cards(row)
     assert row["system.memory_percent"] > 0
@@ -212,7 +212,7 @@ run.finish()
     assert max(row["system.proc.memory.rssMB"] for row in system()) < 300
 
 
-def test_sampling_costs_next_to_nothing() -> None:
+def test_sampling_takes_little_time() -> None:
     from tracker.capture.machine_metrics import Machine
 
     machine = Machine(os.getpid())
@@ -221,4 +221,4 @@ def test_sampling_costs_next_to_nothing() -> None:
         machine.sample()
     after = os.times()
     seconds = (after.user - before.user + after.system - before.system) / 100
-    assert seconds / 15 < 0.001  # of the default interval, less than 0.1 %
+    assert seconds / 15 < 0.001  # less than 0.1 % of the default interval

@@ -164,7 +164,7 @@ def test_files_of_before_are_not_the_runs_and_a_damaged_one_stops_alone(
     Path("runs/events.out.tfevents.junk").write_bytes(b"\xff" * 64)
     run.finish()
     assert values(run) == [{"new": 1.0, "global_step": 0}]
-    assert "runs/events.out.tfevents.junk is no tfevents file, or is damaged" in capsys.readouterr().err
+    assert "runs/events.out.tfevents.junk is not a tfevents file, or is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["value", "zeros"])

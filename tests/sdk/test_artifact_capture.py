@@ -1,4 +1,4 @@
-"""What ``add_file`` has taken is safe, stored once, and never handed out writable."""
+"""Files that ``add_file`` takes are safe from later changes, stored once, and never exposed as writable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def blobs() -> dict[str, int]:
-    """The store's content: name and size of each blob."""
+    """Return the name and size of each blob in the store."""
     return {path.name: path.stat().st_size for path in (ROOT / "blobs").rglob("*") if path.is_file()}
 
 
@@ -60,12 +60,12 @@ def test_source_and_download_can_be_overwritten_in_place(tmp_path: Path, size: i
         assert path.is_dir() or (path.stat().st_nlink == 1 and path.stat().st_mode & 0o222 == 0)
 
 
-def test_an_immutable_file_is_one_file_with_the_stored_one(tmp_path: Path) -> None:
+def test_an_immutable_file_survives_the_deletion_of_its_source(tmp_path: Path) -> None:
     content = os.urandom(LARGE)
     source = write(tmp_path / "model.ckpt", content)
     run = tracker.init(project="p")
     artifact = log(run, "model", source, policy="immutable")
-    source.unlink()  # as Lightning does with checkpoints that it keeps no more
+    source.unlink()  # Lightning deletes old checkpoints in this way
     folder = Path(artifact.wait().download())
     assert (folder / "model.ckpt").read_bytes() == content
     artifact.verify()
@@ -73,7 +73,7 @@ def test_an_immutable_file_is_one_file_with_the_stored_one(tmp_path: Path) -> No
 
 
 def test_an_immutable_file_can_be_logged_again_and_again(tmp_path: Path) -> None:
-    """Each draft is one more name of the file, and so is the blob: that is no change of its content."""
+    """Each draft adds a hard link to the file, and so does the blob. This must not count as a change."""
     content = os.urandom(LARGE)
     source = write(tmp_path / "model.ckpt", content)
     before = source.stat()
@@ -89,13 +89,13 @@ def test_an_immutable_file_can_be_logged_again_and_again(tmp_path: Path) -> None
     assert sum(blobs().values()) < LARGE + 2000
 
 
-def test_an_immutable_file_that_is_written_to_makes_no_version(tmp_path: Path) -> None:
+def test_an_immutable_file_that_is_changed_creates_no_version(tmp_path: Path) -> None:
     source = write(tmp_path / "model.ckpt", os.urandom(LARGE))
     run = tracker.init(project="p")
     artifact = tracker.Artifact("model", "model")
     artifact.add_file(source, policy="immutable")
     if next((ROOT / "drafts").glob("*/0")).stat().st_nlink == 1:
-        pytest.skip("this file system shares blocks: the file is a copy of its own")
+        pytest.skip("this file system shares blocks, so the stored file is a copy")
     with source.open("r+b") as file:
         file.write(b"WRONG")
     run.log_artifact(artifact)
@@ -105,7 +105,7 @@ def test_an_immutable_file_that_is_written_to_makes_no_version(tmp_path: Path) -
     run.finish()
     found = tracker.Api().run(f"p/{run.id}")
     assert [line for line in found._info.problems if "model.ckpt was written to" in line]
-    assert found.summary["loss"] == 1.0  # what came behind it was not held up
+    assert found.summary["loss"] == 1.0  # later records are still applied
     assert found.logged_artifacts() == []
 
 
@@ -125,7 +125,7 @@ def test_the_same_content_is_stored_once(tmp_path: Path) -> None:
     assert Path(again.download(), "c").read_bytes() == small
 
 
-def test_small_files_share_an_inode(tmp_path: Path) -> None:
+def test_small_files_are_packed_into_one_file(tmp_path: Path) -> None:
     contents = {f"images/{at // 100}/{at}.png": os.urandom(50 + at) for at in range(1000)}
     for name, content in contents.items():
         write(tmp_path / "data" / name, content)
@@ -151,7 +151,7 @@ def test_small_files_share_an_inode(tmp_path: Path) -> None:
     second.verify()
 
 
-def test_the_digest_is_wandbs_whether_packed_or_not(tmp_path: Path) -> None:
+def test_the_digest_is_the_same_as_in_wandb(tmp_path: Path) -> None:
     run = tracker.init(project="p")
     artifact = log(run, "one", write(tmp_path / "file1.txt", b"hello"))
     assert artifact.digest == artifact.wait().digest == "a00c2239f036fb656c1dcbf9a32d89b4"
@@ -166,10 +166,10 @@ def test_a_draft_knows_its_digests_before_it_is_logged(tmp_path: Path) -> None:
     assert artifact.get_entry("large") == entry
     with pytest.raises(ValueError, match="Cannot add the same path twice"):
         artifact.add_file(write(tmp_path / "other", b"\1" * LARGE), name="large")
-    artifact.add_file(tmp_path / "large", name="large")  # the same content is no conflict
+    artifact.add_file(tmp_path / "large", name="large")  # equal content does not conflict
 
 
-def test_a_killed_process_leaves_what_was_logged(tmp_path: Path) -> None:
+def test_a_logged_artifact_survives_sigkill(tmp_path: Path) -> None:
     code = """
 import os, signal, tracker
 run = tracker.init(project="p", id="killed")
@@ -188,7 +188,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     scripts.wait_for(lambda: not [d for d in (ROOT / "drafts").iterdir() if d.is_dir()], "the draft to go")
 
 
-def test_two_runs_move_one_alias_at_once(tmp_path: Path) -> None:
+def test_several_runs_move_one_alias_at_the_same_time(tmp_path: Path) -> None:
     code = """
 import sys, tracker
 run = tracker.init(project="p", id=sys.argv[1])
@@ -214,7 +214,7 @@ run.finish()
     assert len([version for version in versions if "best" in version.aliases]) == 1
 
 
-def test_what_cannot_be_added(tmp_path: Path) -> None:
+def test_conflicting_names_and_policies_are_refused(tmp_path: Path) -> None:
     tracker.init(project="p")
     artifact = tracker.Artifact("one", "model")
     with pytest.raises(ValueError, match="Invalid policy"):
@@ -243,7 +243,7 @@ def test_a_link_that_is_added_as_immutable_is_followed(tmp_path: Path, target: s
     assert Path(artifact.download("down"), "link.bin").read_bytes() == content
 
 
-def test_a_download_takes_the_place_of_a_link_to_the_store(tmp_path: Path) -> None:
+def test_a_download_replaces_a_link_to_the_store(tmp_path: Path) -> None:
     content = os.urandom(300_000)
     (tmp_path / "file.bin").write_bytes(content)
     run = tracker.init(project="p", settings={"silent": True})

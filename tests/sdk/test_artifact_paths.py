@@ -1,4 +1,4 @@
-"""Names that lead elsewhere, links that lead out or in circles, odd names, and very large files."""
+"""Paths out of the target folder, links that lead out or in circles, unusual names, very large files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def logged(name: str, *folders: Path) -> tracker.Artifact:
 @pytest.mark.parametrize(
     "path", ["../out", "a/../../out", "/absolute/out", "a/./out", "a//out", "a/..", "nul\0out", "..", ".", ""]
 )
-def test_a_manifest_that_names_other_places(path: str, store: Store, tmp_path: Path) -> None:
-    """Such a manifest comes from elsewhere: what is added here is checked."""
+def test_a_manifest_with_paths_outside_the_target_is_refused(path: str, store: Store, tmp_path: Path) -> None:
+    """Such a manifest comes from another program: ``add_file`` checks its names."""
     writer = Writer(store.layout, "aa" * 16)
     record = writer.artifact("evil", {path: b"evil", "z": b"good"})
     writer.finish()
@@ -49,11 +49,11 @@ def store_projects(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "..", ".", "/", "", "a\0b"])
-def test_such_names_cannot_be_added(name: str, tmp_path: Path) -> None:
+def test_invalid_names_cannot_be_added(name: str, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     tracker.init(project="p")
     artifact = tracker.Artifact("data", "dataset")
-    if name:  # an empty one means: its own
+    if name:  # with an empty name, the file's own name is used
         with pytest.raises(ValueError, match="no name for a file"):
             artifact.add_file(tmp_path / "f", name=name)
     with pytest.raises(ValueError, match="no name for a file"):
@@ -61,7 +61,7 @@ def test_such_names_cannot_be_added(name: str, tmp_path: Path) -> None:
     assert artifact.file_count == 0
 
 
-def test_names_are_tidied_as_paths_are(tmp_path: Path) -> None:
+def test_names_are_normalised_like_paths(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     tracker.init(project="p")
     artifact = tracker.Artifact("data", "dataset")
@@ -73,7 +73,7 @@ def test_names_are_tidied_as_paths_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [5, 300_000])
-def test_links_in_the_target_lead_nowhere(size: int, tmp_path: Path) -> None:
+def test_links_in_the_target_are_not_followed(size: int, tmp_path: Path) -> None:
     content = os.urandom(size)
     (tmp_path / "in" / "sub").mkdir(parents=True)
     (tmp_path / "in" / "file").write_bytes(content)
@@ -91,7 +91,7 @@ def test_links_in_the_target_lead_nowhere(size: int, tmp_path: Path) -> None:
     (target / "file").symlink_to(outside / "precious")
     (target / "sub").mkdir()
     (target / "sub" / "file").symlink_to(outside / "not-there")
-    artifact.download(target)  # the links are replaced, not followed
+    artifact.download(target)  # links are replaced, not followed
     artifact.verify(target)
     assert not (target / "file").is_symlink()
     assert (target / "file").read_bytes() == content
@@ -99,11 +99,11 @@ def test_links_in_the_target_lead_nowhere(size: int, tmp_path: Path) -> None:
     assert (outside / "precious").read_text() == "precious"
     link = tmp_path / "link"
     link.symlink_to(target)
-    artifact.download(link)  # the folder itself may be one: who names it means it
+    artifact.download(link)  # the target folder itself may be a link, because the user chose it
     artifact.verify(link)
 
 
-def test_folders_that_lie_in_themselves(tmp_path: Path) -> None:
+def test_circular_links_are_skipped(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "a" / "b").mkdir(parents=True)
     (tree / "a" / "file").write_text("x")
@@ -111,7 +111,7 @@ def test_folders_that_lie_in_themselves(tmp_path: Path) -> None:
     (tree / "self").symlink_to(tree / "self")
     (tree / "gone").symlink_to(tmp_path / "gone")
     (tree / "again").symlink_to(tree / "a")
-    os.mkfifo(tree / "pipe")  # reading it would wait for ever
+    os.mkfifo(tree / "pipe")  # reading it would block forever
     artifact = logged("data", tree)
     assert [entry.path for entry in artifact.files()] == ["a/file", "again/file"]
     by_reference = tracker.Artifact("refs", "dataset")
@@ -131,7 +131,7 @@ def test_names_that_differ_in_case_only(tmp_path: Path) -> None:
     }
 
 
-def test_names_that_are_no_text_or_as_long_as_can_be(tmp_path: Path) -> None:
+def test_undecodable_and_very_long_names(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     long = "ü" * 127
@@ -156,11 +156,11 @@ def test_names_that_are_no_text_or_as_long_as_can_be(tmp_path: Path) -> None:
     with open(os.path.join(os.fsencode(tree), b"caf\xff.txt"), "wb"):
         pass
     with pytest.raises(ValueError, match="Cannot add the same path twice"):
-        tracker.Artifact("both", "dataset").add_dir(tree)  # none is lost without a word
+        tracker.Artifact("both", "dataset").add_dir(tree)  # a file must not be lost without an error
 
 
 @pytest.mark.slow
-def test_ten_gibibytes_with_holes(tmp_path: Path) -> None:
+def test_a_sparse_file_of_ten_gibibytes_stays_sparse(tmp_path: Path) -> None:
     source = tmp_path / "sparse.bin"
     with source.open("wb") as file:
         file.truncate(10 * GIB)
@@ -180,10 +180,10 @@ def test_ten_gibibytes_with_holes(tmp_path: Path) -> None:
             file.seek(at)
             assert file.read(3) == b"abc"
     written = sum(path.stat().st_blocks * 512 for path in tmp_path.rglob("*") if path.is_file())
-    assert written < 64 * 1024 * 1024, "holes stay holes, in the store and where it is downloaded"
+    assert written < 64 * 1024 * 1024, "holes are kept, in the store and in the download"
 
 
-def test_a_file_where_a_folder_is_needed_is_said_so(tmp_path: Path) -> None:
+def test_a_file_where_a_folder_is_needed_is_an_error(tmp_path: Path) -> None:
     run = tracker.init(project="p", settings={"silent": True})
     artifact = tracker.Artifact("a", "model")
     with artifact.new_file("sub/x") as file:
@@ -196,7 +196,7 @@ def test_a_file_where_a_folder_is_needed_is_said_so(tmp_path: Path) -> None:
     assert (tmp_path / "sub").read_text() == "mine"
 
 
-def test_an_alias_that_is_no_string_is_said_so() -> None:
+def test_an_alias_that_is_not_a_string_is_refused() -> None:
     run = tracker.init(project="p", settings={"silent": True})
     with pytest.raises(ValueError, match="an alias is a string, not 3"):
         run.log_artifact(tracker.Artifact("a", "model"), aliases=[3])  # type: ignore[list-item]

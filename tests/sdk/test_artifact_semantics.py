@@ -1,4 +1,4 @@
-"""What scripts do with artifact versions: edit, delete, link, draft anew, look up; with and without a run."""
+"""Operations on artifact versions: edit, delete, link, make a new draft, look up; with and without a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make(content: str, name: str = "data", kind: str = "dataset", **options: Any
     return artifact
 
 
-# Logged in one process, edited in others: the same steps wherever the script runs.
+# The script logs in one process. Other processes edit. The steps are the same with each kind of store.
 EDITS = """
 from datetime import timedelta
 import tracker
@@ -49,7 +49,7 @@ for found in (first, run.use_artifact("data:stable")):
     assert sorted(found.tags) == ["checked well", "raw"], found.tags
     assert found.ttl == timedelta(days=3), found.ttl
     assert found.aliases == ["latest", "stable"], found.aliases
-first.save()  # nothing was changed
+first.save()  # without a change
 second = run.log_artifact(make("two"), aliases=["stable"]).wait()
 assert second.version == "v1"
 assert run.use_artifact("data:stable").version == "v1"
@@ -78,7 +78,7 @@ for name in ("data:bad", "data:v2"):
         continue
     raise AssertionError(name)
 fourth = run.log_artifact(make("three")).wait()
-assert fourth.version == "v3", "a number is never given again"
+assert fourth.version == "v3", "a version number is never used again"
 draft = fourth.new_draft()
 with draft.new_file("another.txt") as file: file.write("more")
 fifth = run.log_artifact(draft).wait()
@@ -129,7 +129,7 @@ def test_edits_through_a_server(tmp_path: Path) -> None:
         check_edits(tracker.Api({"base_url": server.url, "api_key": server.key}))
 
 
-def test_a_rebuilt_catalog_says_the_same(tmp_path: Path) -> None:
+def test_a_rebuilt_catalog_contains_the_same_edits(tmp_path: Path) -> None:
     scripts.run(EDITS, tmp_path)
     check_edits(tracker.Api())
     scripts.wait_for(lambda: command("rebuild", folder=tmp_path).returncode == 0, "the recorder to leave")
@@ -143,7 +143,7 @@ def test_edits_without_a_run(tmp_path: Path) -> None:
     run.log_artifact(make("one")).wait()
     run.finish()
     found = tracker.Api().artifact("p/data:v0")
-    found.aliases = ["chosen"]  # `latest` is not ours to take away
+    found.aliases = ["chosen"]  # `latest` cannot be removed
     found.description = "edited"
     found.save()
     assert found.aliases == ["chosen", "latest"]
@@ -193,7 +193,7 @@ for change in (artifact.save, artifact.delete, lambda: artifact.link("model-regi
         (lambda artifact: artifact.link("wrong\nname"), "Invalid name of a collection"),
     ],
 )
-def test_what_may_not_be_said(change: Any, says: str) -> None:
+def test_invalid_edits_are_refused(change: Any, says: str) -> None:
     artifact = tracker.init(project="p").log_artifact(make("one")).wait()
     with pytest.raises(ValueError, match=says):
         change(artifact)
@@ -229,7 +229,7 @@ def test_models(tmp_path: Path) -> None:
     assert registered.source_qualified_name == "local/p/weights:v0"
     assert Path(run.use_model("model-registry/classifier:prod")).read_bytes() == b"weights"
     assert registered.logged_by().id == "trainer"
-    with pytest.raises(ValueError, match="names no version"):
+    with pytest.raises(ValueError, match="has no version"):
         run.use_model("many")
     with pytest.raises(ValueError, match="may not contain"):
         run.link_model(tmp_path / "model.pt", "a/b")
@@ -244,7 +244,7 @@ def test_models(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"Invalid name of a collection|at most 128"):
             run.link_model(tmp_path / "model.pt", name)
     run.log_artifact(make("one")).wait()
-    with pytest.raises(UsageError, match="use_model takes models only"):
+    with pytest.raises(UsageError, match="needs a model"):
         run.use_model("data:v0")
     collection = tracker.Api().artifact_collection("model", "model-registry/classifier")
     assert not collection.is_sequence()
@@ -294,7 +294,7 @@ def test_one_file_of_many_and_checkout(tmp_path: Path) -> None:
         pass
     run.log_artifact(artifact).wait()
     assert Path(artifact.get_path("a").download("one")).read_text() == "a"
-    assert [path.name for path in Path("one").rglob("*")] == ["a"], "and not what begins with its name"
+    assert [path.name for path in Path("one").rglob("*")] == ["a"], "names that begin with `a` are left out"
     assert [entry.path for entry in artifact.files(names=["b/d", "a"])] == ["a", "b/d"]
     with pytest.raises(ValueError, match="more than one file"):
         artifact.file()
@@ -328,7 +328,7 @@ def test_one_file_of_many_and_checkout(tmp_path: Path) -> None:
     assert sorted(path.name for path in Path("prefix").rglob("*")) == ["b", "c", "d"]
 
 
-def test_tables_and_images_come_back() -> None:
+def test_tables_and_images_can_be_read_back() -> None:
     numpy = pytest.importorskip("numpy")
     pytest.importorskip("PIL")
     pixels = numpy.arange(48, dtype=numpy.uint8).reshape(4, 4, 3)
@@ -354,18 +354,18 @@ def test_tables_and_images_come_back() -> None:
     assert found.get("absent") is None
 
 
-def test_finalized() -> None:
+def test_a_finalized_artifact_takes_no_more_files() -> None:
     artifact = make("one")
     artifact.finalize()
     with pytest.raises(ArtifactFinalizedError, match="finalized"):
         artifact.new_file("x").__enter__()
     run = tracker.init(project="p")
-    assert run.log_artifact(artifact).wait().version == "v0"  # as wandb, which finalizes when it logs
-    with pytest.raises(UsageError, match="was logged already"):
+    assert run.log_artifact(artifact).wait().version == "v0"  # logging finalizes an artifact anyway
+    with pytest.raises(UsageError, match="is already logged"):
         run.log_artifact(artifact)
 
 
-def test_content_that_is_logged_again_outlives_the_time_that_it_had(tmp_path: Path) -> None:
+def test_content_that_is_logged_again_does_not_expire(tmp_path: Path) -> None:
     run = tracker.init(project="p", settings={"silent": True})
     short = make("one")
     short.ttl = timedelta(milliseconds=1)
@@ -383,7 +383,7 @@ def test_a_lifetime_beyond_the_calendar_is_refused() -> None:
         artifact.ttl = timedelta.max
 
 
-def test_who_uses_a_link_uses_what_it_stands_for() -> None:
+def test_using_a_linked_version_also_counts_as_using_its_source() -> None:
     run = tracker.init(project="p", settings={"silent": True})
     source = run.log_artifact(make("one")).wait()
     source.link("model-registry/chosen")
@@ -394,11 +394,11 @@ def test_who_uses_a_link_uses_what_it_stands_for() -> None:
         assert [each.id for each in api.artifact(name).used_by()] == [user.id]
 
 
-def test_a_checkout_that_cannot_be_had_leaves_the_folder_alone(tmp_path: Path) -> None:
+def test_a_failed_checkout_leaves_the_folder_unchanged(tmp_path: Path) -> None:
     run = tracker.init(project="p", settings={"silent": True})
     artifact = run.log_artifact(make("one")).wait()
     folder = tmp_path / "work"
-    (folder / "file.txt").mkdir(parents=True)  # stands where a file is to be
+    (folder / "file.txt").mkdir(parents=True)  # a folder at the path of a file
     (folder / "file.txt" / "precious").write_text("precious")
     (folder / "other").write_text("other")
     Path(artifact.checkout(folder), "file.txt").read_text()
@@ -413,7 +413,7 @@ def test_a_checkout_that_cannot_be_had_leaves_the_folder_alone(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", [".", ".."])
-def test_a_name_that_leads_out_of_the_folder_of_artifacts(name: str) -> None:
+def test_a_name_that_is_a_relative_path_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="Invalid name"):
         tracker.Artifact(name, "model")
 

@@ -1,4 +1,4 @@
-"""Artifacts from a script's view: captured at once, versioned, found by alias, verified."""
+"""Artifacts as scripts use them: captured immediately, versioned, found by alias, verified."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def test_versions_aliases_and_dedup() -> None:
     assert [each.name for each in api.run(run.path).logged_artifacts()] == ["data:v1", "data:v0"]
 
 
-def test_what_was_added_is_safe_from_the_caller(tmp_path: Path) -> None:
+def test_later_changes_of_a_file_do_not_change_the_artifact(tmp_path: Path) -> None:
     source = tmp_path / "model.ckpt"
     source.write_bytes(b"first")
     run = tracker.init(project="p")
     artifact = tracker.Artifact("model", "model")
     artifact.add_file(source)
-    with source.open("r+b") as file:  # in place, as training code might
+    with source.open("r+b") as file:  # change the file in place, as training code may do
         file.write(b"WRONG")
     source.unlink()
     run.log_artifact(artifact)
     folder = Path(run.use_artifact("model:latest", type="model").download())
     assert (folder / "model.ckpt").read_bytes() == b"first"
     assert folder == Path("artifacts/model:v0")
-    (folder / "model.ckpt").write_bytes(b"changed by the user")  # never a link into the store
+    (folder / "model.ckpt").write_bytes(b"changed by the user")  # a download never links into the store
     again = run.use_artifact("model:v0")
     with pytest.raises(ArtifactError, match=r"model\.ckpt .* differs"):
         again.verify()
@@ -99,7 +99,7 @@ def test_folders_and_names(tmp_path: Path) -> None:
         ("other", "there is no artifact local/p/other"),
     ],
 )
-def test_an_unknown_name_says_what_there_is(name: str, says: str) -> None:
+def test_an_unknown_name_lists_the_existing_versions(name: str, says: str) -> None:
     run = tracker.init(project="p")
     run.log_artifact(make("x"))
     with pytest.raises(NotFoundError, match=says):
@@ -121,8 +121,8 @@ def test_bad_names_are_refused_before_anything_is_written() -> None:
         run.use_artifact("data:latest", type="model")
 
 
-def test_a_node_that_only_sees_the_folder_resolves_aliases(tmp_path: Path) -> None:
-    """Journal-only, as on a network file system: no catalog is opened, no recorder started."""
+def test_a_journal_only_node_resolves_aliases(tmp_path: Path) -> None:
+    """A journal-only process, as on a network file system, opens no catalog and starts no recorder."""
     code = """
 import sys, tracker
 run = tracker.init(project="p", id="node")
@@ -142,6 +142,6 @@ assert "sqlalchemy" not in sys.modules and "pyarrow" not in sys.modules
     done = scripts.run(code, tmp_path, TRACKER_JOURNAL_ONLY="1")
     assert done.stdout.split() == ["weights", "v0", "1"]
     assert not (tmp_path / "tracker-store" / "catalog.db").exists()
-    found = tracker.Api().artifact("p/model:best")  # the host with the catalog takes it over
+    found = tracker.Api().artifact("p/model:best")  # the host with the catalog applies the journals
     assert found.version == "v0"
     assert len(tracker.Api().run("p/node").history(pandas=False)) == 1

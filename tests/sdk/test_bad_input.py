@@ -1,4 +1,4 @@
-"""Bad input gets one clear line that says what to do, and nothing already written is lost."""
+"""Invalid input causes one clear error line, and no row that was written is lost."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ import tracker
         ({"mode": "sometimes"}, "mode is 'sometimes'"),
         ({"resume": "perhaps"}, "resume is 'perhaps'"),
         ({"reinit": "maybe"}, "reinit is 'maybe'"),
-        ({"settings": {"colour": "red"}}, "there is no setting .colour."),
+        ({"settings": {"colour": "red"}}, "Unknown setting 'colour'"),
     ],
 )
-def test_init_refuses(arguments: dict, says: str, tmp_path: Path) -> None:
+def test_init_refuses_invalid_arguments(arguments: dict, says: str, tmp_path: Path) -> None:
     with pytest.raises(tracker.UsageError, match=says):
         tracker.init(**arguments)
     assert not list(tmp_path.rglob("*.journal"))
 
 
-def test_init_refuses_a_config_that_is_none() -> None:
+def test_init_refuses_a_config_that_is_not_a_dict() -> None:
     with pytest.raises(TypeError, match="config must be a dict"):
         tracker.init(project="p", config=[1])
 
 
-def test_log_refuses_and_keeps_the_rest() -> None:
+def test_log_refuses_invalid_values_and_keeps_valid_rows() -> None:
     run = tracker.init(project="p")
     run.log({"good": 1})
     with pytest.raises(TypeError, match="Object of type object is not JSON serializable"):
@@ -59,7 +59,7 @@ def test_log_refuses_and_keeps_the_rest() -> None:
     assert [row["good"] for row in tracker.Api().run(run.path).history(pandas=False)] == [1, 3]
 
 
-def test_a_store_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version_is_refused_and_not_changed(tmp_path: Path) -> None:
     root = tmp_path / "tracker-store"
     root.mkdir()
     (root / "store.json").write_text('{"format": 99}')
@@ -68,7 +68,7 @@ def test_a_store_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None
     assert [path.name for path in root.iterdir()] == ["store.json"]
 
 
-def test_api_without_a_store_says_where_it_looked(tmp_path: Path) -> None:
+def test_api_without_a_store_names_the_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(tracker.Error, match=f"there is no store at {tmp_path}/tracker-store"):
         tracker.Api()
     assert not list(tmp_path.iterdir())
@@ -81,7 +81,7 @@ run = tracker.init(project="p", id="full", settings={"fsync_seconds": 0.1})
 for at in range(4000):
     run.log({"x": at, "text": "y" * 1000})
 print("logged", flush=True)
-sys.stdin.readline()  # the test makes room
+sys.stdin.readline()  # wait until the test has freed space
 run.log({"x": 4000})
 run.finish()
 """
@@ -91,11 +91,12 @@ run.finish()
     assert process.stdout is not None
     assert process.stdout.readline() == "logged\n"
     filler.unlink()
-    _, err = process.communicate("go on\n", timeout=60)
+    _, err = process.communicate("continue\n", timeout=60)
     assert process.returncode == 0, err
     lines = [line for line in err.splitlines() if "cannot write" in line]
     assert len(lines) == 1
-    assert "No space left on device" in lines[0] or "disk full?" in lines[0]  # a short write comes first
+    # The first error may be a short write.
+    assert "No space left on device" in lines[0] or "disk full?" in lines[0]
     assert "works again" in err
     rows = tracker.Api({"store": small_disk / "tracker-store"}).run("p/full").history(pandas=False)
     assert [row["x"] for row in rows] == list(range(4001))
@@ -103,7 +104,7 @@ run.finish()
 
 @pytest.fixture
 def small_disk(tmp_path: Path):
-    """A file system of 16 MB that can be full."""
+    """Mount a file system of 16 MB that a test can fill."""
     import os
     import subprocess
 
@@ -123,7 +124,7 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_odd_numbers_are_kept_as_numbers_or_text_and_lose_no_row() -> None:
+def test_unusual_numbers_are_kept_as_numbers_or_text() -> None:
     import numpy as np
 
     values = {
@@ -166,7 +167,7 @@ def deep(levels: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("value", [circle(), deep(400), [[deep(99)]]], ids=["circle", "deep", "in a list"])
-def test_what_no_reader_could_follow_is_refused_at_the_call(value: object) -> None:
+def test_circular_and_deeply_nested_values_are_refused(value: object) -> None:
     run = tracker.init(project="p", id="deep")
     for call in (
         lambda: run.log({"x": value}),

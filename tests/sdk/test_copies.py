@@ -1,4 +1,4 @@
-"""Values, artifacts and runs that are deep-copied, pickled, and handed to other processes."""
+"""Values, artifacts and runs that are deep-copied, pickled, and passed to other processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_logged_artifact_is_copied(how: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
 @pytest.mark.parametrize("how", COPIES)
-def test_a_run_is_copied_as_itself(how: str, mode: str) -> None:
+def test_a_copy_of_a_run_is_the_run_itself(how: str, mode: str) -> None:
     run = tracker.init(project="p", mode=mode)
     holder = COPIES[how]({"run": run, "log": run.log})
     assert holder["run"] is run
@@ -87,7 +87,7 @@ import tracker
 def child(run, log, artifact, number):
     assert isinstance(run, tracker.Run), type(run)
     if number == 0:
-        return  # one that never uses it begins nothing
+        return  # a process that does not use the run writes no segment
     log({"in child": number})
     run.summary["child"] = number
     assert run.id == "handed"
@@ -119,7 +119,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_run_that_is_handed_to_a_spawned_process_works_there(tmp_path: Path) -> None:
+def test_a_run_can_be_passed_to_a_spawned_process(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
     run = tracker.Api({"store": tmp_path / "elsewhere"}).run("p/handed")
@@ -134,7 +134,7 @@ def test_a_run_that_is_handed_to_a_spawned_process_works_there(tmp_path: Path) -
     assert run.state == "finished"
 
 
-def test_a_run_that_had_ended_is_not_continued_elsewhere(tmp_path: Path) -> None:
+def test_a_finished_run_is_not_continued_in_another_process(tmp_path: Path) -> None:
     with tracker.init(project="p") as run:
         run.log({"x": 1})
     (tmp_path / "run.pickle").write_bytes(pickle.dumps(run))

@@ -1,4 +1,4 @@
-"""Folders that cannot be made: the training goes on, and one line says where the run is kept."""
+"""Folders that cannot be created: training continues, and one line names the folder of the run."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_a_store_that_cannot_be_made_is_replaced_by_one_in_the_temporary_folder(
     assert tracker.Api({"store": str(instead)}).run("p/run").state == "finished"
 
 
-def test_a_store_without_the_right_to_write_is_replaced_too(tmp_path: Path, temporary: Path) -> None:
+def test_a_store_without_write_permission_is_replaced_too(tmp_path: Path, temporary: Path) -> None:
     tracker.init(project="p", id="mine").finish()
     store = tmp_path / "tracker-store"
     for folder in (store, *(path for path in store.rglob("*") if path.is_dir())):
         folder.chmod(0o555)
-    # For root, rights count only without this capability.
+    # Root ignores permissions unless it drops this capability.
     allowed = ["setpriv", "--bounding-set", "-dac_override"] if os.getuid() == 0 else []
     done = subprocess.run(
         [*allowed, sys.executable, "-c", SCRIPT.format(folder=None)],
@@ -72,7 +72,7 @@ def test_a_store_without_the_right_to_write_is_replaced_too(tmp_path: Path, temp
     assert f"cannot use {store} as a store: " in done.stderr
 
 
-def test_a_folder_that_somebody_else_has_made_is_not_used(tmp_path: Path, temporary: Path) -> None:
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, temporary: Path) -> None:
     expected = temporary / f"tracker-{os.getuid()}"
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     expected.symlink_to(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""A run that processes hand to each other, as Lightning's ``ddp_spawn`` does."""
+"""A run that is passed between processes, as Lightning's ``ddp_spawn`` does."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if __name__ == "__main__":
     run.log({"after": 1}, commit=False)
     run.log({"more": 2})
     assert run._attach_id and run.step == 6
-    run.log({"nobody took it": 3})
+    run.log({"after the children": 3})
     run.finish()
 """
 
 
-def test_history_goes_on_where_the_other_process_left_it(tmp_path: Path) -> None:
+def test_history_continues_at_the_step_of_the_other_process(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=scripts.environment(), check=True)
     run = tracker.Api().run("p/handed")
@@ -50,7 +50,7 @@ def test_history_goes_on_where_the_other_process_left_it(tmp_path: Path) -> None
         {"in child": 10},
         {"in child": 11},
         {"after": 1, "more": 2},
-        {"nobody took it": 3},
+        {"after the children": 3},
     ]
     assert [row["_step"] for row in rows] == list(range(7))
     assert run.state == "finished"

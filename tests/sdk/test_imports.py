@@ -1,4 +1,4 @@
-"""What importing and logging load, and what they need."""
+"""The modules that an import and a run load, and the packages that they need."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ run.finish()
     assert not loaded_by(code, tmp_path) & HEAVY
 
 
-def test_logging_works_with_only_the_encoder_installed(tmp_path: Path) -> None:
-    """A virtual environment that has msgspec and this package, and nothing else."""
+def test_logging_needs_only_msgspec(tmp_path: Path) -> None:
+    """The virtual environment contains only msgspec and this package."""
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
@@ -76,13 +76,13 @@ except tracker.Error as error:
     assert (hello, loss, read_back) == ("hello", "1.5", "1.5")
     assert "pip install airgap-tracker" in refusal
     assert sum("await a recorder" in line for line in done.stderr.splitlines()) == 1
-    # Whoever has the rest installed takes the journal over.
+    # A process with all packages installed applies the journal.
     import tracker
 
     assert tracker.Api().run("p/bare").summary["loss"] == 1.5
 
 
 def test_import_loads_the_standard_library_only(tmp_path: Path) -> None:
-    """Not even the encoder: the time that ``import tracker`` costs is measured in benchmarks/."""
+    """The encoder is not loaded either. benchmarks/ measures the time of ``import tracker``."""
     added = loaded_by("import tracker", tmp_path) - loaded_by("", tmp_path)
     assert added - set(sys.stdlib_module_names) == {"tracker"}

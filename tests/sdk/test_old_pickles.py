@@ -1,4 +1,4 @@
-"""Pickles and checkpoints that versions before left are read (``tests/fixtures/make_pickles.py``)."""
+"""Pickles and checkpoints of older versions can be read (``tests/fixtures/make_pickles.py`` made them)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PICKLES = Path(__file__).resolve().parents[1] / "fixtures" / "pickles"
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "check"),
     [
         ("run", "repr(found) == '<Run local/demo/old>'"),
         ("config", "found == {'lr': 0.1}"),
@@ -21,12 +21,12 @@ PICKLES = Path(__file__).resolve().parents[1] / "fixtures" / "pickles"
         ("table", "type(found) is tracker.Table and found.data == [[1]]"),
     ],
 )
-def test_a_pickle_of_before_is_read(name: str, said: str, tmp_path: Path) -> None:
+def test_a_pickle_of_an_older_version_is_read(name: str, check: str, tmp_path: Path) -> None:
     code = f"import pickle, tracker\nfound = pickle.load(open({str(PICKLES / name)!r} + '.pickle', 'rb'))\n"
-    scripts.run(code + f"assert {said}", tmp_path)
+    scripts.run(code + f"assert {check}", tmp_path)
 
 
-def test_a_watched_model_of_before_is_read(tmp_path: Path) -> None:
+def test_a_watched_model_of_an_older_version_is_read(tmp_path: Path) -> None:
     code = f"""
 import torch
 model = torch.load({str(PICKLES / "model.pt")!r}, weights_only=False)

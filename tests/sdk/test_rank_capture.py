@@ -1,4 +1,4 @@
-"""A rank that makes no run: its output and its machine's samples go to the run of rank zero."""
+"""A rank without a run of its own: its output and system samples go to the run of rank zero."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def lines(run: Run, rank: int) -> list[str]:
     ]
 
 
-def test_what_came_before_the_run_is_kept_and_the_next_run_is_found(tmp_path: Path) -> None:
+def test_earlier_output_is_kept_and_the_next_run_is_found(tmp_path: Path) -> None:
     other = scripts.start(
         RANK_ONE
         + """
@@ -75,8 +75,8 @@ for name in ("first", "second"):
     main = scripts.start(code, tmp_path, **PORT)
     assert main.stdin is not None
     assert main.stdout is not None
-    for said in ("in the first\n", "in the second\n"):
-        assert other.stdout.readline() == said
+    for line in ("in the first\n", "in the second\n"):
+        assert other.stdout.readline() == line
         main.stdin.write("\n")
         main.stdin.flush()
     assert main.wait(60) == 0
@@ -93,7 +93,7 @@ for name in ("first", "second"):
     assert first.history(stream="system", segment=segment.id, pandas=False)
 
 
-def test_the_run_of_a_launch_that_is_over_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_launch_is_not_joined(tmp_path: Path) -> None:
     publish = """
 import tracker
 from tracker.sdk.start import rank_capture
@@ -108,7 +108,7 @@ rank_capture.publish(tracker.init(project="p", id="old", settings={"silent": Tru
     assert [each.rank for each in tracker.Api().run("p/old").segments] == [0]
 
 
-def test_a_run_of_its_own_ends_that(tmp_path: Path) -> None:
+def test_a_rank_with_its_own_run_does_not_join_another(tmp_path: Path) -> None:
     other = scripts.start(
         RANK_ONE
         + """
@@ -126,7 +126,7 @@ run.finish()
     assert [line.text for line in output_lines(run._reader, tuple(run.path))] == ["mine"]
 
 
-def test_alone_nothing_is_published(tmp_path: Path) -> None:
+def test_a_single_process_publishes_nothing(tmp_path: Path) -> None:
     code = """
 import tracker
 from tracker.sdk.start import rank_capture
@@ -137,7 +137,7 @@ assert not list(run.layout.temporary.glob("launch-*"))
     scripts.run(code, tmp_path)
 
 
-def test_what_is_held_until_the_run_is_known_has_a_bound() -> None:
+def test_output_that_waits_for_the_run_has_a_limit() -> None:
     observer = rank_capture.Observer(1, load_settings())
     for number in range(20):
         observer._record(ConsoleLines(0.0, [(number, 1, "x" * 1024 * 1024)]))

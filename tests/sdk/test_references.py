@@ -1,4 +1,4 @@
-"""References: what lies elsewhere is known by address and digest, and another content is refused."""
+"""References: outside files are identified by address and digest, and changed content is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def logged(*uris: str, name: str = "refs", **options: object) -> tracker.Artifac
 
 
 class Site(ThreadingHTTPServer):
-    """A web server: content by path, with or without ETags; it can break off in the middle."""
+    """A web server with content by path, with or without ETags. It can abort a response in the middle."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
@@ -73,7 +73,7 @@ def site() -> Iterator[Site]:
         thread.join()
 
 
-def test_files_are_known_by_their_bytes(tmp_path: Path) -> None:
+def test_file_references_have_the_digest_of_the_content(tmp_path: Path) -> None:
     data = tmp_path / "big data" / "100%41 #1?.bin"
     data.parent.mkdir()
     data.write_bytes(b"content")
@@ -93,9 +93,7 @@ def test_files_are_known_by_their_bytes(tmp_path: Path) -> None:
     assert single.files()[0].ref_target() == data.as_uri()
 
 
-def test_a_file_that_has_changed_or_is_gone_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_or_missing_file_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a").write_bytes(b"a")
     (tmp_path / "b").write_bytes(b"b")
     artifact = logged((tmp_path / "a").as_uri(), (tmp_path / "b").as_uri())
@@ -105,7 +103,7 @@ def test_a_file_that_has_changed_or_is_gone_is_refused(
     ):
         artifact.download()
     with pytest.raises(ArtifactError, match="has changed"):
-        artifact.download(allow_missing_references=True)  # it is not missing
+        artifact.download(allow_missing_references=True)  # a changed file is not a missing file
     assert not Path("artifacts/refs:v0/a").exists()
     (tmp_path / "a").unlink()
     with pytest.raises(ArtifactError, match=r"refs/a: file://.*/a is not there any more"):
@@ -113,10 +111,10 @@ def test_a_file_that_has_changed_or_is_gone_is_refused(
     folder = Path(artifact.download(allow_missing_references=True))
     assert sorted(path.name for path in folder.iterdir()) == ["b"]
     assert "refs/a is left out: file://" in capsys.readouterr().err
-    artifact.verify()  # what was not fetched is no fault
+    artifact.verify()  # files that were not downloaded are not verified
 
 
-def test_without_a_checksum_the_address_is_what_counts(tmp_path: Path, site: Site) -> None:
+def test_without_a_checksum_only_the_address_is_stored(tmp_path: Path, site: Site) -> None:
     (tmp_path / "a").write_bytes(b"a")
     site.contents["/x"] = b"x"
     artifact = logged((tmp_path / "a").as_uri(), f"{site.url}/x", f"{site.url}/absent", checksum=False)
@@ -134,7 +132,7 @@ def test_without_a_checksum_the_address_is_what_counts(tmp_path: Path, site: Sit
     assert not (folder / "absent").exists()
 
 
-def test_what_cannot_be_referenced(tmp_path: Path, site: Site) -> None:
+def test_invalid_references_are_refused(tmp_path: Path, site: Site) -> None:
     tracker.init(project="p")
     artifact = tracker.Artifact("refs", "dataset")
     for uri, says in {
@@ -154,7 +152,7 @@ def test_what_cannot_be_referenced(tmp_path: Path, site: Site) -> None:
     with pytest.raises(ValueError, match="no name for a file"):
         artifact.add_reference((tmp_path / "0").as_uri(), name="../../out")
     assert artifact.file_count == 0
-    (kept,) = artifact.add_reference("ftp-like+x://host/some/thing.bin")  # as wandb: kept as it is
+    (kept,) = artifact.add_reference("ftp-like+x://host/some/thing.bin")  # unknown schemes are allowed
     assert (kept.path, kept.digest, kept.ref) == ("thing.bin", kept.ref, "ftp-like+x://host/some/thing.bin")
     tracker.run.log_artifact(artifact).wait()  # type: ignore[union-attr]
     with pytest.raises(ArtifactError, match="its scheme is not known here"):
@@ -167,7 +165,7 @@ def test_http_with_an_etag(site: Site) -> None:
     artifact = logged(f"{site.url}/data.csv", f"{site.url}/weak")
     strong, weak = artifact.files()
     assert (strong.digest, strong.size, strong.extra) == ("abc", 4000, {"etag": '"abc"'})
-    assert (weak.digest, weak.extra) == ('W/"abc', {"etag": 'W/"abc"'})  # as wandb has it
+    assert (weak.digest, weak.extra) == ('W/"abc', {"etag": 'W/"abc"'})  # the digest that wandb computes
     folder = Path(artifact.download())
     assert (folder / "data.csv").read_bytes() == site.contents["/data.csv"]
     site.etags["/data.csv"] = '"other"'
@@ -202,7 +200,7 @@ def test_http_without_an_etag(site: Site) -> None:
         ("google.cloud", "gs://bucket/key", "gs:// references need google-cloud-storage: pip install"),
     ],
 )
-def test_an_absent_library_is_named(
+def test_a_missing_library_is_named_in_the_error(
     module: str, uri: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     code = f"""
@@ -214,7 +212,7 @@ try:
     artifact.add_reference({uri!r})
 except tracker.UsageError as error:
     print(error)
-(kept,) = artifact.add_reference({uri!r}, checksum=False)  # nothing is looked at
+(kept,) = artifact.add_reference({uri!r}, checksum=False)  # without access to the object
 print(kept.digest, kept.path)
 """
     done = scripts.run(code, tmp_path).stdout.splitlines()
@@ -234,7 +232,7 @@ first.add_reference(data.get_entry("sub/ä?#.txt"), name="mine.txt")
 first.add_reference(data.get_entry("large"))
 run.log_artifact(first).wait()
 second = tracker.Artifact("second", "dataset")
-second.add_reference(first.get_entry("mine.txt"), name="mine.txt")  # leads on to where the bytes are
+second.add_reference(first.get_entry("mine.txt"), name="mine.txt")  # refers to the artifact with the content
 run.log_artifact(second).wait()
 found = run.use_artifact("second:v0")
 print(found.get_entry("mine.txt").ref)
@@ -268,7 +266,7 @@ def test_a_deleted_artifact_is_a_missing_reference(tmp_path: Path) -> None:
     address = data.get_entry("a.txt").ref_url()
     artifact = logged(address, name="by-text")
     assert artifact.get_entry("a.txt").digest == data.get_entry("a.txt").digest
-    assert artifact.digest == data.digest  # names and contents are the same
+    assert artifact.digest == data.digest  # names and content are equal
     linked = data.link("model-registry/kept")
     assert linked.get_entry("a.txt").ref_url() == address
     with pytest.raises(ArtifactError, match=r"artifact local/p/data:v0 has no file b\.txt"):

@@ -1,4 +1,4 @@
-"""Going on with a run: by the folder's memory, from an earlier step, as a branch of another one."""
+"""Resuming a run: with ``resume="auto"``, from an earlier step, or as a fork of another run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ run.finish(int(code))
 """
 
 
-def test_auto_goes_on_with_the_run_that_failed_and_extremes_with_it(tmp_path: Path) -> None:
+def test_auto_resumes_the_failed_run_and_its_aggregates(tmp_path: Path) -> None:
     first, second, third, fourth = (
         scripts.run(BEGIN, tmp_path, VALUES=values).stdout.split()
         for values in ("1 1 5", "1 3 3", "0 8", "0 2")
@@ -40,7 +40,7 @@ def test_auto_goes_on_with_the_run_that_failed_and_extremes_with_it(tmp_path: Pa
     assert not (tmp_path / "wandb" / "wandb-resume.json").exists()
 
 
-def test_auto_leaves_a_given_id_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_auto_does_not_replace_a_given_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "wandb").mkdir()
     memory = tmp_path / "wandb" / "wandb-resume.json"
     memory.write_text(json.dumps({"run_id": "other"}))
@@ -51,7 +51,7 @@ def test_auto_leaves_a_given_id_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     memory.write_text("no json")
     tracker.init(project="p", resume=True).finish()
     memory.write_text(json.dumps({"run_id": "old"}))
-    run = tracker.init(project="p")  # who does not resume begins anew, as in wandb
+    run = tracker.init(project="p")  # without resume, a new run starts
     assert run.id != "old" and not memory.exists()
     run.finish()
 
@@ -64,7 +64,7 @@ def a_run(run_id: str) -> None:
     run.finish()
 
 
-def test_a_run_goes_back_to_a_step(tmp_path: Path) -> None:
+def test_a_run_is_rewound_to_a_step(tmp_path: Path) -> None:
     a_run("back")
     run = tracker.init(project="p", resume_from="back?_step=2", config={"lr": 5})
     assert (run.id, run.resumed, run.starting_step, run.step) == ("back", True, 3, 3)
@@ -77,7 +77,7 @@ def test_a_run_goes_back_to_a_step(tmp_path: Path) -> None:
     assert public.summary["loss"] == -1
 
 
-def test_a_fork_begins_with_what_its_parent_had(tmp_path: Path) -> None:
+def test_a_fork_starts_with_the_rows_of_its_parent(tmp_path: Path) -> None:
     a_run("parent")
     run = tracker.init(project="p", id="child", fork_from="parent?_step=2")
     assert (run.resumed, run.starting_step, run.config["lr"], run.tags) == (False, 3, 1, ())
@@ -111,7 +111,7 @@ def test_a_fork_begins_with_what_its_parent_had(tmp_path: Path) -> None:
         ({"resume": "sometimes"}, "use one of allow, must, never, auto"),
     ],
 )
-def test_what_cannot_be_gone_on_from_is_said(arguments: dict[str, str], says: str, one_run: None) -> None:
+def test_invalid_resume_and_fork_are_refused(arguments: dict[str, str], says: str, one_run: None) -> None:
     with pytest.raises(tracker.UsageError, match=says):
         tracker.init(project="p", **arguments)  # type: ignore[arg-type]
 

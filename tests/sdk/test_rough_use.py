@@ -1,4 +1,4 @@
-"""Rough use: signals inside log, wrong types, forks, calls after the end, scripts that exit with a code."""
+"""Unusual use: signals inside log, wrong types, forks, calls after the end, scripts that exit with a code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ print(len(acknowledged), set(acknowledged) - set(rows), len(rows) - len(set(rows
 
 
 def test_ctrl_c_inside_log_costs_no_acknowledged_row(tmp_path: Path) -> None:
-    """As in a notebook: a cell is interrupted, and the run goes on."""
+    """In a notebook, Ctrl-C interrupts a cell, and the run continues."""
     done = scripts.run(INTERRUPTED, tmp_path)
     logged, missing, doubled = done.stdout.split()
     assert int(logged) > 100
@@ -50,20 +50,20 @@ def test_ctrl_c_inside_log_costs_no_acknowledged_row(tmp_path: Path) -> None:
 HANDLER_LOGS = """
 import signal, tracker
 run = tracker.init(project="p", id="handled")
-said = {"main": 0, "handler": 0}
+count = {"main": 0, "handler": 0}
 def handler(*_):
-    said["handler"] += 1
-    run.log({"handler": said["handler"]})
-    run.summary["handled"] = said["handler"]
-    if said["handler"] < 2000:  # one after the other: on a slow machine they would pile up
+    count["handler"] += 1
+    run.log({"handler": count["handler"]})
+    run.summary["handled"] = count["handler"]
+    if count["handler"] < 2000:  # start the next timer here: on a slow machine, signals would accumulate
         signal.setitimer(signal.ITIMER_REAL, 0.0003)
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.0003)
-while said["handler"] < 2000:
-    said["main"] += 1
-    run.log({"main": said["main"]})
+while count["handler"] < 2000:
+    count["main"] += 1
+    run.log({"main": count["main"]})
 run.finish()
-print(said["main"], said["handler"])
+print(count["main"], count["handler"])
 """
 
 
@@ -128,7 +128,7 @@ def test_a_signal_handler_may_finish_the_run(tmp_path: Path, point: str) -> None
 
 
 def test_a_descriptor_of_the_program_is_not_closed_after_an_interrupt(tmp_path: Path) -> None:
-    """Ctrl-C comes when the journal's descriptor has been closed; its number is then another file's."""
+    """Ctrl-C arrives after the journal's descriptor was closed. Its number may then be another file's."""
     done = scripts.run(
         "import os, tracker\n"
         "run = tracker.init(project='p', id='closed')\n"
@@ -149,7 +149,7 @@ def test_a_descriptor_of_the_program_is_not_closed_after_an_interrupt(tmp_path: 
     assert tracker.Api().run("p/closed").state == "finished"
 
 
-def test_other_types_for_names_are_texts() -> None:
+def test_names_of_other_types_become_strings() -> None:
     run = tracker.init(project=5, id=7, name=5, group=6, job_type=8, notes=Path("n"), tags=[1, "b"])
     run.finish()
     found = tracker.Api().run("5/7")
@@ -157,7 +157,7 @@ def test_other_types_for_names_are_texts() -> None:
     assert found.tags == ["1", "b"]
 
 
-def test_what_no_reader_would_take_is_refused_at_once() -> None:
+def test_unreadable_values_are_refused_immediately() -> None:
     run = tracker.init(project="p")
     run.log({"a": 1})
     with pytest.raises(tracker.Error, match="step_metric type: int"):
@@ -176,7 +176,7 @@ def test_what_no_reader_would_take_is_refused_at_once() -> None:
     assert found.state == "failed"
 
 
-def test_a_record_that_is_too_large_takes_no_step() -> None:
+def test_a_record_that_is_too_large_uses_no_step() -> None:
     run = tracker.init(project="p")
     with pytest.raises(tracker.Error, match="is over"):
         run.log({"a": "x" * 70_000_000})
@@ -185,7 +185,7 @@ def test_a_record_that_is_too_large_takes_no_step() -> None:
     assert [row["_step"] for row in tracker.Api().run(run.path).history(pandas=False)] == [0]
 
 
-def test_nothing_is_taken_after_the_end() -> None:
+def test_a_finished_run_refuses_changes() -> None:
     run = tracker.init(project="p")
     run.finish()
     with pytest.raises(tracker.UsageError, match="is finished"):
@@ -206,7 +206,7 @@ def test_a_resumed_run_knows_its_summary() -> None:
     assert again.summary["acc"] == 0.8
 
 
-def test_runs_from_the_end() -> None:
+def test_negative_indices_of_runs() -> None:
     ids = []
     for _ in range(3):
         run = tracker.init(project="p")
@@ -230,7 +230,7 @@ def test_settings_and_arguments_together() -> None:
     assert (run.entity, run.project, run.offline) == ("team", "named", True)
 
 
-def test_names_inside_an_artifact_can_stand_side_by_side(tmp_path: Path) -> None:
+def test_a_file_and_a_folder_of_an_artifact_cannot_share_a_name(tmp_path: Path) -> None:
     tracker.init(project="p")
     artifact = tracker.Artifact("a", "dataset")
     (tmp_path / "file").write_text("x")
@@ -256,7 +256,7 @@ parent.finish()
 """
 
 
-def test_init_in_a_forked_child_begins_a_run_of_its_own(tmp_path: Path) -> None:
+def test_init_in_a_forked_child_starts_a_new_run(tmp_path: Path) -> None:
     scripts.run(FORKED, tmp_path)
     api = tracker.Api()
     child, parent = api.run("p/child"), api.run("p/parent")
@@ -286,7 +286,7 @@ first.finish()
 
 
 def test_a_grandchild_does_not_write_to_its_parents_segment(tmp_path: Path) -> None:
-    """Its parent had begun a run of its own, and logged to the one that it was forked with."""
+    """The child has started its own run, and has also logged to the run of its parent."""
     scripts.run(NESTED, tmp_path)
     store = open_store(tmp_path / "tracker-store")
     Follower(store).poll()
@@ -297,7 +297,7 @@ def test_a_grandchild_does_not_write_to_its_parents_segment(tmp_path: Path) -> N
     assert tracker.Api().run("p/first")._info.problems == []
 
 
-def test_a_forked_child_and_its_parent_read_one_summary(tmp_path: Path) -> None:
+def test_a_forked_child_and_its_parent_share_one_summary(tmp_path: Path) -> None:
     code = """
 import os, sys, tracker
 run = tracker.init(project="p", id="run")
@@ -320,7 +320,7 @@ def test_a_script_that_exits_with_a_code_failed(tmp_path: Path) -> None:
     assert (run.state, run._info.error) == ("failed", "SystemExit: 3")
 
 
-def test_a_deleted_store_is_told_of_once(tmp_path: Path) -> None:
+def test_a_deleted_store_is_reported_once(tmp_path: Path) -> None:
     code = """
 import shutil, sys, tracker
 run = tracker.init(project="p", settings={"fsync_seconds": 0.05})

@@ -1,4 +1,4 @@
-"""What a script logs, and what it reads back through Api."""
+"""Logging in a script, and reading the values back with ``Api``."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_uncommitted_row_is_there_after_finish() -> None:
     assert rows(run)[0]["a"] == 1
 
 
-def test_what_is_logged_is_read_while_the_run_goes_on() -> None:
+def test_rows_can_be_read_while_the_run_is_running() -> None:
     run = tracker.init(project="p")
     for at in range(10):
         run.log({"a": at})
@@ -139,7 +139,7 @@ def test_images_and_tables_are_files_of_the_run() -> None:
     run = tracker.init(project="p")
     pixels = np.zeros((4, 6), dtype=np.uint8)
     image = tracker.Image(pixels, caption="zeros")
-    pixels[:] = 255  # the image was taken when it was made
+    pixels[:] = 255  # the image was copied when it was created
     run.log({"one": image, "many": [image, tracker.Image(np.ones((2, 2)))]})
     run.log({"table": tracker.Table(columns=["n", "image"], data=[[1, image], [float("nan"), None]])})
     run.finish()
@@ -176,7 +176,7 @@ def test_init_in_init_returns_the_active_run() -> None:
     other.finish()
 
 
-def test_resume_goes_on_behind_the_last_step() -> None:
+def test_resume_continues_after_the_last_step() -> None:
     run = tracker.init(project="p", id="abc", config={"a": 1}, name="first")
     for value in range(5):
         run.log({"x": value})
@@ -203,15 +203,15 @@ def test_an_id_used_again_without_resume_loses_nothing() -> None:
     second = tracker.init(project="p", id="abc")
     second.log({"x": 100})
     second.finish()
-    assert [row["x"] for row in rows(second)] == [100]  # the newest branch shows
+    assert [row["x"] for row in rows(second)] == [100]  # the newest branch is shown
     run = tracker.Api().run("p/abc")
     older, newer = run.segments
     assert (older.shown_before, newer.shown_before) == (0, None)
     kept = run.history(pandas=False, segment=older.id)
-    assert [row["x"] for row in kept] == [0, 1, 2, 3, 4]  # and the older one is still there
+    assert [row["x"] for row in kept] == [0, 1, 2, 3, 4]  # the older branch is still stored
 
 
-def test_disabled_keeps_nothing_but_answers() -> None:
+def test_a_disabled_run_stores_nothing() -> None:
     run = tracker.init(project="p", mode="disabled")
     run.log({"a": 1, "image": tracker.Image(np.zeros((2, 2)))})
     assert run.summary["a"] == 1
@@ -269,7 +269,7 @@ def test_a_run_resumed_from_an_earlier_checkpoint_is_a_new_branch() -> None:
     assert second.starting_step == 10
     for step in range(6, 9):
         second.log({"x": -step}, step=step)
-    second.log({"late": 1}, step=2)  # a smaller step in one attempt is one more row
+    second.log({"late": 1}, step=2)  # within an attempt, a smaller step adds a row
     second.finish()
     run = tracker.Api().run("p/back")
     shown = [(row["_step"], row.get("x")) for row in run.history(pandas=False)]
@@ -278,11 +278,11 @@ def test_a_run_resumed_from_an_earlier_checkpoint_is_a_new_branch() -> None:
     assert (older.shown_before, newer.start_step) == (6, 6)
     kept = [row["x"] for row in run.history(pandas=False, segment=older.id)]
     assert kept == list(range(10))
-    listed = tracker.Api().runs("p")[0]  # the catalog says the same
+    listed = tracker.Api().runs("p")[0]  # the catalog returns the same rows
     assert [(row["_step"], row.get("x")) for row in listed.history(pandas=False)] == shown
 
 
-def test_what_was_assigned_to_config_before_init_does_not_hide_the_runs(tmp_path: Path) -> None:
+def test_init_replaces_a_config_that_was_assigned_before(tmp_path: Path) -> None:
     done = scripts.run(
         "import tracker as wandb\n"
         "wandb.config = {'lr': 1}\n"
@@ -294,7 +294,7 @@ def test_what_was_assigned_to_config_before_init_does_not_hide_the_runs(tmp_path
     assert done.stdout == "{'a': 2} True\n"
 
 
-def test_a_wall_clock_that_is_set_changes_no_runtime(tmp_path: Path) -> None:
+def test_a_change_of_the_wall_clock_does_not_change_runtimes(tmp_path: Path) -> None:
     code = """
 import time
 real, shift = time.time, 0.0
@@ -317,7 +317,7 @@ shift = 0.0
     assert 0 <= run.summary["_runtime"] < 100
 
 
-def test_a_run_begins_by_the_wall_clock_of_its_own_beginning(tmp_path: Path) -> None:
+def test_the_wall_clock_is_read_again_for_each_run(tmp_path: Path) -> None:
     code = """
 import time
 real, shift = time.time, 0.0

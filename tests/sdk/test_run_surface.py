@@ -1,4 +1,4 @@
-"""What a ``Run`` offers beside ``log``: names and notes that may be set, alerts, files, code."""
+"""Members of ``Run`` other than ``log``: names and notes that can be set, alerts, files, code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tracker.store.queries.runs import get_run, run_detail
 
 
 def files_of(run_id: str) -> dict[str, str]:
-    """Return the files of a run, as the catalog has them: the path of each, and its text."""
+    """Return the path and text of each file of a run, from the catalog."""
     settings = load_settings()
     store = open_store(settings.store)
     catch_up(store)
@@ -33,7 +33,7 @@ def files_of(run_id: str) -> dict[str, str]:
         return {each.path: store.blobs.read(each.sha256).decode() for each in files}
 
 
-def test_name_notes_and_tags_can_be_set_and_a_later_edit_holds() -> None:
+def test_name_notes_and_tags_can_be_set_and_a_later_edit_wins() -> None:
     run = tracker.init(project="p", id="set", tags=["a"], name="first")
     run.name = "second"
     run.notes = "more"
@@ -52,7 +52,7 @@ def test_name_notes_and_tags_can_be_set_and_a_later_edit_holds() -> None:
     assert tracker.Api().run("p/set").name == "third"
 
 
-def test_setting_nonsense_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_names_and_tags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     run = tracker.init(project="p")
     with pytest.raises(tracker.UsageError, match="must be a string, not int"):
         run.name = 3  # type: ignore[assignment]
@@ -65,7 +65,7 @@ def test_setting_nonsense_is_refused(capsys: pytest.CaptureFixture[str]) -> None
         run.name = "late"
 
 
-def test_alerts_are_kept_and_shown_and_not_repeated_at_once() -> None:
+def test_alerts_are_stored_and_repetitions_are_ignored() -> None:
     run = tracker.init(project="p", id="alarm")
     run.alert("low", "accuracy is low", tracker.AlertLevel.WARN)
     run.alert("low", "and again")
@@ -84,11 +84,11 @@ def test_alerts_are_kept_and_shown_and_not_repeated_at_once() -> None:
     ]
 
 
-def test_what_is_written_into_the_run_s_folder_belongs_to_the_run(tmp_path: Path) -> None:
+def test_files_in_the_runs_folder_become_files_of_the_run(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("mine")
     run = tracker.init(project="p", id="folder")
-    assert not (tmp_path / "wandb").exists()  # made when it is asked for
+    assert not (tmp_path / "wandb").exists()  # created on first access
     assert Path(run.dir).parent.name.endswith("-folder")
     assert Path(run.dir).parent.parent.name == "wandb"
     Path(run.dir, "deep").mkdir()
@@ -115,7 +115,7 @@ def test_save_takes_patterns_and_policies(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "data/in/a.txt").write_text("changed")
     deadline = time.monotonic() + 30
     while files_of("saved")["in/a.txt"] != "changed" and time.monotonic() < deadline:
-        os.sched_yield()  # a live file is looked at by a thread: asking takes time by itself
+        os.sched_yield()  # a thread checks live files; each check of this loop takes time by itself
     for name in ("late.txt", "once.txt"):
         (tmp_path / "data/in" / name).write_text("newer")
     assert "data/in/late.txt" not in files_of("saved")
@@ -151,7 +151,7 @@ def test_restore_fetches_a_file_of_another_run(tmp_path: Path) -> None:
     run.finish()
 
 
-def test_save_refuses_what_it_cannot_place() -> None:
+def test_save_refuses_invalid_patterns() -> None:
     run = tracker.init(project="p")
     with pytest.raises(ValueError, match=r'Only "live", "end" and "now"'):
         run.save("a", policy="never")  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def test_save_refuses_what_it_cannot_place() -> None:
     assert run.save("s3://bucket/a") == []
 
 
-def test_save_code_keeps_the_script_and_code_dir_all_that_lies_below(tmp_path: Path) -> None:
+def test_save_code_stores_the_script_and_code_dir_its_folder(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "model.py").write_text("layers = 3\n")
     script = (
@@ -184,7 +184,7 @@ def test_save_code_keeps_the_script_and_code_dir_all_that_lies_below(tmp_path: P
         assert files_of(name)["code/train.py"] == script
 
 
-def test_code_is_an_artifact_of_its_own(tmp_path: Path) -> None:
+def test_log_code_creates_an_artifact(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for name in ("train.py", "notes.md", "requirements.txt"):
         (tmp_path / "src" / name).write_text("x")
@@ -201,7 +201,7 @@ def test_code_is_an_artifact_of_its_own(tmp_path: Path) -> None:
     run.finish()
 
 
-def test_a_run_that_may_be_preempted_and_fails_was_preempted(tmp_path: Path) -> None:
+def test_a_failure_after_mark_preempting_counts_as_preemption(tmp_path: Path) -> None:
     for run_id, call in (("one", "run.mark_preempting()"), ("two", "pass")):
         scripts.run(
             f"import tracker\nrun = tracker.init(project='p', id={run_id!r})\n{call}\nrun.finish(3)",
@@ -211,7 +211,7 @@ def test_a_run_that_may_be_preempted_and_fails_was_preempted(tmp_path: Path) -> 
     assert [api.run(f"p/{run_id}").state for run_id in ("one", "two")] == ["preempted", "failed"]
 
 
-def test_a_disabled_run_does_nothing_as_wandb_s_does(tmp_path: Path) -> None:
+def test_a_disabled_run_does_nothing(tmp_path: Path) -> None:
     run = tracker.init(project="p", mode="disabled")
     assert (run.name, run.disabled, run.step, run.entity) == (f"dummy-{run.id}", True, 0, "dummy")
     run.log({"a": {"b": 1}})
@@ -229,7 +229,7 @@ def test_a_disabled_run_does_nothing_as_wandb_s_does(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_set_and_raised_outlives_the_catalog(tmp_path: Path) -> None:
+def test_fields_alerts_and_files_survive_the_loss_of_the_catalog(tmp_path: Path) -> None:
     run = tracker.init(project="p", id="kept", name="first")
     run.define_metric("loss", summary="mean")
     run.log({"loss": 1})
@@ -305,11 +305,11 @@ WANDBS = {
     "watch",
     "write_logs",
 }
-# What ``dir`` of wandb's ``Run`` has not: older names of wandb's, and how a run is said to have failed.
+# Members that ``dir`` of wandb's ``Run`` does not list: older names of wandb, and ``fail``.
 MORE = {"fail", "get_project_url", "get_url", "join", "project_name", "summary"}
 
 
-def test_dir_of_a_run_shows_what_a_script_may_use() -> None:
+def test_dir_of_a_run_lists_only_public_members() -> None:
     names = {name for name in dir(tracker.init(project="p")) if not name.startswith("_")}
     assert names - MORE == WANDBS
     assert names >= MORE
@@ -327,7 +327,7 @@ def test_functions_of_the_module_are_those_of_the_run() -> None:
         assert pickle.loads(pickle.dumps(function)) is function
 
 
-def test_no_thread_lives_after_finish(tmp_path: Path) -> None:
+def test_finish_ends_all_threads(tmp_path: Path) -> None:
     code = """
 import threading, tracker
 for _ in range(3):

@@ -1,4 +1,4 @@
-"""A run adds up to the same in its process, in a resumed one, in the catalog and in published files alone."""
+"""A run's state is the same in its process, in a resumed process, in the catalog and in published files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def plain(summary: Any) -> dict[str, Any]:
 
 
 def catalog() -> tuple[dict[str, Any], list[str]]:
-    """What lists show: they come from the catalog alone."""
+    """Return summary and tags from a list of runs, which reads only the catalog."""
     (run,) = tracker.Api().runs("p")
     return plain(run.summary), list(run.tags)
 
 
 def files() -> tuple[dict[str, Any], list[str]]:
-    """What the run's files and journals say."""
+    """Return summary and tags from the run's files and journals."""
     layout = layout_for(load_settings())
     found = find_run(layout, *PLACE, active_runs.segments_of_this_process())
     assert found is not None
@@ -44,7 +44,7 @@ def files() -> tuple[dict[str, Any], list[str]]:
 
 
 def sealed() -> tuple[dict[str, Any], list[str]]:
-    """What published files and Parquet parts say, when there is nothing else."""
+    """Return summary and tags from published files and Parquet parts, after the journals were deleted."""
     settings = load_settings()
     store = open_store(settings.store)
     end_segments(store)
@@ -61,22 +61,22 @@ def sealed() -> tuple[dict[str, Any], list[str]]:
 
 
 def attempt(log: Callable[[Any], None], **arguments: Any) -> tuple[dict[str, Any], list[str]]:
-    """Write an attempt of the run; return what the process says at its end, which everybody then says."""
+    """Write an attempt of the run. Check that all readers agree with the process, and return its state."""
     arguments = {"id": "run", "resume": "allow", **arguments}
     if "resume_from" in arguments:
         del arguments["id"], arguments["resume"]
     run = tracker.init(project="p", **arguments)
     log(run)
-    said = plain(run.summary), list(run.tags or ())
-    assert files() == said
+    own = plain(run.summary), list(run.tags or ())
+    assert files() == own
     run.finish()
-    assert catalog() == said
-    assert files() == said
-    assert sealed() == said
+    assert catalog() == own
+    assert files() == own
+    assert sealed() == own
     resumed = tracker.init(project="p", id="run", resume="must")
-    assert (plain(resumed.summary), list(resumed.tags or ())) == said
+    assert (plain(resumed.summary), list(resumed.tags or ())) == own
     resumed.finish()
-    return said
+    return own
 
 
 def logger(key: str, *values: Any, define: str | None = None, **more: Any) -> Callable[[Any], None]:
@@ -89,14 +89,14 @@ def logger(key: str, *values: Any, define: str | None = None, **more: Any) -> Ca
     return log
 
 
-def test_extremes_after_going_back_are_those_of_the_rows_that_show() -> None:
+def test_aggregates_after_a_rewind_use_only_visible_rows() -> None:
     attempt(logger("loss", 0.5, 0.25, 0.2, 0.15, 0.1, define="min"))
     assert attempt(lambda run: None, resume_from="run?_step=3")[0] == {"loss": {"min": 0.15}}
     assert attempt(logger("loss", 0.5), resume_from="run?_step=1")[0] == {"loss": {"min": 0.25}}
     assert attempt(logger("loss", 0.125))[0] == {"loss": {"min": 0.125}}
 
 
-def test_an_empty_list_of_tags_holds() -> None:
+def test_an_empty_list_of_tags_is_kept() -> None:
     assert attempt(logger("x", 1), tags=["a"])[1] == ["a"]
     assert attempt(logger("x", 1), tags=[])[1] == []
     assert attempt(logger("x", 1))[1] == []
@@ -125,7 +125,7 @@ def test_definitions_belong_to_the_run() -> None:
     assert attempt(logger("acc", 8, define="none", overwrite=True))[0] == {}
 
 
-def test_rows_of_before_count_when_a_later_attempt_defines_the_key() -> None:
+def test_earlier_rows_count_when_a_later_attempt_defines_the_metric() -> None:
     attempt(logger("acc", 20, 5))
     assert attempt(lambda run: run.define_metric("*", summary="max"))[0] == {"acc": {"max": 20}}
     assert attempt(lambda run: run.log({"acc": 1, "val": {"top5": 3}}))[0] == {
@@ -134,12 +134,12 @@ def test_rows_of_before_count_when_a_later_attempt_defines_the_key() -> None:
     }
 
 
-def test_nested_keys_go_on_key_by_key() -> None:
+def test_nested_keys_are_merged_key_by_key() -> None:
     attempt(lambda run: run.log({"val": {"a": 1, "b": 2}, "gone": 1}))
     assert attempt(lambda run: run.log({"val": {"b": 3, "a": None}, "gone": None}))[0] == {"val": {"b": 3}}
 
 
-def test_what_a_script_sets_or_takes_away_holds() -> None:
+def test_summary_values_that_a_script_sets_or_deletes_are_kept() -> None:
     attempt(logger("acc", 5, define="max"))
 
     def change(run: Any) -> None:
@@ -157,7 +157,7 @@ def test_what_a_script_sets_or_takes_away_holds() -> None:
     assert attempt(logger("acc", 4))[0] == {"acc": {"max": 5}}
 
 
-def test_a_rank_reads_back_what_it_says_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rank_reads_its_own_values_from_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     attempt(lambda run: run.log({"x": 1, "y": 1}))
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -168,7 +168,7 @@ def test_a_rank_reads_back_what_it_says_itself(monkeypatch: pytest.MonkeyPatch) 
     assert catalog()[0] == {"x": 1, "y": 1}
 
 
-def test_a_lost_part_costs_only_what_it_held(tmp_path: Path) -> None:
+def test_a_lost_part_loses_only_its_own_rows(tmp_path: Path) -> None:
     attempt(logger("acc", 20))
     for path in load_settings().store.rglob("*.parquet"):
         shutil.move(path, tmp_path)

@@ -1,4 +1,4 @@
-"""``Settings``: wandb's fields, errors for what is none, and which of several places wins."""
+"""``Settings``: wandb's fields, errors for other fields, and the precedence of several sources."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_settings_of_a_run(tmp_path: Path) -> None:
         assert run.name == "argument"
 
 
-def test_setup_stands_under_init_until_teardown(tmp_path: Path) -> None:
+def test_settings_of_setup_are_defaults_for_init_until_teardown(tmp_path: Path) -> None:
     tracker.setup(settings={"project": "set up", "silent": True})
     assert tracker.setup().settings.project == "set up"
     run = tracker.init()
@@ -70,20 +70,20 @@ def test_setup_stands_under_init_until_teardown(tmp_path: Path) -> None:
     assert tracker.setup().settings.project == "uncategorized"
 
 
-def test_what_has_no_meaning_here_is_said_once(tmp_path: Path) -> None:
+def test_settings_without_an_effect_are_reported_once(tmp_path: Path) -> None:
     code = """
 import tracker as wandb
 for _ in range(2):
     with wandb.init(settings=wandb.Settings(start_method="thread", heartbeat_seconds=9, init_timeout=90)):
         pass
 """
-    said = scripts.run(code, tmp_path).stderr
-    assert said.count("these settings have no meaning here: heartbeat_seconds, start_method\n") == 1
-    assert "init_timeout" not in said  # the default
+    printed = scripts.run(code, tmp_path).stderr
+    assert printed.count("these settings have no effect here: heartbeat_seconds, start_method\n") == 1
+    assert "init_timeout" not in printed  # the value is the default
 
 
 @pytest.mark.parametrize(
-    ("said", "mode"),
+    ("given", "mode"),
     [
         ("dryrun", "offline"),
         ("run", "online"),
@@ -92,10 +92,10 @@ for _ in range(2):
         ("offline", "offline"),
     ],
 )
-def test_modes(said: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_settings({"WANDB_MODE": said}).mode == mode
-    assert load_settings({"WANDB_MODE": "online"}, mode=said).mode == mode
-    assert load_settings({"WANDB_MODE": "online", "TRACKER_MODE": said}).mode == mode
+def test_modes(given: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings({"WANDB_MODE": given}).mode == mode
+    assert load_settings({"WANDB_MODE": "online"}, mode=given).mode == mode
+    assert load_settings({"WANDB_MODE": "online", "TRACKER_MODE": given}).mode == mode
 
 
 def test_requirements() -> None:

@@ -1,4 +1,4 @@
-"""Where a run is stored: what names the store, and that neither ``dir`` nor a changed working folder does."""
+"""The location of the store: settings decide it; ``dir`` and a changed working folder do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracker.ground.settings import load_settings
 
 
 def log(run_id: str, **arguments: object) -> None:
-    """Log a run of one row."""
+    """Log a run with one row."""
     with tracker.init(project="p", id=run_id, **arguments) as run:
         run.log({"x": 1})
 
@@ -34,7 +34,7 @@ def test_the_variable_beats_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["TRACKER_DIR", "WANDB_DIR"])
-def test_the_folder_of_the_runs_files_is_not_the_stores(
+def test_dir_sets_only_the_folder_of_run_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, str(tmp_path / "files"))
@@ -59,7 +59,7 @@ def test_api_in_the_same_process_sees_the_run(tmp_path: Path) -> None:
         tracker.Api({"dir": tmp_path})
 
 
-def test_the_order_of_what_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precedence_of_settings_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launched = tmp_path / "project" / "scripts"
     launched.mkdir(parents=True)
     monkeypatch.setattr(launch, "_launched_in", str(launched))
@@ -74,13 +74,13 @@ def test_the_order_of_what_names_the_store(tmp_path: Path, monkeypatch: pytest.M
     assert found() == "project/tracker-store"
     config_files.write(config_files.folder_file(launched), {"store": str(tmp_path / "noted")})
     assert found() == "noted"
-    monkeypatch.setenv("TRACKER_STORE", "variable")  # relative to where the program was launched
+    monkeypatch.setenv("TRACKER_STORE", "variable")  # relative to the folder of the launch
     assert found() == "project/scripts/variable"
     assert found(store="argument") == "argument"
 
 
 @pytest.mark.parametrize(("group", "mode", "used"), [(1, 0o770, False), (0, 0o770, True), (0, 0o750, False)])
-def test_the_store_of_a_stranger_above_is_not_used(
+def test_a_store_of_another_user_in_a_parent_folder_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int, mode: int, used: bool
 ) -> None:
     log("one")
@@ -94,7 +94,7 @@ def test_the_store_of_a_stranger_above_is_not_used(
     assert load_settings().store == (store if used else tmp_path / "below" / "tracker-store")
 
 
-def test_a_folder_that_only_has_the_name_of_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_folder_is_not_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tracker-store").mkdir()
     monkeypatch.setattr(launch, "_launched_in", str(tmp_path / "below"))
     assert load_settings().store == tmp_path / "below" / "tracker-store"
@@ -110,7 +110,7 @@ def test_a_folder_remembers_its_store(tmp_path: Path) -> None:
     assert load_settings().store == tmp_path / "tracker-store"
 
 
-# What frameworks do between the launch and `init`. Each runs in a new process, in a folder of its own.
+# Actions of frameworks between the launch and `init`. Each runs in a new process and its own folder.
 LOG = "import tracker; tracker.init(project='p', id='one').finish(); tracker.Api().run('p/one')"
 CHANGES = {
     "a script changes it": f"import os, tracker; os.chdir(elsewhere); {LOG}",
@@ -214,19 +214,19 @@ def test_a_run_of_a_former_store_is_continued_there(
     run = tracker.init(project="p", **({"id": "old"} if "resume" in how else {}), **given, **how)
     run.log({"x": 2})
     run.finish()
-    said = [line for line in capfd.readouterr().err.splitlines() if "is continued in" in line]
-    assert len(said) == 1 and str(former) in said[0] and str(tmp_path / "tracker-store") in said[0]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "is continued in" in line]
+    assert len(lines) == 1 and str(former) in lines[0] and str(tmp_path / "tracker-store") in lines[0]
     assert [row["x"] for row in tracker.Api().run("p/old").history(pandas=False)] == [1, 2]
     assert ids(former) == ["old"]
 
 
-def test_new_runs_leave_a_former_store_and_one_line_names_both(
+def test_new_runs_do_not_use_a_former_store_and_one_line_names_both(
     tmp_path: Path, former: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log("new", dir="logs")
-    said = [line for line in capfd.readouterr().err.splitlines() if str(former) in line]
-    assert len(said) == 1 and f"this run goes to {tmp_path / 'tracker-store'}" in said[0]
-    assert f"`tracker server --store {former}`" in said[0]
+    lines = [line for line in capfd.readouterr().err.splitlines() if str(former) in line]
+    assert len(lines) == 1 and f"this run goes to {tmp_path / 'tracker-store'}" in lines[0]
+    assert f"`tracker server --store {former}`" in lines[0]
     log("quiet", dir="logs", settings={"silent": True})
     log("named", dir="logs", settings={"store": tmp_path / "other"}, resume="allow")
     log("here", dir=tmp_path / "logs" / "..")

@@ -38,7 +38,7 @@ class Model(nn.Module):
 
 @pytest.fixture(autouse=True)
 def first_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test watch the first model of its process."""
+    """Reset the count, so that each test watches the first model of its process."""
     monkeypatch.setattr(watching, "_count", 0)
 
 
@@ -56,7 +56,7 @@ def content(kept: dict[str, Any]) -> bytes:
     return BlobStore(Layout(load_settings().store)).read(kept["sha256"])
 
 
-def test_histograms_stand_in_the_row_of_their_batch(tmp_path: Path) -> None:
+def test_histograms_are_in_the_row_of_their_batch(tmp_path: Path) -> None:
     run = tracker.init(project="p")
     model = Model()
     tracker.watch(model, log="all", log_freq=2)
@@ -74,8 +74,8 @@ def test_histograms_stand_in_the_row_of_their_batch(tmp_path: Path) -> None:
     counts, edges = np.histogram(weight, 64)
     kept = rows[1]["parameters/head.0.weight"]
     assert (kept["_type"], len(kept["values"]), sum(kept["values"])) == ("histogram", 64, weight.size)
-    np.testing.assert_allclose(kept["bins"], edges, rtol=1e-5, atol=1e-7)  # an edge may be near zero
-    assert np.abs(np.cumsum(kept["values"]) - np.cumsum(counts)).max() <= 1  # a value on an edge
+    np.testing.assert_allclose(kept["bins"], edges, rtol=1e-5, atol=1e-7)  # an edge may be close to zero
+    assert np.abs(np.cumsum(kept["values"]) - np.cumsum(counts)).max() <= 1  # a value may be on an edge
 
 
 def test_zeros_that_a_sparse_gradient_leaves_out_are_counted() -> None:
@@ -85,7 +85,7 @@ def test_zeros_that_a_sparse_gradient_leaves_out_are_counted() -> None:
     train(model, 1)
     run.finish()
     kept = rows_of(run)[0]["gradients/embedding.weight"]
-    assert sum(kept["values"]) == 40  # 10 rows of 4, of which 3 have values
+    assert sum(kept["values"]) == 40  # 10 rows of 4 values; only 3 rows are in the gradient
     zero = next(at for at in range(64) if kept["bins"][at] <= 0 < kept["bins"][at + 1])
     assert kept["values"][zero] >= 28
 
@@ -140,7 +140,7 @@ def test_the_graph_has_the_layers_in_the_order_in_which_they_ran() -> None:
     assert nodes[1]["output_shape"] == [[3, 4], [[1, 4], [1, 4]]]
 
 
-def test_a_second_model_has_names_of_its_own() -> None:
+def test_each_watched_model_has_its_own_names() -> None:
     run = tracker.init(project="p")
     models = [nn.Linear(1, 1), nn.Linear(1, 1)]
     run.watch(models, log_freq=1)
@@ -156,7 +156,7 @@ def test_a_second_model_has_names_of_its_own() -> None:
     }
 
 
-def test_unwatch_ends_it_and_the_model_can_be_watched_again() -> None:
+def test_a_model_can_be_watched_again_after_unwatch() -> None:
     run = tracker.init(project="p")
     first, second = nn.Sequential(nn.Linear(1, 1)), nn.Sequential(nn.Linear(1, 1))
     run.watch([first, second], log="all", log_freq=1, log_graph=True)
@@ -179,7 +179,7 @@ def test_unwatch_ends_it_and_the_model_can_be_watched_again() -> None:
     assert "gradients/0.weight" in rows[2]
 
 
-def test_what_cannot_be_watched_is_said() -> None:
+def test_invalid_models_and_arguments_are_refused() -> None:
     with pytest.raises(tracker.Error, match=r"You must call wandb.init\(\) before wandb.watch\(\)"):
         tracker.watch(nn.Linear(1, 1))
     with pytest.raises(tracker.Error, match=r"You must call wandb.init\(\) before wandb.unwatch\(\)"):
@@ -191,9 +191,9 @@ def test_what_cannot_be_watched_is_said() -> None:
         run.watch(nn.Linear(1, 1), log="weights")
     model = nn.Sequential(nn.Linear(1, 1))
     run.watch(model, log_graph=True)
-    with pytest.raises(ValueError, match="watched already"):
+    with pytest.raises(ValueError, match="already watched"):
         run.watch(model, log_graph=True)
-    with pytest.raises(ValueError, match="watched already"):
+    with pytest.raises(ValueError, match="already watched"):
         run.watch(model, idx=0)
     run.finish()
     with pytest.raises(tracker.UsageError, match="is finished"):
@@ -211,7 +211,7 @@ def test_copies_of_a_watched_model_log_nothing() -> None:
     assert not [key for key in rows_of(run)[0] if "/" in key]
 
 
-def test_a_run_that_ends_takes_its_hooks_away() -> None:
+def test_finish_removes_the_hooks() -> None:
     model = nn.Linear(2, 1)
     for number in range(3):
         run = tracker.init(project="p")
@@ -220,7 +220,7 @@ def test_a_run_that_ends_takes_its_hooks_away() -> None:
         run.log({})
         run.finish()
         assert sum("gradients" in key for key in rows_of(run)[0]) == 2, number
-        model(torch.ones(1, 2)).sum().backward()  # trained on without a run
+        model(torch.ones(1, 2)).sum().backward()  # training continues without a run
     assert not model._forward_hooks
     assert not model.weight._backward_hooks
     second = tracker.init(project="p")
@@ -245,7 +245,7 @@ def test_a_run_that_ends_takes_its_hooks_away() -> None:
     ],
     ids=str,
 )
-def test_histograms_of_odd_tensors_have_rising_edges_and_count_all(values: Any) -> None:
+def test_histograms_of_unusual_tensors_have_rising_edges_and_count_all_values(values: Any) -> None:
     finite = int(torch.isfinite(values.to_dense()).sum())
     for histogram in (tracker.Histogram(values), count_tensor(values)):
         assert histogram is not None

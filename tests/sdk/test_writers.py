@@ -1,4 +1,4 @@
-"""Several writers of one run: ranks of a launcher, processes that happen to live at once, resumes of each."""
+"""Several writers of one run: ranks of a launcher, other live processes, and their resumed attempts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Writer:
         self.began = self.process.stdout.readline().strip()
 
     def do(self, line: str) -> None:
-        """Run a line in it; it answers when the line has returned."""
+        """Run a line in the process, and wait until the line has returned."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(line + "\n")
@@ -38,14 +38,14 @@ class Writer:
         assert self.process.stdout.readline() == "done\n"
 
     def end(self) -> str:
-        """End it; return what it said."""
+        """End the process, and return its stderr."""
         _, err = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, err
         return err
 
 
 def writers() -> list[tuple[int, int, int, int, bool]]:
-    """Return rank, attempt, first step, rows and whether it shows, of each segment."""
+    """Return rank, attempt, first step, number of rows and visibility of each segment."""
     return [
         (each.rank, each.attempt, each.start_step, each.rows, each.shown)
         for each in tracker.Api().run("p/run").segments
@@ -59,7 +59,7 @@ def rows(rank: int, attempt: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_ranks_of_a_launcher_write_side_by_side_and_resume_each(tmp_path: Path, first: int) -> None:
+def test_each_rank_of_a_launcher_writes_and_resumes_its_own_segments(tmp_path: Path, first: int) -> None:
     order = (first, 1 - first)
     for attempt in range(2):
         ranks = {
@@ -83,11 +83,11 @@ def test_ranks_of_a_launcher_write_side_by_side_and_resume_each(tmp_path: Path, 
     assert run.state == "finished"
 
 
-def test_a_rank_that_is_new_in_a_resumed_run_begins_with_the_others(tmp_path: Path) -> None:
+def test_a_new_rank_in_a_resumed_run_starts_at_the_step_of_the_others(tmp_path: Path) -> None:
     alone = Writer(tmp_path, RANK="0", WORLD_SIZE="1")
     alone.do("for at in range(5): run.log({'x': at})")
     alone.end()
-    early = Writer(tmp_path, RANK="2", WORLD_SIZE="3")  # before the primary writer's next attempt
+    early = Writer(tmp_path, RANK="2", WORLD_SIZE="3")  # starts before the primary writer's next attempt
     primary = Writer(tmp_path, RANK="0", WORLD_SIZE="3")
     late = Writer(tmp_path, RANK="1", WORLD_SIZE="3")
     assert {early.began, primary.began} == {"True 5"}
@@ -97,7 +97,7 @@ def test_a_rank_that_is_new_in_a_resumed_run_begins_with_the_others(tmp_path: Pa
     assert [each[:3] for each in writers()] == [(0, 0, 0), (0, 1, 5), (1, 0, 5), (2, 0, 5)]
 
 
-def test_a_process_beside_a_live_one_is_a_further_writer(tmp_path: Path) -> None:
+def test_a_second_live_process_is_another_writer(tmp_path: Path) -> None:
     first = Writer(tmp_path)
     first.do("for at in range(20): run.log({'x': at})")
     second = Writer(tmp_path)
@@ -108,14 +108,14 @@ def test_a_process_beside_a_live_one_is_a_further_writer(tmp_path: Path) -> None
     assert "this one writes beside it, as rank 1" in second.end()
     assert [each[:2] for each in writers()] == [(0, 0), (1, 0)]
     assert (rows(0), rows(1)) == ([*range(20)], [-at for at in range(20)])
-    third = Writer(tmp_path)  # nobody writes any more
+    third = Writer(tmp_path)  # all earlier writers have ended
     assert third.began == "True 20"
     third.do("run.log({'x': 20})")
     third.end()
     assert [row["x"] for row in tracker.Api().run("p/run").history(pandas=False)] == [*range(21)]
 
 
-def test_processes_that_begin_at_one_moment(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_get_different_ranks(tmp_path: Path) -> None:
     code = 'import tracker\nrun = tracker.init(project="p", id="run")\nrun.log({"x": 1})\ninput()\n'
     processes = [scripts.start(code, tmp_path) for _ in range(6)]
     scripts.wait_for(lambda: (tmp_path / "tracker-store").exists() and seen() == 6, "all six")
@@ -128,7 +128,7 @@ def seen() -> int:
     try:
         return sum(each[3] for each in writers())
     except tracker.Error:
-        return 0  # nobody has begun
+        return 0  # no process has started its run yet
 
 
 def test_a_killed_process_is_followed_by_the_next_attempt(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_a_killed_process_is_followed_by_the_next_attempt(tmp_path: Path) -> Non
     assert [each[:3] for each in writers()] == [(1, 0, 0), (1, 1, 1)]
 
 
-def test_a_task_of_a_farm_goes_on_under_another_number(tmp_path: Path) -> None:
-    """``srun -n 8`` of scripts that each have a run of their own: which task takes which run may change."""
+def test_a_run_can_be_resumed_under_another_task_number(tmp_path: Path) -> None:
+    """With ``srun -n 8``, each script may have its own run. The task number of a run can then change."""
     tasks: list[dict[str, str]] = [
         {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"},
         {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8"},
@@ -170,14 +170,14 @@ if len(sys.argv) == 1:
     assert [row["x"] for row in tracker.Api().run("p/run").history(pandas=False)] == [1, 2]
 
 
-def test_an_id_that_was_made_up_is_of_rank_0(tmp_path: Path) -> None:
+def test_a_run_with_a_generated_id_has_rank_0(tmp_path: Path) -> None:
     code = 'import tracker\nrun = tracker.init(project="p")\nrun.log({"x": 1})\n'
     scripts.run(code, tmp_path, RANK="64")
     (segment,) = tracker.Api().runs("p")[0].segments
     assert (segment.rank, segment.shown) == (0, True)
 
 
-def test_the_second_of_two_runs_in_one_process_writes_beside_the_first() -> None:
+def test_two_runs_with_one_id_in_one_process_are_two_writers() -> None:
     first = tracker.init(project="p", id="run")
     second = tracker.init(project="p", id="run", reinit="create_new")
     first.log({"x": 0})
@@ -187,7 +187,7 @@ def test_the_second_of_two_runs_in_one_process_writes_beside_the_first() -> None
     assert (rows(0), rows(1)) == ([0], [1])
 
 
-def test_a_forked_child_is_of_the_rank_that_it_was_forked_from(tmp_path: Path) -> None:
+def test_a_forked_child_has_the_rank_of_its_parent(tmp_path: Path) -> None:
     code = """
 import os, sys, tracker
 run = tracker.init(project="p", id="run", resume="allow")
@@ -203,7 +203,7 @@ child or os._exit(0)
     scripts.run(code, tmp_path, RANK="0", WORLD_SIZE="2")
     found = tracker.Api().run("p/run")
     history = [(row["_step"], row["x"]) for row in found.history(pandas=False)]
-    # Rank 0 begins where the first writer has got to, and its second attempt behind its children.
+    # Rank 0 starts at the last step of the first writer; its second attempt starts after its children.
     assert history == [(step, (step - 3) % 3) for step in range(3, 9)]
     places = [(each.rank, each.attempt, each.child, each.start_step) for each in found.segments]
     assert places == [
@@ -230,5 +230,5 @@ child or os._exit(0)
         ({"PMI_RANK": str(2**70)}, (0, False)),
     ],
 )
-def test_what_launchers_say(variables: dict[str, Any], launch: Launch) -> None:
+def test_ranks_from_the_variables_of_launchers(variables: dict[str, Any], launch: Launch) -> None:
     assert find_launch(variables) == launch

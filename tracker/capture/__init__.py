@@ -1,1 +1,1 @@
-"""What is captured of a run without a line of code: the machine, the output, the facts of its start."""
+"""Data that is captured without user code: system metrics, console output, facts about the run's start."""

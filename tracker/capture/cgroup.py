@@ -1,16 +1,16 @@
-"""What a job's control group allows it, and how much of that it uses. Version 2 first, then version 1."""
+"""Limits and usage of the process's control group, for cgroup versions 2 and 1."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# A limit beyond this is none: version 1 writes the largest number of pages.
+# A larger limit means no limit: version 1 reports the largest number of pages.
 _NO_LIMIT = 2**60
 
 
 def memory() -> tuple[int, int] | None:
-    """Return bytes used and allowed in the innermost group with a limit; None where there is none."""
+    """Return used and allowed bytes of the innermost group with a limit, or None without a limit."""
     for folder in _folders("memory"):
         for limit_name, used_name, stat_name in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -19,13 +19,13 @@ def memory() -> tuple[int, int] | None:
             limit = _number(folder / limit_name)
             used = _number(folder / used_name)
             if limit is not None and used is not None and limit < _NO_LIMIT:
-                # Of the page cache, what was not used for long is given back before anybody is killed.
+                # The kernel frees inactive page cache before it kills a process. So it does not count.
                 return max(0, used - _stat(folder / "memory.stat").get(stat_name, 0)), limit
     return None
 
 
 def cpus() -> float:
-    """Return how many processors this process may use at once: by affinity, and by its group's quota."""
+    """Return the number of processors that this process may use, by its affinity and its group's quota."""
     try:
         count = float(len(os.sched_getaffinity(0)))
     except (AttributeError, OSError):
@@ -41,7 +41,7 @@ def cpus() -> float:
 
 
 def pressure() -> dict[str, float]:
-    """Return how often the group was throttled, in percent, and how often it ran out of memory."""
+    """Return how often the group was throttled, as a percentage, and its number of out-of-memory kills."""
     found: dict[str, float] = {}
     for folder in _folders("cpu"):
         stat = _stat(folder / "cpu.stat")
@@ -57,7 +57,7 @@ def pressure() -> dict[str, float]:
 
 
 def _folders(controller: str, root: Path = Path("/sys/fs/cgroup")) -> list[Path]:
-    """Return this process's groups for a controller, the innermost first."""
+    """Return the process's groups for a controller, the innermost first."""
     found: list[Path] = []
     for line in _text(Path("/proc/self/cgroup")).splitlines():
         number, names, path = [*line.split(":", 2), "", ""][:3]

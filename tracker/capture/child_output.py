@@ -1,9 +1,9 @@
-"""Output of child processes, and, where asked for, of all that writes past Python: docs/decisions/0035.
+"""Output of child processes, and output that bypasses Python if requested. See docs/decisions/0035.
 
-A child that would inherit stdout or stderr gets a *spool* instead: a file without a name, opened to append.
-The process reads what comes there, writes it to where it was to go, and keeps it. A file takes bytes whoever
-lives: a child is never blocked or killed because nobody reads. A terminal is never replaced for a child:
-editors, pagers and progress bars want it.
+A child that would inherit stdout or stderr gets a *spool* instead: an unnamed file, opened for appending.
+This process reads the spool, writes the bytes to the original target, and records them. A file accepts bytes
+at any time, so a child is never blocked or killed because the reader is missing. A terminal is never
+replaced, because editors, pagers and progress bars need it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tracker.capture.terminal_lines import CHILDREN
 _NAME = "tracker-output-"
 _PIECE = 1024 * 1024
 
-# So long whoever is to print waits for another thread that is showing what children wrote before.
+# How long a print waits for another thread that is showing earlier output of children.
 _PATIENCE_SECONDS = 0.5
 
 
 def has_spool() -> bool:
-    """Whether what this process prints goes to another one that keeps it."""
+    """Return whether stdout of this process is the spool of another process."""
     try:
         return f"/{_NAME}" in os.readlink("/proc/self/fd/1")
     except OSError:
@@ -38,11 +38,11 @@ def has_spool() -> bool:
 
 
 class Spool:
-    """A file that children append to, and how much of it has been passed on.
+    """A file that children append to, and the number of bytes that were already passed on.
 
     Args:
-        stream: 1 or 2.
-        target: Descriptor to which it goes on; None: nowhere.
+        stream: 1 (stdout) or 2 (stderr).
+        target: The descriptor to write the bytes to.
     """
 
     def __init__(self, stream: int, target: int) -> None:
@@ -60,7 +60,12 @@ class Spool:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def follow(self, put: Callable[[int, str], None], *, shown: bool = True) -> None:
-        """Pass on what has come."""
+        """Pass on the new bytes.
+
+        Args:
+            put: Records text, given the stream's number and the text.
+            shown: Whether to write the bytes to the target too.
+        """
         while os.fstat(self._read).st_size > self._done:
             data = os.pread(self._read, _PIECE, self._done)
             if not data:
@@ -75,23 +80,27 @@ class Spools:
     """The spools of this process.
 
     Attributes:
-        active: Whether anybody was given one.
+        active: Whether a child may have a spool.
+
+    Args:
+        put: Records text, given the stream's number and the text.
+        wake: Called when children may start to write.
     """
 
-    def __init__(self, put: Callable[[int, str], None], nudge: Callable[[], None]) -> None:
+    def __init__(self, put: Callable[[int, str], None], wake: Callable[[], None]) -> None:
         self._put = put
-        self._nudge = nudge
+        self._wake = wake
         self.active = False
         self._spools: dict[int, Spool] = {}
         self._forked: dict[int, Spool] = {}
         self._saved: dict[int, int] = {}
-        # It knows which thread has it: what is passed on may print, and a signal may come at any time.
+        # An RLock, because recording may print, and a signal handler may interrupt at any time.
         self._lock = threading.RLock()
         self._catching = False
         self._owner = os.getpid()
 
     def catch(self) -> None:
-        """Give spools to children that are started from now on, where there is no terminal."""
+        """From now on, give spools to children whose output does not go to a terminal."""
         with suppress(OSError):
             for stream in (1, 2):
                 if stream not in self._forked:
@@ -101,17 +110,17 @@ class Spools:
         _patch()
 
     def release(self) -> None:
-        """Stop that; what children write that have one is shown on."""
+        """Give no more spools. Output of children that have one is still shown."""
         self._catching = False
         if self in _catchers:
             _catchers.remove(self)
         for stream, saved in self._saved.items():
             with suppress(OSError):
                 os.dup2(saved, stream)
-        self._saved_done()
+        self._close_saved()
 
     def redirect(self) -> bool:
-        """Put spools in the place of descriptors 1 and 2; return whether that could be done."""
+        """Replace descriptors 1 and 2 by spools. Return whether this succeeded."""
         try:
             for stream in (1, 2):
                 self._flush(stream)
@@ -129,7 +138,7 @@ class Spools:
         return True
 
     def follow(self) -> None:
-        """Pass on what children have written; return when it is shown, also if another thread does it."""
+        """Pass on the output of children. If another thread is doing so, wait for it."""
         if self._owner != os.getpid() or self._lock._is_owned():  # type: ignore[attr-defined]
             return
         if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
@@ -144,31 +153,31 @@ class Spools:
         finally:
             self._lock.release()
 
-    def pass_up(self, stream: int, text: str) -> None:
-        """In a forked child: let the parent keep what was printed here, and is on the screen already."""
+    def record_in_parent(self, stream: int, text: str) -> None:
+        """In a forked child, let the parent record a text that is already on the screen."""
         spool = self._forked.get(stream)
         if spool is not None:
             with suppress(OSError):
                 _write_all(spool.append, text.encode("utf-8", "replace"))
 
     def descriptor_for_child(self, stream: int) -> int | None:
-        """Return what a child is to have for a stream that it would inherit; None: let it inherit."""
+        """Return the descriptor to give a child for an inherited stream, or None to inherit it."""
         if not self._catching or self._owner != os.getpid() or self._saved:
             return None
         try:
             file = sys.stdout if stream == 1 else sys.stderr
-            # In a notebook, and where a test captures, output takes another way.
+            # In notebooks and under test capture, output does not go through the descriptor.
             if file is None or file.fileno() != stream or os.isatty(stream):
                 return None
             spool = self._of(stream)
         except (OSError, ValueError, AttributeError):
             return None
         self.active = True
-        self._nudge()
+        self._wake()
         return spool.append
 
     def _of(self, stream: int) -> Spool:
-        """Return a stream's spool. Where both streams are one file, so are their spools: order is kept."""
+        """Return a stream's spool. Streams of the same file share a spool, which keeps the order."""
         if stream not in self._spools:
             for other, spool in self._spools.items():
                 if not self._saved and _same(other, stream):
@@ -178,12 +187,12 @@ class Spools:
         return self._spools[stream]
 
     def note_fork(self) -> None:
-        """Note that a child is about to be forked, which may print."""
+        """Note that a child is about to be forked. The child may print."""
         if self._catching and self._owner == os.getpid():
             self.active = True
-            self._nudge()
+            self._wake()
 
-    def _saved_done(self) -> None:
+    def _close_saved(self) -> None:
         for stream in list(self._saved):
             spool = self._spools.get(stream)
             if spool is not None:
@@ -207,7 +216,7 @@ def _same(one: int, other: int) -> bool:
 
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
-    with suppress(OSError):  # nobody reads what the process prints: not the children's fault
+    with suppress(OSError):  # a broken stdout of this process must not affect its children
         while view:
             view = view[os.write(descriptor, view) :]
 
@@ -229,7 +238,7 @@ def _before_fork() -> None:
 
 
 def _patch() -> None:
-    """Let ``subprocess`` ask us what a child inherits; done once, and asks nobody while nobody catches."""
+    """Patch ``subprocess`` once, so that children get spools while a ``Spools`` object catches output."""
     popen: Any = subprocess.Popen
     if getattr(popen.__init__, "_tracker", False):
         return
@@ -247,8 +256,8 @@ def _patch() -> None:
         *others: Any,
         **named: Any,
     ) -> None:
-        with Logged("keep the output of a child process"):
-            # One that is meant to live on keeps the real streams: nobody would show what it writes.
+        with Logged("record the output of a child process"):
+            # A child in its own session may outlive this process, which could then not show its output.
             if not named.get("start_new_session") and named.get("process_group") is None:
                 stdout = _descriptor(1) if stdout is None else stdout
                 stderr = _descriptor(2) if stderr is None else stderr
@@ -268,21 +277,21 @@ def _patch() -> None:
     os.system = _catching_system(os.system)  # type: ignore[assignment]
     if "multiprocessing.spawn" in sys.modules:
         _patch_workers()
-    else:  # importing multiprocessing here would slow down ``init``
+    else:  # an import of multiprocessing would slow down ``init``
         sys.meta_path.insert(0, _BeforeWorkers())
 
 
 class _BeforeWorkers:
-    """A finder that finds nothing; it patches ``multiprocessing`` before a worker starts without a fork."""
+    """An import hook that patches ``multiprocessing`` before a worker starts without a fork."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Patch when the module is imported that each of those ways needs."""
+        """Find no module. Patch ``multiprocessing`` when it imports the module that such workers need."""
         if name == "multiprocessing.spawn":
             _patch_workers()
 
 
 def _patch_workers() -> None:
-    """Let ``multiprocessing`` start workers with ``subprocess``, which gives them spools."""
+    """Make ``multiprocessing`` start workers with ``subprocess``, so that they get spools."""
     with Logged("watch for worker processes"):
         from multiprocessing import util
 
@@ -292,9 +301,9 @@ def _patch_workers() -> None:
 def _giving_spools(own: Callable[..., int]) -> Callable[..., int]:
     @wraps(own)
     def spawnv_passfds(*given: Any) -> int:
-        with Logged("keep the output of a worker process"):
+        with Logged("record the output of a worker process"):
             path, words, kept = given
-            # Not its tracker of resources, which speaks when this process is no more.
+            # Not for the resource tracker of multiprocessing, which writes after this process has ended.
             if _catchers and any(map(_is_worker, words)):
                 child = subprocess.Popen(words, executable=path, pass_fds=kept, restore_signals=False)
                 child.returncode = 0  # multiprocessing waits for it

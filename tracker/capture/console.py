@@ -1,10 +1,10 @@
-"""What the process prints, kept beside being printed. See docs/decisions/0035.
+"""Capture of the output that this process prints. See docs/decisions/0035.
 
-The methods ``write`` and ``flush`` of ``sys.stdout`` and ``sys.stderr`` are wrapped in place: objects,
-descriptors and terminal stay what they are, so whoever prints next sees no difference. First the stream's own
-method is called; then the text is queued, and whoever gets the lock turns what is queued into lines and hands
-them on. Where the lock stays taken, its holder takes the text along: that makes printing safe in signal
-handlers, in ``__del__``, under a run's lock, and in what a listener itself prints.
+The methods ``write`` and ``flush`` of ``sys.stdout`` and ``sys.stderr`` are wrapped in place. The objects,
+the descriptors and the terminal stay the same, so other code that prints sees no difference. A write first
+calls the stream's own method and then queues the text. The thread that gets the lock turns the queued text
+into lines and passes them to the listeners. If the lock is taken, its owner processes the new text too.
+Therefore printing is safe in signal handlers, in ``__del__``, while a run is locked, and in listeners.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from tracker.capture.notebook import before_cells
 from tracker.capture.terminal_lines import Line, Screen
 from tracker.ground.clock import now
 
-# A line that is still being drawn, such as a progress bar, is handed on at most this often.
+# An incomplete line, such as a progress bar, is passed on at most this often.
 DRAWING_SECONDS = 0.2
-# How often the output of child processes is looked for while there is any.
+# How often the output of child processes is checked.
 FOLLOW_SECONDS = 0.1
-# So many lines make a chunk at most, and so many characters.
+# The largest number of lines and of characters in a chunk.
 CHUNK_LINES = 500
 CHUNK_TEXT = 1024 * 1024
 
-# So long a print waits for another's, that what it printed is written down when it returns.
+# How long a print waits for another thread's print, so that its own text is recorded when it returns.
 _PATIENCE_SECONDS = 0.5
 
 Listener = Callable[[float, list[Line]], None]
@@ -42,11 +42,11 @@ _NAMES = {1: "stdout", 2: "stderr"}
 
 
 class _Intercepted:
-    """The ``write`` of a notebook's streams, set on their class: it sees all that is written.
+    """A ``write`` method that is set on the class of a notebook's streams, so that it sees all text.
 
-    While a cell runs, IPython sets a ``write`` on the stream itself, and then the one that it found there. A
-    method that we had set on the stream would be lost then, and with it what comes between two cells, such as
-    late output of a child.
+    While a cell runs, IPython sets a ``write`` on the stream object. Afterwards it sets the previous method.
+    A wrapper on the stream object would be lost in this way. The text between two cells would then be
+    missing, for example late output of a child.
     """
 
     def __init__(self, plain: Any) -> None:
@@ -70,7 +70,7 @@ class _Intercepted:
                 result = below(text)
             finally:
                 self._inside.busy = False
-            with Logged("keep a text that was printed"):
+            with Logged("record printed text"):
                 after(text)
             return result
 
@@ -85,19 +85,19 @@ class _Intercepted:
 
 
 class Hook:
-    """The wrapped methods of one stream, ``sys.stdout`` (1) or ``sys.stderr`` (2)."""
+    """The wrapped methods of one stream: ``sys.stdout`` (1) or ``sys.stderr`` (2)."""
 
     def __init__(self, stream: int, file: Any, console: Console) -> None:
         self._stream = stream
         self._file = file
         self._console = console
         self._inside = threading.local()
-        # Object, name, our method, and what was set on the object itself before, if anything was.
+        # Object, name, our method, and the attribute that the object itself had before, if any.
         self._set: list[tuple[Any, str, Any, Any]] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def install(self) -> None:
-        """Wrap; a stream whose methods cannot be replaced is left alone."""
+        """Wrap the stream's methods. A stream with read-only methods is not wrapped."""
         kind = type(self._file)
         if kind.__module__.startswith("ipykernel"):
             if not isinstance(vars(kind).get("write"), _Intercepted):
@@ -111,18 +111,18 @@ class Hook:
             self._wrap(buffer, "write", self._bytes_written)
 
     def renew(self) -> None:
-        """Wrap again what somebody has set anew: IPython does so in each cell, and takes it back after it."""
+        """Wrap methods again that were replaced. IPython replaces them in each cell, and restores them."""
         if any(vars(owner).get(name) is not ours for owner, name, ours, _ in self._set):
             self.remove()
             self.install()
 
     def remove(self) -> None:
-        """Give back the stream's own methods; ours do nothing more where somebody has wrapped them."""
+        """Restore the stream's own methods. Our methods do nothing from now on, also if they were wrapped."""
         intercepted = vars(type(self._file)).get("write")
         if isinstance(intercepted, _Intercepted):
             intercepted.hooks.pop(id(self._file), None)
         for owner, name, ours, before in self._set:
-            ours.tracker_passes = True
+            ours.tracker_inactive = True
             if vars(owner).get(name) is ours:
                 with suppress(AttributeError):
                     if before is None:
@@ -135,7 +135,7 @@ class Hook:
         method = getattr(owner, name, None)
         if method is None:
             return
-        while getattr(method, "tracker_passes", False):  # one of ours that was taken for the stream's own
+        while getattr(method, "tracker_inactive", False):  # skip earlier wrappers of ours
             method = method.__wrapped__
         inside = self._inside
         console = self._console
@@ -144,8 +144,8 @@ class Hook:
 
         def call(*arguments: Any, **named: Any) -> Any:
             depth = getattr(inside, "depth", 0)
-            if ours.tracker_passes or (depth and not of_text):
-                return method(*arguments, **named)  # a text stream writes to its buffer
+            if ours.tracker_inactive or (depth and not of_text):
+                return method(*arguments, **named)  # the write of a text stream calls that of its buffer
             inside.depth = depth + 1
             try:
                 console.before_write()
@@ -153,12 +153,12 @@ class Hook:
             finally:
                 inside.depth = depth
             if written is not None and arguments:
-                with Logged("keep what a printing function was given"):
+                with Logged("record printed text"):
                     written(arguments[0])
             return result
 
         ours: Any = call
-        ours.__wrapped__, ours.tracker_passes = method, False
+        ours.__wrapped__, ours.tracker_inactive = method, False
         try:
             before = vars(owner).get(name)
             setattr(owner, name, ours)
@@ -175,13 +175,13 @@ class Hook:
 
 
 class Console:
-    """Hands on what this process and its children print, to all listeners."""
+    """Passes the output of this process and its children to listeners."""
 
     def __init__(self) -> None:
         self._listeners: list[tuple[Listener, Screen]] = []
         self._hooks: list[Hook] = []
         self._queue: deque[tuple[int, str]] = deque()
-        # It knows itself which thread has it: a signal handler may come between taking it and noting that.
+        # An RLock knows its owner, also if a signal handler interrupts right after it was taken.
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -190,18 +190,18 @@ class Console:
         self._owner = os.getpid()
 
     def listen(self, listener: Listener, *, redirect: bool) -> None:
-        """Begin to hand lines to a listener.
+        """Start to pass lines to a listener.
 
         Args:
-            listener: Gets unix seconds and lines; one that comes again replaces itself. When it raises, it
-                gets no more.
-            redirect: Take the descriptors too, and so what is written past Python.
+            listener: Receives the time in Unix seconds, and lines. A line with a known number replaces the
+                earlier line. After an exception, the listener receives no more lines.
+            redirect: Whether to capture the descriptors too, and so output that bypasses Python.
         """
-        self._leave_parent()
+        self._discard_parent_state()
         with self._lock:
             self._listeners.append((listener, Screen()))
             if self._spools is None:
-                self._spools = Spools(self.put, self.nudge)
+                self._spools = Spools(self.put, self.wake)
             if len(self._listeners) == 1:
                 if not (redirect and self._spools.redirect()):
                     self._hooks = [
@@ -217,25 +217,25 @@ class Console:
             atexit.register(self._follow_children)
             self._over = threading.Event()
             self._thread = threading.Thread(
-                target=self._tend, args=(self._over,), name="tracker-console", daemon=True
+                target=self._run, args=(self._over,), name="tracker-console", daemon=True
             )
             with suppress(RuntimeError):
                 self._thread.start()
 
     def leave(self, listener: Listener, *, patience: float) -> None:
-        """Hand on what there is, the line that is being drawn included, and no more after that.
+        """Pass the remaining lines to a listener, also an incomplete line, and remove the listener.
 
         Args:
-            listener: One that listens.
-            patience: Seconds for which somebody who hands on may be waited for.
+            listener: The listener.
+            patience: How long to wait for another thread that is passing lines on, in seconds.
         """
         if self._owner != os.getpid() or all(each is not listener for each, _ in self._listeners):
             return
         self._follow_children()
-        if not self._take(patience):
+        if not self._try_lock(patience):
             return
         try:
-            self._hand_on(drawing=True)
+            self._deliver(drawing=True)
             self._listeners = [each for each in self._listeners if each[0] is not listener]
             if not self._listeners:
                 for hook in self._hooks:
@@ -258,47 +258,47 @@ class Console:
             thread.join(patience)
 
     def flush(self) -> None:
-        """Hand on what there is, the line that is being drawn included."""
+        """Pass on the remaining lines, also an incomplete line."""
         self._follow_children()
-        if self._take(0.0):
+        if self._try_lock(0.0):
             try:
-                self._hand_on(drawing=True)
+                self._deliver(drawing=True)
             finally:
                 self._lock.release()
 
     def put(self, stream: int, text: str) -> None:
-        """Take what was written to stdout (1) or stderr (2), by children (3, 4); never waits."""
+        """Queue text of stdout (1), stderr (2) or children's streams (3, 4), and pass on complete lines."""
         if self._owner != os.getpid():
-            if self._spools is not None:  # a forked child's: the parent has the lines
-                self._spools.pass_up(stream, text)
+            if self._spools is not None:  # in a forked child, the parent records the lines
+                self._spools.record_in_parent(stream, text)
             return
         self._queue.append((stream, text))
         self._pump()
 
     def before_write(self) -> None:
-        """Show first what children have written before; called before each write of this process."""
+        """Show earlier output of children. Called before each write of this process."""
         if self._spools is not None and self._spools.active and self._owner == os.getpid():
             self._follow_children()
 
     def _pump(self) -> None:
         while self._queue:
-            # Its holder may wait for what this thread has (a run's lock): then it takes the text along later.
-            if not self._take(_PATIENCE_SECONDS):
+            # The owner may wait for a lock of this thread, such as a run's. It then processes the text later.
+            if not self._try_lock(_PATIENCE_SECONDS):
                 return
             try:
-                self._hand_on(drawing=False)
+                self._deliver(drawing=False)
             finally:
                 self._lock.release()
         if any(screen.has_changed for _, screen in self._listeners):
             self._wake.set()
 
-    def _take(self, patience: float) -> bool:
-        """Take the lock; not where this thread has it already, which is handing on under the caller."""
+    def _try_lock(self, patience: float) -> bool:
+        """Take the lock. Fail if this thread has it: a listener is then active below the caller."""
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return False
         return self._lock.acquire(timeout=patience) if patience else self._lock.acquire(blocking=False)
 
-    def _hand_on(self, *, drawing: bool) -> None:
+    def _deliver(self, *, drawing: bool) -> None:
         while True:
             count = 0
             while self._queue and count < CHUNK_LINES:
@@ -314,7 +314,7 @@ class Console:
                     for chunk in _chunks(lines):
                         listener(time_of_lines, chunk)
                 except Exception as error:
-                    logs.log(logs.WARNING, "output of a run is kept no longer", error)
+                    logs.log(logs.WARNING, "Recording of a run's output ended", error)
                     self._listeners = [other for other in self._listeners if other is not each]
             if not self._queue:
                 return
@@ -323,34 +323,34 @@ class Console:
         if self._spools is not None and self._spools.active:
             self._spools.follow()
 
-    def _tend(self, over: threading.Event) -> None:
+    def _run(self, over: threading.Event) -> None:
         while not over.is_set():
             active = self._spools is not None and self._spools.active
             self._wake.wait(FOLLOW_SECONDS if active else None)
             if self._wake.is_set():
                 self._wake.clear()
                 over.wait(DRAWING_SECONDS if not active else FOLLOW_SECONDS)
-            with Logged("keep output"):
+            with Logged("record output"):
                 self.flush()
 
-    def nudge(self) -> None:
-        """Let the thread look: there may be children's output from now on."""
+    def wake(self) -> None:
+        """Wake the thread, because children may write from now on."""
         self._wake.set()
 
     def _renew(self) -> None:
         for hook in self._hooks:
             hook.renew()
 
-    def _leave_parent(self) -> None:
-        """In a forked child that begins to listen itself: what was the parent's is the parent's."""
+    def _discard_parent_state(self) -> None:
+        """In a forked child with a listener of its own, remove the parent's hooks and listeners."""
         if self._owner == os.getpid():
             return
         for hook in self._hooks:
             hook.remove()
         self.__init__()  # type: ignore[misc]
 
-    def forked(self) -> None:
-        """In a forked child: locks and threads of the parent mean nothing here."""
+    def after_fork(self) -> None:
+        """In a forked child, replace the parent's locks and threads, which do not work here."""
         self._lock = threading.RLock()
         self._queue = deque()
         self._thread = None
@@ -371,4 +371,4 @@ def _chunks(lines: list[Line]) -> list[list[Line]]:
 
 
 console = Console()
-os.register_at_fork(after_in_child=console.forked)
+os.register_at_fork(after_in_child=console.after_fork)

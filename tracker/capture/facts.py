@@ -1,8 +1,8 @@
-"""Facts of a run's start: the machine, the program and how it was called, packages, job and container.
+"""Facts about a run's start: machine, program, arguments, packages, job and container.
 
-They become the files that the wandb client writes: ``wandb-metadata.json``, ``requirements.txt``,
-``diff.patch``, ``conda-environment.yaml``, ``code/...``. Of the environment only named variables are looked
-at, and secrets are taken out (``tracker.capture.secrets``).
+They are stored in the files that the wandb client also writes: ``wandb-metadata.json``,
+``requirements.txt``, ``diff.patch``, ``conda-environment.yaml``, ``code/...``. Only selected environment
+variables are read. Secrets are removed (``tracker.capture.secrets``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tracker.capture.machine_metrics import memory_total
 from tracker.capture.sampler import has_driver
 from tracker.capture.secrets import hide, hide_in_arguments, secret_values
 
-# Of a scheduler's variables, those that say where and how a job runs.
+# Variables of Slurm that describe where and how a job runs.
 _SLURM = (
     *("CLUSTER_NAME", "JOB_ID", "JOB_NAME", "JOB_PARTITION", "JOB_QOS", "JOB_ACCOUNT", "JOB_NODELIST"),
     *("JOB_NUM_NODES", "JOB_START_TIME", "JOB_END_TIME", "NNODES", "NODELIST", "NODEID", "NTASKS"),
@@ -51,20 +51,20 @@ _SLURM = (
     ),
     "SUBMIT_HOST",
 )
-# A main script is kept up to this size.
+# The largest main script that is stored, in bytes.
 LARGEST_SCRIPT = 4 * 1024 * 1024
 
 
 class Wanted(NamedTuple):
-    """What is to be said.
+    """The facts to collect.
 
     Attributes:
-        git: Repository and commit.
+        git: The repository and its commit.
         code: The difference to the commit.
-        packages: What is installed.
+        packages: The installed packages.
         script: The main script.
-        machine: Processors, memory, disks and cards.
-        said: What the settings say, over what is found out: host, username, email, program.
+        machine: Processors, memory, disks and GPUs.
+        overrides: Values of settings that replace detected facts: host, username, email, program.
     """
 
     git: bool = True
@@ -72,11 +72,11 @@ class Wanted(NamedTuple):
     packages: bool = True
     script: bool = False
     machine: bool = True
-    said: Mapping[str, str] = MappingProxyType({})
+    overrides: Mapping[str, str] = MappingProxyType({})
 
 
 class Fact(NamedTuple):
-    """A file: its path in the run, its bytes and their type."""
+    """A file with facts: its path in the run, its content and its media type."""
 
     path: str
     data: bytes
@@ -84,13 +84,19 @@ class Fact(NamedTuple):
 
 
 def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact]:
-    """Yield the files of a run that began at ``started`` (unix seconds) and is written by ``writer``."""
+    """Yield the files with facts about a run's start.
+
+    Args:
+        started: When the run started, in Unix seconds.
+        writer: The id of the segment that this process writes.
+        wanted: The facts to collect.
+    """
     secrets = secret_values(os.environ)
     program = find_program()
     folder = os.path.dirname(program) if program and os.path.isfile(program) else os.getcwd()
     repository = find_repository(folder) if wanted.git else None
     described = describe(started, writer, program, repository, secrets, machine=wanted.machine)
-    described.update(wanted.said)
+    described.update(wanted.overrides)
     yield Fact(
         "wandb-metadata.json", json.dumps(described, indent=2).encode("utf-8", "replace"), "application/json"
     )
@@ -118,7 +124,16 @@ def describe(
     *,
     machine: bool,
 ) -> dict[str, Any]:
-    """Return the content of ``wandb-metadata.json``; what cannot be found out is not in it."""
+    """Return the content of ``wandb-metadata.json``. Unknown facts are left out.
+
+    Args:
+        started: When the run started, in Unix seconds.
+        writer: The id of the segment that this process writes.
+        program: The path of the main script.
+        repository: The program's repository.
+        secrets: Values to remove from the arguments.
+        machine: Whether to describe processors, memory, disks and GPUs.
+    """
     found: dict[str, Any] = {
         "os": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -129,7 +144,7 @@ def describe(
         "executable": sys.executable,
         "writerId": writer,
     }
-    with suppress(OSError, KeyError, ImportError):  # a user without a name
+    with suppress(OSError, KeyError, ImportError):  # the user has no name
         found["username"] = getpass.getuser()
     if program is not None:
         found["program"] = program
@@ -150,7 +165,7 @@ def describe(
 
 
 def find_program() -> str | None:
-    """Return the full path of the main script or module; None where there is none, as in a notebook."""
+    """Return the full path of the main script or module, or None without one, as in a notebook."""
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None) or (sys.argv[0] if sys.argv else None)
     if not path or path == "-c" or "ipykernel" in path:
@@ -159,7 +174,7 @@ def find_program() -> str | None:
 
 
 def installed_packages() -> list[tuple[str, str]]:
-    """Return name and version of what is installed, by name; the first on the path wins, as in an import."""
+    """Return names and versions of installed packages, sorted. The first on the path counts."""
     found: dict[str, tuple[str, str]] = {}
     for folder in dict.fromkeys(path or os.getcwd() for path in sys.path):
         with suppress(OSError), os.scandir(folder) as entries:
@@ -181,7 +196,7 @@ def _name_in(metadata: str) -> str | None:
 
 
 def conda_environment() -> str | None:
-    """Return the conda environment that is in use, as ``conda env export`` would say; None without one."""
+    """Return the active conda environment in the form of ``conda env export``, or None without one."""
     prefix = os.environ.get("CONDA_PREFIX")
     if not prefix:
         return None
@@ -216,18 +231,17 @@ def _describe_machine() -> dict[str, Any]:
         with Logged("describe the GPUs"):
             cards = Cards()
             listed = cards.describe()
-            found["gpu"] = listed[0]["name"] if listed else None
+            found["gpu"] = listed[0].name if listed else None
             found["gpu_count"] = cards.count
             found["gpu_nvidia"] = [
-                {"name": each["name"], "memoryTotal": each["memory_total"], "uuid": each["uuid"]}
-                for each in listed
+                {"name": each.name, "memoryTotal": each.memory_total, "uuid": each.uuid} for each in listed
             ]
             found["cudaVersion"] = cards.cuda_version()
     return found
 
 
 def _cores() -> int:
-    """Return how many cores the machine has, threads of one counted once; 0 when it does not say."""
+    """Return the number of physical cores, or 0 if it is unknown."""
     cores = set()
     for block in Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n"):
         fields = {
@@ -244,7 +258,7 @@ def _slurm() -> dict[str, str]:
 
 
 def _container() -> dict[str, str]:
-    """Return what is known of the container around the process; nothing where there is none."""
+    """Return facts about the container of this process. Without a container, return an empty dict."""
     found: dict[str, str] = {}
     if os.path.exists("/.dockerenv"):
         found["runtime"] = "docker"

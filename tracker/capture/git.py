@@ -1,4 +1,7 @@
-"""What git knows of the program's folder. It may not ask, nor wait long, nor run what a repository names."""
+"""Facts from git about the program's folder.
+
+Git must not ask questions, wait long, or run programs that a repository configures.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,21 @@ from typing import NamedTuple
 from tracker.capture.secrets import hide_in_address
 
 PATIENCE_SECONDS = 10.0
-# A difference is kept up to this many bytes.
+# The largest difference that is stored, in bytes.
 LARGEST_DIFFERENCE = 10 * 1024 * 1024
-# No question at the terminal, no lock that a commit would wait for, no program that a config names.
+# No prompt at the terminal, and no lock that a commit would wait for.
 _QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 _OPTIONS = ("-c", "core.fsmonitor=false", "-c", "core.pager=cat", "--no-pager")
 
 
 class Repository(NamedTuple):
-    """A working tree.
+    """A git working tree.
 
     Attributes:
         root: Its folder.
-        commit: What is checked out; None before the first commit.
-        remote: Address of ``origin``, without passwords.
-        email: Of who commits here.
+        commit: The checked-out commit, or None before the first commit.
+        remote: The address of ``origin``, without passwords.
+        email: The email address of the committer.
     """
 
     root: str
@@ -34,7 +37,7 @@ class Repository(NamedTuple):
 
 
 def find_repository(folder: str) -> Repository | None:
-    """Return the repository that a folder lies in; None without one, without git, or where git refuses."""
+    """Return the repository of a folder, or None without a repository or git, or if git refuses."""
     root = _ask(folder, "rev-parse", "--show-toplevel")
     if root is None:
         return None
@@ -48,11 +51,11 @@ def find_repository(folder: str) -> Repository | None:
 
 
 def difference(repository: Repository) -> bytes | None:
-    """Return how tracked files differ from the commit, staged or not; None when they do not, or git fails.
+    """Return the difference of tracked files to the commit, staged or not. None if it is empty or git fails.
 
-    What is beyond ``LARGEST_DIFFERENCE`` is cut off, and a last line says so.
+    A difference above ``LARGEST_DIFFERENCE`` is cut, and its last line states this.
     """
-    against = repository.commit or "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the tree that has nothing
+    against = repository.commit or "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the id of the empty tree
     command = ["diff", "--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short", against]
     with suppress(OSError):
         with _start(repository.root, *command) as process:
@@ -63,14 +66,14 @@ def difference(repository: Repository) -> bytes | None:
             if len(data) > LARGEST_DIFFERENCE:
                 process.kill()
                 kept = data[:LARGEST_DIFFERENCE]
-                return kept + f"\n# cut off here: more than {LARGEST_DIFFERENCE} bytes differ\n".encode()
+                return kept + f"\n# cut off: the difference is above {LARGEST_DIFFERENCE} bytes\n".encode()
             process.wait()
             return data if data and process.returncode == 0 else None
     return None
 
 
 class _Killer:
-    """Ends a process that takes too long."""
+    """Kills a process that takes too long."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         import threading
@@ -80,7 +83,7 @@ class _Killer:
         self._timer.start()
 
     def stop(self) -> None:
-        """It was quick enough."""
+        """Cancel the timer."""
         self._timer.cancel()
 
 
@@ -99,7 +102,7 @@ def _start(folder: str, *command: str) -> subprocess.Popen[bytes]:
 def _ask(folder: str, *command: str) -> str | None:
     try:
         process = _start(folder, *command)
-    except OSError:  # no git
+    except OSError:  # git is not installed
         return None
     try:
         out, _ = process.communicate(timeout=PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""Writing the log: whole records at the end of a file that several processes share, and its rotation."""
+"""Writes the log: whole records at the end of a file that several processes share. Rotates the file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pathlib import Path
 from tracker.capture.secrets import hide, secret_values
 from tracker.ground.group_files import create, make_folder
 
-# A larger file gets the name FILE.1, in place of the one that had it.
+# A larger file is renamed to FILE.1, which replaces the earlier one.
 LARGEST_BYTES = 1_000_000
 _FORMAT = "%(asctime)s %(levelname)s [%(process)d %(threadName)s] %(message)s"
 _TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def make_logger(current_file: Callable[[], Path | None]) -> logging.Logger:
-    """Return a logger that no other logger, and no configuration of a script, has to do with."""
+    """Return a logger that is independent of other loggers and of the script's logging configuration."""
     logger = logging.Logger("tracker")
-    logger.manager = logging.Manager(logging.RootLogger(logging.NOTSET))  # `logging.disable` is the script's
+    logger.manager = logging.Manager(logging.RootLogger(logging.NOTSET))  # ignores `logging.disable`
     logger.addHandler(LogHandler(current_file))
     return logger
 
 
 class LogHandler(logging.Handler):
-    """Writes records to the log of this process, and to stderr where ``tracker --verbose`` asks for it.
+    """Writes records to the log of this process, and to stderr with ``tracker --verbose``.
 
     Args:
         current_file: Returns the log; see ``tracker.capture.logs.current_file``.
@@ -41,7 +41,7 @@ class LogHandler(logging.Handler):
         self.setFormatter(logging.Formatter(_FORMAT, _TIME))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; what cannot be written is dropped."""
+        """Write a record. A record that cannot be written is dropped."""
         try:
             text = hide(self.format(record), secret_values(os.environ)) + "\n"
             if getattr(record, "to_stderr", False):
@@ -49,18 +49,17 @@ class LogHandler(logging.Handler):
             path = self._current_file()
             if path is not None and getattr(record, "to_file", True):
                 append(path, text.encode("utf-8", "backslashreplace"))
-        except Exception:  # noqa: S110 - an exception here must not end what was to be logged
+        except Exception:  # noqa: S110 - logging must not stop the logged code
             pass
 
 
 def append(path: Path, data: bytes) -> None:
-    """Write data behind the end of a store's log, with one call, and begin a new file when it is too large.
+    """Append data to a store's log with one call, and start a new file if the log is too large.
 
-    Writers take no lock: the kernel puts each write behind the one before, also in a file that another
-    process renames meanwhile.
+    Writers take no lock: the kernel appends each write as a whole, also if another process renames the file.
     """
     if not (path.parent.parent / "store.json").is_file() or path.parent.is_symlink():
-        return  # there is no store, or its log would be elsewhere
+        return  # there is no store, or a link would lead the log elsewhere
     with suppress(FileExistsError):
         make_folder(path.parent)
     descriptor = _open(path)
@@ -75,12 +74,12 @@ def append(path: Path, data: bytes) -> None:
 
 
 def _open(path: Path) -> int:
-    # Another member of a group may have put a link or a pipe there.
+    # Another member of a group may have created a link or a pipe there.
     return create(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _rotate(path: Path, descriptor: int) -> None:
-    """Rename a full log, unless another process does it at this moment or has done it."""
+    """Rename a full log, unless another process is renaming it or has renamed it."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.stat(path), os.fstat(descriptor)):

@@ -1,7 +1,7 @@
-"""The log of tracker itself: one file for each host, user and role in the ``logs`` folder of a store.
+"""The log of tracker itself: one file per host, user and role, in the ``logs`` folder of a store.
 
-Nothing is imported or opened before there is something to log: ``tracker.capture.log_file`` does the writing.
-``TRACKER_LOG`` is the lowest level that is logged: debug, info, warning (the default), error or off.
+Nothing is imported or opened before the first message; ``tracker.capture.log_file`` writes the messages.
+``TRACKER_LOG`` is the lowest logged level: debug, info, warning (the default), error or off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 _LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "off": 100}
-# The same message is logged again after this long.
+# A repeated message is logged again after this time.
 REPEATED_SECONDS = 600.0
 _MOST_REMEMBERED = 1000
 
@@ -31,13 +31,13 @@ _logged: dict[tuple[object, ...], float] = {}
 
 
 def begin(role: str) -> None:
-    """Set what this process is, such as ``"recorder"``."""
+    """Set the role of this process, such as ``"recorder"``."""
     global _role
     _role = role
 
 
 def be_verbose() -> None:
-    """Write all messages to stderr too, whatever ``TRACKER_LOG`` says."""
+    """Write all messages to stderr too, at every level of ``TRACKER_LOG``."""
     global _verbose
     _verbose = True
 
@@ -49,13 +49,13 @@ def use(folder: Path) -> None:
 
 
 def file_of(folder: Path, role: str) -> Path:
-    """Return the log of a role on this host."""
+    """Return the log file of a role on this host."""
     host = re.sub(r"[^\w.-]", "_", os.uname().nodename)
     return folder / f"{host}-{os.getuid()}-{role}.log"
 
 
 def current_file() -> Path | None:
-    """Return the file that this process logs to; None while it has no store."""
+    """Return the file that this process logs to, or None before ``use``."""
     return None if _folder is None else file_of(_folder, _role)
 
 
@@ -65,7 +65,13 @@ def lowest() -> int:
 
 
 def log(level: int, message: str, error: BaseException | None = None) -> None:
-    """Log a message, with the traceback of an error. Never raises: nobody could be told."""
+    """Log a message. Never raises, because the caller could not handle a failed log.
+
+    Args:
+        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+        message: The message.
+        error: An exception to log with its traceback.
+    """
     try:
         if _folder is None and not _verbose:
             return
@@ -95,10 +101,10 @@ def _write(level: int, message: str, error: BaseException | None, *, to_file: bo
 
 
 class Logged:
-    """A context that logs an exception with its traceback and goes on behind the block.
+    """A context manager that logs an exception with its traceback, and suppresses it.
 
     Args:
-        doing: What the block does, such as ``"sample the GPU"``.
+        doing: A verb phrase for the log, such as ``"sample the GPU"``.
     """
 
     def __init__(self, doing: str) -> None:
@@ -117,7 +123,7 @@ class Logged:
 
 
 class LogStream:
-    """What stands for stderr in a process that has none: what is printed there is logged, line by line."""
+    """A replacement of stderr for a process that has none. Printed text is logged."""
 
     def write(self, text: str) -> int:
         """Log a text."""
@@ -126,16 +132,16 @@ class LogStream:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: each text is logged when it comes."""
+        """Do nothing. Each text is logged immediately."""
 
 
 def log_all_errors() -> None:
-    """Let what this process prints to stderr, and what ends its threads, go to the log."""
+    """Log what this process prints to stderr, and the exceptions that end its threads."""
     import threading
 
     def note(ended: threading.ExceptHookArgs) -> None:
-        name = ended.thread.name if ended.thread is not None else "a thread"
-        log(ERROR, f"{name} ended by an exception", ended.exc_value)
+        name = ended.thread.name if ended.thread is not None else "(unknown)"
+        log(ERROR, f"Thread {name} ended with an exception", ended.exc_value)
 
     threading.excepthook = note
     sys.stderr = LogStream()

@@ -1,7 +1,7 @@
-"""What the machine does, out of ``/proc``: processor, memory, disk and network, on wandb's names.
+"""System metrics from ``/proc``: processor, memory, disk and network, under wandb's names.
 
-Linux only, and with no dependency: a compute node's install stays as it is (docs/decisions/0034). What
-cannot be read is left out of a sample.
+Linux only, without a dependency: nothing has to be installed on a compute node (docs/decisions/0034). Metrics
+that cannot be read are left out of a sample.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _SECTOR = 512
 
 
 class Machine:
-    """Samples of one process and its machine; rates and sums count from the first sample on.
+    """Samples one process and its machine. Rates and sums count from the creation of this object.
 
     Args:
         pid: The process.
-        disk_paths: File systems, each named by a path on it, whose use is sampled.
-        tree: Count the process's descendants too.
+        disk_paths: Paths that name the file systems to sample.
+        tree: Whether to include the process's descendants.
     """
 
     def __init__(self, pid: int, disk_paths: Sequence[str] = ("/",), *, tree: bool = False) -> None:
@@ -33,7 +33,7 @@ class Machine:
         self._disk_paths = list(disk_paths)
         self._tree = tree
         self._cpus = cgroup.cpus()
-        self._busy: tuple[float, float] | None = None  # seconds of processor time, and when
+        self._busy: tuple[float, float] | None = None  # processor time in seconds, and when it was read
         self._device = _device_of("/")
         self._io = _disk_io(self._device)
         self._net = _network()
@@ -41,7 +41,7 @@ class Machine:
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def sample(self) -> dict[str, float]:
-        """Return what can be read now. ``cpu`` needs a sample before it."""
+        """Return the metrics that can be read now. ``cpu`` is missing from the first sample."""
         found: dict[str, float] = {}
         for part in (self._processor, self._memory, self._disk, self._traffic, cgroup.pressure):
             with suppress(OSError, ValueError, IndexError, KeyError):
@@ -105,7 +105,7 @@ class Machine:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Return the fields of ``/proc/PID/stat`` behind the name, which may hold anything."""
+    """Return the fields of ``/proc/PID/stat`` after the name. The name may contain spaces and brackets."""
     text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     return text.rpartition(")")[2].split()
 
@@ -136,14 +136,14 @@ def _meminfo() -> dict[str, int]:
 
 
 def memory_total() -> int:
-    """Return the bytes of memory that this process may use."""
+    """Return the memory in bytes that this process may use."""
     total = _meminfo()["MemTotal"]
     allowed = cgroup.memory()
     return total if allowed is None else min(total, allowed[1])
 
 
 def _device_of(path: str) -> str | None:
-    """Return the block device of a path's file system, ``vda``: the whole disk, not a partition."""
+    """Return the block device of a path's file system, such as ``vda``: the disk, not the partition."""
     try:
         device = os.stat(path).st_dev
         link = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve(strict=True)
@@ -163,7 +163,7 @@ def _disk_io(device: str | None) -> tuple[int, int] | None:
 
 
 def _network() -> dict[str, int]:
-    """Return bytes over all interfaces but the loop, and segments of TCP that were sent again."""
+    """Return bytes over all interfaces except loopback, and the number of retransmitted TCP segments."""
     sent = received = 0
     for line in (_PROC / "net" / "dev").read_text().splitlines()[2:]:
         name, _, rest = line.partition(":")

@@ -1,4 +1,4 @@
-"""What IPython knows: the cells that were executed, and when the next one begins."""
+"""Access to IPython: the executed cells, and a hook before each cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ PATH = "code/_session_history.ipynb"
 
 
 def before_cells(call: Callable[[], None], *, stop: bool = False) -> None:
-    """Have something called before each cell; or no more. Outside of IPython there are no cells."""
+    """Register a function to call before each cell, or remove it. Does nothing outside of IPython.
+
+    Args:
+        call: The function.
+        stop: Whether to remove the function.
+    """
     events = getattr(_shell(), "events", None)
     if events is not None:
         with suppress(ValueError):  # it was not registered
@@ -21,12 +26,12 @@ def before_cells(call: Callable[[], None], *, stop: bool = False) -> None:
 
 
 def session_history() -> bytes | None:
-    """Return the session's cells with their text output, as a notebook file; None outside of one."""
+    """Return the session's cells and their text output as a notebook file, or None outside of IPython."""
     manager = getattr(_shell(), "history_manager", None)
     if manager is None:
         return None
     cells = []
-    with Logged("read the history of the notebook"):  # somebody else's history
+    with Logged("read the history of the notebook"):  # a database of IPython, which may be damaged
         for _, number, (source, output) in manager.get_range(output=True):
             shown = [{"output_type": "stream", "name": "stdout", "text": output}] if output else []
             cells.append(

@@ -1,7 +1,7 @@
-"""NVIDIA's cards through NVML, the library that comes with the driver, without a package in between.
+"""NVIDIA GPUs through NVML, the library of the driver, without a Python package.
 
-The calls and structures used here are of NVML's stable interface (the suffixes name their version). A call
-that a card does not support leaves its metric out. See docs/decisions/0034.
+The calls and structures are from NVML's stable interface; suffixes name their versions. If a card does not
+support a call, its metric is left out. See docs/decisions/0034.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import Structure, byref, c_char, c_uint, c_ulonglong, c_void_p
-from typing import Any
+from typing import Any, NamedTuple
 
 LIBRARY = "libnvidia-ml.so.1"
 GRAPHICS, SM, MEMORY = 0, 1, 2  # nvmlClockType_t
@@ -33,19 +33,27 @@ class _Process(Structure):
     ]
 
 
+class CardDescription(NamedTuple):
+    """A GPU: its name, its memory in bytes (as a string, as in ``wandb-metadata.json``), and its id."""
+
+    name: str
+    memory_total: str
+    uuid: str
+
+
 class Unavailable(Exception):
-    """There is no driver, or it does not answer."""
+    """There is no NVIDIA driver, or it does not answer."""
 
 
 class Cards:
-    """The cards that this process can see.
+    """The GPUs that this process can see.
 
     Args:
-        indices: Only these; None: all.
-        pid: Whose use of a card is told apart, as ``gpu.process.N``.
+        indices: The GPUs to use. None means all.
+        pid: The process whose GPUs are reported again, as ``gpu.process.N``.
 
     Raises:
-        Unavailable: There is no NVIDIA driver here, or it does not answer.
+        Unavailable: There is no NVIDIA driver, or it does not answer.
     """
 
     def __init__(self, indices: Sequence[int] | None = None, pid: int = 0) -> None:
@@ -67,7 +75,7 @@ class Cards:
                 self._handles[index] = handle
 
     def sample(self) -> dict[str, float]:
-        """Return the metrics of each card."""
+        """Return the metrics of each GPU."""
         found: dict[str, float] = {}
         for index, handle in self._handles.items():
             values = self._read(handle)
@@ -76,26 +84,26 @@ class Cards:
                 found.update({f"gpu.process.{index}.{name}": value for name, value in values.items()})
         return found
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return name, memory in bytes and id of each card."""
+    def describe(self) -> list[CardDescription]:
+        """Return a description of each GPU."""
         return [
-            {
-                "name": self._text("nvmlDeviceGetName", handle),
-                "memory_total": str(self._memory(handle).get("total", 0)),
-                "uuid": self._text("nvmlDeviceGetUUID", handle),
-            }
+            CardDescription(
+                self._text("nvmlDeviceGetName", handle),
+                str(self._memory(handle).get("total", 0)),
+                self._text("nvmlDeviceGetUUID", handle),
+            )
             for handle in self._handles.values()
         ]
 
     def cuda_version(self) -> str | None:
-        """Return the newest CUDA version that the driver supports, ``12.4``."""
+        """Return the newest CUDA version that the driver supports, such as ``12.4``."""
         version = ctypes.c_int()
         if self._call("nvmlSystemGetCudaDriverVersion_v2", byref(version)) != 0:
             return None
         return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
     def close(self) -> None:
-        """Let go of the library."""
+        """Release the library."""
         self._call("nvmlShutdown")
 
     def _read(self, handle: c_void_p) -> dict[str, float]:
@@ -156,7 +164,7 @@ class Cards:
         return {"total": memory.total, "used": memory.used}
 
     def _is_used(self, handle: c_void_p) -> bool:
-        """Whether the process computes on a card."""
+        """Return whether the process computes on a GPU."""
         count = c_uint(64)
         processes = (_Process * count.value)()
         code = self._call("nvmlDeviceGetComputeRunningProcesses_v3", handle, byref(count), processes)
@@ -171,6 +179,6 @@ class Cards:
     def _call(self, name: str, *arguments: Any) -> int:
         function = getattr(self._library, name, None)
         if function is None:
-            return -1  # an older driver
+            return -1  # the driver is older than the function
         function.restype = ctypes.c_int
         return int(function(*arguments))

@@ -1,4 +1,4 @@
-"""The thread that samples system metrics. It never raises into training, and sleeps between two samples."""
+"""The thread that samples system metrics. It never raises into the training code."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from tracker.capture import logs
 from tracker.capture.logs import Logged
 from tracker.capture.machine_metrics import Machine
 
-# A source that fails so often in a row is asked no more.
+# The number of consecutive failures after which a source is dropped.
 LARGEST_FAILURES = 3
-# Where one of these is, there is a driver of NVIDIA's; the last is Windows's own, under which Linux runs.
+# One of these files exists if there is an NVIDIA driver. The last one is that of Windows, for WSL.
 _DRIVER = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")
 
 
 class Source(Protocol):
-    """Where metrics come from."""
+    """A source of metrics."""
 
     def sample(self) -> dict[str, float]:
-        """Return what it has now."""
+        """Return the current metrics."""
 
 
 class Sampler:
-    """Samples until it is stopped; the first time at once.
+    """Samples immediately, and then at intervals until it is stopped.
 
     Attributes:
-        taken: How many samples were written.
+        taken: The number of samples that were written.
 
     Args:
-        write: Takes a sample. When it raises, sampling ends: the run is over.
+        write: Receives a sample. Sampling ends when it raises, because the run is then over.
         interval: Seconds between two samples.
         disk_paths: See ``Machine``.
-        gpus: Which cards are sampled; None: all.
+        gpus: The GPUs to sample. None means all.
         tree: See ``Machine``.
     """
 
@@ -56,7 +56,7 @@ class Sampler:
         if sys.platform == "linux":
             self._openers.append(lambda: Machine(os.getpid(), disk_paths, tree=tree))
         if has_driver():
-            # Not in the thread: a fork while it imports would leave the child modules that it cannot import.
+            # Import here and not in the thread: a child that is forked during an import could not import.
             from tracker.capture.nvml import Cards
 
             self._openers.append(lambda: Cards(gpus, os.getpid()))
@@ -64,16 +64,16 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="tracker-system", daemon=True)
 
     def start(self) -> None:
-        """Begin; where no thread can be had, nothing is sampled."""
-        with suppress(RuntimeError):  # no more threads, or the interpreter is ending
+        """Start the thread. If no thread can be created, nothing is sampled."""
+        with suppress(RuntimeError):  # the limit of threads is reached, or the interpreter is ending
             self._thread.start()
 
     def stop(self) -> None:
-        """End soon; waits for nothing."""
+        """Tell the thread to end, without waiting."""
         self._stop.set()
 
     def join(self, seconds: float) -> None:
-        """Wait until the thread that was told to stop has ended, for so long at the most."""
+        """Wait up to ``seconds`` until the stopped thread has ended."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
@@ -82,7 +82,7 @@ class Sampler:
         for opener in self._openers:
             with Logged(
                 "open a source of system metrics"
-            ):  # an odd /proc, a driver that does not answer: the rest is sampled
+            ):  # if one source fails (an unusual /proc, a driver without an answer), use the others
                 failures[opener()] = 0
         while failures and not self._stop.is_set():
             found: dict[str, float] = {}
@@ -91,7 +91,7 @@ class Sampler:
                     found.update(source.sample())
                     failures[source] = 0
                 except Exception as error:
-                    logs.log(logs.WARNING, "a source of system metrics failed", error)
+                    logs.log(logs.WARNING, "A source of system metrics failed", error)
                     failures[source] += 1
                     if failures[source] == LARGEST_FAILURES:
                         del failures[source]
@@ -99,14 +99,14 @@ class Sampler:
                 try:
                     self._write(found)
                 except Exception as error:
-                    logs.log(logs.WARNING, "system metrics are sampled no longer", error)
+                    logs.log(logs.WARNING, "Sampling of system metrics ended", error)
                     return
                 self.taken += 1
             self._stop.wait(self._interval)
 
 
 def has_driver() -> bool:
-    """Whether NVIDIA's driver may be here; asked before anything is loaded for it."""
+    """Return whether there may be an NVIDIA driver. This check loads no library."""
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     libraries = [os.path.join(folder, "libnvidia-ml.so.1") for folder in folders if folder]
     return any(os.path.exists(path) for path in (*_DRIVER, *libraries))

@@ -1,9 +1,8 @@
-"""Keeping secrets out of what is stored: arguments, addresses, differences.
+"""Removal of secrets from stored arguments, addresses and differences.
 
-A secret is recognised by its name (``--api-key X``, ``token=X``, ``{"password": X}``, that of a variable),
-by its form (keys of well known services, ``Bearer X``), or by its place (a password in an address, the value
-of a short option that looks like a key). A secret of another kind with another name is not recognised.
-``[hidden]`` marks each place from which a secret was taken.
+A secret is recognised by its name (``--api-key X``, ``token=X``, ``{"password": X}``, a variable's name), by
+its form (keys of well-known services, ``Bearer X``), or by its place (a password in an address, a value of a
+short option that looks like a key). Other secrets are not recognised. ``[hidden]`` replaces each secret.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 
 HIDDEN = "[hidden]"
-# The last words of names of secrets; ``--max-tokens`` and ``--token-dim`` are none.
+# Last words of the names of secrets. ``--max-tokens`` and ``--token-dim`` do not match.
 _WORDS = {
     *("token", "secret", "secrets", "apikey", "pat", "authorization"),
     *("password", "passwords", "passwd", "pwd", "pw", "passphrase", "credential", "credentials"),
 }
 _KEYS = {"api", "access", "secret", "private", "auth", "license", "encryption", "signing", "account"}
-# Variables of a shell that name folders.
+# Variables of a shell that contain folders.
 _FOLDERS = ("PWD", "OLDPWD")
-# Values of variables that are shorter are taken for no secret: they would hide half of a text.
+# Shorter values of variables are not treated as secrets: their removal would hide half of a text.
 _SHORTEST = 8
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _FORMS = re.compile(
@@ -28,24 +27,24 @@ _FORMS = re.compile(
     r"|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|wandb_v1_\w{20,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,})"
 )
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<who>[^\s/@]+)@")
-# In a text: a name, a sign and a value, quoted or not, as in JSON, YAML, a query of an address or a shell.
+# In a text: a name, a sign and a value, quoted or not, as in JSON, YAML, a URL query or a shell.
 _PAIR = re.compile(
     r"""(?P<quote>["']?)(?P<name>[A-Za-z_][\w.-]*)(?P=quote)(?P<sign>\s*[:=]\s*)"""
     r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s,;&"'(){}\[\]]+(?=[\s,;&"'}\])]|\Z))"""
 )
-# A line of a YAML file, or of one with environment variables.
+# A line of a YAML file, or of a file with environment variables.
 _LINE = re.compile(
     r"(?m)^(?P<name>[+ -]?\s*(?:export\s+)?(?:[\w.-]+(?=:)|[A-Z][A-Z0-9_]*(?==)))(?P<sign>:[ \t]+|=)"
     r"(?P<value>[^\s(){}\[\],;]+)[ \t]*$"
 )
-# Code, as in ``token = arguments.token``, and types and constants, as in ``password: str = None``.
+# Code such as ``token = arguments.token``, and types and constants such as ``password: str = None``.
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*")
 _CODE = {"str", "bytes", "int", "bool", "float", "any", "none", "null", "true", "false", "optional", "self"}
 _HEADER = re.compile(
     r"(?i)\b(?P<name>(?:proxy-)?authorization|x-api-key|cookie)(?P<sign>\s*[:=]\s*)[^\r\n\"']+"
 )
 _SCHEME = re.compile(r"(?i)\b(?P<scheme>bearer|basic)\s+(?=[^\s\"']*[0-9A-Z])[\w.~+/=-]{6,}")
-# ``-p X`` may be a password or a port, ``-k X`` a key or the number of folds: the value decides.
+# ``-p X`` may be a password or a port, and ``-k X`` a key or a number of folds. The value decides.
 _SHORT = re.compile(r"-[A-Za-z]")
 _LIKE_A_KEY = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[\w+/=-]{16,}|(?=\S*\d)\S*[!@#$%^&*]\S*")
 _USER = re.compile(r"(?P<user>[^\s:/]+):[^\s:/]+")
@@ -53,7 +52,7 @@ _ASSIGNED = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)(?P<sign>[=:])(?P<value>.+)",
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what bears this name is a secret: ``--hf-token``, ``WANDB_API_KEY``, ``db.password``."""
+    """Return whether a name is that of a secret: ``--hf-token``, ``WANDB_API_KEY``, ``db.password``."""
     words = [word.lower() for word in _PARTS.findall(name)]
     if not words:
         return False
@@ -61,7 +60,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def secret_values(environment: Mapping[str, str]) -> list[str]:
-    """Return the values of an environment's secret variables, the longest first."""
+    """Return the values of secret environment variables, the longest first."""
     found = {
         value
         for name, value in environment.items()
@@ -71,7 +70,7 @@ def secret_values(environment: Mapping[str, str]) -> list[str]:
 
 
 def hide_in_address(text: str) -> str:
-    """Return a text with who and password taken out of addresses; the ``git`` of ``ssh://git@host`` stays."""
+    """Return a text without users and passwords in addresses. The ``git`` of ``ssh://git@host`` is kept."""
 
     def without(found: re.Match[str]) -> str:
         user = found["who"].partition(":")[0]
@@ -82,7 +81,7 @@ def hide_in_address(text: str) -> str:
 
 
 def hide(text: str, values: Iterable[str] = ()) -> str:
-    """Return a text without secrets that have a name or a known form, and without these values."""
+    """Return a text without secrets of a known name or form, and without ``values``."""
     for value in values:
         text = text.replace(value, HIDDEN)
     text = _FORMS.sub(HIDDEN, hide_in_address(text))
@@ -104,7 +103,7 @@ def _without_literal(found: re.Match[str]) -> str:
 
 
 def hide_in_arguments(arguments: Iterable[str], values: Iterable[str] = ()) -> list[str]:
-    """Return a command's arguments with what stands behind secret names hidden too."""
+    """Return a command's arguments without secrets, also without the values after secret names."""
     found: list[str] = []
     values = list(values)
     behind_secret, option = False, ""

@@ -1,8 +1,8 @@
-"""Output as lines: what a terminal would show of it, so that a progress bar is one line and not a thousand.
+"""Output as the lines that a terminal would show. A progress bar is one line, not a thousand.
 
-Both streams share one numbering: a line gets its number when something first stands in it. Colours are kept,
-as the wandb client keeps them in ``output.log``; what moves the cursor (carriage return, backspace, up, down,
-erase) is followed; other control sequences are dropped.
+All streams share one numbering: a line gets its number with its first text. Colours are kept, as the wandb
+client keeps them in ``output.log``. Cursor movements (carriage return, backspace, up, down, erase) are
+applied. Other control sequences are dropped.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Only so many of a stream's last lines can still be drawn on.
+# The number of last lines of a stream that can still be overwritten.
 WINDOW = 32
-# A longer line goes on in the next one.
+# A longer line continues in the next line.
 LONGEST_LINE = 256 * 1024
-# The rest of a sequence that a write has cut may still come; nothing longer is one.
+# The longest incomplete sequence at the end of a write whose rest may still come.
 _LONGEST_SEQUENCE = 64
 
 _CONTROL = re.compile(
@@ -28,8 +28,8 @@ _CUT = re.compile(r"\x1b(?:\[[0-9;:?<=>!]*|\][^\x07\x1b]*\x1b?)?\Z")
 Line = tuple[int, int, str]
 
 
-class _Drawn:
-    """A line that is being written: in pieces until something overwrites, then by the cell."""
+class _DrawnLine:
+    """A line that is being written: text pieces until something is overwritten, then single cells."""
 
     __slots__ = ("cells", "number", "pieces", "redrawn", "tail", "width")
 
@@ -38,7 +38,7 @@ class _Drawn:
         self.pieces: list[str] = []
         self.width = 0
         self.cells: list[str] | None = None
-        self.tail = ""  # colours behind the last cell
+        self.tail = ""  # colours after the last cell
         self.redrawn = False
 
     @property
@@ -49,7 +49,7 @@ class _Drawn:
         return text.rstrip(" ") if self.redrawn else text
 
     def put(self, text: str, column: int) -> int:
-        """Write plain text at a column; return the column behind it."""
+        """Write plain text at a column. Return the column after it."""
         if self.cells is None and column == self.width:
             self.pieces.append(text)
             self.width += len(text)
@@ -63,15 +63,15 @@ class _Drawn:
         return column + len(text)
 
     def colour(self, sequence: str, column: int) -> None:
-        """Let a colour begin at a column."""
+        """Start a colour at a column."""
         cells = self._as_cells()
         if column >= len(cells):
             self.tail += sequence
-        else:  # it stands before what is there, and goes when that is overwritten
+        else:  # the colour is a part of the cell, and is lost if the cell is overwritten
             cells[column] = sequence + cells[column][-1]
 
     def erase(self, column: int, mode: str) -> None:
-        """Erase from a column on (mode 0), up to it (1), or all (2)."""
+        """Erase from a column to the end (mode 0), from the start to the column (1), or all (2)."""
         cells = self._as_cells()
         self.redrawn = True
         if mode == "1":
@@ -88,31 +88,31 @@ class _Drawn:
 
 
 class _Stream:
-    """One stream's last lines, and where it writes."""
+    """The last lines of one stream, and its cursor."""
 
     __slots__ = ("column", "left", "lines", "row")
 
     def __init__(self) -> None:
-        self.lines = [_Drawn()]
+        self.lines = [_DrawnLine()]
         self.row = self.column = 0
         self.left = ""
 
 
-# Added to 1 and 2 for what children wrote there: it does not go on the line that this process is at.
+# Added to 1 and 2 for output of children, which must not continue a line of this process.
 CHILDREN = 2
 
 
 class Screen:
-    """Turns what is written to stdout (1) and stderr (2) into numbered lines."""
+    """Converts text that is written to stdout (1) and stderr (2) into numbered lines."""
 
     def __init__(self) -> None:
         self._streams = {stream + source: _Stream() for stream in (1, 2) for source in (0, CHILDREN)}
         self._next = 0
-        self._changed: dict[int, tuple[int, _Drawn]] = {}
-        self._given: set[int] = set()
+        self._changed: dict[int, tuple[int, _DrawnLine]] = {}
+        self._returned: set[int] = set()
 
     def feed(self, stream: int, text: str) -> None:
-        """Take what was written to a stream, ``CHILDREN`` added where children did."""
+        """Process text of a stream. For output of children, add ``CHILDREN`` to ``stream``."""
         state = self._streams[stream]
         text = state.left + text
         state.left = ""
@@ -130,27 +130,27 @@ class Screen:
             self._write(stream, state, rest)
 
     def take(self, *, drawing: bool) -> list[Line]:
-        """Return the lines that have changed since they were last taken.
+        """Return the lines that have changed since the last call.
 
         Args:
-            drawing: Also those that are not whole, or that were taken before and drawn again.
+            drawing: Whether to include incomplete lines, and lines that were returned before.
         """
         found: list[Line] = []
         for number, (stream, line) in sorted(self._changed.items()):
             state = self._streams[stream]
             current = state.lines[state.row] is line
-            if drawing or not (current or number in self._given):
+            if drawing or not (current or number in self._returned):
                 found.append((number, (stream - 1) % CHILDREN + 1, line.text))
                 del self._changed[number]
-                self._given.add(number)
-        if len(self._given) > 8 * WINDOW:
+                self._returned.add(number)
+        if len(self._returned) > 8 * WINDOW:
             kept = {line.number for state in self._streams.values() for line in state.lines}
-            self._given &= kept
+            self._returned &= kept
         return found
 
     @property
     def has_changed(self) -> bool:
-        """Whether ``take`` would return something."""
+        """Whether ``take(drawing=True)`` would return a line."""
         return bool(self._changed)
 
     def _write(self, stream: int, state: _Stream, text: str) -> None:
@@ -204,16 +204,16 @@ class Screen:
     def _down(self, stream: int, state: _Stream) -> None:
         line = state.lines[state.row]
         if line.number < 0:
-            self._mark(stream, line)  # an empty line is one, too
+            self._mark(stream, line)  # empty lines get a number too
         state.row += 1
         state.column = 0
         if state.row == len(state.lines):
-            state.lines.append(_Drawn())
+            state.lines.append(_DrawnLine())
             if len(state.lines) > WINDOW:
                 del state.lines[0]
                 state.row -= 1
 
-    def _mark(self, stream: int, line: _Drawn) -> None:
+    def _mark(self, stream: int, line: _DrawnLine) -> None:
         if line.number < 0:
             line.number = self._next
             self._next += 1

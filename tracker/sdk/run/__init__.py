@@ -1,1 +1,1 @@
-"""``Run`` and what it is made of: history, config, summary, files, artifacts."""
+"""The ``Run`` class and its parts: history, config, summary, files, artifacts."""

@@ -1,4 +1,4 @@
-"""``Run.alert``: what a person should look at."""
+"""``Run.alert``: messages for the person who watches a run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from enum import Enum
 from tracker.ground.records import AlertRaised
 from tracker.sdk.run.core import RunCore
 
-# An alert of the same title is passed over for this long.
+# Alerts with the same title are ignored for this time.
 WAIT_SECONDS = 60.0
 
 
 class AlertLevel(Enum):
-    """How grave an alert is."""
+    """The severity of an alert."""
 
     INFO = "INFO"
     WARN = "WARN"
@@ -22,7 +22,7 @@ class AlertLevel(Enum):
 
 
 class Alerts(RunCore):
-    """How a ``Run`` raises alerts."""
+    """The alert method of a ``Run``."""
 
     _alerted: dict[str, float]
 
@@ -33,22 +33,22 @@ class Alerts(RunCore):
         level: str | AlertLevel | None = None,
         wait_duration: float | timedelta | None = None,
     ) -> None:
-        """Raise an alert: kept with the run, shown with it, and printed unless ``silent``.
+        """Raise an alert. The alert is stored with the run, shown with it, and printed unless ``silent``.
 
         Args:
-            title: Short.
-            text: What there is to say.
-            level: INFO, WARN or ERROR; INFO unless given.
-            wait_duration: Seconds (or a timedelta) in which a further alert of this title is passed over;
-                a minute unless given.
+            title: A short title.
+            text: The message.
+            level: The severity: INFO (default), WARN or ERROR.
+            wait_duration: How long further alerts with this title are ignored: seconds or a timedelta. The
+                default is one minute.
 
         Raises:
-            ValueError: Another level.
-            TypeError: A wait that is none, or a title or text that is no string.
+            ValueError: The level is unknown.
+            TypeError: The wait is not a duration, or the title or text is not a string.
         """
         self._check_open("alert")
-        grave = level.value if isinstance(level, AlertLevel) else (level or "INFO")
-        if grave not in AlertLevel.__members__:
+        severity = level.value if isinstance(level, AlertLevel) else (level or "INFO")
+        if severity not in AlertLevel.__members__:
             raise ValueError("level must be one of 'INFO', 'WARN', or 'ERROR'")
         if isinstance(wait_duration, timedelta):
             wait_duration = wait_duration.total_seconds()
@@ -63,5 +63,5 @@ class Alerts(RunCore):
         if title in raised and now < raised[title]:
             return
         raised[title] = now + wait_duration
-        self._put(AlertRaised(time.time(), title, text, grave))
-        self._warn(f"alert ({grave}): {title}: {text}")
+        self._put(AlertRaised(time.time(), title, text, severity))
+        self._warn(f"alert ({severity}): {title}: {text}")

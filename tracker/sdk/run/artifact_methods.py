@@ -1,4 +1,4 @@
-"""What a run does with artifacts and models, as its methods; the work is in ``tracker.sdk.run.artifacts``."""
+"""The artifact and model methods of a run. ``tracker.sdk.run.artifacts`` implements them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ArtifactMethods(Identity):
-    """The artifact side of a ``Run``."""
+    """The methods of a ``Run`` for artifacts and models."""
 
     def log_artifact(
         self,
@@ -25,17 +25,20 @@ class ArtifactMethods(Identity):
         aliases: Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
     ) -> Artifact:
-        """Log an artifact, or a file or folder as one. Returns at once; ``wait()`` on it gives the version.
+        """Log an artifact, or a file or folder as one.
+
+        The call does not wait for the upload. Call ``wait()`` on the result to get the version.
 
         Args:
             artifact_or_path: A draft, or the path of a file or folder.
-            name: Name of an artifact made from a path; ``run-ID-FILE`` unless given.
-            type: Its type; ``"unspecified"`` unless given.
-            aliases: Moved to this version; ``latest`` always is.
-            tags: Of this version; those of the draft unless given.
+            name: The name of an artifact that is made from a path. The default is ``run-ID-FILE``.
+            type: The type of such an artifact. The default is ``"unspecified"``.
+            aliases: Aliases to move to this version. ``latest`` always moves.
+            tags: The version's tags. The default is the tags of the draft.
 
         Raises:
             ValueError: An alias, a tag or a name is not allowed.
+            UsageError: The artifact is already logged.
         """
         return self._artifacts().log(artifact_or_path, name, type, aliases, tags)
 
@@ -46,28 +49,33 @@ class ArtifactMethods(Identity):
         aliases: Sequence[str] | None = None,
         use_as: str | None = None,
     ) -> Artifact:
-        """Find an artifact version and note that this run uses it. Needs neither server nor network.
+        """Find an artifact version and record that this run uses it. Works without a server or a network.
 
         Args:
-            artifact_or_name: ``[[entity/]project/]name[:version|alias|digest]``.
-            type: When given, the artifact must be of this type.
-            aliases: Accepted for compatibility.
-            use_as: Likewise.
+            artifact_or_name: An artifact, or ``[[entity/]project/]name[:version|alias|digest]``. A draft is
+                logged first.
+            type: The required type of the artifact.
+            aliases: Accepted for compatibility and ignored.
+            use_as: Accepted for compatibility and ignored.
 
         Raises:
-            NotFoundError: There is no such artifact, version or alias; says which there are.
+            NotFoundError: The artifact, version or alias does not exist. The message lists those that exist.
+            UsageError: The artifact has another type.
         """
         return self._artifacts().use(artifact_or_name, type)
 
     def link_artifact(
         self, artifact: Artifact, target_path: str, aliases: Sequence[str] | None = None
     ) -> Artifact:
-        """Link an artifact, logged first if need be, into another collection; return it as it is there.
+        """Link an artifact into another collection. A draft is logged first.
 
         Args:
             artifact: A draft or a version.
             target_path: ``[[entity/]project/]collection``.
-            aliases: Moved to it in that collection.
+            aliases: Aliases of that collection to move to the linked version.
+
+        Returns:
+            The linked version in that collection.
         """
         return self._artifacts().link(artifact, target_path, aliases)
 
@@ -78,19 +86,22 @@ class ArtifactMethods(Identity):
 
         Args:
             path: The file or folder.
-            name: ``run-ID-FILE`` unless given.
-            aliases: Moved to this version; ``latest`` always is.
+            name: The artifact's name. The default is ``run-ID-FILE``.
+            aliases: Aliases to move to this version. ``latest`` always moves.
         """
         self._artifacts().log_model(path, name, aliases)
 
     def use_model(self, name: str) -> str:
-        """Download a model and note that this run uses it; return the path of its file, or of the folder.
+        """Download a model and record that this run uses it.
 
         Args:
             name: ``[[entity/]project/]name:version`` or ``:alias``.
 
+        Returns:
+            The path of the model's file, or of its folder if it has several files.
+
         Raises:
-            ValueError: The name has no version.
+            ValueError: The name has no version or alias.
             UsageError: The artifact's type does not contain ``model``.
         """
         return self._artifacts().use_model(name)
@@ -102,13 +113,13 @@ class ArtifactMethods(Identity):
         name: str | None = None,
         aliases: Sequence[str] | None = None,
     ) -> Artifact:
-        """Log a model and link it to a registered model, in the project ``model-registry`` of the entity.
+        """Log a model and link it to a registered model, in the entity's project ``model-registry``.
 
         Args:
             path: The file or folder.
-            registered_model_name: The registered model, made if there is none.
-            name: Of the artifact; ``run-ID-FILE`` unless given.
-            aliases: Moved to it, in both collections.
+            registered_model_name: The registered model. It is created if it does not exist.
+            name: The artifact's name. The default is ``run-ID-FILE``.
+            aliases: Aliases to move to the version, in both collections.
 
         Returns:
             The version of the registered model.
@@ -125,15 +136,15 @@ class ArtifactMethods(Identity):
         """Log source files as an artifact of type ``code``.
 
         Args:
-            root: The folder that is searched; None for none.
-            name: ``source-PROJECT-SCRIPT`` unless given.
-            include_fn: Of a path (and ``root``, if it takes two): whether it is code. Python files,
-                ``requirements.txt`` and Dockerfiles unless given.
-            exclude_fn: Likewise: whether it is left out all the same. What lies in folders of wandb's and
-                of the store unless given.
+            root: The folder to search. With None, nothing is logged.
+            name: The artifact's name. The default is ``source-PROJECT-SCRIPT``.
+            include_fn: Returns whether a file is code, given its path, or its path and ``root``. The default
+                accepts Python files, ``requirements.txt`` and Dockerfiles.
+            exclude_fn: Returns whether to leave a file out, with the same arguments. The default leaves out
+                the folders of wandb and of the store.
 
         Returns:
-            The artifact; None, with a line that says so, when there is no such file.
+            The artifact, or None with a warning if no file was found.
         """
         from tracker.sdk.run.code import is_code, is_own, log_code
 
@@ -146,7 +157,7 @@ class ArtifactMethods(Identity):
         return artifact
 
     def pin_config_keys(self, keys: Sequence[str] = ()) -> None:
-        """Name the config keys that a page is to show first; a further call replaces them."""
+        """Set the config keys that the dashboard shows first. A later call replaces them."""
         self._check_open("pin_config_keys")
         self.note(("pinned_keys",), [str(key) for key in keys])
 
@@ -158,16 +169,23 @@ class ArtifactMethods(Identity):
         aliases: Sequence[str] | None = None,
         distributed_id: str | None = None,
     ) -> Artifact:
-        """Add to an artifact that several processes make together: not possible here.
+        """Refuse to add to an artifact that several processes create together: this is not supported.
+
+        Args:
+            artifact_or_path: Ignored.
+            name: Ignored.
+            type: Ignored.
+            aliases: Ignored.
+            distributed_id: The id that the processes share.
 
         Raises:
             TypeError: The run has no group, and ``distributed_id`` is not given.
-            UnsupportedError: In any other case.
+            UnsupportedError: In all other cases.
         """
         self._check_distributed("upsert", distributed_id)
         raise UnsupportedError(
             "Run.upsert_artifact()",
-            "let each process write its files to a shared folder and one of them log that with log_artifact, "
+            "let all processes write to a shared folder and log it from one process with log_artifact, "
             "or log one artifact for each process",
         )
 
@@ -179,7 +197,7 @@ class ArtifactMethods(Identity):
         aliases: Sequence[str] | None = None,
         distributed_id: str | None = None,
     ) -> Artifact:
-        """Log an artifact that is complete with this call; see ``log_artifact``.
+        """Log an artifact that is complete with this call. See ``Run.log_artifact``.
 
         Raises:
             TypeError: The run has no group, and ``distributed_id`` is not given.
@@ -203,6 +221,6 @@ class ArtifactMethods(Identity):
             raise TypeError(f"Cannot {what} artifact unless run is in a group or distributed_id is provided")
 
     def _artifacts(self) -> RunArtifacts:
-        from tracker.sdk.run.artifacts import RunArtifacts  # many runs log none
+        from tracker.sdk.run.artifacts import RunArtifacts  # imported late: many runs log no artifact
 
         return RunArtifacts(self, self._journal.settings)

@@ -1,4 +1,4 @@
-"""What a run does with artifacts: log them, use them, link them."""
+"""The artifact operations of a run: log, use, link."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REGISTRY = "model-registry"
 
 
 class RunArtifacts:
-    """The artifact side of one run."""
+    """The artifact operations of one run."""
 
     def __init__(self, run: RunCore, settings: Settings) -> None:
         self._run = run
@@ -56,12 +56,12 @@ class RunArtifacts:
         ]
         labels = edits.check_tags(tags if tags is not None else artifact.tags)
         if not artifact.is_draft():
-            raise UsageError(f"artifact {artifact.name} was logged already: make a new Artifact")
+            raise UsageError(f"Artifact {artifact.name!r} is already logged. Create a new Artifact.")
         layout = run.journal.layout
         if run.disabled or layout is None:
             return artifact
         if artifact.incremental:
-            self._begin_with_newest(artifact)
+            self._include_newest_version(artifact)
         logged_name, size, count = artifact.name, artifact.size, artifact.file_count
         token = artifact.logged_to(layout, lambda: self._find_logged(logged_name, token), self._find_run)
         run.journal.sync_files(layout.draft(token).iterdir())
@@ -96,7 +96,7 @@ class RunArtifacts:
             wanted = parse_reference(artifact_or_name, self._run.entity, self._run.project)
             artifact = Artifact.from_version(*find_artifact(self._settings, wanted), self._find_run)
         if type is not None and artifact.type != type:
-            raise UsageError(f"artifact {artifact.name} is of type {artifact.type!r}, not {type!r}")
+            raise UsageError(f"Artifact {artifact.name!r} is of type {artifact.type!r}, not {type!r}.")
         entity, project, _name = artifact.qualified_name.split("/")
         name, _, version = artifact.name.partition(":")
         self._run.record(ArtifactUsed(entity, project, name, int(version[1:]), time.time(), artifact.digest))
@@ -117,12 +117,12 @@ class RunArtifacts:
     def use_model(self, name: str) -> str:
         """See ``Run.use_model``."""
         if ":" not in name:
-            # As in wandb: the name of a registered model, or of a collection, needs a version or alias.
-            raise ValueError(f"{name!r} names no version: write name:version or name:alias")
+            # wandb refuses such names too: names of registered models and collections need a version.
+            raise ValueError(f"Model {name!r} has no version. Use name:version or name:alias.")
         artifact = self.use(name, None)
         if "model" not in artifact.type:
             raise UsageError(
-                f"artifact {artifact.name} is of type {artifact.type!r}; use_model takes models only"
+                f"Artifact {artifact.name!r} is of type {artifact.type!r}. use_model() needs a model."
             )
         folder = artifact.download()
         files = artifact.files()
@@ -144,20 +144,23 @@ class RunArtifacts:
         layout = self._run.journal.layout
         assert layout is not None
         reader = open_artifacts(self._settings)
-        # Applying or sending what waits settles the draft, and stores only what is not there already.
+        # catch_up() applies or sends pending records. This finalizes the draft as well.
         reader.catch_up()
         try:
             found = finalize_draft(layout, token)
         except StoreError:
-            digest = self._digest_in_run_file(layout, token)  # once the run is sealed, only its file says it
+            # The draft is deleted once the run is sealed. The digest is then only in the run's file.
+            digest = self._digest_in_run_file(layout, token)
             if digest is None:
                 raise
         else:
             if found.problem is not None:
-                raise ArtifactError(f"artifact {name} was not made: {found.problem}")
+                raise ArtifactError(f"Artifact {name!r} was not created: {found.problem}")
             digest = found.digest
         if not digest:
-            raise ArtifactError(f"artifact {name} was not made: the problems of run {self._run.id} say why")
+            raise ArtifactError(
+                f"Artifact {name!r} was not created. The problems of run {self._run.id} contain the reason."
+            )
         return reader.artifact(self._run.entity, self._run.project, name, digest), reader
 
     def _digest_in_run_file(self, layout: Layout, token: str) -> str | None:
@@ -166,14 +169,14 @@ class RunArtifacts:
         drafts = [(segment.get("state") or {}).get("drafts", {}) for segment in published["segments"]]
         return next((found[token] for found in drafts if token in found), None)
 
-    def _begin_with_newest(self, artifact: Artifact) -> None:
+    def _include_newest_version(self, artifact: Artifact) -> None:
         try:
             found = find_artifact(
                 self._settings,
                 ArtifactReference(self._run.entity, self._run.project, artifact.name, "latest"),
             )
         except NotFoundError:
-            return  # the first one
+            return  # this is the first version
         artifact.contents.keep(Artifact.from_version(*found, self._find_run).contents.manifest)
 
     def _find_run(self, entity: str, project: str, run_id: str) -> Any:
@@ -197,11 +200,12 @@ def _from_path(path: str | os.PathLike[str], name: str, type: str | None) -> Art
 def find_artifact(settings: Settings, wanted: ArtifactReference) -> tuple[ArtifactDetail, ArtifactReader]:
     """Return an artifact version and a reader of its content.
 
-    With a server: asked there. With a catalog on this host: what waits in its journals is applied
-    first. Without one: published files, laid over with the journals that can be seen.
+    Pending records are included. A server is asked if there is one. Without a server, the journals of this
+    host are applied to its catalog first. Without a catalog, the published files and the visible journals
+    are read together.
 
     Raises:
-        NotFoundError: There is no such artifact, version or alias.
+        NotFoundError: The artifact, version or alias does not exist.
     """
     reader = open_artifacts(settings)
     return reader.artifact(*wanted), reader

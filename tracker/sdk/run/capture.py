@@ -1,4 +1,4 @@
-"""What goes on beside a run while it is written: sampling the machine, keeping what is printed."""
+"""Capture of system metrics and console output while a run is written."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from tracker.ground.settings import Settings
     from tracker.sdk.run.core import RunCore
 
-# How long somebody who is writing output down is waited for when a run ends.
+# How long the end of a run waits for a thread that is recording output.
 PATIENCE_SECONDS = 5.0
-# How long the facts of a run's start are waited for when it ends: git may be slow on a slow disk.
+# How long the end of a run waits for the facts of its start. Git can be slow on a slow disk.
 FACTS_SECONDS = 15.0
 
 
 class Capturing:
-    """What goes on in this process is sampled, and what it prints is kept. Raises nothing into the script.
+    """Samples system metrics and records the console output of this process.
+
+    Problems are logged and not raised into the script.
 
     Args:
-        record: Takes what there is to keep, in whichever thread found it.
-        settings: Say what is wanted.
+        record: Writes a record. It is called in the thread that captured the data.
+        settings: Select the data to capture.
     """
 
     def __init__(self, record: Callable[[Record], None], settings: Settings) -> None:
@@ -38,40 +40,40 @@ class Capturing:
         self._sampler: Sampler | None = None
         self._console: Console | None = None
         self._screen: Screen | None = None
-        self._listener = self._write_lines  # one object: a bound method is another one each time
+        self._listener = self._write_lines  # one object: each access of a bound method makes a new one
 
     def begin(self) -> None:
-        """Begin."""
+        """Start the capture."""
         with Logged("sample system metrics"):
             self._sample()
-        with Logged("keep the output"):
+        with Logged("record the output"):
             self._listen()
 
     def flush(self) -> None:
-        """Keep what was printed until now."""
+        """Record the output that was printed so far."""
         if self._console is not None:
-            with Logged("keep the last output"):
+            with Logged("record the last output"):
                 self._console.flush()
 
     def before_end(self) -> None:
-        """Keep what was printed until now, and no more; called before the run is locked to be ended."""
-        with Logged("keep the last output"):
-            self._leave(PATIENCE_SECONDS)
+        """Record the output so far, and stop. Call this before the run's lock is taken for its end."""
+        with Logged("record the last output"):
+            self._stop_listening(PATIENCE_SECONDS)
 
     def end(self) -> None:
-        """End: the run is over. Waits for nothing."""
+        """Stop the capture without waiting."""
         if self._sampler is not None:
             self._sampler.stop()
-        with Logged("keep the last output"):
-            self._leave(0.0)
+        with Logged("record the last output"):
+            self._stop_listening(0.0)
 
     def join(self, seconds: float) -> None:
-        """Wait until the sampling thread of an ended run has ended, for so long at the most."""
+        """Wait up to ``seconds`` until the sampling thread of an ended run has ended."""
         if self._sampler is not None:
             self._sampler.join(seconds)
 
     def write_logs(self, text: str) -> None:
-        """Add text to the run's output, as if it had been printed.
+        """Add text to the run's output, as if the script had printed it.
 
         Raises:
             UsageError: The run is finished.
@@ -89,7 +91,7 @@ class Capturing:
 
     @property
     def samples(self) -> int:
-        """How many samples this process has written."""
+        """The number of samples that this process has written."""
         return self._sampler.taken if self._sampler is not None else 0
 
     def _sample(self) -> None:
@@ -118,7 +120,7 @@ class Capturing:
         console.listen(self._listener, redirect=self._settings.console == "redirect")
         self._console = console
 
-    def _leave(self, patience: float) -> None:
+    def _stop_listening(self, patience: float) -> None:
         if self._console is not None:
             self._console.leave(self._listener, patience=patience)
 
@@ -127,7 +129,7 @@ class Capturing:
 
 
 class RunCapturing(Capturing):
-    """What is captured of one run in the process that writes it; in a forked child, once it logs, of that."""
+    """The capture for one run, in the process that writes it. A forked child starts its own when it logs."""
 
     def __init__(self, run: RunCore, settings: Settings) -> None:
         super().__init__(run.record, settings)
@@ -136,30 +138,30 @@ class RunCapturing(Capturing):
         self._forked = False
 
     def begin(self) -> None:
-        """Begin, and write down what is known at a run's start."""
+        """Start the capture, and record the facts of the run's start."""
         super().begin()
         if not self._forked:
-            with Logged("note the facts of the start"):
-                self._note_facts()
+            with Logged("record the facts of the start"):
+                self._record_facts()
 
     def before_end(self) -> None:
-        """Keep also the facts of the start, and a notebook's cells."""
+        """Also record the facts of the start, and the cells of a notebook."""
         super().before_end()
         if self._facts is not None:
             self._facts.join(FACTS_SECONDS)
-        with Logged("keep the cells of the notebook"):
-            self._note_session()
+        with Logged("record the cells of the notebook"):
+            self._record_session()
 
     def leave_to_parent(self) -> None:
-        """In a forked child: threads are the parent's."""
+        """In a forked child, forget the capture threads. They run in the parent only."""
         self._sampler = None
         self._console = None
         self._screen = None
         self._facts = None
         self._forked = True
 
-    def _note_facts(self) -> None:
-        """Write down the facts of the run's start, in a thread: git may take its time."""
+    def _record_facts(self) -> None:
+        """Record the facts of the run's start in a thread, because git can be slow."""
         settings = self._settings
         if settings.x_disable_meta or self._run.started.rank:
             return
@@ -171,7 +173,7 @@ class RunCapturing(Capturing):
             packages=settings.x_save_requirements,
             script=bool(settings.save_code) and not settings.disable_code,
             machine=not settings.x_disable_machine_info,
-            said={
+            overrides={
                 name: value
                 for name in ("host", "username", "email", "program")
                 if (value := getattr(settings, name)) is not None
@@ -179,7 +181,7 @@ class RunCapturing(Capturing):
         )
 
         def note() -> None:
-            with Logged("note the facts of the start"):
+            with Logged("record the facts of the start"):
                 for fact in collect(self._run.started.time, self._run.journal.segment, wanted):
                     self._run.save_file(fact.path, fact.data, fact.mimetype)
                     if fact.path.startswith("code/"):
@@ -188,7 +190,7 @@ class RunCapturing(Capturing):
         self._facts = threading.Thread(target=note, name="tracker-facts", daemon=True)
         self._facts.start()
 
-    def _note_session(self) -> None:
+    def _record_session(self) -> None:
         if (
             self._forked
             or not self._settings.save_code

@@ -1,4 +1,4 @@
-"""``Run.log_code``: the source files of a script, as an artifact."""
+"""``Run.log_code``, which logs the source files of a script as an artifact."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tracker.ground.settings import STORE_FOLDER
 if TYPE_CHECKING:
     from tracker.sdk.run.artifact_methods import ArtifactMethods
 
-# Whether a file is meant: of its path, or of its path and the folder that was searched.
+# Returns whether to include a file, given its path, or its path and the root folder.
 Choice = Callable[[str, str], bool] | Callable[[str], bool]
 
 _OWN_FOLDERS = ("wandb", ".wandb", STORE_FOLDER)
 
 
 def is_code(path: str) -> bool:
-    """Whether a file is Python, ``requirements.txt`` or a Dockerfile."""
+    """Return whether a file is Python, ``requirements.txt`` or a Dockerfile."""
     name = os.path.basename(path)
     return path.endswith(".py") or name == "requirements.txt" or name.startswith("Dockerfile")
 
 
 def is_own(path: str, root: str) -> bool:
-    """Whether a file lies in a folder of wandb's or tracker's own."""
+    """Return whether a file is in a folder of wandb or tracker."""
     return os.path.relpath(path, root).split(os.sep)[0] in _OWN_FOLDERS
 
 

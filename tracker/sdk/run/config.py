@@ -1,4 +1,4 @@
-"""``run.config``: hyperparameters, with wandb's rules for changing them."""
+"""``run.config``: hyperparameters that change by wandb's rules."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from tracker.sdk.run.config_values import config_value
 
 Emit = Callable[[dict[str, Any]], None]
 
-# Under this key stands what is not the script's own: pinned keys, where its code is.
+# The value under this key is not the script's own: pinned keys, the path of its code.
 INTERNAL = "_wandb"
 
 
 class Config:
-    """Dict-like, with attribute access; every change is a record.
+    """A dict-like object with attribute access. Each change writes a record.
 
-    As in wandb, an existing value is changed only with ``allow_val_change=True`` (in a notebook, always);
-    ``-`` around a key is left out; keys that begin with ``_`` are not listed; nothing can be deleted; a
-    dict that is read may be changed, which is recorded with ``persist()``. Numbers and NaN stay as they are.
+    The rules for changes are those of wandb (wandb: ``sdk/wandb_config.py``):
+
+    * An existing value changes only with ``allow_val_change=True``. Notebooks do not need the flag.
+    * ``-`` at both ends of a key is removed.
+    * Keys that begin with ``_`` are not listed.
+    * Keys cannot be deleted.
+    * A script may change a nested dict in place. ``persist()`` records such changes.
+
+    Unlike wandb, the config keeps large integers exact, and keeps NaN.
     """
 
     def __init__(
@@ -38,7 +44,7 @@ class Config:
         object.__setattr__(self, "_use_artifact", use_artifact)
         object.__setattr__(self, "_locked", {})
 
-    # By wandb's name: transformers' search takes it from ``vars(wandb.config)``.
+    # The search in transformers reads this name from ``vars(wandb.config)``.
     _items: dict[str, Any]
     _emit: Emit
     _use_artifact: Callable[[Any], dict[str, Any]] | None
@@ -48,42 +54,53 @@ class Config:
         """Set many keys from a dict, a Namespace, absl flags, omegaconf, or the path of a YAML file.
 
         Raises:
-            ConfigError: A key has another value already and ``allow_val_change`` is not set; a bad file.
-            TypeError: There is no reading ``d``, or a value has no plain form.
+            ConfigError: A key already has another value and ``allow_val_change`` is not set, or the file is
+                invalid.
+            TypeError: The type of ``d`` is not supported, or a value has no plain form.
         """
         given = parse_config(d)
         self._set({key: value for key, value in given.items() if not self._is_locked(key)}, allow_val_change)
 
     def setdefaults(self, d: Any) -> None:
-        """Set only the keys that have no value yet."""
+        """Set only the keys that have no value yet (corpus: ``config.setdefaults``)."""
         self._set({key: value for key, value in parse_config(d).items() if key not in self._items}, None)
 
     def update_locked(
         self, d: dict[str, Any], user: str | None = None, _allow_val_change: bool | None = None
     ) -> None:
-        """Set keys that nobody but their ``user`` (a sweep) changes from now on: others are passed over."""
+        """Set keys and lock them. Later updates of these keys are ignored with a warning.
+
+        Args:
+            d: The keys and values.
+            user: The owner of the lock, for example a sweep.
+        """
         self._set(d, _allow_val_change)
         self._locked.update((key.strip("-"), user) for key in d)
 
     def merge_locked(
         self, d: dict[str, Any], user: str | None = None, _allow_val_change: bool | None = None
     ) -> None:
-        """As ``update_locked``, but a dict is merged into one that is there."""
+        """Set and lock keys as ``update_locked`` does, but merge a dict into an existing dict.
+
+        Args:
+            d: The keys and values.
+            user: The owner of the lock, for example a sweep.
+        """
         plain = self._sanitized(d, _allow_val_change)
         merged = {key: _merged(self._items.get(key), value) for key, value in plain.items()}
         self._set(merged, True)
         self._locked.update((key, user) for key in merged)
 
     def persist(self) -> None:
-        """Record all values once more: those of dicts that were changed in place."""
+        """Record all values again. Use it after nested dicts were changed in place."""
         self._emit(self._encoded(self._items))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a copy as a plain dict, of what is listed."""
+        """Return the listed keys and their values as a new dict."""
         return {key: self._items[key] for key in self.keys()}
 
     def get(self, *args: Any) -> Any:
-        """Return a value, or the default."""
+        """Return the value of a key, or the default."""
         return self._items.get(*args)
 
     def keys(self) -> list[str]:
@@ -91,7 +108,7 @@ class Config:
         return [key for key in self._items if not key.startswith("_")]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Return those keys with their values."""
+        """Return the listed keys with their values."""
         return [(key, self._items[key]) for key in self.keys()]
 
     def _as_dict(self) -> dict[str, Any]:
@@ -129,12 +146,12 @@ class Config:
         return plain
 
     def _encoded(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return values as they are recorded: of an artifact, which it is."""
+        """Return the values for the record. An artifact is replaced by a dict that represents it."""
         encoded = {}
         for key, value in values.items():
             if is_artifact(value):
                 if self._use_artifact is None:
-                    raise TypeError("an artifact cannot be used here")
+                    raise TypeError(f"The value of {key!r} is an artifact. Log it with a run first.")
                 value = {**self._use_artifact(value), "usedAs": key}
             encoded[key] = config_value(value)
         return encoded
@@ -147,7 +164,7 @@ class Config:
             self._set({key: value}, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self._items),)  # a copy, or what another process gets, is a plain dict
+        return dict, (dict(self._items),)  # copies and pickles are plain dicts
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
@@ -155,7 +172,7 @@ class Config:
         try:
             return self._items[key]
         except KeyError:
-            raise AttributeError(f"config has no key {key!r}") from None
+            raise AttributeError(f"The config has no key {key!r}.") from None
 
     def __setattr__(self, key: str, value: Any) -> None:
         self[key] = value
@@ -170,14 +187,14 @@ class Config:
         return len(self._items)
 
     def __bool__(self) -> bool:
-        return True  # as in wandb, of an empty one too
+        return True  # an empty config is true, in wandb too: the class has no __len__ there
 
     def __repr__(self) -> str:
         return str(self.as_dict())
 
 
 class ConfigStatic:
-    """A config as it was at one moment; cannot be changed."""
+    """A read-only copy of a config."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         object.__setattr__(self, "__dict__", dict(values))
@@ -190,7 +207,7 @@ class ConfigStatic:
         return self.__dict__[key]
 
     def __getattr__(self, key: str) -> Any:
-        raise AttributeError(f"config has no key {key!r}")
+        raise AttributeError(f"The config has no key {key!r}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("Error: run.config_static is a readonly object")
@@ -203,33 +220,34 @@ class ConfigStatic:
 
 
 def config_key(name: object) -> str:
-    """Return a key as it is kept.
+    """Return a key without ``-`` at its ends.
 
     Raises:
-        AttributeError: It is no string, as in wandb.
+        AttributeError: The key is not a string. The exception type is that of wandb
+            (corpus: ``config.keys_that_are_no_text``).
     """
     if not isinstance(name, str):
-        raise AttributeError(f"config keys must be strings, not {name!r}")
+        raise AttributeError(f"Invalid config key {name!r}. Use a string.")
     return name.strip("-")
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two plain values are the same; NaN is the same as NaN here."""
+    """Return whether two plain values are equal. NaN equals NaN here."""
     return bool(old == new) or (old != old and new != new)
 
 
 def is_artifact(value: Any) -> bool:
-    """Whether a value is an ``Artifact``, without loading it."""
+    """Return whether a value is an ``Artifact``, without importing that class."""
     home = public_package.loaded("tracker.artifacts.artifact")
     return home is not None and isinstance(value, home.Artifact)
 
 
 def plain_config_value(value: Any) -> Any:
-    """Return a config value in its plain form; an artifact that was logged stays one.
+    """Return the plain form of a config value. A logged artifact is returned unchanged.
 
     Raises:
-        TypeError: Media, an artifact that was not logged, or a value without a plain form.
-        ValueError: An artifact inside of a dict.
+        TypeError: The value is a media object, a draft artifact, or has no plain form.
+        ValueError: An artifact is inside a dict.
     """
     base = public_package.loaded("tracker.data_types.media")
     histogram = public_package.loaded("tracker.data_types.histogram")
@@ -239,7 +257,7 @@ def plain_config_value(value: Any) -> Any:
         raise TypeError("WBValue objects cannot be added to the run config")
     if is_artifact(value):
         if value.is_draft():
-            raise TypeError(f"artifact {value.name} was not logged: log it, and wait for it, before")
+            raise TypeError(f"Artifact {value.name!r} is not logged yet. Log it and call wait() first.")
         return value
     if isinstance(value, dict) and _holds_artifact(value):
         raise ValueError("Instances of wandb.Artifact can only be top level keys in a run's config")

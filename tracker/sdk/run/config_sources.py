@@ -1,4 +1,4 @@
-"""What ``config`` may be given as: dicts, namespaces, flags of absl, files of YAML."""
+"""Sources of config values: dicts, namespaces, absl flags and YAML files."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 from tracker.errors import ConfigError, UsageError
 
-# Read from the working folder, when it is there, as the first values of every run's config.
+# If this file exists in the working folder, each run takes its first config values from it.
 DEFAULTS = "config-defaults.yaml"
 
 
 def parse_config(
     given: Any, exclude: Collection[str] | None = None, include: Collection[str] | None = None
 ) -> dict[str, Any]:
-    """Return what was given as config as a dict.
+    """Return a config as a dict.
 
     Args:
-        given: A mapping, the path of a YAML file, flags of absl, or an object with attributes.
+        given: A mapping, the path of a YAML file, absl flags, or an object with attributes.
         exclude: Keys to leave out.
         include: The only keys to take.
 
     Raises:
         UsageError: Both ``exclude`` and ``include`` are given.
-        ConfigError: A file that is not there, or is none of wandb's form.
-        TypeError: There is no reading ``given``.
+        ConfigError: The file does not exist, or does not have wandb's form.
+        TypeError: The type of ``given`` is not supported.
     """
     if exclude and include:
         raise UsageError("Expected at most only one of exclude or include")
@@ -37,16 +37,16 @@ def parse_config(
 
 
 def read_config_file(path: str) -> dict[str, Any]:
-    """Return the values of a YAML file that has ``key: {value: ...}`` for each.
+    """Return the values of a YAML file that contains ``key: {value: ...}`` for each key.
 
     Raises:
-        ConfigError: It is not there, or has another form.
+        ConfigError: The file does not exist, or has another form.
         UsageError: PyYAML is not installed.
     """
     try:
         import yaml  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
-        raise UsageError(f"to read the config file {path}, install PyYAML: pip install pyyaml") from None
+        raise UsageError(f"Reading config file {path} needs PyYAML. Run: pip install pyyaml") from None
     try:
         with open(path) as file:
             found = yaml.safe_load(file)
@@ -59,19 +59,20 @@ def read_config_file(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         if found is None:
             return {}
-        raise ConfigError(f"config file {path} must hold keys, each with a value under `value`")
+        raise ConfigError(f"Config file {path} is not a mapping. Write `key: {{value: ...}}` for each key.")
     if found.pop("wandb_version", 1) != 1:
         raise ConfigError(f"Unknown config version in {path}")
     for key, item in found.items():
         if not isinstance(item, dict) or "value" not in item:
-            raise ConfigError(f"config file {path}: write `{key}: {{value: ...}}`")
+            raise ConfigError(f"Invalid key {key!r} in config file {path}. Write `{key}: {{value: ...}}`.")
     return {str(key): item["value"] for key, item in found.items()}
 
 
 def initial_config(given: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's first config: the working folder's defaults, what was given, files that are named.
+    """Return the first config of a run: the file of defaults, ``given``, then named files.
 
-    ``TRACKER_CONFIG_PATHS`` or ``WANDB_CONFIG_PATHS`` names files, with commas between; as in wandb they win.
+    ``TRACKER_CONFIG_PATHS`` or ``WANDB_CONFIG_PATHS`` names YAML files, separated by commas. Values of these
+    files replace those of ``given`` (corpus: ``settings.config_paths``). The file that is named first wins.
     """
     paths = os.environ.get("TRACKER_CONFIG_PATHS") or os.environ.get("WANDB_CONFIG_PATHS")
     found = read_config_file(DEFAULTS) if os.path.exists(DEFAULTS) else {}
@@ -96,7 +97,7 @@ def _as_dict(given: Any) -> dict[str, Any]:
         kind = type(given).__module__
     if kind == "absl.flags._flagvalues":
         return {name: given[name].value for name in dir(given)}
-    if hasattr(given, "keys") and hasattr(given, "__getitem__"):  # a Config of ours, or what is like one
+    if hasattr(given, "keys") and hasattr(given, "__getitem__"):  # a Config, or an object like it
         return {key: given[key] for key in given.keys()}  # noqa: SIM118
     if isinstance(given, type) or not hasattr(given, "__dict__"):
         raise TypeError("config must be a dict or have a __dict__ attribute.")

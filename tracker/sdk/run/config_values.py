@@ -1,4 +1,4 @@
-"""Turning what stands in a config into plain values, as wandb does; numbers stay exact."""
+"""Conversion of config values to plain values. Numbers stay exact."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tracker.ground.values import LONGEST_LIST, PLAIN, check_depth, to_plain
 def config_value(value: Any, depth: int = 0) -> Any:
     """Return the plain form of a config value.
 
-    Dataclasses become dicts, members of enumerations their names, callables their dotted names, arrays of
-    more than 32 elements their text; other objects that are no builtin become their ``str()``, as in wandb.
+    The rules are those of wandb (wandb: ``util.py``, ``json_friendly_val``). Dataclasses become dicts. Enum
+    members become their names. Callables become their dotted names. Arrays of more than 32 elements and
+    objects of unknown classes become their ``str()``.
 
     Raises:
-        TypeError: The value has no plain form (a builtin that JSON lacks, such as ``object()``), or is nested
-            too deeply.
+        TypeError: The value has no plain form (a builtin that JSON lacks, such as ``object()``), or it is
+            nested too deeply.
     """
     if type(value) in PLAIN:
         return to_plain(value)
@@ -36,7 +37,7 @@ def config_value(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (set, frozenset)):
         return [config_value(item, depth + 1) for item in sorted(value, key=repr)]
     if hasattr(type(value), "__dataclass_fields__"):
-        from dataclasses import asdict  # slow to import, and there if there is a dataclass
+        from dataclasses import asdict  # slow to import; loaded already if there is a dataclass
 
         return config_value(asdict(value), depth)
     if not isinstance(value, type):

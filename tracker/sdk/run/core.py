@@ -1,4 +1,4 @@
-"""What a run is made of: its journal, the lock over it, and how records and files go in."""
+"""The base of a run: its journal, its lock, and the methods that write records and files."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from tracker.store.objects.layout import Layout
 
 
-# So long whoever forks waits for a thread that is writing to the run.
+# How long a fork waits for a thread that is writing to the run.
 _PATIENCE_SECONDS = 1.0
-# What of a run a script may have been given, or found.
+# Fields that a script can set, and that a resumed run takes over from its earlier attempts.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
 
 
 class RunCore:
-    """The part of a ``Run`` that the others stand on."""
+    """The base class of ``Run`` and of its mixins."""
 
     def __init__(
         self, started: RunStarted, journal: RunJournal, *, resumed: bool, config: dict[str, Any]
@@ -47,64 +47,65 @@ class RunCore:
         self._journal = journal
         self._steps = StepCounter(started.start_step)
         self._lock = journal.lock
-        self._keys: tuple[str, ...] = ()  # of the last row
+        self._keys: tuple[str, ...] = ()  # the keys of the last row
         self._finished = False
-        self._last: bytes | None = None  # the record that says how the run ended
-        self._said = False  # it is written
-        # What a signal handler wants to write while the code under it is writing: done right after that.
+        self._end_record: bytes | None = None  # the record of the run's end
+        self._end_written = False
+        # A signal handler can interrupt code that is writing to the run. Its own writes are deferred until
+        # the interrupted write is complete.
         self._writing = self._ending = False
         self._deferred: list[Callable[[], None]] = []
         self._closed = False
-        self._forked = False  # this process is a child of the one that began it
-        self._waited = False  # for the server to have all of it
+        self._forked = False  # this process is a forked child of the process that started the run
+        self._waited = False  # finish() has waited until the server has the whole run
         self._before_end: list[Callable[[], None]] = []
-        # What is shown of the run: as it was begun, found (a resumed one) or set since.
+        # The values that the properties return: from init, from earlier attempts, or set by the script.
         self._shown: dict[str, Any] = {name: getattr(started, name) for name in SHOWN}
         self.preempted = False
-        self._preempting = False  # the script said so
-        self.resume_file: str | None = None  # says which run to go on with, until it has ended well
+        self._preempting = False  # the script called mark_preempting()
+        self.resume_file: str | None = None  # names the run to resume; deleted when the run succeeds
         self.capturing: RunCapturing | None = None
         self.resumed = resumed
         self.starting_step = started.start_step
-        # What pages need to know of charts and classes, by name: ``_wandb`` of the config.
+        # Data about charts and classes for the dashboard, by name. It is the ``_wandb`` key of the config.
         self._noted: dict[str, Any] = dict(config.pop("_wandb", None) or {})
         self.config = Config(
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
         )
         self.summary = Summary(
-            lambda: self._journal.read_summary(beside=self._has_company()),
+            lambda: self._journal.read_summary(beside=self._others_have_written()),
             lambda values, removed: self._put(SummaryChanged(values, removed)),
             lambda key, value: self._summary_value(key, value),
         )
 
     @property
     def id(self) -> str:
-        """The run's id, unique in its project."""
+        """The run's id. It is unique in its project."""
         return self._started.run_id
 
     @property
     def entity(self) -> str:
-        """Whose project it is in."""
+        """The entity that owns the project."""
         return self._started.entity
 
     @property
     def project(self) -> str:
-        """The project."""
+        """The project's name."""
         return self._started.project
 
     @property
     def started(self) -> RunStarted:
-        """What its first record says."""
+        """The first record of the run's segment."""
         return self._started
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended."""
+        """Whether the run has ended."""
         return self._finished
 
     @property
     def disabled(self) -> bool:
-        """Whether nothing is kept (``mode="disabled"``)."""
+        """Whether the run keeps nothing (``mode="disabled"``)."""
         return self._journal.disabled
 
     def record(self, record: Record) -> None:
@@ -112,23 +113,32 @@ class RunCore:
         self._put(record)
 
     def show(self, **fields: Any) -> None:
-        """Show what is known of a run that goes on, of what its new attempt did not say itself."""
+        """Set fields that this attempt of a resumed run left unset."""
         for name, value in fields.items():
             if self._shown[name] is None:
                 self._shown[name] = value
 
-    def go_on_at(self, step: int) -> None:
-        """Have the next row stand at a step, behind rows that were taken over."""
+    def set_next_step(self, step: int) -> None:
+        """Set the step of the next row. Used after rows of another run were copied into this one."""
         self._steps.go_on_at(step)
         self.starting_step = step
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
-        """Store a file of this run: its bytes first, then the record that names them."""
+        """Store a file of this run, first its content and then the record that names it.
+
+        Args:
+            path: The file's path in the run.
+            data: The content.
+            mimetype: The content's media type.
+
+        Returns:
+            The SHA-256 of the content, as hexadecimal digits.
+        """
         layout = self._journal.layout
-        # Until a record names it, only this lock tells garbage collection that the content is wanted.
+        # Until a record names the content, only this lock protects it from garbage collection.
         with self._lock, shared(layout.naming_lock if layout is not None else None):
             blob = self._journal.save_blob(data)
-            if blob is None:  # a full disk, and no room in memory: counted as lost, and nothing may name it
+            if blob is None:  # the disk and the memory buffer are full: the file is lost, write no record
                 import hashlib
 
                 return hashlib.sha256(data).hexdigest()
@@ -136,10 +146,15 @@ class RunCore:
         return blob.sha256
 
     def save_path(self, path: str, file: str, mimetype: str) -> None:
-        """Store a file of this run that lies on the disk, of whatever size.
+        """Store a file of this run that is on disk, without reading it into memory as a whole.
+
+        Args:
+            path: The file's path in the run.
+            file: The file's path on disk.
+            mimetype: The content's media type.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
         layout = self._journal.layout
         with self._lock, shared(layout.naming_lock if layout is not None else None):
@@ -148,11 +163,11 @@ class RunCore:
                 self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
 
     def note(self, path: Sequence[str], value: Any) -> None:
-        """Keep something under ``_wandb`` of the config, which ``run.config`` does not show.
+        """Store a value under ``_wandb`` of the config. ``run.config`` does not list it.
 
         Args:
-            path: Names, from the outermost one on.
-            value: What stands there.
+            path: The nested keys below ``_wandb``, outermost first.
+            value: The value to store.
         """
         with self._lock:
             inner = self._noted
@@ -163,19 +178,19 @@ class RunCore:
                 self._put(ConfigChanged({"_wandb": self._noted}))
 
     def media_sink(self) -> Any:
-        """Return what takes this run's media files."""
+        """Return the object that stores media files of this run."""
         from tracker.sdk.run.media import MediaSink
 
         return MediaSink(self)  # type: ignore[arg-type]
 
     @property
     def layout(self) -> Layout | None:
-        """The store or outbox that it writes to; None when nothing is kept."""
+        """The store or outbox that the run writes to."""
         return self._journal.layout
 
     @property
     def journal(self) -> RunJournal:
-        """Where this run's records go."""
+        """The journal that the run's records are written to."""
         return self._journal
 
     def _put(self, record: Record) -> None:
@@ -204,24 +219,24 @@ class RunCore:
         say(message, silent=self._journal.settings.silent)
 
     def _use(self, artifact: Any) -> dict[str, Any]:
-        """Note that the run uses an artifact; return what names it in a config."""
+        """Record that the run uses an artifact. Return the dict that represents the artifact in a config."""
         raise NotImplementedError
 
     def _summary_value(self, key: str, value: Any) -> Any:
-        """Return the plain form of what is set in the summary."""
+        """Return the plain form of a value that is set in the summary."""
         raise NotImplementedError
 
     def _keep_files(self) -> None:
-        """Take what lies in the run's own folder; see ``tracker.sdk.run.files``."""
+        """Store the files of the run's own folder; see ``tracker.sdk.run.files``."""
 
     def _defer(self, write: Callable[[], None]) -> None:
-        """Write behind what waits already: at once, unless the code under a signal handler is writing."""
+        """Queue a write. Write the queue now, unless a signal handler has interrupted another write."""
         self._deferred.append(write)
         if not self._writing:
             self._write_deferred()
 
     def _write_deferred(self) -> None:
-        """Write what waits, in order: whoever interrupts this adds to the end."""
+        """Write the queue in order. A signal handler that interrupts this method appends to the queue."""
         while self._deferred:
             try:
                 self._writing = True
@@ -231,8 +246,9 @@ class RunCore:
                 self._writing = False
 
     def leave_to_parent(self) -> None:
-        """In a forked child: what is logged from now on goes to a segment of the child's own."""
-        self._lock = self._journal.lock = threading.RLock()  # another thread of the parent may have held it
+        """In a forked child, write to a segment of the child from now on."""
+        # A new lock, because another thread of the parent may have held the old one during the fork.
+        self._lock = self._journal.lock = threading.RLock()
         self._writing = self._ending = False
         self._forked = True
         self._deferred = []
@@ -250,29 +266,29 @@ class RunCore:
         if self.capturing is not None:
             self.capturing.begin()
 
-    def _has_company(self) -> bool:
-        """Whether other processes have written to this run since this one began to."""
+    def _others_have_written(self) -> bool:
+        """Return whether other processes have written to this run since this process started it."""
         file = self._steps.file
         return file is not None and (self._forked or is_child(self._started.rank) or file.children > 0)
 
     def share_steps(self, file: StepFile | None = None) -> StepFile | None:
-        """Take the steps of this run's rows from a counter that other processes have too, from now on.
+        """From now on, take the steps of this run's rows from a counter that is shared with other processes.
 
         Args:
-            file: That of the process that handed this run over.
+            file: The counter of the process that passed this run on. Without it, a new counter is created.
 
         Returns:
-            The counter; None when it could not be made.
+            The counter, or None if it could not be created.
         """
         if self._steps.file is not None or self._closed or self.disabled:
             return self._steps.file  # type: ignore[no-any-return]
         if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
             return None
         try:
-            # Not while this very thread is in the middle of `log`, in a signal handler.
+            # Not in a signal handler that interrupted `log` of the same thread.
             if self._steps.file is None and not self._writing:
                 with suppress(OSError):
-                    from tracker.sdk.process.shared_steps import (  # few runs have children
+                    from tracker.sdk.process.shared_steps import (  # imported late: few runs have children
                         SharedSteps,
                         StepFile,
                     )

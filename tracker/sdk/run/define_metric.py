@@ -1,4 +1,4 @@
-"""Reading the arguments of ``define_metric``, and what it returns."""
+"""The ``Metric`` that ``define_metric`` returns, and the checks of its arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WORDS = ("min", "max", "mean", "last", "first", "best", "copy", "none")
 
 
 class Metric:
-    """What one call of ``define_metric`` said; nothing more can be done with it, as in wandb."""
+    """The definition that ``define_metric`` returns. It is read-only (corpus: ``metrics.returned``)."""
 
     def __init__(
         self,
@@ -35,37 +35,37 @@ class Metric:
 
     @property
     def record(self) -> MetricDefined:
-        """What goes to the journal."""
+        """The record for the journal."""
         return self._record
 
     @property
     def name(self) -> str:
-        """The key, or a prefix with ``*``."""
+        """The key, or a prefix that ends in ``*``."""
         return self._record.name
 
     @property
     def step_metric(self) -> str | None:
-        """The key of its x axis."""
+        """The key of the x axis."""
         return self._record.step_metric
 
     @property
     def step_sync(self) -> bool | None:
-        """Whether rows that lack the step metric get its last value."""
+        """Whether rows without the step metric get its last value."""
         return self._record.step_sync
 
     @property
     def hidden(self) -> bool | None:
-        """Whether automatic charts leave it out."""
+        """Whether automatic charts leave the key out."""
         return self._hidden
 
     @property
     def summary(self) -> tuple[str, ...] | None:
-        """What the summary holds."""
+        """The aggregates in the summary."""
         return None if self._summary is None else tuple(self._summary)
 
     @property
     def goal(self) -> str | None:
-        """What is best: ``"minimize"`` or ``"maximize"``."""
+        """The direction of improvement: ``"minimize"`` or ``"maximize"``."""
         return self._record.goal
 
 
@@ -78,10 +78,10 @@ def parse_metric(
     goal: str | None,
     overwrite: bool | None,
 ) -> Metric:
-    """Return a definition.
+    """Return a metric definition. See ``Run.define_metric``.
 
     Raises:
-        Error: The name is empty or has ``*`` inside, a word is not known, or an argument is of another type.
+        Error: The name is empty or has ``*`` before its end, or an argument has an unknown value or type.
     """
     if not name:
         raise Error("define_metric() requires non-empty name argument")

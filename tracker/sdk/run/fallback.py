@@ -1,4 +1,4 @@
-"""Where a run is kept when a folder cannot be used: no training ends because a folder cannot be made."""
+"""The fallback for a store that cannot be written. Training must not end because of it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tracker.store.objects.store_file import make_folders
 
 
 def usable_store(settings: Settings) -> tuple[Settings, Layout]:
-    """Return where a run is written: the store or outbox of the settings, or a store in the temporary folder.
+    """Return the store or outbox to write to. If it is unusable, use a store in the temporary folder.
 
-    The variable ``TRACKER_STORE`` names the latter from then on, for ``Api`` and child processes.
+    In that case, ``TRACKER_STORE`` is set to the temporary store, for ``Api`` and child processes.
 
     Raises:
-        StoreVersionError: A newer tracker made the store.
+        StoreVersionError: A newer tracker created the store.
         StoreError: The temporary folder cannot be used either.
     """
     layout = layout_for(settings)
@@ -40,7 +40,7 @@ def usable_store(settings: Settings) -> tuple[Settings, Layout]:
         os.environ["TRACKER_STORE"] = str(instead.store)
         say(
             f"{error.message}. The run is kept in {instead.store}: copy it before the machine deletes it, "
-            "and name a folder that can be written (TRACKER_STORE)",
+            "and set TRACKER_STORE to a folder that can be written",
             silent=settings.silent,
         )
         return instead, layout
@@ -55,12 +55,12 @@ def _require_writable(layout: Layout) -> None:
     except OSError as error:
         raise StoreError(f"cannot use {layout.root} as a store: {error.strerror or error}") from error
     if not os.access(journals, os.W_OK | os.X_OK):
-        raise StoreError(f"cannot use {layout.root} as a store: no right to write to {journals}")
+        raise StoreError(f"cannot use {layout.root} as a store: no permission to write to {journals}")
 
 
 def private_folder() -> Path:
-    """Return this user's own folder among the temporary ones; no other user can have made it."""
-    import tempfile  # needed only when something is wrong
+    """Return a private folder of this user in the temporary folder. Other users cannot have made it."""
+    import tempfile  # needed only after an error
 
     folder = Path(tempfile.gettempdir(), f"tracker-{os.getuid()}")
     with suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""``Run.dir``, ``save`` and ``restore``."""
+"""The members ``Run.dir``, ``save`` and ``restore``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class Files(Identity):
-    """The files of a ``Run``."""
+    """The file methods of a ``Run``."""
 
     @property
     def dir(self) -> str:
-        """A folder of the run's own: what is written into it belongs to the run when that has ended.
+        """The run's own folder. Files in it become files of the run when the run ends.
 
-        ``ROOT/wandb/run-YYYYMMDD_HHMMSS-ID/files``, made when it is first asked for; ROOT is ``dir`` of
-        ``init``. Links that lead out of it are not followed.
+        The path is ``ROOT/wandb/run-YYYYMMDD_HHMMSS-ID/files``, where ROOT is ``dir`` of ``init``. The folder
+        is created on first access. Links to files outside of the folder are not followed.
         """
         return os.path.join(self.sync_dir, "files")
 
     @property
     def sync_dir(self) -> str:
-        """The folder that ``dir`` lies in."""
+        """The parent folder of ``dir``."""
         if self.disabled:
             return os.path.join(tempfile.gettempdir(), "wandb", self._folder_name())
         return str(self._folder.root)
@@ -44,18 +44,18 @@ class Files(Identity):
         """Save files with the run.
 
         Args:
-            glob_str: A path, or a pattern, which is expanded now. A folder is saved with all that lies in it.
-            base_path: What of the path is left out in the run; the working folder, or the folder above the
-                file's own for an absolute path.
-            policy: ``"live"``: again whenever it has changed (looked at every few seconds, and at the end);
-                ``"now"``: once; ``"end"``: when the run ends.
-            glob: False takes ``glob_str`` as it is written.
+            glob_str: A path, or a pattern that is expanded now. A folder is saved with all its files.
+            base_path: The part of the path to leave out in the run. The default is the working folder; for an
+                absolute path, it is the parent of the file's folder.
+            policy: ``"live"``: save now, again after each change (checked every few seconds), and at the end;
+                ``"now"``: save once; ``"end"``: save when the run ends.
+            glob: False takes ``glob_str`` literally.
 
         Returns:
-            Where the files are found in ``dir``.
+            The paths of the files in ``dir``.
 
         Raises:
-            ValueError: Another policy; a pattern that begins with ``*`` or leads out of ``base_path``.
+            ValueError: The policy is unknown, or the pattern begins with ``*`` or leads out of ``base_path``.
         """
         self._check_open("save")
         if isinstance(glob_str, bytes):
@@ -89,19 +89,19 @@ class Files(Identity):
     def restore(
         self, name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
     ) -> TextIO | None:
-        """Fetch a file of this run, or of another, and open it.
+        """Fetch a file of this run or of another run, and open it.
 
         Args:
-            name: Its path in the run.
-            run_path: ``[[entity/]project/]id``; this run unless given.
-            replace: Fetch it even if it is there.
-            root: Where to; ``dir`` unless given.
+            name: The file's path in the run.
+            run_path: ``[[entity/]project/]id``. The default is this run.
+            replace: Whether to fetch the file even if it exists locally.
+            root: The target folder. The default is ``dir``.
 
         Returns:
-            The open file; None if the run has no such file.
+            The open file, or None if the run has no such file.
 
         Raises:
-            NotFoundError: There is no such run.
+            NotFoundError: The run does not exist.
         """
         from tracker.sdk.run.restore import restore_file
 
@@ -113,7 +113,7 @@ class Files(Identity):
             folder.finish()
 
     def leave_to_parent(self) -> None:
-        """See ``RunCore``; a folder that is there is the parent's to take, and its child's to write into."""
+        """See ``RunCore``. The child may write into an existing folder, and the parent saves its files."""
         super().leave_to_parent()
         folder = self.__dict__.get("_folder")
         if folder is not None:
@@ -121,7 +121,7 @@ class Files(Identity):
 
     @cached_property
     def _folder(self) -> RunFolder:
-        from tracker.sdk.run.folder import RunFolder  # many runs have none
+        from tracker.sdk.run.folder import RunFolder  # imported late: many runs have no folder
 
         root = self._journal.settings.run_root
         try:
@@ -130,7 +130,7 @@ class Files(Identity):
             from tracker.sdk.run.fallback import private_folder
 
             instead = private_folder()
-            self._warn(f"cannot make a folder in {root} ({error.strerror}): the run's own is in {instead}")
+            self._warn(f"cannot make a folder in {root} ({error.strerror}): the run uses {instead}")
             return RunFolder(instead / "wandb" / self._folder_name(), self.save_path, self._warn)
 
     def _folder_name(self) -> str:

@@ -1,4 +1,4 @@
-"""How a run ends: by a call, with a block, by a signal, with its process."""
+"""The end of a run: by ``finish``, by a ``with`` block, by a signal, or with its process."""
 
 from __future__ import annotations
 
@@ -22,49 +22,54 @@ from tracker.sdk.run.core import RunCore
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# How long a thread of a run that has ended is waited for: it may hang on a slow disk or driver.
+# How long the end of a run waits for one of its threads, which can hang on a slow disk or driver.
 THREAD_SECONDS = 1.0
-# Characters of an exception's type and message that are kept.
+# The longest stored text of an exception, in characters.
 LONGEST_ERROR = 2000
 
 
-class Life(RunCore):
-    """The end of a ``Run``."""
+class FinishMethods(RunCore):
+    """The methods that end a ``Run``."""
 
     def finish(self, exit_code: int | None = None) -> None:
-        """End the run; a second call does nothing.
+        """End the run. A second call does nothing.
 
         Args:
-            exit_code: 0 or None: finished. Anything else: failed.
+            exit_code: 0 or None marks the run as finished, other values as failed.
         """
         self._do_before_end()
         try:
             code = int(exit_code or 0)
         except (TypeError, ValueError):
-            code = 1  # said something, and not 0
+            code = 1  # any value that is not a number counts as a failure
         code = max(-(2**31), min(code, 2**31 - 1))
         self._end("failed" if code else "finished", code, None, f"exit status {code}" if code else None)
         self._wait_for_threads()
         self._wait_until_sent()
 
     def fail(self, error: str) -> None:
-        """End the run as failed, with one line that says why."""
+        """End the run as failed.
+
+        Args:
+            error: One line with the reason.
+        """
         self._do_before_end()
         self._end("failed", _exit_code(error), error[:LONGEST_ERROR], _reason(error))
         self._wait_for_threads()
         self._wait_until_sent()
 
     def _wait_for_threads(self) -> None:
-        """Leave none of the run's threads behind, unless one hangs; they were told to end."""
+        """Wait for the run's threads, which were told to end. Stop waiting for a thread that hangs."""
         if self._closed and not self._forked and not self.is_busy_here:
             self._journal.join(THREAD_SECONDS)
             if self.capturing is not None:
                 self.capturing.join(THREAD_SECONDS)
 
     def _wait_until_sent(self) -> None:
-        """Wait until a run that goes to a server is there, as long as the server takes bytes.
+        """Wait until the server has the whole run. Stop waiting when the server takes no more bytes.
 
-        Not in a signal handler, which ends a process that others wait for, and not in a forked child.
+        A signal handler does not wait, because it ends a process that other processes wait for. A forked
+        child does not wait either.
         """
         journal = self._journal
         if self._waited or self.is_busy_here or journal.disabled or self._forked or not self._closed:
@@ -72,7 +77,7 @@ class Life(RunCore):
         self._waited = True
         if journal.segment is None or not journal.layout.remote.exists():
             return
-        from tracker.sdk.process.upload_wait import (  # most runs are kept here
+        from tracker.sdk.process.upload_wait import (  # imported late: most runs have no server
             is_in_signal_handler,
             wait_until_sent,
         )
@@ -94,29 +99,29 @@ class Life(RunCore):
             UsageError: The run is finished.
         """
         if self._finished:
-            raise UsageError(f"Run ({self.id}) is finished: init a new run")
+            raise UsageError(f"Run ({self.id}) is finished. Start a new run with init().")
         if self.capturing is not None:
             self.capturing.write_logs(text)
 
     def before_end(self, call: Callable[[], None]) -> None:
-        """Have something called once when the run is about to end, while it can still be logged to.
+        """Register a function to call once before the run ends, while the run still accepts records.
 
-        Not in a forked child, and not when a signal ends the run.
+        The function is not called in a forked child, or when a signal ends the run.
         """
         self._before_end.append(call)
 
     def _do_before_end(self) -> None:
         if self.is_busy_here:
-            return  # a signal handler's call, on top of one that holds the lock: nobody can be waited for
+            return  # a signal handler has interrupted code that holds the lock: waiting would block forever
         if self.capturing is not None:
             self.capturing.before_end()
         while self._before_end:
             call = self._before_end.pop()
             try:
                 call()
-            except Exception as error:  # the run ends all the same
-                logs.log(logs.WARNING, f"while run {self.id} ended", error)
-                say(f"while run {self.id} ended: {error}")
+            except Exception as error:  # end the run in spite of it
+                logs.log(logs.WARNING, f"Run {self.id}: an action at its end failed", error)
+                say(f"run {self.id}: an action at its end failed: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -130,31 +135,38 @@ class Life(RunCore):
             self.fail(last_line(error))
 
     def join(self, exit_code: int | None = None) -> None:
-        """End the run; what older scripts call ``finish``."""
+        """End the run. Older scripts call this method."""
         self.finish(exit_code)
 
     def mark_preempting(self) -> None:
-        """Say that this machine may be taken away: if the run fails from now on, it was preempted."""
+        """Announce that this machine may be taken away. A later failure then counts as preemption."""
         self._check_open("mark_preempting")
         self._preempting = True
 
-    # What a signal handler uses
+    # Methods for signal handlers
 
     @property
     def is_busy_here(self) -> bool:
-        """Whether the calling thread is inside a call on this run, under the code that asks."""
+        """Whether the calling thread is inside a call on this run, which a signal handler interrupted."""
         return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
 
     def lock(self, seconds: float) -> bool:
-        """Keep all others from logging, until the process ends; return whether that could be done."""
+        """Block all other writers of this run until the process ends.
+
+        Args:
+            seconds: How long to wait for the lock.
+
+        Returns:
+            Whether the lock was taken.
+        """
         return self._lock.acquire(timeout=seconds)
 
     def end_at_signal(self, seconds: float, *, finished: bool = False) -> None:
-        """End the run because the process was told to end (SIGTERM), unless others block it for too long.
+        """End the run because the process received SIGTERM. Do nothing if the run's lock stays taken.
 
         Args:
-            seconds: How long others may block it.
-            finished: The process had done its work; else the run is preempted.
+            seconds: How long to wait for the lock.
+            finished: Whether the process had completed its work. If not, the run is preempted.
         """
         if self.lock(seconds):
             try:
@@ -168,14 +180,14 @@ class Life(RunCore):
     def _end(
         self, state: str, exit_code: int, error: str | None, reason: str | None, *, late: bool = False
     ) -> None:
-        # An interrupt (Ctrl-C) may end this anywhere: the next call, at exit at the latest, goes on.
+        # Ctrl-C may interrupt this method anywhere. The next call, at the latest at exit, completes it.
         with self._lock:
             if self._writing and not late:
                 self._deferred.append(partial(self._end, state, exit_code, error, reason, late=True))
                 return
-            self._writing = False  # where it waited, what was to be written first is written
+            self._writing = False  # if this call was deferred, the writes before it are complete
             if self._ending:
-                return  # a signal handler's call: what is under it goes on
+                return  # a signal handler has interrupted this method, which continues afterwards
             try:
                 self._ending = True
                 if self.capturing is not None:
@@ -185,15 +197,15 @@ class Life(RunCore):
                     self._keep_files()
                 self._finished = True
                 if not self._closed:
-                    if self._last is None:
+                    if self._end_record is None:
                         if self.preempted:
                             state, error, reason = "preempted", error or "SIGTERM", why_terminated(now())
                         elif self._preempting and state == "failed":
                             state = "preempted"
-                        self._last = pack(RunFinished(now(), state, exit_code, error, reason))
-                    if not self._said:
-                        self._journal.put(self._last)
-                        self._said = True
+                        self._end_record = pack(RunFinished(now(), state, exit_code, error, reason))
+                    if not self._end_written:
+                        self._journal.put(self._end_record)
+                        self._end_written = True
                     self._journal.close()
                     self._closed = True
                     if state == "finished" and self.resume_file is not None:
@@ -204,7 +216,7 @@ class Life(RunCore):
 
 
 def _reason(error: str) -> str:
-    """Return why a run failed, of the line that says with which exception the process ends."""
+    """Return why a run failed, given the last line of the exception that ended the process."""
     kind = error.partition(": ")[0]
     if kind == "SystemExit":
         return f"exit status {_exit_code(error)}"
@@ -212,6 +224,6 @@ def _reason(error: str) -> str:
 
 
 def _exit_code(error: str) -> int:
-    """Return the status that a process ended with, of the line that says so; 1 for any other error."""
+    """Return the exit status in the last line of an exception, or 1 if it is not ``SystemExit``."""
     kind, _, code = error.partition(": ")
     return int(code) if kind == "SystemExit" and code.isdecimal() and len(code) < 10 else 1

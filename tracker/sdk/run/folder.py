@@ -1,4 +1,4 @@
-"""A run's own folder: what a script writes into it, or saves, becomes a file of the run."""
+"""The folder of a run. Files that a script writes into it or saves become files of the run."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from pathlib import Path
 
 from tracker.capture.logs import Logged
 
-# How often files that were saved with policy "live" are looked at.
+# How often files with policy "live" are checked for changes.
 LOOK_SECONDS = 5.0
 
 POLICIES = ("live", "now", "end")
-# Size and time of last change: another one means another content.
+# Size and modification time. If they differ, the content has changed.
 Signature = tuple[int, int]
 
 
 class RunFolder:
-    """The folder, and which of its files the run has.
+    """The folder of a run, and the state of its saved files.
 
     Args:
-        root: Where it lies, without ``files``; made here, with a number behind it when another run has it.
-        keep: Stores a file of the run: its path there, and where it lies now.
-        complain: Called with one line about a file that could not be read.
+        root: The folder's path, without ``files``. The folder is created here. If another run has it, a
+            number is appended.
+        keep: Stores a file of the run, given its path in the run, its path on disk and its media type.
+        complain: Called with one line about a file that cannot be read.
     """
 
     def __init__(
@@ -39,12 +40,18 @@ class RunFolder:
         self._keep = keep
         self._complain = complain
         self._lock = threading.RLock()
-        self._saved: dict[str, tuple[Path, str]] = {}  # by path in the run: where it lies, and the policy
+        self._saved: dict[str, tuple[Path, str]] = {}  # by path in the run: the source, and the policy
         self._stored: dict[str, Signature] = {}
         self._stop: threading.Event | None = None
 
     def save(self, source: Path, path: str, policy: str) -> None:
-        """Save a file of the script's under a path in the run, with a link to it in the folder."""
+        """Save a file of the script, and link to it from the folder.
+
+        Args:
+            source: The file's path on disk.
+            path: The file's path in the run.
+            policy: One of ``POLICIES``.
+        """
         place = self.files / path
         with suppress(OSError):
             if not (place.exists() and place.samefile(source)):
@@ -57,7 +64,7 @@ class RunFolder:
                 self._watch()
 
     def finish(self) -> None:
-        """Store what changed since, all that waited for the end, and all that was written into the folder."""
+        """Store changed files, files with policy "end", and files that were written into the folder."""
         if self._stop is not None:
             self._stop.set()
         with self._lock:
@@ -68,12 +75,12 @@ class RunFolder:
                 self._store(path, file)
 
     def leave_to_parent(self) -> None:
-        """In a forked child: the thread that looks is the parent's."""
+        """In a forked child, forget the thread that checks for changes. It runs in the parent only."""
         self._lock = threading.RLock()
         self._stop = None
 
     def _written(self) -> Iterator[tuple[str, Path]]:
-        """Yield what lies in the folder itself; links are followed only to what lies there too."""
+        """Yield the folder's own files. Links are followed only if their target is in the folder too."""
         inside = self.files.resolve()
         for folder, _folders, names in os.walk(self.files):
             for name in sorted(names):
@@ -105,7 +112,7 @@ class RunFolder:
             with self._lock:
                 live = [(path, each[0]) for path, each in self._saved.items() if each[1] == "live"]
             for path, source in live:
-                with Logged("save a file of the run's folder"):  # the run has ended meanwhile, say
+                with Logged("save a file of the run's folder"):  # it raises if the run has ended meanwhile
                     self._store(path, source)
 
 
@@ -126,11 +133,17 @@ def _link(source: Path, place: Path) -> None:
     place.unlink(missing_ok=True)
     try:
         place.symlink_to(source)
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no links
         shutil.copyfile(source, place)
 
 
 def folder_name(run_id: str, started: float, offline: bool) -> str:
-    """Return what a run's folder is called, as in wandb."""
+    """Return the name of a run's folder, in wandb's form (wandb: ``sdk/wandb_settings.py``).
+
+    Args:
+        run_id: The run's id.
+        started: When the run started, in Unix seconds.
+        offline: Whether the run is offline.
+    """
     kind = "offline-run" if offline else "run"
     return f"{kind}-{time.strftime('%Y%m%d_%H%M%S', time.localtime(started))}-{run_id}"

@@ -1,4 +1,4 @@
-"""What a run is called, where it belongs, and where it stands."""
+"""The identity of a run: its names, its place, its state."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ LONGEST_TAG = 64
 
 
 class Identity(RunCore):
-    """The identity of a ``Run``. What may be set is recorded; a person's later edit holds against it."""
+    """The identity of a ``Run``.
+
+    Setting a field writes a record. A user's later edit in the dashboard takes precedence over it.
+    """
 
     @property
     def name(self) -> str | None:
-        """The display name; may be set."""
+        """The display name. Can be set."""
         return self._text("name")
 
     @name.setter
@@ -32,7 +35,7 @@ class Identity(RunCore):
 
     @property
     def notes(self) -> str | None:
-        """The notes; may be set."""
+        """The notes. Can be set."""
         return self._text("notes")
 
     @notes.setter
@@ -41,7 +44,7 @@ class Identity(RunCore):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags; may be set (``run.tags += ("new",)``). Unlike in wandb a string is one tag."""
+        """The tags. Can be set (``run.tags += ("new",)``). A string is one tag; wandb splits it."""
         return tuple(self._shown["tags"] or ())
 
     @tags.setter
@@ -67,12 +70,12 @@ class Identity(RunCore):
 
     @property
     def group(self) -> str:
-        """The group; empty without one, as in wandb."""
+        """The group, or an empty string (corpus: ``identity.undescribed``)."""
         return self._text("group") or ""
 
     @property
     def job_type(self) -> str:
-        """The job type; empty without one, as in wandb."""
+        """The job type, or an empty string (corpus: ``identity.undescribed``)."""
         return self._text("job_type") or ""
 
     @property
@@ -81,57 +84,57 @@ class Identity(RunCore):
         return f"{self.entity}/{self.project}/{self.id}"
 
     def project_name(self) -> str:
-        """Return the project; what older scripts call."""
+        """Return the project. Older scripts call this method."""
         return self.project
 
     @property
     def config_static(self) -> ConfigStatic:
-        """The config as it is now, which cannot be changed."""
+        """A read-only copy of the current config."""
         return ConfigStatic(self.config.as_dict())
 
     @property
     def step(self) -> int:
-        """The step that the next ``log`` without ``step`` goes to."""
+        """The step of the next ``log`` call without ``step``."""
         return self._steps.step
 
     @property
     def start_time(self) -> float:
-        """When this process began the run, in unix seconds."""
+        """When this process started the run, in Unix seconds."""
         return self._started.time
 
     @property
     def offline(self) -> bool:
-        """Whether nothing is sent to a server while the run goes on."""
+        """Whether the run is not sent to a server while it is running."""
         return self._journal.settings.mode == "offline"
 
     @property
     def url(self) -> str | None:
-        """Where the run can be looked at, when a server is named; None offline, as in wandb."""
+        """The URL of the run's page. None offline or without a server (corpus: ``identity.undescribed``)."""
         base = self._base_url
         return f"{base}/{self.entity}/{self.project}?run={self.id}" if base else None
 
     def get_url(self) -> str | None:
-        """Return ``url``; what older scripts call."""
+        """Return ``url``. Older scripts call this method."""
         return self.url
 
     @property
     def project_url(self) -> str | None:
-        """Where the project can be looked at, when a server is named."""
+        """The URL of the project's page. None offline or without a server."""
         base = self._base_url
         return f"{base}/{self.entity}/{self.project}" if base else None
 
     def get_project_url(self) -> str | None:
-        """Return ``project_url``; what older scripts call."""
+        """Return ``project_url``. Older scripts call this method."""
         return self.project_url
 
     @property
     def sweep_id(self) -> str | None:
-        """The sweep that the run belongs to, if any."""
+        """The id of the sweep that the run belongs to, if any."""
         return self._journal.settings.sweep_id
 
     @property
     def sweep_url(self) -> None:
-        """Where that sweep can be looked at: sweeps have no page here."""
+        """Always None: sweeps have no page."""
 
     @property
     def _base_url(self) -> str | None:
@@ -140,7 +143,7 @@ class Identity(RunCore):
 
     @property
     def settings(self) -> Settings:
-        """The settings in force, under wandb's names. A copy: changing it changes nothing."""
+        """A copy of the settings in effect, under wandb's names. Changes to the copy have no effect."""
         from tracker.sdk.run.settings import settings_of
 
         more = {"run_id": self.id, "run_name": self.name, "resumed": self.resumed}
@@ -148,9 +151,10 @@ class Identity(RunCore):
 
     @property
     def _attach_id(self) -> str | None:
-        """What ``wandb._attach`` continues the run by in another process, as Lightning's own logger does.
+        """The id with which ``wandb._attach`` continues the run in another process.
 
-        Asked for when the run is handed over: from then on both take its steps from one counter.
+        Lightning's own wandb logger reads this attribute. Reading it creates the shared step counter: from
+        then on, both processes take the run's steps from it.
         """
         if self.disabled:
             return None

@@ -1,4 +1,4 @@
-"""``Run.log`` and ``Run.define_metric``."""
+"""The methods ``Run.log`` and ``Run.define_metric``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from tracker.sdk.run.define_metric import Metric, parse_metric
 
 
 class LogMethods(RunCore):
-    """How a ``Run`` takes history."""
+    """The methods of a ``Run`` that write history."""
 
     def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-        """Log values into a history row. When this returns they survive SIGKILL of this process.
+        """Log values into a history row.
+
+        When this call returns, the values survive SIGKILL of this process. The exception is a full disk:
+        rows then wait in memory until writing works again.
 
         Args:
-            data: Keys (strings) and values: plain values, scalars and arrays of numpy and torch, media.
-            step: The row's step. wandb drops a step smaller than the last; here it becomes a row of its own.
-            commit: Whether the row is complete with this call. By default it is, unless ``step`` is given.
+            data: A dict from string keys to plain values, scalars and arrays of numpy and torch, or media.
+            step: The row's step. A step below the current one makes a row of its own; wandb drops such rows.
+            commit: Whether this call completes the row. The default is True, or False if ``step`` is given.
 
         Raises:
-            TypeError: ``data`` is no dict with string keys, or a value cannot be encoded. Nothing was logged.
+            TypeError: ``data`` is not a dict with string keys, or a value has no plain form. Nothing is
+                logged.
             UsageError: The run is finished.
         """
         if type(data) is not dict:
@@ -36,10 +40,10 @@ class LogMethods(RunCore):
         keys = tuple(data)
         if keys != self._keys:
             try:
-                "".join(keys)  # refuses a key that is no string, at the speed of C
+                "".join(keys)  # a fast check in C that all keys are strings
             except TypeError:
                 raise TypeError("Key values passed to `wandb.log` must be strings.") from None
-            if "" in keys:  # as in wandb: what has no name is not kept
+            if "" in keys:  # wandb drops empty keys too
                 data, keys = {key: value for key, value in data.items() if key}, ()
             self._keys = keys
         with self._lock:
@@ -54,7 +58,7 @@ class LogMethods(RunCore):
             before = steps.state
             try:
                 self._writing = True
-                if step is None and commit is None and before[2] is None:  # nearly every call, at less cost
+                if step is None and commit is None and before[2] is None:  # a fast path for most calls
                     at, row, _ = before
                     steps.state, flags = (at + 1, row + 1, None), COMMIT
                 else:
@@ -74,7 +78,7 @@ class LogMethods(RunCore):
                 self._write_deferred()
 
     def _write_row(self, data: dict[str, Any], step: int | None, commit: bool | None) -> None:
-        """Write a row that had to wait; ``log`` has checked it."""
+        """Write a deferred row. ``log`` has checked its values."""
         row, at, flags = self._steps.place(step, commit)
         self._journal.put(pack(Row(row, at, flags, now(), data)))
 
@@ -88,19 +92,20 @@ class LogMethods(RunCore):
         overwrite: bool | None = None,
         goal: str | None = None,
     ) -> Metric:
-        """Say how a key (or all keys with a prefix, ``"val/*"``) is plotted and summarised.
+        """Define how a key, or all keys with a prefix (``"val/*"``), are plotted and summarised.
 
         Args:
             name: A key, or a prefix that ends in ``*``.
-            step_metric: Key that serves as its x axis.
-            step_sync: Add the step metric's last value to rows that lack it; on when one is given.
-            hidden: Keep it out of automatic charts.
-            summary: Comma-separated: min, max, mean, last, first, best, copy, none.
+            step_metric: The key of the x axis.
+            step_sync: Whether rows without the step metric get its last value. The default is True if
+                ``step_metric`` is given.
+            hidden: Whether automatic charts leave the key out.
+            summary: Comma-separated aggregates: min, max, mean, last, first, best, copy, none.
             goal: ``"minimize"`` or ``"maximize"``, for ``summary="best"``.
-            overwrite: Forget what was defined before of that name instead of adding to it.
+            overwrite: Whether to replace earlier definitions of the name instead of adding to them.
 
         Raises:
-            Error: A word is not known.
+            Error: An argument has an unknown value or the wrong type.
         """
         self._check_open("define_metric")
         defined = parse_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
@@ -108,11 +113,11 @@ class LogMethods(RunCore):
         return defined
 
     def copy_row(self, row: dict[str, Any], runtime: float) -> None:
-        """Take over a row of another run's history, as it was read, at its own step and time.
+        """Copy a row of another run's history, and keep its step and time.
 
         Args:
-            row: With ``_step``, ``_runtime`` and ``_timestamp``.
-            runtime: Seconds that the run had lasted in all when it was left.
+            row: The row, with ``_step``, ``_runtime`` and ``_timestamp``.
+            runtime: The total duration in seconds of the other run when it was left.
         """
         data = {key: value for key, value in row.items() if key not in ("_step", "_runtime")}
         at = self._started.time + (row.get("_runtime") or 0.0) - runtime
@@ -139,7 +144,7 @@ class LogMethods(RunCore):
 
 
 def _to_plain_row(run: Any, data: dict[str, Any], step: int | str) -> dict[str, Any]:
-    from tracker.sdk.run.media import to_plain_row  # many runs log plain values alone
+    from tracker.sdk.run.media import to_plain_row  # imported late: many runs log only plain values
 
     return to_plain_row(run, data, step)
 

@@ -1,4 +1,4 @@
-"""What a row of ``log`` holds beside plain values: media, tables, charts, figures and data frames."""
+"""Conversion of values other than plain ones for ``log``: media, tables, charts, figures, data frames."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tracker.ground.values import check_depth, to_plain
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
 
-_LONGEST_NAME = 128  # of an artifact
+_LONGEST_NAME = 128  # characters of an artifact's name
 
 
 class MediaSink:
-    """Takes a run's media files, and what goes with them: artifacts of tables, labels of classes."""
+    """Stores the media files of a run, and the artifacts and class labels that belong to them."""
 
     def __init__(self, run: Run) -> None:
         self.owner = run
@@ -36,12 +36,14 @@ class MediaSink:
         self.owner.note((kind, key), {"type": kind, "key": key, "value": labels})
 
     def log_object(self, obj: Any, key: str, entry: str | None = None) -> None:
-        """See ``FileSink``: as artifact ``run-ID-KEY``; increments of a table in one of their own.
+        """Log a table as artifact ``run-ID-KEY``, or an increment of a table as ``run-ID-incr-KEY``.
+
+        See ``FileSink.log_object``.
 
         Args:
-            obj: A table.
-            key: Of the history.
-            entry: Name inside the artifact, for an increment of a table.
+            obj: The table.
+            key: The key in the history.
+            entry: For an increment of a table: its name inside the artifact.
         """
         run = self.owner
         if run.disabled or run.layout is None:
@@ -57,12 +59,17 @@ class MediaSink:
             artifact.add(obj, entry or key)
             run.log_artifact(artifact)
         except OSError as error:
-            # Training goes on: the table's file waits in memory until writing works again.
-            run._warn(f"the table {key!r} is kept in the run, without an artifact: {error}")
+            # Do not stop the training. The table's file waits in memory until writing works again.
+            run._warn(f"Table {key!r} is stored in the run, but its artifact was not created: {error}")
 
 
 def to_plain_row(run: Run, data: dict[str, Any], step: int | str) -> dict[str, Any]:
-    """Return a row's plain values; media in it are stored, charts become their tables.
+    """Return a row with plain values. Store its media, and replace charts by their tables.
+
+    Args:
+        run: The run.
+        data: The row as it was logged.
+        step: The row's step, or ``"summary"``. It is a part of the names of media files.
 
     Raises:
         TypeError: A value cannot be encoded.
@@ -75,7 +82,7 @@ def to_plain_row(run: Run, data: dict[str, Any], step: int | str) -> dict[str, A
 
 
 def without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without dicts that hold nothing, which wandb's history has not either."""
+    """Return a row without empty dicts, as in wandb's history (corpus: ``values.nested_dicts``)."""
     kept = {}
     for key, value in values.items():
         if type(value) is dict and "_type" not in value:
@@ -87,10 +94,16 @@ def without_empty(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:
-    """Return what stands in the history for one value; ``key`` names the files of media in it.
+    """Return the form in which the history keeps a value.
+
+    Args:
+        sink: Stores media files.
+        key: The value's key. It is a part of the names of media files.
+        step: The row's step, or ``"summary"``. It is a part of the names of media files.
+        value: The value.
 
     Raises:
-        TypeError: There is nothing that could.
+        TypeError: The value cannot be encoded.
     """
     return _to_history(sink, key, step, value, 0)
 
@@ -98,12 +111,12 @@ def to_history(sink: MediaSink, key: str, step: int | str, value: Any) -> Any:
 def _to_history(sink: MediaSink, key: str, step: int | str, value: Any, depth: int) -> Any:
     check_depth(depth)
     if isinstance(value, dict):
-        # As in wandb, a nested value's file is named after its own key alone.
+        # wandb also names the file of a nested value after the innermost key alone.
         return {
             str(name): _to_history(sink, str(name), step, item, depth + 1) for name, item in value.items()
         }
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, WBValue) for item in value):
-        return _several(sink, key, step, value)
+        return _to_history_list(sink, key, step, value)
     if figures.is_data_frame(value):
         from tracker.data_types.table import Table
 
@@ -118,7 +131,7 @@ def _to_history(sink: MediaSink, key: str, step: int | str, value: Any, depth: i
         return value.to_json(sink.owner)
     return to_plain(
         value,
-        # As in wandb, media stand in lists of their own kind.
+        # wandb also allows media only in lists that contain nothing else.
         lambda item: (
             _refuse(item)
             if item is value or isinstance(item, WBValue)
@@ -128,7 +141,7 @@ def _to_history(sink: MediaSink, key: str, step: int | str, value: Any, depth: i
     )
 
 
-def _several(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) -> Any:
+def _to_history_list(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) -> Any:
     first = type(values[0])
     if not issubclass(first, BatchableMedia) or not all(isinstance(value, first) for value in values):
         return [_to_history(sink, key, step, value, 1) for value in values]
@@ -136,7 +149,7 @@ def _several(sink: MediaSink, key: str, step: int | str, values: Sequence[Any]) 
     if len(values) > most:
         from tracker.ground.terminal import say
 
-        say(f"only the first {most} of {len(values)} {first.__name__}s of {key!r} are kept, as in wandb")
+        say(f"Only the first {most} of {len(values)} {first.__name__}s of {key!r} are kept, as wandb does.")
         values = values[:most]
     for value in values:
         value.bind_to_run(sink, key, step)
@@ -148,7 +161,7 @@ def _refuse(value: Any) -> Any:
 
 
 def _without_charts(run: Run, data: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its charts' tables in the place of charts; what they look like goes to the config."""
+    """Return a row in which tables replace the charts. The appearance of the charts goes to the config."""
     from tracker.plot.custom_chart import CustomChart, Visualize
 
     def pop(values: dict[str, Any], prefix: str, depth: int = 0) -> dict[str, Any]:
@@ -159,7 +172,7 @@ def _without_charts(run: Run, data: dict[str, Any]) -> dict[str, Any]:
                 charts[prefix + key] = value
             else:
                 rest = pop(value, f"{prefix}{key}.", depth + 1) if type(value) is dict and value else value
-                if rest is value or rest:  # else it held charts alone
+                if rest is value or rest:  # drop a dict that contained only charts
                     kept[key] = rest
         return kept
 
@@ -173,9 +186,10 @@ def _without_charts(run: Run, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def table_artifact_name(name: str) -> str:
-    """Return a name that an artifact may have: as wandb, what is not allowed left out and a sum added.
+    """Return an allowed name for the artifact of a table.
 
-    A name that is too long is cut (wandb refuses it).
+    Characters that are not allowed are removed, and a checksum is appended
+    (wandb: ``sdk/artifacts/_internal_artifact.py``). Names that are too long are cut. wandb refuses them.
     """
     kept = re.sub(r"[^a-zA-Z0-9_\-.]+", "", name)
     if kept != name:

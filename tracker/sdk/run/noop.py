@@ -1,4 +1,7 @@
-"""The run of ``mode="disabled"``: its summary works in memory, everything else does nothing, as in wandb."""
+"""The run of ``mode="disabled"`` (corpus: ``identity.disabled``).
+
+Its summary works in memory. All other calls do nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tracker.sdk.run.run import INTERNAL, Run
 
 
 class _Noop:
-    """Every attribute of it is it, and so is what a call returns."""
+    """An object that returns itself for each attribute and each call."""
 
     def __getattr__(self, name: str) -> _Noop:
         if name.startswith("__"):
@@ -27,12 +30,12 @@ def _nothing(*_arguments: Any, **_named: Any) -> None:
     """Do nothing."""
 
 
-# Methods that give the same answer in a disabled run.
+# Methods that work in a disabled run as in any other.
 _ANSWERED = {"display", "get_project_url", "get_url", "join", "project_name", "to_html"}
 
 
 class DisabledRun(Run):
-    """A run of which nothing is kept: what a script calls does nothing, but for what is below."""
+    """A run that keeps nothing. Its methods do nothing, except for those below."""
 
     for _name in set(dir(Run)) - INTERNAL - _ANSWERED:
         if _name[0] != "_" and callable(getattr(Run, _name)):
@@ -40,11 +43,11 @@ class DisabledRun(Run):
     del _name
 
     def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-        """Put values into the summary."""
+        """Put values into the summary. See ``Run.log``."""
         self.summary.update(data)
 
     def log_artifact(self, *_arguments: Any, **_named: Any) -> Any:
-        """Return something of which every attribute and every call is itself."""
+        """Return an object that returns itself for each attribute and each call."""
         return _Noop()
 
     def define_metric(self, *_arguments: Any, **_named: Any) -> Metric:
@@ -74,7 +77,7 @@ class DisabledRun(Run):
         return 0
 
     def _check_open(self, call: str) -> None:
-        """What is over does nothing either."""
+        """Do nothing: a finished run of this kind raises no error."""
 
     def record(self, record: Record) -> None:
         """Keep nothing."""

@@ -1,4 +1,4 @@
-"""What a notebook shows of a run, and how far it was sent."""
+"""The display of a run in a notebook, and its upload status."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tracker.sdk.run.identity import Identity
 
 
 class RunStatus(NamedTuple):
-    """How far a run was sent.
+    """The upload status of a run.
 
     Attributes:
-        sync_items_total: What there is to send.
-        sync_items_pending: What of it waits.
-        sync_time: When all had been sent last.
+        sync_items_total: The number of items to send.
+        sync_items_pending: The number of items that are not sent yet.
+        sync_time: When the last item was sent.
     """
 
     sync_items_total: int = 0
@@ -25,14 +25,17 @@ class RunStatus(NamedTuple):
 
 
 class NotebookRepr(Identity):
-    """How a ``Run`` is shown."""
+    """The display methods of a ``Run``."""
 
     def display(self, height: int = 420, hidden: bool = False) -> bool:
-        """Show the run in a notebook; return whether there is one.
+        """Show the run in a notebook.
 
         Args:
-            height: In pixels.
-            hidden: Show a button that opens it.
+            height: The height of the frame in pixels.
+            hidden: Whether to show a button that opens the frame.
+
+        Returns:
+            Whether the code runs in a notebook.
         """
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
         if self.settings.silent or shell is None or not hasattr(shell, "kernel"):
@@ -43,7 +46,7 @@ class NotebookRepr(Identity):
         return True
 
     def to_html(self, height: int = 420, hidden: bool = False) -> str:
-        """Return a frame with the run's page; a line that names the run where no server is named."""
+        """Return a frame with the run's page. Without a server, return a line that names the run."""
         if self.url is None:
             return f"<code>{html.escape(repr(self))}</code>"
         style = f"border:none;width:100%;height:{height}px;"
@@ -60,21 +63,23 @@ class NotebookRepr(Identity):
         return {"text/html": self.to_html(hidden=True)}
 
     def status(self) -> RunStatus:
-        """Return how far the run was sent: nothing waits without a server, as in wandb's offline mode.
+        """Return the upload status. Without a server, nothing is pending.
+
+        wandb answers the same when it is offline (corpus: ``files.mark_preempting_and_status``).
 
         Raises:
             UsageError: The run is finished.
-            UnsupportedError: A server is named.
+            UnsupportedError: The run is sent to a server.
         """
         self._check_open("status")
         if self._base_url is not None:
             from tracker.errors import UnsupportedError
 
-            raise UnsupportedError("Run.status() of a run that is sent", "look at it with `tracker doctor`")
+            raise UnsupportedError("Run.status() of a run on a server", "run `tracker doctor` for its status")
         return RunStatus()
 
     def write_logs(self, text: str) -> None:
-        """Add text to the run's output, as if it had been printed; nothing where the console is not kept."""
+        """Add text to the run's output, as if the script had printed it. Needs console capture."""
         self._check_open("write_logs")
         if self.capturing is not None:
             self.capturing.write_logs(text)
@@ -82,4 +87,4 @@ class NotebookRepr(Identity):
     def _label(
         self, code: str | None = None, repo: str | None = None, code_version: str | None = None, **more: str
     ) -> None:
-        """Do nothing: what libraries tell wandb of themselves."""
+        """Ignore the telemetry that libraries report to wandb about themselves."""

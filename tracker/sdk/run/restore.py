@@ -1,4 +1,4 @@
-"""Fetching a file of a run: ``Run.restore`` and ``tracker.restore``."""
+"""The function behind ``Run.restore`` and ``tracker.restore``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def restore_file(settings: Settings, name: str, run_path: str, replace: bool, root: str) -> TextIO | None:
-    """Return a file of a run, open; None if it has no such file. See ``Run.restore``."""
+    """Return an open file of a run, or None if the run has no such file. See ``Run.restore``."""
     path = Path(root, name)
     if path.exists() and not replace:
         return path.open()
@@ -32,7 +32,7 @@ def restore_file(settings: Settings, name: str, run_path: str, replace: bool, ro
     try:
         file = run.file(name)
         if not os.path.normpath(path).startswith(os.path.normpath(root) + os.sep):
-            raise NotFoundError(f"{name!r} leads out of {root}")
+            raise NotFoundError(f"The path {name!r} leads out of {root}.")
         return cast(TextIO, file.download(root, replace=True))
     except NotFoundError:
         return None

@@ -1,4 +1,7 @@
-"""``Run``: what a script logs to. Every call is a record; nothing else happens on its thread."""
+"""``Run``, the object that a script logs to.
+
+Each call writes a record to the journal. A recorder process does the rest of the work.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,18 @@ from tracker.sdk.process.handover import given, handed
 from tracker.sdk.run.alerts import Alerts
 from tracker.sdk.run.artifact_methods import ArtifactMethods
 from tracker.sdk.run.files import Files
-from tracker.sdk.run.finish import Life
+from tracker.sdk.run.finish import FinishMethods
 from tracker.sdk.run.log import LogMethods
 from tracker.sdk.run.notebook_repr import NotebookRepr
 from tracker.sdk.run.watch import WatchMethods
 
-# Used by other modules of this package, and of no use to a script.
+# Other modules of this package use these members. They are not for scripts.
 INTERNAL = {
     "before_end",
     "capturing",
     "copy_row",
     "end_at_signal",
     "finished",
-    "go_on_at",
     "is_busy_here",
     "journal",
     "layout",
@@ -33,25 +35,26 @@ INTERNAL = {
     "resume_file",
     "save_file",
     "save_path",
+    "set_next_step",
     "share_steps",
     "show",
     "started",
 }
 
 
-class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr, Life):
-    """A run that is being written; made by ``init``.
+class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr, FinishMethods):
+    """A run that this process writes. ``init`` creates it.
 
-    Safe to use from several threads. In a forked child, what is logged goes to a segment of the
-    child's own, at the run's next step, and the parent's run is never finished from there.
+    Several threads may use it at the same time. A forked child writes to its own segment, at the next step
+    of the run. A child never finishes the run of its parent.
     """
 
     def __dir__(self) -> list[str]:
-        """Return what a script may use: the package's other modules use more."""
+        """Return the members for scripts, without those that only this package uses."""
         return sorted(set(super().__dir__()) - INTERNAL)
 
     def __deepcopy__(self, memo: object) -> Run:
-        """Return the run itself: a copy of it would be a second writer of the same rows."""
+        """Return the run itself. A copy would be a second writer of the same rows."""
         return self
 
     def __copy__(self) -> Run:
@@ -59,8 +62,8 @@ class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the run as its name: in another process the first use of the copy attaches to the run."""
+        """Pickle the run by name. In another process, the first use of the unpickled run attaches to it."""
         return given, handed(self)
 
     def _label(self, *args: object, **kwargs: object) -> None:
-        """Accept what libraries tell wandb's telemetry of themselves; nothing of it is kept."""
+        """Accept the telemetry that libraries report to wandb about themselves, and discard it."""

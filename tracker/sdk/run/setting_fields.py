@@ -1,4 +1,4 @@
-"""The fields of wandb's ``Settings``, release 0.31: what kind of value each takes, and its default."""
+"""The fields of wandb's ``Settings``, release 0.31: their types and defaults."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ DEFAULTS: dict[str, Any] = {
     **{name: default for fields in _OF_KIND.values() for name, default in fields.items()},
     **{name: default for name, (_, default) in CHOICES.items()},
 }
-# Gone from wandb by now, and still in many scripts.
+# Fields of older wandb releases that many scripts still set.
 OLDER = ("start_method", "problem", "system_sample", "system_sample_seconds", "flow_control")

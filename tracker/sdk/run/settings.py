@@ -1,4 +1,4 @@
-"""``Settings`` as scripts see them, by wandb's names: for ``init(settings=)`` and ``run.settings``."""
+"""``Settings`` for scripts, under wandb's names: for ``init(settings=)`` and ``run.settings``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.ground.settings import Settings as InForce
 from tracker.ground.terminal import say
 from tracker.sdk.run.setting_fields import CHOICES, DEFAULTS, KINDS, OLDER
 
-# What wandb calls the fields that have another name below, and what only this tracker has.
+# wandb's names of fields that have another name in tracker.ground.settings.
 _NAMES = {
     "run_group": "group",
     "run_job_type": "job_type",
@@ -24,8 +24,9 @@ _NAMES = {
     "run_tags": "tags",
     "root_dir": "dir",
 }
+# Fields that only this tracker has.
 _OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
-# Arguments of ``init`` that may come as settings; others are in ``tracker.ground.settings.Settings``.
+# Arguments of ``init`` that can be given as settings. The others are in ``tracker.ground.settings.Settings``.
 ARGUMENTS = (
     "allow_val_change",
     "code_dir",
@@ -35,8 +36,8 @@ ARGUMENTS = (
     "resume_from",
     "sync_tensorboard",
 )
-# Nothing happens here that these could rule, and no note is due: they are about what is printed, or sent.
-_QUIETLY = (
+# Fields about printing and sending. They have no effect here, and no warning is needed.
+_IGNORED_SILENTLY = (
     "anonymous",
     "relogin",
     "show_colors",
@@ -46,19 +47,19 @@ _QUIETLY = (
     "x_disable_viewer",
 )
 _TRUE, _FALSE = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
-_noted: set[str] = set()
+_reported: set[str] = set()
 
 
 class Settings:
-    """Settings of a run. All fields of wandb's are accepted, as keywords and as attributes.
+    """Settings of a run. All fields of wandb's ``Settings`` are accepted, as keywords and as attributes.
 
-    Fields without a meaning here are kept, and one line says so when ``init`` gets them. ``store`` (folder of
-    the store), ``journal_only`` and ``fsync_seconds`` are this tracker's own.
+    Fields without an effect here are kept, and ``init`` prints one line about them. The fields ``store`` (the
+    store's folder), ``journal_only`` and ``fsync_seconds`` exist only in this tracker.
 
     Raises:
-        SettingsError: A field that wandb does not have, or a value of the wrong kind. It is a ValueError, as
-            pydantic's ValidationError is, which wandb raises.
-        UsageError: A run id or a project name that is not allowed.
+        SettingsError: wandb has no such field, or the value has the wrong type. wandb raises pydantic's
+            ValidationError here. Both are ValueErrors.
+        UsageError: A run id or a project name is not allowed.
     """
 
     def __init__(self, **fields: Any) -> None:
@@ -102,11 +103,11 @@ class Settings:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that somebody set, by wandb's names."""
+        """The fields that were set, by wandb's names."""
         return dict(self._given)
 
     def update_from_dict(self, settings: Mapping[str, Any]) -> None:
-        """Set several fields; those that are None are left as they are."""
+        """Set several fields. Values that are None are skipped."""
         for name, value in settings.items():
             if value is not None:
                 setattr(self, name, value)
@@ -121,14 +122,16 @@ class Settings:
 
 
 def arguments_of(settings: Any) -> dict[str, Any]:
-    """Return ``init(settings=)`` as arguments for ``load_settings`` and ``init``; note what does nothing.
+    """Return ``init(settings=)`` as arguments for ``load_settings`` and ``init``.
+
+    Fields without an effect are reported in one printed line.
 
     Args:
         settings: ``Settings``, a dict of its fields, or None.
 
     Raises:
         SettingsError: A field or its value is not allowed.
-        TypeError: It is something else.
+        TypeError: ``settings`` has another type.
     """
     if settings is None:
         return {}
@@ -140,15 +143,15 @@ def arguments_of(settings: Any) -> dict[str, Any]:
         raise TypeError(f"settings must be a Settings object or a dict, not {type(settings).__name__}")
     known = {*InForce.__struct_fields__, "dir", *ARGUMENTS}
     fields = {_NAMES.get(name, name): value for name, value in settings.given.items()}
-    idle = [
+    ignored = [
         name
         for name, value in fields.items()
-        if name not in known and name not in _QUIETLY and value != DEFAULTS.get(name)
+        if name not in known and name not in _IGNORED_SILENTLY and value != DEFAULTS.get(name)
     ]
-    if fresh := [name for name in idle if name not in _noted]:
-        _noted.update(fresh)
+    if fresh := [name for name in ignored if name not in _reported]:
+        _reported.update(fresh)
         say(
-            f"these settings have no meaning here: {', '.join(sorted(fresh))}",
+            f"these settings have no effect here: {', '.join(sorted(fresh))}",
             silent=bool(fields.get("silent")) or load_settings().silent,
         )
     return {
@@ -159,7 +162,7 @@ def arguments_of(settings: Any) -> dict[str, Any]:
 
 
 def settings_of(in_force: InForce, **more: Any) -> Settings:
-    """Return the settings in force under wandb's names, for ``run.settings``."""
+    """Return the settings in effect under wandb's names, for ``run.settings``."""
     settings = Settings()
     back = {short: name for name, short in _NAMES.items()}
     for name in in_force.__struct_fields__:
@@ -172,7 +175,7 @@ def settings_of(in_force: InForce, **more: Any) -> Settings:
 
 
 def _checked(name: str, value: Any) -> Any:
-    """Return a field's value as it is kept, or raise SettingsError."""
+    """Return the value to keep for a field, or raise SettingsError."""
     if name in CHOICES:
         choices, _ = CHOICES[name]
         if name == "resume" and isinstance(value, bool):
@@ -180,18 +183,18 @@ def _checked(name: str, value: Any) -> Any:
         if name == "resume" and value == "":
             value = None
         if value is not None and value not in choices:
-            raise SettingsError(f"{name} is {value!r}; use one of {', '.join(choices)}")
+            raise SettingsError(f"Invalid {name} {value!r}. Use one of: {', '.join(choices)}")
         return value
     if name not in KINDS:
         if name in _OWN or name in OLDER:
             return value
-        raise SettingsError(f"there is no setting {name!r}")
+        raise SettingsError(f"Unknown setting {name!r}")
     if value is None:
         return None
     try:
         value = _CONVERSIONS[KINDS[name]](value)
     except (TypeError, ValueError):
-        raise SettingsError(f"{name} is {value!r}; give {_WORDS[KINDS[name]]}") from None
+        raise SettingsError(f"Invalid {name} {value!r}. Use {_EXPECTED[KINDS[name]]}.") from None
     if name == "run_id":
         names.check_run_id(value)
     if name == "project":
@@ -237,15 +240,15 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "texts": _texts,
 }
-_WORDS = {
+_EXPECTED = {
     "bool": "True or False",
     "float": "a number",
     "int": "a whole number",
     "numbers": "a list of whole numbers",
-    "str": "a text",
-    "texts": "a list of texts",
+    "str": "a string",
+    "texts": "a list of strings",
 }
-# What wandb computes from the others.
+# Values that wandb computes from other fields.
 _DERIVED: dict[str, Callable[[Settings], Any]] = {
     "_noop": lambda settings: settings.mode == "disabled",
     "_offline": lambda settings: settings.mode in ("offline", "dryrun"),

@@ -1,4 +1,4 @@
-"""``run.summary``: the merged current state, read back from the run's own journal."""
+"""``run.summary``: the latest values of a run, read back from its journal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Convert = Callable[[str, Any], Any]
 
 
 class _Missing(KeyError, AttributeError):
-    """No such key: what wandb raises for attributes too is a KeyError; ``hasattr`` needs the other."""
+    """A missing key. wandb raises KeyError for attributes too; ``hasattr`` needs AttributeError."""
 
 
 class SummaryDict:
-    """A dict of the summary, with attribute access; what is set in it is recorded."""
+    """A dict of the summary with attribute access. Each change writes a record."""
 
     def _as_dict(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -22,19 +22,19 @@ class SummaryDict:
         raise NotImplementedError
 
     def update(self, values: dict[str, Any] | None = None, **more: Any) -> None:
-        """Set many keys.
+        """Set several keys.
 
         Raises:
-            TypeError: A key is no string, or a value has no plain form.
+            TypeError: A key is not a string, or a value has no plain form.
         """
         given = dict((values or {}).items(), **more) if more else dict((values or {}).items())
         for key in given:
             if not isinstance(key, str):
-                raise TypeError(f"summary keys must be strings, not {key!r}")
+                raise TypeError(f"Invalid summary key {key!r}. Use a string.")
         self._change((), given, [])
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a value, or ``default``; of a dict a copy."""
+        """Return the value of a key, or ``default``. A returned dict is a copy."""
         return self._as_dict().get(key, default)
 
     def keys(self) -> list[str]:
@@ -42,7 +42,7 @@ class SummaryDict:
         return [key for key in self._as_dict() if key != "_wandb"]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Return the items."""
+        """Return the keys with their values."""
         return list(self._as_dict().items())
 
     def __getitem__(self, key: str) -> Any:
@@ -89,19 +89,19 @@ class SummaryDict:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self._as_dict()),)  # a copy, or what another process gets, is a plain dict
+        return dict, (dict(self._as_dict()),)  # copies and pickles are plain dicts
 
     def __repr__(self) -> str:
         return repr(self._as_dict())
 
 
 class Summary(SummaryDict):
-    """A run's summary. Setting a key wins until the key is logged again.
+    """The summary of a run. A value that is set here holds until the key is logged again.
 
     Args:
-        read: Returns the present summary.
-        emit: Records top-level keys that were set, and keys that were removed.
-        convert: Returns the plain form of a value that is set under a key.
+        read: Returns the current summary.
+        emit: Records the top-level keys that were set, and the keys that were removed.
+        convert: Returns the plain form of a value, given its key and the value.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Summary(SummaryDict):
         if not path:
             self._emit(plain, removed)
             return
-        # A record sets whole top-level keys: what lies beside in there is written once more.
+        # A record sets whole top-level keys, so the unchanged values under the key are written again.
         top = _changed(self._read().get(path[0]), path[1:], plain, removed)
         if top or values:
             self._emit({path[0]: top}, [])
@@ -135,7 +135,7 @@ class Summary(SummaryDict):
 
 
 def _changed(old: Any, path: tuple[str, ...], values: dict[str, Any], removed: list[str]) -> dict[str, Any]:
-    """Return a copy of a dict that is changed down a path; what loses its last key goes."""
+    """Return a copy of a dict that is changed at a path. Dicts that become empty are removed."""
     new = dict(old) if isinstance(old, dict) else {}
     if path:
         below = _changed(new.get(path[0]), path[1:], values, removed)
@@ -151,7 +151,7 @@ def _changed(old: Any, path: tuple[str, ...], values: dict[str, Any], removed: l
 
 
 class SummarySubDict(SummaryDict):
-    """A dict inside of a summary, as it was when it was read; what is set in it goes to the summary."""
+    """A copy of a nested dict of a summary. Changes are written to the summary."""
 
     def __init__(self, parent: SummaryDict, key: str, items: dict[str, Any]) -> None:
         object.__setattr__(self, "_parent", parent)

@@ -1,4 +1,4 @@
-"""What a value becomes in the summary where that is not what it becomes in the history."""
+"""Conversion of values for the summary, where it differs from the history."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ _PERCENTILES = (10, 25, 75, 90)
 
 
 def is_large_array(value: Any) -> bool:
-    """Whether a value is an array that is described, not kept."""
+    """Return whether a value is an array that is too large for the summary to keep in full."""
     if not (hasattr(value, "__array__") or hasattr(value, "detach")):
         return False
     return math.prod(getattr(value, "shape", ())) > LONGEST_LIST
 
 
 def describe_array(value: Any) -> dict[str, Any]:
-    """Return what wandb's summary holds of a large array: extremes, mean, variance and percentiles."""
+    """Return the extremes, mean, variance and percentiles of an array, for the summary.
+
+    The keys are those of wandb (wandb: ``util.py``, ``maybe_compress_summary``).
+    """
     import numpy as np
 
     kind = type(value)

@@ -1,4 +1,4 @@
-"""``Run.watch`` and ``unwatch``; the work is in ``tracker.sdk.torch.watch``."""
+"""``Run.watch`` and ``unwatch``. ``tracker.sdk.torch.watch`` implements them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WatchMethods(RunCore):
-    """How a ``Run`` watches PyTorch models."""
+    """The methods of a ``Run`` that watch PyTorch models."""
 
     def watch(
         self,
@@ -25,23 +25,26 @@ class WatchMethods(RunCore):
         idx: int | None = None,
         log_graph: bool = False,
     ) -> None:
-        """Log histograms of a PyTorch model's gradients and parameters while it is trained.
+        """Log histograms of a PyTorch model's gradients and parameters during training.
 
-        They go into the row that is open, under ``gradients/NAME`` and ``parameters/NAME``: 64 bins between
-        the least and the greatest value, counted where the tensor lies. Of the second model that a process
-        watches, NAME begins with ``graph_1``, and so on, as in wandb.
+        The histograms go into the open row, under ``gradients/NAME`` and ``parameters/NAME``. Each histogram
+        has 64 bins between the smallest and the largest value, and is computed on the tensor's device. For
+        the second model of a process, NAME begins with ``graph_1``; for the third, with ``graph_2``; and so
+        on (wandb: ``sdk/wandb_watch.py``).
 
         Args:
             models: A model or several.
-            criterion: Accepted for compatibility.
-            log: What of: gradients after each backward pass, parameters after each forward pass of the model.
-            log_freq: Log each so many batches.
-            idx: Number of the first model instead of how many were watched before.
-            log_graph: Keep the layers, as they run first, as ``graph_N`` in the summary.
+            criterion: Accepted for compatibility and ignored.
+            log: ``"gradients"`` (after each backward pass), ``"parameters"`` (after each forward pass),
+                ``"all"``, or None for neither.
+            log_freq: The number of batches between two logged histograms.
+            idx: The number of the first model. The default is the number of models watched before.
+            log_graph: Whether to store the model's layers, in the order of their first run, as ``graph_N`` in
+                the summary.
 
         Raises:
-            TypeError: Something is no ``torch.nn.Module``.
-            ValueError: A word for ``log`` that is not known, or a model whose graph is watched already.
+            TypeError: A model is not a ``torch.nn.Module``.
+            ValueError: ``log`` has an unknown value, or the graph of a model is already watched.
             Error: torch cannot be imported.
         """
         from tracker.sdk.torch.watch import watch
@@ -49,7 +52,7 @@ class WatchMethods(RunCore):
         watch(cast("Run", self), models, log, log_freq, idx, log_graph)
 
     def unwatch(self, models: Module | Sequence[Module] | None = None) -> None:
-        """Stop what ``watch`` began, for some models or for all."""
+        """Stop watching some models, or all."""
         from tracker.sdk.torch.watch import unwatch
 
         unwatch(cast("Run", self), models)

@@ -1,1 +1,1 @@
-"""``sweep`` and ``agent``."""
+"""The functions ``sweep`` and ``agent``."""

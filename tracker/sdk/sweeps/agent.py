@@ -1,4 +1,4 @@
-"""An agent: does one trial of a sweep after the other, in this process or in processes of its own."""
+"""An agent runs the trials of a sweep one after the other, in this process or in child processes."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ from tracker.sweeps.hyperband import read_brackets
 from tracker.sweeps.results import Results, number_of
 from tracker.sweeps.search import next_trial
 
-# When an agent gives up, as wandb's does.
+# When an agent stops after failures. The limits are those of wandb (wandb: ``agents/pyagent.py``).
 FLAPPING_SECONDS, FLAPPING_FAILURES = 60.0, 3
 FIRST_FAILURES = 5
 KILL_SECONDS = 30.0
-# Seconds between two looks at a program, and at a sweep that is paused.
+# Seconds between two checks of a program, and of a paused sweep.
 _LOOK = 0.1
 _PAUSED = 1.0
-# What would say otherwise than the sweep, where a run goes.
+# Variables that would override the sweep's entity, project, run id or sweep id.
 _OVERRULED = ("TRACKER_ENTITY", "TRACKER_PROJECT", "TRACKER_RUN_ID", "TRACKER_SWEEP_ID")
 
 
 class Agent:
-    """Does trials of a sweep.
+    """Runs the trials of a sweep.
 
     Args:
         sweep: The sweep.
-        settings: Where runs go.
-        function: What to call; None: the sweep's program.
-        count: How many trials to do at most.
-        term_timeout: Seconds after which a program that was told to end is killed.
-        most_failures: Give up after so many failed trials in a row.
+        settings: Select the store or server for the runs.
+        function: The function to call for each trial. With None, the sweep's program is run.
+        count: The largest number of trials.
+        term_timeout: Seconds until a program that ignores SIGTERM is killed.
+        most_failures: The number of consecutive failed trials after which the agent stops.
 
     Raises:
-        UnsupportedError: The sweep ends runs early, and histories cannot be read here; or it learns, and
-            scikit-learn is not installed.
+        UnsupportedError: The sweep stops trials early, but histories cannot be read here. Or the sweep uses
+            ``bayes``, but scikit-learn is not installed.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class Agent:
         self._patience = KILL_SECONDS if term_timeout is None else term_timeout
         self._most_failures = most_failures
         self._results = Results(settings, sweep.entity, sweep.project)
-        self._random = Random()  # of its own: a function that seeds `random` would give each agent the same
+        self._random = Random()  # private: a function that seeds `random` would give all agents equal numbers
         self._failures: list[bool] = []
         if read_brackets(sweep.config) is not None and not self._results.can_read:
             raise UnsupportedError(
-                "early_terminate where histories cannot be read (a store shared over a network)",
-                "leave early_terminate out, or run the agent on the host of `tracker server`",
+                "early_terminate in a store that is shared over a network (histories cannot be read there)",
+                "remove early_terminate, or run the agent on the host of `tracker server`",
             )
         if sweep.config["method"] == "bayes":
             from tracker.sweeps.bayes import require_learning
@@ -86,10 +86,10 @@ class Agent:
             require_learning()
 
     def run(self) -> None:
-        """Do trials until there are no more, or ``count`` is reached, or too many fail."""
+        """Run trials until none are left, ``count`` is reached, or too many fail."""
         begun = time.monotonic()
         while self._count is None or len(self._failures) < self._count:
-            if not self._may_go_on():
+            if not self._may_continue():
                 return
             trial = next_trial(self._sweep, self._outcome, self._random)
             if trial is None:
@@ -105,7 +105,7 @@ class Agent:
             if failed and self._gives_up(time.monotonic() - begun):
                 return
 
-    def _may_go_on(self) -> bool:
+    def _may_continue(self) -> bool:
         said = False
         while (state := self._sweep.said_state) == "PAUSED":
             if not said:
@@ -119,7 +119,7 @@ class Agent:
     def _outcome(self, trial: Trial) -> tuple[float | None, bool]:
         seen = self._results.look(trial.run_id)
         if seen is None:
-            return None, False  # it has not begun; or never will
+            return None, False  # the run has not started yet, or never will
         best = "max" if sign_of(self._sweep.config) < 0 else "min"
         gave = number_of(seen.summary, self._sweep.config["metric"]["name"], best) if seen.ended else None
         return gave, not seen.ended
@@ -131,7 +131,8 @@ class Agent:
 
     def _call(self, trial: Trial) -> bool:
         assert self._function is not None
-        setup.teardown()  # as in wandb: no run of before goes on into a trial
+        # A run from before the trial must not receive its rows (wandb: ``agents/pyagent.py``).
+        setup.teardown()
         with _environment(self._variables(trial)):
             watch = Watch(self._stopper(trial))
             try:
@@ -172,7 +173,7 @@ class Agent:
             process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         except OSError as error:
             raise UsageError(f"cannot run {command[0]}: {error.strerror}") from None
-        with _passing_on(process):
+        with _forwarding_sigterm(process):
             try:
                 self._wait(process, self._stopper(trial), trial)
             except BaseException:
@@ -190,7 +191,7 @@ class Agent:
                 return
             if time.monotonic() - looked < stopper.every:
                 continue
-            why = stopper.why()
+            why = stopper.reason_to_stop()
             looked = time.monotonic()
             if why is not None:
                 self._say(f"run {trial.run_id} is stopped: {why}")
@@ -266,7 +267,7 @@ def _end_runs(error: str | None) -> None:
 
 
 def _as_yaml(parameters: dict[str, Any]) -> str:
-    """Return wandb's file of parameters: YAML, or JSON, which is YAML too, where PyYAML is missing."""
+    """Return the parameters as a file of wandb's form: YAML, or JSON (which is valid YAML) without PyYAML."""
     found = {"wandb_version": 1, **{name: {"value": value} for name, value in parameters.items()}}
     try:
         import yaml  # type: ignore[import-untyped,unused-ignore]
@@ -278,7 +279,7 @@ def _as_yaml(parameters: dict[str, Any]) -> str:
 
 @contextmanager
 def _environment(variables: dict[str, str | None]) -> Iterator[None]:
-    """Set variables (None: unset) and take that back."""
+    """Set variables (None: unset), and restore them at the end."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:
@@ -296,11 +297,11 @@ def _set(variables: dict[str, str | None]) -> None:
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """SIGTERM of the agent ends the program too, and then the agent."""
+def _forwarding_sigterm(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """On SIGTERM, terminate the program and then the agent."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + number)  # on its way out, the program is told to end
+        sys.exit(128 + number)  # the exception handling above terminates the program
 
     try:
         before = signal.signal(signal.SIGTERM, handle)

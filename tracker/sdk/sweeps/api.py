@@ -1,4 +1,4 @@
-"""``sweep`` and ``agent``: searching for parameters, with agents that need nothing but the store's folder."""
+"""``sweep`` and ``agent``: a parameter search with agents that need only the store's folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracker.ground.settings import Settings, load_settings
 if TYPE_CHECKING:
     from tracker.sweeps.files import Sweep, Trial
 
-# Where the sweeps are that this process made: agent(ID) finds them, whatever the settings say.
+# Entity and project of the sweeps that this process created. agent(ID) finds them with any settings.
 _made: dict[str, tuple[str, str]] = {}
 
 
@@ -21,29 +21,31 @@ def sweep(
     project: str | None = None,
     prior_runs: list[str] | None = None,
 ) -> str:
-    """Make a sweep; return its id. Like ``wandb.sweep``; needs no server: it lies in the local store.
+    """Create a sweep in the local store, without a server, and return its id.
 
     Args:
-        sweep: Its config, or what returns that: ``method``, ``parameters``, ``metric``, ``early_terminate``,
-            ``run_cap``, ``program``, ``command``, ``name``; docs/sweeps.md has them all.
-        entity: Whose project; that of the config, else that of the settings.
-        project: That of the config, else that of the settings.
-        prior_runs: Ids of runs that are there and belong to it; grid passes their points over, bayes learns
-            from them.
+        sweep: The config, or a function that returns it. Its keys include ``method``, ``parameters``,
+            ``metric``, ``early_terminate``, ``run_cap``, ``program``, ``command`` and ``name``. See
+            docs/sweeps.md for all keys.
+        entity: The entity of the project. The default is that of the config, then that of the settings.
+        project: The project. The default is that of the config, then that of the settings.
+        prior_runs: Ids of existing runs that belong to the sweep. ``grid`` skips their points, and ``bayes``
+            learns from them.
 
     Raises:
-        UsageError: The config cannot work; says what is wrong.
-        UnsupportedError: ``bayes`` without scikit-learn, or what is of wandb's job queues.
+        UsageError: The config is invalid. The message contains the problem.
+        UnsupportedError: The method is ``bayes`` and scikit-learn is not installed, or the config uses
+            wandb's job queues.
     """
     made = create(sweep() if callable(sweep) else sweep, entity, project, prior_runs)
-    print("Create sweep with ID:", made.id)  # noqa: T201 - scripts read it, as they read wandb's
+    print("Create sweep with ID:", made.id)  # noqa: T201 - scripts parse this line of wandb's
     return made.id
 
 
 def create(
     given: Any, entity: str | None = None, project: str | None = None, prior_runs: list[str] | None = None
 ) -> Sweep:
-    """Make a sweep; see ``sweep``."""
+    """Create a sweep and return it. See ``sweep``."""
     from tracker.store.objects.layout import Layout
     from tracker.store.objects.store_file import make_folders, require_writable
     from tracker.sweeps.config import check_sweep
@@ -72,7 +74,7 @@ def _prior(settings: Settings, config: dict[str, Any], run_ids: list[str]) -> li
     for run_id in run_ids:
         seen = results.look(run_id)
         if seen is None:
-            raise UsageError(f"prior run {settings.entity}/{settings.project}/{run_id} is not there")
+            raise UsageError(f"Prior run {settings.entity}/{settings.project}/{run_id} does not exist.")
         values = pick(parameters, seen.config)
         known = {} if values is None else nested(parameters, values)
         found.append(Trial(len(found), run_id, known, prior=True))
@@ -89,25 +91,26 @@ def agent(
     term_timeout: int | None = None,
     max_consecutive_failed_runs: int | None = None,
 ) -> None:
-    """Do trials of a sweep, one after the other, until it has no more; like ``wandb.agent``.
+    """Run the trials of a sweep, one after the other, until none are left.
 
-    Any number of agents may do so at once, on all hosts that see the store's folder. A function runs in this
-    process, in this thread (wandb: in a thread of its own); the sweep's program runs in a process.
+    Several agents can work on a sweep at the same time, on all hosts that see the store's folder. A function
+    runs in the calling thread of this process; wandb starts a thread for it. A program runs in a child
+    process.
 
     Args:
         sweep_id: ``[[entity/]project/]id``.
-        function: Called for each trial, without arguments; ``init`` in it begins the trial's run. Without it
-            the sweep's ``program`` or ``command`` is run.
-        entity: Whose project, where ``sweep_id`` does not say.
-        project: Likewise.
-        count: How many trials to do at most.
-        forward_signals: Accepted for compatibility: SIGTERM and SIGINT always reach the program.
-        term_timeout: Seconds after which a program that was told to end is killed; 30 unless given.
-        max_consecutive_failed_runs: Give up after so many failed trials in a row.
+        function: The function to call for each trial, without arguments. Its ``init`` starts the trial's run.
+            Without it, the sweep's ``program`` or ``command`` is run.
+        entity: The entity, if ``sweep_id`` does not contain it.
+        project: The project, if ``sweep_id`` does not contain it.
+        count: The largest number of trials.
+        forward_signals: Accepted for compatibility. SIGTERM and SIGINT always reach the program.
+        term_timeout: Seconds until a program that ignores SIGTERM is killed. The default is 30.
+        max_consecutive_failed_runs: The number of consecutive failed trials after which the agent stops.
 
     Raises:
-        NotFoundError: There is no such sweep in the store.
-        UsageError: It names no program and no function is given.
+        NotFoundError: The store has no such sweep.
+        UsageError: The sweep has no program, and no function is given.
     """
     from tracker.sdk.sweeps.agent import Agent
 
@@ -128,8 +131,8 @@ def find(sweep_id: str, settings: Settings) -> Sweep:
     """Return a sweep by ``[[entity/]project/]id``.
 
     Raises:
-        NotFoundError: There is none.
-        UsageError: That names none.
+        NotFoundError: The sweep does not exist.
+        UsageError: ``sweep_id`` does not have this form.
     """
     from tracker.store.objects.layout import Layout
     from tracker.sweeps.files import Sweep
@@ -148,11 +151,11 @@ def find(sweep_id: str, settings: Settings) -> Sweep:
 
 
 def read_sweep_file(path: str) -> dict[str, Any]:
-    """Return the config in a YAML or JSON file.
+    """Return the sweep config in a YAML or JSON file.
 
     Raises:
-        ConfigError: It is not there, or is neither.
-        UsageError: It is YAML, and PyYAML is not installed.
+        ConfigError: The file does not exist, or is neither YAML nor JSON.
+        UsageError: The file is YAML, and PyYAML is not installed.
     """
     from tracker.ground.values import loads
 
@@ -167,13 +170,13 @@ def read_sweep_file(path: str) -> dict[str, Any]:
         try:
             import yaml  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
-            raise UsageError(f"to read {path}, write it as JSON or: pip install PyYAML") from None
+            raise UsageError(f"Cannot read {path}. Write it as JSON, or run: pip install PyYAML") from None
         try:
             found = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"{path} is neither JSON nor YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise ConfigError(f"{path} must hold a sweep: method, parameters, ...")
+        raise ConfigError(f"Invalid sweep file {path}. Write keys such as method and parameters.")
     return found
 
 
@@ -182,5 +185,11 @@ def controller(
     entity: str | None = None,
     project: str | None = None,
 ) -> NoReturn:
-    """Raise UnsupportedError: wandb returns what decides the next runs of a sweep."""
-    raise UnsupportedError("controller()", "agents decide by themselves: sweep(...) and agent(...)")
+    """Raise UnsupportedError. wandb returns an object that chooses the next runs of a sweep.
+
+    Args:
+        sweep_id_or_config: Ignored.
+        entity: Ignored.
+        project: Ignored.
+    """
+    raise UnsupportedError("controller()", "agents choose the next runs; use sweep(...) and agent(...)")

@@ -1,4 +1,4 @@
-"""When a trial of a sweep is stopped early, and how that reaches a function that runs in this process."""
+"""Early stopping of a sweep's trials, also for a function that runs in this process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tracker.sweeps.files import Sweep, Trial
 from tracker.sweeps.hyperband import is_beaten, reached, read_brackets
 from tracker.sweeps.results import Results
 
-# Seconds between two looks.
+# Seconds between two checks.
 EVERY = 1.0
 
 
 class Stopped(Exception):
-    """Raised inside the function of a trial that is stopped."""
+    """The exception that is raised inside the function of a stopped trial."""
 
     why = ""
 
@@ -27,10 +27,10 @@ class Stopped(Exception):
 
 
 class EarlyStopper:
-    """Says whether a trial is to be stopped: its sweep was canceled, or hyperband gives it up.
+    """Decides whether to stop a trial: its sweep is canceled, or hyperband gives up the trial.
 
     Attributes:
-        every: Seconds between two looks.
+        every: Seconds between two checks.
     """
 
     def __init__(self, sweep: Sweep, trial: Trial, results: Results) -> None:
@@ -40,8 +40,8 @@ class EarlyStopper:
         self._others: dict[str, list[float]] = {}
         self.every = EVERY
 
-    def why(self) -> str | None:
-        """Return why it is to be stopped; None: it is not."""
+    def reason_to_stop(self) -> str | None:
+        """Return the reason to stop the trial, or None to continue."""
         if self._sweep.said_state == "CANCELED":
             return "the sweep was canceled"
         if self._brackets is None:
@@ -51,7 +51,7 @@ class EarlyStopper:
             at = reached(self._brackets, self._passed, len(own))
             others = [] if not at else self._values_of_others()
         except Error:
-            return None  # what cannot be read now may be at the next look
+            return None  # the next check may be able to read
         self._passed = max(at, default=self._passed)
         for each in at:
             if is_beaten(self._brackets, each, own, others):
@@ -84,9 +84,10 @@ class EarlyStopper:
 
 
 class Watch:
-    """Raises ``Stopped`` in the thread that made it, when a trial is to be stopped.
+    """Raises ``Stopped`` in the thread that created it, when a trial is to be stopped.
 
-    As in wandb the exception comes between two steps of Python, wherever the function is.
+    The exception can appear between any two bytecode instructions of the function
+    (wandb: ``agents/pyagent.py``).
     """
 
     def __init__(self, stopper: EarlyStopper) -> None:
@@ -96,11 +97,11 @@ class Watch:
         self._thread = threading.Thread(target=self._look, daemon=True, name="tracker-sweep")
 
     def begin(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self._thread.start()
 
     def end(self) -> None:
-        """Stop looking; what was raised and did not come yet comes here."""
+        """Stop checking. An exception that is still pending appears in this method."""
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -109,13 +110,14 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(self._stopper.every):
-            why = self._stopper.why()
+            why = self._stopper.reason_to_stop()
             if why is None or self._over.is_set():
                 continue
             for run in active_runs.open_runs():
                 with suppress(Error):
-                    run.mark_preempting()  # it ends as preempted, not as failed
-            kind = type("Stopped", (Stopped,), {"why": why})  # only a class can be raised over there
+                    run.mark_preempting()  # the run ends as preempted, not as failed
+            # Only a class can be raised in another thread, so the reason is an attribute of a new class.
+            kind = type("Stopped", (Stopped,), {"why": why})
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread_id), ctypes.py_object(kind)
             )

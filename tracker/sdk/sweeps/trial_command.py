@@ -1,4 +1,4 @@
-"""The command of a sweep's trial: wandb's macros, filled in."""
+"""The command of a sweep's trial, with wandb's macros replaced."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _VARIABLE = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 def command_of(
     config: Mapping[str, Any], parameters: Mapping[str, Any], file: str, environment: Mapping[str, str]
 ) -> list[str]:
-    """Return the words of a trial's command.
+    """Return the arguments of a trial's command.
 
-    As in wandb: a word that is a macro becomes its words, ``${envvar:NAME}`` may stand inside of one (it is
-    NAME where there is no such variable), and an unknown macro is left out. ``${interpreter}`` is the Python
-    that the agent runs in; wandb's is whatever ``python`` is.
+    A word that is a macro is replaced by its words. ``${envvar:NAME}`` may be a part of a word. If the
+    variable does not exist, the macro becomes NAME. Unknown macros are removed. These rules are wandb's
+    (wandb: ``wandb_agent.py``). Unlike there, ``${interpreter}`` is the Python of the agent.
 
     Args:
-        config: The sweep's.
-        parameters: The trial's.
-        file: Where ``${args_json_file}`` lies.
-        environment: Variables.
+        config: The sweep's config.
+        parameters: The trial's parameters.
+        file: The path for ``${args_json_file}``.
+        environment: The environment variables.
 
     Raises:
-        UsageError: There is nothing to run.
+        UsageError: The command needs a program, and the sweep has none.
     """
     words = [str(word) for word in config.get("command") or DEFAULT]
     program = config.get("program")
     if program is None and "${program}" in words:
         raise UsageError(
-            "the sweep names no program: add `program: train.py` to it, or call agent() with a function"
+            "The sweep has no program. Add `program: train.py` to it, or call agent() with a function."
         )
     macros = {
         "env": ["/usr/bin/env"],

@@ -1,1 +1,1 @@
-"""``sync_tensorboard=True``: what a program writes for TensorBoard becomes the run's history."""
+"""``sync_tensorboard=True``: data that a program writes for TensorBoard becomes history of the run."""

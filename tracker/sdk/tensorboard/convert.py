@@ -1,4 +1,4 @@
-"""From TensorBoard's summaries to values of history, named as wandb names them."""
+"""Conversion of TensorBoard summaries to history values. A key is NAMESPACE/TAG."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tracker.ground.terminal import say
 
 
 class Converter:
-    """What one directory's events become.
+    """Converts the events of one directory.
 
     Args:
-        namespace: Put in front of each tag, with ``/``; may be empty.
+        namespace: The prefix of each key. It may be empty.
     """
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        # Only the first value of a tag says which plugin it belongs to.
+        # Only the first value of a tag names the plugin that the tag belongs to.
         self._plugins: dict[str, str] = {}
-        # Keys that a value was refused of: said once for each.
+        # Keys with a value that could not be converted. Each is reported once.
         self._refused: set[str] = set()
 
     def values(self, event: Any) -> Iterator[tuple[str, Any]]:
-        """Yield key and value of what an event holds: scalars, histograms, images, PR curves.
+        """Yield the key and value of each scalar, histogram, image and PR curve of an event.
 
-        Text, audio, graphs and hyperparameters have no history form, as in wandb.
+        Text, audio, graphs and hyperparameters are not logged.
         """
         for value in event.summary.value:
             if not value.tag:
@@ -38,7 +38,7 @@ class Converter:
             key = f"{self._namespace}/{value.tag}" if self._namespace else value.tag
             try:
                 converted = _convert(value, plugin)
-            except Exception as error:  # whatever a library makes of bytes that anybody may have written
+            except Exception as error:  # the bytes come from any program, so a library may raise anything
                 if key not in self._refused:
                     self._refused.add(key)
                     logs.log(logs.WARNING, f"TensorBoard: {key} is not logged", error)
@@ -69,7 +69,7 @@ def _convert(value: Any, plugin: str) -> Any:
 
 
 def _short(number: float) -> float:
-    """Return the shortest decimal that is this 32-bit number: 0.1, not 0.10000000149, as wandb."""
+    """Return the shortest decimal of a 32-bit number: 0.1, not 0.10000000149."""
     import numpy as np
 
     return float(str(np.float32(number)))
@@ -83,11 +83,11 @@ def _scalar(array: Any) -> Any:
 
 
 def _from_buckets(histogram: Any) -> Histogram | None:
-    """From upper limits: the first bucket is open to the left, and left out when it is empty."""
+    """Return a histogram from the upper limits of buckets. An empty first bucket is dropped."""
     limits, counts = list(histogram.bucket_limit), list(histogram.bucket)
     if not limits or len(limits) != len(counts):
         return None
-    if counts[0] == 0:
+    if counts[0] == 0:  # the first bucket has no left edge
         counts = counts[1:]
     elif histogram.min < limits[0]:
         limits = [histogram.min, *limits]
@@ -97,10 +97,10 @@ def _from_buckets(histogram: Any) -> Histogram | None:
 
 
 def _histogram(counts: list[float], edges: list[float]) -> Histogram:
-    """Return a histogram of at most as many bins as one may have.
+    """Return a histogram with at most ``Histogram.MAX_LENGTH`` bins.
 
-    PyTorch's default buckets are 1,500, most of them empty. Empty ones at both ends go, then neighbours
-    are merged.
+    PyTorch's default has 1,500 buckets, most of them empty. First, empty buckets at both ends are removed.
+    Then neighbours are merged.
     """
     while len(counts) > Histogram.MAX_LENGTH and counts[-1] == 0:
         counts, edges = counts[:-1], edges[:-1]
@@ -116,7 +116,7 @@ def _histogram(counts: list[float], edges: list[float]) -> Histogram:
 
 
 def _from_rows(array: Any) -> Histogram | None:
-    """From rows of left edge, right edge and count."""
+    """Return a histogram from rows of left edge, right edge and count."""
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] != 3:
         return None
     return _histogram(array[:, 2].tolist(), [*array[:, 0].tolist(), float(array[-1, 1])])

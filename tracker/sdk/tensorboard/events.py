@@ -1,4 +1,4 @@
-"""Reading a tfevents file while it is being written."""
+"""Reads a tfevents file while another program writes it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from tracker.errors import Error
 
-# A record: length (8 bytes), its checksum (4), the event, its checksum (4).
+# A record consists of the length (8 bytes), its checksum (4), the event, and the event's checksum (4).
 _HEAD = struct.Struct("<QI")
 _LENGTH, _TAIL = 8, 4
-# Checksums of larger events are not compared: tensorboard computes them in Python, 0.1 s for each megabyte.
+# Checksums of larger events are not compared: tensorboard computes them in Python, at 0.1 s per megabyte.
 _CHECKED_BYTES = 64 * 1024
 
 
 class EventFile:
-    """A tfevents file and how far it was read.
+    """A tfevents file and its read position.
 
     Args:
         path: The file.
@@ -28,12 +28,12 @@ class EventFile:
         self._offset = 0
 
     def read(self) -> Iterator[Any]:
-        """Yield the events (``tensorboard``'s ``Event``) that were not yielded before.
+        """Yield the new events (``tensorboard``'s ``Event``).
 
-        An event that is only half written is left for the next call.
+        An incomplete event is left for the next call.
 
         Raises:
-            Error: The file holds no events, or tensorboard is not installed.
+            Error: The file is not a tfevents file or is damaged, or tensorboard is not installed.
         """
         decode, checksum = _functions()
         with self.path.open("rb") as file:
@@ -44,7 +44,7 @@ class EventFile:
                     return
                 length, expected = _HEAD.unpack(head)
                 if checksum(head[:_LENGTH]) != expected:
-                    raise Error(f"{self.path} is no tfevents file, or is damaged at byte {self._offset}")
+                    raise Error(f"{self.path} is not a tfevents file, or is damaged at byte {self._offset}")
                 data, tail = file.read(length), file.read(_TAIL)
                 if len(tail) < _TAIL:
                     return
@@ -59,7 +59,7 @@ class EventFile:
 
 
 def _functions() -> tuple[Any, Any]:
-    """Return what makes an event of bytes, and what computes the checksum of bytes."""
+    """Return the function that decodes an event, and the function that computes a checksum."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import masked_crc32c

@@ -1,4 +1,4 @@
-"""Following the directories that a program writes tfevents files to, and logging what they hold."""
+"""Follows the directories to which a program writes tfevents files, and logs their events."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tracker.sdk.tensorboard.events import EventFile
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
 
-# How often new events are looked for.
+# How often to look for new events.
 _POLL_SECONDS = 1.0
-# How long a lone directory waits for a second one, which tells what part of the paths is a namespace.
+# How long a single directory waits for a second one. Two directories show which path part is the namespace.
 _ALONE_SECONDS = 10.0
 # How long the end of a run waits for the thread.
 _STOP_SECONDS = 30.0
@@ -30,9 +30,10 @@ class Stream:
 
     Args:
         folder: The directory.
-        root: Its namespace is its path below this one; None: decided when a second directory is known.
-        save: Keep the files with the run.
-        ignore: Files that are not the run's: they lay there before.
+        root: The namespace is the path of ``folder`` below ``root``. With None, the root is chosen when a
+            second directory is known.
+        save: Whether to store the files with the run.
+        ignore: Files that were there before the run.
     """
 
     def __init__(self, folder: Path, root: Path | None, save: bool, ignore: set[Path]) -> None:
@@ -48,7 +49,13 @@ class Stream:
         self._damaged: set[Path] = set()
 
     def read(self, run: Run, root: Path | None, last: bool) -> None:
-        """Log what is new. The row of the newest step stays open until another step comes, or the end."""
+        """Log new events. The row of the newest step stays open until another step or the end.
+
+        Args:
+            run: The run to log to.
+            root: The root of the namespace, if the stream has none of its own.
+            last: Whether the run ends, so that the open row is complete.
+        """
         if self._converter is None:
             self._converter = Converter(_namespace(self.folder, root))
         for path in event_files(self.folder):
@@ -60,7 +67,7 @@ class Stream:
                     self._take(run, event)
             except (Error, OSError) as error:
                 self._damaged.add(path)
-                say(f"TensorBoard: {error}; what comes after that is not logged", silent=False)
+                say(f"TensorBoard: {error}. Later events of this file are not logged.", silent=False)
         if last:
             self._flush(run)
 
@@ -88,7 +95,7 @@ class Stream:
             self._log_each(run, row)
 
     def _log_each(self, run: Run, row: dict[str, Any]) -> None:
-        """Log what can be logged of a row; name the rest."""
+        """Log the valid values of a row, and name the others."""
         for key, value in row.items():
             try:
                 run.log({key: value}, commit=False)
@@ -101,7 +108,7 @@ class Stream:
 
 
 class EventFollower:
-    """Follows directories for one run, in a thread of its own, until the run ends."""
+    """Follows directories for one run in a thread, until the run ends."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -112,14 +119,14 @@ class EventFollower:
         self._thread: threading.Thread | None = None
 
     def add(self, folder: Path, *, root: Path | None = None, save: bool = True, old: bool = False) -> None:
-        """Follow a directory; call it before the first file of this run is made there.
+        """Follow a directory. Call this before the run's first file is created there.
 
         Args:
             folder: The directory.
-            root: Its part of the path below this one is put in front of the tags. Without it, that is what
-                is not common to all directories, and nothing while there is only one.
-            save: Keep the files with the run when it ends.
-            old: Take the files that are there already too.
+            root: Keys begin with the path of ``folder`` below this one. The default is the common path of all
+                directories. With only one directory, keys have no prefix.
+            save: Whether to store the files with the run when it ends.
+            old: Whether to read files that exist already.
         """
         with self._lock:
             if any(stream.folder == folder for stream in self._streams):
@@ -130,13 +137,13 @@ class EventFollower:
                 self._thread.start()
 
     def flush_at_end(self, writer: Any) -> None:
-        """Have a writer write out what it holds back before the run ends."""
+        """Register a writer to flush before the run ends."""
         self._writers.append(writer)
 
     def close(self) -> None:
-        """Log all that was written, and keep the files."""
+        """Log all remaining events, and store the files."""
         for writer in self._writers:
-            with logs.Logged("flush a writer of TensorBoard"):  # a closed one: its file is whole
+            with logs.Logged("flush a writer of TensorBoard"):  # it raises for a closed writer
                 writer.flush()
         self._stop.set()
         if self._thread is not None:
@@ -166,7 +173,7 @@ class EventFollower:
                 stream.read(self._run, stream.root or root, last)
 
     def _root(self, streams: list[Stream]) -> Path | None:
-        """The longest common path of the directories, once there are two."""
+        """Return the common path of the directories, or None if there are fewer than two."""
         folders = [str(stream.folder) for stream in streams if stream.root is None]
         return Path(os.path.commonpath(folders)) if len(folders) > 1 else None
 
@@ -177,11 +184,11 @@ class EventFollower:
             try:
                 self._run.save_file(name.as_posix(), path.read_bytes(), "application/octet-stream")
             except OSError as error:
-                say(f"TensorBoard: {path} cannot be kept with the run: {error}", silent=False)
+                say(f"TensorBoard: cannot store {path} with the run: {error}", silent=False)
 
 
 def event_files(folder: Path) -> list[Path]:
-    """Return the tfevents files of a directory, oldest first by name; none when it is not there."""
+    """Return the tfevents files of a directory, sorted by name. A missing directory has none."""
     try:
         return sorted(path for path in folder.iterdir() if "tfevents" in path.name and path.is_file())
     except OSError:

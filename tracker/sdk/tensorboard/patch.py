@@ -1,4 +1,4 @@
-"""Noticing where a program writes for TensorBoard, by a hook in the writers' constructors."""
+"""Detects where a program writes for TensorBoard, with a hook in the constructors of the writers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tracker.sdk.tensorboard.follow import EventFollower
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
 
-# Whose class EventFileWriter is hooked, where installed. torch.utils.tensorboard uses the first one's.
+# Modules whose class EventFileWriter is hooked, if installed. torch.utils.tensorboard uses the first one.
 _WRITERS = ("tensorboard.summary.writer.event_file_writer", "tensorboardX.event_file_writer")
 
 _undo: list[Callable[[], None]] = []
-_followers: dict[Run, EventFollower] = {}  # of the runs that are open
+_followers: dict[Run, EventFollower] = {}  # by open run
 
 
 def patch(
@@ -32,17 +32,17 @@ def patch(
     pytorch: bool | None = None,
     root_logdir: str = "",
 ) -> None:
-    """Log to the active run what is written for TensorBoard from now on; like ``wandb.tensorboard.patch``.
+    """From now on, log to the active run what is written for TensorBoard.
 
     Args:
-        save: Keep the tfevents files with the run.
-        tensorboard_x: Accepted for compatibility: every kind of writer that is installed is followed.
-        pytorch: Likewise.
-        root_logdir: Names of metrics begin with the path of their directory below this one. Without it that
-            path is found from the directories themselves, once there are two.
+        save: Whether to store the tfevents files with the run.
+        tensorboard_x: Accepted for compatibility. All installed writers are followed.
+        pytorch: Accepted for compatibility. All installed writers are followed.
+        root_logdir: Keys begin with the path of their directory below this one. By default, it is the common
+            path of the directories, once there are two.
 
     Raises:
-        ValueError: It was called already, or ``init(sync_tensorboard=True)`` was.
+        ValueError: ``patch`` was already called, or ``init(sync_tensorboard=True)`` was.
         Error: The package tensorboard is not installed.
     """
     if is_patched():
@@ -54,8 +54,8 @@ def patch(
         raise Error("sync_tensorboard needs the tensorboard package: pip install tensorboard")
     if "tensorflow" in sys.modules:
         say(
-            "what TensorFlow's own tf.summary writes is not followed; log it when it is written with "
-            "`Api().sync_tensorboard(logdir)`"
+            "Data written with TensorFlow's own tf.summary is not followed. To log it afterwards, call "
+            "`Api().sync_tensorboard(logdir)`."
         )
     root = Path(root_logdir).absolute() if root_logdir else None
     for name in _WRITERS:
@@ -64,20 +64,21 @@ def patch(
 
 
 def unpatch() -> None:
-    """Take back what ``patch`` did; what is followed already is followed until its run ends."""
+    """Undo ``patch``. Directories that are already followed are followed until their run ends."""
     while _undo:
         _undo.pop()()
 
 
 def is_patched() -> bool:
-    """Whether writers are watched."""
+    """Return whether writers are hooked."""
     return bool(_undo)
 
 
 def sync(run: Run) -> EventFollower:
-    """Return who follows TensorBoard directories for a run.
+    """Return the follower of a run's TensorBoard directories.
 
-    From now on ``step=`` of its ``log`` is ignored with a warning, as in wandb: rows of both kinds mix.
+    From now on, ``step=`` of the run's ``log`` is ignored with a warning (wandb: ``sdk/wandb_run.py``),
+    because rows of both sources share one history.
     """
     follower = _followers.get(run)
     if follower is None:
@@ -114,7 +115,7 @@ def _hook(writer: Any, root: Path | None, save: bool) -> None:
 
 def _as_folder(logdir: Any) -> Path | None:
     if "://" in str(logdir):
-        say(f"TensorBoard directory {logdir} is not on a file system: what is written there is not followed")
+        say(f"TensorBoard directory {logdir} is not on a file system. Data written there is not logged.")
         return None
     return Path(logdir).absolute()
 
@@ -136,5 +137,5 @@ def _without_step(log: Callable[..., None]) -> Callable[..., None]:
     return without_step
 
 
-# A thread does not go with a fork: the child follows what it writes itself anew.
+# A fork does not copy threads. The child follows the directories that it writes to itself.
 os.register_at_fork(after_in_child=_followers.clear)

@@ -1,1 +1,1 @@
-"""``watch`` and the profiler: what is read from torch models while they run."""
+"""``watch`` and the profiler, which read data from torch models while they run."""

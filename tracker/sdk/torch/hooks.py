@@ -1,4 +1,4 @@
-"""Hooks on models that may be copied and sent to other processes."""
+"""Hooks for models that may be copied or sent to other processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Hook(partial):  # type: ignore[type-arg]
-    """A call with some arguments given. Its copies, in this process or another, do nothing.
+    """A function with some arguments given. Copies of it, in this process or another, do nothing.
 
-    A model that is watched stays one that ``copy.deepcopy``, ``torch.save`` and ``spawn`` can take: wandb's
-    hooks make that fail. Only the model itself is watched, no copy of it.
+    Therefore ``copy.deepcopy``, ``torch.save`` and ``spawn`` work with a watched model. With wandb's hooks
+    they fail. Only the model itself is watched, not its copies.
     """
 
     def __reduce__(self) -> Any:

@@ -1,4 +1,4 @@
-"""``wandb.profiler``: traces of PyTorch's profiler as files of the run."""
+"""``wandb.profiler``: traces of PyTorch's profiler become files of the run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tracker.sdk.process import active_runs
 
 
 def torch_trace_handler() -> Any:
-    """Return what ``torch.profiler.profile(on_trace_ready=...)`` takes: traces become files of the run.
+    """Return a handler for ``torch.profiler.profile(on_trace_ready=...)`` that stores traces with the run.
 
-    They are in the folder of the active run, in ``pytorch_traces``, as with wandb.
+    The traces are in ``pytorch_traces`` of the run's folder (wandb: ``sdk/internal/profiler.py``).
 
     Raises:
         UsageError: There is no active run.

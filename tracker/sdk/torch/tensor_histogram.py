@@ -1,4 +1,4 @@
-"""Counting a tensor's values into bins where the tensor lies, so that only the counts are moved."""
+"""Histograms of tensors, computed on the tensor's device. Only the counts are copied to the CPU."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ BINS = 64
 
 
 def count_tensor(tensor: Any) -> Histogram | None:
-    """Return the histogram of a torch tensor, or None when it holds no finite value.
+    """Return the histogram of a torch tensor, or None if it has no finite value.
 
-    It has ``BINS`` equal bins from the least to the greatest finite value, as ``wandb.watch`` makes it; one
-    bin around the value when all are equal. The zeros that a sparse tensor leaves out are counted.
+    The histogram has ``BINS`` equal bins from the smallest to the largest finite value, like those of
+    ``wandb.watch`` (wandb: ``integration/torch/wandb_torch.py``). If all values are equal, it has one bin
+    around the value. The implicit zeros of a sparse tensor are counted.
 
     Args:
-        tensor: Of any shape, device and layout. What is neither float32 nor float64 is counted as float32;
-            of complex numbers the real part is.
+        tensor: A tensor of any shape, device and layout. Types other than float32 and float64 are converted
+            to float32. Of complex numbers, the real part is used.
     """
     import torch
 
@@ -59,7 +60,7 @@ def count_tensor(tensor: Any) -> Histogram | None:
 def _count(values: Any, low: float, high: float) -> list[float]:
     try:
         counts = values.histc(BINS, low, high)
-    except RuntimeError:  # a device or a mode (deterministic algorithms) that cannot
+    except RuntimeError:  # not supported by the device, or by the mode for deterministic algorithms
         counts = values.cpu().histc(BINS, low, high)
     counted: list[float] = counts.tolist()
     return counted

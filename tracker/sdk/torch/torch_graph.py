@@ -1,4 +1,4 @@
-"""The graph of a torch model, put together while its layers run for the first time."""
+"""The graph of a torch model, built while its layers run for the first time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from tracker.sdk.torch.hooks import Hook
 if TYPE_CHECKING:
     from torch.nn import Module
 
-# What a module is marked with, by wandb's name, since scripts reset it.
+# A mark on watched modules. The name is wandb's, because scripts reset it.
 MARK = "_wandb_watch_called"
 
 
 class LayerGraph:
-    """Waits until each layer of a model has run once, then hands over the graph.
+    """Waits until each layer of a model has run once, then passes on the graph.
 
-    Layers are the model's children; of ``Sequential``, ``ModuleList`` and ``ModuleDict``, what they hold.
+    Layers are the model's children. ``Sequential``, ``ModuleList`` and ``ModuleDict`` are replaced by their
+    own children.
 
     Args:
         model: The model.
@@ -36,7 +37,7 @@ class LayerGraph:
 
     @property
     def handles(self) -> list[Any]:
-        """The hooks that wait."""
+        """The hooks of layers that have not run yet."""
         return list(self._waiting.values())
 
     def _ran(self, name: str, layer: Module, _given: Any, output: Any) -> None:
@@ -61,15 +62,13 @@ class LayerGraph:
 
 
 def mark(model: Module) -> None:
-    """Note that the graph of a model is taken, once.
+    """Mark a model whose graph is recorded.
 
     Raises:
-        ValueError: It was, and the model is watched still.
+        ValueError: The model is marked already.
     """
     if getattr(model, MARK, False):
-        raise ValueError(
-            "the graph of this model is watched already: call wandb.unwatch(model) first, or watch another"
-        )
+        raise ValueError("The graph of this model is already watched. Call wandb.unwatch(model) first.")
     setattr(model, MARK, True)
 
 
@@ -85,7 +84,7 @@ def _layers(module: Module, prefix: str) -> Iterator[tuple[str, Module]]:
 
 
 def _shape(value: Any, seen: set[int]) -> Any:
-    """Return the shapes of the tensors in containers, nested as they are; ``[]`` for anything else."""
+    """Return the shapes of tensors in nested containers, with the same nesting. Other values give ``[]``."""
     if hasattr(value, "size") and callable(value.size):
         return list(value.size())
     if hasattr(value, "shape"):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
 
 WORDS = ("gradients", "parameters", "all", None)
-# What a module carries its hooks' names in, by wandb's name.
+# A module stores the names of its hooks in this attribute. The name is wandb's.
 NAMES = "_wandb_hook_names"
 
-# How many models were watched: wandb numbers them through all runs of a process.
+# The number of watched models. wandb also numbers them through all runs of a process.
 _count = 0
 _handles: WeakKeyDictionary[Run, dict[str, Any]] = WeakKeyDictionary()
 # The models that each run watches.
@@ -37,19 +37,19 @@ def watch(
     idx: int | None = None,
     log_graph: bool = False,
 ) -> None:
-    """Hook models; see ``Run.watch``."""
+    """Hook models. See ``Run.watch``."""
     global _count
     if log not in WORDS:
-        raise ValueError(f"log is {log!r}; use 'gradients', 'parameters', 'all' or None")
+        raise ValueError(f"Invalid log={log!r}. Use 'gradients', 'parameters', 'all' or None.")
     watched = _as_modules(models)
     if run.finished:
-        raise UsageError(f"Run ({run.id}) is finished: init a new run")
+        raise UsageError(f"Run ({run.id}) is finished. Start a new run with init().")
     first = _count if idx is None else idx
     _count += len(watched)
     if run.disabled:
         return
     if run not in _models:
-        run.before_end(lambda: _let_go(run))
+        run.before_end(lambda: _release_models(run))
     handles = _handles.setdefault(run, {})
     _models.setdefault(run, WeakSet()).update(watched)
     for number, model in enumerate(watched, first):
@@ -58,7 +58,7 @@ def watch(
         for name in gradients:
             if name in handles and _is_on(handles[name]):
                 raise ValueError(
-                    f"{name!r} is watched already: call wandb.unwatch first, or give another idx"
+                    f"{name!r} is already watched. Call wandb.unwatch() first, or use another idx."
                 )
         if log_graph:
             torch_graph.mark(model)
@@ -80,7 +80,7 @@ def watch(
 
 
 def unwatch(run: Run, models: Module | Sequence[Module] | None = None) -> None:
-    """Take hooks away; see ``Run.unwatch``."""
+    """Remove hooks. See ``Run.unwatch``."""
     handles = _handles.get(run, {})
     if models is None or (isinstance(models, (list, tuple)) and not models):
         for handle in handles.values():
@@ -90,7 +90,7 @@ def unwatch(run: Run, models: Module | Sequence[Module] | None = None) -> None:
     for model in models if isinstance(models, (list, tuple)) else [models]:
         names = model.__dict__.pop(NAMES, None)
         if names is None:
-            say(f"{type(model).__name__} has not been watched", silent=run.journal.settings.silent)
+            say(f"{type(model).__name__} is not watched", silent=run.journal.settings.silent)
         for name in names or []:
             handle = handles.pop(name, None)
             if handle is not None:
@@ -98,8 +98,8 @@ def unwatch(run: Run, models: Module | Sequence[Module] | None = None) -> None:
         model.__dict__.pop(torch_graph.MARK, None)
 
 
-def _let_go(run: Run) -> None:
-    """Take away the hooks and marks of a run that ends: the next run may train, and watch, its models."""
+def _release_models(run: Run) -> None:
+    """Remove the hooks and marks of a run that ends, so that the next run can watch the models."""
     unwatch(run)
     for model in _models.pop(run, ()):
         model.__dict__.pop(NAMES, None)
@@ -107,7 +107,7 @@ def _let_go(run: Run) -> None:
 
 
 class _Every:
-    """True once in so many calls."""
+    """Returns True once in ``calls`` calls."""
 
     def __init__(self, calls: int) -> None:
         self._calls = calls
@@ -159,9 +159,9 @@ def _as_modules(models: Any) -> Sequence[Module]:
     try:
         from torch.nn import Module
     except ImportError:
-        raise Error("watch works with PyTorch alone, and torch cannot be imported here") from None
+        raise Error("watch() needs PyTorch, but torch cannot be imported. Run: pip install torch") from None
     found = models if isinstance(models, (list, tuple)) else [models]
     for model in found:
         if not isinstance(model, Module):
-            raise TypeError(f"watch takes PyTorch models (torch.nn.Module), not {type(model).__name__}")
+            raise TypeError(f"watch() needs a torch.nn.Module, not {type(model).__name__}")
     return found
