@@ -197,7 +197,7 @@ def test_a_disk_that_stays_full_is_said_at_the_end(small_disk: Path, tmp_path: P
     script.do("[run.log({'x': at, 'pad': 'y' * 1000}) for at in range(1, 10)]")
     said = script.end()
     assert "records could not be written" in said
-    assert "all before them are safe" in said
+    assert "All earlier records are safe" in said
     seen, run = read(small_disk, tmp_path)
     assert seen == list(range(len(seen)))
     assert run.state == "crashed"

@@ -273,4 +273,4 @@ def test_recorders_that_are_killed_again_and_again_are_told_of(tmp_path: Path) -
     """Nobody notes why: the memory killer, say."""
     path = broken_recorder(tmp_path, "os.kill(os.getpid(), 9)")
     (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path), tmp_path / "tracker-store")
-    assert "it ended 3 times without a word" in line
+    assert "it ended 3 times without an error message" in line

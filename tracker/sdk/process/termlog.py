@@ -1,4 +1,4 @@
-"""``termlog``, ``termwarn`` and ``termerror``: lines for a person, on stderr."""
+"""``termlog``, ``termwarn`` and ``termerror``: print lines on stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _said: set[str] = set()
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print a line on stderr; see ``termwarn``."""
+    """Print a line on stderr. See ``termwarn``."""
     _print(string, repeat, prefix)
 
 
@@ -18,15 +18,15 @@ def termwarn(string: str, newline: bool = True, repeat: bool = True, prefix: boo
 
     Args:
         string: The text.
-        newline: Accepted for compatibility: every text is a line of its own.
-        repeat: False: print a text only once.
-        prefix: False: print the text without what names its sender and level.
+        newline: Accepted for compatibility and ignored: each text ends with a newline.
+        repeat: False prints the same text only once in this process.
+        prefix: False prints the text without the prefix ``tracker:`` and the level.
     """
     _print(string, repeat, prefix, "WARNING ")
 
 
 def termerror(string: str, newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print an error on stderr; see ``termwarn``. Nothing is raised."""
+    """Print an error on stderr, and raise nothing. See ``termwarn``."""
     _print(string, repeat, prefix, "ERROR ")
 
 

@@ -72,7 +72,7 @@ class RunCore:
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
         )
         self.summary = Summary(
-            lambda: self._journal.read_summary(beside=self._has_company()),
+            lambda: self._journal.read_summary(others_write=self._has_company()),
             lambda values, removed: self._put(SummaryChanged(values, removed)),
             lambda key, value: self._summary_value(key, value),
         )
