@@ -102,7 +102,7 @@ def test_a_fork_begins_with_what_its_parent_had(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         ({"resume_from": "gone?_step=1"}, "there is no run"),
-        ({"resume_from": "here?_step=9"}, "has no step 9: its last one is 5"),
+        ({"resume_from": "here?_step=9"}, "has no step 9. Its last step is 5"),
         ({"resume_from": "here"}, "expected format"),
         ({"fork_from": "here?loss=3"}, "expected format"),
         ({"fork_from": "here?_step=1", "id": "here"}, "use `resume_from`"),

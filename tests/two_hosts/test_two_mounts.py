@@ -91,7 +91,7 @@ def test_a_server_that_is_suspended_is_replaced_and_does_no_harm_when_it_wakes_u
     try:
         held = read_lease(Layout(there / "tracker-store"))
         said = scripts.run(TRAINING, there, TRACKER_X_DISABLE_META="true").stderr
-        assert said.count("journals are written here") == RUNS
+        assert said.count("only journals are written here") == RUNS
         refused = command(there, "sync")
         assert refused.returncode == 1
         assert refused.stderr.count("\n") == 2

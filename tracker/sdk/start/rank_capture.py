@@ -1,9 +1,9 @@
-"""Ranks that make no run: what happens in them is kept with the run of rank zero.
+"""Capture for ranks without a run of their own: their output and samples are added to the run of rank 0.
 
-Lightning's logger makes a run on rank zero only. That one leaves the run's name in the store, where the
-other processes of the launch look for it; each then writes a segment of its own, with samples of its machine
-and its output and no rows. Nobody waits for anybody: a rank that finds nothing trains on.
-See docs/decisions/0037.
+Lightning's logger creates a run on rank 0 only. Rank 0 writes the run's name to a file in the store, and the
+other processes of the launch look for this file. Each of them then writes its own segment, with samples of
+its machine and its output, and without rows. No rank waits for another: a rank that does not find the file
+trains without capture. See docs/decisions/0037.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ if TYPE_CHECKING:
     from tracker.ground.records import Record
     from tracker.sdk.run.run import Run
 
-# What all processes of one launch have in common. torch.distributed needs the last two.
+# Variables that have the same value in all processes of one launch. torch.distributed needs the last two.
 _SHARED = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")
-# Seconds between two looks: at first, and at most.
+# Seconds between two looks for the run of rank 0: at first, and at most.
 _SOON, _LATER = 0.1, 5.0
-# A note of another host that is older than this process by so much is of an earlier launch: clocks differ.
+# A file of another host belongs to an earlier launch if it is this many seconds older than this process. The
+# margin is needed because clocks differ.
 _OLD = 30.0
-# Until the run is known so much is held, in characters of output about; of more, the newest.
+# Until the run is known, about this many characters of output are kept in memory; older output is dropped.
 _MOST_HELD = 4 * 1024 * 1024
 
 
 class _Note(msgspec.Struct):
-    """Which run it is, how it is kept, and who writes it."""
+    """The file in which rank 0 announces its run: the run, its mode, and the process of rank 0."""
 
     entity: str
     project: str
@@ -63,7 +64,7 @@ _published: tuple[str, str] | None = None
 
 
 def launch_of(environment: Mapping[str, str]) -> str | None:
-    """Return a name that the processes of one launch share; None for a process by itself."""
+    """Return a name that all processes of one launch share; None for a single process."""
     if not environment.get("MASTER_PORT"):
         return None
     text = "\n".join(environment.get(name, "") for name in _SHARED)
@@ -71,10 +72,10 @@ def launch_of(environment: Mapping[str, str]) -> str | None:
 
 
 def publish(run: Run) -> None:
-    """Tell the other ranks of this launch, if it is one, which run is theirs."""
+    """Announce this run to the other ranks of the launch. Do nothing when there is no launch."""
     global _published
     port = os.environ.get("MASTER_PORT", "")
-    if _published == (port, run.path):  # asked for with each row that Lightning logs
+    if _published == (port, run.path):  # Lightning's logger calls this with each row
         return
     launch = launch_of(os.environ)
     layout, settings = run.journal.layout, run.journal.settings
@@ -82,22 +83,24 @@ def publish(run: Run) -> None:
         return
     _published = port, run.path
     note = _Note(run.entity, run.project, run.id, settings.mode, this_process(), time.time())
-    with suppress(OSError):  # the others train on without
+    with suppress(OSError):  # the other ranks then train without capture
         temporary = layout.new_temporary()
         temporary.write_bytes(msgspec.json.encode(note))
         os.replace(temporary, _file(layout.temporary, launch))
 
 
 def observe(rank: int) -> None:
-    """Keep what happens in this process, which makes no run, with the run of rank zero once there is one.
+    """Capture output and samples of this process, and add them to the run of rank 0 when it is announced.
+
+    This is for a process that does not create a run itself.
 
     Args:
-        rank: This process's global rank.
+        rank: Global rank of this process.
     """
     if active_runs.observer is not None and active_runs.observer.is_here:
         active_runs.observer.hurry()
     elif active_runs.current_of_this_process() is None:
-        with Logged("look for the run of rank 0"):  # nothing of this is the training's business
+        with Logged("look for the run of rank 0"):  # an error here must not stop the training
             settings = load_settings()
             if settings.mode != "disabled":
                 active_runs.observer = Observer(rank, settings)
@@ -105,7 +108,14 @@ def observe(rank: int) -> None:
 
 
 class Observer:
-    """Captures in this process, and looks for the run of rank zero, and for the next one after it."""
+    """Captures output and samples in this process, and adds them to the run of rank 0.
+
+    It looks for the announced run, and later for the run that rank 0 announces after that.
+
+    Args:
+        rank: Global rank of this process.
+        settings: Settings of this process.
+    """
 
     def __init__(self, rank: int, settings: Settings) -> None:
         self._rank = rank
@@ -116,32 +126,32 @@ class Observer:
         self._held: deque[Record] = deque()
         self._size = 0
         self._lock = threading.RLock()
-        self._looking = threading.Lock()  # held while the run is looked for, and joined
+        self._looking = threading.Lock()  # held while this process looks for the run and opens its segment
         self._looks = threading.Event()
         self._stopped = False
         self._capturing = Capturing(self._record, settings)
 
     @property
     def is_here(self) -> bool:
-        """Whether it observes this process, and not the one that this was forked from."""
+        """Whether the observer works in this process. After a fork it works only in the parent."""
         return self._owner == os.getpid() and not self._stopped
 
     def begin(self) -> None:
-        """Begin to capture and to look."""
+        """Start the capture and the thread that looks for the run."""
         self._capturing.begin()
         threading.Thread(target=self._look_out, name="tracker-observer", daemon=True).start()
         exit_status.at_end(self._end)
 
     def hurry(self) -> None:
-        """Look again soon: training begins."""
+        """Look for the run again soon, because training begins."""
         self._looks.set()
 
     def stop(self) -> None:
-        """End: this process makes a run of its own."""
+        """Stop the capture, because this process creates its own run or ends."""
         if self.is_here:
             self._stopped = True
             self._looks.set()
-            # The other thread may be joining the run at this moment: what was held is then written first.
+            # The other thread may be opening the segment now. Wait, so that it writes the kept records first.
             joined = self._looking.acquire(timeout=PATIENCE_SECONDS)
             self._capturing.before_end()
             self._capturing.end()
@@ -175,7 +185,7 @@ class Observer:
                 self._join(note)
 
     def _end(self) -> None:
-        """Look once more, if there was no time for it before; the process ends."""
+        """Stop at the end of the process. Look for the run once more if it has not been found before."""
         if self.is_here and self._place is None:
             self._look()
         self.stop()
@@ -209,10 +219,10 @@ class Observer:
             while self._held:
                 run.record(self._held.popleft())
             self._size = 0
-        active_runs.remember(run, make_current=False)  # the end of the process finishes it from here on
+        active_runs.remember(run, make_current=False)  # it is then finished at the end of the process
 
     def _leave(self) -> None:
-        """End the segment of the run before, if there was one."""
+        """Finish the segment of the previous run, if there was one."""
         self._capturing.flush()
         with self._lock:
             run, self._run = self._run, None
