@@ -202,7 +202,7 @@ def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is
     follower = Follower(store)
     follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0], [], "crashed")
-    assert "are no whole record, or not yet" in follower.unread[A]
+    assert "are damaged or an incomplete record" in follower.unread[A]
     give(writer.path, rest)
     follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0, 1], [], "running")
@@ -346,7 +346,7 @@ def test_rows_without_their_first_record_are_kept(store: Store) -> None:
     flip(writer.path, frames(writer.path)[0])
     follower = Follower(store)
     follower.poll()
-    assert "are no whole record" in follower.unread[A]
+    assert "are damaged or an incomplete record" in follower.unread[A]
     untouched(writer.path)
     follower.poll()
     assert follower.unread == {}
