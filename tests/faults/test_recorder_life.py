@@ -198,7 +198,7 @@ def test_a_run_whose_rows_are_not_applied_says_so_once(tmp_path: Path) -> None:
     (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path), root)
     log = file_of(root / "logs", "recorder")
     assert f"catalog {root}/catalog.db: file is not a database; `tracker rebuild`" in line
-    assert line.endswith(f"see {log}, or run `tracker doctor`\n")
+    assert line.endswith(f"See {log}, or run `tracker doctor`\n")
     text = log.read_text()
     assert "Traceback" in text
     assert text.count("the recorder ends\n") == read_failures(Layout(root)).count  # a pause after each
