@@ -70,20 +70,20 @@ class RunHandover:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return given, (self._path, self._attach_id, self._ended)
+        return unpickle_run, (self._path, self._attach_id, self._ended)
 
     def __repr__(self) -> str:
         return f"<Run {self._path}>"
 
 
-def handed(run: Run) -> tuple[str, str | None, bool]:
-    """Return the arguments with which ``given`` unpickles a run, and remember the run in this process."""
+def pickle_arguments(run: Run) -> tuple[str, str | None, bool]:
+    """Return the arguments with which ``unpickle_run`` unpickles a run, and remember the run in this process."""
     attach_id = None if run.finished else run._attach_id
     _pickled[run.path, attach_id] = run
     return run.path, attach_id, run.finished
 
 
-def given(path: str, attach_id: str | None, ended: bool) -> Any:
+def unpickle_run(path: str, attach_id: str | None, ended: bool) -> Any:
     """Return an unpickled run: the run itself if this process has pickled it, else a ``RunHandover``.
 
     Args:
@@ -92,3 +92,7 @@ def given(path: str, attach_id: str | None, ended: bool) -> Any:
         ended: Whether the run was finished when it was pickled.
     """
     return _pickled.get((path, attach_id)) or RunHandover(path, attach_id, ended)
+
+
+# Pickles of earlier versions contain this name.
+given = unpickle_run

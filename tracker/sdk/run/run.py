@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.sdk.process.handover import given, handed
+from tracker.sdk.process.handover import pickle_arguments, unpickle_run
 from tracker.sdk.run.alerts import Alerts
 from tracker.sdk.run.artifact_methods import ArtifactMethods
 from tracker.sdk.run.files import Files
@@ -60,7 +60,7 @@ class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the run as its name: in another process the first use of the copy attaches to the run."""
-        return given, handed(self)
+        return unpickle_run, pickle_arguments(self)
 
     def _label(self, *args: object, **kwargs: object) -> None:
         """Accept what libraries tell wandb's telemetry of themselves; nothing of it is kept."""
