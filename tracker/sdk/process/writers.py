@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # comes before SLURM: processes that mpirun starts on a node inherit SLURM_PROCID from srun's single process.
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 # Looking for a run and opening it takes milliseconds. After this many seconds, continue without the lock.
-PATIENCE = 5.0
+LOCK_TIMEOUT_SECONDS = 5.0
 
 
 class Launch(NamedTuple):
@@ -38,41 +38,41 @@ class Launch(NamedTuple):
     distributed: bool
 
 
-# The rank that this process continues; set inside `taking_over` and `handed`.
-_taken: ContextVar[int | None] = ContextVar("taken", default=None)
+# The rank that this process continues; set inside `continue_rank` and `join_as_child`.
+_continued_rank: ContextVar[int | None] = ContextVar("continued_rank", default=None)
 
 
 @contextmanager
-def taking_over(rank: int) -> Iterator[None]:
+def continue_rank(rank: int) -> Iterator[None]:
     """Make a run that is opened in this context the next attempt of a rank, even if that rank still writes.
 
     Args:
         rank: The rank.
     """
-    token = _taken.set(rank)
+    token = _continued_rank.set(rank)
     try:
         yield
     finally:
-        _taken.reset(token)
+        _continued_rank.reset(token)
 
 
-# The rank of the writer whose run this process was handed; set inside `handed`.
-_handed: ContextVar[int | None] = ContextVar("handed", default=None)
+# The rank of the writer whose run this process was join_as_child; set inside `join_as_child`.
+_parent_rank: ContextVar[int | None] = ContextVar("parent_rank", default=None)
 
 
 @contextmanager
-def handed(rank: int) -> Iterator[None]:
+def join_as_child(rank: int) -> Iterator[None]:
     """Make a run that is opened in this context a child of a writer, if that writer still writes.
 
     Args:
         rank: Rank of the writer.
     """
-    token, outer = _handed.set(rank), _taken.set(rank)
+    token, outer = _parent_rank.set(rank), _continued_rank.set(rank)
     try:
         yield
     finally:
-        _handed.reset(token)
-        _taken.reset(outer)
+        _parent_rank.reset(token)
+        _continued_rank.reset(outer)
 
 
 class Writer(NamedTuple):
@@ -102,7 +102,7 @@ class Writer(NamedTuple):
 
 def find_launch(environment: Mapping[str, str]) -> Launch:
     """Return the launcher's description of this process from the environment variables."""
-    if (taken := _taken.get()) is not None:
+    if (taken := _continued_rank.get()) is not None:
         return Launch(taken, True)
     for name in _RANKS:
         rank = _number(environment, name)
@@ -126,7 +126,7 @@ def find_writer(known: ResumeState, launch: Launch) -> Writer:
     segments = known.segments.values()
     ranks = {each.rank for each in segments if each.rank < FORKED}
     rank = launch.rank
-    additional = _taken.get() is None and any(
+    additional = _continued_rank.get() is None and any(
         each.segment in known.here for each in segments if each.rank == rank
     )
     if additional:
@@ -139,9 +139,9 @@ def find_writer(known: ResumeState, launch: Launch) -> Writer:
     if own:
         attempt = max(each.attempt for each in own) + 1
         family = [each for each in own if each.attempt == attempt - 1]
-        # The run may have been handed over by the writer or by one of its children.
+        # The run may have been join_as_child over by the writer or by one of its children.
         lives = any(each.ended is None or each.segment in known.here for each in family)
-        if _handed.get() is not None and lives:
+        if _parent_rank.get() is not None and lives:
             parent = min(family, key=lambda each: each.rank)
             return Writer(CHILD + rank, parent.attempt, *_after_live_writer(parent, own), True)
         return Writer(rank, attempt, *_after_attempts(own), True)
@@ -152,7 +152,7 @@ def find_writer(known: ResumeState, launch: Launch) -> Writer:
 
 
 @contextmanager
-def one_at_a_time(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
+def lock_run_start(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
     """Lock a run on this host while a process looks for it and opens it as a writer.
 
     Without the lock, several processes might choose the same rank.
@@ -172,7 +172,7 @@ def one_at_a_time(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
 def _lock(path: Path) -> FileLock | None:
     try:
         lock = FileLock(path)
-        until, pause = time.monotonic() + PATIENCE, 0.002
+        until, pause = time.monotonic() + LOCK_TIMEOUT_SECONDS, 0.002
         while not lock.try_alone() and time.monotonic() < until:
             time.sleep(pause)
             pause = min(2 * pause, 0.05)

@@ -10,7 +10,7 @@ from tracker.errors import UsageError
 from tracker.ground.records import is_child
 from tracker.sdk.process import active_runs
 from tracker.sdk.process.shared_steps import StepFile
-from tracker.sdk.process.writers import handed
+from tracker.sdk.process.writers import join_as_child
 from tracker.sdk.start.init import init
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def attach(attach_id: str | None = None, run_id: str | None = None, *, run: Run 
     settings = {"store": store}
     if has_spool():  # the run's first process started this one and already captures its output
         settings["console"] = "off"
-    with handed(rank):
+    with join_as_child(rank):
         handed_run = init(entity, project, id=name, resume="allow", reinit="create_new", settings=settings)
     if holder and is_child(handed_run.started.rank):
         file = StepFile.open(handed_run.path, *holder)

@@ -52,13 +52,13 @@ def find_and_open(
         Writer,
         find_launch,
         find_writer,
-        one_at_a_time,
+        lock_run_start,
     )
 
     place = (settings.entity, settings.project, run_id)
     launch = find_launch(os.environ)
     there = _ask_server(settings, layout, run_id, resume)
-    with one_at_a_time(layout, place):
+    with lock_run_start(layout, place):
         known = join_resume_states(there, find_run(layout, *place, active_runs.segments_of_this_process()))
         if known is None:
             if resume == "must":

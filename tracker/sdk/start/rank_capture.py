@@ -26,7 +26,7 @@ from tracker.ground.records import ConsoleLines, Process
 from tracker.ground.settings import Settings, load_settings
 from tracker.reading.open_reader import layout_for
 from tracker.sdk.process import active_runs, exit_status
-from tracker.sdk.process.writers import taking_over
+from tracker.sdk.process.writers import continue_rank
 from tracker.sdk.run.capture import PATIENCE_SECONDS, Capturing
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class Observer:
         settings = msgspec.structs.replace(
             self._settings, entity=entity, project=project, run_id=run_id, mode=note.mode, silent=True
         )
-        with taking_over(self._rank):
+        with continue_rank(self._rank):
             run = find_and_open(settings, layout_for(settings), run_id, {}, "allow")
         run.before_end(self._capturing.flush)
         self._leave()
