@@ -65,7 +65,7 @@ def segments_of_this_process() -> set[str]:
 def note_failure(error: str) -> None:
     """Record an error that ends the process. Open runs fail with it, unless something is logged later."""
     if _owner == os.getpid():
-        exit_status.note(error)
+        exit_status.note_failure(error)
 
 
 def forget(run: RunCore) -> None:
@@ -93,7 +93,7 @@ def _show() -> None:
 
 
 def _watch_exit() -> None:
-    exit_status.at_end(_end_all)
+    exit_status.call_at_exit(_end_all)
 
 
 def _steps() -> object:
@@ -103,7 +103,7 @@ def _steps() -> object:
 def _end_all() -> None:
     if _owner != os.getpid():
         return  # a forked child never finishes the runs of its parent
-    error = exit_status.why()
+    error = exit_status.find_failure()
     for run in list(_open):
         if error is not None:
             run.fail(error)

@@ -36,25 +36,25 @@ class _Token:
         self.note = note
 
     def __del__(self, _frame: Callable[[int], Any] = sys._getframe) -> None:
-        global _left
+        global _exit_failure
         try:
             _frame(1)
         except ValueError:
-            _left = self.note.error
+            _exit_failure = self.note.error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()  # the exception must stay picklable; the token is not part of the pickle
 
 
-def _nothing() -> object:
+def _nothing_logged() -> object:
     return None
 
 
-_logged: Callable[[], object] = _nothing
+_logged: Callable[[], object] = _nothing_logged
 _note: _Note | None = None
 _token: weakref.ref[_Token] | None = None
-_left: str | None = None
-_before: BaseException | None = None
+_exit_failure: str | None = None
+_earlier_error: BaseException | None = None
 
 
 def watch(logged: Callable[[], object]) -> None:
@@ -63,22 +63,22 @@ def watch(logged: Callable[[], object]) -> None:
     Args:
         logged: Returns a value that changes each time something is logged.
     """
-    global _logged, _note, _token, _left, _before
-    _logged, _note, _token, _left, _before = logged, None, None, None, _last_error()
+    global _logged, _note, _token, _exit_failure, _earlier_error
+    _logged, _note, _token, _exit_failure, _earlier_error = logged, None, None, None, _last_error()
     if getattr(sys.exit, "_tracker", False):
         return
     leave = sys.exit
-    sys.exit = _noting(leave)
+    sys.exit = _noting_exit(leave)
     # A script with `from sys import exit` has its own reference.
     names = vars(sys.modules["__main__"])
     for name in [name for name, value in names.items() if value is leave]:
         names[name] = sys.exit
     site = sys.modules.get("_sitebuiltins")  # defines `exit` and `quit`; absent with `python -S`
     if site is not None:
-        site.Quitter.__call__ = _noting(site.Quitter.__call__)
+        site.Quitter.__call__ = _noting_exit(site.Quitter.__call__)
 
 
-def at_end(call: Callable[[], None]) -> None:
+def call_at_exit(call: Callable[[], None]) -> None:
     """Register a function to be called when this process ends. It may be called twice.
 
     The function that was registered last is called first.
@@ -91,16 +91,16 @@ def at_end(call: Callable[[], None]) -> None:
         multiprocessing.Finalize(None, call, exitpriority=0)
 
 
-def note(error: str) -> None:
+def note_failure(error: str) -> None:
     """Record a failure that ends the process. It does not count if something is logged after it."""
     global _note
     _note = _Note(error, _logged())
 
 
-def why() -> str | None:
+def find_failure() -> str | None:
     """Return the error that ends the process; None when the process ends without an error."""
-    if _left is not None:
-        return _left
+    if _exit_failure is not None:
+        return _exit_failure
     raised = sys.exc_info()[1]
     if raised is not None:  # a process that multiprocessing has forked is ending with this exception
         return None if isinstance(raised, SystemExit) and not raised.code else last_line(raised)
@@ -115,7 +115,7 @@ def why() -> str | None:
             return noted.error
     error = _last_error()
     # In an interactive session, `sys.last_value` holds any earlier mistake; it does not end the process.
-    return None if error is None or error is _before or hasattr(sys, "ps1") else last_line(error)
+    return None if error is None or error is _earlier_error or hasattr(sys, "ps1") else last_line(error)
 
 
 def last_line(error: BaseException) -> str:
@@ -152,7 +152,7 @@ def _last_error() -> BaseException | None:
     return error
 
 
-def _noting(leave: Callable[..., Any]) -> Callable[..., Any]:
+def _noting_exit(leave: Callable[..., Any]) -> Callable[..., Any]:
     def note_exit(*arguments: Any, **named: Any) -> Any:
         global _token
         try:

@@ -209,7 +209,7 @@ def _is_done(frame: FrameType | None) -> bool:
             # Any other frame below `worker` belongs to a task.
             return all(module.startswith("multiprocessing.") and name not in _MAPS for module, name in inner)
         if at == ("multiprocessing.process", "_bootstrap"):
-            return ("multiprocessing.process", "run") not in inner and exit_status.why() is None
+            return ("multiprocessing.process", "run") not in inner and exit_status.find_failure() is None
         inner.append(at)
         frame = frame.f_back
     return False

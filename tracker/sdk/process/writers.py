@@ -56,7 +56,7 @@ def continue_rank(rank: int) -> Iterator[None]:
         _continued_rank.reset(token)
 
 
-# The rank of the writer whose run this process was join_as_child; set inside `join_as_child`.
+# The rank of the writer whose run this process was handed; set inside `join_as_child`.
 _parent_rank: ContextVar[int | None] = ContextVar("parent_rank", default=None)
 
 
@@ -102,8 +102,8 @@ class Writer(NamedTuple):
 
 def find_launch(environment: Mapping[str, str]) -> Launch:
     """Return the launcher's description of this process from the environment variables."""
-    if (taken := _continued_rank.get()) is not None:
-        return Launch(taken, True)
+    if (rank := _continued_rank.get()) is not None:
+        return Launch(rank, True)
     for name in _RANKS:
         rank = _number(environment, name)
         if rank is None or (name == "SLURM_PROCID" and _slurm_tasks(environment) < 2):
@@ -139,7 +139,7 @@ def find_writer(known: ResumeState, launch: Launch) -> Writer:
     if own:
         attempt = max(each.attempt for each in own) + 1
         family = [each for each in own if each.attempt == attempt - 1]
-        # The run may have been join_as_child over by the writer or by one of its children.
+        # The run may have been handed over by the writer or by one of its children.
         lives = any(each.ended is None or each.segment in known.here for each in family)
         if _parent_rank.get() is not None and lives:
             parent = min(family, key=lambda each: each.rank)

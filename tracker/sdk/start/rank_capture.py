@@ -140,7 +140,7 @@ class Observer:
         """Start the capture and the thread that looks for the run."""
         self._capturing.begin()
         threading.Thread(target=self._look_out, name="tracker-observer", daemon=True).start()
-        exit_status.at_end(self._end)
+        exit_status.call_at_exit(self._end)
 
     def hurry(self) -> None:
         """Look for the run again soon, because training begins."""
