@@ -25,7 +25,7 @@ _inherited: list[Run] = []
 _owner = 0
 
 
-def remember(run: Run, *, make_current: bool) -> None:
+def add(run: Run, *, make_current: bool) -> None:
     """Add a run that this process writes.
 
     Args:
@@ -38,13 +38,13 @@ def remember(run: Run, *, make_current: bool) -> None:
         _inherited.extend(_open)
         _open.clear()  # a parent's runs are finished by the parent
         _watch_exit()
-    exit_status.watch(_steps)
+    exit_status.watch(_logged_steps)
     _open.append(run)
-    _termination.watch()
+    _termination.install()
     if make_current:
         current = run
         active_run.use_run(run)
-        _show()
+        _delete_assigned_globals()
 
 
 def current_of_this_process() -> Run | None:
@@ -68,19 +68,19 @@ def note_failure(error: str) -> None:
         exit_status.note_failure(error)
 
 
-def forget(run: RunCore) -> None:
+def remove(run: RunCore) -> None:
     """Remove a run that is finished."""
     global current
     _open[:] = [each for each in _open if each is not run]
     if not _open:
-        _termination.leave()
+        _termination.uninstall()
     if current is run:
         current = None
         active_run.use_run(None)
-        _show()
+        _delete_assigned_globals()
 
 
-def _show() -> None:
+def _delete_assigned_globals() -> None:
     """Delete values that a script assigned to ``wandb.run``, ``wandb.config`` and ``wandb.summary``.
 
     These names then show the active run again, as in wandb (wandb: ``sdk/lib/module.py``).
@@ -96,7 +96,7 @@ def _watch_exit() -> None:
     exit_status.call_at_exit(_end_all)
 
 
-def _steps() -> object:
+def _logged_steps() -> object:
     return [(run, run.step) for run in _open]
 
 
@@ -118,15 +118,15 @@ def _open_here() -> list[Run]:
 _termination = Termination(_open_here)
 
 
-def _leave_to_parent() -> None:
-    _termination.leave()
+def _after_fork_in_child() -> None:
+    _termination.uninstall()
     for run in (*_inherited, *_open):
         run.leave_to_parent()
 
 
-def nudge() -> None:
-    """See ``Termination.nudge``."""
-    _termination.nudge()
+def handle_pending() -> None:
+    """See ``Termination.handle_pending``."""
+    _termination.handle_pending()
 
 
 def _before_fork() -> None:
@@ -138,5 +138,5 @@ def _before_fork() -> None:
 os.register_at_fork(
     before=_before_fork,
     after_in_parent=_termination.resume_listening,
-    after_in_child=_leave_to_parent,
+    after_in_child=_after_fork_in_child,
 )

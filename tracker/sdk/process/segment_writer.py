@@ -118,7 +118,7 @@ class SegmentWriter:
         )
         self._is_new = True  # the journal's entry in its folder must still be forced to the disk
         self._synced = time.monotonic()
-        self._thread = threading.Thread(target=self._tend, name="tracker-journal", daemon=True)
+        self._thread = threading.Thread(target=self._run_helper, name="tracker-journal", daemon=True)
         self._thread.start()
 
     def _first(self, *, patient: bool) -> JournalWriter:
@@ -368,12 +368,12 @@ class SegmentWriter:
             # The next sync of this file may succeed although data is missing. Replace it later in any case.
             self._durable, self._doubt = (None, 0), reason
 
-    def _tend(self) -> None:
+    def _run_helper(self) -> None:
         self._look_after_recorder()
         self._touched = self._looked = time.monotonic()
         while not self._wake.wait(min(self._fsync_seconds, LOOK_SECONDS)):
             try:
-                if not self._tend_once():
+                if not self._run_helper_once():
                     return
             except Exception as error:  # such as no free descriptor: this thread must continue
                 self._complain(error)
@@ -384,8 +384,8 @@ class SegmentWriter:
             logs.log(logs.ERROR, f"maintenance of {self.layout.root} failed", error)
             say(f"maintenance of {self.layout.root} failed: {_reason(error)}", silent=self._silent)
 
-    def _tend_once(self) -> bool:
-        active_runs.nudge()
+    def _run_helper_once(self) -> bool:
+        active_runs.handle_pending()
         now = time.monotonic()
         # The margin is needed because a wait may last a little less than requested.
         due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2

@@ -8,7 +8,7 @@ Lightning's does), it only marks the runs as preempted.
 Python runs a handler between two steps of the main thread. If a signal arrives just before the main thread
 waits in a lock of C (as an idle worker of ``multiprocessing.Pool`` does), the handler would never run, while
 the default action would end the process. Therefore the helper thread of ``SegmentWriter`` looks for signals
-that were not handled (``nudge``).
+that were not handled (``handle_pending``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # How long to wait for a run's lock. Another thread may hold it in a write that hangs.
 LOCK_SECONDS = 2.0
 # If the main thread does not run the handler within this time, the helper thread does its work.
-NUDGE_SECONDS = 2.0
+PENDING_SECONDS = 2.0
 # SLURM may send a signal up to this many seconds early.
 LIMIT_SECONDS = 60
 # Functions that a worker of ``multiprocessing.Pool`` calls for the tasks of a ``map``.
@@ -55,7 +55,7 @@ class Termination:
             None  # when a signal arrived that is not handled yet (monotonic seconds)
         )
 
-    def watch(self) -> None:
+    def install(self) -> None:
         """Install the handler, unless there is another handler or this is not the main thread."""
         try:
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -64,7 +64,7 @@ class Termination:
         except ValueError:
             pass  # only the main thread may install a handler
 
-    def leave(self) -> None:
+    def uninstall(self) -> None:
         """Restore the default action, if this handler is still installed."""
         try:
             if self._is_ours():
@@ -101,13 +101,13 @@ class Termination:
             for descriptor in pipe:
                 os.close(descriptor)
 
-    def nudge(self) -> None:
+    def handle_pending(self) -> None:
         """Handle a signal that the main thread has not handled. The helper thread calls this every second."""
         self._note_arrivals()
         came_at, main = self._came_at, threading.main_thread().ident
         if came_at is None or main is None or not self._is_ours():
             return
-        if time.monotonic() - came_at < NUDGE_SECONDS:
+        if time.monotonic() - came_at < PENDING_SECONDS:
             signal.pthread_kill(main, signal.SIGTERM)  # interrupts the main thread's wait: the handler runs
             return
         runs = self._open_runs()

@@ -200,7 +200,7 @@ class Life(RunCore):
                         forget_run(self.resume_file)
             finally:
                 self._ending = False
-        active_runs.forget(self)
+        active_runs.remove(self)
 
 
 def _reason(error: str) -> str:

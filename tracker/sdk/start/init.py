@@ -158,7 +158,7 @@ def init(
     note_store(found if extra.get("store") is None else load_settings(), run.journal.settings)
     if trial is not None:
         trial.lock(run.config)
-    active_runs.remember(run, make_current=how != "create_new" or previous is None)
+    active_runs.add(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)
     if found.save_code and arguments["code_dir"] is not None:

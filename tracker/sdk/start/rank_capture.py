@@ -219,7 +219,7 @@ class Observer:
             while self._held:
                 run.record(self._held.popleft())
             self._size = 0
-        active_runs.remember(run, make_current=False)  # it is then finished at the end of the process
+        active_runs.add(run, make_current=False)  # it is then finished at the end of the process
 
     def _leave(self) -> None:
         """Finish the segment of the previous run, if there was one."""
