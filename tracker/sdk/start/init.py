@@ -122,7 +122,7 @@ def init(
         previous.finish()
     if active_runs.observer is not None:
         active_runs.observer.stop()
-    trial = sweep_trial.in_force(os.environ)
+    trial = sweep_trial.find_trial(os.environ)
     if trial is not None:
         entity, project, id = trial.place_of_run(entity, project, id, extra)
     given: dict[str, Any] = {
@@ -149,7 +149,7 @@ def init(
         config_key(key): plain_config_value(value) for key, value in first.items() if key not in artifacts
     }
     if trial is not None:
-        plain = trial.over(plain)
+        plain = trial.apply_to(plain)
     back, fork = (
         (arguments["resume_from"] if resume_from is None else resume_from),
         (arguments["fork_from"] if fork_from is None else fork_from),

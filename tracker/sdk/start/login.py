@@ -65,7 +65,7 @@ def login(
         )
         return True
     url = check_url(url)
-    found = key.strip() if key is not None else setup.in_force().api_key or config_files.key_of(url)
+    found = key.strip() if key is not None else setup.effective_settings().api_key or config_files.key_of(url)
     if verify:
         _verify(url, found)
     if key is not None:
@@ -76,9 +76,9 @@ def login(
 
 def _verify(url: str, key: str | None) -> None:
     from tracker.ground.http import Client
-    from tracker.sdk.start.server_probe import PATIENCE
+    from tracker.sdk.start.server_probe import ANSWER_TIMEOUT_SECONDS
 
-    client = Client(url, key, timeout=PATIENCE)
+    client = Client(url, key, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
         session = client.get("session")
     except AuthenticationError:

@@ -12,7 +12,7 @@ from tracker.store.objects.layout import Layout
 
 # How long `init` waits for the state of a run, in seconds; then training starts without an answer. Only a
 # run whose id the script gave is looked up.
-PATIENCE = 10.0
+ANSWER_TIMEOUT_SECONDS = 10.0
 
 
 def probe_server(remote: Remote, *, silent: bool) -> None:
@@ -37,7 +37,7 @@ def fetch_resume_state(
     """
     from tracker.ground.http import Client
 
-    client = Client(remote.url, remote.key, timeout=PATIENCE)
+    client = Client(remote.url, remote.key, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
         data = b"".join(client.stream("projects", entity, project, "runs", run_id, "segments"))
     except NotFoundError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tracker.errors import UnsupportedError
-from tracker.ground.settings import Settings as InForce
+from tracker.ground.settings import Settings as LoadedSettings
 from tracker.ground.settings import load_settings
 from tracker.sdk.process import active_runs
 from tracker.sdk.run.settings import ARGUMENTS, Settings, arguments_of, settings_of
@@ -45,14 +45,14 @@ def setup(settings: Settings | dict[str, Any] | None = None) -> WandbSetup:
     return WandbSetup()
 
 
-def in_force() -> InForce:
+def effective_settings() -> LoadedSettings:
     """Return the settings that ``init`` would start from, including the API key."""
     given = arguments_of(defaults)
     return load_settings(
         **{
             name: value
             for name, value in given.items()
-            if name not in ARGUMENTS or name in InForce.__struct_fields__
+            if name not in ARGUMENTS or name in LoadedSettings.__struct_fields__
         }
     )
 

@@ -50,17 +50,17 @@ class Trial:
                 say(f"WARNING Ignoring {name} {given!r} when running a sweep.")
         return None, None, None
 
-    def over(self, config: dict[str, Any]) -> dict[str, Any]:
+    def apply_to(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return the run's initial config: the script's config, overridden by the trial's parameters.
 
         Print one warning with the keys whose values are overridden.
         """
-        passed_over = [
+        overridden = [
             key for key, value in self._parameters.items() if key in config and config[key] != value
         ]
-        if passed_over:
+        if overridden:
             say(
-                f"WARNING Config items {', '.join(map(repr, passed_over))} were locked by '{_OWNER}' "
+                f"WARNING Config items {', '.join(map(repr, overridden))} were locked by '{_OWNER}' "
                 "(ignored what init was given)."
             )
         merged: dict[str, Any] = _merged(config, self._parameters)
@@ -71,7 +71,7 @@ class Trial:
         config.merge_locked(self._parameters, user=_OWNER, _allow_val_change=True)
 
 
-def in_force(environment: Mapping[str, str]) -> Trial | None:
+def find_trial(environment: Mapping[str, str]) -> Trial | None:
     """Return the trial that an environment describes; None when there is no trial.
 
     Raises:
