@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 # Variables that have the same value in all processes of one launch. torch.distributed needs the last two.
 _SHARED = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT")
 # Seconds between two looks for the run of rank 0: at first, and at most.
-_SOON, _LATER = 0.1, 5.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 # A file of another host belongs to an earlier launch if it is this many seconds older than this process. The
 # margin is needed because clocks differ.
-_OLD = 30.0
+_CLOCK_MARGIN_SECONDS = 30.0
 # Until the run is known, about this many characters of output are kept in memory; older output is dropped.
-_MOST_HELD = 4 * 1024 * 1024
+_LARGEST_BACKLOG = 4 * 1024 * 1024
 
 
-class _Note(msgspec.Struct):
+class _Announcement(msgspec.Struct):
     """The file in which rank 0 announces its run: the run, its mode, and the process of rank 0."""
 
     entity: str
@@ -59,8 +59,8 @@ class _Note(msgspec.Struct):
         return self.entity, self.project, self.run_id
 
 
-_decode = msgspec.json.Decoder(_Note).decode
-_published: tuple[str, str] | None = None
+_decode = msgspec.json.Decoder(_Announcement).decode
+_announced: tuple[str, str] | None = None
 
 
 def launch_of(environment: Mapping[str, str]) -> str | None:
@@ -73,19 +73,19 @@ def launch_of(environment: Mapping[str, str]) -> str | None:
 
 def publish(run: Run) -> None:
     """Announce this run to the other ranks of the launch. Do nothing when there is no launch."""
-    global _published
+    global _announced
     port = os.environ.get("MASTER_PORT", "")
-    if _published == (port, run.path):  # Lightning's logger calls this with each row
+    if _announced == (port, run.path):  # Lightning's logger calls this with each row
         return
     launch = launch_of(os.environ)
     layout, settings = run.journal.layout, run.journal.settings
     if launch is None or layout is None:
         return
-    _published = port, run.path
-    note = _Note(run.entity, run.project, run.id, settings.mode, this_process(), time.time())
+    _announced = port, run.path
+    announcement = _Announcement(run.entity, run.project, run.id, settings.mode, this_process(), time.time())
     with suppress(OSError):  # the other ranks then train without capture
         temporary = layout.new_temporary()
-        temporary.write_bytes(msgspec.json.encode(note))
+        temporary.write_bytes(msgspec.json.encode(announcement))
         os.replace(temporary, _file(layout.temporary, launch))
 
 
@@ -98,7 +98,7 @@ def observe(rank: int) -> None:
         rank: Global rank of this process.
     """
     if active_runs.observer is not None and active_runs.observer.is_here:
-        active_runs.observer.hurry()
+        active_runs.observer.look_soon()
     elif active_runs.current_of_this_process() is None:
         with Logged("look for the run of rank 0"):  # an error here must not stop the training
             settings = load_settings()
@@ -123,11 +123,11 @@ class Observer:
         self._owner = os.getpid()
         self._run: Run | None = None
         self._place: tuple[str, str, str] | None = None
-        self._held: deque[Record] = deque()
-        self._size = 0
+        self._backlog: deque[Record] = deque()
+        self._backlog_size = 0
         self._lock = threading.RLock()
-        self._looking = threading.Lock()  # held while this process looks for the run and opens its segment
-        self._looks = threading.Event()
+        self._join_lock = threading.Lock()  # held while this process looks for the run and opens its segment
+        self._wake = threading.Event()
         self._stopped = False
         self._capturing = Capturing(self._record, settings)
 
@@ -139,89 +139,89 @@ class Observer:
     def begin(self) -> None:
         """Start the capture and the thread that looks for the run."""
         self._capturing.begin()
-        threading.Thread(target=self._look_out, name="tracker-observer", daemon=True).start()
-        exit_status.call_at_exit(self._end)
+        threading.Thread(target=self._watch_for_run, name="tracker-observer", daemon=True).start()
+        exit_status.call_at_exit(self._look_and_stop)
 
-    def hurry(self) -> None:
+    def look_soon(self) -> None:
         """Look for the run again soon, because training begins."""
-        self._looks.set()
+        self._wake.set()
 
     def stop(self) -> None:
         """Stop the capture, because this process creates its own run or ends."""
         if self.is_here:
             self._stopped = True
-            self._looks.set()
+            self._wake.set()
             # The other thread may be opening the segment now. Wait, so that it writes the kept records first.
-            joined = self._looking.acquire(timeout=PATIENCE_SECONDS)
+            joined = self._join_lock.acquire(timeout=PATIENCE_SECONDS)
             self._capturing.before_end()
             self._capturing.end()
-            self._leave()
+            self._finish_run()
             if joined:
-                self._looking.release()
+                self._join_lock.release()
 
     def _record(self, record: Record) -> None:
         with self._lock:
             if self._run is None or self._run.finished:
-                self._held.append(record)
-                self._size += _size(record)
-                while self._size > _MOST_HELD:
-                    self._size -= _size(self._held.popleft())
+                self._backlog.append(record)
+                self._backlog_size += _record_size(record)
+                while self._backlog_size > _LARGEST_BACKLOG:
+                    self._backlog_size -= _record_size(self._backlog.popleft())
             else:
                 self._run.record(record)
 
-    def _look_out(self) -> None:
-        pause = _SOON
+    def _watch_for_run(self) -> None:
+        pause = _SHORTEST_PAUSE
         while not self._stopped:
-            if self._looks.wait(pause):
-                self._looks.clear()
-                pause = _SOON
-            pause = min(_LATER, pause * 1.2)
-            self._look()
+            if self._wake.wait(pause):
+                self._wake.clear()
+                pause = _SHORTEST_PAUSE
+            pause = min(_LONGEST_PAUSE, pause * 1.2)
+            self._look_for_run()
 
-    def _look(self) -> None:
-        with Logged("look for the run of rank 0"), self._looking:
-            note = self._find()
-            if note is not None and note.place != self._place:
-                self._join(note)
+    def _look_for_run(self) -> None:
+        with Logged("look for the run of rank 0"), self._join_lock:
+            announcement = self._read_announcement()
+            if announcement is not None and announcement.place != self._place:
+                self._join(announcement)
 
-    def _end(self) -> None:
+    def _look_and_stop(self) -> None:
         """Stop at the end of the process. Look for the run once more if it has not been found before."""
         if self.is_here and self._place is None:
-            self._look()
+            self._look_for_run()
         self.stop()
 
-    def _find(self) -> _Note | None:
+    def _read_announcement(self) -> _Announcement | None:
         launch = launch_of(os.environ)
         if launch is None:
             return None
         try:
             file = _file(layout_for(self._settings).temporary, launch)
-            note = _decode(file.read_bytes())
+            announcement = _decode(file.read_bytes())
         except (OSError, msgspec.MsgspecError):
             return None
-        alive = is_alive(note.writer)
-        begun = time.time() - seconds_alive() - (_OLD if alive is None else 0.0)
-        return note if alive or note.time > begun else None
+        alive = is_alive(announcement.writer)
+        begun = time.time() - seconds_alive() - (_CLOCK_MARGIN_SECONDS if alive is None else 0.0)
+        return announcement if alive or announcement.time > begun else None
 
-    def _join(self, note: _Note) -> None:
+    def _join(self, announcement: _Announcement) -> None:
         from tracker.sdk.start.open_run import find_and_open
 
-        entity, project, run_id = self._place = note.place
+        entity, project, run_id = self._place = announcement.place
         settings = msgspec.structs.replace(
-            self._settings, entity=entity, project=project, run_id=run_id, mode=note.mode, silent=True
+            self._settings, entity=entity, project=project, run_id=run_id, mode=announcement.mode, silent=True
         )
         with continue_rank(self._rank):
             run = find_and_open(settings, layout_for(settings), run_id, {}, "allow")
         run.before_end(self._capturing.flush)
-        self._leave()
+        self._finish_run()
         with self._lock:
             self._run = run
-            while self._held:
-                run.record(self._held.popleft())
-            self._size = 0
+            while self._backlog:
+                run.record(self._backlog.popleft())
+            self._backlog_size = 0
         active_runs.add(run, make_current=False)  # it is then finished at the end of the process
 
-    def _leave(self) -> None:
+    def _finish_run(self) -> None:
         """Finish the segment of the previous run, if there was one."""
         self._capturing.flush()
         with self._lock:
@@ -230,7 +230,7 @@ class Observer:
             run.finish()
 
 
-def _size(record: Record) -> int:
+def _record_size(record: Record) -> int:
     lines = record.lines if isinstance(record, ConsoleLines) else []
     return 500 + sum(len(text) for _, _, text in lines)
 
