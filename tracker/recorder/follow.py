@@ -28,7 +28,7 @@ from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
 
 # States that a writer records itself when it ends. Other processes record "crashed", which may be wrong.
-SAID_BY_WRITERS = ("finished", "failed", "preempted")
+WRITER_STATES = ("finished", "failed", "preempted")
 
 
 class _Writer(NamedTuple):
@@ -263,7 +263,7 @@ class Follower:
         if known is None:
             return "silent" if silent else "live"
         _, ended, process, silent_since = known
-        if ended in SAID_BY_WRITERS:
+        if ended in WRITER_STATES:
             return "ended"
         # Journals in the folder of another host may be incomplete copies. They do not end when their writer
         # is dead, because more bytes may follow. Check the process only for journals of this host.
