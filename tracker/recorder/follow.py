@@ -121,7 +121,7 @@ class Follower:
         self.faults, self.unread = faults, unread
         return PollResult(applied, live, waiting)
 
-    def wrong(self) -> list[str]:
+    def problems(self) -> list[str]:
         """Return a line for each segment that the last round could not apply, or not to its end."""
         return [f"{name}: {why}" for name, why in sorted((self.unread | self.faults).items())]
 
