@@ -104,8 +104,6 @@ rank_capture.publish(tracker.init(project="p", id="old", settings={"silent": Tru
     assert note.is_file()
     checks = "assert active_runs.observer._read_announcement() is None"
     other = scripts.start(RANK_ONE + checks, tmp_path, **PORT)
-        RANK_ONE + "assert active_runs.observer._read_announcement() is None", tmp_path, **PORT
-    )
     other.communicate()
     assert other.returncode == 0
     assert [each.rank for each in tracker.Api().run("p/old").segments] == [0]

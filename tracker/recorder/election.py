@@ -20,14 +20,14 @@ _BACKGROUND = '"$0" "$@" &'
 
 _LOCK = re.compile(r"/locks/recorder-[^/]*\.lock$")
 # One entry for each thread of this process that has opened a lock for a new recorder.
-_handing: list[None] = []
+_open_locks: list[None] = []
 
 
-def _let_go_in_child() -> None:
+def _close_locks_in_child() -> None:
     """Close recorder locks that another thread has opened for a new recorder. Else the child keeps them."""
-    if not _handing:
+    if not _open_locks:
         return
-    _handing.clear()
+    _open_locks.clear()
     with suppress(OSError):
         for name in os.listdir("/proc/self/fd"):
             with suppress(OSError):  # the descriptor of the listed folder is already closed
@@ -35,7 +35,7 @@ def _let_go_in_child() -> None:
                     os.close(int(name))
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_close_locks_in_child)
 
 
 class RecorderLock:
@@ -96,7 +96,7 @@ def ensure_recorder(layout: Layout) -> bool:
     if held_elsewhere(layout) is not None:
         return False
     lock = RecorderLock(layout)
-    _handing.append(None)
+    _open_locks.append(None)
     try:
         try:
             taken = lock.acquire()
@@ -107,8 +107,8 @@ def ensure_recorder(layout: Layout) -> bool:
         shell = _start(layout, lock.descriptor)
     finally:
         lock.release()
-        if _handing:
-            _handing.pop()
+        if _open_locks:
+            _open_locks.pop()
     try:
         os.waitpid(shell, 0)
     except ChildProcessError:

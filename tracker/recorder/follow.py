@@ -73,7 +73,7 @@ class Follower:
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
         self._damage = StallTimer()  # segments with bytes that are not a record
         self._missing = StallTimer()  # segments with missing records between two files
-        self._waits: dict[str, str] = {}  # by segment: data that could not be applied yet
+        self._incomplete: dict[str, str] = {}  # by segment: data that could not be applied yet
         self._started: dict[str, float] = {}
         self._writers: dict[str, _Writer] = {}
         self._noted: dict[str, str | None] = {}  # by segment: the fault that the catalog has
@@ -98,10 +98,10 @@ class Follower:
                 applied += self._follow(name, files)
                 # Records after an artifact wait for its digests, and so does the end of its run.
                 found = "live" if name in self._settling else self._writer_state(name, files)
-                if name in self._waits and (
+                if name in self._incomplete and (
                     found == "silent" or (found == "live" and self._is_damaged(name, files))
                 ):
-                    unread[name] = self._waits[name]
+                    unread[name] = self._incomplete[name]
                 if found == "live":
                     live += 1
                 elif found == "ended" and seal_ended:
@@ -150,15 +150,15 @@ class Follower:
     def _follow(self, name: str, files: list[JournalPath]) -> int:
         """Apply the new records of a segment's journals; return the number of records."""
         sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
-        if self._seen.get(name) == sizes and name not in self._waits and name not in self._settling:
+        if self._seen.get(name) == sizes and name not in self._incomplete and name not in self._settling:
             return 0
         self._settling.discard(name)
-        self._waits.pop(name, None)
+        self._incomplete.pop(name, None)
         total, cold = 0, False
         for position, journal in enumerate(files):
-            if journal.number > 0 and not self._may_begin(name, files[:position], files[position:]):
+            if journal.number > 0 and not self._may_read_next(name, files[:position], files[position:]):
                 break
-            self._waits.pop(name, None)  # `_may_begin` has reported the rest of the earlier files
+            self._incomplete.pop(name, None)  # `_may_read_next` has reported the rest of the earlier files
             for skip in (self._is_silent(name, files), True):
                 done = self._apply(journal, skip=skip)
                 total += done.records
@@ -173,8 +173,8 @@ class Follower:
                 self._settling.add(name)
                 break
             if done.tail:
-                self._waits[name] = _left(journal, done.offset, done.tail)
-        if name not in self._waits:
+                self._incomplete[name] = _describe_rest(journal, done.offset, done.tail)
+        if name not in self._incomplete:
             self._damage.forget(name)
         self._seen[name] = sizes
         self._writers.pop(name, None)
@@ -199,7 +199,7 @@ class Follower:
             return self._silence.is_over(name, (files[-1].number, found.st_mtime_ns, found.st_size))
         return is_older(found.st_mtime, MISSED_SECONDS, self.store.layout.new_temporary())
 
-    def _may_begin(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
+    def _may_read_next(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
         """Return whether a segment's next file may be read: the files before it were read or are given up.
 
         A writer opens a new file after it has given up the old one, but another host may see the new file
@@ -218,13 +218,13 @@ class Follower:
         following = first_sequence(files)
         if following is None:  # the file has no whole record yet
             if (size := files[0].path.stat().st_size) > HEADER.size:
-                self._waits[name] = _left(files[0], HEADER.size, size - HEADER.size)
+                self._incomplete[name] = _describe_rest(files[0], HEADER.size, size - HEADER.size)
             return False
         passed = segment is not None and expected < segment.adopted
         if following > expected and not (
             passed or self._is_settled([*before, *files]) or self._missing.is_over(name, expected)
         ):
-            self._waits[name] = (
+            self._incomplete[name] = (
                 f"record {expected} is missing: {files[0].path} begins with record {following}"
             )
             return False
@@ -282,7 +282,7 @@ class Follower:
         # The writer is certainly dead: its files will not grow any more.
         for journal in files:
             self._apply_finally(journal)
-        self._waits.pop(name, None)
+        self._incomplete.pop(name, None)
         self._finish(name, why_gone(process, heard_at))
         return "ended"
 
@@ -333,7 +333,7 @@ class Follower:
             compact(self.store, segment_id)
 
 
-def _left(journal: JournalPath, offset: int, size: int) -> str:
+def _describe_rest(journal: JournalPath, offset: int, size: int) -> str:
     return f"{size} bytes at {offset} of {journal.path} are damaged or an incomplete record"
 
 

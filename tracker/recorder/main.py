@@ -96,36 +96,36 @@ class _Hidden:
 
 def _follow(layout: Layout) -> None:
     """Run rounds until there has been neither a live writer nor work for some time."""
-    work = _worker(layout)
+    worker = _open_worker(layout)
     wait, noted = SHORTEST_WAIT, None
     idle_since = time.monotonic()
     try:
         while True:
             began = time.monotonic()
-            look = work.poll()
+            found = worker.poll()
             took = time.monotonic() - began
-            if work.faults != noted:
+            if worker.faults != noted:
                 with logs.Logged("note what is not applied"):
-                    note_failures(layout, work.faults)
-                noted = work.faults.copy()
-            if look.live or look.applied:
+                    note_failures(layout, worker.faults)
+                noted = worker.faults.copy()
+            if found.live or found.applied:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > _patience(work):
+            elif time.monotonic() - idle_since > _idle_limit(worker):
                 return
-            wait = max(SHORTEST_WAIT, 2 * took) if look.applied else wait * 1.5
+            wait = max(SHORTEST_WAIT, 2 * took) if found.applied else wait * 1.5
             wait = min(wait, LONGEST_WAIT)
             time.sleep(wait)
     finally:
-        work.close()
+        worker.close()
 
 
-def _patience(work: Follower | Sender) -> float:
+def _idle_limit(worker: Follower | Sender) -> float:
     """Return how long the recorder stays without a live writer and without progress, in seconds.
 
     It stays longer while journals wait for a server that cannot be reached: they are then sent when the
     server is back, without another run or `tracker sync`.
     """
-    if not getattr(work, "has_more", False):
+    if not getattr(worker, "has_more", False):
         return IDLE_SECONDS
     try:
         return float(os.environ["TRACKER_SENDING_SECONDS"])
@@ -133,7 +133,7 @@ def _patience(work: Follower | Sender) -> float:
         return SENDING_SECONDS
 
 
-def _worker(layout: Layout) -> Follower | Sender:
+def _open_worker(layout: Layout) -> Follower | Sender:
     remote = remote_of(layout)
     if remote is not None:
         from tracker.recorder.send import Sender

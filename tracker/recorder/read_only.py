@@ -30,7 +30,7 @@ COPY_SHARE = 10
 _PREFIX = "tracker-copy-"
 # The folder of a killed process is removed when it is this old. The age excludes a process that has just
 # created its folder and does not hold the lock yet.
-_LEFT_SECONDS = 600
+_ABANDONED_SECONDS = 600
 
 
 class ReadOnlyStore(Store):
@@ -50,7 +50,7 @@ class ReadOnlyStore(Store):
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._store = Layout(root)
         require_store(self._store)
-        _remove_left()
+        _remove_abandoned()
         home = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self.layout = CopyLayout(home, self._store)
         self.layout.temporary.mkdir()
@@ -62,7 +62,7 @@ class ReadOnlyStore(Store):
         self._applied: list[tuple[Path, int, int]] | None = None
         self._count = 0
         self._live = 0
-        self._end = weakref.finalize(self, _let_go, home, self._copies, lock, os.getpid())
+        self._end = weakref.finalize(self, _close_copies, home, self._copies, lock, os.getpid())
         try:
             self._copy_again()
             self.refresh()
@@ -162,7 +162,7 @@ class ReadOnlyStore(Store):
         self._due = time.monotonic() + max(COPY_SECONDS, COPY_SHARE * took)
 
 
-def _let_go(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> None:
+def _close_copies(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> None:
     if os.getpid() != pid:
         return  # in a forked child: the copies belong to the parent
     for copy in copies:
@@ -171,12 +171,12 @@ def _let_go(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> 
     lock.close()
 
 
-def _remove_left() -> None:
+def _remove_abandoned() -> None:
     """Remove the private copies that killed processes of this user have left."""
     with suppress(OSError):
         for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             found = home.lstat()
-            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _LEFT_SECONDS:
+            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _ABANDONED_SECONDS:
                 continue
             lock = FileLock(CopyLayout(home, Layout(home)).store_lock)
             if lock.try_alone():

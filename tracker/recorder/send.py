@@ -129,7 +129,7 @@ class Sender:
         self._forget_others({name for name, _ in segments})
         for segment, files in segments:
             if patient and segment in self._refused and self._refused[segment].lasts:
-                live += self._lives(segment, files)
+                live += self._is_writer_live(segment, files)
                 continue
             try:
                 done, state = self._send(segment, files)
@@ -143,7 +143,7 @@ class Sender:
                 self.faults[segment] = str(error)
                 logs.log(logs.ERROR, f"segment {segment} is not sent", error)
                 self._refused.setdefault(segment, Pause()).lengthen()
-                live += self._lives(segment, files)
+                live += self._is_writer_live(segment, files)
             else:
                 self.faults.pop(segment, None)
                 self._refused.pop(segment, None)
@@ -256,7 +256,7 @@ class Sender:
                 return "live" if alive else "ended"
         return "silent" if silent else "live"
 
-    def _lives(self, segment: str, files: list[JournalPath]) -> bool:
+    def _is_writer_live(self, segment: str, files: list[JournalPath]) -> bool:
         """Return whether a segment that cannot be sent has a live writer; False if this is unknown."""
         with suppress(OSError):
             return self._writer_state(segment, files) == "live"

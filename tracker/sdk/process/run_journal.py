@@ -130,11 +130,11 @@ class RunJournal:
             known = self.known = join_resume_states(known, find_run(self.layout, *place, writing))
         # This process is treated as the primary writer: its values override those of other ranks.
         segments = [
-            each._replace(rank=_seen_by(started.rank, each.rank))
+            each._replace(rank=_renumber_rank(started.rank, each.rank))
             for each in (known.views if known is not None else [])
             if each.segment != self.segment
         ]
-        rank = _seen_by(started.rank, started.rank)
+        rank = _renumber_rank(started.rank, started.rank)
         own = SegmentView(
             self.segment or "", rank, started.attempt, started.time, state.start_step, None, state
         )
@@ -152,7 +152,7 @@ class RunJournal:
         """Return the state of this process's segment, folded from its journal as in the store."""
         if self._writer is not None:
             try:
-                self._fold_on(self._writer)
+                self._fold_new_records(self._writer)
             except JournalError:  # the run has ended; its segment is sealed and its journals are deleted
                 started = self._started
                 found = find_run(self.layout, started.entity, started.project, started.run_id)
@@ -166,7 +166,7 @@ class RunJournal:
 
         return SegmentFold(SegmentState())
 
-    def _fold_on(self, writer: SegmentWriter) -> None:
+    def _fold_new_records(self, writer: SegmentWriter) -> None:
         number, offset = self._read
         while True:
             path = JournalPath(
@@ -203,7 +203,7 @@ class RunJournal:
             recorder=self._recorder,
             silent=self.settings.silent,
             patient=patient,
-            alone=not self._recorder or remote_for(self.settings) is not None,
+            syncs_files=not self._recorder or remote_for(self.settings) is not None,
         )
         with self.lock:
             writer.put(first)
@@ -211,7 +211,7 @@ class RunJournal:
         return writer
 
 
-def _seen_by(own: int, rank: int) -> int:
+def _renumber_rank(own: int, rank: int) -> int:
     """Return a rank renumbered for a process of rank ``own``, whose writer becomes the primary one."""
     writer = writer_rank(rank)
     return (0 if writer == writer_rank(own) else writer + 1) + rank - writer

@@ -64,8 +64,8 @@ class SegmentWriter:
         fsync_seconds: Interval at which the journal is forced to the disk.
         recorder: Whether to start a recorder on this host.
         silent: Print nothing.
-        alone: Whether no recorder on this host applies the records. Then this writer also forces the files
-            that records name to the disk.
+        syncs_files: Whether this writer forces the files that records name to the disk, because no recorder
+            on this host applies the records.
         patient: Whether to keep records in memory when the first journal file cannot be created, instead of
             raising.
 
@@ -81,7 +81,7 @@ class SegmentWriter:
         fsync_seconds: float,
         recorder: bool,
         silent: bool,
-        alone: bool = False,
+        syncs_files: bool = False,
         patient: bool = False,
     ) -> None:
         self.segment = os.urandom(16).hex()
@@ -89,7 +89,7 @@ class SegmentWriter:
         self.host = host_name()
         self._silent = silent
         self._recorder = recorder
-        self._alone = alone
+        self._syncs_files = syncs_files
         self._fsync_seconds = fsync_seconds
         self._lock = lock
         # Keeps the journal's descriptor open while the helper thread uses it.
@@ -97,23 +97,23 @@ class SegmentWriter:
         # Each record has its sequence number, which shows after an interrupt whether it was written.
         self._backlog: deque[tuple[int, bytes]] = deque()
         self._backlog_bytes = 0
-        self._lost = 0
+        self._lost_records = 0
         self._reason = ""
-        self._trust_until = 0.0
-        self._doubt = ""  # why the journal must be replaced as soon as a new file may be opened
+        self._next_replacement = 0.0
+        self._sync_error = ""  # why the journal must be replaced as soon as a new file may be opened
         self._unsynced: deque[Path] = deque()  # files that must be forced to the disk
         self._file_lock = threading.Lock()
         self._closed = False
-        self._deleted = False
-        self._complained = False
-        self._told = False
-        self._starts = 0  # recorders that were started in a row
-        self._began = time.time()
+        self._journal_deleted = False
+        self._reported_helper_error = False
+        self._reported_recorder = False
+        self._recorder_starts = 0  # recorders that were started in a row
+        self._created_at = time.time()
         self._wake = threading.Event()
         make_folder(layout.host_journals(self.host))
-        self._journal = self._first(patient=patient)
+        self._journal = self._open_first_journal(patient=patient)
         # The file that was last forced to the disk, and the number of the next record at that time.
-        self._durable: tuple[JournalWriter | None, int] = (
+        self._last_synced: tuple[JournalWriter | None, int] = (
             self._written if self._journal.poisoned else (None, 0)
         )
         self._is_new = True  # the journal's entry in its folder must still be forced to the disk
@@ -121,7 +121,7 @@ class SegmentWriter:
         self._thread = threading.Thread(target=self._run_helper, name="tracker-journal", daemon=True)
         self._thread.start()
 
-    def _first(self, *, patient: bool) -> JournalWriter:
+    def _open_first_journal(self, *, patient: bool) -> JournalWriter:
         path = self.layout.journal(self.host, self.segment, 0)
         try:
             return JournalWriter(path, self.segment)
@@ -139,7 +139,7 @@ class SegmentWriter:
         memory instead, until writing works again.
         """
         if self._backlog:
-            self._keep(self._next_sequence(), payload)
+            self._keep_in_memory(self._next_sequence(), payload)
             return
         try:
             self._journal.append(payload)
@@ -147,7 +147,7 @@ class SegmentWriter:
             if not self._journal.poisoned:
                 raise  # the record is too large
             self._note_failure(error.reason)
-            self._keep(self._next_sequence(), payload)
+            self._keep_in_memory(self._next_sequence(), payload)
 
     def put_blob(self, data: bytes) -> Digests | None:
         """Store the content of a file, before a record names it, and return its digests.
@@ -163,7 +163,7 @@ class SegmentWriter:
         except OSError as error:
             with self._lock:
                 self._note_failure(_reason(error))
-                return blobs.name(data) if self._keep(_BLOB, data) else None
+                return blobs.name(data) if self._keep_in_memory(_BLOB, data) else None
 
     def put_blob_of(self, file: str) -> Digests | None:
         """Store the content of the file at a path, as ``put_blob`` does. A large file is copied in pieces.
@@ -192,7 +192,7 @@ class SegmentWriter:
 
     def sync_files(self, paths: Iterable[Path]) -> None:
         """Force files that records name to the disk in the background, unless a recorder here does."""
-        if self._alone:
+        if self._syncs_files:
             self._unsynced.extend(paths)
 
     def flush(self) -> bool:
@@ -217,7 +217,7 @@ class SegmentWriter:
             with self._descriptor_lock:
                 self._closed = True
                 self._journal.close()
-            lost = len(self._backlog) + self._lost
+            lost = len(self._backlog) + self._lost_records
             if lost:
                 say(
                     f"{lost} records could not be written to {self.layout.root} "
@@ -225,7 +225,7 @@ class SegmentWriter:
                     silent=self._silent,
                 )
         self._wake.set()
-        self._look_after_recorder(last=True)  # in a short run, the helper thread may not have done it yet
+        self._check_recorder(last=True)  # in a short run, the helper thread may not have done it yet
         return lost == 0
 
     def join(self, seconds: float) -> None:
@@ -253,9 +253,9 @@ class SegmentWriter:
         waiting = (sequence for sequence, _ in reversed(self._backlog) if sequence != _BLOB)
         return next(waiting, self._journal.sequence - 1) + 1
 
-    def _keep(self, sequence: int, data: bytes) -> bool:
+    def _keep_in_memory(self, sequence: int, data: bytes) -> bool:
         if self._backlog_bytes + len(data) > LARGEST_BACKLOG:
-            self._lost += 1
+            self._lost_records += 1
             return False
         self._backlog.append((sequence, data))
         self._backlog_bytes += len(data)
@@ -271,11 +271,11 @@ class SegmentWriter:
             old.settle()
             index = self._free_index(old)
             path = self.layout.journal(self.host, self.segment, index)
-            fresh = self._make(path, index, old.sequence)
+            fresh = self._create_journal(path, index, old.sequence)
             if fresh is None:
                 return
             self._journal = fresh  # before it contains more than a header: see `_free_index`
-            self._is_new, self._doubt = True, ""
+            self._is_new, self._sync_error = True, ""
             with self._descriptor_lock:
                 old.close()
             with shared(self.layout.naming_lock):
@@ -283,11 +283,11 @@ class SegmentWriter:
         except (JournalError, OSError):
             return  # the new file has failed too: the next attempt opens another one
         if self._reason:
-            lost = f". {self._lost} records were lost" if self._lost else ""
-            self._lost, self._reason = 0, ""
+            lost = f". {self._lost_records} records were lost" if self._lost_records else ""
+            self._lost_records, self._reason = 0, ""
             say(f"writing to {self.layout.root} works again{lost}", silent=self._silent)
 
-    def _make(self, path: Path, index: int, sequence: int) -> JournalWriter | None:
+    def _create_journal(self, path: Path, index: int, sequence: int) -> JournalWriter | None:
         for _ in range(2):  # an attempt that was interrupted may have left the file
             try:
                 return JournalWriter(path, self.segment, index, sequence)
@@ -318,17 +318,17 @@ class SegmentWriter:
             self._backlog_bytes -= len(data)
         self._backlog_bytes = 0
         if self._reason:
-            self._journal.append(encode(RowsLost(self._lost, self._reason, time.time())))
+            self._journal.append(encode(RowsLost(self._lost_records, self._reason, time.time())))
 
     def _sync(self) -> None:
         written = self._written
-        if self._durable != written:
+        if self._last_synced != written:
             try:
                 self._journal.sync()
             except JournalError as error:
-                self._distrust(self._journal, error.reason)
+                self._replace_unsynced(self._journal, error.reason)
             else:
-                self._durable = written  # set after the sync: an interrupt must not mark it as done
+                self._last_synced = written  # set after the sync: an interrupt must not mark it as done
         self._sync_folder()
 
     @property
@@ -343,7 +343,7 @@ class SegmentWriter:
             try:
                 sync_folder(self._journal.path.parent)
             except OSError as error:
-                self._complain(error)
+                self._report_helper_error(error)
 
     def _sync_files(self) -> None:
         with self._file_lock:
@@ -351,36 +351,36 @@ class SegmentWriter:
                 try:
                     sync_named(self._unsynced[0])
                 except OSError as error:
-                    self._complain(error)
+                    self._report_helper_error(error)
                 self._unsynced.popleft()
 
-    def _distrust(self, journal: JournalWriter, reason: str) -> None:
+    def _replace_unsynced(self, journal: JournalWriter, reason: str) -> None:
         """Continue in a new file after a failed sync: the kernel may have dropped data of the old file."""
         if journal is not self._journal or self._closed:
             return  # already replaced
         now = time.monotonic()
-        if now > self._trust_until:
-            self._trust_until = now + SYNC_PATIENCE
+        if now > self._next_replacement:
+            self._next_replacement = now + SYNC_PATIENCE
             journal.poisoned = True
             self._note_failure(f"{reason} (syncing {journal.path.name})")
             self._try_new_journal()
         else:
             # The next sync of this file may succeed although data is missing. Replace it later in any case.
-            self._durable, self._doubt = (None, 0), reason
+            self._last_synced, self._sync_error = (None, 0), reason
 
     def _run_helper(self) -> None:
-        self._look_after_recorder()
-        self._touched = self._looked = time.monotonic()
+        self._check_recorder()
+        self._journal_touched = self._recorder_checked = time.monotonic()
         while not self._wake.wait(min(self._fsync_seconds, LOOK_SECONDS)):
             try:
                 if not self._run_helper_once():
                     return
             except Exception as error:  # such as no free descriptor: this thread must continue
-                self._complain(error)
+                self._report_helper_error(error)
 
-    def _complain(self, error: Exception) -> None:
-        if not self._complained:
-            self._complained = True
+    def _report_helper_error(self, error: Exception) -> None:
+        if not self._reported_helper_error:
+            self._reported_helper_error = True
             logs.log(logs.ERROR, f"maintenance of {self.layout.root} failed", error)
             say(f"maintenance of {self.layout.root} failed: {_reason(error)}", silent=self._silent)
 
@@ -389,70 +389,70 @@ class SegmentWriter:
         now = time.monotonic()
         # The margin is needed because a wait may last a little less than requested.
         due = now - self._synced > self._fsync_seconds - LOOK_SECONDS / 2
-        if self._reason or self._doubt or self._journal.poisoned:
+        if self._reason or self._sync_error or self._journal.poisoned:
             with self._lock:
                 if not self._closed:
-                    self._go_on(now)
+                    self._recover(now)
         descriptor = -1
         with self._descriptor_lock:
             if self._closed:
                 return False
-            if now - self._touched > TOUCH_SECONDS:
-                self._touched = now
+            if now - self._journal_touched > TOUCH_SECONDS:
+                self._journal_touched = now
                 self._journal.touch()
-            if not self._deleted and not self._reason and self._journal.vanished:
-                self._deleted = True
+            if not self._journal_deleted and not self._reason and self._journal.vanished:
+                self._journal_deleted = True
                 say(
                     f"the journal in {self.layout.root} was deleted. Everything that this run logs from now "
                     "on is lost. Finish the run and start a new one",
                     silent=self._silent,
                 )
             written = self._written
-            if due and self._durable != written:
+            if due and self._last_synced != written:
                 descriptor = self._journal.duplicate()
         if descriptor >= 0:  # outside the lock: a slow disk must not delay log()
             try:
                 os.fdatasync(descriptor)
             except OSError as error:
                 with self._lock:
-                    self._distrust(written[0], _reason(error))
+                    self._replace_unsynced(written[0], _reason(error))
             else:
-                self._durable = written
+                self._last_synced = written
             finally:
                 os.close(descriptor)
         if due:
             self._synced = now
             self._sync_folder()
-            self._begin_to_sync_files()
-        if now - self._looked > RECORDER_SECONDS:
-            self._looked = now
-            self._look_after_recorder()
+            self._start_file_sync()
+        if now - self._recorder_checked > RECORDER_SECONDS:
+            self._recorder_checked = now
+            self._check_recorder()
         return True
 
-    def _go_on(self, now: float) -> None:
+    def _recover(self, now: float) -> None:
         """Try to write again after a failure, and replace a file whose sync has failed when that is due."""
         if self._reason or self._journal.poisoned:
             self._try_new_journal()
-        if self._doubt and now > self._trust_until:
-            self._distrust(self._journal, self._doubt)
+        if self._sync_error and now > self._next_replacement:
+            self._replace_unsynced(self._journal, self._sync_error)
 
-    def _begin_to_sync_files(self) -> None:
+    def _start_file_sync(self) -> None:
         """Sync files in a separate thread: a large artifact must not delay the journal or its touches."""
         if self._unsynced and not self._file_lock.locked():
             with suppress(RuntimeError):  # no thread can be started: the next round or `flush` syncs them
                 threading.Thread(target=self._sync_files, name="tracker-files", daemon=True).start()
 
-    def _look_after_recorder(self, *, last: bool = False) -> None:
+    def _check_recorder(self, *, last: bool = False) -> None:
         """Start a recorder, unless one lives or has just failed or none is wanted. Report a failure once."""
         if not self._recorder:
             return
         failures = read_failures(self.layout)
         try:
             if last or not failures.pauses:
-                self._starts = self._starts + 1 if ensure_recorder(self.layout) else 0
-            if self._starts == MOST_STARTS and not failures.reasons:
+                self._recorder_starts = self._recorder_starts + 1 if ensure_recorder(self.layout) else 0
+            if self._recorder_starts == MOST_STARTS and not failures.reasons:
                 note_failures(
-                    self.layout, {ALL: f"it ended {self._starts - 1} times without an error message"}
+                    self.layout, {ALL: f"it ended {self._recorder_starts - 1} times without an error message"}
                 )
         except (OSError, ValueError) as error:  # ValueError: an invalid environment
             say(
@@ -461,8 +461,8 @@ class SegmentWriter:
             )
         reason = failures.reasons.get(ALL) or failures.reasons.get(self.segment)
         # A failure from before this run may be fixed by now. Report it only at the end of the run.
-        if reason and not self._told and (last or failures.time > self._began):
-            self._told = True
+        if reason and not self._reported_recorder and (last or failures.time > self._created_at):
+            self._reported_recorder = True
             log = file_of(self.layout.logs, "recorder")
             say(
                 f"the recorder fails ({printable(reason)}). Rows of this run are safe in its journal, but "

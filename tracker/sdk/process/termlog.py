@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracker.ground.settings import load_settings
 from tracker.ground.terminal import say
 
-_said: set[str] = set()
+_printed: set[str] = set()
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
@@ -32,8 +32,8 @@ def termerror(string: str, newline: bool = True, repeat: bool = True, prefix: bo
 
 def _print(text: str, repeat: bool, prefix: bool, level: str = "") -> None:
     if not repeat:
-        if text in _said:
+        if text in _printed:
             return
-        _said.add(text)
+        _printed.add(text)
     for line in str(text).splitlines() or [""]:
         say(level + line if prefix else line, silent=load_settings().silent, prefix=prefix)

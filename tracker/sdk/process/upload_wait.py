@@ -17,7 +17,7 @@ from tracker.store.objects.layout import Layout
 # Stop waiting if the server has accepted no bytes for this long: it is busy, or the connection is lost.
 STALLED_SECONDS = 10.0
 # Print a line if the wait takes longer than this.
-_SAID_AFTER_SECONDS = 1.0
+_REPORT_AFTER_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 # Signals for which scripts and launchers install handlers.
 _HANDLED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
@@ -42,7 +42,7 @@ def wait_until_sent(
     if remote is None:
         return True
     began = moved = time.monotonic()
-    stamp, said = _stamp(layout), False
+    stamp, reported = _stamp(layout), False
     recorder = layout.recorder_lock(host_name())
     while left := _left(layout, segment):
         now = time.monotonic()
@@ -52,7 +52,7 @@ def wait_until_sent(
             now - began >= longest_seconds
             or now - moved > STALLED_SECONDS
             or layout.server_away.exists()
-            or (now - moved > _SAID_AFTER_SECONDS and not is_held(recorder))
+            or (now - moved > _REPORT_AFTER_SECONDS and not is_held(recorder))
         ):
             say(
                 f"{left:,} bytes of run {run_id} were not sent to {remote.url} yet. They are in "
@@ -60,8 +60,8 @@ def wait_until_sent(
                 silent=silent,
             )
             return False
-        if not said and now - began > _SAID_AFTER_SECONDS:
-            said = True
+        if not reported and now - began > _REPORT_AFTER_SECONDS:
+            reported = True
             say(f"sending run {run_id} to {remote.url}: {left:,} bytes left", silent=silent)
         time.sleep(_LOOK_SECONDS)
     return True
