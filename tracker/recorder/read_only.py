@@ -141,7 +141,7 @@ class ReadOnlyStore(Store):
         """Apply the journals to the copy, unless they have not changed."""
         state = []
         for journal in self.layout.list_journals():
-            with suppress(FileNotFoundError):  # sealed meanwhile
+            with suppress(FileNotFoundError):  # the segment was just sealed
                 found = journal.path.lstat()
                 state.append((journal.path, found.st_size, found.st_mtime_ns))
         if self._live or state != self._applied:

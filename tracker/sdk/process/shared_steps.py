@@ -148,7 +148,7 @@ class StepFile:
 class SharedSteps(StepCounter):
     """A ``StepCounter`` for a run that several processes write.
 
-    A new row gets a step that no process of the run has used. An open row keeps its step, whatever other
+    A new row gets a step that no process of the run has used. An open row keeps its step, even if other
     processes log in the meantime. A call with another step that may have been used makes a separate row.
 
     Args:

@@ -117,7 +117,7 @@ def find_writer(known: ResumeState, launch: Launch) -> Writer:
 
     If the process's rank does not write any more, this is the next attempt of the rank. If it still writes on
     this host, this is a new rank, because rows of one rank never hide rows of another. A run that has always
-    had one writer keeps its rank, whatever rank the launcher gives this time.
+    had one writer keeps its rank, even if the launcher gives another rank this time.
 
     Args:
         known: State of the run.

@@ -79,8 +79,8 @@ def init(
             ``settings.config_defaults_file``). The files in ``WANDB_CONFIG_PATHS`` override them.
         group: Name of a group of runs.
         job_type: Kind of work in the group, such as ``"train"`` or ``"eval"``.
-        mode: ``"online"`` sends the run to the configured server, or keeps it in the store without one.
-            ``"offline"`` keeps it in the store. ``"disabled"`` writes nothing.
+        mode: ``"online"`` sends the run to the server; without a configured server, the run is kept in the
+            store. ``"offline"`` keeps it in the store. ``"disabled"`` writes nothing.
         reinit: Behaviour when this process already has a run: ``"return_previous"`` (default),
             ``"finish_previous"`` (also True) or ``"create_new"``.
         resume: ``"allow"`` continues the run if ``id`` exists. ``"must"`` requires it to exist, ``"never"``
