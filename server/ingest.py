@@ -14,7 +14,7 @@ from tracker.ground.group_files import create, touch
 from tracker.ground.parsed_types import is_digest, is_token
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Frame, read_frames, split_frames
-from tracker.recorder.follow import SAID_BY_WRITERS
+from tracker.recorder.follow import WRITER_STATES
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Segment
@@ -202,7 +202,7 @@ def known_segments(store: Store, names: list[str]) -> dict[str, str]:
         for start in range(0, len(names), ASKED_AT_ONCE):
             asked = names[start : start + ASKED_AT_ONCE]
             query = select(Segment.segment, Segment.run_id).where(
-                Segment.segment.in_(asked), Segment.sealed.is_(True) | Segment.ended.in_(SAID_BY_WRITERS)
+                Segment.segment.in_(asked), Segment.sealed.is_(True) | Segment.ended.in_(WRITER_STATES)
             )
             for name, run_id in session.execute(query):
                 found[name] = "deleted" if run_id is None else "stored"

@@ -1,4 +1,4 @@
-"""Two mounts of one folder that share no file locks, as on two hosts: sshfs through a loopback sshd."""
+"""Two mounts of one folder that do not share file locks, like two hosts: sshfs through a loopback sshd."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 @contextmanager
 def two_mounts(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield two mount points of ``folder/shared``; skip the test where that cannot be."""
+    """Yield two mount points of ``folder/shared``; skip the test if this is not possible."""
     if os.getuid() or not os.path.exists("/dev/fuse") or not (shutil.which("sshfs") and os.path.exists(SSHD)):
         pytest.skip("needs root, /dev/fuse, sshfs and sshd")
     shared, keys = folder / "shared", folder / "keys"

@@ -1,4 +1,4 @@
-"""Scripts that send their runs: naming a server, what waits for it, what it has."""
+"""Helpers for scripts that send their runs to a server: set the server, wait for it, and read from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tracker
 
 
 def use(server: Server, monkeypatch: pytest.MonkeyPatch, key: str | None = None) -> None:
-    """Name the server in the environment, as a user would."""
+    """Set the server in the environment, as a user would."""
     monkeypatch.setenv("TRACKER_BASE_URL", server.url)
     monkeypatch.setenv("TRACKER_SILENT", "1")
     if key or server.key:

@@ -1,4 +1,4 @@
-"""A real ``tracker server`` in a process of its own, and talking to it without the client under test."""
+"""A ``tracker server`` in a separate process, and HTTP clients that do not use tracker's own client."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ADDRESS = re.compile(r"tracker server: (http://\S+) \(store ")
 
 
 class Server:
-    """A server process. Its address is read from what it prints, the owner's key from the store.
+    """A server process. Its address is read from its output, and the owner's key from the store.
 
     Args:
-        store: Its store.
+        store: The store.
         arguments: Further arguments of the command line.
-        port: Where it listens on loopback; 0 takes a free one.
-        key: Whether it asks for a key.
-        installation: Whose server.
+        port: Port on the loopback interface; 0 uses a free port.
+        key: Whether the server requires a key.
+        installation: Installation whose server is started.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Server:
             raise AssertionError(f"the server did not start: {self.process.stderr.read()}")  # type: ignore[union-attr]
         self.port = int(self.url.rpartition(":")[2])
         key_file = store / "server.key"
-        if key and key_file.exists():  # a server of before decision 0004 asks for none
+        if key and key_file.exists():  # servers before decision 0004 do not require a key
             self.key = key_file.read_text()
         self.errors: list[str] = []
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
@@ -82,17 +82,17 @@ class Server:
         )
 
     def client(self, **headers: str) -> httpx.Client:
-        """Return an HTTP client of the REST API that shows this server's key."""
+        """Return an HTTP client of the REST API that sends this server's key."""
         if self.key is not None:
             headers.setdefault("Authorization", f"Bearer {self.key}")
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=60, trust_env=False)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the server, as a power cut would."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
-        """End it in good order; return its exit status."""
+        """Stop the server with SIGTERM; return its exit status."""
         return self._end(signal.SIGTERM)
 
     def _end(self, how: signal.Signals) -> int:
@@ -115,7 +115,7 @@ def serving(
     key: bool = False,
     installation: scripts.Installation = scripts.HERE,
 ) -> Iterator[Server]:
-    """Serve a store while the block runs; see ``Server``."""
+    """Run a server for a store inside the context. See ``Server``."""
     server = Server(store, *arguments, port=port, key=key, installation=installation)
     try:
         yield server
@@ -124,7 +124,7 @@ def serving(
 
 
 def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
+    """Run a command of ``tracker``, and return its result."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -137,7 +137,7 @@ def command(*arguments: str, folder: Path, **variables: str) -> subprocess.Compl
 
 
 def rebuild(store: Path) -> None:
-    """Run `tracker rebuild`, as soon as the recorder has left that has the store open."""
+    """Run `tracker rebuild` as soon as the recorder has closed the store."""
     scripts.wait_for(
         lambda: command("rebuild", "--store", str(store), folder=store.parent).returncode == 0,
         "the store",

@@ -1,4 +1,4 @@
-"""Python as another user: only root can start it."""
+"""Running Python as another user. Only root can do this."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sysconfig
 import pytest
 import scripts
 
-# A number without an entry in /etc/passwd: (user, group).
+# User id and group id, without an entry in /etc/passwd.
 User = tuple[int, int]
 PACKAGES = os.pathsep.join((str(scripts.ROOT), sysconfig.get_path("purelib")))
 
 
 def find_python(user: User) -> str:
-    """Return an interpreter that other users may run; root's own may be in a folder of root's."""
+    """Return an interpreter that another user may run. The current one may be in a private folder of root."""
     for path in (sys.executable, f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"):
         command = [path, "-c", "import tracker.recorder.follow, tracker.store.store, PIL"]
         try:

@@ -211,7 +211,7 @@ def test_sync_and_rebuild_say_what_they_cannot_read_to_its_end(tmp_path: Path) -
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     for name in ("sync", "sync", "rebuild", "rebuild"):
         done = command(name, folder=tmp_path)
-        assert_one_line(done, f"of {path} are no whole record, or not yet")
+        assert_one_line(done, f"of {path} are damaged or an incomplete record")
         api = tracker.Api()
         run = api.run("team/demo/run1")
         assert (run.state, len(run.history(pandas=False))) == ("crashed", 97)

@@ -1,4 +1,4 @@
-"""How a process can end, or branch, and what becomes of its run: with a recorder alive, nobody asks."""
+"""How a process can end or fork, and the state of its run afterwards, which a live recorder notices."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Run, Segment
 from tracker.store.store import Store
 
-# The contract's figure: this long after the end of a process a recorder on its host has noticed.
+# A recorder notices the end of a process on its host within this time, as documented.
 NOTICED_SECONDS = 10.0
 
 
 def noticed(root: Path, state: str, run_id: str = "run") -> bool:
-    """Whether the catalog says so already; nobody is asked to apply anything."""
+    """Return whether the catalog has a run in this state already, without applying anything."""
     store = open_store(root, create=False)
     try:
         with store.reading() as session:
@@ -42,7 +42,7 @@ def rows(run_id: str = "run", key: str = "x") -> list[int]:
 def count_segments(folder: Path) -> int:
     store = open_store(folder / "tracker-store")
     try:
-        catch_up(store)  # what reads one run does not need the catalog, so nothing may be in it yet
+        catch_up(store)  # reading one run does not fill the catalog, so it may be empty
         with store.reading() as session:
             return len(session.scalars(select(Segment)).all())
     finally:
@@ -87,7 +87,7 @@ sys.stdin.readline()
         ("os.kill(os.getpid(), signal.SIGTERM)", "preempted", "SIGTERM", "signal 15 (SIGTERM)"),
     ],
 )
-def test_a_recorder_on_the_host_notices(
+def test_a_recorder_notices_how_a_process_ends(
     tmp_path: Path, ending: str, state: str, error: str | None, reason: str | None
 ) -> None:
     process = scripts.start(ENDING.format(ending=ending), tmp_path)
@@ -98,8 +98,8 @@ def test_a_recorder_on_the_host_notices(
     process.communicate("\n", timeout=30)
     scripts.wait_for(lambda: noticed(root, state), state, seconds=NOTICED_SECONDS)
     run = tracker.Api().run("p/run")
-    said = run._info.error
-    assert said == error if error is None else said.startswith(error)
+    found = run._info.error
+    assert found == error if error is None else found.startswith(error)
     assert (run.reason, run.host) == (reason, host_name())
     assert (run.lastSeen is not None) == (state == "crashed")
     assert rows() == [1]
@@ -150,7 +150,7 @@ def caught(how=sys.exit):
         ("caught()\ntry: 1 / 0\nexcept ZeroDivisionError: pass", "finished", None),
     ],
 )
-def test_only_what_ends_the_process_fails_the_run(
+def test_only_an_error_that_ends_the_process_fails_the_run(
     tmp_path: Path, ending: str, state: str, error: str | None
 ) -> None:
     scripts.run(ENDINGS.format(ending=ending), tmp_path, check=False, TRACKER_JOURNAL_ONLY="1")
@@ -160,7 +160,7 @@ def test_only_what_ends_the_process_fails_the_run(
         assert run._info.error == error
 
 
-def test_mistakes_of_who_types_do_not_fail_the_run(tmp_path: Path) -> None:
+def test_errors_in_an_interactive_session_do_not_fail_the_run(tmp_path: Path) -> None:
     typed = "import tracker\nrun = tracker.init(project='p', id='run')\n1 / 0\nrun.log({'x': 1})\n"
     subprocess.run(
         [sys.executable, "-i", "-q"],
@@ -280,13 +280,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_runs_of_worker_processes_end_as_those_do(tmp_path: Path, method: str) -> None:
+def test_runs_of_worker_processes_end_like_their_processes(tmp_path: Path, method: str) -> None:
     (tmp_path / "train.py").write_text(RUNS_OF_WORKERS)
     code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, 'train.py', '{method}']))"
     scripts.run(code, tmp_path)
     runs = [tracker.Api().run(f"p/run-{number}") for number in range(4)]
     assert [run.state for run in runs] == ["finished", "failed", "failed", "finished"]
-    # From Python 3.13 on multiprocessing has forgotten what was raised when the process ends.
+    # Since Python 3.13, multiprocessing has cleared the exception when the handlers of atexit run.
     raised = "ValueError: in the child" if sys.version_info < (3, 13) else "SystemExit: 1"
     assert [run._info.error for run in runs] == [None, "SystemExit: 3", raised, None]
 
@@ -330,7 +330,7 @@ def test_a_writer_on_another_host_that_misses_its_heartbeat(store: Store) -> Non
     os.utime(writer.path, (before - 1, before - 1))
     follower.poll()
     assert get_run(store).state == "crashed"
-    writer.log({"x": 1})  # it was only slow, or its network was
+    writer.log({"x": 1})  # the writer or its network was only slow
     follower.poll()
     assert get_run(store).state == "running"
     assert [row["x"] for row in read_history(store)] == [0, 1]
@@ -339,7 +339,7 @@ def test_a_writer_on_another_host_that_misses_its_heartbeat(store: Store) -> Non
 def test_a_writer_of_another_boot_is_dead_when_it_misses_its_heartbeat(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two machines that share a store may have one name; after a restart of this one it is the same."""
+    """The process may also belong to another machine with the same name, so the heartbeat decides."""
     monkeypatch.setattr(builders, "HOST", host_name())
     writer = Writer(store.layout, "aa" * 16)
     writer.log({"x": 0})

@@ -1,4 +1,4 @@
-"""Writes that the kernel refuses: logging neither raises nor blocks, and goes on by itself."""
+"""Writes that the kernel refuses: logging neither raises nor blocks, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ for line in sys.stdin:
 
 
 class Script:
-    """A script that logs what it is told to, line by line."""
+    """A script that executes lines of code that a test sends to it."""
 
     def __init__(self, place: Path, code: str = WRITER) -> None:
         self.place = place
@@ -66,7 +66,7 @@ class Script:
         )
 
     def do(self, line: str) -> None:
-        """Run a line in it; it answers when the line has returned."""
+        """Execute a line in the script, and wait until it has returned."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(line + "\n")
@@ -75,19 +75,19 @@ class Script:
             raise AssertionError(f"the script failed: {self.process.communicate()[1]}")
 
     def end(self, status: int = 0) -> str:
-        """End it; return what it said."""
+        """End the script; return its stderr."""
         _, err = self.process.communicate(timeout=60)
         assert self.process.returncode == status, err
         assert "Traceback" not in err, err
         return err
 
     def journals(self) -> list[Path]:
-        """Return its journal files."""
+        """Return the journal files of the script."""
         return [each.path for each in Layout(self.place / "tracker-store").list_journals()]
 
 
 def read(place: Path, tmp_path: Path) -> tuple[list[int], tracker.api.api.Run]:
-    """Return the values and the run, from a copy of the store where there is room for a catalog."""
+    """Return the values of ``x`` and the run, from a copy of the store on a disk with room for a catalog."""
     copy = tmp_path / "copy"
     shutil.copytree(place / "tracker-store", copy / "tracker-store")
     run = tracker.Api({"store": copy / "tracker-store"}).run("p/run")
@@ -95,7 +95,7 @@ def read(place: Path, tmp_path: Path) -> tuple[list[int], tracker.api.api.Run]:
 
 
 def fill(place: Path) -> Path:
-    """Take all the room there is."""
+    """Fill the file system completely."""
     filler = place / "filler"
     with filler.open("ab", buffering=0) as file:
         for size in (65536, 4096, 512, 1):
@@ -115,7 +115,7 @@ def test_rows_wait_in_memory_and_are_written_when_there_is_room(small_disk: Path
     before = script.journals()
     script.do("[run.log({'x': at}, step=run.step, commit=True) for at in range(3000, 3010)]")
     filler.unlink()
-    # A file system of 2 MB does not hold 3 MB: what fits is written, the rest waits for more room.
+    # The file system of 2 MB cannot hold 3 MB: some rows are written, the others wait for more room.
     assert subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)]).returncode == 0
     scripts.wait_for(lambda: len(script.journals()) > len(before), "a new file")
     script.do("run.log({'x': 3010})")
@@ -155,11 +155,11 @@ def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
     script = Script(small_disk, FORKING)
     script.do("run.log({'x': 0})")
     filler = fill(small_disk)
-    script.do("fork()")  # answered by the child, which has logged
+    script.do("fork()")  # the child answers when it has logged
     assert len(script.journals()) == 1
     filler.unlink()
     scripts.wait_for(lambda: len(script.journals()) == 2, "the child's journal")
-    script.do("")  # read by the child, which ends
+    script.do("")  # the child reads this line and ends
     script.end()
     copy = tmp_path / "copy"
     shutil.copytree(small_disk / "tracker-store", copy)
@@ -171,7 +171,7 @@ def test_a_child_that_is_forked_while_the_disk_is_full_loses_nothing(
     assert sorted(rows) == [1, 11]
 
 
-def test_beyond_what_memory_may_hold_is_counted(small_disk: Path, tmp_path: Path) -> None:
+def test_records_beyond_the_memory_limit_are_counted(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")
     filler = fill(small_disk)
@@ -190,20 +190,20 @@ def test_beyond_what_memory_may_hold_is_counted(small_disk: Path, tmp_path: Path
     assert "No space left on device" in problem or "disk full" in problem
 
 
-def test_a_disk_that_stays_full_is_said_at_the_end(small_disk: Path, tmp_path: Path) -> None:
+def test_a_disk_that_stays_full_is_reported_at_the_end(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")
     fill(small_disk)
     script.do("[run.log({'x': at, 'pad': 'y' * 1000}) for at in range(1, 10)]")
     said = script.end()
     assert "records could not be written" in said
-    assert "all before them are safe" in said
+    assert "All earlier records are safe" in said
     seen, run = read(small_disk, tmp_path)
     assert seen == list(range(len(seen)))
     assert run.state == "crashed"
 
 
-def test_media_wait_too(small_disk: Path, tmp_path: Path) -> None:
+def test_media_are_kept_in_memory_too(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
     script.do("run.log({'x': 0})")
     filler = fill(small_disk)
@@ -219,9 +219,9 @@ def test_media_wait_too(small_disk: Path, tmp_path: Path) -> None:
     assert content.count(b"z") == 300_000
 
 
-def test_media_beyond_what_memory_may_hold_leave_the_rest_readable(small_disk: Path, tmp_path: Path) -> None:
+def test_media_beyond_the_memory_limit_leave_other_rows_readable(small_disk: Path, tmp_path: Path) -> None:
     script = Script(small_disk)
-    script.do("pass")  # the run is begun
+    script.do("pass")  # returns when the run has started
     filler = fill(small_disk)
     script.do("run.log({'x': 0, 'table': tracker.Table(['a'], [['z' * 70_000_000]])})")
     filler.unlink()
@@ -233,11 +233,11 @@ def test_media_beyond_what_memory_may_hold_leave_the_rest_readable(small_disk: P
     assert any("1 records were lost" in line for line in run._info.problems)
 
 
-def test_an_interrupt_while_the_backlog_is_written_neither_loses_nor_doubles(
+def test_an_interrupt_while_the_backlog_is_written_neither_loses_nor_repeats_rows(
     small_disk: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C in ``finish``: it may come between any two steps of going on in a new file."""
-    # Without the helper thread, it is finish that writes the backlog.
+    """Ctrl-C in ``finish`` may interrupt the change to a new file at any point."""
+    # Without the helper thread, finish writes the backlog.
     code = WRITER.replace("for line", "run._journal._writer._wake.set()\nfor line")
     script = Script(small_disk, code)
     script.do("run.log({'x': 0})")
@@ -275,7 +275,7 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 def test_an_interrupt_in_finish_leaves_the_rest_to_the_end_of_the_process(
     small_disk: Path, tmp_path: Path, where: str
 ) -> None:
-    """Ctrl-C while ``finish`` writes what waits in memory: the script ends, and nothing is lost."""
+    """After a Ctrl-C while ``finish`` writes the records in memory, the script ends and nothing is lost."""
     code = WRITER.replace("for line", "run._journal._writer._wake.set()\nfor line")
     script = Script(small_disk, code)
     script.do("run.log({'x': 0})")
@@ -285,7 +285,7 @@ def test_an_interrupt_in_finish_leaves_the_rest_to_the_end_of_the_process(
     interrupted = """
 import os, signal, sys
 def interrupt(frame, event, argument):
-    # A signal that is sent to itself is handled before the next line of what is called here.
+    # A signal that a process sends to itself is handled before the first line of the called function.
     if event == 'call' and frame.f_code.co_name == {where!r} and 'tracker' in frame.f_code.co_filename:
         sys.settrace(None)
         os.kill(os.getpid(), signal.SIGINT)
@@ -308,17 +308,17 @@ sys.settrace(None)
 def failing(
     script: Script, calls: str, error: str = "EIO", when: str = "1", only: Path | None = None
 ) -> Iterator[Path]:
-    """Make system calls of a script on its journals, present and future ones, fail.
+    """Make system calls of a script on its journals fail, also on journals that it opens later.
 
     Args:
         script: The script.
-        calls: Names of the calls.
-        error: How they fail.
-        when: Which of them: the first, or from the first on (``1+``).
-        only: On this journal alone.
+        calls: Names of the system calls.
+        error: Name of the error.
+        when: Which calls fail: only the first (``1``), or all from the first (``1+``).
+        only: Path of the only journal to affect.
 
     Yields:
-        A file in which the calls stand.
+        A file that lists the calls.
     """
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
@@ -340,15 +340,15 @@ def failing(
     try:
         yield log
     finally:
-        tracer.send_signal(signal.SIGINT)  # lets go of the script
+        tracer.send_signal(signal.SIGINT)  # detaches from the script
         tracer.communicate(timeout=30)
 
 
 @pytest.mark.parametrize(
-    ("error", "says"), [("EROFS", "Read-only file system"), ("EDQUOT", "Disk quota exceeded")]
+    ("error", "text"), [("EROFS", "Read-only file system"), ("EDQUOT", "Disk quota exceeded")]
 )
-def test_a_file_system_that_takes_nothing_for_a_while(tmp_path: Path, error: str, says: str) -> None:
-    """Neither a record nor a new file: what is logged meanwhile waits, and then nothing is missing."""
+def test_a_file_system_that_refuses_all_writes_for_a_while(tmp_path: Path, error: str, text: str) -> None:
+    """Neither a record nor a new file can be written. Logged rows are kept in memory and written later."""
     script = Script(tmp_path)
     script.do("run.log({'x': 0})")
     with failing(script, "write,openat", error, when="1+") as log:
@@ -360,10 +360,10 @@ def test_a_file_system_that_takes_nothing_for_a_while(tmp_path: Path, error: str
     script.do("run.log({'x': 51})")
     said = script.end()
     assert said.count("cannot write to") == said.count("tracker: writing to") == 1
-    assert says in said
+    assert text in said
     seen, run = read(tmp_path, tmp_path)
     assert (seen, run.state) == (list(range(52)), "finished")
-    assert any(f"{says}; all records were kept" in line for line in run._info.problems)
+    assert any(f"{text}; all records were kept" in line for line in run._info.problems)
 
 
 def test_a_write_that_fails_goes_to_a_new_file(tmp_path: Path) -> None:
@@ -380,8 +380,8 @@ def test_a_write_that_fails_goes_to_a_new_file(tmp_path: Path) -> None:
     assert any("Input/output error; all records were kept" in line for line in run._info.problems)
 
 
-def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> None:
-    """The kernel may drop what it could not write, and call the next sync a success."""
+def test_a_journal_that_cannot_be_synced_is_not_written_again(tmp_path: Path) -> None:
+    """The kernel may drop data that it could not write, and report success for the next sync."""
     script = Script(tmp_path)
     script.do("run.log({'x': 0})")
     with failing(script, "fdatasync"):
@@ -399,7 +399,7 @@ def test_a_journal_that_cannot_be_synced_is_written_no_more(tmp_path: Path) -> N
 
 
 def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
-    """A second failure within a minute opens no new file; it is synced again, and given up in the end."""
+    """A second failure within a minute does not open a new file: the file is synced again, later replaced."""
     patience = "import tracker.sdk.process.segment_writer as segment; segment.SYNC_PATIENCE = 5\nrun ="
     script = Script(tmp_path, WRITER.replace("run =", patience, 1))
     script.do("run.log({'x': 0})")
@@ -407,7 +407,7 @@ def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
         script.do("run.log({'x': 1})")
         scripts.wait_for(lambda: len(script.journals()) == 2, "a new file")
     with failing(script, "fdatasync", only=script.journals()[-1]) as trace:
-        script.do("run.log({'x': 2})")  # and nothing after it that would ask for a sync
+        script.do("run.log({'x': 2})")  # no later record would cause a sync
         scripts.wait_for(lambda: trace.read_text().count("fdatasync(") >= 2, "another sync")
         assert len(script.journals()) == 2
         scripts.wait_for(lambda: len(script.journals()) == 3, "a new file")
@@ -416,7 +416,7 @@ def test_a_sync_that_fails_again_is_not_forgotten(tmp_path: Path) -> None:
     assert (seen, run.state) == ([0, 1, 2], "finished")
 
 
-def test_a_quiet_writer_shows_that_it_lives_however_seldom_it_syncs(tmp_path: Path) -> None:
+def test_a_quiet_writer_touches_its_journal_between_rare_syncs(tmp_path: Path) -> None:
     often = "import tracker.sdk.process.segment_writer as segment; segment.TOUCH_SECONDS = 0\nrun ="
     code = WRITER.replace("run =", often, 1)
     script = Script(tmp_path, code.replace("{settings}", "{{'journal_only': True, 'fsync_seconds': 3000}}"))
@@ -440,7 +440,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize("outbox", [False, True])
-def test_what_nobody_applies_here_is_synced_by_who_writes_it(tmp_path: Path, outbox: bool) -> None:
+def test_the_writer_syncs_files_that_no_recorder_here_applies(tmp_path: Path, outbox: bool) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     where = {"TRACKER_BASE_URL": "http://127.0.0.1:9"} if outbox else {"TRACKER_JOURNAL_ONLY": "1"}

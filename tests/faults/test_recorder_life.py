@@ -1,4 +1,4 @@
-"""The recorder holds nothing of its writer's, is there when it is needed, and gone when it is not."""
+"""The life of a recorder: it keeps nothing of its writer, runs while it is needed, and then ends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def recorders(root: Path) -> list[int]:
 
 
 def the_recorder(root: Path) -> int:
-    """Wait for a recorder that has begun to apply; return its pid."""
+    """Wait until a recorder has applied something; return its pid."""
     scripts.wait_for(lambda: state(root) == "running", "a recorder to apply something")
     (pid,) = recorders(root)
     return pid
@@ -70,14 +70,14 @@ def state(root: Path) -> str | None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A store; a recorder that a test has stopped is ended."""
+    """A store. Recorders that a test has stopped are killed at the end."""
     yield tmp_path / "tracker-store"
     for pid in recorders(tmp_path / "tracker-store"):
         os.kill(pid, signal.SIGKILL)
 
 
 def test_a_stopped_recorder_keeps_no_pipe_open(tmp_path: Path, root: Path) -> None:
-    """As a job step or ``script | tee`` sees it: all is over when the script is."""
+    """A job step or ``script | tee`` ends when the script ends."""
     process = scripts.start(SCRIPT, tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -85,7 +85,7 @@ def test_a_stopped_recorder_keeps_no_pipe_open(tmp_path: Path, root: Path) -> No
     os.kill(pid, signal.SIGSTOP)
     process.communicate("\n", timeout=30)  # reads both pipes to their end
     assert process.returncode == 0
-    assert recorders(root) == [pid]  # it is there, and cannot do anything
+    assert recorders(root) == [pid]  # the recorder exists, but is stopped
     os.kill(pid, signal.SIGCONT)
     scripts.wait_for(lambda: state(root) == "finished", "the end of the run")
 
@@ -104,15 +104,15 @@ def test_a_stopped_recorder_keeps_no_terminal_open(tmp_path: Path, root: Path) -
     os.kill(pid, signal.SIGSTOP)
     os.write(ours, b"\n")
     assert process.wait(timeout=30) == 0
-    with pytest.raises(OSError, match="Input/output error"):  # nobody has the other side any more
+    with pytest.raises(OSError, match="Input/output error"):  # the other side is closed in all processes
         while os.read(ours, 65536):
             pass
     os.close(ours)
     assert recorders(root) == [pid]
 
 
-def test_it_leaves_within_five_seconds(tmp_path: Path, root: Path) -> None:
-    assert recorder.IDLE_SECONDS + recorder.LONGEST_WAIT <= 4  # and a second for the work
+def test_an_idle_recorder_ends_within_five_seconds(tmp_path: Path, root: Path) -> None:
+    assert recorder.IDLE_SECONDS + recorder.LONGEST_WAIT <= 4  # one more second is for the work
     process = scripts.start(SCRIPT, tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
@@ -130,25 +130,25 @@ def killed_with_its_writer(tmp_path: Path, root: Path) -> None:
     os.kill(the_recorder(root), signal.SIGKILL)
     process.kill()
     process.communicate()
-    for pid in recorders(root):  # the writer may have been quick to replace it
+    for pid in recorders(root):  # the writer may have replaced the recorder already
         os.kill(pid, signal.SIGKILL)
     assert state(root) == "running"
 
 
-def test_the_next_process_replaces_one_that_was_killed(tmp_path: Path, root: Path) -> None:
+def test_the_next_process_replaces_a_killed_recorder(tmp_path: Path, root: Path) -> None:
     killed_with_its_writer(tmp_path, root)
     scripts.run("import tracker; tracker.init(project='p', id='next').finish()", tmp_path)
     scripts.wait_for(lambda: state(root) == "crashed", "the dead writer to be noticed")
 
 
-def test_a_server_replaces_one_that_was_killed(tmp_path: Path, root: Path) -> None:
+def test_a_server_replaces_a_killed_recorder(tmp_path: Path, root: Path) -> None:
     killed_with_its_writer(tmp_path, root)
     with serving(root):
         scripts.wait_for(lambda: state(root) == "crashed", "the dead writer to be noticed")
-        assert recorders(root) == []  # the server applies itself
+        assert recorders(root) == []  # the server applies the journals itself
 
 
-def test_a_server_killed_while_a_run_goes_on_costs_nothing(tmp_path: Path, root: Path) -> None:
+def test_a_server_killed_during_a_run_loses_nothing(tmp_path: Path, root: Path) -> None:
     process = scripts.start(SCRIPT, tmp_path)
     assert process.stdout is not None
     process.stdout.readline()
@@ -173,8 +173,8 @@ run.finish()
 """
 
 
-def said(process: subprocess.Popen[str], root: Path) -> list[str]:
-    """End a run when its recorder has failed and it has looked again; return what it said of that."""
+def failure_lines(process: subprocess.Popen[str], root: Path) -> list[str]:
+    """End a run when it has reported that its recorder fails; return the lines that report this."""
     assert process.stdin is not None
     assert process.stderr is not None
     assert process.stdout is not None
@@ -189,16 +189,16 @@ def said(process: subprocess.Popen[str], root: Path) -> list[str]:
     return [line for line in [*lines, *rest.splitlines()] if "recorder fails" in line]
 
 
-def test_a_run_whose_rows_are_not_applied_says_so_once(tmp_path: Path) -> None:
-    """The recorder cannot open a catalog that is garbage; it is not started again every 5 s for that."""
+def test_a_run_reports_once_that_its_rows_are_not_applied(tmp_path: Path) -> None:
+    """The recorder cannot open an invalid catalog. It is not started again every 5 s."""
     root = tmp_path / "tracker-store"
     scripts.run("import tracker\ntracker.init(project='p', id='before').log({'x': 0})", tmp_path)
     scripts.wait_for(lambda: recorders(root) == [], "the recorder to end")
     (root / "catalog.db").write_bytes(os.urandom(20_000))
-    (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path), root)
+    (line,) = failure_lines(scripts.start(WAITS_FOR_FAILURE, tmp_path), root)
     log = file_of(root / "logs", "recorder")
     assert f"catalog {root}/catalog.db: file is not a database; `tracker rebuild`" in line
-    assert line.endswith(f"see {log}, or run `tracker doctor`\n")
+    assert line.endswith(f"See {log}, or run `tracker doctor`\n")
     text = log.read_text()
     assert "Traceback" in text
     assert text.count("the recorder ends\n") == read_failures(Layout(root)).count  # a pause after each
@@ -206,7 +206,7 @@ def test_a_run_whose_rows_are_not_applied_says_so_once(tmp_path: Path) -> None:
     assert doctor.returncode == 1
     assert re.search(r"WRONG  recorder +it failed at .*: catalog .*file is not a database", doctor.stdout)
     assert str(log) in doctor.stdout
-    assert doctor.stdout.rstrip().endswith("beside it")  # what the log ends with
+    assert doctor.stdout.rstrip().endswith(text.rstrip()[-9:])  # the end of the log
     assert command("rebuild", folder=tmp_path).returncode == 0
     assert "WRONG  recorder" not in command("doctor", folder=tmp_path).stdout
     (line,) = scripts.run("import tracker\ntracker.init(project='p').finish()", tmp_path).stderr.splitlines()
@@ -215,7 +215,7 @@ def test_a_run_whose_rows_are_not_applied_says_so_once(tmp_path: Path) -> None:
 
 
 def broken_recorder(folder: Path, what: str) -> str:
-    """Return a PYTHONPATH with which a recorder does something when it imports one of its modules."""
+    """Return a PYTHONPATH with which a recorder executes a line of code when it imports its main module."""
     (folder / "lib").mkdir()
     (folder / "lib" / "sitecustomize.py").write_text(
         f"""
@@ -231,14 +231,14 @@ if "tracker.recorder.startup" in sys.orig_argv:
     return f"{folder / 'lib'}:{scripts.ROOT}"
 
 
-def test_a_recorder_that_cannot_be_imported_says_so(tmp_path: Path) -> None:
+def test_a_recorder_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
     path = broken_recorder(tmp_path, "raise ImportError('not built for this machine')")
     process = scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path)
-    (line,) = said(process, tmp_path / "tracker-store")
+    (line,) = failure_lines(process, tmp_path / "tracker-store")
     assert "its modules cannot be imported: ImportError('not built for this machine')" in line
 
 
-def test_a_short_run_says_that_the_recorder_before_it_failed(tmp_path: Path) -> None:
+def test_a_short_run_reports_that_the_previous_recorder_failed(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "tracker-store")
     make_folders(layout)
     note_failures(layout, {ALL: "the disk\x1b[31m is gone", "a": os.fsdecode(b"no text: \xff")})
@@ -269,8 +269,10 @@ def test_failures_in_a_row_make_the_pause_longer(tmp_path: Path, monkeypatch: py
     assert read_failures(layout) == Failures()
 
 
-def test_recorders_that_are_killed_again_and_again_are_told_of(tmp_path: Path) -> None:
-    """Nobody notes why: the memory killer, say."""
+def test_recorders_that_are_killed_repeatedly_are_reported(tmp_path: Path) -> None:
+    """A killed recorder, for example by the out-of-memory killer, cannot record a reason."""
     path = broken_recorder(tmp_path, "os.kill(os.getpid(), 9)")
-    (line,) = said(scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path), tmp_path / "tracker-store")
-    assert "it ended 3 times without a word" in line
+    (line,) = failure_lines(
+        scripts.start(WAITS_FOR_FAILURE, tmp_path, PYTHONPATH=path), tmp_path / "tracker-store"
+    )
+    assert "it ended 3 times without an error message" in line

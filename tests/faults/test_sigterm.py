@@ -1,4 +1,4 @@
-"""SIGTERM, as SLURM sends it: runs end as preempted, and the process ends as if we were not there."""
+"""SIGTERM, as SLURM sends it: runs end as preempted, and the process ends as it would without tracker."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(run_id: str = "run") -> list[int]:
 
 
 def terminated(code: str, folder: Path, times: int = 1) -> int:
-    """Run a script that prints a line when it is ready, send SIGTERM, return its exit status."""
+    """Run a script until it prints that it is ready, send SIGTERM, and return its exit status."""
     process = scripts.start(code, folder)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -52,7 +52,7 @@ def terminated(code: str, folder: Path, times: int = 1) -> int:
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_a_busy_loop_ends_as_preempted_and_dies_by_the_signal(tmp_path: Path, attempt: int) -> None:
-    """The signal nearly always comes inside ``log``, with the run's lock held."""
+    """The signal nearly always arrives inside ``log``, while the run's lock is held."""
     assert terminated(LOOP.format(settings={"fsync_seconds": 0.01}), tmp_path) == -signal.SIGTERM
     assert state() == "preempted"
     found = rows()
@@ -86,7 +86,7 @@ threading.Thread(target=hang, daemon=True).start()
 signal.pause()
 """
     assert terminated(code, tmp_path) == -signal.SIGTERM
-    assert state() == "crashed"  # it could not say so itself
+    assert state() == "crashed"  # the process could not record its end
     assert rows() == [0]
 
 
@@ -131,7 +131,7 @@ def test_a_handler_of_the_script_stays_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("end", "status"), [("", 0), ("sys.exit(7)", 7), ("run.finish(exit_code=1)", 0)])
-def test_whoever_chains_the_handler_decides_how_the_process_ends(
+def test_a_handler_that_calls_ours_decides_how_the_process_ends(
     tmp_path: Path, end: str, status: int
 ) -> None:
     after = """
@@ -168,7 +168,7 @@ print(action())
     assert scripts.run(code, tmp_path).stdout.split() == ["True", "False", "True", "True"]
 
 
-def test_a_forked_child_without_a_run_dies_as_ever(tmp_path: Path) -> None:
+def test_a_forked_child_without_a_run_dies_by_the_signal(tmp_path: Path) -> None:
     code = """
 import os, signal, tracker
 run = tracker.init(project="p", id="run")
@@ -214,15 +214,15 @@ def test_lightning_stops_its_fit_and_the_run_is_preempted(tmp_path: Path) -> Non
     pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
     done = scripts.run(LIGHTNING, tmp_path, check=False)
     assert "SIGTERM" in done.stderr
-    assert done.returncode != -signal.SIGTERM  # Lightning chains the handler and raises in its loop
+    assert done.returncode != -signal.SIGTERM  # Lightning's handler calls ours and raises in its loop
     assert state() == "preempted"
     assert len(tracker.Api().run("p/run").history(keys=["loss"], pandas=False)) >= 5
 
 
-def test_a_signal_that_no_wait_of_the_main_thread_notices(tmp_path: Path) -> None:
-    """Another thread takes the signal, and the main thread waits in C: Python's handler would never run.
+def test_a_signal_that_does_not_interrupt_the_wait_of_the_main_thread(tmp_path: Path) -> None:
+    """Another thread receives the signal while the main thread waits in C: Python's handler would never run.
 
-    It is what happens when the signal comes just before the main thread begins to wait.
+    The same happens when the signal arrives just before the main thread begins to wait.
     """
     code = """
 import multiprocessing, signal, sys, threading, tracker
@@ -256,7 +256,7 @@ def tell():
     computing.wait()
     print("ready", flush=True)
 threading.Thread(target=tell).start()
-sys.setswitchinterval(1000)  # nobody else runs Python before the main thread is in C
+sys.setswitchinterval(1000)  # no other thread runs Python before the main thread is in C
 computing.set()
 hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """

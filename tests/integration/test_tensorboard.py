@@ -234,7 +234,7 @@ def test_files_that_were_written_already_become_a_run(tmp_path: Path) -> None:
         "val/deep",
     ]
     assert tracker.run is None
-    with pytest.raises(tracker.UsageError, match="there are no tfevents files below"):
+    with pytest.raises(tracker.UsageError, match="There are no tfevents files below"):
         tracker.Api().sync_tensorboard("nothing")
 
 

@@ -1,4 +1,4 @@
-"""A segment whose journal cannot be applied says so with its run, until it can."""
+"""When a journal cannot be applied, its run shows the error until applying works again."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def shown(store: Store) -> tuple[list[str], int, int]:
         return detail.problems, sum(each.rows for each in detail.segments), revision(session)
 
 
-def in_the_way(path: Path) -> Path:
-    """Put a directory where a journal was, as a failing disk would: it cannot be read; return the journal."""
+def make_unreadable(path: Path) -> Path:
+    """Replace a journal by a directory, so that it cannot be read. Return the new path of the journal."""
     aside = path.with_suffix(".aside")
     path.rename(aside)
     path.mkdir()
@@ -39,12 +39,12 @@ def writer(store: Store) -> Writer:
     return writer
 
 
-def test_a_fault_shows_with_its_run_and_goes_away_when_applying_works(store: Store, writer: Writer) -> None:
+def test_a_fault_is_shown_with_its_run_until_applying_works(store: Store, writer: Writer) -> None:
     follower = Follower(store)
     follower.poll()
     problems, rows, before = shown(store)
     assert problems == []
-    aside = in_the_way(writer.path)
+    aside = make_unreadable(writer.path)
     follower.poll()
     assert list(follower.faults) == [A]
     (problem,), still, noted = shown(store)
@@ -69,10 +69,10 @@ def test_a_fault_shows_with_its_run_and_goes_away_when_applying_works(store: Sto
         assert session.scalar(select(Run.state)) == "finished"
 
 
-def test_another_follower_takes_a_fault_back(store: Store, writer: Writer) -> None:
+def test_another_follower_clears_a_fault(store: Store, writer: Writer) -> None:
     follower = Follower(store)
     follower.poll()
-    aside = in_the_way(writer.path)
+    aside = make_unreadable(writer.path)
     follower.poll()
     assert len(shown(store)[0]) == 1
     writer.path.rmdir()
@@ -81,12 +81,10 @@ def test_another_follower_takes_a_fault_back(store: Store, writer: Writer) -> No
     assert shown(store)[0] == []
 
 
-def test_a_fault_before_the_first_record_is_known_only_here_and_stops_nobody(
-    store: Store, writer: Writer
-) -> None:
+def test_a_fault_before_the_first_record_does_not_stop_other_segments(store: Store, writer: Writer) -> None:
     other = Writer(store.layout, B, "run2")
     other.log({"x": 1})
-    in_the_way(writer.path)
+    make_unreadable(writer.path)
     follower = Follower(store)
     follower.poll()
     assert list(follower.faults) == [A]

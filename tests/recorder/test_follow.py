@@ -1,4 +1,4 @@
-"""Following journals that others write: what may still come is waited for, what was damaged is read past."""
+"""Following journals of other processes: wait for bytes that may still arrive, and skip damaged bytes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tracker.store.queries.runs import run_detail
 from tracker.store.store import Store
 
 A = "aa" * 16
-LONG = 100.0  # longer than anything that may still come is waited for
+LONG = 100.0  # seconds; longer than all timeouts for missing bytes
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that only moves when a test sets it."""
 
     def __init__(self) -> None:
         self.now = time.monotonic()
@@ -50,7 +50,7 @@ def frames(path: Path) -> list[Frame]:
 
 
 def cut(path: Path, size: int) -> bytes:
-    """Let a journal end ``size`` bytes earlier, as another host may see it; return what it lacks."""
+    """Remove the last ``size`` bytes of a journal, as another host may see it. Return these bytes."""
     data = path.read_bytes()
     with path.open("r+b") as file:
         file.truncate(len(data) - size)
@@ -63,7 +63,7 @@ def give(path: Path, data: bytes) -> None:
 
 
 def zero(path: Path, frame: Frame) -> bytes:
-    """Let a frame read as zeros, as a page that comes late does; return the file's content before."""
+    """Replace a frame by zeros, like a page that arrives late. Return the previous content of the file."""
     data = path.read_bytes()
     path.write_bytes(data[: frame.offset] + bytes(frame.end - frame.offset) + data[frame.end :])
     return data
@@ -103,8 +103,8 @@ def test_a_record_that_stays_unfinished_is_not_torn_while_its_writer_may_live(
     assert problems(store, A) == []
 
 
-def test_one_that_stays_counts_its_own_time_and_no_others_clock(store: Store, clock: Clock) -> None:
-    """A host whose clock is three minutes behind lives; so does one that nobody looked at for an hour."""
+def test_a_follower_that_stays_measures_silence_with_its_own_clock(store: Store, clock: Clock) -> None:
+    """A host with a slow clock counts as alive, and so does a host that was not followed for an hour."""
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     untouched(writer.path, 3600)
@@ -113,7 +113,7 @@ def test_one_that_stays_counts_its_own_time_and_no_others_clock(store: Store, cl
         follower.poll()
         assert get_run(store).state == "running"
         clock.now += 45
-        untouched(writer.path, 3600 - 45 * beat)  # its sign of life, by its own clock
+        untouched(writer.path, 3600 - 45 * beat)  # the writer touches its journal, by its own clock
     clock.now += 45
     follower.poll()
     assert get_run(store).state == "running"
@@ -128,7 +128,7 @@ def test_one_that_stays_counts_its_own_time_and_no_others_clock(store: Store, cl
 
 @pytest.mark.parametrize("news", ["a row", "a sign of life"])
 @pytest.mark.parametrize("stays", [False, True])
-def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_news_comes(
+def test_a_silent_writer_that_writes_again_is_running_again(
     store: Store, clock: Clock, news: str, stays: bool
 ) -> None:
     writer = Writer(store.layout, A)
@@ -174,12 +174,12 @@ def test_why_a_writer_of_this_host_is_gone(store: Store, changed: dict[str, Any]
     found.close()
 
 
-def test_the_reason_says_the_time_of_the_last_news(store: Store) -> None:
+def test_the_reason_contains_the_time_of_the_last_sign_of_life(store: Store) -> None:
     writer = Writer(store.layout, A)
-    for heard_at, said in ((0.0, "1970-01-01 00:00"), (86_400.0, "1970-01-02 00:00")):
+    for heard_at, text in ((0.0, "1970-01-01 00:00"), (86_400.0, "1970-01-02 00:00")):
         os.utime(writer.path, (heard_at, heard_at))
         Follower(store).poll()
-        assert f"since {said} UTC" in str(get_run(store).error)
+        assert f"since {text} UTC" in str(get_run(store).error)
 
 
 def test_a_clock_that_is_ahead_of_the_file_systems_ends_no_run(
@@ -202,15 +202,15 @@ def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is
     follower = Follower(store)
     follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0], [], "crashed")
-    assert "are no whole record, or not yet" in follower.unread[A]
+    assert "are damaged or an incomplete record" in follower.unread[A]
     give(writer.path, rest)
     follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0, 1], [], "running")
     assert follower.unread == {}
 
 
-def test_pages_that_come_late_one_after_the_other_cost_nothing(store: Store, clock: Clock) -> None:
-    """Each look shows another one as zeros: together they take longer than one is waited for."""
+def test_late_pages_of_a_live_journal_lose_no_rows(store: Store, clock: Clock) -> None:
+    """Each round sees another page as zeros. Together they take longer than the timeout for one page."""
     writer = Writer(store.layout, A)
     for value in range(8):
         writer.log({"x": value})
@@ -227,7 +227,7 @@ def test_pages_that_come_late_one_after_the_other_cost_nothing(store: Store, clo
     assert problems(store, A) == []
 
 
-def test_a_live_journal_is_read_past_damage_after_a_while_but_not_past_its_tail(
+def test_damage_in_a_live_journal_is_skipped_after_a_timeout_but_its_tail_is_not(
     store: Store, clock: Clock
 ) -> None:
     writer = Writer(store.layout, A)
@@ -237,7 +237,7 @@ def test_a_live_journal_is_read_past_damage_after_a_while_but_not_past_its_tail(
     rest = cut(writer.path, 5)
     follower = Follower(store)
     assert follower.poll().live == 1
-    assert A in follower.unread  # whole records stand behind it
+    assert A in follower.unread  # whole records follow the damage
     assert values(store) == [0]
     clock.now += LONG
     follower.poll()
@@ -245,14 +245,14 @@ def test_a_live_journal_is_read_past_damage_after_a_while_but_not_past_its_tail(
     assert len(problems(store, A)) == 1
     clock.now += LONG
     follower.poll()
-    assert follower.unread == {}  # it is being written
+    assert follower.unread == {}  # the rest is a record that is being written
     give(writer.path, rest)
     follower.poll()
     assert values(store) == [0, 2, 3, 4]
     assert len(problems(store, A)) == 1
 
 
-def test_what_a_silent_writer_left_is_read_past_damage_at_once(store: Store) -> None:
+def test_damage_in_a_silent_journal_is_skipped_immediately(store: Store) -> None:
     writer = Writer(store.layout, A)
     for value in range(99):
         writer.log({"x": value})
@@ -268,7 +268,7 @@ def test_what_a_silent_writer_left_is_read_past_damage_at_once(store: Store) -> 
     assert (follower.unread, follower.faults, store.layout.list_journals()) == ({}, {}, [])
 
 
-def test_a_header_that_is_gone_is_read_past_too(store: Store) -> None:
+def test_a_missing_header_is_skipped_too(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     writer.finish()
@@ -280,7 +280,7 @@ def test_a_header_that_is_gone_is_read_past_too(store: Store) -> None:
     assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
 
 
-def test_a_second_file_that_is_seen_before_the_first_ones_end(store: Store, clock: Clock) -> None:
+def test_a_second_file_that_is_seen_before_the_end_of_the_first(store: Store, clock: Clock) -> None:
     writer = Writer(store.layout, A)
     for value in range(3):
         writer.log({"x": value})
@@ -300,7 +300,7 @@ def test_a_second_file_that_is_seen_before_the_first_ones_end(store: Store, cloc
     assert (problems(store, A), follower.unread) == ([], {})
 
 
-def test_a_second_file_that_comes_without_the_first(store: Store) -> None:
+def test_a_second_file_without_the_first(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     first, content = writer.path, writer.path.read_bytes()
@@ -308,7 +308,7 @@ def test_a_second_file_that_comes_without_the_first(store: Store) -> None:
     writer.log({"x": 1})
     writer.finish()
     first.unlink()
-    untouched(writer.path)  # a copy keeps that time; when it came here is another
+    untouched(writer.path)  # a copied file may keep this time; its change time is new
     for _ in range(2):
         follower = Follower(store)
         follower.poll()
@@ -320,7 +320,7 @@ def test_a_second_file_that_comes_without_the_first(store: Store) -> None:
     assert (problems(store, A), store.layout.list_journals()) == ([], [])
 
 
-def test_what_a_first_file_never_shows_is_given_up_after_a_while(store: Store, clock: Clock) -> None:
+def test_missing_records_of_a_first_file_are_given_up_after_a_timeout(store: Store, clock: Clock) -> None:
     writer = Writer(store.layout, A)
     for value in range(3):
         writer.log({"x": value})
@@ -346,22 +346,23 @@ def test_rows_without_their_first_record_are_kept(store: Store) -> None:
     flip(writer.path, frames(writer.path)[0])
     follower = Follower(store)
     follower.poll()
-    assert "are no whole record" in follower.unread[A]
+    assert "are damaged or an incomplete record" in follower.unread[A]
     untouched(writer.path)
     follower.poll()
     assert follower.unread == {}
     assert len(all_rows(store, A)) == 5
-    assert store.layout.list_journals()  # nobody knows whose they are
+    assert store.layout.list_journals()  # their run is not known
 
 
-def test_journals_of_a_sealed_segment_that_a_kill_left_go_after_a_rebuild(store: Store) -> None:
+def test_journals_of_a_sealed_segment_are_deleted_after_a_rebuild(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     writer.finish()
     content = writer.path.read_bytes()
     Follower(store).poll()
     assert not writer.path.exists()
-    writer.path.write_bytes(content)  # sealed is published, and then came the kill
+    # As after a kill between publishing the segment and deleting its journals.
+    writer.path.write_bytes(content)
     store.close()
     store.layout.catalog.unlink()
     rebuilt = open_store(store.root)
@@ -371,7 +372,7 @@ def test_journals_of_a_sealed_segment_that_a_kill_left_go_after_a_rebuild(store:
     rebuilt.close()
 
 
-def test_a_journal_whose_writer_went_on_after_sealing_stays_after_a_rebuild(store: Store) -> None:
+def test_a_journal_written_after_sealing_is_kept_after_a_rebuild(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     content = writer.path.read_bytes()

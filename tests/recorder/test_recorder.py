@@ -1,4 +1,4 @@
-"""The recorder process: elected, started by writers, leaves when idle, replaced when killed."""
+"""The recorder process: writers start it, only one runs, it ends when idle, it is replaced when killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def recorders(root: Path) -> list[int]:
 
 
 def applied_rows(root: Path) -> int:
-    """Return how many rows the catalog has, without applying anything."""
+    """Return the number of rows in the catalog, without applying anything."""
     if not (root / "catalog.db").exists():
         return 0
     store = open_store(root, create=False)
@@ -54,7 +54,7 @@ def applied_rows(root: Path) -> int:
 
             return sum(unpack_state(segment.state).rows for segment in session.scalars(select(Segment)))
     except Exception:
-        return 0  # being made right now
+        return 0  # the catalog is being created
     finally:
         store.close()
 
@@ -64,7 +64,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "tracker-store"
 
 
-def test_it_follows_a_live_run_seals_it_and_leaves(tmp_path: Path, root: Path) -> None:
+def test_a_recorder_follows_a_live_run_seals_it_and_ends(tmp_path: Path, root: Path) -> None:
     writer = scripts.start(WRITER, tmp_path)
     assert writer.stdin is not None
     assert writer.stdout is not None
@@ -84,7 +84,7 @@ def test_it_follows_a_live_run_seals_it_and_leaves(tmp_path: Path, root: Path) -
         assert session.scalars(select(Run.state)).all() == ["finished"]
 
 
-def test_many_writers_share_one(tmp_path: Path, root: Path) -> None:
+def test_many_writers_share_one_recorder(tmp_path: Path, root: Path) -> None:
     writers = [scripts.start(WRITER.replace('"run"', f'"run{at}"'), tmp_path) for at in range(4)]
     for writer in writers:
         assert writer.stdout is not None
@@ -98,7 +98,7 @@ def test_many_writers_share_one(tmp_path: Path, root: Path) -> None:
         assert session.scalars(select(Run.state)).all() == ["finished"] * 4
 
 
-def test_a_killed_one_is_replaced_by_the_running_writer(tmp_path: Path, root: Path) -> None:
+def test_a_running_writer_replaces_a_killed_recorder(tmp_path: Path, root: Path) -> None:
     writer = scripts.start(WRITER, tmp_path)
     assert writer.stdin is not None
     assert writer.stdout is not None
@@ -108,7 +108,7 @@ def test_a_killed_one_is_replaced_by_the_running_writer(tmp_path: Path, root: Pa
     os.kill(first, signal.SIGKILL)
     writer.stdin.write("1\n")
     writer.stdin.flush()
-    assert writer.stdout.readline() == "logged\n"  # nobody's death stops logging
+    assert writer.stdout.readline() == "logged\n"  # a killed recorder does not stop logging
     scripts.wait_for(lambda: applied_rows(root) == 2, "the row that was logged after the kill")
     assert first not in recorders(root)
     writer.communicate(timeout=30)
@@ -148,14 +148,14 @@ def test_writer_and_recorder_killed_lose_nothing(tmp_path: Path, root: Path) -> 
         os.kill(pid, signal.SIGKILL)
     writer.kill()
     writer.communicate()
-    import tracker  # reading applies what nobody had applied
+    import tracker  # reading applies the records that no recorder has applied
 
     rows = tracker.Api().run("p/run").history(pandas=False)
     assert [row["x"] for row in rows] == list(range(20))
 
 
-def test_it_holds_nothing_of_the_process_that_started_it(tmp_path: Path, root: Path) -> None:
-    """No descriptor, no terminal, no working folder; and it is nobody's child."""
+def test_a_recorder_keeps_nothing_of_the_process_that_started_it(tmp_path: Path, root: Path) -> None:
+    """It keeps no descriptor, terminal or working folder, and is not a child of the process."""
     code = WRITER.replace(
         "import sys, tracker", "import os, sys, tracker; os.set_inheritable(os.pipe()[1], True)"
     )
@@ -185,7 +185,7 @@ def test_a_script_next_to_the_run_cannot_shadow_a_module(tmp_path: Path, root: P
     writer.communicate(timeout=30)
 
 
-def test_the_lock_elects_one(tmp_path: Path) -> None:
+def test_the_lock_allows_one_recorder(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "store")
     layout.make()
     first, second = RecorderLock(layout), RecorderLock(layout)
@@ -198,7 +198,7 @@ def test_the_lock_elects_one(tmp_path: Path) -> None:
     assert layout.recorder_lock(host_name()).exists()
 
 
-def test_of_many_that_look_at_once_one_starts_a_recorder(root: Path) -> None:
+def test_only_one_of_many_threads_starts_a_recorder(root: Path) -> None:
     layout = Layout(root)
     layout.make()
     barrier = threading.Barrier(16)
@@ -213,10 +213,10 @@ def test_of_many_that_look_at_once_one_starts_a_recorder(root: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # It holds the lock from the start, long before it has loaded its code.
+    # The recorder holds the lock from its start, long before it has loaded its code.
     assert sorted(started) == [False] * 15 + [True]
     assert not RecorderLock(layout).acquire()
-    scripts.wait_for(RecorderLock(layout).acquire, "the recorder to leave: nobody writes")
+    scripts.wait_for(RecorderLock(layout).acquire, "the recorder to end: there is no writer")
 
 
 FORKS_MEANWHILE = """
@@ -231,7 +231,7 @@ def holds_a_lock():
         try:
             names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
         except FileNotFoundError:
-            pass  # the one that listed them
+            pass  # the descriptor that listed them
     return any(name.endswith(".lock") for name in names)
 
 inside, forked, spawn = threading.Event(), threading.Event(), os.posix_spawn
@@ -303,7 +303,7 @@ def test_a_forked_child_neither_writes_to_nor_ends_its_parents_segment(tmp_path:
         ("import sys; sys.exit(0)", "finished", None),
     ],
 )
-def test_how_a_script_ends_is_how_its_run_ends(
+def test_the_end_of_a_script_decides_the_state_of_its_run(
     tmp_path: Path, ending: str, state: str, error: str | None
 ) -> None:
     code = f"import tracker\nrun = tracker.init(project='p', id='run')\nrun.log({{'x': 1}})\n{ending}\n"
@@ -316,7 +316,7 @@ def test_how_a_script_ends_is_how_its_run_ends(
     assert len(run.history(pandas=False)) == 1
 
 
-def test_pandas_is_hidden_and_pyarrow_does_not_mind(tmp_path: Path) -> None:
+def test_pyarrow_works_while_pandas_is_hidden(tmp_path: Path) -> None:
     code = """
 import sys
 from tracker.recorder.main import hide_pandas

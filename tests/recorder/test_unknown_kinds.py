@@ -1,6 +1,6 @@
-"""Records of a kind that a reader does not know: kept, named, and applied after an upgrade.
+"""Records of a kind that a reader does not know: they are kept, reported, and applied after an upgrade.
 
-The reader of before is this one without ``AlertRaised``; the upgrade is this one.
+The older reader is this code without ``AlertRaised``. The upgrade restores it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tracker.store.store import Store
 
 A, B = "a" * 32, "b" * 32
 RUN_MAIN = "from tracker.cli.main import main; main()"
-# Makes any process of ours the reader of before.
+# Code that turns a process into the older reader.
 FORGET = """
 from typing import Union
 import msgspec
@@ -44,7 +44,7 @@ WAITS = "record kind 15 is not known; a newer tracker wrote it: upgrade airgap-t
 
 @pytest.fixture
 def before() -> Iterator[pytest.MonkeyPatch]:
-    """Make this process the reader of before; ``undo`` upgrades it."""
+    """Make this process the older reader; ``undo`` upgrades it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "_decoder", records._decoder)
         patch.setattr(records, "_NAMES", dict(records._NAMES))
@@ -53,7 +53,7 @@ def before() -> Iterator[pytest.MonkeyPatch]:
 
 
 def write(layout: Layout) -> tuple[Writer, Writer]:
-    """Write a run with an alert between its rows, and another without."""
+    """Write a run with an alert between its rows, and another run without an alert."""
     newer = Writer(layout, A, "newer")
     newer.log({"x": 1})
     newer.log({"x": 2})
@@ -76,7 +76,7 @@ def problems_of(store: Store, run_id: str) -> list[str]:
         return run_detail(session, "team", "demo", run_id).problems
 
 
-def test_a_store_keeps_it_for_an_upgrade(store: Store, before: pytest.MonkeyPatch) -> None:
+def test_a_store_keeps_unknown_records_for_an_upgrade(store: Store, before: pytest.MonkeyPatch) -> None:
     newer, other = write(store.layout)
     content = newer.path.read_bytes()
     follower = Follower(store, HOST)
@@ -103,7 +103,7 @@ def test_a_store_keeps_it_for_an_upgrade(store: Store, before: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-def test_commands_name_what_waits(tmp_path: Path, store: Store, before: pytest.MonkeyPatch) -> None:
+def test_commands_report_unknown_records(tmp_path: Path, store: Store, before: pytest.MonkeyPatch) -> None:
     newer, _ = write(store.layout)
     Follower(store, HOST).poll()
     store.close()
@@ -128,8 +128,10 @@ def values_of(api: httpx.Client, place: str) -> list[int]:
     return [row["x"] for row in api.get(f"{place}/history").json()["rows"]]
 
 
-def test_a_server_keeps_it_for_an_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new client sends all of it, and lets its own copy go; the server is upgraded afterwards."""
+def test_a_server_keeps_unknown_records_for_an_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new client sends all records and deletes its copy. The server is upgraded afterwards."""
     runs = "/projects/local/demo/runs"
     with monkeypatch.context() as old:
         old.setattr(serving, "COMMAND", (serving.COMMAND[0], "-c", f"{FORGET}{RUN_MAIN}"))
@@ -161,8 +163,10 @@ def test_a_server_keeps_it_for_an_upgrade(tmp_path: Path, monkeypatch: pytest.Mo
         assert values_of(api, f"{runs}/newer") == [1, 2, 3]
 
 
-def test_a_sender_of_before_keeps_it_for_an_upgrade(tmp_path: Path, before: pytest.MonkeyPatch) -> None:
-    """It sends what comes before; records that it cannot look into may need files that it would not send."""
+def test_an_older_sender_keeps_unknown_records_for_an_upgrade(
+    tmp_path: Path, before: pytest.MonkeyPatch
+) -> None:
+    """It sends only earlier records: a record that it cannot read may need files that it would not send."""
     runs = "/projects/team/demo/runs"
     outbox = Layout(tmp_path / "outbox")
     newer, _ = write(outbox)

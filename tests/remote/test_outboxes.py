@@ -47,7 +47,7 @@ def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
     assert outbox_journals(tmp_path) == [journal]
     assert journal.read_bytes() == bytes(data)
     assert done.returncode == 1
-    assert "it is damaged there; records behind that" in done.stderr
+    assert "it is damaged there; later records" in done.stderr
     use(shared, monkeypatch)
     (run,) = tracker.Api().runs("damaged")  # reading goes on
     rows = [row["x"] for row in run.history(pandas=False)]
@@ -138,7 +138,7 @@ def test_a_journal_that_the_server_refuses_keeps_no_other_waiting(
             done = command("sync", folder=tmp_path)
             assert done.returncode == 1
             assert len(done.stderr.splitlines()) == 1
-            assert "bytes of journal 11111111111111111111111111111111-000000 that are not ours" in done.stderr
+            assert "bytes of journal 11111111111111111111111111111111-000000 that differ" in done.stderr
             assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
         assert api.get(f"/projects/team/{project}/runs/2").json()["state"] == "finished"
 
@@ -313,7 +313,7 @@ def test_a_journal_whose_header_is_gone_is_kept_with_all_of_its_segment(
         os.utime(path, (START, START))  # nobody has written for long
     done = command("sync", folder=tmp_path)
     assert done.returncode == 1
-    assert "its header is not there" in done.stderr
+    assert "its header is missing" in done.stderr
     assert "Traceback" not in done.stderr
     assert outbox_journals(tmp_path) == files
     files[broken].write_bytes(whole[broken])  # the blocks are back

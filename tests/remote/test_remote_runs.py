@@ -89,7 +89,7 @@ def test_resume_is_decided_by_the_server(
     shared: Server, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(shared, monkeypatch)
-    with pytest.raises(UsageError, match="resume='must' but there is no run"):
+    with pytest.raises(UsageError, match=r"resume='must' was given, but .* has no run"):
         tracker.init(project=project, id="again", resume="must")
     for attempt in range(2):
         with tracker.init(
@@ -99,7 +99,7 @@ def test_resume_is_decided_by_the_server(
             assert run.step == 3 * attempt
             for value in range(3):
                 run.log({"x": 10 * attempt + value})
-    with pytest.raises(UsageError, match="resume='never' but there is a run"):
+    with pytest.raises(UsageError, match=r"resume='never' was given, but run .* exists"):
         tracker.init(project=project, id="again", resume="never")
     with tracker.init(project=project, id="again", resume="must") as run:
         assert run.config.as_dict() == {"c0": 0, "c1": 1}
@@ -207,7 +207,7 @@ run.finish()
     try:
         _, said = standing.communicate("\n", timeout=60)
         assert "bytes of run standing were not sent" in said
-        assert "keep this folder until then" in said
+        assert "Keep this folder until" in said
     finally:
         os.kill(own[0].process.pid, signal.SIGCONT)
     own[0].stop()

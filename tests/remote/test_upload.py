@@ -269,7 +269,7 @@ def test_bad_input_gets_one_line(
     assert f"is kept in {root} until `tracker sync --to {url}` sends it" in capsys.readouterr().err
     for arguments, said in (
         (("sync", "one"), "'one' is not the folder of a store; `tracker sync one --to URL` sends a run"),
-        (("sync", "--to", "host:8080"), "'host:8080' is no server address: write it like http://host:8080"),
+        (("sync", "--to", "host:8080"), "Invalid server address 'host:8080'. Use http://host:port."),
         (("sync", "two", "--to", url), f"'two' is neither a run of {root} ([[ENTITY/]PROJECT/]RUN) nor"),
         (("sync", str(tmp_path), "--to", url), f"there is no store at {tmp_path}"),
         (("sync", "--to", url), f"cannot reach the tracker server at {url}"),

@@ -21,8 +21,8 @@ import tracker
         ({"id": "a/b"}, "Invalid run ID 'a/b': it may not contain /"),
         ({"id": "a\ud800"}, "it may not contain control characters or lone surrogates"),
         ({"mode": "sometimes"}, "mode is 'sometimes'"),
-        ({"resume": "perhaps"}, "resume is 'perhaps'"),
-        ({"reinit": "maybe"}, "reinit is 'maybe'"),
+        ({"resume": "perhaps"}, "Invalid resume 'perhaps'"),
+        ({"reinit": "maybe"}, "Invalid reinit 'maybe'"),
         ({"settings": {"colour": "red"}}, "Unknown setting 'colour'"),
     ],
 )

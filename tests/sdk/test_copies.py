@@ -149,5 +149,5 @@ except tracker.UsageError as error:
 """,
         tmp_path,
     )
-    assert found.stdout.strip() == f"Run ({run.path}) is finished: init a new run"
+    assert found.stdout.strip() == f"Run ({run.path}) is finished. Start a new run with init()."
     assert [row["x"] for row in tracker.Api().run(run.path).history(pandas=False)] == [1]

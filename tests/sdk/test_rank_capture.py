@@ -102,7 +102,8 @@ rank_capture.publish(tracker.init(project="p", id="old", settings={"silent": Tru
     scripts.run(publish, tmp_path, **PORT)
     (note,) = (tmp_path / "tracker-store" / "tmp").glob("launch-*")
     assert note.is_file()
-    other = scripts.start(RANK_ONE + "assert active_runs.observer._find() is None", tmp_path, **PORT)
+    checks = "assert active_runs.observer._read_announcement() is None"
+    other = scripts.start(RANK_ONE + checks, tmp_path, **PORT)
     other.communicate()
     assert other.returncode == 0
     assert [each.rank for each in tracker.Api().run("p/old").segments] == [0]
@@ -141,7 +142,7 @@ def test_output_that_waits_for_the_run_has_a_limit() -> None:
     observer = rank_capture.Observer(1, load_settings())
     for number in range(20):
         observer._record(ConsoleLines(0.0, [(number, 1, "x" * 1024 * 1024)]))
-    held = [record.lines[0][0] for record in observer._held if isinstance(record, ConsoleLines)]
+    held = [record.lines[0][0] for record in observer._backlog if isinstance(record, ConsoleLines)]
     assert held == [17, 18, 19]
 
 

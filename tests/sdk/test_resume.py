@@ -101,14 +101,14 @@ def test_a_fork_starts_with_the_rows_of_its_parent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"resume_from": "gone?_step=1"}, "there is no run"),
-        ({"resume_from": "here?_step=9"}, "has no step 9: its last one is 5"),
+        ({"resume_from": "gone?_step=1"}, "does not exist"),
+        ({"resume_from": "here?_step=9"}, "has no step 9. Its last step is 5"),
         ({"resume_from": "here"}, "expected format"),
         ({"fork_from": "here?loss=3"}, "expected format"),
         ({"fork_from": "here?_step=1", "id": "here"}, "use `resume_from`"),
         ({"resume_from": "here?_step=1", "id": "there"}, "different ids"),
         ({"fork_from": "here?_step=1", "resume": "allow"}, "mutually exclusive"),
-        ({"resume": "sometimes"}, "use one of allow, must, never, auto"),
+        ({"resume": "sometimes"}, "Use one of allow, must, never, auto"),
     ],
 )
 def test_invalid_resume_and_fork_are_refused(arguments: dict[str, str], says: str, one_run: None) -> None:

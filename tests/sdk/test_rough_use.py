@@ -332,7 +332,7 @@ sys.stdin.readline()
     process = scripts.start(code, tmp_path, TRACKER_JOURNAL_ONLY="1")
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")
-    assert any("was deleted: what this run logs is lost" in line for line in lines)
+    assert any("was deleted. Everything that this run logs" in line for line in lines)
     _, rest = process.communicate("\n", timeout=30)
     assert "was deleted" not in rest
 

@@ -103,9 +103,9 @@ def test_a_second_live_process_is_another_writer(tmp_path: Path) -> None:
     second = Writer(tmp_path)
     second.do("for at in range(20): run.log({'x': -at})")
     refused = scripts.run(WRITER.format(arguments='resume="never"'), tmp_path, check=False)
-    assert "resume='never' but there is a run" in refused.stderr
+    assert "resume='never' was given, but run" in refused.stderr
     first.end()
-    assert "this one writes beside it, as rank 1" in second.end()
+    assert "This process writes to it too, as rank 1" in second.end()
     assert [each[:2] for each in writers()] == [(0, 0), (1, 0)]
     assert (rows(0), rows(1)) == ([*range(20)], [-at for at in range(20)])
     third = Writer(tmp_path)  # all earlier writers have ended

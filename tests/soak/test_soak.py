@@ -1,6 +1,6 @@
-"""32 writers into one store, some killed and resumed, a server that is read all the while, recorders killed.
+"""32 writers write to one store. Some are killed and resumed, recorders are killed, and a server is queried.
 
-At the end the store is compared, row by row, with the diaries that the writers kept themselves.
+At the end the store is compared, row by row, with the diaries that the writers have written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEED = 4
 
 
 class Attempt(NamedTuple):
-    """What a diary says of one attempt; ``pending`` is a call that was made and may not have returned."""
+    """Content of the diary of one attempt. ``pending``: the last call may not have returned."""
 
     start_step: int
     calls: list[tuple[dict[str, Any], int | None, bool | None]]
@@ -41,7 +41,7 @@ class Attempt(NamedTuple):
 
 
 class Reading(threading.Thread):
-    """Asks a server one kind of question, again and again, until told to stop."""
+    """Asks a server one kind of question repeatedly until it is stopped."""
 
     def __init__(self, server: Server, ask: Callable[[httpx.Client, random.Random], None], name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -76,14 +76,14 @@ def get(api: httpx.Client, path: str, **query: Any) -> httpx.Response:
 def listed(api: httpx.Client) -> list[dict[str, Any]]:
     answer = api.get("/projects/team/soak/runs", params={"limit": 100})
     if answer.status_code == 404:
-        return []  # nobody has begun
+        return []  # no run has started
     assert answer.status_code == 200, answer.text
     runs: list[dict[str, Any]] = values.loads(answer.content)["runs"]
     return runs
 
 
 class Questions:
-    """The questions, each with what must hold between one answer and the next."""
+    """The questions. Each one compares an answer with the previous answers."""
 
     def __init__(self) -> None:
         self._revision = 0
@@ -136,7 +136,7 @@ def recorders(root: Path) -> list[int]:
 
 
 def read_diary(path: Path) -> Attempt | None:
-    """Return what a diary says; None when the writer was killed before its run began."""
+    """Return the content of a diary; None when the writer was killed before its run started."""
     lines = path.read_text().splitlines() if path.exists() else []
     entries = [pickle.loads(bytes.fromhex(line)) for line in lines]
     if not entries:
@@ -148,7 +148,7 @@ def read_diary(path: Path) -> Attempt | None:
 
 
 def rows_of(attempt: Attempt, *, with_pending: bool) -> list[dict[str, Any]]:
-    """Return the rows of a segment: the rules of steps, told once more, and told differently."""
+    """Return the rows of a segment, from a second and independent implementation of the rules of steps."""
     calls = attempt.calls if with_pending or not attempt.pending else attempt.calls[:-1]
     rows: list[dict[str, Any]] = []
     current, unfinished = attempt.start_step, None
@@ -169,7 +169,7 @@ def rows_of(attempt: Attempt, *, with_pending: bool) -> list[dict[str, Any]]:
 
 
 def merged(before: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """Return two calls' values of one row: dicts are joined, all else is replaced."""
+    """Return the values of two calls for one row: dicts are merged, other values are replaced."""
     both = dict(before)
     for key, value in later.items():
         there = both.get(key)
@@ -179,7 +179,7 @@ def merged(before: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 
 def comparable(row: dict[str, Any], meant: dict[str, Any]) -> str:
-    """Return a found row as text, its media references cut to what the diary says of such."""
+    """Return a row of the store as text. Media references only keep the keys that the diary has."""
     found = {key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")}
     for key, value in meant.items():
         given = found.get(key)
@@ -200,7 +200,7 @@ def difference(found: list[dict[str, Any]], meant: list[dict[str, Any]]) -> str 
 
 
 def settle(attempt: Attempt, found: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
-    """Return what the segment must hold: a call that was cut off is there wholly, or not at all."""
+    """Return the expected rows of a segment. An interrupted call must be there completely, or not at all."""
     meant = rows_of(attempt, with_pending=False)
     wrong = difference(found, meant)
     if wrong is not None and attempt.pending:
@@ -211,7 +211,7 @@ def settle(attempt: Attempt, found: list[dict[str, Any]], what: str) -> list[dic
 
 
 def shown(attempts: list[tuple[Attempt, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """Return the newest branch: of each attempt the rows before the step at which a later one began."""
+    """Return the newest branch: the rows of each attempt before the first step of a later attempt."""
     rows: list[dict[str, Any]] = []
     for at, (_, meant) in enumerate(attempts):
         before = min((later.start_step for later, _ in attempts[at + 1 :]), default=2**63)
@@ -220,7 +220,7 @@ def shown(attempts: list[tuple[Attempt, list[dict[str, Any]]]]) -> list[dict[str
 
 
 class Soak:
-    """The writers and who ends them."""
+    """Starts the writers, and kills writers and recorders."""
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.folder = folder
@@ -238,13 +238,13 @@ class Soak:
         self.processes[run_id] = start_writer(self.folder, run_id, attempt, calls)
 
     def has_logged(self, run_id: str, calls: int) -> bool:
-        """Whether the newest attempt has made so many calls, or has ended."""
+        """Return whether the newest attempt has made this number of calls, or has ended."""
         diary = self.folder / "diaries" / f"{run_id}.{self.attempts[run_id]}"
         lines = diary.read_bytes().count(b"\n") if diary.exists() else 0
         return lines > 2 * calls or self.processes[run_id].poll() is not None
 
     def kill_writer(self, run_id: str) -> None:
-        """Kill a writer in the middle of what it does, and resume its run."""
+        """Kill a writer while it logs, and resume its run."""
         least = self.chance.randrange(5, 60)
         scripts.wait_for(lambda: self.has_logged(run_id, least), f"{run_id} to log", seconds=120)
         process = self.processes[run_id]
@@ -255,7 +255,7 @@ class Soak:
         self.start(run_id)
 
     def kill_recorder(self) -> None:
-        """Kill the recorder that lives, once one does."""
+        """Wait for a live recorder, and kill it."""
         found = scripts.wait_for(lambda: recorders(self.root), "a recorder", seconds=60)
         for pid in found:
             with suppress(ProcessLookupError):
@@ -317,7 +317,7 @@ def test_soak(tmp_path: Path) -> None:
 
 
 def compare(soak: Soak, server: Server) -> None:
-    """See that the store holds what the diaries say: through the Api, and through the server."""
+    """Compare the store with the diaries, through the Api and through the server."""
     total = 0
     api = tracker.Api({"store": soak.root})
     with server.client() as client:
@@ -341,7 +341,7 @@ def compare(soak: Soak, server: Server) -> None:
                 assert segment.rows == len(rows)
                 meant.append((diary, rows))
                 total += len(rows)
-            assert not segments, f"{run_id}: nobody wrote {segments}"
+            assert not segments, f"{run_id}: no writer has written {segments}"
             branch = shown(meant)
             assert difference(run.history(pandas=False), branch) is None, run_id
             answer = values.loads(get(client, f"{place}/history").content)["rows"]
@@ -353,7 +353,7 @@ def compare(soak: Soak, server: Server) -> None:
 
 
 def check_media(client: httpx.Client, place: str, rows: list[dict[str, Any]]) -> None:
-    """See that the first few media files that a history refers to have the bytes that they say."""
+    """Check the digests of the first few media files that a history refers to."""
     for row in [row for row in rows if "image" in row][:2]:
         for key in ("image", "table"):
             content = get(client, f"{place}/files/{row[key]['path']}").content

@@ -1,9 +1,9 @@
-"""One writer of the soak test: logs all that can be logged, and keeps a diary of its own.
+"""One writer of the soak test: logs all kinds of values, and writes its own diary.
 
     python writer.py FOLDER RUN ATTEMPT CALLS DIARY
 
-The diary is a plain file: one pickled entry a line, ("called", ...) before each call and ("returned",)
-behind it, written with os.write, so that what the store must hold is known without asking the store.
+The diary is a plain file with one pickled entry on each line: ("called", ...) before each call of ``log`` and
+("returned",) after it. It is written with os.write, and shows the expected content of the store.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TEXTS = ["", "word", "größe ✓", "\x00", "null", "NaN", "🙂" * 20]
 
 
 def reference(kind: str, content: bytes) -> dict[str, Any]:
-    """Return how the diary has a media file: what the history's reference to it must say."""
+    """Return the diary's entry for a media file: the expected reference to it in the history."""
     sha256 = hashlib.sha256(content).hexdigest()
     return {"reference": True, "_type": kind, "sha256": sha256, "size": len(content)}
 
 
 class Diary:
-    """Says what was called, and what has returned."""
+    """Records which calls were made, and which have returned."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -67,7 +67,7 @@ def row(chance: random.Random) -> dict[str, Any]:
 
 
 def media(chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what to log, and how the diary has it."""
+    """Return media to log, and the diary's entry for them."""
     image = tracker.Image(np.full((4, 4, 3), chance.randrange(256), np.uint8))
     number = chance.randrange(2**70)
     table = tracker.Table(columns=["id", "value"], data=[[number, "text"], [1, None]])
@@ -94,7 +94,7 @@ def main(folder: str, run_id: str, attempt: int, calls: int, path: str) -> None:
         settings={"store": f"{folder}/tracker-store", "silent": True},
     )
     diary.note("started", attempt, run.starting_step)
-    fast = calls > 5000  # many plain rows: enough of them for parts that are merged while the run goes on
+    fast = calls > 5000  # plain rows, enough for several parts that are merged during the run
     for number in range(calls):
         data, step, commit = row(chance), None, None
         described = data
@@ -122,7 +122,7 @@ def main(folder: str, run_id: str, attempt: int, calls: int, path: str) -> None:
     elif end == 1:
         run.fail("ValueError: as planned")
     else:
-        os._exit(0)  # says nothing
+        os._exit(0)  # the end is not recorded
 
 
 if __name__ == "__main__":

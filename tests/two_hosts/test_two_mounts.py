@@ -1,6 +1,6 @@
-"""Two hosts with one shared store, for real: two sshfs mounts of one folder, which share no file locks.
+"""Two hosts with one shared store: two sshfs mounts of one folder, which do not share file locks.
 
-The server has the catalog through mount A. Training writes journals through mount B, as on a cluster's node.
+The server keeps the catalog through mount A. Training writes journals through mount B, like a cluster's node.
 """
 
 import signal
@@ -23,7 +23,7 @@ from tracker.store.objects.layout import Layout
 pytestmark = pytest.mark.mounts
 
 RUNS, ROWS = 5, 200
-# A beat comes six times in this, and a network mount on a busy machine takes its time.
+# Seconds without a heartbeat of the lease. Six heartbeats fit in, because a network mount can be slow.
 SILENT = 6
 
 TRAINING = f"""
@@ -38,7 +38,7 @@ for number in range({RUNS}):
 
 @pytest.fixture
 def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    """Two mounts of one folder with a new store, and holders that count as silent soon."""
+    """Two mounts of one folder with a new store, and a short timeout for silent lease holders."""
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", str(SILENT))
     with two_mounts(tmp_path) as found:
         yield found
@@ -58,7 +58,7 @@ def command(mount: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 
 def rows(store: Path) -> dict[str, int]:
-    """Return how many rows each run has, in a store that nobody has open."""
+    """Return the number of rows of each run, in a store that no process has open."""
     opened = open_store(store)
     with closing(sqlite3.connect(opened.catalog)) as catalog:
         (found,) = catalog.execute("PRAGMA integrity_check").fetchone()
@@ -91,7 +91,7 @@ def test_a_server_that_is_suspended_is_replaced_and_does_no_harm_when_it_wakes_u
     try:
         held = read_lease(Layout(there / "tracker-store"))
         said = scripts.run(TRAINING, there, TRACKER_X_DISABLE_META="true").stderr
-        assert said.count("journals are written here") == RUNS
+        assert said.count("only journals are written here") == RUNS
         refused = command(there, "sync")
         assert refused.returncode == 1
         assert refused.stderr.count("\n") == 2
@@ -108,7 +108,7 @@ def test_a_server_that_is_suspended_is_replaced_and_does_no_harm_when_it_wakes_u
         assert read_lease(Layout(there / "tracker-store")).number == held.number + 1
         assert catalog_of(Layout(there / "tracker-store")).name.startswith("catalog-")
 
-        # More is logged meanwhile: what a server that knows of nothing would apply, and delete.
+        # Log more rows. A server that does not notice the loss of its lease would apply and delete them.
         scripts.run(TRAINING.replace('f"run', 'f"more'), there, TRACKER_X_DISABLE_META="true")
         waiting = {journal.path.name for journal in Layout(there / "tracker-store").list_journals()}
         assert len(waiting) == RUNS
@@ -127,7 +127,7 @@ def test_a_server_that_is_suspended_is_replaced_and_does_no_harm_when_it_wakes_u
     assert Layout(there / "tracker-store").list_journals() == []
 
 
-def test_a_server_and_syncs_at_once_lose_no_run(mounts: tuple[Path, Path]) -> None:
+def test_a_server_and_concurrent_syncs_lose_no_run(mounts: tuple[Path, Path]) -> None:
     here, there = mounts
     server = Server(here / "tracker-store")
     try:
@@ -149,7 +149,7 @@ def test_a_server_and_syncs_at_once_lose_no_run(mounts: tuple[Path, Path]) -> No
     assert rows(there / "tracker-store") == EXPECTED
 
 
-def test_a_server_that_ends_hands_its_catalog_over_at_once(mounts: tuple[Path, Path]) -> None:
+def test_a_server_that_ends_hands_over_its_catalog_immediately(mounts: tuple[Path, Path]) -> None:
     here, there = mounts
     Server(here / "tracker-store").stop()
     scripts.run(TRAINING, there)

@@ -56,7 +56,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     )
     for line in _notes(found):
         print(f"  {line}")
-    broken = [*found.broken, *salvaged, *follower.wrong(), *orphans]
+    broken = [*found.broken, *salvaged, *follower.problems(), *orphans]
     for line in broken:
         print(f"tracker: {line}", file=sys.stderr)
     if broken:

@@ -89,7 +89,7 @@ def _apply(store: Store) -> bool:
     follower = Follower(store)
     look = follower.poll()
     print(f"{store.root}: {look.applied} records applied, {look.live} runs go on")
-    wrong = [*follower.wrong(), *list_orphans(store)]
+    wrong = [*follower.problems(), *list_orphans(store)]
     for line in wrong:
         print(f"tracker: {line}", file=sys.stderr)
     return not wrong

@@ -1,1 +1,1 @@
-"""The recorder: follows journals into a store, local or over HTTP. One per host, user and store."""
+"""The recorder: applies journals to a store or sends them to a server. One per host, user and store."""

@@ -1,4 +1,4 @@
-"""Why a segment's journals are not applied at present, noted in the catalog for people to see."""
+"""Errors that keep a segment's journals from being applied. The catalog records them for users to see."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tracker.store.store import Store
 
 
 def note_fault(store: Store, segment_id: str, fault: str | None) -> None:
-    """Note why a segment is not applied, if the catalog knows it and says otherwise.
+    """Record in the catalog why a segment is not applied.
 
     Args:
-        store: Where.
-        segment_id: 32 hex digits; an unknown one is passed over.
+        store: The store.
+        segment_id: 32 hex digits. A segment that the catalog does not have is ignored.
         fault: One line; None when applying works.
     """
     named = Segment.segment == segment_id
-    with store.reading() as session:  # most often nothing changes, and then nothing is locked
+    with store.reading() as session:  # usually nothing changes; then no write lock is needed
         found = session.execute(select(Segment.fault).where(named)).one_or_none()
     if found is None or found.fault == fault:
         return

@@ -1,4 +1,4 @@
-"""One recorder per host, user and store: whoever holds the lock. Starting one, and seeing if it lives."""
+"""The lock that allows one recorder per host, user and store, and the start of a recorder."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from tracker.ground.processes import host_name
 from tracker.store.catalog.lease import held_elsewhere
 from tracker.store.objects.layout import Layout
 
-# Started through a shell that puts it in the background and exits: the recorder is nobody's child,
-# so no training script can wait for it, and it is in a session of its own, so no terminal reaches it.
+# A shell starts the recorder in the background and exits. The recorder is then not a child of the training
+# script, which cannot wait for it, and has its own session, so that no terminal sends signals to it.
 _SHELL = "/bin/sh"
 _BACKGROUND = '"$0" "$@" &'
 
 _LOCK = re.compile(r"/locks/recorder-[^/]*\.lock$")
-# How many threads of this process have a lock open for a recorder to inherit.
-_handing: list[None] = []
+# One entry for each thread of this process that has opened a lock for a new recorder.
+_open_locks: list[None] = []
 
 
-def _let_go_in_child() -> None:
-    """Close the locks that another thread was about to hand on: the child would hold them while it lives."""
-    if not _handing:
+def _close_locks_in_child() -> None:
+    """Close recorder locks that another thread has opened for a new recorder. Else the child keeps them."""
+    if not _open_locks:
         return
-    _handing.clear()
+    _open_locks.clear()
     with suppress(OSError):
         for name in os.listdir("/proc/self/fd"):
-            with suppress(OSError):  # the folder that is listed
+            with suppress(OSError):  # the descriptor of the listed folder is already closed
                 if _LOCK.search(os.readlink(f"/proc/self/fd/{name}")):
                     os.close(int(name))
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_close_locks_in_child)
 
 
 class RecorderLock:
-    """The lock that a store's recorder on this host holds while it lives.
+    """The lock that the recorder of a store on this host holds while it lives.
 
     Args:
         layout: The store or outbox.
-        inherited: Descriptor of the lock, from the process that took it for this one.
+        inherited: Descriptor of the lock, if the process that started this one has already acquired it.
     """
 
     def __init__(self, layout: Layout, inherited: int | None = None) -> None:
@@ -52,7 +52,7 @@ class RecorderLock:
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; return whether this process has it now."""
+        """Acquire the lock if it is free; return whether this process now holds it."""
         descriptor, self._inherited = self._inherited, None
         if descriptor is None or not self._is_ours(descriptor):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -75,12 +75,12 @@ class RecorderLock:
 
     @property
     def descriptor(self) -> int:
-        """What holds the lock, once it is taken."""
+        """Descriptor that holds the lock after ``acquire``."""
         assert self._file is not None
         return self._file
 
     def release(self) -> None:
-        """Give the lock up, unless a process that was started meanwhile has inherited it."""
+        """Close the descriptor. The lock is released unless another process has inherited the descriptor."""
         descriptor, self._file = self._file, None
         if descriptor is not None:
             os.close(descriptor)
@@ -89,35 +89,36 @@ class RecorderLock:
 def ensure_recorder(layout: Layout) -> bool:
     """Start a recorder for the store unless one lives; return whether one was started.
 
-    Returns at once: the new recorder inherits the lock. However many writers look at the same time, one
-    of them starts one. None is started while another host holds the catalog: it would end at once.
+    The call does not wait for the recorder, which inherits the lock. If several writers call this at the same
+    time, only one of them starts a recorder. While another host holds the catalog, no recorder is started,
+    because it would end immediately.
     """
     if held_elsewhere(layout) is not None:
         return False
     lock = RecorderLock(layout)
-    _handing.append(None)
+    _open_locks.append(None)
     try:
         try:
             taken = lock.acquire()
         except OSError:
-            return False  # without the folder of the lock, nobody needs one
+            return False  # the folder of the lock was deleted, so no recorder is needed
         if not taken or not sys.executable:
             return False
         shell = _start(layout, lock.descriptor)
     finally:
         lock.release()
-        if _handing:
-            _handing.pop()
+        if _open_locks:
+            _open_locks.pop()
     try:
         os.waitpid(shell, 0)
     except ChildProcessError:
-        pass  # a script that ignores SIGCHLD leaves nothing to wait for
+        pass  # the script ignores SIGCHLD, so the system has already removed the shell
     return True
 
 
 def _start(layout: Layout, lock: int) -> int:
     """Start the shell that starts the recorder; return the shell's process id."""
-    inherited = 4 if lock == 3 else 3  # onto itself, a descriptor might stay closed at exec
+    inherited = 4 if lock == 3 else 3  # duplicated onto itself, a descriptor may stay closed at exec
     failures = str(layout.recorder_failures(host_name()))
     command = own_command("recorder.startup", failures, str(layout.root), str(inherited))
     actions = [

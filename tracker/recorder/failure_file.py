@@ -1,4 +1,7 @@
-"""What a recorder cannot apply or send, noted in a file for the processes that log: they have a terminal."""
+"""The file in which a recorder records segments that it cannot apply or send.
+
+The processes that log read this file and print its content, because the recorder has no terminal.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from tracker.ground.processes import host_name
 from tracker.store.objects.atomic_files import open_regular, publish, write_new
 from tracker.store.objects.layout import Layout
 
-# Stands for all segments: the recorder itself ended with an error.
+# Key for all segments: the recorder itself ended with an error.
 ALL = "*"
-# A recorder that failed is started again after this long, and after twice as long with each further failure.
+# Seconds until a failed recorder is started again. The pause doubles with each further failure.
 SHORTEST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 
 
 class Failures(msgspec.Struct):
-    """What the recorder of this host and user noted.
+    """Content of the file of this host and user.
 
     Attributes:
-        reasons: Why, by segment; see ``ALL``.
-        count: How many recorders have failed one after the other.
-        time: When this was noted (unix seconds).
+        reasons: Error by segment; see ``ALL``.
+        count: Number of recorders that have failed in a row.
+        time: When the file was written (unix seconds).
     """
 
     reasons: dict[str, str] = {}
@@ -42,10 +45,10 @@ _decode = msgspec.json.Decoder(Failures).decode
 
 
 def note_failures(layout: Layout, reasons: dict[str, str]) -> None:
-    """Note why segments are not applied or sent; without reasons, the file goes.
+    """Write why segments are not applied or sent. Without reasons, delete the file.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     path = layout.recorder_failures(host_name())
     if not reasons:
@@ -53,13 +56,13 @@ def note_failures(layout: Layout, reasons: dict[str, str]) -> None:
         return
     count = read_failures(layout).count + 1 if ALL in reasons else 0
     temporary = layout.new_temporary()
-    said = {name: why.encode("utf-8", "replace").decode() for name, why in reasons.items()}
-    write_new(temporary, msgspec.json.encode(Failures(said, count, time.time())))
+    valid = {name: why.encode("utf-8", "replace").decode() for name, why in reasons.items()}
+    write_new(temporary, msgspec.json.encode(Failures(valid, count, time.time())))
     publish(temporary, path)
 
 
 def read_failures(layout: Layout) -> Failures:
-    """Return what was noted last; nothing when all is well, or when the note cannot be read."""
+    """Return the content of the file; empty when there is no failure or the file cannot be read."""
     try:
         with open(open_regular(layout.recorder_failures(host_name())), "rb") as file:
             return _decode(file.read())

@@ -1,4 +1,4 @@
-"""Computing the digests of logged artifacts beside the recorder's rounds, so that no other run waits."""
+"""Computing the digests of logged artifacts in a thread, so that other runs do not wait for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tracker.store.blobs.finalize import FinalizedDraft, settled
 from tracker.store.ingest.artifacts import finalize_now
 from tracker.store.store import Store
 
-# A small artifact is settled while its round waits; a checkpoint of gigabytes is asked for by later rounds.
+# A round waits this long for an artifact. A large artifact is completed in the background of later rounds.
 WAIT_SECONDS = 0.1
 
 
 class Finalizer:
-    """Settles drafts, one at a time, in a thread. What ``apply_journal`` takes as ``finalize``."""
+    """Turns drafts into blobs in a thread, one at a time. It is the ``finalize`` of ``apply_journal``."""
 
     def __init__(self) -> None:
         self._token = ""
@@ -21,10 +21,10 @@ class Finalizer:
         self._error: Exception | None = None
 
     def __call__(self, store: Store, token: str) -> FinalizedDraft | None:
-        """Return what became of a draft; None: it is being settled, or waits for its turn.
+        """Return the result for a draft; None while it is in progress or waits for another draft.
 
         Raises:
-            Exception: What kept it from being settled; it is tried again when asked the next time.
+            Exception: The draft could not be completed. The next call tries again.
         """
         found = settled(store.layout, token)
         if found is not None:
@@ -46,5 +46,5 @@ class Finalizer:
     def _finalize(self, store: Store, token: str) -> None:
         try:
             finalize_now(store, token)
-        except Exception as error:  # raised where it is asked for
+        except Exception as error:  # raised in the thread that calls this object
             self._error = error

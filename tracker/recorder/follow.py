@@ -1,4 +1,4 @@
-"""Following a store's journals: apply what is there, notice dead writers, seal what has ended."""
+"""Following the journals of a store: applies new records, detects dead writers, and seals ended segments."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tracker.store.objects.atomic_files import is_older
 from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
 
-# How a writer says that it has ended; "crashed" is said of it by others, and may turn out wrong.
-SAID_BY_WRITERS = ("finished", "failed", "preempted")
+# States that a writer records itself when it ends. Other processes record "crashed", which may be wrong.
+WRITER_STATES = ("finished", "failed", "preempted")
 
 
 class _Writer(NamedTuple):
-    """What the catalog said of a segment's writer when its journal had this time."""
+    """State of a segment's writer in the catalog, when its journal had the modification time ``heard_at``."""
 
     heard_at: float
     ended: str | None
@@ -41,16 +41,20 @@ class _Writer(NamedTuple):
 
 
 class Follower:
-    """Applies the journals of a store, round by round; remembers sizes, so that quiet ones cost a stat.
+    """Applies the journals of a store, round by round. A journal that has not grown costs one ``stat``.
 
     Args:
         store: The store to apply to.
         host: Follow only the journals written on this host; None for all.
-        finalize: Gives logged artifacts their digests; by default a round waits for that.
-        stays: This follower looks again and again. It then takes a writer that it cannot look at for silent
-            when it has itself seen no sign of life for so long: clocks of other hosts may be wrong, and
-            the time in which nobody looked, such as a server's downtime, does not count. One that looks
-            once has nothing but the time of the file, which it compares with that of a new file.
+        finalize: Computes the digests of logged artifacts. By default a round waits until this is done.
+        stays: Whether this follower polls repeatedly. Then a writer whose process cannot be checked counts as
+            silent when this follower has seen no change of its journal for ``MISSED_SECONDS``. Clocks of
+            other hosts may be wrong, and the downtime of a server must not count. A follower that polls only
+            once compares the modification time of the journal with that of a new file.
+
+    Attributes:
+        faults: Error by segment, for segments that the last round could not apply.
+        unread: Reason by segment, for segments that the last round could not read to their end.
     """
 
     def __init__(
@@ -67,19 +71,20 @@ class Follower:
         self._finalize = finalize
         self._settling: set[str] = set()
         self._seen: dict[str, tuple[tuple[int, int], ...]] = {}
-        self._damage = StallTimer()  # with bytes that are no record
-        self._missing = StallTimer()  # with records that an earlier file has not shown
-        self._waits: dict[str, str] = {}  # what each segment has that could not be applied yet
+        self._damage = StallTimer()  # segments with bytes that are not a record
+        self._missing = StallTimer()  # segments with missing records between two files
+        self._incomplete: dict[str, str] = {}  # by segment: data that could not be applied yet
         self._started: dict[str, float] = {}
         self._writers: dict[str, _Writer] = {}
-        self._noted: dict[str, str | None] = {}  # what the catalog says of each segment's fault
+        self._noted: dict[str, str | None] = {}  # by segment: the fault that the catalog has
         self.faults: dict[str, str] = {}
         self.unread: dict[str, str] = {}
 
     def poll(self, *, seal_ended: bool = True) -> PollResult:
-        """Apply every whole record that can be seen; with ``seal_ended``, also make ended segments cold.
+        """Apply every whole record in the journals, and set ``faults`` and ``unread``.
 
-        ``faults`` then says which segments failed, ``unread`` which could not be read to their end.
+        Args:
+            seal_ended: Whether to seal segments that have ended.
 
         Raises:
             HeldElsewhereError: Another host has taken the catalog over.
@@ -91,12 +96,12 @@ class Follower:
         for name, files in self._segments():
             try:
                 applied += self._follow(name, files)
-                # What comes behind an artifact waits for its digests; so does the end of its run.
+                # Records after an artifact wait for its digests, and so does the end of its run.
                 found = "live" if name in self._settling else self._writer_state(name, files)
-                if name in self._waits and (
+                if name in self._incomplete and (
                     found == "silent" or (found == "live" and self._is_damaged(name, files))
                 ):
-                    unread[name] = self._waits[name]
+                    unread[name] = self._incomplete[name]
                 if found == "live":
                     live += 1
                 elif found == "ended" and seal_ended:
@@ -108,27 +113,27 @@ class Follower:
             except HeldElsewhereError:
                 raise
             except Exception as error:
-                # One bad journal must not stop the others, whatever is wrong with it; it stays where it is.
-                if any(journal.path.exists() for journal in files):  # else somebody else sealed it meanwhile
+                # An error in one journal must not stop the others. The journal stays in its folder.
+                if any(journal.path.exists() for journal in files):  # else another process has sealed it
                     faults[name] = str(error)
                     logs.log(logs.ERROR, f"segment {name} is not applied", error)
                     self._note_fault(name, faults[name])
         self.faults, self.unread = faults, unread
         return PollResult(applied, live, waiting)
 
-    def wrong(self) -> list[str]:
-        """Return a line for each segment that the last look could not apply, or not to its end."""
+    def problems(self) -> list[str]:
+        """Return a line for each segment that the last round could not apply, or not to its end."""
         return [f"{name}: {why}" for name, why in sorted((self.unread | self.faults).items())]
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         self.store.close()
 
     def _segments(self) -> list[tuple[str, list[JournalPath]]]:
-        """Return the journals of each segment; those of runs that began first come first.
+        """Return the journals of each segment, ordered by the start of the segment.
 
-        Several that wait together, from nodes without a recorder say, then number their versions as
-        they would have done live.
+        In this order, runs that are applied later (such as those of nodes without a recorder) number their
+        artifact versions as they would have done live.
         """
         found = []
         journals = self.store.layout.list_journals(self._host)
@@ -143,17 +148,17 @@ class Follower:
         return [(name, files) for _, name, files in sorted(found)]
 
     def _follow(self, name: str, files: list[JournalPath]) -> int:
-        """Apply what a segment's journals hold and was not applied; return the number of records."""
+        """Apply the new records of a segment's journals; return the number of records."""
         sizes = tuple((journal.number, journal.path.stat().st_size) for journal in files)
-        if self._seen.get(name) == sizes and name not in self._waits and name not in self._settling:
+        if self._seen.get(name) == sizes and name not in self._incomplete and name not in self._settling:
             return 0
         self._settling.discard(name)
-        self._waits.pop(name, None)
+        self._incomplete.pop(name, None)
         total, cold = 0, False
         for position, journal in enumerate(files):
-            if journal.number > 0 and not self._may_begin(name, files[:position], files[position:]):
+            if journal.number > 0 and not self._may_read_next(name, files[:position], files[position:]):
                 break
-            self._waits.pop(name, None)  # what an earlier file had left has been reported
+            self._incomplete.pop(name, None)  # `_may_read_next` has reported the rest of the earlier files
             for skip in (self._is_silent(name, files), True):
                 done = self._apply(journal, skip=skip)
                 total += done.records
@@ -168,17 +173,17 @@ class Follower:
                 self._settling.add(name)
                 break
             if done.tail:
-                self._waits[name] = _left(journal, done.offset, done.tail)
-        if name not in self._waits:
+                self._incomplete[name] = _describe_rest(journal, done.offset, done.tail)
+        if name not in self._incomplete:
             self._damage.forget(name)
         self._seen[name] = sizes
         self._writers.pop(name, None)
-        if cold and not self.store.layout.is_copy:  # the parts there are another store's
+        if cold and not self.store.layout.is_copy:  # a private copy does not own the parts
             self._compact(name)
         return total
 
     def _apply(self, journal: JournalPath, *, skip: bool) -> Applied:
-        """Apply a journal as far as it can be; return all that was done, and what is left."""
+        """Apply a journal as far as possible; return the number of records and the rest."""
         total, cold = 0, False
         while (done := apply_journal(self.store, journal, skip=skip, finalize=self._finalize)).records:
             total += done.records
@@ -188,16 +193,22 @@ class Follower:
         return done._replace(records=total, cold=cold)
 
     def _is_silent(self, name: str, files: list[JournalPath]) -> bool:
-        """Whether a segment's newest journal has been untouched for so long that nothing is on its way."""
+        """Return whether a segment's newest journal has not been touched for ``MISSED_SECONDS``."""
         found = files[-1].path.stat()
         if self._silence is not None:
             return self._silence.is_over(name, (files[-1].number, found.st_mtime_ns, found.st_size))
         return is_older(found.st_mtime, MISSED_SECONDS, self.store.layout.new_temporary())
 
-    def _may_begin(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
-        """Whether a segment's next file may be read: all before it was, or is given up.
+    def _may_read_next(self, name: str, before: list[JournalPath], files: list[JournalPath]) -> bool:
+        """Return whether a segment's next file may be read: the files before it were read or are given up.
 
-        A writer opens its next file when it has given one up, but another host may see that file first.
+        A writer opens a new file after it has given up the old one, but another host may see the new file
+        before the last records of the old one.
+
+        Args:
+            name: The segment.
+            before: The earlier files.
+            files: The next file and those after it.
         """
         with self.store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == name))
@@ -205,35 +216,37 @@ class Follower:
         if segment is not None and segment.journal_index >= files[0].number:
             return True
         following = first_sequence(files)
-        if following is None:  # there is nothing in it so far
+        if following is None:  # the file has no whole record yet
             if (size := files[0].path.stat().st_size) > HEADER.size:
-                self._waits[name] = _left(files[0], HEADER.size, size - HEADER.size)
+                self._incomplete[name] = _describe_rest(files[0], HEADER.size, size - HEADER.size)
             return False
         passed = segment is not None and expected < segment.adopted
         if following > expected and not (
             passed or self._is_settled([*before, *files]) or self._missing.is_over(name, expected)
         ):
-            self._waits[name] = f"record {expected} is missing; {files[0].path} begins with {following}"
+            self._incomplete[name] = (
+                f"record {expected} is missing: {files[0].path} begins with record {following}"
+            )
             return False
         for journal in before:
             self._apply_finally(journal)
         return True
 
     def _is_settled(self, files: list[JournalPath]) -> bool:
-        """Whether none of a segment's files has changed, or come here, for so long.
+        """Return whether no file of a segment was written or copied here in the last ``MISSED_SECONDS``.
 
-        A copy keeps the time of the last write, not that of its own coming: more of them may follow.
+        The change time is used because a copied file may keep the modification time of the original.
         """
         changed_at = max(journal.path.stat().st_ctime for journal in files)
         return is_older(changed_at, MISSED_SECONDS, self.store.layout.new_temporary())
 
     def _apply_finally(self, journal: JournalPath) -> None:
-        """Apply a journal in which nothing more will come: what is not whole is reported."""
+        """Apply a journal that will not grow any more. Incomplete records are reported as damage."""
         while apply_journal(self.store, journal, final=True).records:
             pass
 
     def _is_damaged(self, name: str, files: list[JournalPath]) -> bool:
-        """Whether what a segment's live writer has left over is more than a record that is being written."""
+        """Return whether the rest of a live segment is damaged, and not just a record being written."""
         with self.store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None:
@@ -241,7 +254,7 @@ class Follower:
         return is_damaged(files, segment.journal_index, segment.offset, segment.sequence)
 
     def _writer_state(self, name: str, files: list[JournalPath]) -> Literal["live", "ended", "silent"]:
-        """Return what is known of a segment's writer; note in the catalog that a dead one has ended."""
+        """Return the state of a segment's writer. If the writer is dead, record its end in the catalog."""
         last, silent = files[-1], self._is_silent(name, files)
         heard_at = last.path.stat().st_mtime
         known = self._writers.get(name)
@@ -250,10 +263,10 @@ class Follower:
         if known is None:
             return "silent" if silent else "live"
         _, ended, process, silent_since = known
-        if ended in SAID_BY_WRITERS:
+        if ended in WRITER_STATES:
             return "ended"
-        # Journals that came from elsewhere may lack bytes that their writer left behind there: whether
-        # its process lives says nothing about them.
+        # Journals in the folder of another host may be incomplete copies. They do not end when their writer
+        # is dead, because more bytes may follow. Check the process only for journals of this host.
         own = last.path.parent == self.store.layout.host_journals(host_name())
         alive = is_alive(process, silent=silent) if own and process is not None else None
         if silent_since is not None and (alive or (not silent and heard_at != silent_since)):
@@ -261,26 +274,26 @@ class Follower:
             self._writers.pop(name)
         if alive:
             return "live"
-        if alive is None:  # on another host, or hidden: it may come back, so its journal stays
+        if alive is None:  # on another host or hidden: the writer may continue, so keep its journal
             if silent and (ended is None or silent_since not in (None, heard_at)):
                 self._finish(name, Gone("host silent", heard_at), heard_at)
             return "silent" if silent else "live"
         assert process is not None
-        # Dead for certain: whatever its files hold now is all there will ever be.
+        # The writer is certainly dead: its files will not grow any more.
         for journal in files:
             self._apply_finally(journal)
-        self._waits.pop(name, None)
+        self._incomplete.pop(name, None)
         self._finish(name, why_gone(process, heard_at))
         return "ended"
 
     def _read_writer(self, name: str, heard_at: float) -> _Writer | None:
-        """Return what the catalog says of a segment's writer; asked once for each sign of life."""
+        """Return the writer's state in the catalog. It is read again each time the journal has changed."""
         with self.store.reading() as session:
             segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None:
             return None
         self._noted[name] = segment.fault
-        # What is sealed has ended, however its writer did: a kill may have left its journals.
+        # A sealed segment has ended. Its journals still exist if a kill came between sealing and deleting.
         ended = "finished" if segment.sealed else segment.ended
         silent_since = unpack_state(segment.state).silent_since if ended == "crashed" else None
         self._writers[name] = _Writer(heard_at, ended, segment_process(segment), silent_since)
@@ -291,10 +304,10 @@ class Follower:
         self._writers.pop(name, None)
 
     def _note_fault(self, name: str, fault: str | None) -> None:
-        """Let the catalog say why a segment that it knows is not applied (None: it is again)."""
+        """Record in the catalog why a segment is not applied; None clears the reason."""
         if name in self._noted and self._noted[name] == fault:
             return
-        # When it is the catalog that cannot be written, it cannot say so either: `faults` does.
+        # If the catalog itself cannot be written, the reason is only in `faults`.
         with logs.Logged("note why a segment is not applied"):
             note_fault(self.store, name, fault)
             self._noted[name] = fault
@@ -320,14 +333,14 @@ class Follower:
             compact(self.store, segment_id)
 
 
-def _left(journal: JournalPath, offset: int, size: int) -> str:
-    return f"{size} bytes at {offset} of {journal.path} are no whole record, or not yet"
+def _describe_rest(journal: JournalPath, offset: int, size: int) -> str:
+    return f"{size} bytes at {offset} of {journal.path} are damaged or an incomplete record"
 
 
 def catch_up(store: Store) -> None:
-    """Apply every whole record that this host's journals hold now: read your writes.
+    """Apply every whole record in this host's journals, so that a process can read its own writes.
 
-    Of a store that may only be read, the journals of all hosts are applied to the private copy.
+    For a read-only store, apply the journals of all hosts to the private copy.
     """
     if store.layout.is_copy:
         store.refresh()

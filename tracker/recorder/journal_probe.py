@@ -1,4 +1,4 @@
-"""What a live reading of a segment's journals has left over: a look at them without applying them."""
+"""Checks of a segment's journals that do not apply them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tracker.store.objects.layout import JournalPath
 
 
 def first_sequence(files: list[JournalPath]) -> int | None:
-    """Return the number of the first whole record in a segment's files; None when there is none."""
+    """Return the sequence number of the first whole record in a segment's files; None without a record."""
     for journal in files:
         for outcome in read_frames(journal.path, journal.segment, final=False, skip=True):
             if isinstance(outcome, Frame):
@@ -17,15 +17,15 @@ def first_sequence(files: list[JournalPath]) -> int | None:
 
 
 def is_damaged(files: list[JournalPath], number: int, offset: int, sequence: int) -> bool:
-    """Whether what stands at the place up to which a segment was applied is bad, with records behind it.
+    """Return whether a segment is damaged after the applied records: invalid bytes are followed by records.
 
-    A writer may have gone on since it was applied: a good record there is no damage.
+    A valid record at this place is not damage: the writer may have continued since.
 
     Args:
         files: The segment's journals.
-        number: The file that was applied last.
-        offset: Up to this byte; 0 for its beginning.
-        sequence: Number of the record that is expected next.
+        number: Number of the file that was applied last.
+        offset: Offset in this file up to which it was applied, in bytes; 0 for its beginning.
+        sequence: Sequence number of the next expected record.
     """
     for journal in files:
         if journal.number >= number:

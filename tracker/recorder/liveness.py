@@ -1,4 +1,4 @@
-"""Who still writes, and why one that died said nothing: a look at journals without applying them."""
+"""Writers of journals: whether they live, and why a dead writer has ended without recording it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracker.store.objects.layout import JournalPath, Layout
 
 
 def first_record(journal: JournalPath) -> RunStarted | None:
-    """Return what a segment's first journal begins with; None while that cannot be read."""
+    """Return the first record of a segment's first journal; None while it cannot be read."""
     try:
         if read_header(journal.path) is None:
             return None
@@ -26,22 +26,22 @@ def first_record(journal: JournalPath) -> RunStarted | None:
 
 
 def writer_of(journal: JournalPath) -> Process | None:
-    """Return the process that writes a journal; None when its first record does not say."""
+    """Return the process that writes a journal; None when its first record cannot be read."""
     first = first_record(journal)
     return first.process if first is not None else None
 
 
 def count_live(layout: Layout, host: str) -> int:
-    """Return how many of a host's journals have a writer that lives."""
+    """Return the number of a host's journals whose writer lives."""
     writers = (writer_of(journal) for journal in layout.list_journals(host))
     return sum(1 for writer in writers if writer is not None and is_alive(writer))
 
 
 def why_gone(process: Process, last_seen: float) -> Gone:
-    """Return why a dead writer of this host did not say that it ended.
+    """Return why a dead writer of this host has ended without recording its end.
 
     Args:
         process: The writer.
-        last_seen: When it last wrote or touched its journal (unix seconds).
+        last_seen: When the writer last wrote or touched its journal (unix seconds).
     """
     return Gone("host restarted" if is_of_another_boot(process) else "process gone", last_seen)

@@ -23,21 +23,23 @@ if TYPE_CHECKING:
     from tracker.recorder.follow import Follower
     from tracker.recorder.send import Sender
 
-# How long a round waits for the next: short while records come, longer while nothing does. A round that
-# takes long (10,000 metrics) is waited for twice as long, so that the recorder leaves the job its cores.
+# Seconds between two rounds: short while records arrive, longer otherwise. After a round that takes long
+# (10,000 metrics), the recorder pauses for twice its duration, to leave the cores to the job.
 SHORTEST_WAIT = 0.1
 LONGEST_WAIT = 1.0
-# Without a live writer and without work, the recorder leaves after this long.
+# Without a live writer and without work, the recorder ends after this many seconds.
 IDLE_SECONDS = 2.0
-# With journals left that a server does not take, this long, unless TRACKER_SENDING_SECONDS says otherwise.
+# With journals that the server does not accept, it ends after this many seconds. TRACKER_SENDING_SECONDS
+# overrides this value.
 SENDING_SECONDS = 24 * 3600.0
 
 
 def main(arguments: list[str]) -> None:
-    """Follow the journals of this host in a store until nobody writes any more.
+    """Follow the journals of this host in a store until they have no live writer any more.
 
     Args:
-        arguments: The store, and the descriptor of the recorder's lock when who started this has taken it.
+        arguments: The store's folder, and optionally the descriptor of the recorder's lock, if the process
+            that started this one has acquired it.
     """
     inherited = int(arguments[1]) if len(arguments) > 1 else None
     _detach(inherited)
@@ -46,14 +48,14 @@ def main(arguments: list[str]) -> None:
     logs.begin("recorder")
     logs.use(layout.logs)
     logs.log_all_errors()
-    logs.log(logs.INFO, f"a recorder begins for {layout.root}")
+    logs.log(logs.INFO, f"a recorder starts for {layout.root}")
     try:
         _run(layout, inherited)
     except Exception as error:
         logs.log(logs.ERROR, "the recorder ends", error)
         note_failures(layout, {ALL: str(error) if isinstance(error, Error) else repr(error)})
         sys.exit(1)
-    logs.log(logs.INFO, "the recorder ends: there is nothing to do")
+    logs.log(logs.INFO, "the recorder ends: it has nothing to do")
 
 
 def _run(layout: Layout, inherited: int | None) -> None:
@@ -68,61 +70,62 @@ def _run(layout: Layout, inherited: int | None) -> None:
             return  # the host that holds the catalog applies the journals
         finally:
             lock.release()
-        # A writer that came between the last look and the release saw the lock held and started
-        # nobody. It made its journal before it looked, so it shows here.
+        # A writer that started between the last round and the release saw the lock held, and did not start
+        # a recorder. It created its journal before it checked the lock, so `count_live` finds it.
         if not count_live(layout, host_name()):
             return
 
 
 def hide_pandas() -> None:
-    """Let ``import pandas`` fail in this process.
+    """Make ``import pandas`` fail in this process.
 
-    pyarrow imports pandas, where it is installed, as soon as it converts a list: 0.25 s of CPU and 50 MB for
-    checks that no value here needs.
+    If pandas is installed, pyarrow imports it when it first converts a list. This costs 0.25 s of CPU time
+    and 50 MB of memory, for checks that no value here needs.
     """
     sys.meta_path.insert(0, _Hidden())
 
 
 class _Hidden:
-    """Finds no pandas, and says so before anybody else finds one."""
+    """Import finder that raises for pandas, before other finders find it."""
 
     def find_spec(self, name: str, *_: object) -> None:
-        """Refuse pandas; leave all other modules to others."""
+        """Raise ModuleNotFoundError for pandas. Return None for all other modules."""
         if name == "pandas":
             raise ModuleNotFoundError("pandas is hidden from this process", name=name)
 
 
 def _follow(layout: Layout) -> None:
-    """Work until there has been neither a live writer nor anything to do for a while."""
-    work = _worker(layout)
+    """Run rounds until there has been neither a live writer nor work for some time."""
+    worker = _open_worker(layout)
     wait, noted = SHORTEST_WAIT, None
     idle_since = time.monotonic()
     try:
         while True:
             began = time.monotonic()
-            look = work.poll()
+            found = worker.poll()
             took = time.monotonic() - began
-            if work.faults != noted:
+            if worker.faults != noted:
                 with logs.Logged("note what is not applied"):
-                    note_failures(layout, work.faults)
-                noted = work.faults.copy()
-            if look.live or look.applied:
+                    note_failures(layout, worker.faults)
+                noted = worker.faults.copy()
+            if found.live or found.applied:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > _patience(work):
+            elif time.monotonic() - idle_since > _idle_limit(worker):
                 return
-            wait = max(SHORTEST_WAIT, 2 * took) if look.applied else wait * 1.5
+            wait = max(SHORTEST_WAIT, 2 * took) if found.applied else wait * 1.5
             wait = min(wait, LONGEST_WAIT)
             time.sleep(wait)
     finally:
-        work.close()
+        worker.close()
 
 
-def _patience(work: Follower | Sender) -> float:
-    """Return how long the recorder stays without a live writer and without progress.
+def _idle_limit(worker: Follower | Sender) -> float:
+    """Return how long the recorder stays without a live writer and without progress, in seconds.
 
-    What waits for a server that is away is sent when it is back, without another run or `tracker sync`.
+    It stays longer while journals wait for a server that cannot be reached: they are then sent when the
+    server is back, without another run or `tracker sync`.
     """
-    if not getattr(work, "has_more", False):
+    if not getattr(worker, "has_more", False):
         return IDLE_SECONDS
     try:
         return float(os.environ["TRACKER_SENDING_SECONDS"])
@@ -130,7 +133,7 @@ def _patience(work: Follower | Sender) -> float:
         return SENDING_SECONDS
 
 
-def _worker(layout: Layout) -> Follower | Sender:
+def _open_worker(layout: Layout) -> Follower | Sender:
     remote = remote_of(layout)
     if remote is not None:
         from tracker.recorder.send import Sender
@@ -144,8 +147,8 @@ def _worker(layout: Layout) -> Follower | Sender:
 
 
 def _detach(lock: int | None) -> None:
-    """Hold nothing of the process that started this one but the lock that it took."""
-    end = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # not the soft one: it may have been lowered since
+    """Detach from the process that started this one: close all inherited descriptors except the lock."""
+    end = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # the hard limit: the soft one may have been lowered
     end = end if 0 < end < 2**20 else 2**20
     if lock is not None:
         os.closerange(3, lock)

@@ -1,7 +1,7 @@
-"""Where an outbox's journals go: a server's address and key, beside the journals that wait for it.
+"""Outboxes: folders of journals that wait for a server, with the server's address and API key.
 
-An outbox is a store folder without a catalog: ``OUTBOX/remote.json`` names the server. It lies in
-``STORE/outbox/HOST-OF-THE-SERVER`` and is readable by its owner only, as it holds the API key.
+An outbox is a store folder without a catalog, at ``STORE/outbox/ADDRESS-OF-THE-SERVER``. Its file
+``remote.json`` contains the address and the API key, and only its owner can read it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from tracker.store.objects.layout import Layout
 
 
 class Remote(NamedTuple):
-    """A server: base URL without trailing slash, and the API key or None."""
+    """A server.
+
+    Attributes:
+        url: Base URL without trailing slash.
+        key: API key, or None.
+    """
 
     url: str
     key: str | None
@@ -27,15 +32,15 @@ def check_url(url: str) -> str:
     """Return a base URL without its trailing slash.
 
     Raises:
-        UsageError: It is not http or https, or names no host.
+        UsageError: The scheme is not http or https, or the host is missing.
     """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, an unfinished IPv6 address
+    except ValueError:  # a port that is not a number, or an incomplete IPv6 address
         usable = False
     if not usable:
-        raise UsageError(f"{url!r} is no server address: write it like http://host:8080")
+        raise UsageError(f"Invalid server address {url!r}. Use http://host:port.")
     return url.rstrip("/")
 
 
@@ -46,7 +51,7 @@ def outbox_folder(store: Path, url: str) -> Path:
 
 
 def write_remote(layout: Layout, remote: Remote) -> None:
-    """Note where an outbox's journals go; a newer key replaces an older one."""
+    """Write an outbox's server to its folder. A new key replaces an older one."""
     if remote_of(layout) == remote:
         return
     temporary = layout.new_temporary()
@@ -57,7 +62,7 @@ def write_remote(layout: Layout, remote: Remote) -> None:
 
 
 def remote_of(layout: Layout) -> Remote | None:
-    """Return where an outbox's journals go; None for a store."""
+    """Return the server of an outbox; None for a store."""
     try:
         with layout.remote.open(encoding="utf-8") as file:
             described = json.load(file)
@@ -67,13 +72,13 @@ def remote_of(layout: Layout) -> Remote | None:
 
 
 def list_outboxes(store: Path) -> list[Layout]:
-    """Return the outboxes in a store's folder, without those of other users."""
+    """Return this user's outboxes in a store's folder."""
     folder = store / "outbox"
     found = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
     return [Layout(path) for path in found if not _is_of_another(path)]
 
 
 def _is_of_another(outbox: Path) -> bool:
-    """Whether an outbox has the key of another user, in a store that a group shares."""
+    """Return whether an outbox belongs to another user, in a store that a group of users shares."""
     file = Layout(outbox).remote
     return os.path.exists(file) and not os.access(file, os.R_OK)

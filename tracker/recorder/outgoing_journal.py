@@ -1,4 +1,4 @@
-"""One journal on its way to a server: how much of it was sent, and what its records need first."""
+"""One journal that is being sent to a server: how much was sent, and which blobs must be sent first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Needs(NamedTuple):
-    """What must be on the server before some records: blobs, and drafts that have become blobs."""
+    """Data that must be on the server before some records.
+
+    Attributes:
+        blobs: SHA-256 of blobs.
+        drafts: Tokens of drafts, whose files must become blobs first.
+    """
 
     blobs: list[str]
     drafts: list[str]
@@ -30,12 +35,12 @@ class Outgoing:
     """The sending side of one journal.
 
     Attributes:
-        name: ``SEGMENT-INDEX``, as the server knows it.
-        sent: Bytes that the server has.
-        digest: Running SHA-256 of them.
-        finished: The journal's writer said that it is done.
-        touched: When the server last heard of it (monotonic seconds).
-        drafts: Drafts of the artifacts that it logs.
+        name: ``SEGMENT-INDEX``, the journal's name on the server.
+        sent: Number of bytes that the server has.
+        digest: Running SHA-256 of these bytes.
+        finished: Whether the journal contains the record that ends the run.
+        touched: When bytes were last sent, or an empty request (monotonic seconds).
+        drafts: Drafts of the artifacts that the journal logs.
     """
 
     def __init__(self, journal: JournalPath, blobs: BlobStore) -> None:
@@ -50,29 +55,34 @@ class Outgoing:
         self._blobs = blobs
 
     def resume(self, offset: int, digest: str) -> None:
-        """Start behind the bytes that the server has already.
+        """Continue after the bytes that the server already has.
+
+        Args:
+            offset: Number of these bytes.
+            digest: Their SHA-256.
 
         Raises:
-            CommError: They are not the beginning of this journal.
+            CommError: The server's bytes are not the beginning of this journal.
         """
         with self.path.open("rb") as file:
             mine = hashlib.sha256(file.read(offset))
         if offset > self.path.stat().st_size or mine.hexdigest() != digest:
             raise CommError(
-                f"the server holds {offset} bytes of journal {self.name} that are not ours; "
-                "nothing was sent, the journal stays here"
+                f"the server has {offset} bytes of journal {self.name} that differ from the journal here. "
+                "Nothing was sent; the journal stays here"
             )
         self.sent, self.digest = offset, mine
-        # Whether the writer is done may stand in the skipped frames.
+        # The skipped frames may contain the record that ends the run.
         for outcome in read_frames(self.path, self._segment, final=False):
             if isinstance(outcome, Frame) and outcome.end <= offset:
                 self._note(outcome, Needs([], []))
 
     def check_all_sent(self) -> None:
-        """Make sure that a journal whose writer has ended holds nothing more than was sent.
+        """Check that a journal whose writer has ended was sent completely.
 
         Raises:
-            JournalError: There are whole records behind damage; the server takes whole frames in order only.
+            JournalError: There are whole records after damaged bytes. They cannot be sent, because the server
+                accepts only whole frames in order.
         """
         for outcome in read_frames(self.path, self._segment, max(self.sent, HEADER.size), final=True):
             if isinstance(outcome, Frame):
@@ -80,13 +90,13 @@ class Outgoing:
                     "send",
                     str(self.path),
                     self.sent,
-                    f"it is damaged there; records behind that, from byte {outcome.offset} on, stay here",
+                    f"it is damaged there; later records, from byte {outcome.offset} on, stay here",
                 )
 
     def batches(self) -> Iterator[tuple[bytes, Needs, int]]:
-        """Yield what the server lacks: bytes of whole frames, what they need first, how many records.
+        """Yield what the server lacks: bytes of whole frames, their needs, and the number of records.
 
-        The caller sends each batch and calls ``advance`` before it asks for the next.
+        The caller sends each batch and calls ``advance`` before it takes the next batch.
         """
         while True:
             data, needs, records = self._next_batch()
@@ -95,7 +105,7 @@ class Outgoing:
             yield data, needs, records
 
     def advance(self, data: bytes) -> None:
-        """Note that the server has ``data`` too."""
+        """Record that the server now has ``data``."""
         self.sent += len(data)
         self.digest.update(data)
         self.touched = time.monotonic()
@@ -112,7 +122,7 @@ class Outgoing:
             except JournalError:
                 if not count:
                     raise
-                break  # what comes before it is sent first; the next batch raises
+                break  # send the records before it first; the next batch raises the error
             end, count = outcome.end, count + 1
             if end - start > BATCH_BYTES:
                 break
@@ -123,7 +133,7 @@ class Outgoing:
             return file.read(end - self.sent), needs, count
 
     def _note(self, frame: Frame, needs: Needs) -> None:
-        """Remember that a frame says that the writer is done; add what it needs to ``needs``."""
+        """Set ``finished`` if the frame ends the run, and add the blobs and drafts in it to ``needs``."""
         record = decode(frame.payload, str(self.path), frame.offset)
         if isinstance(record, RunFinished):
             self.finished = True

@@ -1,4 +1,4 @@
-"""What one round of a recorder found."""
+"""The result of one round of a recorder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class PollResult(NamedTuple):
-    """What one round over the journals found.
+    """Result of one round over the journals.
 
     Attributes:
-        applied: Records applied.
-        live: Segments whose writer may still write.
-        waiting: Segments that nobody writes now and that are not sealed yet.
+        applied: Number of records that were applied or sent.
+        live: Number of segments whose writer may still write.
+        waiting: Number of segments that have no live writer and are not sealed yet.
     """
 
     applied: int

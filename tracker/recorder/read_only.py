@@ -1,4 +1,4 @@
-"""Reading a store that this process may not write to, with what its journals hold, as it grows."""
+"""Reading a store that this process may not write to, including the new records in its journals."""
 
 from __future__ import annotations
 
@@ -23,29 +23,34 @@ from tracker.store.objects.store_file import require_store, require_writable
 from tracker.store.recovery.private_copy import CopyLayout, PrivateCopy, catalog_state, find_catalog
 from tracker.store.store import Store
 
-# A catalog that changes is copied again after so long, and after so many times what its copy took.
+# A changed catalog is copied again after COPY_SECONDS, or after COPY_SHARE times the duration of the last
+# copy if that is longer.
 COPY_SECONDS = 1.0
 COPY_SHARE = 10
 _PREFIX = "tracker-copy-"
-# A folder of a process that was killed is removed after so long: its lock is then not about to be taken.
-_LEFT_SECONDS = 600
+# The folder of a killed process is removed when it is this old. The age excludes a process that has just
+# created its folder and does not hold the lock yet.
+_ABANDONED_SECONDS = 600
 
 
 class ReadOnlyStore(Store):
-    """A store read through a private copy of its catalog; see ``tracker.store.recovery.private_copy``.
+    """A store that is read through a private copy of its catalog (``tracker.store.recovery.private_copy``).
 
-    ``refresh`` takes in what has come since. It applies journals to the copy at once, and copies the catalog
-    again when it has changed, at most every ``COPY_SECONDS`` and for a tenth of the time.
+    ``refresh`` applies new records of the journals to the copy. It copies the catalog again when that has
+    changed, but at most every ``COPY_SECONDS`` and for at most a tenth of the time.
+
+    Args:
+        root: The store's folder.
 
     Raises:
         StoreError: There is no store, or it cannot be read.
-        StoreVersionError: A newer tracker wrote it.
+        StoreVersionError: A newer version of tracker wrote the store.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._store = Layout(root)
         require_store(self._store)
-        _remove_left()
+        _remove_abandoned()
         home = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self.layout = CopyLayout(home, self._store)
         self.layout.temporary.mkdir()
@@ -57,7 +62,7 @@ class ReadOnlyStore(Store):
         self._applied: list[tuple[Path, int, int]] | None = None
         self._count = 0
         self._live = 0
-        self._end = weakref.finalize(self, _let_go, home, self._copies, lock, os.getpid())
+        self._end = weakref.finalize(self, _close_copies, home, self._copies, lock, os.getpid())
         try:
             self._copy_again()
             self.refresh()
@@ -67,7 +72,7 @@ class ReadOnlyStore(Store):
 
     @property
     def root(self) -> Path:
-        """The folder to which paths in the catalog are relative."""
+        """The folder that paths in the catalog are relative to."""
         return self._copies[-1].root
 
     @property
@@ -81,7 +86,7 @@ class ReadOnlyStore(Store):
         return self._copies[-1].blobs
 
     def reading(self) -> AbstractContextManager[Session]:
-        """Open a read transaction: one consistent view."""
+        """Open a read transaction with one consistent view."""
         return self._copies[-1].reading()
 
     def writing(self) -> NoReturn:
@@ -89,20 +94,22 @@ class ReadOnlyStore(Store):
         self.check_lease()
 
     def writing_keys(self) -> AbstractContextManager[Session]:
-        """Open a write transaction for API keys. They are kept while this process has the store open."""
+        """Open a write transaction for API keys. The keys exist while this process has the store open."""
         return self._copies[-1].writing()
 
     def check_lease(self) -> NoReturn:
         """Raise ReadOnlyError."""
         require_writable(self._store)
-        raise StoreError(f"{self._store.root} could not be written when it was opened: open it again")
+        raise StoreError(
+            f"Store {self._store.root} was opened for reading, but can be written now. Open it again."
+        )
 
     def close(self) -> None:
         """Close all connections and remove the copies."""
         self._end()
 
     def refresh(self) -> None:
-        """Take in what has come since the last call.
+        """Read the changes since the last call.
 
         Raises:
             StoreError: The store cannot be read now.
@@ -119,7 +126,10 @@ class ReadOnlyStore(Store):
             raise StoreError(f"cannot read {self._store.root}: {error.strerror or error}") from error
 
     def _names(self, path: str) -> bool:
-        """Whether the catalog names a missing part still; else it has been copied again."""
+        """Return whether the copy of the catalog is current. If it is not, copy the catalog again.
+
+        This is called for a part that is missing: a newer catalog may not name the part any more.
+        """
         with self._lock:
             if not self._has_changed():
                 return True
@@ -128,10 +138,10 @@ class ReadOnlyStore(Store):
             return False
 
     def _apply(self) -> None:
-        """Apply journals to the copy, unless nothing can have come."""
+        """Apply the journals to the copy, unless they have not changed."""
         state = []
         for journal in self.layout.list_journals():
-            with suppress(FileNotFoundError):  # sealed meanwhile
+            with suppress(FileNotFoundError):  # the segment was just sealed
                 found = journal.path.lstat()
                 state.append((journal.path, found.st_size, found.st_mtime_ns))
         if self._live or state != self._applied:
@@ -145,28 +155,28 @@ class ReadOnlyStore(Store):
         copy = PrivateCopy(CopyLayout(self.layout.root / str(self._count), self._store), former)
         self._follower, self._applied, self._live = Follower(copy), None, 1
         self._copies.append(copy)
-        for old in self._copies[:-2]:  # other threads may read the one before
+        for old in self._copies[:-2]:  # other threads may still read the previous copy
             self._copies.remove(old)
             old.close()
         took = time.monotonic() - began
         self._due = time.monotonic() + max(COPY_SECONDS, COPY_SHARE * took)
 
 
-def _let_go(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> None:
+def _close_copies(home: Path, copies: list[PrivateCopy], lock: FileLock, pid: int) -> None:
     if os.getpid() != pid:
-        return  # a forked child: all of this is its parent's
+        return  # in a forked child: the copies belong to the parent
     for copy in copies:
         copy.close()
     shutil.rmtree(home, ignore_errors=True)
     lock.close()
 
 
-def _remove_left() -> None:
-    """Remove the private copies of this user's processes that were killed."""
+def _remove_abandoned() -> None:
+    """Remove the private copies that killed processes of this user have left."""
     with suppress(OSError):
         for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             found = home.lstat()
-            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _LEFT_SECONDS:
+            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _ABANDONED_SECONDS:
                 continue
             lock = FileLock(CopyLayout(home, Layout(home)).store_lock)
             if lock.try_alone():

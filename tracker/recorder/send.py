@@ -1,9 +1,9 @@
-"""Sending an outbox's journals and blobs to a server; resumable at any byte.
+"""Sending the journals and blobs of an outbox to a server. It can be interrupted and resumed at any byte.
 
-For each journal the server is asked how many bytes it has and for their SHA-256; when that is the
-digest of ours, the rest is sent, whole frames only. Blobs that the frames name go first, by hash,
-and only those that the server lacks. A journal goes from here when its writer has ended and the
-server holds all of it on its disk. One that the server refuses stays here and keeps no other waiting.
+For each journal, the server reports how many bytes it has and their SHA-256. If this is the digest of the
+same bytes here, the rest is sent in whole frames. Blobs that the frames name are sent first, by hash, and
+only if the server lacks them. A journal is deleted here when its writer has ended and the server has all of
+it on its disk. A journal that the server refuses stays here and does not delay the others.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ from tracker.store.objects.layout import JournalPath, Layout
 
 State = Literal["live", "ended", "silent"]
 
-# How often the server is shown that a writer lives.
+# Interval at which an empty request shows the server that a writer lives.
 TOUCH_SECONDS = 15.0
 LONGEST_PAUSE = 30.0
-# How often it is noted at the most that the server takes bytes.
+# Shortest interval between two updates of the progress file.
 NOTED_SECONDS = 0.2
-# Digests in one question, so that no request grows beyond a megabyte.
+# Number of digests in one request, which is then smaller than a megabyte.
 ASKED_AT_ONCE = 10_000
-# What the server says it has stays for a day at least (``tracker.store.gc.collect``). Who took longer
-# than this to send the rest asks again.
+# The server keeps the blobs that it has reported for at least a day (``tracker.store.gc.collect``). If
+# sending the others takes longer than this, ask again.
 LONGEST_TRUST = 3600.0
 
 
 class Pause:
-    """Keeping quiet after a failure, twice as long after each further one."""
+    """A pause after a failure. It doubles with each further failure."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -73,11 +73,11 @@ class Pause:
 
     @property
     def lasts(self) -> bool:
-        """Whether it is not over."""
+        """Whether the pause is not over."""
         return time.monotonic() < self._until
 
     def lengthen(self) -> None:
-        """Begin it, or the next one."""
+        """Start the pause, or the next longer one."""
         self._seconds = min(max(1.0, self._seconds * 2), LONGEST_PAUSE)
         self._until = time.monotonic() + self._seconds
 
@@ -87,10 +87,13 @@ class Sender:
 
     Args:
         layout: The outbox.
-        remote: Where to.
+        remote: The server.
         host: Send only the journals written on this host; None for all.
-        source: The content of the store from which the journals were written again: their writers have
-            ended. None: the journals are those of the writers themselves.
+        source: Blobs of the store, if the journals were written again from a store. Their writers have ended
+            then. None if the writers wrote the journals themselves.
+
+    Attributes:
+        faults: Error by segment, for segments that could not be sent.
     """
 
     def __init__(
@@ -109,14 +112,14 @@ class Sender:
         self.faults: dict[str, str] = {}
 
     def poll(self, *, patient: bool = True) -> PollResult:
-        """Send what is there and was not sent. What is wrong with one segment stands in ``faults``.
+        """Send everything that was not sent yet. Errors of single segments are recorded in ``faults``.
 
         Args:
-            patient: Keep quiet for a while after the server could not be reached, and about a segment
-                that failed. False: try, and raise.
+            patient: Pause after the server could not be reached, and for each segment that failed. With
+                False, try immediately, and raise.
 
         Raises:
-            CommError: Only when not ``patient``: the server cannot be reached, or refuses the key.
+            CommError: The server cannot be reached or refuses the key. Only if ``patient`` is False.
         """
         if patient and self._away.lasts:
             return PollResult(0, count_live(self._layout, host_name()), 0)
@@ -126,11 +129,11 @@ class Sender:
         self._forget_others({name for name, _ in segments})
         for segment, files in segments:
             if patient and segment in self._refused and self._refused[segment].lasts:
-                live += self._lives(segment, files)
+                live += self._is_writer_live(segment, files)
                 continue
             try:
                 done, state = self._send(segment, files)
-            except (UnreachableError, AuthenticationError):  # the next segment would fare no better
+            except (UnreachableError, AuthenticationError):  # the next segment would fail too
                 if not patient:
                     raise
                 self._away.lengthen()
@@ -140,7 +143,7 @@ class Sender:
                 self.faults[segment] = str(error)
                 logs.log(logs.ERROR, f"segment {segment} is not sent", error)
                 self._refused.setdefault(segment, Pause()).lengthen()
-                live += self._lives(segment, files)
+                live += self._is_writer_live(segment, files)
             else:
                 self.faults.pop(segment, None)
                 self._refused.pop(segment, None)
@@ -153,28 +156,28 @@ class Sender:
 
     @property
     def has_more(self) -> bool:
-        """Whether there are journals that were not sent."""
+        """Whether there are journals that were not sent completely."""
         return bool(self._layout.list_journals(self._host))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def _send(self, segment: str, files: list[JournalPath]) -> tuple[int, State]:
-        """Send what a segment has more than the server; return the records sent and its writer's state."""
-        with self._lock_outbox():  # the recorder and a process that reads may both be at it
+        """Send the rest of a segment; return the number of records sent, and the state of its writer."""
+        with self._lock_outbox():  # the recorder and a process that reads may both send
             try:
                 return self._send_rest(segment, files)
-            except ConflictError:  # another sender went on where this one had stopped
+            except ConflictError:  # another sender has continued after this one
                 self._forget(files)
                 return self._send_rest(segment, files)
 
     def _send_rest(self, segment: str, files: list[JournalPath]) -> tuple[int, State]:
-        # Those that are gone, the other sender had sent to their end.
+        # Another sender has sent the missing files completely.
         files = [journal for journal in files if journal.path.exists()]
         if not files:
             return 0, "ended"
-        # Whether the writer lives is looked at before its files: what it wrote last is then seen.
+        # Check the writer before reading its files, so that its last records are seen.
         state = self._writer_state(segment, files)
         outgoing, unread = self._readable(files)
         count = 0
@@ -186,10 +189,10 @@ class Sender:
                 self._append(known, data)
                 count += records
         if unread is not None:
-            if state == "live" and unread is files[-1]:  # its header may still be on its way
+            if state == "live" and unread is files[-1]:  # the header may still arrive
                 return count, state
             raise JournalError(
-                "send", str(unread.path), 0, "its header is not there; what stands behind it stays here"
+                "send", str(unread.path), 0, "its header is missing; the data after it stays here"
             )
         finished = any(known.finished for known in outgoing)
         if finished or state == "ended":
@@ -214,9 +217,9 @@ class Sender:
         return count, state
 
     def _readable(self, files: list[JournalPath]) -> tuple[list[Outgoing], JournalPath | None]:
-        """Return a segment's journals up to one that has bytes, but no whole header; and that one.
+        """Return a segment's journals before the first one whose header is incomplete, and that one or None.
 
-        The server gets none of the later ones: it would take them for all that there is.
+        Journals after it are not sent: the server would take the segment for complete.
         """
         found = []
         for journal in files:
@@ -228,7 +231,7 @@ class Sender:
         return found, None
 
     def _outgoing(self, journal: JournalPath) -> Outgoing | None:
-        """Return what is known of a journal's way; None while its header is not whole."""
+        """Return the sending state of a journal; None while its header is incomplete."""
         known = self._journals.get(journal.path.name)
         if known is None:
             if read_header(journal.path) is None:
@@ -240,7 +243,7 @@ class Sender:
         return known
 
     def _writer_state(self, segment: str, files: list[JournalPath]) -> State:
-        """Return whether a segment's writer lives; of one that cannot be looked at, whether it is silent."""
+        """Return the state of a segment's writer. A writer whose process cannot be checked may be silent."""
         if self._all_ended:
             return "ended"
         writer = self._writers.get(segment) or writer_of(files[0])
@@ -253,14 +256,14 @@ class Sender:
                 return "live" if alive else "ended"
         return "silent" if silent else "live"
 
-    def _lives(self, segment: str, files: list[JournalPath]) -> bool:
-        """Whether a segment that cannot be sent has a writer that lives, as far as can be seen."""
+    def _is_writer_live(self, segment: str, files: list[JournalPath]) -> bool:
+        """Return whether a segment that cannot be sent has a live writer; False if this is unknown."""
         with suppress(OSError):
             return self._writer_state(segment, files) == "live"
         return False
 
     def _forget_others(self, names: set[str]) -> None:
-        """Forget what was wrong with segments that are gone: another sender has sent them."""
+        """Forget errors of segments that no longer exist here: another sender has sent them."""
         self.faults = {name: fault for name, fault in self.faults.items() if name in names}
         self._refused = {name: pause for name, pause in self._refused.items() if name in names}
 
@@ -288,23 +291,25 @@ class Sender:
         self._note_progress()
         if answer["digest"] != known.digest.hexdigest():
             self._journals.pop(known.path.name, None)
-            raise CommError(f"{self._client.url} holds other bytes of journal {known.name} than were sent")
+            raise CommError(
+                f"{self._client.url} has other bytes of journal {known.name} than those that were sent"
+            )
 
     def _note_progress(self) -> None:
-        """Let a process that waits in ``finish`` see that the server takes bytes."""
+        """Touch the progress file. It shows processes waiting in ``finish`` that the server accepts bytes."""
         if time.monotonic() - self._noted > NOTED_SECONDS:
             self._noted = time.monotonic()
             touch(self._layout.sending_progress)
 
     def _send_draft(self, token: str) -> None:
-        """Give an artifact's files their digests, send what the server lacks, and say what it became."""
+        """Compute the digests of an artifact's files, send what the server lacks, and send the result."""
         found = finalize_draft(self._layout, token, self._known_places)
         if found.problem is None and self._send_files(found):
-            # Deleted there since the server said where it lies: what is in the draft is sent after all.
+            # The server has deleted content since it reported its place. Send the content from the draft.
             forget_finalized(self._layout, token)
             found = finalize_draft(self._layout, token, self._known_places, again=True)
             if found.problem is None and (lost := self._send_files(found)):
-                problem = f"content {lost[0]} was deleted with the version that it was taken from"
+                problem = f"content {lost[0]} was deleted together with the version that it came from"
                 found = refuse(self._layout, token, problem)
         self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
 
@@ -313,7 +318,7 @@ class Sender:
         return self._send_blobs([*manifest.blobs, found.manifest])
 
     def _known_places(self, names: list[str]) -> dict[str, PackPosition]:
-        """Ask the server which small contents it has, and where."""
+        """Return the places of the small contents that the server has in packs."""
         found: dict[str, PackPosition] = {}
         for start in range(0, len(names), ASKED_AT_ONCE):
             asked = {"sha256": names[start : start + ASKED_AT_ONCE]}
@@ -329,7 +334,7 @@ class Sender:
             self._client.send("PUT", "ingest", "blobs", name, data=self._blobs.read(name))
 
     def _send_blobs(self, names: list[str]) -> list[str]:
-        """Send the blobs that the server lacks; return those that are not here either."""
+        """Send the blobs that the server lacks; return those that are missing here too."""
         while names:
             began = time.monotonic()
             missing = self._client.post("ingest", "blobs", "missing", body={"sha256": names})["missing"]

@@ -1,17 +1,18 @@
-"""How long something that may still come is waited for."""
+"""A timer that detects segments without progress."""
 
 from __future__ import annotations
 
 import time
 
-# Bytes of a live journal that stay invalid this long, with whole records behind them, are no late pages.
+# Invalid bytes in a live journal, followed by whole records, count as damage after this many seconds. Until
+# then they may be pages that arrive late from another host.
 STUCK_SECONDS = 30.0
 
 
 class StallTimer:
-    """Remembers since when each segment has been at its place; progress starts the time anew.
+    """Measures how long each segment has been at its current place. Progress restarts the measurement.
 
-    Time is this process's own: neither another host's clock nor a change of this one's counts.
+    It uses the monotonic clock of this process. Clocks of other hosts and clock changes have no effect.
 
     Args:
         seconds: How long a segment may be at one place.
@@ -22,7 +23,10 @@ class StallTimer:
         self._since: dict[str, tuple[object, float]] = {}
 
     def is_over(self, name: str, place: object) -> bool:
-        """Whether segment ``name`` has been at ``place`` for long enough; seen there first, it has not."""
+        """Return whether a segment has been at ``place`` for longer than the limit.
+
+        The first call with a place starts the time and returns False.
+        """
         now = time.monotonic()
         known, since = self._since.get(name, (None, now))
         if known != place:
@@ -31,5 +35,5 @@ class StallTimer:
         return now - since > self._seconds
 
     def forget(self, name: str) -> None:
-        """Segment ``name`` waits for nothing."""
+        """Forget a segment."""
         self._since.pop(name, None)

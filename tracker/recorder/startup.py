@@ -1,4 +1,4 @@
-"""The first module of a recorder's process: it notes when the recorder itself cannot be imported."""
+"""The first module of a recorder's process. It records an error if the recorder cannot be imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ def main(arguments: list[str]) -> None:
     """Run the recorder.
 
     Args:
-        arguments: The file for failures (``tracker.recorder.failure_file``), then those of ``recorder.main``.
+        arguments: Path of the failure file (``tracker.recorder.failure_file``), then the arguments of
+            ``recorder.main``.
     """
     try:
         from tracker.recorder.main import main as follow

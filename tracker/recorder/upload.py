@@ -1,8 +1,8 @@
-"""Sending the runs of a store to a server: those of ``mode="offline"``, and any other that has ended.
+"""Sending the runs of a store to a server: runs with ``mode="offline"``, and all others that have ended.
 
-Each segment is written again as a journal, in ``STORE/sending/SERVER``, and sent like an outbox's. A journal
-that was not sent whole stays there and is sent first the next time. The server says which segments it has,
-so nothing is sent twice.
+Each segment is written again as a journal, in ``STORE/sending/SERVER``, and sent like a journal of an outbox.
+A journal that was not sent completely stays there, and the next upload sends it first. The server reports
+which segments it has, so nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from tracker.store.objects.layout import Layout
 from tracker.store.recovery.replay import Replay, replay_run, replay_segment
 from tracker.store.store import Store
 
-# Stands for the host in the names of journals that were written again.
+# Name of the host folder for journals that were written again.
 REPLAYED = "@replay"
 
 RunName = tuple[str, str, str]
 
 
 class Uploaded(NamedTuple):
-    """What became of the runs of a store.
+    """Result of an upload.
 
     Attributes:
-        sent: Runs that are there now, of which something was sent.
-        known: Runs that the server had already, whole.
-        deleted: Runs that were deleted on the server: they are not sent again.
-        live: Runs that have not ended, or not been applied whole; their segments that have ended are sent.
-        problems: One line for each thing that could not be sent.
+        sent: Runs that are now complete on the server, and for which data was sent.
+        known: Runs that were already complete on the server.
+        deleted: Runs that were deleted on the server. They are not sent again.
+        live: Runs that have not ended or were not applied completely. Only their ended segments are sent.
+        problems: One line for each item that could not be sent.
     """
 
     sent: list[RunName]
@@ -63,17 +63,17 @@ def upload(
     wanted: Collection[RunName] | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Uploaded:
-    """Send runs to a server; what it has already is not sent again.
+    """Send runs to a server. Data that the server already has is not sent again.
 
     Args:
-        store: The store, its journals applied and sealed.
+        store: The store. Its journals must be applied and sealed.
         remote: The server.
-        wanted: Only these runs (entity, project, id); None for all.
-        note: Called with one line for each run that was sent.
+        wanted: Send only these runs (entity, project, id); None for all.
+        note: Called with the path of each run when its first segment was sent.
 
     Raises:
-        CommError: The server cannot be reached, refuses the key, or is too old. What was sent is there;
-            the next call sends the rest.
+        CommError: The server cannot be reached, refuses the key, or is too old. The server keeps the data
+            that was sent, and the next call sends the rest.
     """
     runs = [run for run in _list_runs(store) if wanted is None or run.name in wanted]
     upload = _Upload(store, remote)
@@ -93,7 +93,7 @@ class _Upload:
         self._problems: dict[str, None] = {}
 
     def send(self, runs: Sequence[_Run], note: Callable[[str], None]) -> Uploaded:
-        self._sender.poll(patient=False)  # what an earlier call left
+        self._sender.poll(patient=False)  # send journals that an earlier call has left
         found = Uploaded([], [], [], [], [])
         known = self._ask([segment for run in runs for _, segment, sealed in run.segments if sealed])
         changed: set[int] = set()
@@ -114,7 +114,7 @@ class _Upload:
             for number, segment, sealed in run.segments:
                 if sealed and segment not in known:
                     send(run, replay_segment(self._store, number))
-        # What runs say of each other's artifacts comes when all of these are there.
+        # Records about artifacts of other runs are sent after all runs, so that these artifacts exist there.
         runs = [run for run in runs if run.name not in found.deleted]
         whole = [(run, replay_run(self._store, run.number)) for run in runs]
         known = self._ask([replay.segment for _, replay in whole if replay.records])
@@ -135,7 +135,7 @@ class _Upload:
         self._client.close()
 
     def _ask(self, segments: list[str]) -> dict[str, str]:
-        """Return what the server says of segments that it needs not be sent."""
+        """Return the segments that need not be sent, each with the server's reason."""
         found: dict[str, str] = {}
         for start in range(0, len(segments), ASKED_AT_ONCE):
             body = {"segments": segments[start : start + ASKED_AT_ONCE]}
@@ -143,13 +143,13 @@ class _Upload:
                 found |= self._client.post("ingest", "segments", "known", body=body)["known"]
             except NotFoundError:
                 raise CommError(
-                    f"{self._client.url} runs an older tracker, which does not take runs of a store: "
-                    "upgrade airgap-tracker there"
+                    f"{self._client.url} runs an older version, which does not accept runs of a store. "
+                    "Upgrade airgap-tracker there"
                 ) from None
         return found
 
     def _send(self, replay: Replay) -> bool:
-        """Write a segment again and send it; return whether the server has all of it."""
+        """Write a segment as a journal and send it; return whether the server has all of it."""
         self._problems |= dict.fromkeys(replay.left_out)
         path = self._layout.journal(REPLAYED, replay.segment, 0)
         try:
@@ -165,7 +165,7 @@ class _Upload:
         return not path.exists()
 
     def _write(self, path: Path, replay: Replay) -> None:
-        """Write a segment's journal under a temporary name first: a file with its own name is whole."""
+        """Write a segment's journal under a temporary name, then rename it, so that it is always complete."""
         make_folder(path.parent)
         temporary = self._layout.new_temporary()
         try:

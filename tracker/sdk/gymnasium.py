@@ -1,4 +1,4 @@
-"""``monitor_gym=True``: the videos that gymnasium records are logged to the active run."""
+"""``monitor_gym=True``: logs the videos that gymnasium records to the active run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ _MARK = "_tracker_logs_videos"
 def monitor() -> None:
     """Log each video that ``gymnasium.wrappers.RecordVideo`` writes from now on, under the key ``videos``.
 
+    Videos of the older package ``gym`` are not logged.
+
     Raises:
-        Error: gymnasium is not installed. The older gym is not watched.
+        Error: gymnasium is not installed.
     """
     if importlib.util.find_spec("gymnasium") is None:
-        raise Error("monitor_gym needs the gymnasium package: pip install gymnasium")
+        raise Error("monitor_gym needs the gymnasium package. Run `pip install gymnasium`.")
     from gymnasium.wrappers import RecordVideo
 
     if getattr(RecordVideo, _MARK, False):

@@ -1,4 +1,4 @@
-"""``tracker.log`` and its like: the active run's methods as functions of the module."""
+"""Functions of the module such as ``tracker.log``, which call methods of the active run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def _of_run(method: Callable[Concatenate[Run, P], T]) -> Callable[P, T]:
-    """Return a function that calls a method of the active run, and raises ``Error`` before ``init``."""
+    """Return a function that calls a method of the active run. It raises ``Error`` before ``init``."""
     name = method.__name__
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,32 +48,36 @@ watch = _of_run(Run.watch)
 
 
 def log(data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
-    """Log to the active run; see ``Run.log``. Raises Error before ``init``."""
-    if active_runs.current is None:  # not by `_of_run`, which takes 0.1 us longer for each row
+    """Log a row to the active run. See ``Run.log``.
+
+    Raises:
+        Error: There is no active run.
+    """
+    if active_runs.current is None:  # a function made by `_of_run` takes 0.1 us longer for each row
         raise Error("You must call wandb.init() before wandb.log()")
     active_runs.current.log(data, step, commit)
 
 
 def finish(exit_code: int | None = None) -> None:
-    """End the active run; without one, do nothing (as wandb)."""
+    """Finish the active run. Do nothing when there is none, as in wandb (wandb: ``sdk/wandb_run.py``)."""
     if active_runs.current is not None:
         active_runs.current.finish(exit_code)
 
 
 def join(exit_code: int | None = None) -> None:
-    """End the active run; what older scripts call ``finish``."""
+    """Finish the active run. Older scripts use this name for ``finish``."""
     finish(exit_code)
 
 
 def restore(
     name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
 ) -> TextIO | None:
-    """Fetch a file of a run and open it; see ``Run.restore``.
+    """Fetch a file of a run and open it. See ``Run.restore``.
 
-    Without an active run ``run_path`` is needed, and ``root`` is the working folder unless given.
+    Without an active run, ``run_path`` is required and ``root`` defaults to the working folder.
 
     Raises:
-        ValueError: There is no active run, and no ``run_path``.
+        ValueError: There is no active run, and ``run_path`` is not given.
     """
     run = active_runs.current
     if run is not None and (not run.disabled or run_path is None):
@@ -87,7 +91,10 @@ def restore(
 
 
 class Early:
-    """``tracker.config`` or ``tracker.summary`` before ``init``: any use raises Error, as in wandb."""
+    """``tracker.config`` or ``tracker.summary`` before ``init``.
+
+    Any use raises ``Error``, as in wandb (wandb: ``sdk/lib/preinit.py``).
+    """
 
     def __init__(self, name: str) -> None:
         object.__setattr__(self, "_name", name)
@@ -118,7 +125,7 @@ _early = {name: Early(name) for name in ("config", "summary")}
 
 
 def live(name: str) -> Any:
-    """Return ``tracker.run``, ``tracker.config`` or ``tracker.summary`` as they are now."""
+    """Return the current value of ``tracker.run``, ``tracker.config`` or ``tracker.summary``."""
     if name == "run":
         return active_runs.current
     return _early[name] if active_runs.current is None else getattr(active_runs.current, name)

@@ -1,1 +1,4 @@
-"""What a run is in its process: journals, the end, signals, forks, ranks. Knows no ``Run``."""
+"""Parts of a run that concern its process: journals, exit, signals, forks and ranks.
+
+Modules here do not import ``Run``.
+"""

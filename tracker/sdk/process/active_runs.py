@@ -1,4 +1,4 @@
-"""The runs of this process: ``tracker.run``, and ending them when the process ends."""
+"""The open runs of this process. The module holds ``tracker.run`` and finishes all runs at exit."""
 
 from __future__ import annotations
 
@@ -17,66 +17,74 @@ if TYPE_CHECKING:
     from tracker.sdk.start.rank_capture import Observer
 
 current: Run | None = None
-# Keeps what happens here with another process's run, while this one makes none.
+# Adds this process's output and samples to the run of rank 0, while this process has no run of its own.
 observer: Observer | None = None
 _open: list[Run] = []
-# Those of the processes that this one was forked from. It may log to them, and so may its own children.
+# Runs of the processes that this one was forked from. This process and its children may log to them.
 _inherited: list[Run] = []
 _owner = 0
 
 
-def remember(run: Run, *, make_current: bool) -> None:
-    """Note a run that is being written."""
+def add(run: Run, *, make_current: bool) -> None:
+    """Add a run that this process writes.
+
+    Args:
+        run: The run.
+        make_current: Whether it becomes the active run.
+    """
     global current, _owner
     if _owner != os.getpid():
         _owner = os.getpid()
         _inherited.extend(_open)
-        _open.clear()  # those of a parent are the parent's to end
+        _open.clear()  # a parent's runs are finished by the parent
         _watch_exit()
-    exit_status.watch(_steps)
+    exit_status.watch(_logged_steps)
     _open.append(run)
-    _termination.watch()
+    _termination.install()
     if make_current:
         current = run
         active_run.use_run(run)
-        _show()
+        _delete_assigned_globals()
 
 
 def current_of_this_process() -> Run | None:
-    """Return the active run, unless it is a parent's that this process was forked from."""
+    """Return the active run; None when it belongs to a process that this one was forked from."""
     return current if _owner == os.getpid() else None
 
 
 def open_runs() -> list[Run]:
-    """Return the runs that this process began and has not finished."""
+    """Return the runs that this process started and has not finished."""
     return _open_here()
 
 
 def segments_of_this_process() -> set[str]:
-    """Return the segments that this process writes at present."""
+    """Return the ids of the segments that this process currently writes."""
     return {segment for run in _open_here() if (segment := run.journal.segment) is not None}
 
 
 def note_failure(error: str) -> None:
-    """Remember why the process is ending: runs that are open then, and log no more, end as failed."""
+    """Record an error that ends the process. Open runs fail with it, unless something is logged later."""
     if _owner == os.getpid():
-        exit_status.note(error)
+        exit_status.note_failure(error)
 
 
-def forget(run: RunCore) -> None:
-    """Note that a run is finished."""
+def remove(run: RunCore) -> None:
+    """Remove a run that is finished."""
     global current
     _open[:] = [each for each in _open if each is not run]
     if not _open:
-        _termination.leave()
+        _termination.uninstall()
     if current is run:
         current = None
         active_run.use_run(None)
-        _show()
+        _delete_assigned_globals()
 
 
-def _show() -> None:
-    """Drop what a script assigned to ``wandb.config`` and the like: the run's stands there, as in wandb."""
+def _delete_assigned_globals() -> None:
+    """Delete values that a script assigned to ``wandb.run``, ``wandb.config`` and ``wandb.summary``.
+
+    These names then show the active run again, as in wandb (wandb: ``sdk/lib/module.py``).
+    """
     ours: Any = public_package.package
     for module in (ours, sys.modules.get("wandb")):
         if module is ours or getattr(module, "_tracker", None) is ours:
@@ -85,17 +93,17 @@ def _show() -> None:
 
 
 def _watch_exit() -> None:
-    exit_status.at_end(_end_all)
+    exit_status.call_at_exit(_end_all)
 
 
-def _steps() -> object:
+def _logged_steps() -> object:
     return [(run, run.step) for run in _open]
 
 
 def _end_all() -> None:
     if _owner != os.getpid():
-        return  # a forked child never ends its parent's runs
-    error = exit_status.why()
+        return  # a forked child never finishes the runs of its parent
+    error = exit_status.find_failure()
     for run in list(_open):
         if error is not None:
             run.fail(error)
@@ -110,15 +118,15 @@ def _open_here() -> list[Run]:
 _termination = Termination(_open_here)
 
 
-def _leave_to_parent() -> None:
-    _termination.leave()
+def _after_fork_in_child() -> None:
+    _termination.uninstall()
     for run in (*_inherited, *_open):
         run.leave_to_parent()
 
 
-def nudge() -> None:
-    """See ``Termination.nudge``."""
-    _termination.nudge()
+def handle_pending() -> None:
+    """See ``Termination.handle_pending``."""
+    _termination.handle_pending()
 
 
 def _before_fork() -> None:
@@ -130,5 +138,5 @@ def _before_fork() -> None:
 os.register_at_fork(
     before=_before_fork,
     after_in_parent=_termination.resume_listening,
-    after_in_child=_leave_to_parent,
+    after_in_child=_after_fork_in_child,
 )

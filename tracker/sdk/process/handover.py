@@ -1,4 +1,4 @@
-"""A run that is handed over to a process in a pickle, as in ``ddp_spawn``."""
+"""Pickled runs: a process that unpickles a run attaches to it, as with ``ddp_spawn``."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from tracker.ground import public_package
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
 
-# Runs of this process that were pickled, by what their pickles name them.
+# Runs that this process has pickled, by path and `_attach_id`.
 _pickled: WeakValueDictionary[tuple[str, str | None], Run] = WeakValueDictionary()
 
 
 class RunHandover:
-    """A run that was unpickled in a process that did not begin it. Its first use attaches this process to it.
+    """An unpickled run in a process that did not start it. Its first use attaches this process to the run.
 
     Args:
         path: ``ENTITY/PROJECT/ID``.
-        attach_id: What ``attach`` finds the run by; None for one of which nothing is kept.
-        ended: It was finished when it was pickled, so it is not continued.
+        attach_id: Argument for ``attach``; None for a disabled or finished run.
+        ended: Whether the run was finished when it was pickled. Then it cannot be used.
     """
 
     def __init__(self, path: str, attach_id: str | None, ended: bool) -> None:
         vars(self).update(_path=path, _attach_id=attach_id, _ended=ended, _run=None)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # so that isinstance() takes it for a run
+    def __class__(self) -> type:  # isinstance(self, Run) must be True
         return public_package.package.Run
 
     def _use(self) -> Run:
         if self._ended:
-            raise UsageError(f"Run ({self._path}) is finished: init a new run")
+            raise UsageError(f"Run ({self._path}) is finished. Start a new run with init().")
         if self._run is None:
             vars(self)["_run"] = self._attach()
         found: Run = vars(self)["_run"]
@@ -70,19 +70,29 @@ class RunHandover:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return given, (self._path, self._attach_id, self._ended)
+        return unpickle_run, (self._path, self._attach_id, self._ended)
 
     def __repr__(self) -> str:
         return f"<Run {self._path}>"
 
 
-def handed(run: Run) -> tuple[str, str | None, bool]:
-    """Return what ``given`` makes a pickled run of, wherever it is unpickled."""
+def pickle_arguments(run: Run) -> tuple[str, str | None, bool]:
+    """Return the arguments of ``unpickle_run`` for a run, and remember the run in this process."""
     attach_id = None if run.finished else run._attach_id
     _pickled[run.path, attach_id] = run
     return run.path, attach_id, run.finished
 
 
-def given(path: str, attach_id: str | None, ended: bool) -> Any:
-    """Return the run that was pickled here; in another process what attaches to it at its first use."""
+def unpickle_run(path: str, attach_id: str | None, ended: bool) -> Any:
+    """Return an unpickled run: the run itself if this process has pickled it, else a ``RunHandover``.
+
+    Args:
+        path: ``ENTITY/PROJECT/ID``.
+        attach_id: The run's ``_attach_id``, or None.
+        ended: Whether the run was finished when it was pickled.
+    """
     return _pickled.get((path, attach_id)) or RunHandover(path, attach_id, ended)
+
+
+# Pickles of earlier versions contain this name.
+given = unpickle_run

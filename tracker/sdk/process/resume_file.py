@@ -1,4 +1,4 @@
-"""``resume="auto"``: a file in the working folder says which run did not end well, and is gone on with."""
+"""The file for ``resume="auto"``: it holds the id of a run in this folder that has not finished well."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tracker.ground.settings import Settings
 
 
 def resume_file(settings: Settings) -> str:
-    """Return where the id is remembered; where wandb does."""
+    """Return the path of the file, the same as in wandb (wandb: ``sdk/wandb_settings.py``)."""
     return os.path.join(settings.run_root, "wandb", "wandb-resume.json")
 
 
 def remembered_run(file: str) -> str | None:
-    """Return the id of the run that is to be gone on with, if any."""
+    """Return the id of the run to continue; None if there is no such run."""
     try:
         with open(file) as opened:
             found = json.load(opened)
@@ -26,10 +26,10 @@ def remembered_run(file: str) -> str | None:
 
 
 def remember_run(file: str, run_id: str) -> None:
-    """Remember a run's id.
+    """Write a run's id to the file.
 
     Raises:
-        OSError: The folder cannot be written.
+        OSError: The file cannot be written.
     """
     os.makedirs(os.path.dirname(file), exist_ok=True)
     with open(file, "w") as opened:
@@ -37,6 +37,6 @@ def remember_run(file: str, run_id: str) -> None:
 
 
 def forget_run(file: str) -> None:
-    """Remember no run any more."""
+    """Remove the file."""
     with suppress(OSError):
         os.unlink(file)

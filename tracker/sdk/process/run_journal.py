@@ -1,4 +1,4 @@
-"""Where a run's records go: a segment in a store or an outbox, or nowhere (``mode="disabled"``)."""
+"""Destination of a run's records: a segment in a store or an outbox, or nothing with ``mode="disabled"``."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ if TYPE_CHECKING:
     from tracker.runstate.fold import SegmentFold, SegmentState
     from tracker.store.objects.digests import Digests
 
-# Journal number and offset up to which a run's folder has read, when it has read nothing.
+# Journal number and offset at which reading back a segment begins.
 _BEGINNING = (0, HEADER.size)
 
 
 class RunJournal:
-    """A run's own writing, and reading it back.
+    """Writes the records of a run in this process, and reads them back for the summary.
 
     Attributes:
-        lock: Held by whoever writes.
-        known: What the run was before this segment, if it goes on with that.
-        put: Writes one record; see ``SegmentWriter.put``. The writer's own: ``log`` comes here often.
-        begun_in_child: Called when a forked child has begun a segment of its own.
+        lock: A thread holds it while it writes.
+        known: State of the run before this segment, if this segment continues it.
+        put: Writes one record; see ``SegmentWriter.put``. It is the writer's bound method, which saves a call
+            for each row.
+        begun_in_child: Called when a forked child has opened its own segment.
 
     Args:
         layout: The store or outbox.
-        started: First record of every segment.
+        started: First record of the segment.
         settings: The run's settings.
-        recorder: Whether a recorder on this host should follow.
-        known: What the run was before this segment, if it goes on with that.
+        recorder: Whether to start a recorder on this host.
+        known: State of the run before this segment, if this segment continues it.
     """
 
     disabled = False
@@ -73,21 +74,21 @@ class RunJournal:
 
     @property
     def segment(self) -> str | None:
-        """The segment that is written, if one is."""
+        """Id of the segment that is being written; None when there is none."""
         return self._writer.segment if self._writer is not None else None
 
     def save_blob(self, data: bytes) -> Digests | None:
-        """Store the content of a file before the record that names it; see ``SegmentWriter.put_blob``."""
+        """Store the content of a file, before a record names it. See ``SegmentWriter.put_blob``."""
         writer = self._writer or self._open_for_child()
         return writer.put_blob(data)
 
     def save_blob_of(self, file: str) -> Digests | None:
-        """Store the content of a file on the disk; see ``SegmentWriter.put_blob_of``."""
+        """Store the content of the file at a path. See ``SegmentWriter.put_blob_of``."""
         writer = self._writer or self._open_for_child()
         return writer.put_blob_of(file)
 
     def sync_files(self, paths: Iterable[Path]) -> None:
-        """Have files that records will name forced to the disk; see ``SegmentWriter.sync_files``."""
+        """Force files that records will name to the disk. See ``SegmentWriter.sync_files``."""
         writer = self._writer or self._open_for_child()
         writer.sync_files(paths)
 
@@ -97,24 +98,24 @@ class RunJournal:
             self._writer.close()
 
     def join(self, seconds: float) -> None:
-        """Wait until the helper thread of a closed segment has ended, for so long at the most."""
+        """Wait until the helper thread of a closed segment has ended, for at most ``seconds``."""
         if self._writer is not None:
             self._writer.join(seconds)
 
     def leave_to_parent(self) -> None:
-        """In a forked child: never touch the parent's segment again."""
+        """Close the parent's segment, in a forked child. The child's next record opens its own segment."""
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
-            self._read = _BEGINNING  # of the child's own journal, with a folder of its own
+            self._read = _BEGINNING  # the child reads back its own journal, with a new `_folder`
             vars(self).pop("_folder", None)
             self.put = self._put_first_of_child
 
-    def read_summary(self, *, beside: bool = False) -> dict[str, Any]:
-        """Return the summary of all that was logged so far, as the store makes it of all segments.
+    def read_summary(self, *, others_write: bool = False) -> dict[str, Any]:
+        """Return the summary of everything logged so far, computed from all segments as in the store.
 
         Args:
-            beside: Children, or the parent of this one, have logged to the run since this one began to.
+            others_write: Whether this process's children or its parent also log to the run.
         """
         from tracker.runstate.fold import SegmentFold  # most runs never read their summary back
         from tracker.runstate.merge import SegmentView, merge_segments
@@ -123,36 +124,36 @@ class RunJournal:
         state = self._read_state()
         started, known = self._started, self.known
         place = (started.entity, started.project, started.run_id)
-        if beside:
+        if others_write:
             writing = {self.segment} if self.segment is not None else set()
-            # What is sent to a server is here no more.
+            # Join with the earlier state: journals that were sent to a server have been deleted here.
             known = self.known = join_resume_states(known, find_run(self.layout, *place, writing))
-        # What this process says holds against what other ranks said: it is the primary writer here.
+        # This process is treated as the primary writer: its values override those of other ranks.
         segments = [
-            each._replace(rank=_seen_by(started.rank, each.rank))
+            each._replace(rank=_renumber_rank(started.rank, each.rank))
             for each in (known.views if known is not None else [])
             if each.segment != self.segment
         ]
-        rank = _seen_by(started.rank, started.rank)
+        rank = _renumber_rank(started.rank, started.rank)
         own = SegmentView(
             self.segment or "", rank, started.attempt, started.time, state.start_step, None, state
         )
         segments.append(own)
         if any(each is own for each in fill_aggregates(segments, partial(read_rows, self.layout, place))):
-            self._folder = SegmentFold(state)  # it knows which keys have aggregates
+            self._folder = SegmentFold(state)  # the new fold uses the aggregates that were filled in
         merged = merge_segments(started.run_id, segments, known.edits if known is not None else {})
         summary = merged.summary
-        step = merged.last_step if beside or state.last_step is None else state.last_step
+        step = merged.last_step if others_write or state.last_step is None else state.last_step
         if step is not None:
             summary.update(_step=step, _runtime=merged.duration, _timestamp=merged.updated_at)
         return summary
 
     def _read_state(self) -> SegmentState:
-        """Return what the own segment adds up to so far: the journal folded as the store folds it."""
+        """Return the state of this process's segment, folded from its journal as in the store."""
         if self._writer is not None:
             try:
-                self._fold_on(self._writer)
-            except JournalError:  # sealed and gone after the run's end
+                self._fold_new_records(self._writer)
+            except JournalError:  # the run has ended; its segment is sealed and its journals are deleted
                 started = self._started
                 found = find_run(self.layout, started.entity, started.project, started.run_id)
                 if found is not None and self._writer.segment in found.segments:
@@ -165,7 +166,7 @@ class RunJournal:
 
         return SegmentFold(SegmentState())
 
-    def _fold_on(self, writer: SegmentWriter) -> None:
+    def _fold_new_records(self, writer: SegmentWriter) -> None:
         number, offset = self._read
         while True:
             path = JournalPath(
@@ -184,10 +185,10 @@ class RunJournal:
         self._open_for_child().put(payload)
 
     def _open_for_child(self) -> SegmentWriter:
-        """Begin the segment of a forked child, with its first record."""
+        """Open the segment of a forked child, and write its first record."""
         rank = CHILD + writer_rank(self._started.rank)
         self._started = msgspec.structs.replace(self._started, process=this_process(), rank=rank)
-        # Its parent's `init` went well, so nothing may be raised any more.
+        # The parent's `init` has succeeded, so logging in the child must not raise.
         self._writer = self._open(self._started, patient=True)
         if self.begun_in_child is not None:
             self.begun_in_child()
@@ -202,7 +203,7 @@ class RunJournal:
             recorder=self._recorder,
             silent=self.settings.silent,
             patient=patient,
-            alone=not self._recorder or remote_for(self.settings) is not None,
+            syncs_files=not self._recorder or remote_for(self.settings) is not None,
         )
         with self.lock:
             writer.put(first)
@@ -210,14 +211,14 @@ class RunJournal:
         return writer
 
 
-def _seen_by(own: int, rank: int) -> int:
-    """Return a rank as it counts in a process of rank ``own``: its writer is the primary one."""
+def _renumber_rank(own: int, rank: int) -> int:
+    """Return a rank renumbered for a process of rank ``own``, whose writer becomes the primary one."""
     writer = writer_rank(rank)
     return (0 if writer == writer_rank(own) else writer + 1) + rank - writer
 
 
 class NoJournal(RunJournal):
-    """Keeps nothing but a summary in memory."""
+    """Journal of a run with ``mode="disabled"``: it only keeps a summary in memory."""
 
     disabled = True
 
@@ -231,20 +232,20 @@ class NoJournal(RunJournal):
         self.known = None
 
     def save_blob(self, data: bytes) -> Digests:
-        """Only name the content."""
+        """Return the digests of the content, without storing it."""
         from tracker.store.blobs.content import BlobStore
 
         return BlobStore(self.layout).name(data)
 
     def save_blob_of(self, file: str) -> Digests | None:
-        """Nothing is kept."""
+        """Return None: nothing is stored."""
         return None
 
     def _fold_one(self, payload: bytes) -> None:
         self._folder.fold(decode(payload))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
     def leave_to_parent(self) -> None:
-        """Nothing is shared."""
+        """Do nothing: no file is shared."""

@@ -1,8 +1,8 @@
-"""The steps of a run to which several processes of one host log: they take them from one counter.
+"""A shared counter from which several processes of one host take the steps of a run.
 
-A run has none until it is forked or handed over: until then its process counts by itself. The counter is a
-file without a name, in memory of all of them: forked children inherit it, and a process that is handed the
-run opens it by way of ``/proc`` while the one that made it lives.
+A process counts steps by itself until it is forked, or until it hands its run to another process. Then it
+creates the counter: an unnamed file that all processes map into memory. Forked children inherit the file. A
+process that was handed the run opens the file through ``/proc`` while its creator lives.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from tracker.ground.records import ASIDE, COMMIT
 from tracker.runstate.steps import RowPosition, StepCounter
 
 _MAGIC = b"airgap-tracker steps"
-# A checksum of the run's path, the next step, and how many children have begun a segment.
+# Magic, checksum of the run's path, next step, and number of children that have opened a segment.
 _CONTENT = struct.Struct("=20s4sqq")
-_NEXT, _CHILDREN = 3, 4  # as one of the 64-bit numbers that these are
-# So long a row waits for another process to take its step.
+_NEXT, _CHILDREN = 3, 4  # index of the last two when the content is read as 64-bit numbers
+# How long a row waits while another process takes its step.
 PATIENCE_SECONDS = 1.0
-# On this machine, whatever TMPDIR is: a lock on a network's file system takes a round trip.
+# Local folders, independent of TMPDIR: a lock on a network file system needs a round trip.
 _FOLDERS = ("/dev/shm", "/tmp")
-# Stands for the number of the open row when there is none: `log` then asks `place`, whatever the call.
+# Number of the open row when no row is open. It is not None, so that `log` always calls `place`.
 _NONE_OPEN = -1
 
 
 class StepFile:
-    """The counter.
+    """The shared counter.
 
     Args:
-        descriptor: Of the file; closed with this object.
+        descriptor: Descriptor of the file. It is closed together with this object.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -49,10 +49,14 @@ class StepFile:
 
     @classmethod
     def make(cls, run: str, step: int) -> StepFile:
-        """Make the counter of a run, ``ENTITY/PROJECT/ID``, of which ``step`` is the next step.
+        """Create the counter of a run.
+
+        Args:
+            run: ``ENTITY/PROJECT/ID``.
+            step: The run's next step.
 
         Raises:
-            OSError: There is no room for it.
+            OSError: The file cannot be created.
         """
         content = _CONTENT.pack(_MAGIC, _hash(run), step, 0)
         reason = OSError("no folder to write to")
@@ -72,7 +76,13 @@ class StepFile:
 
     @classmethod
     def open(cls, run: str, pid: int, descriptor: int) -> StepFile | None:
-        """Return the counter of a run that another process has; None when it has none there."""
+        """Return the counter of a run that another process has created; None when it is not there.
+
+        Args:
+            run: ``ENTITY/PROJECT/ID``.
+            pid: Process id of the other process.
+            descriptor: Descriptor of the file in the other process.
+        """
         try:
             found = os.open(f"/proc/{pid}/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -85,7 +95,7 @@ class StepFile:
 
     @property
     def next(self) -> int:
-        """The next step that nobody has."""
+        """The next step that no process has taken."""
         return self._numbers[_NEXT]
 
     @next.setter
@@ -94,13 +104,13 @@ class StepFile:
 
     @property
     def children(self) -> int:
-        """How many children have begun to write."""
+        """Number of children that have started to write."""
         return self._numbers[_CHILDREN]
 
     def add_child(self) -> None:
-        """Note that this process, a child, begins to write."""
+        """Count this process, a child that starts to write."""
         if _identity(self.descriptor) != self._file:
-            # A daemon closes what it inherited, and the number may be another file's by now.
+            # A daemon closes inherited descriptors, and the number may now belong to another file.
             self._close.detach()
             self.descriptor = -1
         self.lock()
@@ -110,7 +120,7 @@ class StepFile:
             self.free()
 
     def lock(self) -> None:
-        """Keep other processes from taking a step, if that can be; the run's lock keeps threads."""
+        """Lock the counter against other processes, if possible. The run's lock is for other threads."""
         until = 0.0
         while True:
             try:
@@ -120,7 +130,8 @@ class StepFile:
                 if time.monotonic() < until:
                     time.sleep(0.0001)
                     continue
-                # Its holder was stopped: a step may be there twice, but nothing waits, not again either.
+                # The lock's owner was stopped. Continue without the lock, now and in later calls: a step may
+                # then be used twice, but no row waits.
                 self._patience = 0.0
             except (OSError, ValueError):
                 pass
@@ -129,20 +140,20 @@ class StepFile:
             return
 
     def free(self) -> None:
-        """Let others go on."""
+        """Unlock the counter."""
         with suppress(OSError, ValueError):
             fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
 
 
 class SharedSteps(StepCounter):
-    """As ``StepCounter``, but a row gets a step that no process of the run has had, when it is begun.
+    """A ``StepCounter`` for a run that several processes write.
 
-    A row that is open keeps its step, whatever others log meanwhile. Any other step that others may have had
-    makes a row of its own.
+    A new row gets a step that no process of the run has used. An open row keeps its step, even if other
+    processes log in the meantime. A call with another step that may have been used makes a separate row.
 
     Args:
-        file: The counter.
-        before: How this process has counted; None in a child.
+        file: The shared counter.
+        before: The counter that this process has used so far; None in a child.
     """
 
     file: StepFile
@@ -177,7 +188,7 @@ class SharedSteps(StepCounter):
         try:
             if step is not None or commit is not None or self.state[2] != _NONE_OPEN:
                 return self._place(step, commit)
-            row, at = self.state[1], self.file.next  # nearly every call, at less cost
+            row, at = self.state[1], self.file.next  # fast path for nearly every call
             self.state = (at, row + 1, _NONE_OPEN)
             self.file.next = at + 1
             return row, at, COMMIT
@@ -187,7 +198,7 @@ class SharedSteps(StepCounter):
     def _place(self, step: int | None, commit: bool | None) -> RowPosition:
         before = begun, next_row, open_row = self.state
         is_open, next_step = open_row != _NONE_OPEN, self.file.next
-        self.may_go_back = next_step == self._start  # nobody has logged since
+        self.may_go_back = next_step == self._start  # no row was logged since the counter was created
         if not is_open or (step is not None and begun < step < next_step):
             begun = next_step
         self.state = (begun, next_row, open_row if is_open else None)

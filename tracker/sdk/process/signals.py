@@ -1,13 +1,14 @@
-"""SIGTERM, as SLURM sends it before it kills: open runs end as preempted, and the process dies by the signal.
+"""SIGTERM handling: open runs end as preempted, and then the process dies by the signal.
 
-The handler is there only while runs are open, only when nobody else had one, and acts as if it were
-not there: the process still dies by SIGTERM, and a forked child has the default action again. Where
-somebody chains it behind a handler of his own (PyTorch Lightning does), it only notes what happened.
+SLURM sends SIGTERM before it kills a job. The handler is installed only while runs are open, and only when
+the script has no handler of its own. It does not change how the process ends: the process still dies by
+SIGTERM, and a forked child has the default action again. When another handler calls this one (PyTorch
+Lightning's does), it only marks the runs as preempted.
 
-Python runs a handler between two steps of the main thread. A signal that comes just before that thread waits
-in a lock of C (an idle worker of ``multiprocessing.Pool`` does) would wait with it for ever, where the
-default action ends the process. So the helper thread of ``SegmentWriter`` looks for a signal that was not
-handled (``nudge``).
+Python runs a handler between two steps of the main thread. If a signal arrives just before the main thread
+waits in a lock of C (as an idle worker of ``multiprocessing.Pool`` does), the handler would never run, while
+the default action would end the process. Therefore the helper thread of ``SegmentWriter`` looks for signals
+that were not handled (``handle_pending``).
 """
 
 from __future__ import annotations
@@ -29,46 +30,48 @@ from tracker.sdk.process import exit_status
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
 
-# Another thread may hold a run's lock in a write that hangs; SIGTERM must not hang with it.
+# How long to wait for a run's lock. Another thread may hold it in a write that hangs.
 LOCK_SECONDS = 2.0
-# How long the main thread is asked to run the handler before another thread does what it would do.
-NUDGE_SECONDS = 2.0
-# SLURM may send a signal this much before the time at which it is due.
+# If the main thread does not run the handler within this time, the helper thread does its work.
+PENDING_SECONDS = 2.0
+# SLURM may send a signal up to this many seconds early.
 LIMIT_SECONDS = 60
-# What a worker of ``multiprocessing.Pool`` calls for the tasks of a ``map``.
+# Functions that a worker of ``multiprocessing.Pool`` calls for the tasks of a ``map``.
 _MAPS = ("mapstar", "starmapstar")
 
 
 class Termination:
-    """What SIGTERM does in this process.
+    """The handler of SIGTERM in this process.
 
     Args:
-        open_runs: Returns the runs of this process that have not ended.
+        open_runs: Function that returns the runs of this process that have not ended.
     """
 
     def __init__(self, open_runs: Callable[[], list[Run]]) -> None:
         self._open_runs = open_runs
-        # The interpreter writes the number of each signal to it.
+        # The interpreter writes the number of each signal to this pipe.
         self._pipe: tuple[int, int] | None = None
-        self._came_at: float | None = None  # when a signal was seen that is not handled yet (monotonic)
+        self._came_at: float | None = (
+            None  # when a signal arrived that is not handled yet (monotonic seconds)
+        )
 
-    def watch(self) -> None:
-        """Install the handler, unless somebody else has one or this is not the main thread."""
+    def install(self) -> None:
+        """Install the handler, unless there is another handler or this is not the main thread."""
         try:
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, self.handle)
                 self._listen()
         except ValueError:
-            pass  # only the main thread may
+            pass  # only the main thread may install a handler
 
-    def leave(self) -> None:
-        """Restore the default action, if the handler is still ours."""
+    def uninstall(self) -> None:
+        """Restore the default action, if this handler is still installed."""
         try:
             if self._is_ours():
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._stop_listening()
         except ValueError:
-            pass  # not the main thread: the handler finds no run and does what the default does
+            pass  # not the main thread: the handler stays, finds no run, and acts as the default action
 
     def _listen(self) -> None:
         if self._pipe is None:
@@ -77,35 +80,35 @@ class Termination:
         self.resume_listening()
 
     def resume_listening(self) -> None:
-        """Have the interpreter write signals to the pipe, unless an event loop already uses another one."""
+        """Make the interpreter write signals to the pipe, unless an event loop already uses its own."""
         if self._pipe is not None and threading.current_thread() is threading.main_thread():
             before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
             if before not in (-1, self._pipe[1]):
                 signal.set_wakeup_fd(before)
 
     def pause_listening(self) -> None:
-        """Before a fork: what comes for the child must not be told to the parent."""
+        """Stop writing signals to the pipe, before a fork: the child's signals must not reach the parent."""
         if self._pipe is not None and threading.current_thread() is threading.main_thread():
             before = signal.set_wakeup_fd(-1)
             if before not in (-1, self._pipe[1]):
                 signal.set_wakeup_fd(before)
 
     def _stop_listening(self) -> None:
-        # Another thread cannot take the descriptor from the interpreter, so it must stay open.
+        # Only the main thread can take the descriptor from the interpreter. Otherwise it must stay open.
         if self._pipe is not None and threading.current_thread() is threading.main_thread():
             self.pause_listening()
             pipe, self._pipe = self._pipe, None
             for descriptor in pipe:
                 os.close(descriptor)
 
-    def nudge(self) -> None:
-        """Have a signal that came be handled. Called every second by another thread than the main one."""
+    def handle_pending(self) -> None:
+        """Handle a signal that the main thread has not handled. The helper thread calls this every second."""
         self._note_arrivals()
         came_at, main = self._came_at, threading.main_thread().ident
         if came_at is None or main is None or not self._is_ours():
             return
-        if time.monotonic() - came_at < NUDGE_SECONDS:
-            signal.pthread_kill(main, signal.SIGTERM)  # the main thread's wait ends, and the handler runs
+        if time.monotonic() - came_at < PENDING_SECONDS:
+            signal.pthread_kill(main, signal.SIGTERM)  # interrupts the main thread's wait: the handler runs
             return
         runs = self._open_runs()
         done = _is_done(sys._current_frames().get(main))
@@ -115,27 +118,32 @@ class Termination:
         _end(runs, signal.SIGTERM, done)
 
     def _note_arrivals(self) -> None:
-        """Take down when a signal came that the pipe tells of."""
+        """Read the pipe, and note the time if SIGTERM has arrived."""
         pipe = self._pipe
         if pipe is not None:
-            with suppress(OSError):  # none came, or the pipe is closed at this moment
+            with suppress(OSError):  # the pipe is empty, or is being closed
                 if signal.SIGTERM in os.read(pipe[0], 4096) and self._came_at is None:
                     self._came_at = time.monotonic()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handle SIGTERM; runs between any two steps of the main thread, also inside ``log``."""
+        """Handle SIGTERM. Python calls this between any two steps of the main thread, also inside ``log``.
+
+        Args:
+            number: The signal's number.
+            frame: The main thread's frame.
+        """
         self._note_arrivals()
-        self._came_at = None  # however often it came
+        self._came_at = None  # one call handles all signals that have arrived
         runs = self._open_runs()
         done = _is_done(frame)
         for run in runs:
-            run.preempted = not done  # however the process ends now, this is why
+            run.preempted = not done  # the reason why the runs end, also if another handler ends the process
         if not self._is_ours():
-            return  # somebody chains us, and decides how the process ends
+            return  # another handler has called this one, and decides how the process ends
         self._stop_listening()
         if any(run.is_busy_here for run in runs):
-            # This very thread is inside a call on the run, which goes on when we return. Another thread
-            # ends the run behind it. A second SIGTERM may then kill at once.
+            # The main thread is inside a call on the run, which continues when this handler returns. Another
+            # thread then ends the run. A second SIGTERM kills the process immediately.
             signal.signal(number, signal.SIG_DFL)
             try:
                 _thread.start_new_thread(_end, (runs, number, done))
@@ -151,33 +159,37 @@ class Termination:
 
 
 def signal_reason(number: int) -> str:
-    """Return a signal as a run's reason names it: ``signal 15 (SIGTERM)``."""
+    """Return a signal's text for the reason of a run: ``signal 15 (SIGTERM)``."""
     return f"signal {number} ({signal.Signals(number).name})"
 
 
 def why_terminated(now: float) -> str:
-    """Return why SIGTERM came: the time limit, if SLURM says that the job's time is over, else the signal."""
+    """Return the reason of a SIGTERM: ``time limit`` if the SLURM job's time is over, else the signal.
+
+    Args:
+        now: The current time (unix seconds).
+    """
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     over = end.isdecimal() and now > int(end) - LIMIT_SECONDS
     return "time limit" if over else signal_reason(signal.SIGTERM)
 
 
 def _end(runs: list[Run], number: int, done: bool) -> None:
-    """Outside the main thread: end the runs and die, without letting anybody log in between."""
+    """End the runs and kill the process, outside the main thread. No thread can log in between."""
     held = [run for run in runs if run.lock(LOCK_SECONDS)]
     _end_runs(held, done)
     os.kill(os.getpid(), number)
-    threading.Event().wait()  # the locks are never given back: the signal is on its way
+    threading.Event().wait()  # keep the locks until the signal ends the process
 
 
 def _end_runs(runs: list[Run], done: bool) -> None:
     for run in runs:
-        with Logged("end a run at a signal"):  # the others must end all the same, and so must the process
+        with Logged("end a run at a signal"):  # after an error, the other runs and the process must still end
             run.end_at_signal(LOCK_SECONDS, finished=done)
 
 
 def _reset_action() -> None:
-    """Restore the default action of SIGTERM outside the main thread, where Python refuses to."""
+    """Restore the default action of SIGTERM with libc. Python refuses this outside the main thread."""
     import ctypes
 
     libc = ctypes.CDLL(None)
@@ -186,18 +198,18 @@ def _reset_action() -> None:
 
 
 def _is_done(frame: FrameType | None) -> bool:
-    """Whether a main thread is that of a child of ``multiprocessing`` that has done what it was to do.
+    """Return whether the main thread belongs to a child of ``multiprocessing`` that has done its work.
 
-    ``Pool.__exit__`` ends workers with SIGTERM: those that wait for a task, and those that are ending.
+    ``Pool.__exit__`` sends SIGTERM to workers that wait for a task, and to workers that are ending.
     """
     inner: list[tuple[str, str]] = []
     while frame is not None:
         at = (str(frame.f_globals.get("__name__")), frame.f_code.co_name)
         if at == ("multiprocessing.pool", "worker"):
-            # Anything else under it is a task.
+            # Any other frame below `worker` belongs to a task.
             return all(module.startswith("multiprocessing.") and name not in _MAPS for module, name in inner)
         if at == ("multiprocessing.process", "_bootstrap"):
-            return ("multiprocessing.process", "run") not in inner and exit_status.why() is None
+            return ("multiprocessing.process", "run") not in inner and exit_status.find_failure() is None
         inner.append(at)
         frame = frame.f_back
     return False

@@ -1,15 +1,15 @@
-"""``termlog``, ``termwarn`` and ``termerror``: lines for a person, on stderr."""
+"""``termlog``, ``termwarn`` and ``termerror``: print lines on stderr."""
 
 from __future__ import annotations
 
 from tracker.ground.settings import load_settings
 from tracker.ground.terminal import say
 
-_said: set[str] = set()
+_printed: set[str] = set()
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print a line on stderr; see ``termwarn``."""
+    """Print a line on stderr. See ``termwarn``."""
     _print(string, repeat, prefix)
 
 
@@ -18,22 +18,22 @@ def termwarn(string: str, newline: bool = True, repeat: bool = True, prefix: boo
 
     Args:
         string: The text.
-        newline: Accepted for compatibility: every text is a line of its own.
-        repeat: False: print a text only once.
-        prefix: False: print the text without what names its sender and level.
+        newline: Accepted for compatibility and ignored: each text ends with a newline.
+        repeat: False prints the same text only once in this process.
+        prefix: False prints the text without the prefix ``tracker:`` and the level.
     """
     _print(string, repeat, prefix, "WARNING ")
 
 
 def termerror(string: str, newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
-    """Print an error on stderr; see ``termwarn``. Nothing is raised."""
+    """Print an error on stderr, and raise nothing. See ``termwarn``."""
     _print(string, repeat, prefix, "ERROR ")
 
 
 def _print(text: str, repeat: bool, prefix: bool, level: str = "") -> None:
     if not repeat:
-        if text in _said:
+        if text in _printed:
             return
-        _said.add(text)
+        _printed.add(text)
     for line in str(text).splitlines() or [""]:
         say(level + line if prefix else line, silent=load_settings().silent, prefix=prefix)

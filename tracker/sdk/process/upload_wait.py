@@ -1,4 +1,4 @@
-"""Waiting, when a run ends, until the recorder has sent it: a job's end may take the node's disk away."""
+"""Waiting at the end of a run until the recorder has sent it: the end of a job may erase the node's disk."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from tracker.recorder.outbox import remote_of
 from tracker.store.catalog.locks import is_held
 from tracker.store.objects.layout import Layout
 
-# Nothing was taken for so long: the server is busy with others, or the line is gone.
+# Stop waiting if the server has accepted no bytes for this long: it is busy, or the connection is lost.
 STALLED_SECONDS = 10.0
-# Who waits longer than this is told what for.
-_SAID_AFTER_SECONDS = 1.0
+# Print a line if the wait takes longer than this.
+_REPORT_AFTER_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
-# Signals that scripts and launchers have handlers for.
+# Signals for which scripts and launchers install handlers.
 _HANDLED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
 
 
 def wait_until_sent(
     layout: Layout, segment: str, run_id: str, *, longest_seconds: float, silent: bool
 ) -> bool:
-    """Wait while the server takes bytes of an outbox, until it has all of one segment.
+    """Wait until the server has all of one segment, as long as it accepts bytes of the outbox.
 
     Args:
-        layout: Where the run was written. A store is not waited for.
+        layout: The outbox in which the run was written. For a store, return True immediately.
         segment: The segment that this process wrote.
         run_id: The run's id, for the message.
-        longest_seconds: How long in all; 0 waits for nothing.
-        silent: Say nothing.
+        longest_seconds: Longest total wait; 0 does not wait.
+        silent: Print nothing.
 
     Returns:
-        Whether nothing is left. If something is, one line says how much, and where.
+        Whether the segment was sent completely. If not, one line with the remaining bytes is printed.
     """
     remote = remote_of(layout)
     if remote is None:
         return True
     began = moved = time.monotonic()
-    stamp, said = _stamp(layout), False
+    stamp, reported = _stamp(layout), False
     recorder = layout.recorder_lock(host_name())
     while left := _left(layout, segment):
         now = time.monotonic()
@@ -52,24 +52,23 @@ def wait_until_sent(
             now - began >= longest_seconds
             or now - moved > STALLED_SECONDS
             or layout.server_away.exists()
-            or (now - moved > _SAID_AFTER_SECONDS and not is_held(recorder))
+            or (now - moved > _REPORT_AFTER_SECONDS and not is_held(recorder))
         ):
             say(
                 f"{left:,} bytes of run {run_id} were not sent to {remote.url} yet. They are in "
-                f"{layout.root}: the recorder continues, and `tracker sync` sends them; "
-                "keep this folder until then",
+                f"{layout.root}. Keep this folder until the recorder or `tracker sync` has sent them",
                 silent=silent,
             )
             return False
-        if not said and now - began > _SAID_AFTER_SECONDS:
-            said = True
-            say(f"sending run {run_id} to {remote.url}: {left:,} bytes are left", silent=silent)
+        if not reported and now - began > _REPORT_AFTER_SECONDS:
+            reported = True
+            say(f"sending run {run_id} to {remote.url}: {left:,} bytes left", silent=silent)
         time.sleep(_LOOK_SECONDS)
     return True
 
 
 def is_in_signal_handler() -> bool:
-    """Return whether the calling code runs in a handler that Python was told of for a signal."""
+    """Return whether the calling code runs inside a signal handler of Python."""
     codes = {getattr(signal.getsignal(number), "__code__", None) for number in _HANDLED} - {None}
     frame: FrameType | None = sys._getframe()
     while frame is not None:
@@ -80,7 +79,7 @@ def is_in_signal_handler() -> bool:
 
 
 def _left(layout: Layout, segment: str) -> int:
-    """Return the bytes of a segment's journals that are still in the outbox: they go when all were sent."""
+    """Return the size of a segment's journals in the outbox. They are deleted when all bytes were sent."""
     total = 0
     for journal in layout.list_journals(host_name()):
         if journal.segment == segment:

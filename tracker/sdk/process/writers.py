@@ -1,4 +1,4 @@
-"""Which of a run's writers a process is: its rank, its attempt, and where that begins."""
+"""Choosing which writer of a run a process becomes: its rank, its attempt, and its first step."""
 
 from __future__ import annotations
 
@@ -18,65 +18,73 @@ from tracker.store.objects.layout import Layout
 if TYPE_CHECKING:
     from tracker.runstate.merge import SegmentView
 
-# What torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun call the global rank. MPI goes before
-# SLURM: what mpirun starts on a node inherits the SLURM_PROCID of the one process that srun started there.
+# Variables with the global rank: of torchrun and accelerate, Open MPI, MPICH and Intel MPI, and srun. MPI
+# comes before SLURM: processes that mpirun starts on a node inherit SLURM_PROCID from srun's single process.
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
-# Looking for a run and beginning it takes milliseconds; who waits longer begins without the lock.
-PATIENCE = 5.0
+# Looking for a run and opening it takes milliseconds. After this many seconds, continue without the lock.
+LOCK_TIMEOUT_SECONDS = 5.0
 
 
 class Launch(NamedTuple):
-    """What the launcher says of this process.
+    """This process as its launcher describes it.
 
     Attributes:
-        rank: Its global rank, 0 without a launcher.
-        distributed: It is known to be one of several that work on one thing. A task of ``srun`` or ``mpirun``
-            may as well do something of its own.
+        rank: Global rank; 0 without a launcher.
+        distributed: Whether the process is known to be one of several that do one job together. Tasks of
+            ``srun`` or ``mpirun`` may be independent of each other.
     """
 
     rank: int
     distributed: bool
 
 
-# The rank that this process takes over, while it does.
-_taken: ContextVar[int | None] = ContextVar("taken", default=None)
+# The rank that this process continues; set inside `continue_rank` and `join_as_child`.
+_continued_rank: ContextVar[int | None] = ContextVar("continued_rank", default=None)
 
 
 @contextmanager
-def taking_over(rank: int) -> Iterator[None]:
-    """Make who begins to write a run meanwhile the next attempt of a rank, whether or not that one lives."""
-    token = _taken.set(rank)
+def continue_rank(rank: int) -> Iterator[None]:
+    """Make a run that is opened in this context the next attempt of a rank, even if that rank still writes.
+
+    Args:
+        rank: The rank.
+    """
+    token = _continued_rank.set(rank)
     try:
         yield
     finally:
-        _taken.reset(token)
+        _continued_rank.reset(token)
 
 
-# The rank of the run that this process is handed, while it begins to write it.
-_handed: ContextVar[int | None] = ContextVar("handed", default=None)
+# The rank of the writer whose run this process was handed; set inside `join_as_child`.
+_parent_rank: ContextVar[int | None] = ContextVar("parent_rank", default=None)
 
 
 @contextmanager
-def handed(rank: int) -> Iterator[None]:
-    """Make who begins to write a run meanwhile a child of its writer, while that one writes."""
-    token, outer = _handed.set(rank), _taken.set(rank)
+def join_as_child(rank: int) -> Iterator[None]:
+    """Make a run that is opened in this context a child of a writer, if that writer still writes.
+
+    Args:
+        rank: Rank of the writer.
+    """
+    token, outer = _parent_rank.set(rank), _continued_rank.set(rank)
     try:
         yield
     finally:
-        _handed.reset(token)
-        _taken.reset(outer)
+        _parent_rank.reset(token)
+        _continued_rank.reset(outer)
 
 
 class Writer(NamedTuple):
-    """Which writer of a run a process is to be.
+    """The writer of a run that a process becomes.
 
     Attributes:
         rank: Its rank.
         attempt: Its attempt.
-        start_step: First step that it gives, when it continues the run.
-        runtime_base: Seconds that the run has lasted before, when it continues the run.
-        resumes: There is something that it continues: it does not only write beside others.
-        beside: It is not what it was launched as, because that one still writes.
+        start_step: Its first step; 0 unless it continues the run.
+        runtime_base: Duration of the run so far, in seconds; 0 unless it continues the run.
+        resumes: Whether it continues earlier rows, instead of only writing next to other writers.
+        additional: Whether it has another rank than the launcher gave, because that rank still writes.
     """
 
     rank: int = 0
@@ -84,18 +92,18 @@ class Writer(NamedTuple):
     start_step: int = 0
     runtime_base: float = 0.0
     resumes: bool = False
-    beside: bool = False
+    additional: bool = False
 
     @property
     def place(self) -> dict[str, Any]:
-        """The fields of ``RunStarted`` that say so."""
+        """The fields of ``RunStarted`` that describe this writer."""
         return {name: getattr(self, name) for name in ("rank", "attempt", "start_step", "runtime_base")}
 
 
 def find_launch(environment: Mapping[str, str]) -> Launch:
-    """Return what the launcher of this process says of it."""
-    if (taken := _taken.get()) is not None:
-        return Launch(taken, True)
+    """Return the launcher's description of this process from the environment variables."""
+    if (rank := _continued_rank.get()) is not None:
+        return Launch(rank, True)
     for name in _RANKS:
         rank = _number(environment, name)
         if rank is None or (name == "SLURM_PROCID" and _slurm_tasks(environment) < 2):
@@ -105,19 +113,23 @@ def find_launch(environment: Mapping[str, str]) -> Launch:
 
 
 def find_writer(known: ResumeState, launch: Launch) -> Writer:
-    """Return which writer of a run that exists this process is.
+    """Return the writer that this process becomes in an existing run.
 
-    A rank's next attempt, once its last has ended. While that still writes on this host, a further
-    rank: between writers nothing hides anything. A run that has always had one writer goes on with
-    the same rank, wherever a launcher put it this time.
+    If the process's rank does not write any more, this is the next attempt of the rank. If it still writes on
+    this host, this is a new rank, because rows of one rank never hide rows of another. A run that has always
+    had one writer keeps its rank, even if the launcher gives another rank this time.
+
+    Args:
+        known: State of the run.
+        launch: This process as its launcher describes it.
     """
     segments = known.segments.values()
     ranks = {each.rank for each in segments if each.rank < FORKED}
     rank = launch.rank
-    beside = _taken.get() is None and any(
+    additional = _continued_rank.get() is None and any(
         each.segment in known.here for each in segments if each.rank == rank
     )
-    if beside:
+    if additional:
         rank = max(ranks) + 1
     elif len(ranks) == 1 and not launch.distributed and all(each.ended for each in segments):
         rank = min(ranks)
@@ -127,21 +139,28 @@ def find_writer(known: ResumeState, launch: Launch) -> Writer:
     if own:
         attempt = max(each.attempt for each in own) + 1
         family = [each for each in own if each.attempt == attempt - 1]
-        # While the writer or one of its children lives: who hands the run over may be either.
+        # The run may have been handed over by the writer or by one of its children.
         lives = any(each.ended is None or each.segment in known.here for each in family)
-        if _handed.get() is not None and lives:
+        if _parent_rank.get() is not None and lives:
             parent = min(family, key=lambda each: each.rank)
-            return Writer(CHILD + rank, parent.attempt, *_beside(parent, own), True)
-        return Writer(rank, attempt, *_reached(own), True)
-    if newest.ended:  # a rank that the older attempts did not have begins with the primary's next one
-        return Writer(rank, 0, *_reached(primary), True)
+            return Writer(CHILD + rank, parent.attempt, *_after_live_writer(parent, own), True)
+        return Writer(rank, attempt, *_after_attempts(own), True)
+    if newest.ended:  # a new rank starts together with the next attempt of the primary writer
+        return Writer(rank, 0, *_after_attempts(primary), True)
     started = newest.state.started
-    return Writer(rank, 0, newest.start_step, started.runtime_base if started else 0.0, False, beside)
+    return Writer(rank, 0, newest.start_step, started.runtime_base if started else 0.0, False, additional)
 
 
 @contextmanager
-def one_at_a_time(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
-    """Keep this host's processes from looking for a run all at once and beginning one writer of it each."""
+def lock_run_start(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
+    """Lock a run on this host while a process looks for it and opens it as a writer.
+
+    Without the lock, several processes might choose the same rank.
+
+    Args:
+        layout: The store or outbox.
+        run: Entity, project and id of the run.
+    """
     lock = _lock(layout.starting_lock("/".join(run)))
     try:
         yield
@@ -153,24 +172,24 @@ def one_at_a_time(layout: Layout, run: tuple[str, str, str]) -> Iterator[None]:
 def _lock(path: Path) -> FileLock | None:
     try:
         lock = FileLock(path)
-        until, pause = time.monotonic() + PATIENCE, 0.002
+        until, pause = time.monotonic() + LOCK_TIMEOUT_SECONDS, 0.002
         while not lock.try_alone() and time.monotonic() < until:
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
     except OSError:
-        return None  # a file system without locks
+        return None  # the file system does not support locks
     return lock
 
 
-def _beside(parent: SegmentView, own: list[SegmentView]) -> tuple[int, float]:
-    """Return the step behind all that a live writer has logged, and how long the run has lasted now."""
-    step, runtime = _reached(own)
+def _after_live_writer(parent: SegmentView, own: list[SegmentView]) -> tuple[int, float]:
+    """Return the step after all steps of a live writer, and the current duration of the run in seconds."""
+    step, runtime = _after_attempts(own)
     started = parent.state.started
     return step, runtime if started is None else started.runtime_base + max(0.0, now() - started.time)
 
 
-def _reached(attempts: list[SegmentView]) -> tuple[int, float]:
-    """Return the step behind all of a writer's attempts, and how long the run had lasted with them."""
+def _after_attempts(attempts: list[SegmentView]) -> tuple[int, float]:
+    """Return the step after all of a writer's attempts, and the duration of the run with them in seconds."""
     steps = [step for each in attempts if (step := each.state.reached) is not None]
     return max(steps, default=-1) + 1, max(each.state.runtime for each in attempts)
 

@@ -73,7 +73,7 @@ class RunCore:
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
         )
         self.summary = Summary(
-            lambda: self._journal.read_summary(beside=self._others_have_written()),
+            lambda: self._journal.read_summary(others_write=self._others_have_written()),
             lambda values, removed: self._put(SummaryChanged(values, removed)),
             lambda key, value: self._summary_value(key, value),
         )

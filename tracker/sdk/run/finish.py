@@ -212,7 +212,7 @@ class FinishMethods(RunCore):
                         forget_run(self.resume_file)
             finally:
                 self._ending = False
-        active_runs.forget(self)
+        active_runs.remove(self)
 
 
 def _reason(error: str) -> str:

@@ -61,7 +61,7 @@ class DisabledRun(Run):
     def finish(self, exit_code: int | None = None) -> None:
         """End the run."""
         self._finished = True
-        active_runs.forget(self)
+        active_runs.remove(self)
 
     def fail(self, error: str) -> None:
         """End the run."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.sdk.process.handover import given, handed
+from tracker.sdk.process.handover import pickle_arguments, unpickle_run
 from tracker.sdk.run.alerts import Alerts
 from tracker.sdk.run.artifact_methods import ArtifactMethods
 from tracker.sdk.run.files import Files
@@ -63,7 +63,7 @@ class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the run by name. In another process, the first use of the unpickled run attaches to it."""
-        return given, handed(self)
+        return unpickle_run, pickle_arguments(self)
 
     def _label(self, *args: object, **kwargs: object) -> None:
         """Accept the telemetry that libraries report to wandb about themselves, and discard it."""

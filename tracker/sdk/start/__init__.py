@@ -1,1 +1,1 @@
-"""Beginning: ``init``, ``login``, ``setup``, and everything that decides which run a process writes."""
+"""Starting a run: ``init``, ``login``, ``setup``, and the modules that decide which run a process writes."""

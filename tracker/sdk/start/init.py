@@ -1,4 +1,4 @@
-"""``init``: begin a run, or continue one."""
+"""``init``: starts a new run or continues an existing one."""
 
 from __future__ import annotations
 
@@ -63,44 +63,47 @@ def init(
     settings: GivenSettings | dict[str, Any] | None = None,
     anonymous: str | None = None,
 ) -> Run:
-    """Begin a run; like ``wandb.init``. Needs no server and no network.
+    """Start a run, or continue one, and return it. Neither a server nor a network is needed.
 
     Args:
-        entity: Whose project; ``WANDB_ENTITY``, else ``"local"``.
-        project: ``WANDB_PROJECT``, else ``"uncategorized"``.
-        dir: Folder for the run's own files (``Run.dir``); ``WANDB_DIR``, else the working folder. The store
-            does not move with it.
-        id: The run's id; made up unless given.
-        name: Display name; made up (adjective-noun-number) unless given.
+        entity: Owner of the project. Default: ``WANDB_ENTITY``, else ``"local"``.
+        project: Name of the project. Default: ``WANDB_PROJECT``, else ``"uncategorized"``.
+        dir: Folder for the run's own files (``Run.dir``). Default: ``WANDB_DIR``, else the working folder.
+            It does not change the location of the store.
+        id: Id of the run. Default: a generated id.
+        name: Display name. Default: a generated name (adjective-noun-number).
         notes: Free text.
-        tags: Labels; a string is one tag.
+        tags: Labels. A string is one label.
         config: Hyperparameters: a dict, an object with attributes, absl flags, omegaconf, or the path of a
-            YAML file. ``config-defaults.yaml`` in the working folder stands under it, the files that
-            ``WANDB_CONFIG_PATHS`` names over it, as in wandb.
+            YAML file. They override ``config-defaults.yaml`` of the working folder (corpus:
+            ``settings.config_defaults_file``). The files in ``WANDB_CONFIG_PATHS`` override them.
         group: Name of a group of runs.
-        job_type: Such as ``"train"`` or ``"eval"``.
-        mode: ``"online"`` (send to the server that is named, if one is), ``"offline"``, ``"disabled"``.
-        reinit: What to do when this process has a run: ``"return_previous"`` (default),
+        job_type: Kind of work in the group, such as ``"train"`` or ``"eval"``.
+        mode: ``"online"`` sends the run to the server; without a configured server, the run is kept in the
+            store. ``"offline"`` keeps it in the store. ``"disabled"`` writes nothing.
+        reinit: Behaviour when this process already has a run: ``"return_previous"`` (default),
             ``"finish_previous"`` (also True) or ``"create_new"``.
-        resume: ``"allow"`` (continue the run if ``id`` exists), ``"must"``, ``"never"``, ``"auto"``
-            (also True: continue the run that the last process with it began in this folder, if that failed).
-        anonymous: Accepted for compatibility, has no meaning here.
+        resume: ``"allow"`` continues the run if ``id`` exists. ``"must"`` requires it to exist, ``"never"``
+            requires that it does not. ``"auto"`` (also True) continues the run that the last process with
+            ``resume="auto"`` started in this folder, if that run did not finish well.
+        anonymous: Accepted for compatibility and ignored.
         config_exclude_keys: Keys of ``config`` to leave out.
-        config_include_keys: The only keys of ``config`` to take.
-        allow_val_change: Accepted for compatibility: what is given here may change what a resumed run had.
-        force: Accepted for compatibility: there is nothing to log in to.
-        save_code: Keep the main script, or the notebook's cells, as a file of the run; with the setting
-            ``code_dir`` also log the source files below that folder, see ``Run.log_code``.
-        resume_from: ``"ID?_step=N"``: go on with that run behind step N; what it logged later shows no more.
-        fork_from: ``"ID?_step=N"``: a new run that begins with what that run had up to step N.
-        tensorboard: The older name of ``sync_tensorboard``.
-        sync_tensorboard: Log what this process writes for TensorBoard: scalars, histograms, images and PR
-            curves, with ``global_step``.
+        config_include_keys: The only keys of ``config`` to use.
+        allow_val_change: Accepted for compatibility and ignored: ``config`` may always change the values
+            of a resumed run.
+        force: Accepted for compatibility and ignored: no login is required.
+        save_code: Save the main script, or the cells of the notebook, as a file of the run. With the setting
+            ``code_dir``, also log the source files below that folder (``Run.log_code``).
+        resume_from: ``"ID?_step=N"``: continue run ID after step N. Its later rows are hidden.
+        fork_from: ``"ID?_step=N"``: start a new run with a copy of the history of run ID up to step N.
+        tensorboard: Older name of ``sync_tensorboard``.
+        sync_tensorboard: Also log the scalars, histograms, images and PR curves that this process writes for
+            TensorBoard, with ``global_step``.
         monitor_gym: Log the videos that gymnasium records.
-        settings: Further ``Settings`` fields.
+        settings: Further fields of ``Settings``.
 
     Raises:
-        UsageError: An argument cannot work; says which and why. Nothing was written.
+        UsageError: An argument is invalid. Nothing was written.
         Error: A package that ``sync_tensorboard`` or ``monitor_gym`` needs is missing. Nothing was written.
         StoreError: The store cannot be used.
     """
@@ -119,7 +122,7 @@ def init(
         previous.finish()
     if active_runs.observer is not None:
         active_runs.observer.stop()
-    trial = sweep_trial.in_force(os.environ)
+    trial = sweep_trial.find_trial(os.environ)
     if trial is not None:
         entity, project, id = trial.place_of_run(entity, project, id, extra)
     given: dict[str, Any] = {
@@ -146,7 +149,7 @@ def init(
         config_key(key): plain_config_value(value) for key, value in first.items() if key not in artifacts
     }
     if trial is not None:
-        plain = trial.over(plain)
+        plain = trial.apply_to(plain)
     back, fork = (
         (arguments["resume_from"] if resume_from is None else resume_from),
         (arguments["fork_from"] if fork_from is None else fork_from),
@@ -155,7 +158,7 @@ def init(
     note_store(found if extra.get("store") is None else load_settings(), run.journal.settings)
     if trial is not None:
         trial.lock(run.config)
-    active_runs.remember(run, make_current=how != "create_new" or previous is None)
+    active_runs.add(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)
     if found.save_code and arguments["code_dir"] is not None:
@@ -220,7 +223,7 @@ def _begin(
         run = open_segment(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
         rewind.copy_rows_before(run, settings, fork, past)
         run.set_next_step(fork.step + 1)
-    elif settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
+    elif settings.run_id is None and resume != "must":  # a generated id is new: no earlier run, no other rank
         run = open_segment(settings, layout, run_id, config)
     else:
         at = None if back is None else back.step + 1
@@ -231,7 +234,7 @@ def _begin(
         try:
             remember_run(file, run_id)
         except OSError as error:
-            say(f"cannot write {file} ({error.strerror}): resume='auto' will not find the run")
+            say(f"cannot write {file} ({error.strerror}). resume='auto' will not find the run")
         run.resume_file = file
     elif resume is None:
         forget_run(file)
@@ -246,9 +249,9 @@ def _begin(
 
 
 def _with_former_store(settings: Settings, continued: str | None) -> Settings:
-    """Return the settings with the store of the run that is continued, if only the former store has that run.
+    """Return the settings. Use the former store if the run to continue is only there.
 
-    One line says that there is a former store: see decision 45.
+    When there is a former store, print one line about it. See docs/decisions/0045.
     """
     former = settings.former_store
     if former is None:
@@ -262,13 +265,14 @@ def _with_former_store(settings: Settings, continued: str | None) -> Settings:
         and find_run(layout_for(there), *place, continued) is not None
     ):
         say(
-            f"run {continued} is continued in {former}, which has it; new runs go to {settings.store}",
+            f"run {continued} is continued in {former}, where it is stored. New runs go to {settings.store}",
             silent=silent,
         )
         return there
     say(
-        f"`dir` does not say where the store is: this run goes to {settings.store}. Older runs are in "
-        f"{former}: `tracker server --store {former}` shows them, and TRACKER_STORE={former} adds new ones",
+        f"`dir` does not set the location of the store: this run goes to {settings.store}. Older runs are in "
+        f"{former}. To see them, run `tracker server --store {former}`. To add new runs to them, set "
+        f"TRACKER_STORE={former}",
         silent=silent,
     )
     return settings
@@ -277,7 +281,7 @@ def _with_former_store(settings: Settings, continued: str | None) -> Settings:
 def _reinit(reinit: bool | str | None) -> str:
     if isinstance(reinit, str):
         if reinit not in REINIT_MODES and reinit != "default":
-            raise SettingsError(f"reinit is {reinit!r}; use one of {', '.join(REINIT_MODES)}")
+            raise SettingsError(f"Invalid reinit {reinit!r}. Use one of {', '.join(REINIT_MODES)}.")
         return "return_previous" if reinit == "default" else reinit
     return "finish_previous" if reinit else "return_previous"
 
@@ -288,12 +292,12 @@ def _resume(resume: bool | str | None) -> str | None:
     if resume is True:
         return "auto"
     if resume not in RESUME_MODES:
-        raise SettingsError(f"resume is {resume!r}; use one of {', '.join(RESUME_MODES)}")
+        raise SettingsError(f"Invalid resume {resume!r}. Use one of {', '.join(RESUME_MODES)}.")
     return str(resume)
 
 
 def _auto(settings: Settings, file: str) -> str:
-    """Return the id of a run with ``resume="auto"``: the given one, the remembered one, or a new one."""
+    """Return the id of a run with ``resume="auto"``: the given id, else the remembered id, else a new one."""
     remembered = remembered_run(file)
     if settings.run_id is None:
         return remembered or names.new_run_id()
@@ -309,5 +313,7 @@ def _auto(settings: Settings, file: str) -> str:
 def _tag(tag: object) -> str:
     text = str(tag)
     if not 1 <= len(text) <= LONGEST_TAG:
-        raise SettingsError(f"tag {text[:80]!r} has {len(text)} characters: tags have 1 to {LONGEST_TAG}")
+        raise SettingsError(
+            f"Tag {text[:80]!r} has {len(text)} characters. Use 1 to {LONGEST_TAG} characters."
+        )
     return text

@@ -1,4 +1,4 @@
-"""``login``: which key goes to which server. Without a server it says that there is nothing to do."""
+"""``login``: sets the server and its API key. Without a server, it prints that no login is needed."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ def login(
     prompt: bool = True,
     anonymous: Any = None,
 ) -> bool:
-    """Set the server and the API key of this process; nobody is asked for one.
+    """Set the server and the API key of this process. It never prompts for a key.
 
     Args:
-        key: API key; kept in ``.netrc`` for that server. Else ``WANDB_API_KEY``, else ``.netrc``.
-        relogin: Accepted for compatibility.
-        host: Address of the server; ``WANDB_BASE_URL``, else what ``tracker login --host`` noted.
-        force: Accepted for compatibility.
-        timeout: Likewise.
-        verify: Ask the server whether it takes the key. One that cannot be reached is only mentioned.
-        referrer: Accepted for compatibility.
-        prompt: Likewise.
-        anonymous: Likewise.
+        key: API key; it is saved in ``.netrc`` for the server. Default: ``WANDB_API_KEY``, else ``.netrc``.
+        relogin: Accepted for compatibility and ignored.
+        host: Address of the server. Default: ``WANDB_BASE_URL``, else the address that
+            ``tracker login --host`` saved.
+        force: Accepted for compatibility and ignored.
+        timeout: Accepted for compatibility and ignored.
+        verify: Ask the server whether it accepts the key. If the server cannot be reached, print a warning.
+        referrer: Accepted for compatibility and ignored.
+        prompt: Accepted for compatibility and ignored.
+        anonymous: Accepted for compatibility and ignored.
 
     Returns:
-        Whether runs can be logged as asked: also without a server, when they are kept on this machine.
-        False with ``mode="offline"`` or ``"disabled"``, and while a run goes on, as in wandb.
+        Whether runs can be logged. This is also True without a server: runs are then kept on this machine.
+        False with ``mode="offline"`` or ``"disabled"``, and while a run is active, as in wandb
+        (wandb: ``sdk/wandb_login.py``).
 
     Raises:
         AuthenticationError: The server refuses the key.
-        UsageError: ``host`` is no address, or the key cannot be one.
+        UsageError: ``host`` is not an address, or ``key`` does not have the form of a key.
     """
     if active_runs.current_of_this_process() is not None:
         termwarn("Calling wandb.login() after wandb.init() has no effect.", repeat=False)
@@ -55,15 +57,15 @@ def login(
         return False
     url = host or settings.base_url
     if not url:
-        kept = " The key is not kept: it belongs to a server." if key else ""
+        kept = " The key was not saved, because a key belongs to a server." if key else ""
         termlog(
-            f"no server is named, so there is nothing to log in to: runs are kept in {settings.store}.{kept} "
-            "To send them to a tracker server, give host= or set TRACKER_BASE_URL",
+            f"no server is set, so no login is needed. Runs are kept in {settings.store}.{kept} "
+            "To send them to a tracker server, pass host= or set TRACKER_BASE_URL",
             repeat=False,
         )
         return True
     url = check_url(url)
-    found = key.strip() if key is not None else setup.in_force().api_key or config_files.key_of(url)
+    found = key.strip() if key is not None else setup.effective_settings().api_key or config_files.key_of(url)
     if verify:
         _verify(url, found)
     if key is not None:
@@ -74,18 +76,18 @@ def login(
 
 def _verify(url: str, key: str | None) -> None:
     from tracker.ground.http import Client
-    from tracker.sdk.start.server_probe import PATIENCE
+    from tracker.sdk.start.server_probe import ANSWER_TIMEOUT_SECONDS
 
-    client = Client(url, key, timeout=PATIENCE)
+    client = Client(url, key, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
         session = client.get("session")
     except AuthenticationError:
         raise
     except CommError as error:
-        termwarn(f"{error.message}. Runs are kept here until it answers", repeat=False)
+        termwarn(f"{error.message}. Runs are kept here until the server answers", repeat=False)
     else:
         if session["key_required"] and not session["signed_in"]:
-            wrong = "refuses the API key that was given" if key else "asks for an API key"
-            raise AuthenticationError(f"{url} {wrong}: `tracker key` on the server makes one")
+            wrong = "refuses the given API key" if key else "requires an API key"
+            raise AuthenticationError(f"{url} {wrong}. Run `tracker key` on the server to create one")
     finally:
         client.close()

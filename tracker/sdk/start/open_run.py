@@ -1,4 +1,4 @@
-"""Beginning to write a run: finding what there is of it, and opening a segment behind that."""
+"""Opening a run for writing: looks for its earlier segments, and opens a new segment after them."""
 
 from __future__ import annotations
 
@@ -35,50 +35,50 @@ def find_and_open(
     resume: str | None,
     at: int | None = None,
 ) -> Run:
-    """Begin a run whose id was given: it may exist, and be written by others at this moment.
+    """Open a run with a given id. The run may exist, and other processes may be writing it.
 
     Args:
-        settings: Say whose run it is, and how it is kept.
+        settings: Settings with the run's entity and project.
         layout: The store or outbox.
-        run_id: Its id.
-        config: What the script gives.
-        resume: One of ``RESUME_MODES`` or None; ``"auto"`` counts as ``"allow"``.
-        at: The step to go on at, when that is not the one behind the last.
+        run_id: The run's id.
+        config: Config that the script gave.
+        resume: One of ``RESUME_MODES`` or None. ``"auto"`` works as ``"allow"``.
+        at: First step of the new segment. Default: the step after the last one.
 
     Raises:
-        UsageError: ``resume`` does not allow it; says why. Nothing was written.
+        UsageError: ``resume`` does not allow this. Nothing was written.
     """
-    from tracker.sdk.process.writers import (  # many runs need it not
+    from tracker.sdk.process.writers import (  # many runs do not need it
         Writer,
         find_launch,
         find_writer,
-        one_at_a_time,
+        lock_run_start,
     )
 
     place = (settings.entity, settings.project, run_id)
     launch = find_launch(os.environ)
     there = _ask_server(settings, layout, run_id, resume)
-    with one_at_a_time(layout, place):
+    with lock_run_start(layout, place):
         known = join_resume_states(there, find_run(layout, *place, active_runs.segments_of_this_process()))
         if known is None:
             if resume == "must":
                 raise UsageError(
-                    f"resume='must' but there is no run {'/'.join(place)} in {layout.root}: check the id, "
-                    "or use resume='allow'"
+                    f"resume='must' was given, but {layout.root} has no run {'/'.join(place)}. Check the id, "
+                    "or use resume='allow'."
                 )
             return open_segment(settings, layout, run_id, config, None, Writer(launch.rank))
         writer = find_writer(known, launch)
-        if resume == "never" and (writer.resumes or writer.beside):
-            raise UsageError(f"resume='never' but there is a run {'/'.join(place)}: use another id")
-        if writer.beside:
+        if resume == "never" and (writer.resumes or writer.additional):
+            raise UsageError(f"resume='never' was given, but run {'/'.join(place)} exists. Use another id.")
+        if writer.additional:
             say(
-                f"another process on this host writes {'/'.join(place)}: this one writes beside it, as rank "
-                f"{writer.rank}",
+                f"another process on this host is writing {'/'.join(place)}. This process writes to it too, "
+                f"as rank {writer.rank}",
                 silent=settings.silent,
             )
         if resume is None:
-            # The id was used before: without resume it begins at 0 again and hides the older rows of its
-            # rank from the default view; nothing is overwritten.
+            # The id was used before. Without `resume` the steps begin at 0 again, and the default view hides
+            # the older rows of this rank. Nothing is overwritten.
             writer = Writer(writer.rank, writer.attempt)
             name = settings.name or known.merged.name
             settings, known = msgspec.structs.replace(settings, name=name), None
@@ -95,7 +95,16 @@ def open_segment(
     known: ResumeState | None = None,
     writer: Writer | None = None,
 ) -> Run:
-    """Begin a segment of a run, behind what is ``known`` of it."""
+    """Open a new segment of a run, and return the run.
+
+    Args:
+        settings: Settings with the run's entity and project.
+        layout: The store or outbox.
+        run_id: The run's id.
+        config: Config that the script gave; it is applied on top of the run's earlier config.
+        known: Earlier state of the run, if this segment continues it.
+        writer: Rank, attempt and first step of the segment. Default: rank 0 of a new run.
+    """
     before = known.merged if known is not None else None
     merged = {**before.config, **config} if before is not None else config
     name = settings.name or (before.name if before is not None else None) or names.new_run_name()
@@ -114,7 +123,15 @@ def open_segment(
 def started_of(
     settings: Settings, run_id: str, name: str, config: dict[str, Any], writer: Writer | None
 ) -> RunStarted:
-    """Return the first record of a segment of a run."""
+    """Return the first record of a segment.
+
+    Args:
+        settings: Settings with the run's entity, project, group, job type, tags and notes.
+        run_id: The run's id.
+        name: Display name.
+        config: The run's config.
+        writer: Rank, attempt and first step of the segment. Default: rank 0 of a new run.
+    """
     if not active_runs.open_runs():
         clock.set_by_wall_clock()
     place: dict[str, Any] = writer.place if writer is not None else {}
@@ -136,11 +153,11 @@ def started_of(
 
 
 def _ask_server(settings: Settings, layout: Layout, run_id: str, resume: str | None) -> ResumeState | None:
-    """Return what is known of a run where it is sent to, if a server is named."""
+    """Return the state of a run from the configured server and from here; None without a server."""
     remote = remote_for(settings)
     if remote is None:
         return None
-    # Before the server is asked: what goes from here meanwhile is known there.
+    # Read this first: a journal that is sent and removed in the meantime is then in the server's answer.
     here = find_run(layout, settings.entity, settings.project, run_id, active_runs.segments_of_this_process())
     try:
         return join_resume_states(
@@ -149,8 +166,11 @@ def _ask_server(settings: Settings, layout: Layout, run_id: str, resume: str | N
     except CommError as error:
         if resume == "must":
             raise
-        # Training does not wait for a server. Rows of before stay, as an older attempt.
-        say(f"{error.message}. It cannot be asked whether run {run_id} exists", silent=settings.silent)
+        # Training does not wait for a server. Earlier rows are kept as an older attempt.
+        say(
+            f"{error.message}. It is not known whether run {run_id} exists on the server",
+            silent=settings.silent,
+        )
         return here
 
 
@@ -159,15 +179,15 @@ def _wants_recorder(settings: Settings) -> bool:
         return True
     if is_journal_only(settings):
         say(
-            f"{why_journal_only(settings)}: journals are written here, and wait for "
-            "`tracker server` or `tracker sync` on the host that keeps the catalog",
+            f"{why_journal_only(settings)}: only journals are written here. Run `tracker server` or "
+            "`tracker sync` on the host that keeps the catalog to apply them",
             silent=settings.silent,
         )
         return False
     if not can_apply():
         say(
-            "journals are written and await a recorder: `pip install airgap-tracker` with its dependencies "
-            "here, or open the store on a machine that has them",
+            "journals are written, but no recorder can apply them here. Install the dependencies of "
+            "airgap-tracker here, or open the store on a machine that has them",
             silent=settings.silent,
         )
         return False

@@ -1,4 +1,4 @@
-"""Going back in a run (``resume_from``), and branching off from it (``fork_from``)."""
+"""Rewinding a run (``resume_from``), and starting a new run from a copy of another (``fork_from``)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ class RewindPoint(NamedTuple):
 
 
 def parse_rewind_point(text: object, argument: str) -> RewindPoint:
-    """Return what ``resume_from`` or ``fork_from`` says.
+    """Return the value of ``resume_from`` or ``fork_from`` as a run id and a step.
+
+    Args:
+        text: The value.
+        argument: Name of the argument, for the message.
 
     Raises:
-        UsageError: It is of another form.
+        UsageError: The value does not have the form ``ID?_step=N``.
     """
     found = _MOMENT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
@@ -41,10 +45,16 @@ def parse_rewind_point(text: object, argument: str) -> RewindPoint:
 def check_rewind_arguments(
     run_id: str | None, resume: object, resume_from: object, fork_from: object
 ) -> tuple[RewindPoint | None, RewindPoint | None]:
-    """Return where to go back to, and where to branch off.
+    """Return the points of ``resume_from`` and ``fork_from``; None for an argument that is not given.
+
+    Args:
+        run_id: The argument ``id`` of ``init``.
+        resume: The argument ``resume`` of ``init``.
+        resume_from: The run and step to continue from.
+        fork_from: The run and step at which to start a copy.
 
     Raises:
-        UsageError: They are of another form, or do not go together with one another or with the id.
+        UsageError: A value does not have the form ``ID?_step=N``, or the arguments exclude each other.
     """
     if sum(each not in (None, False) for each in (resume, resume_from, fork_from)) > 1:
         raise SettingsError(
@@ -63,7 +73,7 @@ def check_rewind_arguments(
 
 
 class RewoundHistory(NamedTuple):
-    """What a run had up to a step.
+    """The history and config of a run up to a step.
 
     Attributes:
         rows: Its history rows, oldest first.
@@ -75,15 +85,15 @@ class RewoundHistory(NamedTuple):
 
     @property
     def runtime(self) -> float:
-        """Seconds that the run had lasted by then."""
+        """Duration of the run up to the step, in seconds."""
         return max((row.get("_runtime") or 0.0 for row in self.rows), default=0.0)
 
 
 def read_rewound_history(settings: Settings, moment: RewindPoint) -> RewoundHistory:
-    """Return what a run had up to a step.
+    """Return the history and config of a run up to a step.
 
     Raises:
-        UsageError: There is no such run, or it has not come so far.
+        UsageError: The run does not exist, or has not reached the step.
     """
     from tracker.errors import NotFoundError
     from tracker.reading.open_reader import open_reader
@@ -93,17 +103,17 @@ def read_rewound_history(settings: Settings, moment: RewindPoint) -> RewoundHist
     try:
         found = reader.run(*place)
     except NotFoundError:
-        raise UsageError(f"there is no run {'/'.join(place)} to go on from") from None
+        raise UsageError(f"Run {'/'.join(place)} does not exist. Check the id.") from None
     last = -1 if found.last_step is None else found.last_step
     if moment.step > last:
-        raise UsageError(f"run {'/'.join(place)} has no step {moment.step}: its last one is {last}")
+        raise UsageError(f"Run {'/'.join(place)} has no step {moment.step}. Its last step is {last}.")
     history = reader.history(*place, None, False)
     rows = [row for row in history if row["_step"] <= moment.step]
     return RewoundHistory(rows, found.config)
 
 
 def rewind_run(run: Run, past: RewoundHistory) -> None:
-    """Have the summary say again what it said at that step."""
+    """Reset the run's summary to its values at the step where ``past`` ends."""
     from tracker.runstate.fold import SegmentFold, SegmentState
 
     assert run.journal.known is not None
@@ -118,7 +128,14 @@ def rewind_run(run: Run, past: RewoundHistory) -> None:
 
 
 def copy_rows_before(run: Run, settings: Settings, moment: RewindPoint, past: RewoundHistory) -> None:
-    """Begin a run with the rows of another one, and the media in them."""
+    """Copy the rows of another run, and their media, to the beginning of a new run.
+
+    Args:
+        run: The new run.
+        settings: Settings with the entity and project of the other run.
+        moment: The other run, and its last step to copy.
+        past: History of the other run up to that step.
+    """
     from tracker.reading.open_reader import open_reader
 
     for file in open_reader(settings).files(settings.entity, settings.project, moment.run_id):

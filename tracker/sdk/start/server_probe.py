@@ -1,4 +1,4 @@
-"""What ``init`` asks a server: whether it knows a run, and whether it would take this one."""
+"""Questions of ``init`` to a server: does it know a run, and does it accept this process's runs?"""
 
 from __future__ import annotations
 
@@ -10,32 +10,42 @@ from tracker.reading.resume_state import ResumeState
 from tracker.recorder.outbox import Remote
 from tracker.store.objects.layout import Layout
 
-# Only a run whose id the script gave is asked for; longer than this, training goes on without an answer.
-PATIENCE = 10.0
+# How long `init` waits for the state of a run, in seconds; then training starts without an answer. Only a
+# run whose id the script gave is looked up.
+ANSWER_TIMEOUT_SECONDS = 10.0
 
 
 def probe_server(remote: Remote, *, silent: bool) -> None:
-    """Ask the server, on a thread of its own, whether it would take this run; say so when not."""
+    """Ask the server in a background thread whether it accepts runs, and print a line if it does not."""
     threading.Thread(target=_ask, args=(remote, silent), name="tracker-greeting", daemon=True).start()
 
 
 def fetch_resume_state(
     remote: Remote, layout: Layout, entity: str, project: str, run_id: str
 ) -> ResumeState | None:
-    """Return what the server knows of a run; None when it does not know it.
+    """Return the server's state of a run; None when the server does not have the run.
+
+    Args:
+        remote: The server.
+        layout: The outbox; the returned state reads rows from it.
+        entity: Owner of the project.
+        project: Name of the project.
+        run_id: The run's id.
 
     Raises:
-        CommError: It cannot be reached, refuses the key, or is of another version.
+        CommError: The server cannot be reached, refuses the key, or runs another version.
     """
     from tracker.ground.http import Client
 
-    client = Client(remote.url, remote.key, timeout=PATIENCE)
+    client = Client(remote.url, remote.key, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
         data = b"".join(client.stream("projects", entity, project, "runs", run_id, "segments"))
     except NotFoundError as error:
         if "there is no run" in error.message:
             return None
-        raise CommError(f"{remote.url} cannot say what a run is: install this version there too") from error
+        raise CommError(
+            f"{remote.url} cannot return the state of a run. Install this version of airgap-tracker there too"
+        ) from error
     finally:
         client.close()
     from tracker.runstate.merge import unpack_segments
@@ -43,7 +53,7 @@ def fetch_resume_state(
     try:
         segments, edits = unpack_segments(data)
     except ValueError as error:
-        raise CommError(f"{remote.url} says of run {run_id} what cannot be read: {error}") from error
+        raise CommError(f"{remote.url} sent an invalid state of run {run_id}: {error}") from error
     known = {each.segment: each for each in segments}
     return ResumeState((entity, project, run_id), known, edits, set(), None, layout)
 
@@ -56,16 +66,16 @@ def _ask(remote: Remote, silent: bool) -> None:
         session = client.get("session")
     except Error as error:
         say(
-            f"{error.message}. Nothing is lost: the run is kept here and sent when the server answers, "
+            f"{error.message}. No data is lost: the run is kept here and sent when the server answers, "
             "or later by `tracker sync`",
             silent=silent,
         )
     else:
         if session["key_required"] and not session["signed_in"]:
-            wrong = "refuses the API key that was given" if remote.key else "asks for an API key"
+            wrong = "refuses the given API key" if remote.key else "requires an API key"
             say(
-                f"{remote.url} {wrong}. Nothing is lost: the run is kept here; set TRACKER_API_KEY to "
-                "a valid key and run `tracker sync` (`tracker key` on the server makes one)",
+                f"{remote.url} {wrong}. No data is lost: the run is kept here. Set TRACKER_API_KEY to "
+                "a valid key and run `tracker sync`. To create a key, run `tracker key` on the server",
                 silent=silent,
             )
     finally:

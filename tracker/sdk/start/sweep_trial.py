@@ -1,4 +1,4 @@
-"""What ``init`` does in a trial of a sweep: its agent says which run it is, and its parameters."""
+"""``init`` in a trial of a sweep: the agent sets the run and its parameters in the environment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _OWNER = "sweep"
 
 
 class Trial:
-    """The trial that this process runs, as its environment says.
+    """The trial that this process runs.
 
     Args:
-        parameters: Its parameters.
-        belongs: Whether the environment also names its sweep.
+        parameters: Parameters of the trial.
+        belongs: Whether the environment also contains the id of the sweep.
     """
 
     def __init__(self, parameters: dict[str, Any], *, belongs: bool) -> None:
@@ -30,7 +30,17 @@ class Trial:
     def place_of_run(
         self, entity: str | None, project: str | None, run_id: str | None, extra: dict[str, Any]
     ) -> tuple[str | None, str | None, str | None]:
-        """Return what ``init`` goes on with: nothing of what a script says, with a warning, as in wandb."""
+        """Return the entity, project and run id that ``init`` uses.
+
+        In a sweep, those of the script are ignored with a warning, as in wandb
+        (wandb: ``sdk/wandb_init.py``).
+
+        Args:
+            entity: Entity that the script gave.
+            project: Project that the script gave.
+            run_id: Run id that the script gave.
+            extra: Settings of the script. The three names are removed from it.
+        """
         if not self._belongs:
             return entity, project, run_id
         for name, value in (("entity", entity), ("project", project), ("run_id", run_id)):
@@ -40,29 +50,32 @@ class Trial:
                 say(f"WARNING Ignoring {name} {given!r} when running a sweep.")
         return None, None, None
 
-    def over(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Return a run's first config: the parameters, over what the script gave; one warning names those."""
-        passed_over = [
+    def apply_to(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the run's initial config: the script's config, overridden by the trial's parameters.
+
+        Print one warning with the keys whose values are overridden.
+        """
+        overridden = [
             key for key, value in self._parameters.items() if key in config and config[key] != value
         ]
-        if passed_over:
+        if overridden:
             say(
-                f"WARNING Config items {', '.join(map(repr, passed_over))} were locked by '{_OWNER}' "
+                f"WARNING Config items {', '.join(map(repr, overridden))} were locked by '{_OWNER}' "
                 "(ignored what init was given)."
             )
         merged: dict[str, Any] = _merged(config, self._parameters)
         return merged
 
     def lock(self, config: Config) -> None:
-        """Keep the parameters from being changed."""
+        """Lock the parameters in the run's config, so that the script cannot change them."""
         config.merge_locked(self._parameters, user=_OWNER, _allow_val_change=True)
 
 
-def in_force(environment: Mapping[str, str]) -> Trial | None:
-    """Return the trial that an environment names; None: this is none.
+def find_trial(environment: Mapping[str, str]) -> Trial | None:
+    """Return the trial that an environment describes; None when there is no trial.
 
     Raises:
-        ConfigError: Its parameters cannot be read.
+        ConfigError: The file of its parameters cannot be read.
     """
     sweep, path = environment.get(SWEEP_ID), environment.get(PARAMETERS)
     if not sweep and not path:
@@ -73,7 +86,7 @@ def in_force(environment: Mapping[str, str]) -> Trial | None:
 def _read(path: str) -> dict[str, Any]:
     from tracker.sdk.run.config_sources import read_config_file
 
-    try:  # ours may be JSON, which needs no package
+    try:  # tracker's own agent writes JSON, which needs no package
         with open(path, "rb") as file:
             found = loads(file.read())
         return {key: item["value"] for key, item in found.items() if key != "wandb_version"}

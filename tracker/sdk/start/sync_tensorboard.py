@@ -1,4 +1,4 @@
-"""``Api.sync_tensorboard``: tfevents files that were written already become a run."""
+"""``Api.sync_tensorboard``: logs existing tfevents files as a run."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ def sync_folder(
     project: str | None = None,
     entity: str | None = None,
 ) -> str:
-    """Log what the tfevents files below a folder hold as one run, and keep the files; return the run's path.
+    """Log the content of the tfevents files below a folder as one run, and return the run's path.
+
+    The files are not changed.
 
     Args:
-        folder: The folder. A file's path below it is put in front of its tags.
-        settings: Where the run is kept.
-        run_id: Its id; a new one unless given.
-        project: Its project; that of the settings unless given.
-        entity: Whose project; that of the settings unless given.
+        folder: The folder. Each tag is prefixed with the path of its file below this folder.
+        settings: Settings of the run.
+        run_id: Id of the run. Default: a new id.
+        project: Project of the run. Default: the project of the settings.
+        entity: Owner of the project. Default: the entity of the settings.
 
     Raises:
-        UsageError: There are no such files.
+        UsageError: There are no tfevents files below the folder.
         Error: The package tensorboard is not installed.
     """
     root = Path(folder).absolute()
     folders = sorted({path.parent for path in root.rglob("*tfevents*") if path.is_file()})
     if not folders:
-        raise UsageError(f"there are no tfevents files below {root}")
+        raise UsageError(f"There are no tfevents files below {root}.")
     place: Any = msgspec.structs.replace(settings, run_id=None, name=None, silent=True)
     run = init(id=run_id, project=project, entity=entity, reinit="create_new", settings=place)
     try:
