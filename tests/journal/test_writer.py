@@ -70,7 +70,7 @@ def test_too_large_payload_leaves_the_writer_usable(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     writer = JournalWriter(path, SEGMENT)
     writer.append(b"before")
-    with pytest.raises(JournalError, match=f"a record of {MAX_PAYLOAD + 1} bytes is over {MAX_PAYLOAD}"):
+    with pytest.raises(JournalError, match=f"has {MAX_PAYLOAD + 1} bytes; the limit is {MAX_PAYLOAD}"):
         writer.append(bytes(MAX_PAYLOAD + 1))
     assert not writer.poisoned
     writer.append(b"behind")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tracker.sweeps.bayes import promising
+from tracker.sweeps.bayes import propose_values
 from tracker.sweeps.hyperband import is_beaten, read_brackets
 from tracker.sweeps.space import draw, points, read_parameters
 
@@ -74,11 +74,11 @@ def test_learning_looks_where_it_was_best() -> None:
 
     tried = [[float(x), kind] for x in range(-9, 10, 4) for kind in "ab"]
     known = [(trial, loss(trial)) for trial in tried]
-    found = [promising(parameters, known, [], Random(seed)) for seed in (1, 2)]
+    found = [propose_values(parameters, known, [], Random(seed)) for seed in (1, 2)]
     assert all(kind == "a" and abs(x - 3) < 2 for x, kind in found), found
-    waiting = promising(parameters, known, [found[0]], Random(1))
+    waiting = propose_values(parameters, known, [found[0]], Random(1))
     assert waiting != found[0]  # an agent beside is not sent to the same place
-    assert promising(parameters, known[:2], [], Random(1)) != found[0]  # too little to learn from
+    assert propose_values(parameters, known[:2], [], Random(1)) != found[0]  # too little to learn from
 
 
 def test_brackets_of_hyperband() -> None:

@@ -120,7 +120,7 @@ def test_what_is_not_there_is_said(folder: Path) -> None:
     for words, message in (
         (("sweep", "no.yaml"), "there is no file no.yaml"),
         (("sweep", "sweep.yaml"), "sweep.yaml is neither JSON nor YAML"),
-        (("agent", "x"), "there is no sweep local/uncategorized/x"),
+        (("agent", "x"), "does not contain the sweep local/uncategorized/x"),
     ):
         with pytest.raises(SystemExit, match=message):
             main(list(words))

@@ -64,7 +64,7 @@ def test_every_point_of_a_grid_is_run_once(api: Path) -> None:
     assert (best.sweep_name, best.sweepName) == (sweep_id, sweep_id)
     assert best.sweep is not None and best.sweep.id == sweep_id
     assert [each.id for each in Api().project("p").sweeps()] == [sweep_id]
-    with pytest.raises(ApiNotFoundError, match="there is no sweep local/p/nothing"):
+    with pytest.raises(ApiNotFoundError, match="does not contain the sweep local/p/nothing"):
         Api().sweep("local/p/nothing")
 
 
@@ -192,7 +192,7 @@ wandb.agent(sweep_id, train)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "method of the sweep is None; use one of grid, random, bayes"),
+        ({}, "Invalid method None of the sweep. Use one of: grid, random, bayes"),
         ({"method": "grid"}, "parameters must be a dict"),
         ({"method": "grid", "parameters": {"x": 3}}, "parameter 'x' is 3: write"),
         (
@@ -201,14 +201,14 @@ wandb.agent(sweep_id, train)
         ),
         (
             {"method": "random", "parameters": {"x": {"min": 0, "max": 1.5}}},
-            "write both as ints, or both as floats",
+            "Use two ints or two floats",
         ),
-        ({"method": "random", "parameters": {"x": {"min": 2, "max": 1}}}, "swap min and max"),
+        ({"method": "random", "parameters": {"x": {"min": 2, "max": 1}}}, "min 2 is above max 1. Swap them."),
         (
             {"method": "random", "parameters": {"x": {"distribution": "zipf"}}},
-            "'zipf', which is none of constant,",
+            "Invalid distribution 'zipf' of parameter 'x'. Use one of: constant,",
         ),
-        ({"method": "random", "parameters": {"x": {"distribution": "uniform"}}}, "which needs min and max"),
+        ({"method": "random", "parameters": {"x": {"distribution": "uniform"}}}, "uniform needs min and max"),
         ({"method": "random", "parameters": {"x": {"values": [1], "probabilities": [0.5]}}}, "1 together"),
         ({"method": "random", "parameters": {"x": {"value": 1}}, "run_cap": 0}, "run_cap of the sweep is 0"),
         ({"method": "bayes", "parameters": {"x": {"value": 1}}}, "method bayes needs a metric"),

@@ -89,7 +89,7 @@ class SegmentInfo:
         attempt: 0 for the first attempt; each resume adds 1.
         host: Name of the writer's host.
         started_at: Start time in unix seconds.
-        start_step: Step of the first row that is logged without a step.
+        start_step: First step of the segment.
         last_step: Largest logged step; None without rows.
         rows: Number of complete rows.
         state: State of the segment, with the same values as a run's state.

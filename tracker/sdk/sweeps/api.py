@@ -70,7 +70,7 @@ def _prior(settings: Settings, config: dict[str, Any], run_ids: list[str]) -> li
     parameters = parameters_of(config)
     found: list[Trial] = []
     for run_id in run_ids:
-        seen = results.look(run_id)
+        seen = results.read(run_id)
         if seen is None:
             raise UsageError(f"prior run {settings.entity}/{settings.project}/{run_id} is not there")
         values = pick(parameters, seen.config)
