@@ -1,7 +1,8 @@
-"""Experiment tracking without a network: ``import tracker as wandb``.
+"""Experiment tracking without a network.
 
-The public names are wandb's. Each name is loaded when a script first uses it, so ``import tracker`` takes
-little time. A name of wandb that tracker does not have raises AttributeError.
+A script uses this package in place of wandb: the public names are wandb's. Each name is loaded when a
+script first uses it, so ``import tracker`` takes little time. A name of wandb that tracker does not have raises
+AttributeError.
 """
 
 from __future__ import annotations
