@@ -54,7 +54,7 @@ class StepCounter:
         """Return the counter for a child that is forked now."""
         return StepCounter(self.next_step)
 
-    def go_on_at(self, step: int) -> None:
+    def continue_at(self, step: int) -> None:
         """Give the next row this step. It follows rows that were copied from another run."""
         self.state = (step, self.state[1], None)
 

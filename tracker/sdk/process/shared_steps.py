@@ -167,7 +167,7 @@ class SharedSteps(StepCounter):
         """See ``StepCounter``."""
         return SharedSteps(self.file)
 
-    def go_on_at(self, step: int) -> None:
+    def continue_at(self, step: int) -> None:
         """See ``StepCounter``."""
         self.file.next = step
 

@@ -117,9 +117,9 @@ class RunCore:
             if self._shown[name] is None:
                 self._shown[name] = value
 
-    def go_on_at(self, step: int) -> None:
+    def continue_at(self, step: int) -> None:
         """Have the next row stand at a step, behind rows that were taken over."""
-        self._steps.go_on_at(step)
+        self._steps.continue_at(step)
         self.starting_step = step
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:

@@ -20,7 +20,7 @@ INTERNAL = {
     "copy_row",
     "end_at_signal",
     "finished",
-    "go_on_at",
+    "continue_at",
     "is_busy_here",
     "journal",
     "layout",

@@ -219,7 +219,7 @@ def _begin(
 
         run = open_segment(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
         rewind.copy_rows_before(run, settings, fork, past)
-        run.go_on_at(fork.step + 1)
+        run.continue_at(fork.step + 1)
     elif settings.run_id is None and resume != "must":  # nobody else has the id: no run of before, no rank
         run = open_segment(settings, layout, run_id, config)
     else:
