@@ -50,7 +50,7 @@ class StepCounter:
         step, _, row = self.state
         return step if row is None else step + 1
 
-    def of_child(self) -> StepCounter:
+    def for_child(self) -> StepCounter:
         """Return the counter for a child that is forked now."""
         return StepCounter(self.next_step)
 

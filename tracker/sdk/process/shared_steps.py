@@ -163,7 +163,7 @@ class SharedSteps(StepCounter):
         """See ``StepCounter``."""
         return self.file.next
 
-    def of_child(self) -> SharedSteps:
+    def for_child(self) -> SharedSteps:
         """See ``StepCounter``."""
         return SharedSteps(self.file)
 

@@ -242,7 +242,7 @@ class RunCore:
             if self.capturing is not None:
                 self.capturing.leave_to_parent()
             self._journal.begun_in_child = self._begin_in_child
-            self._steps = self._steps.of_child()
+            self._steps = self._steps.for_child()
 
     def _begin_in_child(self) -> None:
         if self._steps.file is not None:
