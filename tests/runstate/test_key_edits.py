@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.runstate.key_edits import apply_key_edits, note_keys
+from tracker.runstate.key_edits import add_key_edits, apply_key_edits
 
 keys = st.sampled_from("abc")
 edits = st.tuples(st.dictionaries(keys, st.integers()), st.lists(keys, max_size=2))
@@ -28,7 +28,7 @@ def test_the_last_edit_or_writer_of_a_key_decides(events: list[Any]) -> None:
             expected.update(each)
             continue
         values, removed = each
-        noted = note_keys(noted, "config", values, removed, float(time))
+        noted = add_key_edits(noted, "config", values, removed, float(time))
         expected.update(values)
         for key in removed:
             expected.pop(key, None)

@@ -12,7 +12,7 @@ from typing import Any
 KEYED = ("config", "summary")
 
 
-def note_keys(
+def add_key_edits(
     edits: Mapping[str, Any], field: str, values: Mapping[str, Any], removed: Iterable[str], time: float
 ) -> dict[str, Any]:
     """Return a run's edits with additional edits of keys.
