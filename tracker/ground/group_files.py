@@ -31,7 +31,7 @@ def mode_of_shared(folder: Path) -> int:
     return mode & _KEPT if mode & _SHARED == _SHARED else 0
 
 
-def is_of_group(path: str | os.PathLike[str]) -> bool:
+def is_shared_by_group(path: str | os.PathLike[str]) -> bool:
     """Return whether ``path`` is in a store that a group shares."""
     return _store_of(path).mode != 0
 
@@ -141,7 +141,7 @@ def protect(path: Path, descriptor: int | None = None) -> None:
         path: The file. In a shared store, call ``share`` first or give ``descriptor``.
         descriptor: A descriptor of the file if it is open.
     """
-    if not is_of_group(path):
+    if not is_shared_by_group(path):
         os.chmod(path if descriptor is None else descriptor, 0o444)
     elif descriptor is not None:
         share(path, descriptor)
