@@ -25,7 +25,7 @@ class _Store(NamedTuple):
     mode: int
 
 
-def mode_of_shared(folder: Path) -> int:
+def group_mode_of(folder: Path) -> int:
     """Return the mode for the folders of a new store in ``folder``; 0 if no group shares ``folder``."""
     mode = folder.stat().st_mode
     return mode & _KEPT if mode & _SHARED == _SHARED else 0
