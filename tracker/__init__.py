@@ -1,8 +1,8 @@
 """Experiment tracking without a network.
 
 A script uses this package in place of wandb: the public names are wandb's. Each name is loaded when a
-script first uses it, so ``import tracker`` takes little time. A name of wandb that tracker does not have raises
-AttributeError.
+script first uses it, so ``import tracker`` takes little time. A name of wandb that tracker does not have
+raises AttributeError.
 """
 
 from __future__ import annotations
