@@ -61,7 +61,7 @@ def make_shared(folder: Path, temporary: Path, mode: int) -> None:
         mode: The folder's mode.
 
     Raises:
-        FileExistsError: The folder exists and is not empty.
+        FileExistsError: The path exists and is not an empty folder.
     """
     temporary.mkdir()
     try:
