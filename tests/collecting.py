@@ -1,4 +1,4 @@
-"""Logging artifacts into the store of the working folder, and collecting garbage there."""
+"""Helpers that log artifacts to the store of the working folder and collect garbage there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def gc(*, look: bool = True, outboxes: bool = False, **options: Any) -> Report:
 
 
 def _next_tick(store: Store) -> None:
-    """Wait until the file system's clock has moved on: a blob of the present tick has no age, not even 0."""
+    """Wait for the next tick of the file system's clock: until then, a new blob does not count as old."""
     probe = store.root / "tick"
 
     def now() -> int:
@@ -54,7 +54,7 @@ def _next_tick(store: Store) -> None:
 
 
 def folder_size() -> int:
-    """Bytes of all content, wherever it lies in the store."""
+    """Return the size in bytes of all content in the store."""
     places = [ROOT / name for name in ("blobs", "drafts", "trash", "tmp", "outbox")]
     files = [path for place in places for path in place.rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files)

@@ -1,4 +1,4 @@
-"""What all tests share: a folder of their own, no settings from outside, runs that end."""
+"""Fixtures of all tests: an own folder, no settings from outside, and the end of open runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tracker.recorder.open_store import open_store
 from tracker.sdk.process import active_runs
 from tracker.store.store import Store
 
-# Seconds after which a test of these suites hangs; pyproject.toml has the limit of all others.
+# Time limits in seconds for tests of these suites; pyproject.toml has the limit of other tests.
 LIMITS = {
     "slow": 900,
     "lightning": 1500,
@@ -29,7 +29,7 @@ LIMITS = {
     "containers": 1200,
 }
 
-# Other programs may have the machine: how long an example takes says nothing.
+# No deadline: the time of an example depends on other programs on the machine.
 settings.register_profile(
     "ours", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -37,10 +37,10 @@ settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of suites that take long more time; order the files for several processes.
+    """Set the time limits of slow suites, and order the files for several processes.
 
-    Files of few tests come first: their tests are whole scenarios that take long. One that starts last would
-    keep a single process busy at the end.
+    Files with few tests come first, because their tests are long scenarios. If a long test started last, the
+    other processes would be idle at the end.
     """
     tests_in_file = Counter(item.path for item in items)
     items.sort(key=lambda item: tests_in_file[item.path])
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how to run one file; after failures, the files that failed."""
+    """Print the command for one file; after failures, the commands for the files that failed."""
     failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
     files = sorted({report.nodeid.partition("::")[0] for report in failed}) or ["tests/test_names.py"]
     terminalreporter.write_sep("-", "to run one file" if not failed else "to run the files that failed")
@@ -61,15 +61,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Work in an empty folder, without TRACKER_* and WANDB_* variables; end the runs a test leaves open."""
+    """Use an empty folder and no TRACKER_* or WANDB_* variables; finish runs that a test leaves open."""
     for name in list(os.environ):
         if name.startswith(("TRACKER_", "WANDB_")):
             monkeypatch.delenv(name)
-    # Files of facts would be among those that tests count; tests/capture has them.
+    # Without metadata files: many tests count files. tests/capture tests the metadata.
     monkeypatch.setenv("TRACKER_X_DISABLE_META", "true")
-    # A recorder of a server that never comes must not stay for a day after its test.
+    # By default, a recorder tries for a day to send to a server that does not exist.
     monkeypatch.setenv("TRACKER_SENDING_SECONDS", "1")
-    # What commands note in a home folder, and what a person has there.
+    # Files in the home folder of the user who runs the tests must not be read or changed.
     monkeypatch.setenv("TRACKER_CONFIG_DIR", str(tmp_path / ".config"))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.chdir(tmp_path)
@@ -80,8 +80,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def drawn_alike() -> None:
-    """Draw the same random numbers in each run of a test: weights of models, rows of arrays, samples."""
+def seed_random_numbers() -> None:
+    """Use the same random numbers in each run of a test."""
     random.seed(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
@@ -91,7 +91,7 @@ def drawn_alike() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A new store."""
+    """Return a new store."""
     opened = open_store(tmp_path / "tracker-store")
     yield opened
     opened.close()

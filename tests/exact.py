@@ -1,4 +1,4 @@
-"""Comparing history exactly: type by type, NaN with NaN, -0.0 apart from 0.0."""
+"""Exact comparison of history: types must be equal, NaN is equal to NaN, and -0.0 differs from 0.0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIXED = ("_step", "_runtime", "_timestamp")
 
 
 def exact(value: Any) -> str:
-    """Return a text that is the same for values that are the same in type and value."""
+    """Return a text that is equal for values of equal type and value only."""
     return repr(_sorted(value))
 
 
@@ -26,14 +26,14 @@ def _sorted(value: Any) -> Any:
 
 
 def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return history rows as they were logged: keys and ``_step``, without the clock's columns."""
+    """Return history rows without ``_runtime`` and ``_timestamp``."""
     return [
         {key: value for key, value in row.items() if key not in ("_runtime", "_timestamp")} for row in rows
     ]
 
 
 def check_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    """Fail unless both are the same rows in the same order; names the first that differs."""
+    """Fail unless both lists have the same rows in the same order; the message has the first difference."""
     for at, (row, meant) in enumerate(zip(without_times(found), expected, strict=False)):
         assert exact(row) == exact(meant), f"row {at}"
     assert len(found) == len(expected)
@@ -42,7 +42,7 @@ def check_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> N
 
 
 def check_table(table: pa.Table, expected: list[dict[str, Any]]) -> None:
-    """Fail unless a table of ``history_arrow`` says of these rows what its documentation promises."""
+    """Fail unless a table of ``history_arrow`` contains these rows as documented."""
     assert table.column("_step").to_pylist() == [row["_step"] for row in expected]
     assert set(table.schema.names) == {*FIXED, *(key for row in expected for key in row)}
     for key in set(table.schema.names) - set(FIXED):
@@ -57,7 +57,7 @@ def check_table(table: pa.Table, expected: list[dict[str, Any]]) -> None:
 
 
 def _kind(logged: list[Any]) -> str:
-    """Return the kind of a column of these values, however they were cut into parts."""
+    """Return the kind of a column with these values, for any division into parts."""
     types = {type(value) for value in logged} - {type(None)}
     if float in types:
         return "double"
@@ -68,7 +68,7 @@ def _kind(logged: list[Any]) -> str:
 
 
 def _cell(kind: str, value: Any) -> Any:
-    """Return what stands for a logged value in a column of a kind."""
+    """Return the cell for a logged value in a column of a kind."""
     if kind == "json":
         return exact(value)
     if kind == "double" and type(value) is int:
@@ -81,7 +81,7 @@ def _cell(kind: str, value: Any) -> Any:
 
 
 def without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out dicts that hold nothing, as wandb does; it keeps nothing without a name either."""
+    """Remove empty dicts, recursively, as wandb does."""
     inner = {
         key: without_empty(value) if isinstance(value, dict) and "_type" not in value else value
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""A store with everything that can be logged, made by logging it."""
+"""A store with all kinds of logged data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a script in a process of its own, as a user would."""
+"""Helpers that run a script in a separate process."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ T = TypeVar("T")
 
 
 class Installation(NamedTuple):
-    """An interpreter and the tracker that it imports.
+    """A Python interpreter and the tracker that it imports.
 
     Attributes:
-        python: The interpreter.
-        path: A source tree to import from; None for the packages of the interpreter alone.
+        python: Path of the interpreter.
+        path: Source tree from which tracker is imported; None for the interpreter's own packages.
     """
 
     python: str
     path: Path | None = None
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """Return the environment of this process, with this installation's tracker importable."""
+        """Return the environment of this process, changed so that it imports this installation's tracker."""
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return {**kept, **({} if self.path is None else {"PYTHONPATH": str(self.path)}), **variables}
 
@@ -35,12 +35,12 @@ HERE = Installation(sys.executable, ROOT)
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment for a script: this one, with the source tree importable."""
+    """Return the environment for a script that imports tracker from the source tree."""
     return HERE.environment(**variables)
 
 
 def start(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
-    """Start Python on ``code`` in ``folder``."""
+    """Start a Python process that runs ``code`` in ``folder``."""
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -53,7 +53,7 @@ def start(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
 
 
 def run(code: str, folder: Path, *, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python on ``code`` in ``folder`` to its end."""
+    """Run ``code`` in a Python process in ``folder``, and wait for its end."""
     process = start(code, folder, **variables)
     out, err = process.communicate(timeout=120)
     if check and process.returncode != 0:
@@ -62,10 +62,10 @@ def run(code: str, folder: Path, *, check: bool = True, **variables: str) -> sub
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
-    """Return the first true answer of ``condition``; fail when there is none for ``seconds``."""
+    """Call ``condition`` until it returns a true value; return the value. Fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"timeout after {seconds} s: no {what}")
         time.sleep(0.05)
     return answer

@@ -1,4 +1,4 @@
-"""The example, as the README's first command runs it: train, serve, fetch by alias, evaluate."""
+"""The example of the README's first command: train, serve, download by alias, evaluate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def get(url: str) -> dict:
 
 
 @pytest.mark.slow
-def test_the_whole_job(tmp_path: Path) -> None:
+def test_the_example_trains_serves_and_evaluates(tmp_path: Path) -> None:
     example = scripts.ROOT / "examples" / "digits.py"
     process = subprocess.Popen(
         [sys.executable, example, "--epochs", "3", "--port", "0"],

@@ -1,4 +1,4 @@
-"""Which process lives: never told of one that cannot be seen."""
+"""Whether a process is alive. The answer is None for a process whose state cannot be seen."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def test_a_process_that_has_ended_is_dead() -> None:
     assert is_alive(process) is False
 
 
-def test_of_another_boot_it_is_told_only_when_it_is_silent() -> None:
-    """It may be this host before it was started anew, or another machine that has its name."""
+def test_a_process_of_another_boot_is_dead_only_if_it_is_silent() -> None:
+    """The process may be of this host before a restart, or of another machine with the same name."""
     other = msgspec.structs.replace(this_process(), boot="another")
     assert is_alive(other) is None
     assert is_alive(other, silent=True) is False
     assert is_alive(msgspec.structs.replace(other, host="elsewhere"), silent=True) is None
 
 
-def test_another_users_process_that_proc_hides_is_not_dead() -> None:
+def test_a_hidden_process_of_another_user_is_not_dead() -> None:
     if os.geteuid() != 0:
         pytest.skip("hiding processes needs root")
     me = this_process()

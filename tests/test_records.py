@@ -1,4 +1,4 @@
-"""The records: whatever is written can be read back, by this tracker and by later ones."""
+"""Encoding of records: this tracker and later ones can read all records that this one writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tracker.ground.records import (
 PROCESS = Process("node1", "boot", 1, 42, 7)
 
 text = st.text(st.characters(codec="utf-8"), max_size=12)
-# NaN is compared apart: it never equals itself.
+# Without NaN, which is not equal to itself. Another test covers it.
 numbers = st.one_of(
     st.integers(),
     st.integers(-(2**80), 2**80),
@@ -106,20 +106,20 @@ def fields(record: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", RECORD_KINDS, ids=lambda kind: kind.__name__)
-def test_every_kind_comes_back(kind: type[Any]) -> None:
+def test_every_kind_can_be_written_and_read(kind: type[Any]) -> None:
     @settings(max_examples=60)
     @given(record=any_of(kind))
     def comes_back(record: Record) -> None:
         found = decode(pack(record))
         assert fields(found) == fields(record)
-        assert repr(found) == repr(record)  # 1, 1.0 and True are equal, and not the same
+        assert repr(found) == repr(record)  # `==` would accept 1.0 or True for 1
 
     comes_back()
 
 
-def test_kinds_have_numbers_of_their_own() -> None:
+def test_each_kind_has_its_own_number() -> None:
     numbers = [msgspec.structs.replace, *(kind.__struct_config__.tag for kind in RECORD_KINDS)][1:]
-    assert numbers == sorted(set(numbers))  # given once, for ever; some were set aside
+    assert numbers == sorted(set(numbers))  # a number is never used twice; some numbers are unused
     assert numbers[:14] == list(range(1, 15))
     assert set(typing.get_args(Record)) == {*RECORD_KINDS, InvalidRecord}
 
@@ -161,7 +161,7 @@ def test_later_record_with_more_fields() -> None:
         b"",
         b"\xc1",
         msgspec.msgpack.encode([2, 0, 0, 1, 1.0, {"x": msgspec.msgpack.Ext(1, b"no digits")}]),
-        b"\x93\x03\x81\xa1a\xa1\xff\x90",  # a string that is no UTF-8
+        b"\x93\x03\x81\xa1a\xa1\xff\x90",  # a string that is not UTF-8
     ],
     ids=[
         "field missing",
@@ -175,7 +175,7 @@ def test_later_record_with_more_fields() -> None:
         "bad text",
     ],
 )
-def test_what_is_no_record_is_an_invalid_one(payload: bytes) -> None:
+def test_invalid_payloads_are_invalid_records(payload: bytes) -> None:
     found = decode(payload, "/store/a.journal", 120)
     assert isinstance(found, InvalidRecord)
     assert found.kind in ("Row", "RunFinished", "ConfigChanged", "record")
@@ -190,7 +190,7 @@ def test_what_is_no_record_is_an_invalid_one(payload: bytes) -> None:
     ],
     ids=["kind", "extension"],
 )
-def test_what_a_newer_tracker_writes_is_a_journal_error(payload: bytes) -> None:
+def test_records_of_a_newer_tracker_are_a_journal_error(payload: bytes) -> None:
     with pytest.raises(JournalError) as raised:
         decode(payload, "/store/a.journal", 120)
     assert (raised.value.operation, raised.value.path, raised.value.offset) == (
@@ -200,14 +200,14 @@ def test_what_a_newer_tracker_writes_is_a_journal_error(payload: bytes) -> None:
     )
 
 
-def test_nesting_beyond_all_measure_is_an_invalid_record() -> None:
+def test_very_deep_nesting_is_an_invalid_record() -> None:
     found = decode(b"\x96\x02\x00\x00\x00\xcb" + bytes(8) + b"\x81\xa1x" + b"\x91" * 100_000 + b"\x00")
     assert isinstance(found, InvalidRecord)
     assert "recursion" in found.reason
 
 
 @given(st.binary(max_size=200))
-def test_random_bytes_are_a_record_or_an_invalid_one_or_of_a_newer_tracker(payload: bytes) -> None:
+def test_random_bytes_are_a_record_an_invalid_record_or_a_journal_error(payload: bytes) -> None:
     try:
         assert type(decode(payload)) in (*RECORD_KINDS, InvalidRecord)
     except JournalError:
@@ -224,7 +224,7 @@ def test_huge_integers_are_exact(value: int) -> None:
     assert found.data["b"] is True
 
 
-def test_nan_and_infinities_come_back() -> None:
+def test_nan_and_infinity_can_be_written_and_read() -> None:
     found = decode(pack(Row(0, 0, COMMIT, 1.0, {"n": math.nan, "i": math.inf, "m": -math.inf, "z": -0.0})))
     assert isinstance(found, Row)
     assert math.isnan(found.data["n"])
@@ -237,14 +237,14 @@ def test_lone_surrogates_are_escaped_in_keys_and_values() -> None:
     assert found == ConfigChanged({"a\\ud800": "b\\udfffc", "ok": ["\\ud83d", "\U0001f600"]}, ["x\\ud800"])
 
 
-def test_keys_that_differ_in_a_lone_surrogate_stay_two() -> None:
+def test_keys_that_differ_in_a_lone_surrogate_stay_different() -> None:
     data = {f"a{chr(0xD800 + number)}": number for number in (1, 2)}
     found = decode(pack(Row(0, 0, COMMIT, 1.0, data)))
     assert isinstance(found, Row)
     assert sorted(found.data.values()) == [1, 2]
 
 
-def test_an_integer_of_more_digits_than_python_writes_is_its_hexadecimal_text() -> None:
+def test_an_integer_with_too_many_digits_becomes_hexadecimal_text() -> None:
     found = decode(pack(Row(0, 0, COMMIT, 1.0, {"x": 10**5000, "y": -(10**5000), "z": 1})))
     assert isinstance(found, Row)
     assert found.data == {"x": hex(10**5000), "y": hex(-(10**5000)), "z": 1}

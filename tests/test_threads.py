@@ -1,4 +1,4 @@
-"""Several threads are the first to decode a type: msgspec reads a null pointer when it was not prepared."""
+"""Several threads decode a type for the first time: without preparation, msgspec reads a null pointer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import scripts
 
-# Every child is a process in which nothing was decoded yet.
+# Each child is a process that has not decoded anything yet.
 FIRST = """
 import hashlib, msgspec, os, sys, threading
 from pathlib import Path
@@ -74,5 +74,5 @@ page = {"total": 0, "revision": 0, "runs": []}
         pytest.param(ANSWER, "msgspec.convert(page, RunPage)", id="answer"),
     ],
 )
-def test_several_threads_may_be_the_first_to_decode(tmp_path: Path, setup: str, decode: str) -> None:
+def test_several_threads_decode_for_the_first_time(tmp_path: Path, setup: str, decode: str) -> None:
     scripts.run(FIRST.format(setup=setup, decode=decode), tmp_path)

@@ -1,4 +1,4 @@
-"""Plain values: what users log becomes plain, and plain values go through JSON unharmed."""
+"""Conversion of logged values to plain values, and of plain values to JSON and back."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class Opaque:
 
 
 @given(plain)
-def test_plain_values_come_back_from_json(value: Any) -> None:
+def test_plain_values_are_equal_after_json(value: Any) -> None:
     text = dumps(value)
-    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no standard JSON"))
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not in standard JSON"))
     assert repr(loads(text)) == repr(value)
     assert repr(loads(dumps(value, indent=1).encode())) == repr(value)
 
 
 @given(plain)
-def test_plain_values_stay_as_they_are(value: Any) -> None:
+def test_plain_values_stay_unchanged(value: Any) -> None:
     assert repr(to_plain(value)) == repr(value)
 
 
-def test_json_of_what_json_cannot_say() -> None:
+def test_json_of_nan_infinity_and_large_integers() -> None:
     assert dumps({"a": math.nan, "b": [math.inf, -math.inf], "c": 2**70}) == (
         '{"a":{"_type":"number","value":"NaN"},"b":[{"_type":"number","value":"Infinity"},'
         '{"_type":"number","value":"-Infinity"}],"c":1180591620717411303424}'
@@ -100,8 +100,8 @@ def test_a_users_dict_that_looks_like_a_marked_number(value: dict[str, Any]) -> 
     assert repr(loads(dumps([value, math.nan], indent=1))) == repr([value, math.nan])
 
 
-def test_what_stands_for_a_users_dict_that_looks_like_a_marked_number() -> None:
-    # Readers that know no such lists give it as it stands.
+def test_json_of_a_dict_that_looks_like_a_marked_number() -> None:
+    # A reader that does not know these lists returns the dict unchanged.
     assert dumps({"_type": "number", "value": "NaN"}) == '{"_type":"number","value":["NaN"]}'
     assert dumps({"_type": "number", "value": math.nan}) == (
         '{"_type":"number","value":{"_type":"number","value":"NaN"}}'
@@ -138,7 +138,7 @@ CASES = {
     "set": ({3, 1, 2}, [1, 2, 3]),
     "frozenset": (frozenset(["b", "a"]), ["a", "b"]),
     "bytes": (b"caf\xc3\xa9", "café"),
-    "bytes that are no text": (bytearray(b"\xff"), "\ufffd"),
+    "bytes that are not text": (bytearray(b"\xff"), "\ufffd"),
     "date": (datetime.date(2024, 5, 6), "2024-05-06"),
     "datetime": (datetime.datetime(2024, 5, 6, 7, 8, 9), "2024-05-06T07:08:09"),
     "datetime in UTC": (datetime.datetime(2024, 5, 6, tzinfo=datetime.timezone.utc), "2024-05-06T00:00:00Z"),
@@ -160,16 +160,16 @@ CASES = {
     "int enum": (Color.RED, 3),
     "text enum": (Word.YES, "yes"),
     "mapping": (OrderedDict(b=1, a=(2,)), {"b": 1, "a": [2]}),
-    "keys that are no text": ({1: "one", None: "none"}, {"1": "one", "None": "none"}),
+    "keys that are not text": ({1: "one", None: "none"}, {"1": "one", "None": "none"}),
     "nested": ({"n": {"y": [np.float32(1), {torch.tensor(2).item()}]}}, {"n": {"y": [1.0, [2]]}}),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_users_log_becomes_plain(name: str) -> None:
+def test_logged_values_become_plain(name: str) -> None:
     value, expected = CASES[name]
     found = to_plain(value)
-    assert repr(found) == repr(expected)  # types too: True is not 1, an enum member is no int
+    assert repr(found) == repr(expected)  # types must be equal too: True is not 1
     assert all(type(each) in (list, dict, str, int, float, bool) for each in [found])
 
 
@@ -203,12 +203,12 @@ def test_histogram_counts_finite_values_only() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_has_no_plain_form_is_a_type_error(value: Any) -> None:
+def test_values_without_a_plain_form_are_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError, match="is not JSON serializable"):
         to_plain(value)
 
 
-def test_converter_gets_only_what_nothing_else_takes() -> None:
+def test_converter_gets_only_values_of_unknown_types() -> None:
     seen = []
 
     def convert(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""Experiment tracking that needs no network: ``import tracker as wandb``.
+"""Experiment tracking without a network.
 
-Names are those of wandb. Everything is loaded when first used, so that ``import tracker`` costs
-almost nothing; what is not here yet raises AttributeError.
+A script uses this package in place of wandb: the public names are wandb's. Each name is loaded when a
+script first uses it, so ``import tracker`` takes little time. A name of wandb that tracker does not have
+raises AttributeError.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import tracker.ground.launch  # noqa: F401 - it notes the working folder before a framework changes it
+import tracker.ground.launch  # noqa: F401 - it keeps the working folder before a framework changes it
 from tracker.ground import public_package
 from tracker.version import __version__ as __version__
 
-public_package.package = sys.modules[__name__]  # its names are loaded when first used
-# What changes with the active run is asked for each time.
+public_package.package = sys.modules[__name__]
+# These names change with the active run, so each access reads them again.
 _LIVE = ("run", "config", "summary")
 
 
@@ -36,7 +37,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _module(name: str) -> Any:
-    """Return what ``wandb.plot`` and the like are, or raise AttributeError."""
+    """Return the module that implements ``wandb.NAME``, such as ``wandb.plot``, or raise AttributeError."""
     if not name.startswith("_"):
         from tracker.door import modules
 
@@ -47,10 +48,10 @@ def _module(name: str) -> Any:
 
 
 class _Finder:
-    """Finds wandb's module paths under ``tracker``: ``from tracker.sdk.lib import runid``."""
+    """Import finder for wandb's module paths under ``tracker``: ``from tracker.sdk.lib import runid``."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return the spec of a module that lies under another path here, or None."""
+        """Return the spec of a module that has another path in tracker, or None."""
         if not name.startswith(f"{__name__}."):
             return None
         from tracker.door.modules import check_not_hidden, find

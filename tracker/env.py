@@ -1,4 +1,4 @@
-"""``wandb.env``: the names of environment variables; docs/settings.md says which mean something here."""
+"""``wandb.env``: names of environment variables. docs/settings.md lists those that tracker reads."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _getter(variable: str) -> Callable[..., str | None]:
     def get(default: str | None = None, env: Mapping[str, str] | None = None) -> str | None:
         return (os.environ if env is None else env).get(variable, default)
 
-    get.__doc__ = f"Return ``{variable}`` of the process, or of ``env``; ``default`` where it is not set."
+    get.__doc__ = f"Return ``{variable}`` from ``env`` or from the process; ``default`` if it is not set."
     return get
 
 
@@ -91,12 +91,12 @@ get_username = _getter(USERNAME)
 
 
 def set_entity(value: str, env: MutableMapping[str, str] | None = None) -> None:
-    """Set the entity of runs to come, in the process or in ``env``."""
+    """Set the entity of later runs, in ``env`` or in the environment of the process."""
     (os.environ if env is None else env)[ENTITY] = value
 
 
 def set_project(value: str, env: MutableMapping[str, str] | None = None) -> None:
-    """Set the project of runs to come, in the process or in ``env``."""
+    """Set the project of later runs, in ``env`` or in the environment of the process."""
     (os.environ if env is None else env)[PROJECT] = value or "uncategorized"
 
 

@@ -1,26 +1,27 @@
-"""The error tree: everything tracker raises on purpose, worded for the person who can act.
+"""The exceptions that tracker raises on purpose.
 
     Error
-    ├── UsageError              a call or an argument that cannot work as written
-    │   ├── ArtifactStatusError an artifact is finalized, or not logged yet; also an AttributeError
-    │   ├── ApiUsageError       one of Api's; also a CommError and a ValueError, which wandb raises
-    │   ├── UnsupportedError    a part of wandb that is not here; also a NotImplementedError
-    │   ├── SettingsError       a setting that is not known, or not of this kind; also a ValueError
-    │   └── ConfigError         a config value that was changed without leave
-    ├── CommError               a server could not be reached, or refused
-    │   ├── UnreachableError    nobody answered, or only a proxy in front of it
-    │   ├── AuthenticationError the key is missing or wrong
-    │   └── ConflictError       the server holds another state than the request assumed
-    ├── NotFoundError           no such run, artifact, version or alias
-    │   └── ApiNotFoundError    Api found none; also a CommError and a ValueError, which wandb raises
-    ├── ArtifactError           an artifact's content cannot be had or has changed
+    ├── UsageError              a call or an argument is invalid
+    │   ├── ArtifactStatusError the artifact is finalized, or is not logged yet; also an AttributeError
+    │   ├── ApiUsageError       a call of Api is invalid; also a CommError and a ValueError
+    │   ├── UnsupportedError    tracker does not have this feature of wandb; also a NotImplementedError
+    │   ├── SettingsError       a setting is unknown, or its value is invalid; also a ValueError
+    │   └── ConfigError         a config value was changed without allow_val_change=True
+    ├── CommError               the server could not be reached, or refused the request
+    │   ├── UnreachableError    no server answered, or only a proxy answered
+    │   ├── AuthenticationError the API key is missing or wrong
+    │   └── ConflictError       the server's state is not the state that the request expects
+    ├── NotFoundError           the run, artifact, version, alias or file does not exist
+    │   └── ApiNotFoundError    the same for a call of Api; also a CommError and a ValueError
+    ├── ArtifactError           an artifact's content is not available, or has changed
     └── StoreError              the store cannot be opened, read or written
-        ├── StoreVersionError   written by a newer tracker
-        ├── HeldElsewhereError  another host holds the catalog, or has taken it over
-        ├── ReadOnlyError       this process may read the store, and not write to it
+        ├── StoreVersionError   a newer tracker wrote the store
+        ├── HeldElsewhereError  another host holds the catalog
+        ├── ReadOnlyError       this process has no right to write to the store
         └── JournalError        a journal file could not be read or written
 
-The names of the first five follow wandb's, so that ``except wandb.Error`` keeps working.
+``Error``, ``UsageError``, ``UnsupportedError``, ``CommError`` and ``AuthenticationError`` have wandb's names,
+so ``except wandb.Error`` in a script keeps working.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from typing import Any
 
 
 class Error(Exception):
-    """Base of all errors that tracker raises on purpose.
+    """Base class of all errors that tracker raises on purpose.
 
     Args:
-        message: What is wrong and what to do.
-        context: More about it, by name; kept, not shown, as in wandb.
+        message: The problem, and what the user can do.
+        context: More details, by name. They are kept in the attribute ``context`` and not shown
+            (wandb: ``errors/errors.py``).
     """
 
     def __init__(self, message: str, context: dict[str, Any] | None = None) -> None:
@@ -43,19 +45,22 @@ class Error(Exception):
 
 
 class UsageError(Error):
-    """A call or an argument that cannot work as written."""
+    """A call or an argument is invalid."""
 
 
 class ArtifactStatusError(UsageError, AttributeError):
-    """An artifact is in the wrong state for what was asked: an AttributeError too, as in wandb."""
+    """The artifact is in the wrong state for this operation.
+
+    It is also an AttributeError (wandb: ``sdk/artifacts/exceptions.py``).
+    """
 
 
 class ArtifactFinalizedError(ArtifactStatusError):
-    """A file was to be added to an artifact that is finalized."""
+    """The artifact is finalized: it cannot be changed."""
 
 
 class ArtifactNotLoggedError(ArtifactStatusError):
-    """Something was asked of an artifact that it has once it is logged."""
+    """The operation needs an artifact that is logged."""
 
 
 class ConfigError(UsageError):
@@ -63,15 +68,18 @@ class ConfigError(UsageError):
 
 
 class SettingsError(UsageError, ValueError):
-    """A setting that does not exist, or a value that it cannot have. wandb raises pydantic's ValueError."""
+    """A setting does not exist, or its value is invalid.
+
+    It is also a ValueError, because wandb raises pydantic's ``ValidationError``.
+    """
 
 
 class CommError(Error):
-    """A server could not be reached, or refused the request.
+    """The server could not be reached, or refused the request.
 
     Args:
-        msg: What is wrong and what to do.
-        exc: What it came from.
+        msg: The problem, and what the user can do.
+        exc: The exception that caused this one.
     """
 
     def __init__(self, msg: str, exc: Exception | None = None) -> None:
@@ -80,7 +88,7 @@ class CommError(Error):
 
 
 class UnreachableError(CommError):
-    """The server could not be reached: what was asked of it has nothing to do with that."""
+    """The server could not be reached. The same request can succeed later."""
 
 
 class AuthenticationError(CommError):
@@ -88,19 +96,19 @@ class AuthenticationError(CommError):
 
 
 class ConflictError(CommError):
-    """The server holds another state than the request assumed: ask it again."""
+    """The server's state is not the state that the request expects: read the state again."""
 
 
 class NotFoundError(Error):
-    """No such run, artifact, version, alias or file."""
+    """The run, artifact, version, alias or file does not exist."""
 
 
 class UnsupportedError(UsageError, NotImplementedError):
-    """A part of wandb that is not here; the message names it and the nearest thing that works.
+    """tracker does not have this feature of wandb. The message names the nearest alternative.
 
     Args:
-        feature: What was asked for, in wandb's words.
-        instead: What to do, as a whole clause.
+        feature: The feature, in wandb's words.
+        instead: The alternative, as a whole clause.
     """
 
     def __init__(self, feature: str, instead: str) -> None:
@@ -109,15 +117,21 @@ class UnsupportedError(UsageError, NotImplementedError):
 
 
 class ApiUsageError(UsageError, CommError, ValueError):
-    """A call of ``Api`` that cannot work as written: wandb raises ValueError, and makes it CommError."""
+    """A call of ``Api`` is invalid.
+
+    It is also a ValueError and a CommError, because wandb raises one of the two, depending on the call.
+    """
 
 
 class ApiNotFoundError(NotFoundError, CommError, ValueError):
-    """``Api`` found no such run, artifact, collection or file: wandb raises CommError or ValueError."""
+    """``Api`` did not find the run, artifact, collection or file.
+
+    It is also a ValueError and a CommError, because wandb raises one of the two, depending on the call.
+    """
 
 
 class ArtifactError(Error):
-    """An artifact's content cannot be had, or is not what its manifest says."""
+    """An artifact's content is not available, or does not match its manifest."""
 
 
 class StoreError(Error):
@@ -125,25 +139,25 @@ class StoreError(Error):
 
 
 class StoreVersionError(StoreError):
-    """The store was written by a newer tracker than this one."""
+    """A newer version of tracker wrote the store."""
 
 
 class HeldElsewhereError(StoreError):
-    """Another host holds the store's catalog, or has taken it over: this host must not write it."""
+    """Another host holds the store's catalog: this host must not write to it."""
 
 
 class ReadOnlyError(StoreError):
-    """A store that this process may read, and not write to, was to be changed."""
+    """The operation changes the store, but this process may only read it."""
 
 
 class JournalError(StoreError):
     """A journal file could not be read or written.
 
     Args:
-        operation: What was tried: ``"read"``, ``"write"``, ``"open"``.
-        path: The file.
-        offset: Byte position at which it happened.
-        reason: The operating system's words, or ours.
+        operation: The operation that failed: ``"open"``, ``"read"``, ``"write"``, ``"sync"`` or ``"decode"``.
+        path: The journal file.
+        offset: Position of the failure in the file, in bytes.
+        reason: The message of the operating system or of tracker.
     """
 
     def __init__(self, operation: str, path: str, offset: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""``wandb.util``: the small helpers that scripts and libraries take from there."""
+"""``wandb.util``: small helpers that scripts and libraries import."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from tracker.ground import names
 
 
 def generate_id(length: int = 8) -> str:
-    """Return a random id of ``length`` characters of a-z and 0-9, such as a run's."""
+    """Return a random id, such as a run's: ``length`` characters of a-z and 0-9."""
     return names.new_run_id(length)
 
 
 def make_artifact_name_safe(name: str) -> str:
-    """Return a name that an artifact may have: other characters become ``_``, long ones lose their middle."""
+    """Return a valid artifact name: invalid characters become ``_``, the middle of a long name ``..``."""
     return names.safe_artifact_name(name)
 
 
 def to_forward_slash_path(path: str) -> str:
-    """Return a path with ``/`` between its parts: on the systems that tracker runs on, the path itself."""
+    """Return the path unchanged: the systems that tracker supports separate parts with ``/``."""
     return path
 
 
 def json_dumps_safer(obj: Any, **kwargs: Any) -> str:
-    """Return JSON of a value that may hold arrays, tensors, sets, dates and other objects (as their text).
+    """Return JSON for a value that contains arrays, tensors, sets or dates; other objects become their text.
 
     Args:
         obj: The value.
-        **kwargs: Of ``json.dumps``.
+        **kwargs: Arguments of ``json.dumps``.
     """
     import json
 
@@ -46,15 +46,15 @@ def _friendly(value: Any) -> Any:
 
 
 def get_module(name: str, required: str | bool | None = None, lazy: bool = True) -> Any:
-    """Import a module; None when it is missing and not ``required``.
+    """Import a module and return it; return None if it is missing and ``required`` is not given.
 
     Args:
-        name: Its dotted name.
-        required: What to say when it is missing.
-        lazy: Accepted for compatibility: it is imported at once.
+        name: The module's dotted name.
+        required: Message of the error if the module is missing.
+        lazy: Has no effect: the module is always imported immediately.
 
     Raises:
-        Error: It is missing and ``required`` is given.
+        Error: The module is missing and ``required`` is given.
     """
     try:
         return import_module(name)

@@ -310,7 +310,7 @@ def test_off_keeps_nothing_and_wraps_nothing(tmp_path: Path) -> None:
     assert scripts.run(code, tmp_path, WANDB_CONSOLE="off").stdout == "hello\n"
     assert kept() == []
     done = scripts.run(INIT, tmp_path, check=False, WANDB_CONSOLE="loud")
-    assert "console is 'loud'; use one of auto, wrap, redirect, off" in done.stderr
+    assert "Invalid console 'loud'. Use one of: auto, wrap, redirect, off" in done.stderr
 
 
 @pytest.mark.parametrize("how", ["auto", "off"])

@@ -1,4 +1,4 @@
-"""The journal reader: one test per branch, one case table for both readings, and random damage."""
+"""The journal reader: a table of damaged journals for each mode, one test per branch, and random damage."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def journal(payloads: list[bytes] = PAYLOADS) -> bytes:
 
 
 def offset_of(at: int) -> int:
-    """Where frame ``at`` of ``PAYLOADS`` begins."""
+    """Return the offset of frame ``at`` of ``PAYLOADS``."""
     return HEADER.size + sum(len(frame) for frame in frames()[:at])
 
 
@@ -62,7 +62,7 @@ def test_header_is_read_back(path: Path) -> None:
     assert read_header(path) == (SEGMENT, 7, 1)
 
 
-def test_header_with_bad_magic_is_no_journal(path: Path) -> None:
+def test_header_with_wrong_magic_is_an_error(path: Path) -> None:
     path.write_bytes(b"NOTAJRNL" + journal()[8:])
     with pytest.raises(JournalError, match="does not begin with a journal header") as raised:
         read_header(path)
@@ -70,39 +70,43 @@ def test_header_with_bad_magic_is_no_journal(path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, HEADER.size - 1])
-def test_header_that_is_short_is_not_there_yet(path: Path, size: int) -> None:
+def test_incomplete_header_is_none(path: Path, size: int) -> None:
     path.write_bytes(journal()[:size])
     assert read_header(path) is None
     assert list(read_frames(path, SEGMENT, final=False)) == [NotYet(HEADER.size, 0)]
     assert list(read_frames(path, SEGMENT, final=True)) == []
 
 
-def test_header_whose_page_reads_as_zeros_is_not_there_yet(path: Path) -> None:
+def test_header_of_zeros_is_none(path: Path) -> None:
     path.write_bytes(bytes(HEADER.size) + b"".join(frames()))
     assert read_header(path) is None
 
 
-def test_header_of_a_newer_version_is_refused_in_one_line(path: Path) -> None:
+def test_newer_version_is_an_error_on_one_line(path: Path) -> None:
     path.write_bytes(HEADER.pack(b"TRKJRNL\n", 2, 0, 0, bytes.fromhex(SEGMENT)))
-    with pytest.raises(StoreVersionError, match="format 2, this tracker reads up to 1: upgrade") as raised:
+    with pytest.raises(StoreVersionError, match=r"only versions up to 1\. Upgrade") as raised:
         read_header(path)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_header_of_an_absent_file(path: Path) -> None:
+def test_header_of_a_missing_file_is_an_error(path: Path) -> None:
     with pytest.raises(JournalError, match="No such file"):
         read_header(path)
 
 
-# One case table for both readings
+# Damaged journals, for all modes
 
 
 class Case(NamedTuple):
-    """A damaged journal and what each reading makes of it (``None``: frames 0, 1, ...).
+    """A damaged journal, and the outcomes of reading it.
 
-    ``final`` and ``live`` list the outcomes that are no record; ``kept`` and ``seen`` the numbers
-    of the frames that each reading gives.
+    Attributes:
+        mutate: Damages the bytes of a journal with the frames 0 to 4.
+        kept: Numbers of the frames that final mode returns.
+        final: The other outcomes of final mode.
+        seen: Numbers of the frames that live mode returns.
+        live: The other outcomes of live mode.
     """
 
     mutate: Callable[[bytes], bytes]
@@ -280,7 +284,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_final_reading(path: Path, name: str) -> None:
+def test_final_mode(path: Path, name: str) -> None:
     case = CASES[name]
     outcomes = read(path, case.mutate(journal()), final=True)
     assert [outcome for outcome in outcomes if not isinstance(outcome, Frame)] == case.final
@@ -289,7 +293,7 @@ def test_final_reading(path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_live_reading(path: Path, name: str) -> None:
+def test_live_mode(path: Path, name: str) -> None:
     case = CASES[name]
     outcomes = read(path, case.mutate(journal()), final=False)
     assert [outcome for outcome in outcomes if not isinstance(outcome, Frame)] == case.live
@@ -297,8 +301,8 @@ def test_live_reading(path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_reading_past_damage(path: Path, name: str) -> None:
-    """It gives what a final reading gives, but takes no tail for torn."""
+def test_skipping_mode(path: Path, name: str) -> None:
+    """Skipping mode returns the same as final mode, except that it never reports a torn tail."""
     data = CASES[name].mutate(journal())
     *final, last = [*read(path, data, final=True), None]
     if isinstance(final[-1] if final else None, TornTail):
@@ -311,50 +315,50 @@ def test_reading_past_damage(path: Path, name: str) -> None:
 @pytest.mark.parametrize("final", [True, False], ids=["final", "live"])
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("chunk", [1, 19, 20, 21, 64, 543])
-def test_any_chunk_size_reads_the_same(
+def test_chunk_size_has_no_effect(
     path: Path, monkeypatch: pytest.MonkeyPatch, name: str, chunk: int, final: bool
 ) -> None:
     data = CASES[name].mutate(journal())
     whole = read(path, data, final=final)
     monkeypatch.setattr(reader, "CHUNK", chunk)
     pieces = read(path, data, final=final)
-    # How many bytes of an unfinished rest were looked at is all that may differ.
+    # Only the size of an incomplete rest may differ.
     assert [each._replace(size=0) if isinstance(each, NotYet) else each for each in pieces] == [
         each._replace(size=0) if isinstance(each, NotYet) else each for each in whole
     ]
 
 
-# Branches that the table cannot show
+# Branches that the table does not cover
 
 
-def test_record_says_where_it_stands(path: Path) -> None:
+def test_frames_have_their_offsets(path: Path) -> None:
     first, second, *_ = read(path, journal(), final=True)
     assert first == Frame(offset_of(0), offset_of(1), 0, PAYLOADS[0])
     assert second == Frame(offset_of(1), offset_of(2), 1, PAYLOADS[1])
 
 
-def test_reading_goes_on_at_an_offset(path: Path) -> None:
+def test_reading_starts_at_an_offset(path: Path) -> None:
     path.write_bytes(journal())
     outcomes = list(read_frames(path, SEGMENT, offset_of(3), 3, final=True))
     assert payloads_of(outcomes) == PAYLOADS[3:]
 
 
-def test_without_a_known_sequence_the_first_frame_starts_the_count(path: Path) -> None:
+def test_without_a_sequence_the_first_frame_sets_it(path: Path) -> None:
     data = remove(0, 1)(journal())
     assert payloads_of(read(path, data, final=True, sequence=None)) == PAYLOADS[2:]
     gap, *_ = read(path, data, final=True, sequence=0)
     assert gap == Corrupt(HEADER.size, HEADER.size, "frames are missing", (0, 1))
 
 
-def test_foreign_journal_inside_a_payload_is_only_a_payload(path: Path) -> None:
+def test_frames_of_another_journal_in_a_payload_are_not_read(path: Path) -> None:
     held = FOREIGN + b"tail"
     data = journal([b"before", held, b"behind"])
     assert payloads_of(read(path, data, final=True)) == [b"before", held, b"behind"]
-    damaged = data.replace(b"tail", b"TAIL")  # its own frame breaks; the foreign one inside must not surface
+    damaged = data.replace(b"tail", b"TAIL")  # the outer frame breaks; the inner one must not appear
     assert payloads_of(read(path, damaged, final=True)) == [b"before", b"behind"]
 
 
-def test_journal_of_another_segment_gives_nothing(path: Path) -> None:
+def test_journal_of_another_segment_has_no_valid_frames(path: Path) -> None:
     path.write_bytes(journal())
     assert payloads_of(list(read_frames(path, OTHER, final=True))) == []
 
@@ -366,7 +370,7 @@ def test_marker_inside_payloads_does_not_end_them(path: Path) -> None:
     assert payloads_of(read(path, lost, final=True)) == held[1:]
 
 
-def test_unfinished_frame_gets_whole(path: Path) -> None:
+def test_incomplete_frame_is_read_once_it_is_complete(path: Path) -> None:
     data = journal()
     path.write_bytes(data[:-2])
     *_, last = read_frames(path, SEGMENT, sequence=0, final=False)
@@ -375,7 +379,7 @@ def test_unfinished_frame_gets_whole(path: Path) -> None:
     assert payloads_of(list(read_frames(path, SEGMENT, last.offset, 4, final=False))) == PAYLOADS[4:]
 
 
-def test_late_page_fills_in(path: Path) -> None:
+def test_frames_are_read_once_a_late_page_arrives(path: Path) -> None:
     data = journal()
     late = put(offset_of(2), bytes(30))(data)
     first = read(path, late, final=False)
@@ -396,14 +400,14 @@ def test_file_that_ends_exactly_at_a_chunk(path: Path, monkeypatch: pytest.Monke
     assert payloads_of(read(path, data, final=True)) == PAYLOADS
 
 
-def test_io_error_when_it_is_a_folder(tmp_path: Path) -> None:
+def test_io_error_for_a_folder(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="Is a directory") as raised:
         list(read_frames(tmp_path, SEGMENT, final=True))
     assert raised.value.path == str(tmp_path)
 
 
 def test_io_error_from_the_device(tmp_path: Path) -> None:
-    # Reading a process's memory at address 32 fails with EIO, as a dying disk does.
+    # A read of a process's memory at address 32 fails with EIO, like a read from a defective disk.
     path = tmp_path / "memory"
     path.symlink_to("/proc/self/mem")
     with pytest.raises(JournalError, match="Input/output error") as raised:
@@ -411,12 +415,12 @@ def test_io_error_from_the_device(tmp_path: Path) -> None:
     assert raised.value.offset == HEADER.size
 
 
-def test_io_error_when_it_may_not_be_read(path: Path) -> None:
+def test_io_error_without_the_right_to_read(path: Path) -> None:
     path.write_bytes(journal())
     path.chmod(0)
     ours = os.geteuid()
     if ours == 0:
-        os.seteuid(65534)  # root may read everything
+        os.seteuid(65534)  # root could read the file
     try:
         with pytest.raises(JournalError, match="Permission denied"):
             list(read_frames(path, SEGMENT, final=True))
@@ -424,7 +428,7 @@ def test_io_error_when_it_may_not_be_read(path: Path) -> None:
         os.seteuid(ours)
 
 
-def test_io_error_when_it_is_gone_between_chunks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_io_error_if_the_file_is_deleted_between_chunks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "CHUNK", 40)
     path.write_bytes(journal())
     outcomes = read_frames(path, SEGMENT, final=True)
@@ -434,7 +438,7 @@ def test_io_error_when_it_is_gone_between_chunks(path: Path, monkeypatch: pytest
         list(outcomes)
 
 
-def test_split_frames_stops_at_the_first_byte_that_is_no_frame() -> None:
+def test_split_frames_stops_at_the_first_invalid_frame() -> None:
     body = b"".join(frames())
     whole = reader.split_frames(body, SEGMENT, HEADER.size, 0)
     assert [each.payload for each in whole] == PAYLOADS
@@ -467,7 +471,10 @@ mutations = st.lists(
 
 
 def damage(data: bytes, steps: list[tuple[str, float, float]]) -> bytes:
-    """Damage the bytes behind the header; ``steps`` say how and where, as shares of the length."""
+    """Damage the bytes after the header.
+
+    Each step is a kind of damage, a position as a share of the length, and an amount.
+    """
     changed = bytearray(data)
     for kind, where, amount in steps:
         at = HEADER.size + int(where * (len(changed) - HEADER.size))
@@ -511,7 +518,7 @@ def test_random_damage(
     found = [outcome for outcome in final if isinstance(outcome, Frame)]
     assert [outcome.sequence for outcome in found] == untouched
     assert payloads_of(final) == [payloads[at] for at in untouched]
-    # Every frame is either given or, when a later one follows, named as missing.
+    # Each frame is returned, or reported as missing if a later frame follows.
     missing = {
         at
         for outcome in final
@@ -534,7 +541,7 @@ def test_random_damage(
 
 @settings(max_examples=100)
 @given(garbage=st.binary(max_size=2000), final=st.booleans())
-def test_random_bytes_raise_nothing_but_journal_errors(tmp_path: Path, garbage: bytes, final: bool) -> None:
+def test_random_bytes_raise_only_journal_errors(tmp_path: Path, garbage: bytes, final: bool) -> None:
     path = tmp_path / "garbage.journal"
     path.write_bytes(garbage)
     try:

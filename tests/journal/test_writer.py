@@ -52,7 +52,7 @@ def test_records_survive_sigkill_of_the_writer(tmp_path: Path) -> None:
     assert payloads(path) == [b"%d" % at for at in range(50)]
 
 
-def test_never_opens_a_file_that_is_there(tmp_path: Path) -> None:
+def test_existing_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     path.write_bytes(b"somebody's")
     with pytest.raises(JournalError, match="File exists") as raised:
@@ -61,7 +61,7 @@ def test_never_opens_a_file_that_is_there(tmp_path: Path) -> None:
     assert path.read_bytes() == b"somebody's"
 
 
-def test_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="No such file or directory"):
         JournalWriter(tmp_path / "nowhere" / "a.journal", SEGMENT)
 
@@ -70,7 +70,7 @@ def test_too_large_payload_leaves_the_writer_usable(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     writer = JournalWriter(path, SEGMENT)
     writer.append(b"before")
-    with pytest.raises(JournalError, match=f"a record of {MAX_PAYLOAD + 1} bytes is over {MAX_PAYLOAD}"):
+    with pytest.raises(JournalError, match=f"has {MAX_PAYLOAD + 1} bytes; the limit is {MAX_PAYLOAD}"):
         writer.append(bytes(MAX_PAYLOAD + 1))
     assert not writer.poisoned
     writer.append(b"behind")
@@ -166,7 +166,7 @@ def test_full_disk_poisons(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_sync_that_the_disk_refuses(tmp_path: Path) -> None:
+def test_failed_sync_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     writer = JournalWriter(path, SEGMENT)
     writer.append(b"kept")
@@ -189,7 +189,7 @@ def test_closed_writer_refuses(tmp_path: Path) -> None:
     assert list(read_frames(path, SEGMENT, final=False)) == [NotYet(HEADER.size, 0)]
 
 
-def test_goes_on_in_a_new_file_with_the_next_number(tmp_path: Path) -> None:
+def test_new_file_continues_with_the_next_sequence_number(tmp_path: Path) -> None:
     first = JournalWriter(tmp_path / "0.journal", SEGMENT)
     first.append(b"zero")
     first.sync()

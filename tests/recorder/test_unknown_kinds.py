@@ -39,7 +39,7 @@ known = tuple(kind for kind in records.RECORD_KINDS if kind is not records.Alert
 records._decoder = msgspec.msgpack.Decoder(Union[known], ext_hook=records.read_extension)
 del records._NAMES[15]
 """
-WAITS = "record kind 15 is not known; a newer tracker wrote it: upgrade airgap-tracker on this machine"
+WAITS = "record kind 15 is not known. A newer tracker wrote it: upgrade airgap-tracker on this machine."
 
 
 @pytest.fixture

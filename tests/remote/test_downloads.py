@@ -347,14 +347,14 @@ def test_the_progress_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert progress.line(2.0) == "downloading a:v0: 3.0 MiB of 4.0 MiB (75%), 1.0 MiB/s"
     progress.close(whole=True)
     assert capsys.readouterr().err == "", "a short one says nothing"
-    monkeypatch.setattr("tracker.ground.terminal._LONG", -1.0)
+    monkeypatch.setattr("tracker.ground.terminal._LONG_SECONDS", -1.0)
     Progress("downloading a:v0", 0).close(whole=True)
     assert capsys.readouterr().err.count("\n") == 1
     Progress("downloading a:v0", 0, silent=True).close(whole=True)
     Progress("downloading a:v0", 0).close(whole=False)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("tracker.ground.terminal._REDRAWN", 0.0)
+    monkeypatch.setattr("tracker.ground.terminal._REDRAW_SECONDS", 0.0)
     progress = Progress("downloading a:v0", 100)
     progress.add(50)
     progress.add(50)

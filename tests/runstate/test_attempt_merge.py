@@ -1,4 +1,4 @@
-"""A run that is cut into attempts adds up to what one writer of all its records would have said."""
+"""A run of several attempts has the same result as a run in which one writer wrote all the records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.runstate.missing_aggregates import fill_aggregates
 
 numbers = st.integers(-3, 3).map(lambda number: number / 2)
 leaves = numbers | st.none() | st.just("text")
-# A key is either a dict or none: what a summary holds of one that changes is not defined.
+# A key has either only dicts or never a dict: the summary of a key with both is not defined.
 rows = st.fixed_dictionaries(
     {}, optional={"x": leaves, "y": leaves, "d": st.dictionaries(st.sampled_from("ab"), leaves, max_size=2)}
 )
@@ -32,7 +32,7 @@ changes = st.builds(
 
 
 class Written:
-    """Segments of one writer, each with its rows."""
+    """Segments of one writer and their rows."""
 
     def __init__(self) -> None:
         self.segments: list[SegmentView] = []
@@ -68,14 +68,14 @@ def aggregate(values: list[Any]) -> Aggregate:
 
 
 @given(st.lists(leaves, max_size=4), st.lists(leaves, max_size=4))
-def test_aggregates_join_to_that_of_all_values(earlier: list[Any], later: list[Any]) -> None:
+def test_joined_aggregates_equal_the_aggregate_of_all_values(earlier: list[Any], later: list[Any]) -> None:
     both = aggregate(earlier).joined_with(aggregate(later))
     assert both == aggregate(earlier + later)
     assert both.empty == all(value is None for value in earlier + later)
 
 
 def without_empty(summary: dict[str, Any]) -> dict[str, Any]:
-    """Leave out dicts with nothing in them: a row may log one, and its keys may go again."""
+    """Remove empty dicts: a row can log one, and the keys of a dict can be removed."""
     return {
         key: value
         for key, each in summary.items()
@@ -87,7 +87,7 @@ def without_empty(summary: dict[str, Any]) -> dict[str, Any]:
 @example({"*": ["min"]}, [{"d": {"b": 0.0}}, SummaryChanged({"d": {"a": 7}}, []), {"d": {"b": 1.0}}], [0, 2])
 @example({"*": ["min"]}, [{"d": {"a": None}}, SummaryChanged({"d": {"a": 7}}, []), {"d": {"a": 0.0}}], [0])
 @given(definitions, st.lists(rows | changes, max_size=8), st.lists(st.integers(0, 8), max_size=3))
-def test_where_a_run_is_cut_does_not_matter(
+def test_division_into_attempts_has_no_effect(
     defined: dict[str, list[str]], logged: list[Any], cuts: list[int]
 ) -> None:
     said = [MetricDefined(name, summary=words) for name, words in defined.items()]

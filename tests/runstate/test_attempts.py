@@ -50,7 +50,7 @@ def segment(attempt: int, *records: Record, **started: Any) -> SegmentView:
 
 
 def headless(*records: Record) -> SegmentView:
-    """Return a segment whose beginning is lost."""
+    """Return a segment whose first record is lost."""
     folder = SegmentFold(SegmentState())
     for record in records:
         folder.fold(record)
@@ -63,7 +63,9 @@ def describe(*segments: SegmentView) -> RunDetail:
 
 @settings(deadline=None)
 @given(logged, st.lists(st.integers(0, 6), max_size=2), st.permutations(range(3)))
-def test_keys_are_those_of_all_rows(logged: list[dict[str, Any]], cuts: list[int], order: list[int]) -> None:
+def test_keys_of_all_rows_are_described(
+    logged: list[dict[str, Any]], cuts: list[int], order: list[int]
+) -> None:
     rows = [row(step, data) for step, data in enumerate(logged)]
     ends = [*sorted(cuts), len(rows)]
     parts = [segment(at, *rows[slice(*part)]) for at, part in enumerate(pairwise([0, *ends]))]
@@ -93,12 +95,12 @@ def test_samples_and_lines_are_counted() -> None:
     assert describe(segment(0, ConsoleLines(1, []))).segments[0].console_lines == 0
 
 
-def test_problems_of_a_hostile_journal_are_not_all_kept() -> None:
+def test_number_of_problems_is_limited() -> None:
     records = [InvalidRecord("Row", str(number)) for number in range(MOST_PROBLEMS + 1)]
     assert len(describe(segment(0, *records)).problems) == MOST_PROBLEMS
 
 
-def test_a_segment_begins_where_its_first_row_went_back_to() -> None:
+def test_start_step_is_that_of_a_smaller_first_row() -> None:
     assert segment(1, row(1, {}), row(5, {}), start_step=3).start_step == 1
 
 
@@ -108,7 +110,7 @@ def test_a_run_of_less_than_a_second() -> None:
 
 def test_why_a_run_ended() -> None:
     preempted = segment(0, row(0, {}, at=90.0), RunFinished(80.0, "preempted", 1, "SIGTERM", "signal 15"))
-    preempted.state.gone = Gone("process gone", 70.0)  # found out before its last record was read
+    preempted.state.gone = Gone("process gone", 70.0)  # detected before the last record was read
     merged = merge_segments("r", [preempted], {})
     assert (merged.reason, merged.last_seen, merged.finished_at) == ("signal 15", None, 80.0)
     crashed = segment(0)._replace(ended="crashed")
@@ -117,13 +119,13 @@ def test_why_a_run_ended() -> None:
     assert (merged.reason, merged.last_seen) == ("host silent", 70.0)
 
 
-def test_an_edit_holds_until_a_script_says_otherwise_later() -> None:
+def test_an_edit_is_valid_until_a_later_script_sets_the_field() -> None:
     renamed = segment(0, RunChanged(10.0, {"name": "by its script"}))
     for edited_at, name in ((9.0, "by its script"), (11.0, "edited")):
         assert merge_segments("r", [renamed], {"name": {"value": "edited", "time": edited_at}}).name == name
 
 
-def test_a_segment_without_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_without_its_first_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -139,7 +141,7 @@ def test_a_segment_without_its_beginning(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def summary(*segments: SegmentView, rows: dict[str, list[Any]] | None = None) -> dict[str, Any]:
-    """Return a run's summary; ``rows`` gives values of ``x``, from step 0 on, of segments that lack some."""
+    """Return a run's summary; ``rows`` has the values of ``x``, from step 0 on, of incomplete segments."""
 
     def read_rows(each: SegmentView, keys: list[str]) -> list[FinishedRow]:
         assert keys == ["x"]
@@ -154,7 +156,7 @@ NONE = MetricDefined("x", summary=["none"])
 NOTHING = MetricDefined("x", overwrite=True)
 
 
-def test_a_value_that_a_script_set_is_replaced_by_one_that_is_logged() -> None:
+def test_a_logged_value_replaces_a_value_that_a_script_set() -> None:
     later = segment(1, SummaryChanged({"x": 0}, []), row(1, {"x": 2}), start_step=1)
     assert summary(segment(0, MOST, row(0, {"x": 3})), later, rows={"8": [2]}) == {"x": {"max": 3}}
 
@@ -172,7 +174,7 @@ def test_a_key_without_values_has_no_summary() -> None:
     assert summary(segment(0, NONE, row(0, {"x": 2})), later, rows={"9": [2]}) == {}
 
 
-def test_a_definition_that_is_taken_back_leaves_what_was_logged_last() -> None:
+def test_after_a_definition_is_withdrawn_the_last_value_is_shown() -> None:
     first = segment(0, MOST, row(0, {"x": 3}), row(1, {"x": 2}))
     assert summary(first, segment(1, NOTHING, start_step=2)) == {"x": 2}
     media = segment(0, MOST, row(0, {"x": 3}))
@@ -182,7 +184,7 @@ def test_a_definition_that_is_taken_back_leaves_what_was_logged_last() -> None:
     assert summary(again) == {"x": {"max": 9}}
 
 
-def test_rows_are_read_only_where_an_aggregate_lacks() -> None:
+def test_rows_are_read_only_if_an_aggregate_is_missing() -> None:
     plain = [segment(0, row(0, {"x": 1}), row(1, {"x": 2})), segment(1, row(1, {"x": 3}), start_step=1)]
     assert fill_aggregates(plain, lambda each, keys: pytest.fail("nothing is defined")) == []
     only_set = segment(0, SummaryChanged({"x": 1}, []))
@@ -198,7 +200,7 @@ def test_rows_from_before_a_definition_count_in_later_attempts(key: str) -> None
     assert late.state.counted[key].low == 1
 
 
-def test_a_row_at_the_step_that_was_logged_again_counts_no_more() -> None:
+def test_rows_that_were_logged_again_do_not_count() -> None:
     older = segment(0, MOST, row(0, {"x": 1}), row(1, {"x": 9}))
     summary(older, segment(1, row(1, {"x": 2}), start_step=1), rows={"9": [1, 9], "8": [2]})
     folder = SegmentFold(older.state)

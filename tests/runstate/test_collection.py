@@ -1,4 +1,4 @@
-"""What records make of an artifact collection, one rule at a time."""
+"""Effects of records on an artifact collection: one test per rule."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def filled(*contents: str) -> CollectionState:
     return state
 
 
-def test_numbers_count_up_and_the_same_content_again_is_no_new_version() -> None:
+def test_new_content_makes_a_new_version_and_equal_content_does_not() -> None:
     state = filled("x", "y")
     assert log(state, "y", 5, ["best"]) == Outcome(1, aliases={"best": 1, "latest": 1})
     assert log(state, "x", 6) == Outcome(2, added=True, aliases={"latest": 2})
@@ -49,7 +49,7 @@ def test_numbers_count_up_and_the_same_content_again_is_no_new_version() -> None
     assert [each.digest for each in state.versions.values()] == ["x", "y", "x"]
 
 
-def test_a_version_describes_its_record() -> None:
+def test_a_version_has_the_values_of_its_record() -> None:
     state = CollectionState(PLACE)
     log(state, "x", 3, description="words", metadata={"a": 1}, tags=["t"], ttl=4.0)
     assert state.versions[0] == VersionState(
@@ -62,7 +62,7 @@ def test_a_version_describes_its_record() -> None:
     assert (state.versions[1].type, state.versions[1].expires_at) == ("dataset", None)
 
 
-def test_the_number_of_a_deleted_version_is_never_given_again() -> None:
+def test_the_number_of_a_deleted_version_is_not_used_again() -> None:
     state = filled("x", "y")
     edit(state, 1, "y", 5, deleted=True)
     assert list(state.live) == [0]
@@ -83,20 +83,20 @@ def test_latest_moves_back_after_a_deletion() -> None:
     assert state.aliases == {}
 
 
-def test_the_deletion_of_an_older_version_leaves_latest_alone() -> None:
+def test_the_deletion_of_an_older_version_does_not_move_latest() -> None:
     state = filled("x", "y", "z")
     assert edit(state, 0, "x", 5, deleted=True) == Outcome(0, changed=True)
     assert state.aliases == {"latest": 2}
 
 
-def test_a_deletion_does_not_move_latest_where_a_person_has_removed_it() -> None:
+def test_a_deletion_does_not_restore_a_removed_latest() -> None:
     state = filled("x", "y")
     edit(state, 1, "y", 5, aliases_removed=["latest"])
     edit(state, 1, "y", 6, deleted=True)
     assert state.aliases == {}
 
 
-def test_of_two_edits_the_later_one_holds_in_either_order() -> None:
+def test_the_later_of_two_edits_wins_in_either_order() -> None:
     for times in ((5, 6), (6, 5)):
         state = filled("x")
         for time in times:
@@ -106,14 +106,14 @@ def test_of_two_edits_the_later_one_holds_in_either_order() -> None:
     assert edit(state, 0, "x", 4, values={"description": "too late"}) == Outcome(0)
 
 
-def test_of_two_edits_at_one_time_the_one_that_is_applied_last_holds() -> None:
+def test_of_two_edits_at_the_same_time_the_last_applied_wins() -> None:
     state = filled("x")
     for text in ("first", "second"):
         edit(state, 0, "x", 5, values={"description": text})
     assert state.versions[0].description == "second"
 
 
-def test_an_edit_sets_what_it_names() -> None:
+def test_an_edit_changes_only_the_fields_that_it_contains() -> None:
     state = filled("x")
     edit(state, 0, "x", 5, values={"metadata": {"a": 1}, "expires_at": 9.0, "unknown": 1})
     version = state.versions[0]
@@ -127,14 +127,14 @@ def test_an_edit_sets_what_it_names() -> None:
     assert version.updated_at == 5
 
 
-def test_a_deletion_holds_whenever_it_is_applied() -> None:
+def test_a_deletion_is_final_in_any_order() -> None:
     state = filled("x")
     edit(state, 0, "x", 9, values={"description": "later"})
     assert edit(state, 0, "x", 5, deleted=True) == Outcome(0, changed=True, aliases={"latest": None})
     assert (state.versions[0].deleted_at, state.versions[0].updated_at) == (5, 9)
 
 
-def test_an_edit_is_of_the_content_whose_number_turned_out_to_be_another() -> None:
+def test_an_edit_follows_content_whose_number_changed() -> None:
     state = filled("x", "y", "x")
     found = [
         state.find(*seen) for seen in ((0, "x"), (0, "y"), (1, "x"), (7, "x"), (0, ""), (7, ""), (0, "z"))
@@ -145,7 +145,7 @@ def test_an_edit_is_of_the_content_whose_number_turned_out_to_be_another() -> No
     assert [state.find(2, "x"), state.find(2, "")] == [0, None]
 
 
-def test_aliases_have_one_holder_and_only_the_holder_loses_one() -> None:
+def test_an_alias_has_one_version_and_only_this_version_loses_it() -> None:
     state = filled("x", "y")
     log(state, "z", 5, ["best", "latest", "best"])
     edit(state, 0, "x", 6, aliases_added=["best"], aliases_removed=["latest"])
@@ -154,8 +154,8 @@ def test_aliases_have_one_holder_and_only_the_holder_loses_one() -> None:
     assert "best" not in state.moved_at
 
 
-def test_a_new_version_takes_an_alias_that_was_moved_later() -> None:
-    """Its record is applied late: its version is newer than the one that the alias was moved to."""
+def test_a_new_version_gets_an_alias_even_if_it_moved_later() -> None:
+    """The record is applied late, but its version is newer than the version that has the alias."""
     state = filled("x")
     edit(state, 0, "x", 9, aliases_added=["best"])
     assert log(state, "y", 5, ["best"]).aliases == {"best": 1, "latest": 1}
@@ -171,7 +171,7 @@ def test_an_alias_that_was_never_moved_has_no_time() -> None:
     assert edit(filled("x"), 0, "x", 0.5, aliases_added=["new"]) == Outcome(0, aliases={"new": 0})
 
 
-def test_an_edit_takes_no_alias_that_was_moved_later() -> None:
+def test_an_edit_does_not_take_an_alias_that_moved_later() -> None:
     state = filled("x", "y")
     edit(state, 0, "x", 9, aliases_added=["best"])
     for fields in ({"aliases_added": ["best"]}, {"aliases_removed": ["best"]}):
@@ -180,7 +180,7 @@ def test_an_edit_takes_no_alias_that_was_moved_later() -> None:
     assert edit(state, 1, "y", 9, aliases_added=["best"]) == Outcome(1, aliases={"best": 1})
 
 
-def test_a_record_that_is_applied_again_finds_its_version_and_takes_no_alias_back() -> None:
+def test_a_record_that_is_applied_again_changes_nothing() -> None:
     state = CollectionState(PLACE)
     log(state, "x", 1, ["best", "mine"])
     log(state, "y", 2, ["best"])
@@ -191,7 +191,7 @@ def test_a_record_that_is_applied_again_finds_its_version_and_takes_no_alias_bac
     assert state.aliases == {"best": 1, "latest": 1}
 
 
-def test_a_number_that_was_claimed_before_a_crash_is_late() -> None:
+def test_a_number_claimed_before_a_crash_takes_no_later_alias() -> None:
     class Claimed(CollectionState):
         def claim(self, version: VersionState) -> tuple[int, bool]:
             return 0, True
@@ -202,17 +202,17 @@ def test_a_number_that_was_claimed_before_a_crash_is_late() -> None:
     assert log(state, "x", 1, ["best", "mine"], RecordId(B, 0)) == Outcome(0, added=True, aliases={"mine": 0})
 
 
-def test_the_same_content_again_renews_an_expiry_that_is_over() -> None:
+def test_equal_content_renews_an_expired_version() -> None:
     state = CollectionState(PLACE)
     log(state, "x", 1, ttl=5.0)
-    assert not log(state, "x", 5, ttl=9.0).changed  # its time is not over
+    assert not log(state, "x", 5, ttl=9.0).changed  # it has not expired
     assert state.versions[0].expires_at == 6
     outcome = log(state, "x", 6, ttl=9.0)
     assert (outcome.changed, state.versions[0].expires_at) == (True, 15)
     log(state, "x", 20)
     assert state.versions[0].expires_at is None
     edit(state, 0, "x", 21, values={"expires_at": 0.5})
-    assert not log(state, "x", 1, ttl=5.0).changed  # applied again: it made the version
+    assert not log(state, "x", 1, ttl=5.0).changed  # applied again: this record made the version
 
 
 def link(state: CollectionState, source: CollectionState, number: int, time: float, **fields: Any) -> Any:
@@ -251,7 +251,7 @@ def test_a_link_of_a_link_names_the_first_source() -> None:
     assert state.versions[0].source == "team/demo/model:v0"
 
 
-def test_a_link_takes_no_alias_that_was_moved_later() -> None:
+def test_a_link_does_not_take_an_alias_that_moved_later() -> None:
     source, state = filled("x", "y"), CollectionState(("team", "registry", "best"))
     link(state, source, 0, 9)
     assert link(state, source, 1, 8) == Outcome(1, added=True)
@@ -262,14 +262,14 @@ def test_names_of_versions() -> None:
     assert parse_version_name("team/demo/a:v1:v12") == (("team", "demo", "a:v1"), 12)
 
 
-def test_a_record_is_about_the_version_of_its_number_and_digest() -> None:
+def test_a_record_refers_to_a_version_by_number_and_digest() -> None:
     state = filled("x", "y", "x")
     found = edit(state, 0, "x", 5, aliases_added=["first"])
     assert found == Outcome(0, aliases={"first": 0})
 
 
-def test_a_version_that_is_not_the_newest_is_never_the_latest() -> None:
-    """Its record is applied again, and comes from a host whose clock is ahead."""
+def test_only_the_newest_version_gets_latest() -> None:
+    """The record is applied again, and comes from a host whose clock is ahead."""
     state = CollectionState(PLACE)
     log(state, "x", 20, ["latest"])
     log(state, "y", 10, made_by=RecordId(B, 0))
@@ -277,7 +277,7 @@ def test_a_version_that_is_not_the_newest_is_never_the_latest() -> None:
     assert state.aliases == {"latest": 1}
 
 
-def test_a_link_is_of_the_entity_that_it_is_in() -> None:
+def test_a_link_belongs_to_the_entity_of_its_collection() -> None:
     registry = CollectionState(("registry", "models", "best"))
     record = ArtifactLinked(*PLACE, 0, "x", *registry.place, [], 5)
     assert registry.link(record, filled("x"), RecordId(B, 1)) is not None

@@ -1,4 +1,4 @@
-"""Which definition rules a key, and what further calls of ``define_metric`` leave of earlier ones."""
+"""The definition that is used for a key, and the effect of further calls of ``define_metric``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ names = st.text("a /_", min_size=1, max_size=3)
 
 @example(["a*", "a *"], "a /")
 @given(st.lists(names | names.map("{}*".format) | st.just("*"), max_size=5), names)
-def test_the_exact_definition_rules_a_key_else_the_longest_prefix(defined: list[str], key: str) -> None:
+def test_a_key_has_the_exact_definition_else_the_longest_prefix(defined: list[str], key: str) -> None:
     rules = Rules({name: MetricDefined(name) for name in defined})
     prefixes = [name for name in defined if name[-1] == "*" and key.startswith(name[:-1]) and key[0] != "_"]
     expected = key if key in defined else max(prefixes, key=len, default=None)
@@ -30,7 +30,7 @@ def test_the_exact_definition_rules_a_key_else_the_longest_prefix(defined: list[
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a definition: two values that calls give it, and what both together leave."""
+    """A field of a definition: its values in two calls, and the value after both."""
 
     name: str
     first: Any
@@ -49,7 +49,7 @@ class Field:
     ],
     ids=lambda field: field.name,
 )
-def test_what_a_further_call_leaves_open_stays(field: Field) -> None:
+def test_fields_that_a_further_call_does_not_set_stay(field: Field) -> None:
     left_open = MetricDefined("x")
     first, second, both = (
         msgspec.structs.replace(left_open, **{field.name: value})

@@ -1,4 +1,4 @@
-"""Folding records into rows and a summary, in one go or in batches with the state kept in between."""
+"""Computation of rows and summary from records: all at once, or in batches with a stored state."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def row(number: int, data: dict[str, Any], step: int | None = None, flags: int =
 
 
 def logged(key: str, values: list[Any], *definitions: MetricDefined) -> Any:
-    """Return the summary of ``key`` after logging ``values`` one by one; "absent" without one."""
+    """Return the summary of ``key`` after ``values`` were logged one by one; "absent" without a summary."""
     _, state = fold(*definitions, *(row(at, {key: value}) for at, value in enumerate(values)))
     return state.summary.get(key, "absent")
 
@@ -63,7 +63,7 @@ def test_another_row_closes_the_open_one() -> None:
     assert (state.open.row, state.open.step, state.open.data) == (1, 10, {"b": 2})
 
 
-def test_a_row_aside_leaves_the_open_row_open() -> None:
+def test_a_row_with_a_smaller_step_does_not_close_the_open_row() -> None:
     rows, state = fold(
         row(0, {"a": 1}, step=10, flags=0),
         row(1, {"f": 1}, step=5, flags=COMMIT | ASIDE),
@@ -83,14 +83,14 @@ def test_a_smaller_step_is_not_the_last_one() -> None:
     assert (state.last_step, state.reached) == (3, 7)
 
 
-def test_the_end_closes_the_open_row() -> None:
+def test_the_end_completes_the_open_row() -> None:
     rows, state = fold(row(0, {"a": 1}, flags=0), RunFinished(200.0, "failed", 3, "boom"))
     assert [each.data for each in rows] == [{"a": 1}]
     assert state.finished == RunFinished(200.0, "failed", 3, "boom")
     assert (state.last_time, state.runtime) == (200.0, 105.0)
 
 
-def test_nothing_logged_is_a_row_once_it_is_committed() -> None:
+def test_a_committed_row_without_keys_is_a_row() -> None:
     aside = row(2, {}, step=-1, flags=COMMIT | ASIDE)
     rows, state = fold(row(0, {}), row(1, {}, flags=0), aside, RunFinished(102.0, "finished"))
     assert [(each.step, each.data) for each in rows] == [(0, {})]
@@ -114,13 +114,13 @@ def test_row_takes_the_time_of_its_last_part() -> None:
         pytest.param(10**400, 101.0, id="huge"),
     ],
 )
-def test_time_stamp_of_the_script_counts_when_it_is_one(given: Any, kept: float) -> None:
+def test_a_valid_time_stamp_of_the_script_is_used(given: Any, kept: float) -> None:
     rows, _ = fold(row(0, {"_timestamp": given, "a": 1}))
     assert rows[0].time == kept
     assert math.isfinite(float(rows[0].time))
 
 
-def test_lost_rows_are_a_problem_in_words() -> None:
+def test_lost_rows_are_reported_as_a_problem() -> None:
     _, state = fold(RowsLost(7, "No space left on device", 1234.0))
     assert state.problems == ["7 records were lost at 1234: No space left on device"]
 
@@ -136,7 +136,7 @@ def test_config_and_summary_changes() -> None:
     assert (state.config, state.summary) == ({"lr": 3}, {"loss": "mine"})
 
 
-def test_a_summary_set_by_the_script_holds_until_the_key_is_logged_again() -> None:
+def test_a_summary_value_of_the_script_is_valid_until_the_key_is_logged() -> None:
     _, state = fold(row(0, {"loss": 1}), SummaryChanged({"loss": 0}), row(1, {"other": 1}))
     assert state.summary["loss"] == 0
     _, state = fold(SummaryChanged({"loss": 0}), row(0, {"loss": 1}))
@@ -167,7 +167,7 @@ LOGGED: dict[str, tuple[list[list[Any]], str, bool]] = {
 
 
 @pytest.mark.parametrize("name", LOGGED)
-def test_keys_are_described_alike_over_rows_and_over_attempts(name: str) -> None:
+def test_key_facts_are_equal_over_rows_and_over_attempts(name: str) -> None:
     attempts, kind, numbers = LOGGED[name]
     flat = [value for values in attempts for value in values]
     for split in (attempts, [flat], [[value] for value in flat]):
@@ -226,33 +226,33 @@ SUMMARIES: dict[str, tuple[MetricDefined, Any]] = {
     "best of what to minimize": (MetricDefined("k", summary=["best"], goal="minimize"), {"best": 1}),
     "copy": (MetricDefined("k", summary=["copy"]), 2),
     "none": (MetricDefined("k", summary=["none"]), "absent"),
-    "nothing said": (MetricDefined("k"), 2),
+    "no summary given": (MetricDefined("k"), 2),
 }
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
-def test_summary_words(name: str) -> None:
+def test_summary_aggregates(name: str) -> None:
     definition, expected = SUMMARIES[name]
     assert repr(logged("k", VALUES, definition)) == repr(expected)
 
 
-def test_summary_words_of_what_is_no_number() -> None:
+def test_summary_aggregates_of_values_that_are_not_numbers() -> None:
     definition = MetricDefined("k", summary=["min", "max", "mean", "last", "first"])
     assert logged("k", ["a", True, None, "b"], definition) == {"last": "b", "first": "a"}
     assert logged("k", [math.nan, math.inf], MetricDefined("k", summary=["min", "mean"])) == {}
 
 
-def test_summary_of_integers_stays_whole_and_exact() -> None:
+def test_summary_of_integers_is_exact() -> None:
     definition = MetricDefined("k", summary=["min", "max"])
     assert repr(logged("k", [2**60 + 1, 2**70], definition)) == repr({"min": 2**60 + 1, "max": 2**70})
 
 
-def test_summary_of_integers_that_no_double_reaches() -> None:
+def test_summary_of_integers_beyond_the_range_of_a_double() -> None:
     definition = MetricDefined("k", summary=["max", "mean", "last"])
     assert logged("k", [1, 10**400], definition) == {"max": 1, "mean": 1.0, "last": 10**400}
 
 
-def test_exact_name_rules_over_globs_and_the_longest_glob_over_shorter() -> None:
+def test_an_exact_name_wins_over_globs_and_a_longer_glob_over_shorter_ones() -> None:
     definitions = [
         MetricDefined("*", summary=["last"]),
         MetricDefined("val/*", summary=["min"]),
@@ -270,7 +270,7 @@ def test_exact_name_rules_over_globs_and_the_longest_glob_over_shorter() -> None
         assert {key: logged(key, [1, 3], *order) for key in expected} == expected
 
 
-def test_globs_pass_over_keys_of_the_system() -> None:
+def test_globs_do_not_match_system_keys() -> None:
     assert logged("_step_time", [1], MetricDefined("*", summary=["none"])) == 1
     assert logged("_step_time", [1], MetricDefined("_step_time", summary=["none"])) == "absent"
 
@@ -285,7 +285,7 @@ def test_a_later_definition_adds_to_the_earlier_or_replaces_it() -> None:
     assert state.summary["k"] == {"max": 5}
 
 
-def test_nested_keys_are_merged_and_ruled_by_their_dotted_names() -> None:
+def test_nested_keys_are_merged_and_defined_by_their_dotted_names() -> None:
     defined = MetricDefined("d.e", summary=["max"])
     _, state = fold(defined, row(0, {"d": {"e": 3, "f": {"g": 1}}}), row(1, {"d": {"e": 1, "f": {"h": 2}}}))
     assert state.summary["d"] == {"e": {"max": 3}, "f": {"g": 1, "h": 2}}
@@ -305,7 +305,7 @@ def test_a_row_without_the_step_metric_gets_its_last_value() -> None:
         row(3, {"global_step": 6}),
     )
     assert [each.data for each in rows] == [
-        {"x": 1},  # none was logged so far
+        {"x": 1},  # the step metric was not logged yet
         {"global_step": 5, "x": 1},
         {"y": 2, "global_step": 5},
         {"global_step": 6},
@@ -313,7 +313,7 @@ def test_a_row_without_the_step_metric_gets_its_last_value() -> None:
     assert state.keys["global_step"].count == 3
 
 
-def test_step_sync_only_where_it_was_asked_for() -> None:
+def test_step_sync_only_if_it_is_requested() -> None:
     rows, _ = fold(
         MetricDefined("a", step_metric="s", step_sync=True),
         MetricDefined("b", step_metric="s", step_sync=False),
@@ -386,7 +386,7 @@ records = st.lists(
 
 @settings(max_examples=100)
 @given(records, st.booleans())
-def test_any_cut_into_batches_gives_the_same(logged: list[Record], ended: bool) -> None:
+def test_division_into_batches_has_no_effect(logged: list[Record], ended: bool) -> None:
     whole: list[Record] = [STARTED, *logged, *([RunFinished(300.0, "finished")] if ended else [])]
     whole = [decode(pack(record)) for record in whole]
     folder = SegmentFold(SegmentState())
@@ -404,7 +404,7 @@ def test_any_cut_into_batches_gives_the_same(logged: list[Record], ended: bool) 
 
 @settings(max_examples=100)
 @given(records)
-def test_the_state_comes_back_as_it_was(logged: list[Record]) -> None:
+def test_a_state_is_equal_after_packing_and_unpacking(logged: list[Record]) -> None:
     folder = SegmentFold(SegmentState())
     for record in [STARTED, *logged]:
         folder.fold(record)

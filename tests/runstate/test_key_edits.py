@@ -1,4 +1,4 @@
-"""Edits of single keys: the latest holds until a writer that began later says something of the key."""
+"""Edits of single keys: an edit is valid until a later edit or a later writer sets the key."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.runstate.key_edits import apply_key_edits, note_keys
+from tracker.runstate.key_edits import add_key_edits, apply_key_edits
 
 keys = st.sampled_from("abc")
 edits = st.tuples(st.dictionaries(keys, st.integers()), st.lists(keys, max_size=2))
-writers = st.dictionaries(keys, st.integers(-9, -1))
+values_of_writers = st.dictionaries(keys, st.integers(-9, -1))
 
 
-@given(st.lists(edits | writers, max_size=6))
-def test_what_was_said_last_of_a_key_holds(said: list[Any]) -> None:
-    """Edits are made, and writers begin, one after the other."""
+@given(st.lists(edits | values_of_writers, max_size=6))
+def test_the_last_edit_or_writer_of_a_key_decides(events: list[Any]) -> None:
+    """Each event is an edit or the start of a writer."""
     noted: dict[str, Any] = {"name": {"value": "kept", "time": 0.0}}
     merged: dict[str, Any] = {}
-    began: list[tuple[float, dict[str, Any]]] = []
+    writers: list[tuple[float, dict[str, Any]]] = []
     expected: dict[str, Any] = {}
-    for time, each in enumerate(said):
+    for time, each in enumerate(events):
         if isinstance(each, dict):
-            began.append((float(time), each))
+            writers.append((float(time), each))
             merged.update(each)
             expected.update(each)
             continue
         values, removed = each
-        noted = note_keys(noted, "config", values, removed, float(time))
+        noted = add_key_edits(noted, "config", values, removed, float(time))
         expected.update(values)
         for key in removed:
             expected.pop(key, None)
-    assert apply_key_edits(merged, noted.get("config"), began) == expected
+    assert apply_key_edits(merged, noted.get("config"), writers) == expected
     assert noted["name"] == {"value": "kept", "time": 0.0}

@@ -1,4 +1,4 @@
-"""wandb's step rules, and the one place where we keep what wandb drops."""
+"""wandb's rules for steps, and the rows that tracker keeps and wandb drops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Call = tuple[str, dict[str, Any]]
 
 
 def rows(calls: list[Call], start: int = 0) -> list[tuple[int, list[str]]]:
-    """Log each key with its options; return (step, keys) of the rows, in order of their numbers."""
+    """Log each key with its options; return step and keys of the rows, in the order of their numbers."""
     counter, folder = StepCounter(start), SegmentFold(SegmentState())
     done = []
     for at, (key, options) in enumerate(calls):
@@ -27,7 +27,7 @@ def rows(calls: list[Call], start: int = 0) -> list[tuple[int, list[str]]]:
     return [(row.step, list(row.data)) for row in sorted(done, key=lambda row: row.row)]
 
 
-def test_what_was_observed_with_wandb() -> None:
+def test_rows_that_were_observed_with_wandb() -> None:
     calls: list[Call] = [
         ("a", {}),
         ("b", {"commit": False}),
@@ -37,7 +37,7 @@ def test_what_was_observed_with_wandb() -> None:
         ("f", {"step": 5}),
         ("g", {}),
     ]
-    # wandb loses f; here it is a row of its own.
+    # wandb drops f; tracker makes a separate row.
     assert rows(calls) == [(0, ["a"]), (1, ["b", "c"]), (10, ["d", "e", "g"]), (5, ["f"])]
 
 
@@ -69,7 +69,7 @@ CASES: dict[str, tuple[list[Call], list[tuple[int, list[str]]]]] = {
         [("a", {"step": 5}), ("b", {"step": 1}), ("c", {"step": 2}), ("d", {"step": 5}), ("e", {"step": 6})],
         [(5, ["a", "d"]), (1, ["b"]), (2, ["c"]), (6, ["e"])],
     ),
-    "a smaller step is whole at once, whatever commit says": (
+    "a row with a smaller step is complete at once, with any commit": (
         [("a", {"step": 5}), ("b", {"step": 1, "commit": False}), ("c", {"step": 1, "commit": False})],
         [(5, ["a"]), (1, ["b"]), (1, ["c"])],
     ),
@@ -83,7 +83,7 @@ def test_rows(name: str) -> None:
     assert rows(calls) == expected
 
 
-def test_a_resumed_run_goes_on_at_its_start() -> None:
+def test_a_resumed_run_continues_at_its_start_step() -> None:
     assert rows([("a", {}), ("b", {"step": 3}), ("c", {})], start=41) == [
         (41, ["a"]),
         (3, ["b"]),
@@ -91,7 +91,7 @@ def test_a_resumed_run_goes_on_at_its_start() -> None:
     ]
 
 
-def test_places_carry_the_flags_of_the_record() -> None:
+def test_positions_contain_the_flags_of_the_record() -> None:
     counter = StepCounter()
     assert counter.place() == (0, 0, COMMIT)
     assert counter.place(commit=False) == (1, 1, 0)
@@ -100,7 +100,7 @@ def test_places_carry_the_flags_of_the_record() -> None:
     assert (counter.step, counter.place()[0], counter.step) == (1, 1, 2)
 
 
-def test_a_resumed_run_goes_on_where_its_first_call_says() -> None:
+def test_the_first_call_of_a_resumed_run_sets_the_step() -> None:
     counter = StepCounter(1200)
     assert counter.place(step=900) == (0, 900, 0)
     assert counter.place(step=901) == (1, 901, 0)
@@ -112,9 +112,9 @@ def test_a_resumed_run_goes_on_where_its_first_call_says() -> None:
 
 
 @pytest.mark.parametrize("step", [2**62 + 1, 2**63, -(2**63) - 1, 10**30])
-def test_a_step_that_no_record_can_hold_is_refused_and_changes_nothing(step: int) -> None:
+def test_a_step_that_is_too_large_is_an_error_and_changes_nothing(step: int) -> None:
     counter = StepCounter()
-    with pytest.raises(UsageError, match="64 bits"):
+    with pytest.raises(UsageError, match=f"Invalid step {step}. Use a step from"):
         counter.place(step=step)
     assert counter.place() == (0, 0, COMMIT)
 
@@ -127,7 +127,7 @@ def test_a_step_that_no_record_can_hold_is_refused_and_changes_nothing(step: int
         max_size=25,
     )
 )
-def test_no_call_is_lost_and_steps_never_fall_but_aside(calls: list[dict[str, Any]]) -> None:
+def test_no_call_is_lost_and_only_separate_rows_have_smaller_steps(calls: list[dict[str, Any]]) -> None:
     counter, folder = StepCounter(), SegmentFold(SegmentState())
     done, aside = [], set()
     for at, options in enumerate(calls):
@@ -147,10 +147,10 @@ def test_no_call_is_lost_and_steps_never_fall_but_aside(calls: list[dict[str, An
 
 
 @pytest.mark.parametrize(("step", "placed"), [(0, (0, 0, 0)), (5, (0, 5, 0)), (-1, (0, -1, COMMIT | ASIDE))])
-def test_where_the_first_call_of_a_resumed_run_goes(step: int, placed: tuple[int, int, int]) -> None:
+def test_the_row_of_the_first_call_of_a_resumed_run(step: int, placed: tuple[int, int, int]) -> None:
     assert StepCounter(5).place(step) == placed
 
 
-def test_the_largest_steps_are_taken() -> None:
+def test_the_largest_steps_are_accepted() -> None:
     assert StepCounter().place(LARGEST_STEP) == (0, LARGEST_STEP, 0)
     assert StepCounter().place(-LARGEST_STEP) == (0, -LARGEST_STEP, COMMIT | ASIDE)

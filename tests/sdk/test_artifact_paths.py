@@ -198,5 +198,5 @@ def test_a_file_where_a_folder_is_needed_is_an_error(tmp_path: Path) -> None:
 
 def test_an_alias_that_is_not_a_string_is_refused() -> None:
     run = tracker.init(project="p", settings={"silent": True})
-    with pytest.raises(ValueError, match="an alias is a string, not 3"):
+    with pytest.raises(ValueError, match="Invalid alias 3: it must be a string"):
         run.log_artifact(tracker.Artifact("a", "model"), aliases=[3])  # type: ignore[list-item]

@@ -190,7 +190,7 @@ for change in (artifact.save, artifact.delete, lambda: artifact.link("model-regi
         (lambda artifact: setattr(artifact, "tags", ["a/b"]), "Invalid tag 'a/b'"),
         (lambda artifact: (artifact.aliases.append("v7"), artifact.save()), "looks like a version"),
         (lambda artifact: artifact.link("things", ["a:b"]), "may not be empty or contain"),
-        (lambda artifact: artifact.link("wrong\nname"), "Invalid name of a collection"),
+        (lambda artifact: artifact.link("wrong\nname"), "Invalid collection name"),
     ],
 )
 def test_invalid_edits_are_refused(change: Any, says: str) -> None:
@@ -241,7 +241,7 @@ def test_models(tmp_path: Path) -> None:
     assert Path(run.use_model(path)).read_bytes() == b"weights"
     assert tracker.Api().artifact(path).new_draft().name == "weights"
     for name in (" ", "..", "a:b", "a\nb", "x" * 200):
-        with pytest.raises(ValueError, match=r"Invalid name of a collection|at most 128"):
+        with pytest.raises(ValueError, match=r"Invalid collection name|at most 128"):
             run.link_model(tmp_path / "model.pt", name)
     run.log_artifact(make("one")).wait()
     with pytest.raises(UsageError, match="needs a model"):

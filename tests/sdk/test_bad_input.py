@@ -20,7 +20,7 @@ import tracker
         ({"id": ""}, "Run ID cannot be empty"),
         ({"id": "a/b"}, "Invalid run ID 'a/b': it may not contain /"),
         ({"id": "a\ud800"}, "it may not contain control characters or lone surrogates"),
-        ({"mode": "sometimes"}, "mode is 'sometimes'"),
+        ({"mode": "sometimes"}, "Invalid mode 'sometimes'"),
         ({"resume": "perhaps"}, "Invalid resume 'perhaps'"),
         ({"reinit": "maybe"}, "Invalid reinit 'maybe'"),
         ({"settings": {"colour": "red"}}, "Unknown setting 'colour'"),

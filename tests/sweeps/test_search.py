@@ -1,4 +1,4 @@
-"""What is drawn from which distribution, what a grid has, and what learning from trials is worth."""
+"""Random values of distributions, the points of a grid, and Bayesian search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tracker.sweeps.bayes import promising
+from tracker.sweeps.bayes import propose_values
 from tracker.sweeps.hyperband import is_beaten, read_brackets
 from tracker.sweeps.space import draw, points, read_parameters
 
@@ -31,7 +31,7 @@ DRAWS = 400
         ({"distribution": "beta", "a": 2, "b": 2}, 0, 1, 0.5),
     ],
 )
-def test_draws_lie_where_their_distribution_says(
+def test_random_values_are_in_the_range_of_their_distribution(
     spec: dict[str, Any], low: float, high: float, middle: float
 ) -> None:
     (parameter,) = read_parameters({"x": spec})
@@ -65,7 +65,7 @@ def test_points_of_a_grid() -> None:
     ]
 
 
-def test_learning_looks_where_it_was_best() -> None:
+def test_bayesian_search_proposes_values_near_the_best() -> None:
     pytest.importorskip("sklearn")
     parameters = read_parameters({"x": {"min": -10.0, "max": 10.0}, "kind": {"values": ["a", "b"]}})
 
@@ -74,11 +74,11 @@ def test_learning_looks_where_it_was_best() -> None:
 
     tried = [[float(x), kind] for x in range(-9, 10, 4) for kind in "ab"]
     known = [(trial, loss(trial)) for trial in tried]
-    found = [promising(parameters, known, [], Random(seed)) for seed in (1, 2)]
+    found = [propose_values(parameters, known, [], Random(seed)) for seed in (1, 2)]
     assert all(kind == "a" and abs(x - 3) < 2 for x, kind in found), found
-    waiting = promising(parameters, known, [found[0]], Random(1))
-    assert waiting != found[0]  # an agent beside is not sent to the same place
-    assert promising(parameters, known[:2], [], Random(1)) != found[0]  # too little to learn from
+    waiting = propose_values(parameters, known, [found[0]], Random(1))
+    assert waiting != found[0]  # a second agent gets other values
+    assert propose_values(parameters, known[:2], [], Random(1)) != found[0]  # too few trials for the model
 
 
 def test_brackets_of_hyperband() -> None:

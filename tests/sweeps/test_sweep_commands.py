@@ -1,4 +1,4 @@
-"""``tracker sweep`` and ``tracker agent``: a sweep of a program that knows wandb only."""
+"""``tracker sweep`` and ``tracker agent``: a sweep of a program that imports only wandb."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def start_agent(folder: Path, path: str, **variables: str) -> subprocess.Popen[s
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the program and its sweep."""
+    """Return a folder with the program and its sweep."""
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
@@ -88,11 +88,11 @@ def test_macros_of_a_command(
     }
     (folder / "sweep.json").write_text(json.dumps(given))
     path = tracker(capsys, "sweep", "sweep.json").split()[-1]
-    monkeypatch.setenv("WHERE", "said")
+    monkeypatch.setenv("WHERE", "words")
     tracker(capsys, "agent", path)
-    *said, file = json.loads((folder / "said.json").read_text())
-    assert " ".join(said) == (
-        "said.json a=1 b=False c=True --a=1 --c --a 1 --b False --c True "
+    *printed, file = json.loads((folder / "words.json").read_text())
+    assert " ".join(printed) == (
+        "words.json a=1 b=False c=True --a=1 --c --a 1 --b False --c True "
         '{"a": 1, "b": false, "c": true} +a=1 +b=False +c=True ++a=1 ++b=False ++c=True'
     )
     assert json.loads(Path(file).read_text()) == {"a": 1, "b": False, "c": True}
@@ -115,12 +115,12 @@ def test_a_sweep_is_paused_and_canceled(folder: Path, capsys: pytest.CaptureFixt
     assert [run.state for run in Api().sweep(path).runs] == ["preempted"]
 
 
-def test_what_is_not_there_is_said(folder: Path) -> None:
+def test_missing_sweeps_and_files_are_reported(folder: Path) -> None:
     (folder / "sweep.yaml").write_text("method: [")
     for words, message in (
         (("sweep", "no.yaml"), "there is no file no.yaml"),
         (("sweep", "sweep.yaml"), "sweep.yaml is neither JSON nor YAML"),
-        (("agent", "x"), "there is no sweep local/uncategorized/x"),
+        (("agent", "x"), "does not contain the sweep local/uncategorized/x"),
     ):
         with pytest.raises(SystemExit, match=message):
             main(list(words))

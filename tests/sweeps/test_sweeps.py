@@ -1,4 +1,4 @@
-"""Sweeps as a script does them: ``sweep``, ``agent`` with a function, and what ``Api`` says of them."""
+"""Sweeps in a script: ``sweep``, ``agent`` with a function, and sweeps in ``Api``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ wandb.agent("p/" + sweep_id, train)
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that scripts run in, for ``Api`` too."""
+    """Return the working folder of scripts and of ``Api``."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -64,11 +64,11 @@ def test_every_point_of_a_grid_is_run_once(api: Path) -> None:
     assert (best.sweep_name, best.sweepName) == (sweep_id, sweep_id)
     assert best.sweep is not None and best.sweep.id == sweep_id
     assert [each.id for each in Api().project("p").sweeps()] == [sweep_id]
-    with pytest.raises(ApiNotFoundError, match="there is no sweep local/p/nothing"):
+    with pytest.raises(ApiNotFoundError, match="does not contain the sweep local/p/nothing"):
         Api().sweep("local/p/nothing")
 
 
-def test_a_store_that_nodes_only_write_journals_to(api: Path) -> None:
+def test_a_sweep_with_hosts_that_only_write_journals(api: Path) -> None:
     code = GRID.replace('assert wandb.Api().sweep("local/p/" + sweep_id).state == "RUNNING"', "")
     sweep_id = scripts.run(code, api, TRACKER_JOURNAL_ONLY="1").stdout.split()[-1]
     assert len(Api().sweep(f"local/p/{sweep_id}").runs) == 4
@@ -94,13 +94,13 @@ sweep_id = wandb.sweep({
     "parameters": {"score": {"values": [1, 0]}},
 })
 wandb.agent(sweep_id, train)
-print("went on")
+print("continued")
 """
 
 
-def test_hyperband_ends_what_is_not_among_the_best(api: Path) -> None:
+def test_hyperband_stops_runs_that_are_not_among_the_best(api: Path) -> None:
     done = scripts.run(HYPERBAND, api)
-    assert done.stdout.endswith("went on\n")
+    assert done.stdout.endswith("continued\n")
     good, bad = Api().runs("uncategorized")
     assert (good.config["score"], good.state, len(good.history(pandas=False))) == (1, "finished", 9)
     assert (bad.config["score"], bad.state) == (0, "preempted")
@@ -134,7 +134,7 @@ except wandb.UnsupportedError as error:
 """
 
 
-def test_bayes_learns_from_runs_and_says_what_it_needs(api: Path) -> None:
+def test_bayes_uses_earlier_runs_and_reports_a_missing_package(api: Path) -> None:
     pytest.importorskip("sklearn")
     code = LEARNED.replace("wandb.UnsupportedError", "NotImplementedError")
     lines = scripts.run(code, api).stdout.splitlines()
@@ -145,7 +145,7 @@ def test_bayes_learns_from_runs_and_says_what_it_needs(api: Path) -> None:
     )
 
 
-def test_an_agent_gives_up_when_all_fails(api: Path) -> None:
+def test_an_agent_stops_if_all_runs_fail(api: Path) -> None:
     code = """
 import tracker as wandb
 
@@ -162,7 +162,7 @@ wandb.agent(wandb.sweep({"method": "random", "parameters": {"x": {"min": 0, "max
     assert all(run.error == "ValueError: no data" for run in runs)
 
 
-def test_the_next_agent_goes_on_behind_one_that_was_killed(api: Path) -> None:
+def test_the_next_agent_continues_after_a_killed_agent(api: Path) -> None:
     code = """
 import os, sys
 import tracker as wandb
@@ -176,7 +176,7 @@ def train():
 what = {"method": "grid", "parameters": {"x": {"values": [1, 2, 3]}}}
 sweep_id = os.environ.get("SWEEP") or wandb.sweep(what)
 sys.stdout.flush()
-sys.argv += ["go on"] * ("SWEEP" in os.environ)
+sys.argv += ["resumed"] * ("SWEEP" in os.environ)
 wandb.agent(sweep_id, train)
 """
     sweep_id = scripts.run(code, api, check=False).stdout.split()[-1]
@@ -192,25 +192,25 @@ wandb.agent(sweep_id, train)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "method of the sweep is None; use one of grid, random, bayes"),
+        ({}, "Invalid method None of the sweep. Use one of: grid, random, bayes"),
         ({"method": "grid"}, "parameters must be a dict"),
-        ({"method": "grid", "parameters": {"x": 3}}, "parameter 'x' is 3: write"),
+        ({"method": "grid", "parameters": {"x": 3}}, "Invalid parameter 'x': 3. Use"),
         (
             {"method": "grid", "parameters": {"x": {"min": 0.0, "max": 1.0}}},
             "'x' has too many values for a grid",
         ),
         (
             {"method": "random", "parameters": {"x": {"min": 0, "max": 1.5}}},
-            "write both as ints, or both as floats",
+            "Use two ints or two floats",
         ),
-        ({"method": "random", "parameters": {"x": {"min": 2, "max": 1}}}, "swap min and max"),
+        ({"method": "random", "parameters": {"x": {"min": 2, "max": 1}}}, "min 2 is above max 1. Swap them."),
         (
             {"method": "random", "parameters": {"x": {"distribution": "zipf"}}},
-            "'zipf', which is none of constant,",
+            "Invalid distribution 'zipf' of parameter 'x'. Use one of: constant,",
         ),
-        ({"method": "random", "parameters": {"x": {"distribution": "uniform"}}}, "which needs min and max"),
-        ({"method": "random", "parameters": {"x": {"values": [1], "probabilities": [0.5]}}}, "1 together"),
-        ({"method": "random", "parameters": {"x": {"value": 1}}, "run_cap": 0}, "run_cap of the sweep is 0"),
+        ({"method": "random", "parameters": {"x": {"distribution": "uniform"}}}, "uniform needs min and max"),
+        ({"method": "random", "parameters": {"x": {"values": [1], "probabilities": [0.5]}}}, "the sum 1"),
+        ({"method": "random", "parameters": {"x": {"value": 1}}, "run_cap": 0}, "Invalid run_cap 0 "),
         ({"method": "bayes", "parameters": {"x": {"value": 1}}}, "method bayes needs a metric"),
         (
             {"method": "random", "parameters": {"x": {"value": 1}}, "early_terminate": {"type": "hyperband"}},
@@ -227,7 +227,7 @@ wandb.agent(sweep_id, train)
         ),
     ],
 )
-def test_a_sweep_that_cannot_work_says_why(given: dict[str, object], message: str, api: Path) -> None:
+def test_an_invalid_sweep_is_an_error(given: dict[str, object], message: str, api: Path) -> None:
     with pytest.raises(UsageError, match=message):
         tracker.sweep(given)
     assert not (api / "tracker-store").exists()
@@ -246,7 +246,7 @@ for sweep_id in sys.stdin.read().split():
 """
 
 
-def test_sweeps_of_version_0_1_0_go_on(api: Path) -> None:
+def test_sweeps_of_version_0_1_0_continue(api: Path) -> None:
     """See ``tests/fixtures/make_version_0_1_0.py``."""
     shutil.copytree(scripts.ROOT / "tests/fixtures/version-0.1.0/store", api / "tracker-store")
     grid, search = sorted(Api().project("demo").sweeps(), key=lambda each: each.name)

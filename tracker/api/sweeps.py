@@ -77,7 +77,7 @@ class Sweep(Attrs):
     @property
     def state(self) -> str:
         """``"RUNNING"``, ``"PENDING"`` (no trial yet), ``"PAUSED"``, ``"CANCELED"`` or ``"FINISHED"``."""
-        said = self._stored.said_state
+        said = self._stored.requested_state
         if said != "RUNNING":
             return said
         if not self._trials:

@@ -56,7 +56,7 @@ def _sweep(options: argparse.Namespace) -> None:
     for flag, state in _STATES.items():
         if getattr(options, flag):
             found = find(options.config, load_settings(entity=options.entity, project=options.project))
-            found.say_state(state)
+            found.request_state(state)
             print(f"sweep {found.path} is {state.lower()} from now on")
             return
     if not os.path.exists(options.config):

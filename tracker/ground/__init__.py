@@ -1,1 +1,1 @@
-"""What everything stands on: records, values, names, settings, time, processes. Imports nothing above it."""
+"""The lowest layer: records, values, names, settings, time, processes. It imports no layer above it."""

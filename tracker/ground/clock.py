@@ -1,7 +1,7 @@
-"""The time of what a run writes: the wall clock at the beginning, and from there a clock that is never set.
+"""The clock for times of records: it starts at the wall clock's time and then counts elapsed time.
 
-Between two records of one run there is then as much time as passed, whatever is done to the wall clock:
-NTP sets it, a person does, or a node starts with an empty battery. The machine's sleep counts.
+The difference between the times of two records of a run is the time that passed, even if NTP or a person sets
+the wall clock in between. Time during which the machine sleeps counts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _offset = time.time() - _passed(_CLOCK)
 
 
 def now() -> float:
-    """Return the time in unix seconds, as ``time.time()`` does, of a clock that is never set."""
+    """Return the time in unix seconds. Changes of the wall clock have no effect."""
     return _passed(_CLOCK) + _offset
 
 
 def set_by_wall_clock() -> None:
-    """Set the clock by the wall clock. Not while a run is open: its times would jump."""
+    """Set this clock to the wall clock's time. Do not call it while a run is open: its times would jump."""
     global _offset
     _offset = time.time() - _passed(_CLOCK)

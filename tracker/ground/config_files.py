@@ -1,10 +1,10 @@
-"""What commands remember for later scripts: settings of a folder, the server to use, and API keys.
+"""Files in which commands store settings for later scripts: a folder's settings, the server, API keys.
 
-``FOLDER/wandb/settings`` is wandb's own file, with mode, project and entity; tracker adds the store. The
-address of a server is taken only from a file of tracker's: nothing that wandb wrote makes a script talk to a
-host that nobody named here.
-Keys are in ``~/.netrc`` (or ``NETRC``), by host, where wandb keeps them too; those of servers that this user
-started on this machine are in ``own-keys.json`` beside the address of the server.
+* ``FOLDER/wandb/settings`` contains a folder's mode, project, entity and store. wandb uses the same file.
+* ``~/.config/tracker/settings`` contains the server's address. tracker never takes an address from a file of
+  wandb: a script must not send data to a host that the user did not name to tracker.
+* ``~/.netrc`` (or the file that ``NETRC`` names) contains API keys by host. wandb uses the same file.
+* ``~/.config/tracker/own-keys.json`` contains the keys of servers that this user started on this machine.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ _SECTION = "default"
 
 
 def folder_file(folder: str | os.PathLike[str]) -> Path:
-    """Return the file of a folder's settings."""
+    """Return the path of a folder's settings."""
     return Path(folder) / "wandb" / "settings"
 
 
 def server_file(variables: Mapping[str, str] | None = None) -> Path:
-    """Return the file that names the server, in ``TRACKER_CONFIG_DIR``, else ``~/.config/tracker``."""
+    """Return the path of the file with the server's address.
+
+    It is in ``TRACKER_CONFIG_DIR``, else in the folder ``tracker`` of ``XDG_CONFIG_HOME`` or ``~/.config``.
+    """
     variables = os.environ if variables is None else variables
     if given := variables.get("TRACKER_CONFIG_DIR"):
         return Path(given).expanduser() / "settings"
@@ -35,20 +38,20 @@ def server_file(variables: Mapping[str, str] | None = None) -> Path:
 
 
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Return what ``tracker init``, ``offline`` and the like set for a folder."""
+    """Return a folder's settings, as stored by ``tracker init``, ``tracker offline`` and similar commands."""
     found = {name: value for name, value in _read(folder_file(folder)).items() if name in FIELDS}
-    if found.pop("disabled", "").lower() in ("1", "true"):  # what older releases of wandb wrote
+    if found.pop("disabled", "").lower() in ("1", "true"):  # older releases of wandb wrote this
         found.setdefault("mode", "disabled")
     return found
 
 
 def read_server(variables: Mapping[str, str] | None = None) -> str | None:
-    """Return the address that ``tracker login --host`` noted."""
+    """Return the server's address that ``tracker login --host`` stored, or None."""
     return _read(server_file(variables)).get("base_url")
 
 
 def write(path: Path, changes: Mapping[str, str | None]) -> None:
-    """Change settings in one of the files; None takes one out.
+    """Change settings in one of the files. The value None removes a setting.
 
     Raises:
         UsageError: The file cannot be written.
@@ -69,12 +72,12 @@ def write(path: Path, changes: Mapping[str, str | None]) -> None:
 
 
 def key_of(url: str) -> str | None:
-    """Return the API key for a server: from ``.netrc``, or of a server that this user started."""
+    """Return the API key for a server from ``.netrc``, else from ``own-keys.json``, or None."""
     return _netrc_key_of(url) or _read_own_keys().get(_netloc(url))
 
 
 def write_own_key(port: int, key: str) -> None:
-    """Note the key of a server that this user has started on a port of this machine's loopback.
+    """Store the key of a server that this user started on a port of this machine's loopback interface.
 
     Raises:
         UsageError: The file cannot be written.
@@ -102,7 +105,7 @@ def _read_own_keys() -> dict[str, str]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace a file by one that only this user can read."""
+    """Replace a file with one that only this user can read."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
@@ -129,13 +132,13 @@ def _netrc_key_of(url: str) -> str | None:
 
 
 def write_key(url: str, key: str) -> Path:
-    """Keep an API key in ``.netrc``, instead of an older one of that server; return the file.
+    """Store an API key in ``.netrc``, in place of an older key of the same server; return the file's path.
 
     Raises:
-        UsageError: The key is none, or the file cannot be written.
+        UsageError: The key is not valid, or the file cannot be written.
     """
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise UsageError("an API key has no spaces and only printable ASCII characters")
+        raise UsageError("Invalid API key: it is empty, or contains a space or a non-ASCII character.")
     from urllib.parse import urlsplit
 
     path, host = _netrc(), urlsplit(url).netloc
@@ -149,7 +152,7 @@ def write_key(url: str, key: str) -> Path:
 
 
 def _without(text: str, host: str) -> str:
-    """Return a ``.netrc`` without the entry of a host; the rest as it was written."""
+    """Return the text of a ``.netrc`` without the entry of a host; other lines stay unchanged."""
     kept, inside = [], False
     for line in text.splitlines():
         words = line.split()

@@ -1,7 +1,7 @@
-"""Importing msgspec without what it would only import for type hints that nobody here uses.
+"""Import of msgspec without ``typing_extensions``, to save time.
 
-``import msgspec`` takes ``typing_extensions`` when that is installed, and with it ``inspect``, ``ast`` and
-``dis``: more than half of what ``init`` imports. From Python 3.11 on msgspec does as well without.
+``import msgspec`` imports ``typing_extensions`` if it is installed, and with it ``inspect``, ``ast`` and
+``dis``: more than half of the imports of ``init``. From Python 3.11 on, msgspec works without it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ _HEAVY = "typing_extensions"
 
 
 class _Refusal:
-    """A finder for ``sys.meta_path`` that knows one module, and refuses it to one thread."""
+    """Import finder that makes ``typing_extensions`` look missing to one thread."""
 
     def __init__(self) -> None:
         self._thread = get_ident()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Raise ModuleNotFoundError for the module; leave every other one, and every other thread, alone."""
+        """Raise ModuleNotFoundError for the module in the one thread; return None otherwise."""
         if name == _HEAVY and get_ident() == self._thread:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def import_msgspec() -> None:
-    """Import msgspec, unless it, or what it is to do without, is imported already."""
+    """Import msgspec without ``typing_extensions``, unless one of the two is already imported."""
     if "msgspec" in sys.modules or _HEAVY in sys.modules or sys.version_info < (3, 11):
         return
     refusal = _Refusal()

@@ -1,23 +1,23 @@
-"""What kind of file system a folder lies on: SQLite must not be shared over a network."""
+"""Detection of network file systems: SQLite must not be shared over a network."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# Types from /proc/self/mountinfo on which several hosts can see one file.
+# File system types, as in /proc/self/mountinfo, on which several hosts can open the same file.
 _NETWORK_TYPES = """
     9p afs beegfs ceph cifs fuse.ceph fuse.glusterfs fuse.juicefs fuse.s3fs fuse.sshfs gfs gfs2 glusterfs
     gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 smb3 smbfs vastnfs wekafs
 """
 NETWORK_TYPES = frozenset(_NETWORK_TYPES.split())
-# Types that only one running kernel mounts. A type in neither list may be either.
+# Types that only one host can mount at a time. A type in neither list can be of either kind.
 _LOCAL_TYPES = "bcachefs btrfs ext2 ext3 ext4 f2fs jfs nilfs2 overlay ramfs reiserfs tmpfs xfs zfs"
 LOCAL_TYPES = frozenset(_LOCAL_TYPES.split())
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:
-    """Return the type of the file system that holds ``path``, or ``"unknown"``."""
+    """Return the type of the file system that contains ``path``, or ``"unknown"``."""
     target = os.path.realpath(path)
     best, kind = "", "unknown"
     try:
@@ -28,12 +28,12 @@ def filesystem_type(path: str | os.PathLike[str]) -> str:
         left, _, right = line.partition(" - ")
         mount = left.split(" ")[4].encode().decode("unicode_escape")
         inside = target == mount or target.startswith(mount.rstrip("/") + "/")
-        # Later mounts of the same point cover earlier ones.
+        # A later mount hides an earlier one at the same path.
         if inside and len(mount) >= len(best):
             best, kind = mount, right.split(" ")[0]
     return kind
 
 
 def is_network(path: str | os.PathLike[str]) -> bool:
-    """Whether other hosts may see ``path`` too."""
+    """Return whether ``path`` is on a file system that other hosts can use too."""
     return filesystem_type(path) in NETWORK_TYPES

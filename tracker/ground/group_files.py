@@ -1,7 +1,7 @@
-"""New files and folders of a store that a group shares: its members can use them, whatever their umask.
+"""New files and folders in a store that a group shares: all members can use them, whatever the umask is.
 
-``store.json`` of such a store has the mode of its folders, ``"group_mode": "2770"``. Its files have the same
-rights without execution. In every other store files and folders have the mode that the process gives them.
+``store.json`` of a shared store contains the mode of its folders: ``"group_mode": "2770"``. Files have the
+same mode without the execute bits. In other stores, files and folders have the usual mode of the process.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-# A folder that a group shares: its members may write, and what they make there gets the folder's group.
+# The mode bits of a folder that a group shares. Members may write; new files get the folder's group.
 _SHARED = stat.S_ISGID | stat.S_IWGRP
-# Others may read at most, as in the folder that the store is made in.
+# The store takes these bits from its parent folder. Users outside the group can never write.
 _KEPT = 0o2775
 _FILE = 0o666
 
@@ -25,22 +25,22 @@ class _Store(NamedTuple):
     mode: int
 
 
-def mode_of_shared(folder: Path) -> int:
-    """Return the mode that folders of a store have that is made in ``folder``; 0 when no group shares it."""
+def group_mode_of(folder: Path) -> int:
+    """Return the mode for the folders of a new store in ``folder``; 0 if no group shares ``folder``."""
     mode = folder.stat().st_mode
     return mode & _KEPT if mode & _SHARED == _SHARED else 0
 
 
-def is_of_group(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is in a store that a group shares."""
+def is_shared_by_group(path: str | os.PathLike[str]) -> bool:
+    """Return whether ``path`` is in a store that a group shares."""
     return _store_of(path).mode != 0
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder in an existing one.
+    """Make a folder in an existing folder.
 
     Raises:
-        FileExistsError: It is there.
+        FileExistsError: The folder already exists.
     """
     temporary, mode = _store_of(folder)
     if mode:
@@ -51,11 +51,22 @@ def make_folder(folder: Path) -> None:
 
 
 def make_shared(folder: Path, temporary: Path, mode: int) -> None:
-    """Make a folder with a mode, under another name first: other members never see it with fewer rights."""
+    """Make a folder with a mode under a temporary name, then rename it.
+
+    Other members of the group therefore never see the folder with fewer rights.
+
+    Args:
+        folder: The new folder.
+        temporary: The temporary name, on the same file system.
+        mode: The folder's mode.
+
+    Raises:
+        FileExistsError: The path exists and is not an empty folder.
+    """
     temporary.mkdir()
     try:
         temporary.chmod(mode)
-        os.rename(temporary, folder)  # replaces an empty folder that another process has just made
+        os.rename(temporary, folder)  # this replaces an empty folder that another process has just made
     except OSError as error:
         temporary.rmdir()
         if os.path.lexists(folder):
@@ -64,12 +75,12 @@ def make_shared(folder: Path, temporary: Path, mode: int) -> None:
 
 
 def create(path: str | os.PathLike[str], flags: int, mode: int = _FILE) -> int:
-    """Open a file as ``os.open`` does, and make it when it is not there; an opener for ``open``.
+    """Open a file, or make it if it does not exist; return its descriptor. It can be the opener of ``open``.
 
     Args:
         path: The file.
-        flags: Of ``os.open``; ``O_CREAT`` and ``O_CLOEXEC`` are added.
-        mode: Of a new file in a store that no group shares.
+        flags: Flags of ``os.open``. ``O_CREAT`` and ``O_CLOEXEC`` are added.
+        mode: Mode of a new file, before the umask, in a store that no group shares.
     """
     flags |= os.O_CREAT | os.O_CLOEXEC
     store = _store_of(path)
@@ -77,7 +88,8 @@ def create(path: str | os.PathLike[str], flags: int, mode: int = _FILE) -> int:
         return os.open(path, flags, mode)
     if not flags & os.O_EXCL and os.path.lexists(path):
         return os.open(path, flags & ~os.O_CREAT)
-    name = _new_name(store.temporary)  # other members never see the file before its mode is set
+    # The file gets its mode under a temporary name, so other members never see it with fewer rights.
+    name = _new_name(store.temporary)
     descriptor = os.open(name, flags | os.O_EXCL, 0o600)
     try:
         os.fchmod(descriptor, store.mode & _FILE)
@@ -93,26 +105,26 @@ def create(path: str | os.PathLike[str], flags: int, mode: int = _FILE) -> int:
 
 
 def touch(path: Path) -> None:
-    """Set a file's time to now; make the file when it is not there."""
+    """Set a file's modification time to now; make the file if it does not exist."""
     os.close(create(path, os.O_WRONLY))
     os.utime(path)
 
 
 def share(path: Path, descriptor: int | None = None) -> None:
-    """Give one of this user's files the group and the mode of its store, if a group shares that.
+    """Give a file of this user the group and the mode of its store, if a group shares the store.
 
     Args:
         path: The file.
-        descriptor: The file, when it is open.
+        descriptor: A descriptor of the file if it is open.
     """
     store = _store_of(path)
     if not store.mode:
         return
-    # Another member may have put a link in the place of the file.
+    # O_NOFOLLOW: another member may have replaced the file with a symbolic link.
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) if descriptor is None else descriptor
     try:
         group = path.parent.stat().st_gid
-        if os.fstat(opened).st_gid != group:  # made in another store
+        if os.fstat(opened).st_gid != group:  # the file was made in another store
             os.fchown(opened, -1, group)
         os.fchmod(opened, store.mode & _FILE)
     finally:
@@ -121,15 +133,15 @@ def share(path: Path, descriptor: int | None = None) -> None:
 
 
 def protect(path: Path, descriptor: int | None = None) -> None:
-    """Protect a file that becomes a blob from writing, except in a store that a group shares.
+    """Make a file that becomes a blob read-only, except in a store that a group shares.
 
-    There a member could not link or touch a blob of another member without the right to write to it.
+    In a shared store, members need the right to write to a blob of another member to link or touch it.
 
     Args:
-        path: The file; in a store that a group shares, one that ``share`` was called for will do.
-        descriptor: The file, when it is open.
+        path: The file. In a shared store, call ``share`` first or give ``descriptor``.
+        descriptor: A descriptor of the file if it is open.
     """
-    if not is_of_group(path):
+    if not is_shared_by_group(path):
         os.chmod(path if descriptor is None else descriptor, 0o444)
     elif descriptor is not None:
         share(path, descriptor)
@@ -139,7 +151,7 @@ def _store_of(path: str | os.PathLike[str]) -> _Store:
     try:
         return _find_store(os.path.dirname(os.fspath(path)))
     except (OSError, ValueError):
-        return _Store("", 0)  # no store, or not yet, or damaged: that is not remembered
+        return _Store("", 0)  # the store is missing or damaged: an exception is not cached
 
 
 @lru_cache(maxsize=1024)

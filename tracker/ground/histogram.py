@@ -1,20 +1,21 @@
-"""Counting values into equal bins, for histograms."""
+"""Histograms: counts of values in bins of equal width."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-# Values beyond it are counted as it, so that a range never overflows.
+# Larger values are counted as this value, so that the width of the range does not overflow.
 LARGEST = 8e307
 
 
 def count_values(sequence: Any, num_bins: int) -> tuple[list[float], list[float]]:
-    """Return counts and edges of the finite values of a sequence, array or tensor of any shape.
+    """Return the counts and the edges of a histogram of finite values; other values are not counted.
 
     Args:
-        sequence: Numbers or booleans; a torch tensor may have any type, device and layout.
-        num_bins: How many bins.
+        sequence: Numbers or booleans: a sequence, array or tensor of any shape. A torch tensor may have any
+            type, device and layout.
+        num_bins: The number of bins.
     """
     import numpy as np
 
@@ -28,10 +29,15 @@ def count_values(sequence: Any, num_bins: int) -> tuple[list[float], list[float]
 
 
 def rising_range(least: float, most: float, num_bins: int) -> tuple[float, float]:
-    """Return a range that holds all values and whose bins have rising edges.
+    """Return a range that contains all values and whose bins have strictly increasing edges.
 
-    It is from ``least`` to ``most`` where doubles have room for the edges between them. Otherwise it is as
-    wide as they need, and 1 at least, as numpy makes it of equal values.
+    The range is ``least`` to ``most`` if there are enough doubles between them for the edges. Otherwise it is
+    wider: as wide as the edges need, and at least 1. numpy also uses a width of 1 for equal values.
+
+    Args:
+        least: The smallest value.
+        most: The largest value.
+        num_bins: The number of bins.
     """
     spacing = math.ulp(max(abs(least), abs(most)))
     if (most - least) / num_bins >= 2 * spacing:

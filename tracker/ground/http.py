@@ -1,4 +1,4 @@
-"""Talking to a tracker server with the standard library alone: docs/decisions/0074."""
+"""HTTP client for a tracker server. It uses only the standard library: see docs/decisions/0074."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _nothing() -> None:
 
 
 class _RangeError(CommError):
-    """What is asked for begins behind the end of the content."""
+    """The requested range starts after the end of the content."""
 
 
 _KINDS: dict[int, type[Error]] = {
@@ -44,35 +44,35 @@ _KINDS: dict[int, type[Error]] = {
     409: ConflictError,
     416: _RangeError,
 }
-# What a proxy answers for a server that is away, or when the proxy wants a password. Our server gives its
-# refusals a message, these have none.
-_BY_PROXIES = (407, 502, 503, 504)
+# A proxy answers with these if it cannot reach the server, or if it needs a password. A tracker server sends
+# a message in JSON with each error; a proxy does not.
+_PROXY_STATUSES = (407, 502, 503, 504)
 
 
-class _Noting:
-    """A file that says when a piece of it was read."""
+class _NotifyingFile:
+    """A file that calls a function before each read."""
 
     def __init__(self, file: IO[bytes], note: Callable[[], None]) -> None:
         self._file = file
         self._note = note
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next piece."""
+        """Return the next bytes."""
         self._note()
         return self._file.read(size)
 
     def seek(self, offset: int) -> int:
-        """Begin again there: the request is repeated."""
+        """Move to ``offset``, for a repeated request."""
         return self._file.seek(offset)
 
 
 class Client:
-    """Requests to one server over one kept connection. Not for several threads at once.
+    """Client of one server. It keeps one connection, so only one thread may use it at a time.
 
     Args:
         url: Base address, ``http://host:port``.
-        key: API key, where the server asks for one.
-        timeout: Seconds to wait for a connection, and for each part of an answer.
+        key: API key, if the server needs one.
+        timeout: Seconds to wait for a connection, and for each part of a response.
     """
 
     def __init__(self, url: str, key: str | None = None, timeout: float = TIMEOUT) -> None:
@@ -80,11 +80,11 @@ class Client:
         parts = urlsplit(self.url)
         self._prefix = parts.path + "/api/v1"
         self._fault: Error | None = None
-        key = (key or "").strip()  # one that was read from a file ends in a newline
+        key = (key or "").strip()  # a key that was read from a file can end in a newline
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         if not (key.isascii() and key.isprintable()):
             self._fault = AuthenticationError(
-                "the API key has characters that no key has: check TRACKER_API_KEY"
+                "Invalid API key: it contains a non-ASCII or control character. Check TRACKER_API_KEY."
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         host, port, self._through = parts.hostname or "", parts.port, ""
@@ -104,29 +104,36 @@ class Client:
             self._headers |= proxy.headers
 
     def get(self, *path: str, **query: Any) -> Any:
-        """Return the JSON answer to a GET of ``path`` (components, not yet quoted)."""
+        """Send a GET request for ``path`` (unquoted components); return the JSON response."""
         return values.loads(self._request("GET", path, query).read())
 
     def post(self, *path: str, body: Any, **query: Any) -> Any:
-        """POST a plain value as JSON; return the JSON answer."""
+        """Send a plain value as JSON in a POST request; return the JSON response."""
         headers = {"Content-Type": "application/json"}
         data = json.dumps(body).encode()
         return values.loads(self._request("POST", path, query, data, headers).read())
 
     def patch(self, *path: str, body: Any) -> Any:
-        """PATCH with a plain value as JSON; return the JSON answer."""
+        """Send a plain value as JSON in a PATCH request; return the JSON response."""
         headers = {"Content-Type": "application/json"}
         return values.loads(self._request("PATCH", path, {}, json.dumps(body).encode(), headers).read())
 
     def send(self, method: str, *path: str, data: bytes, **query: Any) -> Any:
-        """Send bytes; return the JSON answer."""
+        """Send bytes; return the JSON response."""
         headers = {"Content-Type": "application/octet-stream"}
         return values.loads(self._request(method, path, query, data, headers).read())
 
     def send_file(self, method: str, *path: str, file: Path, sent: Callable[[], None] = _nothing) -> None:
-        """Send a file's content without holding it in memory; ``sent`` is called after each piece."""
+        """Send a file's content in pieces, without reading the whole file into memory.
+
+        Args:
+            method: HTTP method.
+            *path: Components of the path, unquoted.
+            file: The file.
+            sent: Called before each piece is read, so also after each piece that was sent.
+        """
         with file.open("rb") as opened:
-            body = _Noting(opened, sent)
+            body = _NotifyingFile(opened, sent)
             headers = {
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(os.fstat(opened.fileno()).st_size),
@@ -134,27 +141,27 @@ class Client:
             self._request(method, path, {}, body, headers).read()
 
     def stream(self, *path: str, **query: Any) -> Iterator[bytes]:
-        """Yield the bytes that a GET of ``path`` answers with."""
+        """Send a GET request for ``path``; yield the bytes of the response."""
         response = self._request("GET", path, query)
         try:
             while chunk := response.read(CHUNK):
                 yield chunk
-            if response.length:  # http.client takes a lost connection for the end
+            if response.length:  # http.client reports a lost connection as the end of the content
                 raise http.client.IncompleteRead(b"", response.length)
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"the connection to {self.url} broke while reading: {error}") from error
         finally:
-            if not response.isclosed():  # not read to its end: what is left would be in the way
+            if not response.isclosed():  # the unread rest would be taken for the next response
                 self._connection.close()
 
     def stream_range(self, *path: str, start: int, size: int, buffer: memoryview) -> Iterator[memoryview]:
-        """Yield bytes of what a GET of ``path`` answers with: up to ``size``, or to its end.
+        """Send a GET request for a range of bytes; yield pieces of the range, or of its part that exists.
 
         Args:
-            *path: Components.
-            start: The first byte.
-            size: How many.
-            buffer: Where the pieces that are yielded lie, each until the next is asked for.
+            *path: Components of the path, unquoted.
+            start: Position of the first byte.
+            size: Number of bytes.
+            buffer: Memory for the pieces. The next piece overwrites the one before it.
         """
         try:
             asked = {"Range": f"bytes={start}-{start + size - 1}"}
@@ -165,12 +172,13 @@ class Client:
             given = response.headers.get("Content-Range", "")
             if not given.startswith(f"bytes {start}-") and (start or response.length != size):
                 raise CommError(
-                    f"{self.url} does not answer ranges: something between it and here drops them"
+                    f"{self.url} did not return the requested byte range. "
+                    "Check whether a proxy removes the Range header."
                 )
             while size and (count := response.readinto(buffer[:size])):
                 size -= count
                 yield buffer[:count]
-            if size and response.length:  # http.client takes a lost connection for the end
+            if size and response.length:  # http.client reports a lost connection as the end of the content
                 raise http.client.IncompleteRead(b"", response.length)
         except (OSError, http.client.HTTPException) as error:
             raise CommError(f"the connection to {self.url} broke while reading: {error}") from error
@@ -179,7 +187,7 @@ class Client:
                 self._connection.close()
 
     def abort(self) -> None:
-        """Break the connection, for another thread that waits for an answer."""
+        """Shut down the connection. Another thread that waits for a response gets an error."""
         connected = self._connection.sock
         if connected is not None:
             with suppress(OSError):
@@ -204,8 +212,8 @@ class Client:
         if given:
             target += "?" + urlencode(given, doseq=True)
         all_headers = {**self._headers, **(headers or {})}
-        # Servers drop a connection that was quiet for a while; that is seen only when it is used. All
-        # our requests may be repeated: an append names the bytes that it expects to stand before it.
+        # A server can close an idle connection, and the client notices only at the next request. The client
+        # then repeats the request. This is safe for all requests: an append names the offset that it expects.
         reused = self._connection.sock is not None
         try:
             try:
@@ -216,7 +224,7 @@ class Client:
                 self._connection.close()
                 response = self._exchange(method, target, data, all_headers)
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()  # the next request connects anew
+            self._connection.close()  # the next request opens a new connection
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UnreachableError(
                 f"cannot reach the tracker server at {self.url}{self._through}: {reason}"
@@ -239,6 +247,6 @@ class Client:
             message = json.loads(response.read())["error"]["message"]
         except (ValueError, KeyError, TypeError):
             message = f"{response.status} {response.reason}{self._through}"
-            kind = UnreachableError if response.status in _BY_PROXIES else kind
+            kind = UnreachableError if response.status in _PROXY_STATUSES else kind
         self._connection.close()
         raise kind(f"{self.url}: {message}")

@@ -1,6 +1,6 @@
-"""Packages whose names are loaded when first used: ``__init__.pyi`` is the one list of them.
+"""Lazy loading of a package's names at their first use. The package's ``__init__.pyi`` lists the names.
 
-Type checkers and editors read the same file, so a name is written in one place.
+Type checkers and editors read the same file, so each name is listed in one place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LINE = re.compile(r"^from tracker(\.\S+) import (\w+) as (\w+)(?:  #.*)?$", re.
 
 @cache
 def names_of(file: str) -> dict[str, tuple[str, str]]:
-    """Return a package's names: the module of each, as a path below ``tracker``, and its name there.
+    """Return the names of a package, each with its module (such as ``.sdk.run``) and its name in that module.
 
     Args:
         file: ``__file__`` of the package.
@@ -26,7 +26,12 @@ def names_of(file: str) -> dict[str, tuple[str, str]]:
 
 
 def load(package: str, file: str, name: str) -> Any:
-    """Return what a package's name stands for, and keep it there.
+    """Return the object of a package's name, and set it as an attribute of the package.
+
+    Args:
+        package: ``__name__`` of the package.
+        file: ``__file__`` of the package.
+        name: The name.
 
     Raises:
         AttributeError: The package has no such name.
@@ -41,5 +46,5 @@ def load(package: str, file: str, name: str) -> Any:
 
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], list[str]]:
-    """Return ``__getattr__`` and ``__all__`` of a package."""
+    """Return ``__getattr__`` and ``__all__`` for a package, given its ``__name__`` and ``__file__``."""
     return lambda name: load(package, file, name), list(names_of(file))

@@ -1,4 +1,4 @@
-"""What names are allowed, and making up new ones."""
+"""Checks of names, and generation of new ids and names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ID_FORBIDDEN = ":;,#?/'\\%"
 _PROJECT_FORBIDDEN = "/\\#?%:"
 _LONGEST = 128
-# What Linux file systems take for one part of a path.
+# Limit of Linux file systems for one part of a path.
 LONGEST_PART_BYTES = 255
 _ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 _VERSION_LIKE = re.compile(r"v\d+")
@@ -35,7 +35,7 @@ _NOUNS = """
 
 
 def new_run_id(length: int = 8) -> str:
-    """Return a run id nobody has: 8 (or ``length``) of a-z and 0-9."""
+    """Return a random run id of ``length`` characters of a-z and 0-9."""
     return "".join(_ID_ALPHABET[_random(len(_ID_ALPHABET))] for _ in range(length))
 
 
@@ -46,21 +46,21 @@ def new_run_name() -> str:
 
 
 def _random(below: int) -> int:
-    # Not from secrets, which imports hmac and random: every process that logs would pay for it.
+    # Without `secrets`: it imports hmac and random, which would slow down the start of each logging process.
     return int.from_bytes(os.urandom(8), "little") % below
 
 
 def check_run_id(run_id: str) -> str:
-    """Return a run id, or raise UsageError that says what is wrong with it."""
+    """Return a run id, or raise UsageError if it is invalid."""
     if not run_id or not run_id.strip():
-        raise UsageError("Run ID cannot be empty: leave it out to get a new one")
+        raise UsageError("Run ID cannot be empty. Omit it to get a new one.")
     if found := sorted(set(run_id) & set(_ID_FORBIDDEN)):
         raise UsageError(f"Invalid run ID {run_id!r}: it may not contain {_listed(found)}")
     return _check_length("run ID", run_id)
 
 
 def check_project(project: str) -> str:
-    """Return a project name, or raise UsageError that says what is wrong with it."""
+    """Return a project name, or raise UsageError if it is invalid."""
     if not project.strip():
         raise UsageError("Invalid project name: it is empty")
     if found := sorted(set(project) & set(_PROJECT_FORBIDDEN)):
@@ -71,7 +71,7 @@ def check_project(project: str) -> str:
 
 
 def check_entity(entity: str) -> str:
-    """Return an entity name, or raise UsageError that says what is wrong with it."""
+    """Return an entity name, or raise UsageError if it is invalid."""
     if not entity.strip():
         raise UsageError("Invalid entity name: it is empty")
     if found := sorted(set(entity) & set(_PROJECT_FORBIDDEN)):
@@ -80,7 +80,10 @@ def check_entity(entity: str) -> str:
 
 
 def check_artifact_name(name: str) -> str:
-    """Return an artifact name, or raise ValueError (as wandb does) that says what is wrong with it."""
+    """Return an artifact name, or raise ValueError if it is invalid.
+
+    The rules are wandb's (wandb: ``sdk/artifacts/artifact.py``).
+    """
     if not _ARTIFACT_NAME.fullmatch(name) or name in (".", ".."):
         raise ValueError(
             f"Artifact name may only contain alphanumeric characters, dashes, underscores, and dots. "
@@ -93,12 +96,12 @@ def check_collection_name(name: str) -> str:
     """Return the name of a collection that versions are linked to, such as ``My Registered Model``.
 
     Raises:
-        ValueError: It is empty, too long, or has a character that is not allowed; says which.
+        ValueError: The name is empty, too long, or contains an invalid character.
     """
     found = sorted(character for character in set(name) if character in "/:" or not character.isprintable())
     if found or not name.strip() or name in (".", ".."):
         wrong = f"it may not contain {_listed(found)!r}" if found else "it is empty or only dots"
-        raise ValueError(f"Invalid name of a collection {name!r}: {wrong}")
+        raise ValueError(f"Invalid collection name {name!r}: {wrong}")
     return _check_artifact_length(name)
 
 
@@ -111,9 +114,9 @@ def _check_artifact_length(name: str) -> str:
 
 
 def check_alias(alias: str) -> str:
-    """Return an alias, or raise ValueError that says what is wrong with it."""
+    """Return an alias, or raise ValueError if it is invalid."""
     if not isinstance(alias, str):
-        raise ValueError(f"an alias is a string, not {alias!r}")
+        raise ValueError(f"Invalid alias {alias!r}: it must be a string")
     if not alias or "/" in alias or ":" in alias:
         raise ValueError(f"Invalid alias {alias!r}: it may not be empty or contain / or :")
     if _VERSION_LIKE.fullmatch(alias):
@@ -136,11 +139,11 @@ def _listed(characters: list[str]) -> str:
 
 
 def path_on_disk(path: str) -> str:
-    """Return a relative path whose parts a file system can hold: at most 255 bytes each.
+    """Return a relative path in which no part is longer than a file system allows: 255 bytes.
 
-    A longer part loses its middle, and gets a digest of the whole in its place; its ending stays.
+    In a longer part, a digest of the whole part replaces the middle; the start and the ending stay.
     """
-    if len(path) * 4 <= LONGEST_PART_BYTES:  # a character takes at most 4 bytes
+    if len(path) * 4 <= LONGEST_PART_BYTES:  # a character has at most 4 bytes
         return path
     return "/".join([_part_on_disk(part) for part in path.split("/")])
 
@@ -149,7 +152,7 @@ def _part_on_disk(part: str) -> str:
     encoded = part.encode("utf-8", "surrogateescape")
     if len(encoded) <= LONGEST_PART_BYTES:
         return part
-    import hashlib  # few names are so long
+    import hashlib  # imported here, because few names are long enough to need it
 
     digest = hashlib.sha256(encoded).hexdigest()[:16]
     start = encoded[:180].decode("utf-8", "ignore")
@@ -158,6 +161,6 @@ def _part_on_disk(part: str) -> str:
 
 
 def safe_artifact_name(name: str) -> str:
-    """Return a name that an artifact may have: other characters become ``_``, long ones lose their middle."""
+    """Return a valid artifact name: invalid characters become ``_``, the middle of a long name ``..``."""
     safe = re.sub(r"[^a-zA-Z0-9_\-.]", "_", name)
     return safe if len(safe) <= 128 else f"{safe[:63]}..{safe[-63:]}"

@@ -1,11 +1,11 @@
-"""Types that values from outside are parsed into: nothing else fits into them.
+"""Types for values from untrusted sources. Decoding a value into one of these types checks it.
 
-A journal, a manifest, a published file and a request may come from anybody who can write to the store's
-folder or reach the server. What becomes a path, a number in the catalog or a time has one of these types in
-the structures that are decoded, so that a hostile value is refused there, once.
+Any user who can write to the store's folder or reach the server can send a journal, a manifest, a published
+file or a request. In the structures that are decoded from them, each field that becomes a path, a number in
+the catalog or a time has one of these types. The decoder then rejects a hostile value in one place.
 
-A module makes its decoders when it is imported, or calls ``prepare``: msgspec inspects a type when it first
-decodes it, and while one thread does so, another thread that decodes the same type reads a null pointer.
+msgspec inspects a type at its first use. If another thread decodes the same type during that time, it reads a
+null pointer. So a module makes its decoders at import, or calls ``prepare``.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Annotated, Any
 import msgspec
 
 _SHA256 = "[0-9a-f]{64}"
-# No part may lead out of the folder that the path is relative to.
+# Neither absolute nor with a part "." or "..": the path must stay in the folder that it is relative to.
 _RELATIVE = r"^(?!/)(?!(.*/)?\.\.?(/|\Z))[^\x00]+\Z"
 
 Digest = Annotated[str, msgspec.Meta(pattern=rf"^{_SHA256}\Z")]
 DigestOrEmpty = Annotated[str, msgspec.Meta(pattern=rf"^({_SHA256})?\Z")]
-# Of a draft, a segment or a client: 128 random bits.
+# Id of a draft, a segment or a client: 128 random bits.
 Token = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
-# Name of a captured file in its draft's folder.
+# Name of a file in a draft's folder.
 FileNumber = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}\Z")]
 RelativePath = Annotated[str, msgspec.Meta(pattern=_RELATIVE)]
-# What an SQLite column holds.
+# The range of an integer in SQLite.
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Unix seconds that a calendar has a date for; neither NaN nor infinite.
+# Unix seconds in the range of `datetime`; neither NaN nor infinite.
 Time = Annotated[float, msgspec.Meta(ge=-62_000_000_000.0, le=250_000_000_000.0)]
-# A span of time, or a moment that is that far away: more than Python's longest timedelta.
+# A duration, or a time that may be outside the range of `Time`. Python's longest timedelta is shorter.
 Seconds = Annotated[float, msgspec.Meta(ge=-1e14, le=1e14)]
 
 
@@ -40,11 +40,11 @@ def is_digest(value: object) -> bool:
 
 
 def is_token(value: object) -> bool:
-    """Return whether a value is the token of a draft: 32 lower-case hex digits."""
+    """Return whether a value is a token, such as a draft's: 32 lower-case hex digits."""
     return isinstance(value, str) and len(value) == 32 and not value.strip("0123456789abcdef")
 
 
 def prepare(*types: Any) -> None:
-    """Let msgspec inspect types, so that several threads may convert values to them."""
+    """Let msgspec inspect types now, so that several threads can later decode values into them."""
     for each in types:
         msgspec.json.Decoder(each)

@@ -1,4 +1,4 @@
-"""Which process is this, and does that one still live? Never by pid alone: pids are reused."""
+"""Identity of processes, and whether a process is alive. A pid is not enough: pids are reused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tracker.ground.records import Process
 
-# A writer that cannot be looked at (another host) is taken for dead when its journal has been untouched for
-# this long; writers touch theirs every 15 s.
+# A writer touches its journal every 15 s. If the state of the writer's process cannot be seen (for example on
+# another host), and its journal has not been touched for this time, the writer counts as dead.
 MISSED_SECONDS = 60.0
 
 
@@ -25,17 +25,18 @@ def host_name() -> str:
 
 
 def is_local(process: Process) -> bool:
-    """Whether this process can tell if ``process`` lives: same host, boot and pid namespace."""
+    """Return whether ``process`` is of this host, boot and pid namespace, so that its state can be seen."""
     return (process.host, process.boot, process.namespace) == (host_name(), boot_id(), _pid_namespace())
 
 
 def is_alive(process: Process, *, silent: bool = False) -> bool | None:
-    """Return whether ``process`` lives; None when it cannot be told from here.
+    """Return whether ``process`` is alive; None if this process cannot find out.
 
     Args:
-        process: Who.
-        silent: It has missed its heartbeat. One of another boot is dead then: this host was started
-            anew. Before, it may live on another machine of the same name.
+        process: The process.
+        silent: Whether the process has missed its heartbeat. A silent process of another boot is dead,
+            because this host has restarted. Without silence it can be alive on another machine with the same
+            host name.
     """
     if not is_local(process):
         return False if silent and is_of_another_boot(process) else None
@@ -46,12 +47,12 @@ def is_alive(process: Process, *, silent: bool = False) -> bool | None:
 
 
 def is_of_another_boot(process: Process) -> bool:
-    """Whether ``process`` ran before this host was started anew, or on another machine of the same name."""
+    """Return whether ``process`` ran before this host restarted, or on another machine with the same name."""
     return process.host == host_name() and boot_id() not in ("", process.boot)
 
 
 def boot_id() -> str:
-    """Return the random id of this boot of the kernel; empty where there is none."""
+    """Return the kernel's random id of this boot; an empty text if it cannot be read."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -66,7 +67,7 @@ def _pid_namespace() -> int:
 
 
 def _is_hidden(pid: int) -> bool:
-    """Whether there is a process of another user that /proc does not show (``hidepid``)."""
+    """Return whether the process exists, but /proc hides it (mount option ``hidepid``)."""
     if os.path.exists(f"/proc/{pid}/stat"):
         return False
     try:
@@ -75,7 +76,7 @@ def _is_hidden(pid: int) -> bool:
         return True
     except (OSError, OverflowError):
         return False
-    return False  # one of our own, which /proc would show: it has just begun
+    return False  # a process of this user: /proc shows it, so it started after the first check
 
 
 def _start_ticks(pid: int) -> int | None:
@@ -83,13 +84,13 @@ def _start_ticks(pid: int) -> int | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The name in parentheses may hold spaces and parentheses; state is the field behind it.
+    # The name in parentheses may contain spaces and parentheses. The state is the field after it.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def seconds_alive() -> float:
-    """Return for how long the calling process has been there; 0 where that is not known."""
+    """Return the age of the calling process in seconds; 0 if it is not known."""
     ticks = _start_ticks(os.getpid())
     if ticks is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""The proxy between this host and a server, as the environment names it."""
+"""The proxy between this host and a server, from environment variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 
 class Proxy(NamedTuple):
-    """A proxy that speaks plain HTTP, and the headers that it wants."""
+    """A proxy that is reached by plain HTTP, and the headers that it needs."""
 
     host: str
     port: int
@@ -19,18 +19,18 @@ class Proxy(NamedTuple):
 
 
 def find_proxy(server: SplitResult) -> Proxy | None:
-    """Return the proxy that ``HTTPS_PROXY`` or ``HTTP_PROXY`` names; None: connect to the server itself.
+    """Return the proxy that ``HTTPS_PROXY`` or ``HTTP_PROXY`` names; None for a direct connection.
 
-    ``NO_PROXY`` lists hosts, domains, addresses and networks (``10.0.0.0/8``) that are reached without a
-    proxy. A server on this host never has one.
+    ``NO_PROXY`` lists hosts, domains, addresses and networks (``10.0.0.0/8``) that need no proxy. A server on
+    this host is always reached without a proxy.
 
     Raises:
-        ValueError: The variable is not the address of a proxy that speaks plain HTTP.
+        ValueError: The variable is not an address ``http://host:port``.
     """
     variable = f"{server.scheme}_proxy"
     if not any(name.lower() == variable for name in os.environ):
         return None
-    from urllib.request import getproxies  # its import costs 6 ms of processor time
+    from urllib.request import getproxies  # imported here, because the import takes 6 ms
 
     address = getproxies().get(server.scheme)
     if address is None or _is_direct(server.hostname or "", server.port):
@@ -39,7 +39,7 @@ def find_proxy(server: SplitResult) -> Proxy | None:
     with suppress(ValueError):  # the port is not a number
         if parts.scheme == "http" and parts.hostname:
             return Proxy(parts.hostname, parts.port or 80, _authorization(parts))
-    shown = address.rpartition("@")[2]  # without the password
+    shown = address.rpartition("@")[2]  # without user name and password
     raise ValueError(f"Invalid proxy {shown!r} in {variable.upper()}. Use http://host:port.")
 
 
@@ -60,7 +60,7 @@ def _is_direct(host: str, port: int | None) -> bool:
     except ValueError:
         return False
     for entry in getproxies().get("no", "").split(","):
-        with suppress(ValueError):  # not a network
+        with suppress(ValueError):  # the entry is a host name
             if address in ip_network(entry.strip(), strict=False):
                 return True
     return address.is_loopback

@@ -1,7 +1,7 @@
-"""The package as users see it, handed down to the few places below it that do what a user would.
+"""The public package, for the few modules below it that use ``init``, ``Run`` or ``Api``.
 
-They begin a run, attach to one or ask ``Api``, which are made of these very places: an import would close a
-circle. ``tracker/__init__.py`` says what the package is before anything else is imported.
+An import would make a circle, because the public package imports these modules. So ``tracker/__init__.py``
+sets ``package`` before other modules are imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 class Face(Protocol):
-    """What is used of the package below it."""
+    """The names of the public package that modules below it use."""
 
     Api: Callable[..., Any]
     Run: type
@@ -25,8 +25,8 @@ package: Face
 
 
 def loaded(module: str) -> Any:
-    """Return the module of a name, such as ``"tracker.plot.custom_chart"``; None if it is not imported.
+    """Return an imported module by name, such as ``"tracker.plot.custom_chart"``; None if it is not imported.
 
-    In a program that has another ``tracker``, the module has another name: see ``airgap_tracker``.
+    If the user's code has another module ``tracker``, the name starts with ``airgap_tracker`` instead.
     """
     return sys.modules.get(module.replace("tracker", __name__.partition(".")[0], 1))

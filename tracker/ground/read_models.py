@@ -1,4 +1,4 @@
-"""What questions to a store are answered with: frozen records, the same locally and over HTTP."""
+"""Frozen records that readers of a store return. They are the same locally and over HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ProjectInfo:
-    """A project: how many runs it has, when one of them last changed, when it began (unix seconds)."""
+    """A project: its number of runs, the time of their last change, its start time (unix seconds)."""
 
     entity: str
     name: str
@@ -19,15 +19,15 @@ class ProjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run as lists show it. Times are unix seconds, ``duration`` is seconds.
+    """A run in a list of runs. Times are in unix seconds, ``duration`` in seconds.
 
     Attributes:
-        error: Type and message of the exception that ended it, or what is not known of a silent host.
-        reason: Why it did not finish: ``"exception"``, ``"exit status N"``, ``"signal N (NAME)"``,
-            ``"time limit"``, ``"process gone"``, ``"host restarted"`` or ``"host silent"``. None: it
-            finished, still runs, or an older tracker wrote it.
-        last_seen: When the writer of a crashed run was last heard of.
-        host: Where the primary writer runs.
+        error: Type and message of the exception that ended the run. For a silent host: what is not known.
+        reason: Why the run did not finish: ``"exception"``, ``"exit status N"``, ``"signal N (NAME)"``,
+            ``"time limit"``, ``"process gone"``, ``"host restarted"`` or ``"host silent"``. None if it
+            finished, if it is still running, or if an older tracker wrote it.
+        last_seen: Time of the last sign of life of a crashed run's writer.
+        host: Name of the primary writer's host.
     """
 
     entity: str
@@ -54,7 +54,10 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Some of a project's runs; ``total`` counts all that match, ``revision`` dates the answer."""
+    """A page of a project's runs. ``total`` is the number of all matching runs.
+
+    ``revision`` is the store's revision at the time of the query.
+    """
 
     total: int
     revision: int
@@ -63,9 +66,10 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A history key: kind (number, image, media, table, histogram, text, null or other) and extent.
+    """A key of a run's history.
 
-    ``numbers`` says that some of its values are numbers, which a chart shows whatever the others are.
+    ``kind`` is number, image, media, table, histogram, text, null or other. ``count`` is the number of
+    values. ``numbers`` is true if at least one value is a number: a chart can then show the numbers.
     """
 
     key: str
@@ -77,23 +81,24 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class SegmentInfo:
-    """What one writer (rank, node) of a run wrote in one attempt.
+    """The records that one writer (rank, node) of a run wrote in one attempt.
 
     Attributes:
-        id: Names it in ``history(segment=...)``.
-        rank: 0 for the primary writer; a child has its parent's.
-        attempt: 0, then one more per resume.
-        host: Where it was written.
-        started_at: Unix seconds.
-        start_step: First step that it gives.
-        last_step: Largest step logged, None when there is none.
-        rows: How many rows are complete.
-        state: As a run's.
-        shown: Whether its rows belong to the history that shows by default.
-        shown_before: Only those of smaller steps do (None: all): a later attempt logged the others again.
-        samples: How many samples of system metrics there are.
-        console_lines: How many lines of output.
-        child: A process wrote it that was forked from the writer, or handed the run.
+        id: The segment's id, for ``history(segment=...)``.
+        rank: Rank of the writer; 0 for the primary writer. A child has the rank of its parent.
+        attempt: 0 for the first attempt; each resume adds 1.
+        host: Name of the writer's host.
+        started_at: Start time in unix seconds.
+        start_step: First step of the segment.
+        last_step: Largest logged step; None without rows.
+        rows: Number of complete rows.
+        state: State of the segment, with the same values as a run's state.
+        shown: Whether the default history contains rows of this segment.
+        shown_before: The default history contains only rows with smaller steps, because a later attempt
+            logged the other steps again. None: it contains all rows.
+        samples: Number of samples of system metrics.
+        console_lines: Number of lines of output.
+        child: Whether the writer is a child: a process that the run's writer forked or passed the run to.
     """
 
     id: str
@@ -114,7 +119,7 @@ class SegmentInfo:
 
 @dataclass(frozen=True, slots=True)
 class AlertInfo:
-    """What ``Run.alert`` said: when (unix seconds), and how grave it is (INFO, WARN or ERROR)."""
+    """An alert of ``Run.alert``, with its time (unix seconds) and level (INFO, WARN or ERROR)."""
 
     time: float
     title: str
@@ -124,7 +129,7 @@ class AlertInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunDetail(RunInfo):
-    """A run with its history's keys, problems, attempts and their segments, latest system metrics."""
+    """A run with its history keys, problems, number of attempts, segments, alerts, latest system metrics."""
 
     keys: list[KeyInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -136,14 +141,15 @@ class RunDetail(RunInfo):
 
 @dataclass(frozen=True, slots=True)
 class SystemMetrics:
-    """What one writer (rank, node) of a run sampled in one attempt.
+    """System metrics that one writer (rank, node) of a run sampled in one attempt.
 
     Attributes:
-        segment: Its id, see ``SegmentInfo``.
-        rank: 0 for the primary writer; a child has its parent's.
-        attempt: 0, then one more per resume.
-        host: Where it was sampled.
-        rows: Oldest first: ``_runtime`` (seconds), ``_timestamp`` (unix seconds), and wandb's names, ``cpu``.
+        segment: Id of the segment, see ``SegmentInfo``.
+        rank: Rank of the writer; 0 for the primary writer. A child has the rank of its parent.
+        attempt: 0 for the first attempt; each resume adds 1.
+        host: Name of the writer's host.
+        rows: The samples, oldest first: ``_runtime`` (seconds), ``_timestamp`` (unix seconds) and metrics
+            under wandb's names, such as ``cpu``.
         child: See ``SegmentInfo``.
     """
 
@@ -157,7 +163,7 @@ class SystemMetrics:
 
 @dataclass(frozen=True, slots=True)
 class OutputLine:
-    """A line of a run's output: its place, when it began (unix seconds), ``stdout`` or ``stderr``, text."""
+    """A line of a run's output: its number, start time (unix seconds), stream (stdout or stderr) and text."""
 
     line: int
     time: float
@@ -167,7 +173,7 @@ class OutputLine:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Some of a run's output; ``total`` counts all lines, ``found`` those that match a search."""
+    """A page of a run's output. ``total`` counts all lines, ``found`` the lines that match a search."""
 
     total: int
     lines: list[OutputLine]
@@ -179,11 +185,11 @@ class FileInfo:
     """A file of a run.
 
     Attributes:
-        path: Its name.
-        size: Bytes.
-        mimetype: What it is.
-        sha256: Of its content.
-        updated_at: When its content was last stored (unix seconds); None when it is not in the store.
+        path: Name of the file in the run.
+        size: Size in bytes.
+        mimetype: MIME type.
+        sha256: Checksum of the content.
+        updated_at: When the content was last stored (unix seconds); None if the content is not in the store.
     """
 
     path: str
@@ -195,7 +201,7 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class ChangedRun:
-    """Names a run that changed."""
+    """The path of a run that changed."""
 
     entity: str
     project: str
@@ -204,7 +210,7 @@ class ChangedRun:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The store's revision, and the runs that changed since the one asked about."""
+    """The store's revision, and the runs that changed since the revision in the query."""
 
     revision: int
     runs: list[ChangedRun] = field(default_factory=list)
@@ -212,7 +218,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class TablePage:
-    """Some rows of a table; ``total`` counts all, ``steps`` are those at which the key has tables."""
+    """A page of a table's rows. ``total`` counts all rows; ``steps`` are the steps with tables of the key."""
 
     key: str
     step: int
@@ -228,24 +234,24 @@ class ArtifactInfo:
     """An artifact version.
 
     Attributes:
-        entity: Whose project it is in.
-        project: Project of its collection.
-        name: The collection.
-        type: Such as ``"model"``.
+        entity: Entity of the project.
+        project: Project of the collection.
+        name: Name of the collection.
+        type: Type, such as ``"model"``.
         version: ``v0``, ``v1``, ...
-        aliases: Those that name it now, sorted.
-        size: Bytes of all files together.
-        file_count: How many files.
-        digest: Digest over names and contents, equal to wandb's.
-        created_at: Unix seconds.
-        updated_at: Unix seconds of the last edit.
+        aliases: Current aliases, sorted.
+        size: Total size of the files in bytes.
+        file_count: Number of files.
+        digest: Digest of names and contents, equal to wandb's.
+        created_at: Creation time in unix seconds.
+        updated_at: Time of the last edit in unix seconds.
         description: Free text.
         metadata: Plain values.
-        tags: Sorted.
-        logged_by: Id of the run that logged it.
-        expires_at: Unix seconds after which it may be deleted; None: never.
-        source: ``ENTITY/PROJECT/NAME:vN`` of the version that it links to; None for an original.
-        manifest: SHA-256 of the blob that lists its files.
+        tags: Tags, sorted.
+        logged_by: Id of the run that logged the version.
+        expires_at: Time in unix seconds from which on the version may be deleted; None: never.
+        source: ``ENTITY/PROJECT/NAME:vN`` of the version that this link points to; None if it is not a link.
+        manifest: SHA-256 of the blob that lists the files.
     """
 
     entity: str
@@ -270,7 +276,7 @@ class ArtifactInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunName:
-    """Names a run."""
+    """The path of a run."""
 
     entity: str
     project: str
@@ -279,27 +285,27 @@ class RunName:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactDetail(ArtifactInfo):
-    """An artifact version with the runs that used it."""
+    """An artifact version with the runs that use it."""
 
     used_by: list[RunName] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """An artifact collection: versions of one thing under one name.
+    """An artifact collection: versions under one name.
 
     Attributes:
-        entity: Whose project it is in.
-        project: Its project.
-        name: Its name.
+        entity: Entity of the project.
+        project: Project of the collection.
+        name: Name of the collection.
         type: Type of all its versions.
-        versions: How many versions there are.
-        latest: The newest, ``vN``; None without any.
-        size: Bytes of all versions together, contents that they share counted each time.
-        updated_at: Unix seconds of the newest version.
+        versions: Number of versions.
+        latest: The newest version, ``vN``; None without versions.
+        size: Total size of all versions in bytes. A file that versions share counts once for each version.
+        updated_at: Time of the newest version in unix seconds.
         description: Free text.
-        tags: Sorted.
-        created_at: Unix seconds of the oldest version that is not deleted.
+        tags: Tags, sorted.
+        created_at: Time of the oldest version that is not deleted, in unix seconds.
     """
 
     entity: str

@@ -1,8 +1,8 @@
-"""The vocabulary: one typed record per thing that can happen to a run, and its encoding.
+"""The kinds of records, one for each event of a run, and their encoding.
 
-A record is one journal frame's payload: a msgpack array whose first element is the kind's number.
-Fields are only ever added at the end, with a default, so that an old journal stays readable;
-numbers are never given to another kind. Anything else needs a new journal format version.
+A record is the payload of one frame of a journal: a msgpack array that starts with the number of the record's
+kind. To keep old journals readable, a new field is added at the end and has a default, and the number of a
+kind is never used for another kind. Any other change needs a new version of the journal format.
 """
 
 from __future__ import annotations
@@ -15,40 +15,41 @@ from tracker.errors import JournalError, UsageError
 from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty, Integer, Seconds, Time, Token
 from tracker.ground.values import plain_integer, without_surrogates
 
-# Extension type of an integer beyond 64 bits: its decimal digits.
+# Number of the msgpack extension for an integer of more than 64 bits. Its data are the decimal digits.
 BIG_INTEGER = 1
 
 # Row.flags
-COMMIT = 1  # the row is complete with this record
-ASIDE = 2  # a row of its own (a smaller step): the open row stays open
+COMMIT = 1  # this record completes the row
+ASIDE = 2  # a separate row with a smaller step: the open row stays open
 
-# RunStarted.rank: no launcher gives as many. An older tracker gave a forked child its pid beyond this.
+# Special values of RunStarted.rank. They are larger than any rank of a launcher.
+# FORKED + pid: a forked child of an older tracker.
 FORKED = 2**22
-# That of a process which was forked from a run's writer, or handed the run: the writer's own beyond this.
+# CHILD + rank of the writer: a process that the writer forked, or passed the run to.
 CHILD = 2**23
-# That of a segment in which something is said of a run from outside, such as a file that ``Api`` adds.
+# OUTSIDE: a segment that another program adds to a run, for example with a file that ``Api`` uploads.
 OUTSIDE = 2**24
 
 
 def is_child(rank: int) -> bool:
-    """Whether a rank is that of a child of a run's writer."""
+    """Return whether a rank is that of a child of a run's writer."""
     return CHILD <= rank < OUTSIDE
 
 
 def writer_rank(rank: int) -> int:
-    """Return the rank of the writer in whose history the rows of a rank stand: its own, or its parent's."""
+    """Return the rank of the writer whose history contains the rows: for a child its parent, else itself."""
     return rank - CHILD if is_child(rank) else rank
 
 
 class Process(msgspec.Struct, frozen=True, array_like=True):
-    """Which process wrote a segment, so that others on its host can see whether it lives.
+    """The process that wrote a segment. Other processes of its host use this to check whether it is alive.
 
     Attributes:
-        host: Node name.
-        boot: Kernel boot id.
-        namespace: Inode of the pid namespace, 0 when unknown.
-        pid: Process id within that namespace.
-        started: Start time in clock ticks since boot.
+        host: Host name.
+        boot: The kernel's id of the boot.
+        namespace: Inode of the pid namespace; 0 if unknown.
+        pid: Process id in this namespace.
+        started: Start time of the process in clock ticks since boot.
     """
 
     host: str
@@ -59,14 +60,14 @@ class Process(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The first record of a segment: which run, and who writes.
+    """The first record of a segment: the run and its writer.
 
     Attributes:
-        time: Unix seconds.
-        rank: Which of the run's writers: 0 for the primary one; others never decide the run's state.
-        attempt: Orders a writer's segments: 0, then one more per resume.
-        start_step: First step this segment will give.
-        runtime_base: Seconds that the run had lasted before this segment.
+        time: Start time in unix seconds.
+        rank: Number of the writer in the run. The primary writer has 0; only it decides the run's state.
+        attempt: Number of the segment among those of its writer: 0, then 1 more for each resume.
+        start_step: Step of the segment's first row if ``log`` gets no step.
+        runtime_base: Duration of the run before this segment, in seconds.
     """
 
     entity: str
@@ -88,7 +89,7 @@ class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """One ``log`` call: part of history row ``row``, which stands at ``step``."""
+    """One call of ``log``: it adds data to row number ``row``, at step ``step``."""
 
     row: Integer
     step: Integer
@@ -98,21 +99,21 @@ class Row(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
 
 
 class ConfigChanged(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """Config keys that were set (top level) or removed."""
+    """Top-level config keys that were set or removed."""
 
     values: dict[str, Any]
     removed: list[str] = []
 
 
 class SummaryChanged(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Summary keys that the script set itself; they hold until the key is logged again."""
+    """Summary keys that the script itself set or removed. A value is valid until the key is logged again."""
 
     values: dict[str, Any]
     removed: list[str] = []
 
 
 class MetricDefined(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """What ``define_metric`` said of a name or, ending in ``*``, of a prefix."""
+    """A call of ``define_metric`` for a name, or for a prefix if the name ends with ``*``."""
 
     name: str
     step_metric: str | None = None
@@ -124,7 +125,7 @@ class MetricDefined(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 class FileSaved(msgspec.Struct, frozen=True, array_like=True, tag=6):
-    """A run file: media or other. Its bytes are the blob ``sha256``, written before this record."""
+    """A media file or other file of the run. The content is the blob ``sha256``, which exists already."""
 
     path: str
     sha256: Digest
@@ -136,15 +137,15 @@ class ArtifactLogged(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """An artifact was logged.
 
     Attributes:
-        digest: Digest over names and contents; empty when ``draft`` is given.
-        manifest: The blob (SHA-256) that lists its entries; empty when ``draft`` is given.
-        size: Bytes of all entries.
-        file_count: How many entries.
-        aliases: Moved to the version.
-        client_id: 32 random hex digits.
+        digest: Digest of names and contents; empty if ``draft`` is given.
+        manifest: SHA-256 of the blob that lists the files; empty if ``draft`` is given.
+        size: Total size of the files in bytes.
+        file_count: Number of files.
+        aliases: Aliases that move to the new version.
+        client_id: Random id of the artifact, 32 hex digits.
         time: Unix seconds.
-        ttl: Seconds from ``time`` on after which it may be deleted; None: never.
-        draft: Token of the draft that holds its files, when nobody has computed their digests yet.
+        ttl: The version may be deleted this number of seconds after ``time``; None: never.
+        draft: Token of the draft that contains the files, if their digests are not computed yet.
     """
 
     name: str
@@ -167,9 +168,9 @@ class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """The run uses a version of an artifact collection.
 
     Attributes:
-        version: Its number, as the writer saw it.
+        version: Number of the version when the record was written. The number can change later.
         time: Unix seconds.
-        digest: Its digest: where the number turned out to be another one, this decides. Empty in old records.
+        digest: Digest of the version, which identifies it if the number changed. Empty in old records.
     """
 
     entity: str
@@ -181,11 +182,11 @@ class ArtifactUsed(msgspec.Struct, frozen=True, array_like=True, tag=8):
 
 
 class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """The writer ended in good order: ``state`` is ``"finished"``, ``"failed"`` or ``"preempted"``.
+    """The writer ended and recorded its state: ``"finished"``, ``"failed"`` or ``"preempted"``.
 
     Attributes:
-        error: Type and message of the exception that ended it, or ``SIGTERM``.
-        reason: Why it did not finish, as in ``tracker.ground.read_models.RunInfo``; None in old records.
+        error: Type and message of the exception that ended the run, or ``SIGTERM``.
+        reason: Why the run did not finish: see ``tracker.ground.read_models.RunInfo``. None in old records.
     """
 
     time: Time
@@ -196,7 +197,7 @@ class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag=9):
 
 
 class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):
-    """Writing failed and works again: how many records no longer fitted into memory meanwhile."""
+    """Writing works again after an error. ``count`` records were lost, because the buffer was full."""
 
     count: Integer
     reason: str
@@ -204,7 +205,7 @@ class RowsLost(msgspec.Struct, frozen=True, array_like=True, tag=10):
 
 
 class VersionValues(TypedDict, total=False):
-    """What an edit gives a version."""
+    """Values that an edit sets in an artifact version."""
 
     description: str | None
     metadata: dict[str, Any]
@@ -213,7 +214,7 @@ class VersionValues(TypedDict, total=False):
 
 
 class RunValues(TypedDict, total=False):
-    """What a script gives its run after it began."""
+    """Values that a script sets in its run after ``init``."""
 
     name: str | None
     tags: list[str] | None
@@ -223,16 +224,17 @@ class RunValues(TypedDict, total=False):
 
 
 class ArtifactChanged(msgspec.Struct, frozen=True, array_like=True, tag=11):
-    """What is said of a version was changed, or the version deleted; ``None`` fields stay as they are.
+    """An artifact version was edited or deleted.
 
     Attributes:
-        version: Its number, as the writer saw it.
-        digest: Its digest: where the number turned out to be another one, this decides.
+        version: Number of the version when the record was written. The number can change later.
+        digest: Digest of the version. It identifies the version if the number changed.
         time: Unix seconds.
-        aliases_added: Moved to this version.
-        aliases_removed: Taken from it.
-        values: ``description``, ``metadata``, ``tags`` and ``expires_at`` (unix seconds, or None), as given.
-        deleted: The version goes: its number is never given again.
+        aliases_added: Aliases that move to this version.
+        aliases_removed: Aliases that are removed from it.
+        values: New values of ``description``, ``metadata``, ``tags`` and ``expires_at`` (unix seconds, or
+            None for never). A missing key means no change.
+        deleted: Whether the version is deleted. Its number is never used again.
     """
 
     entity: str
@@ -248,18 +250,18 @@ class ArtifactChanged(msgspec.Struct, frozen=True, array_like=True, tag=11):
 
 
 class ArtifactLinked(msgspec.Struct, frozen=True, array_like=True, tag=12):
-    """A version was linked into another collection, such as a registered model.
+    """A version was linked to another collection, such as a registered model.
 
     Attributes:
-        entity: Of the version that is linked.
-        project: Likewise.
-        name: Its collection.
-        version: Its number, as the writer saw it.
-        digest: Its digest: where the number turned out to be another one, this decides.
-        target_entity: Where to.
-        target_project: Likewise.
-        target_name: The collection, made if there is none.
-        aliases: Moved to the new version of that collection.
+        entity: Entity of the source version.
+        project: Project of the source version.
+        name: Collection of the source version.
+        version: Number of the source version when the record was written. The number can change later.
+        digest: Digest of the source version. It identifies the version if the number changed.
+        target_entity: Entity of the target collection.
+        target_project: Project of the target collection.
+        target_name: Name of the target collection. It is made if it does not exist.
+        aliases: Aliases that move to the new version of the target collection.
         time: Unix seconds.
     """
 
@@ -276,18 +278,20 @@ class ArtifactLinked(msgspec.Struct, frozen=True, array_like=True, tag=12):
 
 
 class SystemSample(msgspec.Struct, frozen=True, array_like=True, tag=13):
-    """What the machine did at one moment, as the writer's process sees it; names as wandb's: ``cpu``, ..."""
+    """System metrics at one time, as the writer's process sees them, under wandb's names, such as ``cpu``."""
 
     time: Time
     values: dict[str, float]
 
 
 class ConsoleLines(msgspec.Struct, frozen=True, array_like=True, tag=14):
-    """Lines that the writer's process printed. One that comes again (a progress bar) replaces itself.
+    """Lines that the writer's process printed.
+
+    A line replaces an earlier line with the same number: a progress bar, for example, prints its line again.
 
     Attributes:
         time: Unix seconds.
-        lines: Number (counted from 0 over both streams), stream (1: stdout, 2: stderr) and text of each.
+        lines: Each line's number (counted from 0 over both streams), stream (1: stdout, 2: stderr) and text.
     """
 
     time: Time
@@ -295,7 +299,7 @@ class ConsoleLines(msgspec.Struct, frozen=True, array_like=True, tag=14):
 
 
 class AlertRaised(msgspec.Struct, frozen=True, array_like=True, tag=15):
-    """``Run.alert``: something that a person should look at.
+    """An alert of ``Run.alert``.
 
     Attributes:
         time: Unix seconds.
@@ -309,11 +313,12 @@ class AlertRaised(msgspec.Struct, frozen=True, array_like=True, tag=15):
 
 
 class RunChanged(msgspec.Struct, frozen=True, array_like=True, tag=16):
-    """What the script itself changed of its run after it began.
+    """The script changed fields of its run after ``init``.
 
     Attributes:
-        time: Unix seconds; a person's edit that is later holds against it.
-        values: ``name``, ``tags``, ``notes``, ``group`` and ``job_type``, as far as they were given.
+        time: Unix seconds. A later edit by a user takes precedence.
+        values: New values of ``name``, ``tags``, ``notes``, ``group`` and ``job_type``. A missing key means
+            no change.
     """
 
     time: Time
@@ -321,13 +326,13 @@ class RunChanged(msgspec.Struct, frozen=True, array_like=True, tag=16):
 
 
 class FileRemoved(msgspec.Struct, frozen=True, array_like=True, tag=18):
-    """A run's file was taken away: its name goes, and its bytes with garbage collection."""
+    """A file was removed from the run. Garbage collection deletes its content later."""
 
     path: str
 
 
 class SegmentRestored(msgspec.Struct, frozen=True, array_like=True, tag=19):
-    """What the records of a sealed segment added up to: written behind its rows where it is sent to a server.
+    """The state of a sealed segment. When the segment is sent to a server, this record follows its rows.
 
     Attributes:
         state: The fields of ``tracker.runstate.fold.SegmentState`` as plain values.
@@ -337,11 +342,11 @@ class SegmentRestored(msgspec.Struct, frozen=True, array_like=True, tag=19):
 
 
 class RunEdited(msgspec.Struct, frozen=True, array_like=True, tag=20):
-    """A person edited the run in the store from which it is sent.
+    """A user edited the run in the store from which it is sent to a server.
 
     Attributes:
-        time: Unix seconds; of two edits of a field the later one holds.
-        values: New values by field, as in ``tracker.store.ingest.run_edits.RunEdit``.
+        time: Unix seconds. Of two edits of a field, the later one takes precedence.
+        values: New values by field: see ``tracker.store.ingest.run_edits.RunEdit``.
     """
 
     time: Time
@@ -349,11 +354,11 @@ class RunEdited(msgspec.Struct, frozen=True, array_like=True, tag=20):
 
 
 class InvalidRecord(msgspec.Struct, frozen=True):
-    """A record of a known kind with a value that the kind does not allow. Never written, only decoded.
+    """A decoded record of a known kind with an invalid value. It is never written.
 
     Attributes:
         kind: Name of the kind, such as ``FileSaved``.
-        reason: Which value, and what is allowed.
+        reason: The message of the decoder.
     """
 
     kind: str
@@ -406,11 +411,11 @@ Record = (
 
 
 class UnknownExtensionError(ValueError):
-    """A value of a type that a newer tracker writes."""
+    """A value has an extension type that only a newer tracker knows."""
 
 
 def read_extension(code: int, data: memoryview) -> Any:
-    """Return the value of a msgpack extension (``ext_hook`` of every decoder of ours)."""
+    """Return the value of a msgpack extension. All msgpack decoders of tracker use this as ``ext_hook``."""
     if code == BIG_INTEGER:
         return int(bytes(data))
     raise UnknownExtensionError(f"unknown extension type {code}")
@@ -425,7 +430,7 @@ _NAMES = {kind.__struct_config__.tag: kind.__name__ for kind in RECORD_KINDS}
 
 
 def packable(value: Any) -> Any:
-    """Return a plain value with what msgpack refuses replaced: huge integers, lone surrogates."""
+    """Return a plain value in which integers and texts that msgpack cannot encode are replaced."""
     kind = type(value)
     if kind is int and not -(2**63) <= value < 2**64:
         plain = plain_integer(value)
@@ -440,17 +445,17 @@ def packable(value: Any) -> Any:
 
 
 def pack(record: Record) -> bytes:
-    """Return a record as a frame's payload, whatever plain values it holds.
+    """Return a record as a frame's payload. All plain values can be encoded.
 
     Raises:
-        UsageError: A field has a value of a wrong type, which no reader would take.
+        UsageError: A field has a value of a wrong type, which a reader could not decode.
     """
     try:
         payload = encode(record)
     except (OverflowError, UnicodeEncodeError):
         fields = {name: packable(getattr(record, name)) for name in record.__struct_fields__}
         payload = encode(msgspec.structs.replace(record, **fields))
-    if type(record) is not Row:  # a row's fields are made by us; what others hold came from a caller
+    if type(record) is not Row:  # no check of rows, for speed: their fields do not come from the user
         try:
             _decoder.decode(payload)
         except msgspec.ValidationError as error:
@@ -459,11 +464,16 @@ def pack(record: Record) -> bytes:
 
 
 def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
-    """Return the record in a frame's payload; an ``InvalidRecord`` when it has a value that is not allowed.
+    """Return the record in a frame's payload; an ``InvalidRecord`` if it has an invalid value.
+
+    Args:
+        payload: The payload.
+        path: The journal, for the error message.
+        offset: Position of the frame in the journal in bytes, for the error message.
 
     Raises:
-        JournalError: The payload is of a kind, or has a value of a type, that this tracker does not know, as
-            a newer one may write: the journal waits for an upgrade. ``path`` and ``offset`` say where it is.
+        JournalError: The record's kind or the type of a value is unknown. A newer tracker wrote the record:
+            the journal can be applied after an upgrade.
     """
     try:
         return _decoder.decode(payload)
@@ -475,15 +485,15 @@ def decode(payload: bytes, path: str = "", offset: int = 0) -> Record:
             reason = str(error)
         else:
             return InvalidRecord(_NAMES.get(tag, "record"), str(error))
-        reason += "; a newer tracker wrote it: upgrade airgap-tracker on this machine"
+        reason += ". A newer tracker wrote it: upgrade airgap-tracker on this machine."
         raise JournalError("decode", path, offset, reason) from error
 
 
 def _tag(payload: bytes) -> int | None:
-    """Return the number of a record's kind; None when the payload is not an array with a number first."""
-    # The length of a msgpack array is in its first byte, or in the 2 or 4 bytes after it.
+    """Return the number of a record's kind; None if the payload is not an array that starts with a number."""
+    # The length of a msgpack array is in its first byte, or in the 2 or 4 bytes after the first byte.
     begin = {0xDC: 3, 0xDD: 5}.get(payload[0], 1) if payload else 1
     if not payload or not (begin > 1 or payload[0] & 0xF0 == 0x90):
         return None
     tag = payload[begin : begin + 1]
-    return tag[0] if tag and tag[0] < 0x80 else None  # a kind's number is below 128: one byte
+    return tag[0] if tag and tag[0] < 0x80 else None  # all kinds have numbers below 128, in one byte

@@ -1,4 +1,4 @@
-"""Settings: from arguments, else TRACKER_* variables, else WANDB_* variables, else defaults."""
+"""Settings: from arguments, else TRACKER_* or WANDB_* variables, else stored settings, else defaults."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from tracker.ground.launch import launch_folder
 
 STORE_FOLDER = "tracker-store"
 MODES = ("online", "offline", "disabled")
-# wandb's other words. Several processes may write to one run anyway, which is what "shared" asks for.
+# Other modes of wandb. "shared" lets several processes write to one run; tracker always allows this.
 _OTHER_MODES = {"dryrun": "offline", "run": "online", "shared": "online"}
 CONSOLES = ("auto", "wrap", "redirect", "off", "wrap_raw", "wrap_emu")
 _FALSE = ("", "0", "false", "no", "off")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What rules a run and where it is kept.
+    """Settings of a run.
 
     Attributes:
         store: Folder of the local store.
-        base_url: Server to send to; None keeps everything in the local store.
-        api_key: Key for that server.
-        mode: ``"online"`` (send when a server is named), ``"offline"`` (no network), ``"disabled"``.
-        entity: Whose projects; ``"local"`` unless said otherwise.
+        base_url: Address of the server to send runs to; None keeps all runs in the local store.
+        api_key: API key for the server.
+        mode: ``"online"`` (send if ``base_url`` is set), ``"offline"`` (no network) or ``"disabled"``.
+        entity: Entity of new runs.
         project: Project of new runs.
-        journal_only: Leave applying to another host; None lets the file system decide.
-        fsync_seconds: How much a power cut may take.
-        finish_seconds: How long ``finish`` waits at the most for a server that takes bytes.
+        journal_only: Only write journals, and let another host apply them. None: decide by the file system.
+        fsync_seconds: Seconds between two syncs to the disk: a power failure can lose this much.
+        finish_seconds: Longest time in seconds that ``finish`` waits while the server accepts data.
         silent: Print nothing.
-        run_root: Where a run's own folder (``Run.dir``) is made, in ``wandb``.
-        former_store: Another store in the folder that ``dir`` names, where older versions kept their runs.
-        console: What of the output is kept: ``"auto"``, ``"wrap"``, ``"redirect"`` or ``"off"``.
-        disable_git: Say nothing of the git repository.
-        disable_code: Keep neither code nor differences to what is committed.
-        save_code: Keep the main script, or the notebook's cells.
-        host: What the facts of a run call this machine, instead of its name.
-        username: What they call the user.
-        email: The user's address, instead of git's.
-        program: What they call the main script.
-        x_disable_stats: Sample no system metrics.
-        x_disable_meta: Keep no facts of the machine and the program.
-        x_disable_machine_info: Neither facts nor system metrics.
-        x_save_requirements: Keep which packages are installed.
+        run_root: Folder in whose subfolder ``wandb`` each run gets its own folder (``Run.dir``).
+        former_store: Another store, in the folder that ``dir`` names: older versions kept their runs there.
+        console: How output is captured: ``"auto"``, ``"wrap"``, ``"redirect"`` or ``"off"``.
+        disable_git: Do not record the git repository.
+        disable_code: Record neither code nor uncommitted changes.
+        save_code: Record the main script, or the notebook's cells.
+        host: Host name in the run's metadata, in place of the real one.
+        username: User name in the run's metadata, in place of the real one.
+        email: Email address in the run's metadata, in place of git's.
+        program: Path of the main script in the run's metadata, in place of the real one.
+        x_disable_stats: Do not sample system metrics.
+        x_disable_meta: Do not record metadata of the machine and the program.
+        x_disable_machine_info: Neither record metadata nor sample system metrics.
+        x_save_requirements: Record the installed packages.
         x_stats_sampling_interval: Seconds between two samples.
-        x_stats_disk_paths: File systems whose use is sampled.
-        x_stats_gpu_device_ids: Which GPUs are sampled; None: all that the process can see.
-        x_stats_track_process_tree: Count the process's descendants too.
-        quiet: Print no more than what is wrong.
-        sweep_id: The sweep that runs belong to.
+        x_stats_disk_paths: Paths of the file systems whose use is sampled.
+        x_stats_gpu_device_ids: Numbers of the sampled GPUs; None: all GPUs that the process can see.
+        x_stats_track_process_tree: Include child processes in the samples.
+        quiet: Print only warnings and errors.
+        sweep_id: The sweep of new runs.
     """
 
     store: Path
@@ -99,14 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
-    """Return the settings in force.
+    """Return the settings from arguments, variables, stored settings and defaults.
 
     Args:
-        environment: Where variables are looked up; the process's own by default.
-        **given: Fields of ``Settings``, or ``dir`` (the same as ``run_root``); None means not given.
+        environment: Environment variables; by default those of the process.
+        **given: Fields of ``Settings``, or ``dir`` (the same as ``run_root``). None means not given.
 
     Raises:
-        UsageError: A value cannot be used; says which variable or argument.
+        UsageError: A variable or an argument has an invalid value.
     """
     variables = os.environ if environment is None else environment
 
@@ -118,7 +118,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         return None
 
     launched = launch_folder()
-    folder, named = given.pop("dir", None), _beside_runs(variable("DIR") or "")
+    folder, named = given.pop("dir", None), _run_root_of(variable("DIR") or "")
     noted = config_files.read_folder(named or launched)
     store = variables.get("TRACKER_STORE") or noted.pop("store", None)
     store = os.path.join(launched, os.path.expanduser(store)) if store else _find_store(launched)
@@ -166,14 +166,14 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     if given.get("store") is None:
         found["former_store"] = _former_store(found["store"], folder, named)
     if found["console"] not in (None, *CONSOLES):
-        raise UsageError(f"console is {found['console']!r}; use one of {', '.join(CONSOLES)}")
+        raise UsageError(f"Invalid console {found['console']!r}. Use one of: {', '.join(CONSOLES)}.")
     if found["mode"] not in (None, *MODES):
-        raise SettingsError(f"mode is {found['mode']!r}; use one of {', '.join(MODES)}")
+        raise SettingsError(f"Invalid mode {found['mode']!r}. Use one of: {', '.join(MODES)}.")
     return Settings(**{name: value for name, value in found.items() if value is not None})
 
 
 def _find_store(folder: str) -> str:
-    """Return the store in a folder, else the user's nearest one above it, else the path for a new one."""
+    """Return the store in a folder, else the user's nearest store above it, else the path of a new store."""
     own = os.path.join(folder, STORE_FOLDER)
     if os.path.isdir(own):
         return own
@@ -186,7 +186,7 @@ def _is_store(folder: str) -> bool:
 
 
 def _is_of_user(store: str) -> bool:
-    """Whether a store belongs to this user, or to a group that shares it and has this user as a member."""
+    """Return whether a store belongs to this user, or is shared by a group that this user is a member of."""
     if os.name == "nt":
         return True
     found = os.stat(store)
@@ -195,7 +195,7 @@ def _is_of_user(store: str) -> bool:
 
 
 def _former_store(store: Path, *folders: str | os.PathLike[str] | None) -> Path | None:
-    """Return another store in one of the folders: older versions made it there."""
+    """Return another store in one of the folders, where older versions made stores; None without one."""
     for folder in (os.path.expanduser(each) for each in folders if each):
         former = os.path.realpath(os.path.join(folder, STORE_FOLDER))
         if _is_store(former) and former != os.path.realpath(store):
@@ -203,8 +203,11 @@ def _former_store(store: Path, *folders: str | os.PathLike[str] | None) -> Path 
     return None
 
 
-def _beside_runs(folder: str) -> str:
-    """Return the folder that a run's own lies in: scripts give ``run.dir`` to other ranks as WANDB_DIR."""
+def _run_root_of(folder: str) -> str:
+    """Return the ``run_root`` that a run's folder is in, or ``folder`` if it is not a run's folder.
+
+    Some scripts pass ``run.dir`` to other ranks as WANDB_DIR.
+    """
     for at in Path(folder).parents:
         if at.name == "wandb" and Path(folder).relative_to(at).parts[1:2] == ("files",):
             return str(at.parent)
@@ -212,7 +215,7 @@ def _beside_runs(folder: str) -> str:
 
 
 def _fill_in(found: dict[str, Any], noted: Mapping[str, str], variables: Mapping[str, str]) -> None:
-    """Add what commands have noted: for this folder, the server, its key."""
+    """Add settings that commands stored: the folder's settings, the server's address and its key."""
     for name, value in noted.items():
         if found[name] is None:
             found[name] = value
@@ -238,12 +241,12 @@ def _interval(text: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0.1 <= seconds < 1e9:
-        raise UsageError(f"X_STATS_SAMPLING_INTERVAL is {text!r}; give seconds, 0.1 or more")
+        raise UsageError(f"Invalid X_STATS_SAMPLING_INTERVAL {text!r}. Use a number of seconds, 0.1 or more.")
     return seconds
 
 
 def _seconds(variables: Mapping[str, str], name: str, least: float, most: float) -> float | None:
-    """Return the seconds that a variable says, from ``least`` to below ``most``; None when it is not set."""
+    """Return a variable's number of seconds, at least ``least`` and below ``most``; None if it is not set."""
     text = variables.get(name)
     if text is None:
         return None
@@ -252,5 +255,5 @@ def _seconds(variables: Mapping[str, str], name: str, least: float, most: float)
     except ValueError:
         seconds = -1.0
     if not least <= seconds < most:
-        raise UsageError(f"{name} is {text!r}; give seconds, like 1 or 0.5")
+        raise UsageError(f"Invalid {name} {text!r}. Use a number of seconds, such as 1 or 0.5.")
     return seconds

@@ -1,4 +1,4 @@
-"""Lines for a person, on stderr, so that a script's own output stays clean."""
+"""Messages for the user, on stderr, so that they do not mix with the script's output."""
 
 from __future__ import annotations
 
@@ -6,32 +6,39 @@ import sys
 import threading
 import time
 
-# Seconds between two states of a progress line, and how long a transfer takes that is worth a line elsewhere.
-_REDRAWN = 0.2
-_LONG = 1.0
+# Seconds between two updates of a progress line on a terminal.
+_REDRAW_SECONDS = 0.2
+# Without a terminal, a transfer that takes longer than this number of seconds gets a line.
+_LONG_SECONDS = 1.0
 
 
 def say(message: str, *, silent: bool = False, prefix: bool = True) -> None:
-    """Print one line; a closed or broken stderr is no reason to stop training."""
+    """Print a line to stderr. A closed or broken stderr is ignored: training must not stop.
+
+    Args:
+        message: The line.
+        silent: Print nothing.
+        prefix: Print ``tracker:`` before the message.
+    """
     if silent:
         return
     try:
         print(f"tracker: {message}" if prefix else message, file=sys.stderr, flush=True)  # noqa: T201
-    except (OSError, ValueError, AttributeError, RuntimeError):  # the last: a signal came inside a print
+    except (OSError, ValueError, AttributeError, RuntimeError):  # RuntimeError: a signal came inside a print
         pass
 
 
 def printable(text: str) -> str:
-    """Return one line without what a terminal would obey."""
+    """Return a text on one line: spaces replace control characters, which a terminal would execute."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 
 class Progress:
-    """How far a transfer is: on a terminal a line that is drawn over, elsewhere one line after a long one.
+    """Progress of a transfer: a line that is updated on a terminal; elsewhere a line after a long transfer.
 
     Args:
-        what: What is done, such as ``"downloading model:v1"``.
-        total: Bytes there are.
+        what: Description of the transfer, such as ``"downloading model:v1"``.
+        total: Number of bytes.
         silent: Print nothing.
     """
 
@@ -47,29 +54,29 @@ class Progress:
         self._terminal = not silent and _is_terminal()
 
     def skip(self, count: int) -> None:
-        """Count bytes that were there already."""
+        """Count bytes that needed no transfer because they already exist."""
         with self._lock:
             self._skipped += count
 
     def add(self, count: int) -> None:
-        """Count bytes; from any thread."""
+        """Count transferred bytes. Any thread may call this."""
         with self._lock:
             self._done += count
             now = time.monotonic()
-            if self._terminal and now - self._drawn >= _REDRAWN:
+            if self._terminal and now - self._drawn >= _REDRAW_SECONDS:
                 self._drawn = now
                 self._draw(self.line(now - self._begun))
 
     def close(self, *, whole: bool) -> None:
-        """Say the last word; ``whole`` is whether all bytes came."""
+        """Print the final state; ``whole`` is whether all bytes were transferred."""
         seconds = time.monotonic() - self._begun
         if self._width:
             self._draw(self.line(seconds) + "\n")
-        elif whole and seconds > _LONG and not self._terminal:
+        elif whole and seconds > _LONG_SECONDS and not self._terminal:
             say(self.line(seconds), silent=self._silent)
 
     def line(self, seconds: float) -> str:
-        """Return the state after so many seconds: bytes, percent, rate."""
+        """Return the state as text: bytes, percent, and the rate over the given seconds."""
         there = self._done + self._skipped
         percent = 100 * there // self._total if self._total else 100
         rate = _bytes(self._done / max(seconds, 1e-6))

@@ -1,7 +1,7 @@
-"""Turning what users log into plain values, and plain values into exact JSON.
+"""Conversion of logged values to plain values, and of plain values to JSON without loss.
 
-Plain values are None, bool, int (any size), float (NaN and infinities included), str, list and
-dict with string keys. Heavy libraries are recognised by their attributes, never imported here.
+Plain values are None, bool, int (of any size), float (also NaN and infinity), str, list, and dict with string
+keys. Values of heavy libraries are recognised by their attributes: this module never imports the libraries.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tracker.ground.histogram import count_values
 if TYPE_CHECKING:
     from datetime import timedelta
 
-# wandb turns arrays up to this many elements into lists, larger ones into histograms.
+# As in wandb, an array with at most this number of elements becomes a list, a larger one a histogram.
 LONGEST_LIST = 32
 
-# Readers in Python and JavaScript recurse; deeper values could be written and not be read.
+# Limit of nesting. Readers in Python and JavaScript use recursion and cannot read much deeper values.
 DEEPEST = 100
-# Python writes integers of at most 4,300 digits in decimal.
+# By default, Python refuses to convert integers of more than 4,300 decimal digits to text.
 LARGEST_INTEGER = 10**4000
 
-# What stands for numbers that JSON has not.
+# Names of the numbers that JSON does not have.
 NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 _MARK, _MARK_BYTES = '"_type"', b'"_type"'
@@ -39,12 +39,12 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None, depth: int
     """Return ``value`` as a plain value.
 
     Args:
-        value: Scalars of numpy and torch, arrays, containers, dates, paths, bytes and plain values.
-        convert: Called with what is none of these; returns a plain value or raises TypeError.
-        depth: In how many containers the value is.
+        value: A scalar of numpy or torch, array, container, date, path, bytes or plain value.
+        convert: Called with a value of any other type; returns a plain value or raises TypeError.
+        depth: Number of containers around the value.
 
     Raises:
-        TypeError: There is no plain form, or it is nested too deeply for those that read it.
+        TypeError: The value has no plain form, or is nested too deeply.
     """
     kind = type(value)
     if kind in PLAIN:
@@ -60,7 +60,7 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None, depth: int
         return bytes(value).decode("utf-8", "replace")
     for plain in (bool, int, float, str):
         if isinstance(value, plain):
-            # str() and int() of a subclass may be overridden (enum members); take the base value.
+            # A subclass such as an enum may override str() or int(): use the value of the base class.
             return plain.__str__(value) if plain is str else plain(value)
     if not isinstance(value, type):
         if hasattr(value, "__array__") or hasattr(value, "detach"):
@@ -89,27 +89,23 @@ def to_plain(value: Any, convert: Callable[[Any], Any] | None = None, depth: int
 
 
 def check_depth(depth: int) -> None:
-    """Refuse a value that is in too many containers: it may contain itself, and no reader would get at it.
-
-    Raises:
-        TypeError: It is.
-    """
+    """Raise TypeError if a value is inside more than ``DEEPEST`` containers: it may contain itself."""
     if depth > DEEPEST:
         raise TypeError(f"a value contains itself, or is nested more than {DEEPEST} levels deep")
 
 
 def plain_integer(value: int) -> int | str:
-    """Return an integer, or its hexadecimal text when Python refuses to write it in decimal."""
+    """Return an integer, or its hexadecimal text if it has more digits than Python converts to decimal."""
     return value if -LARGEST_INTEGER < value < LARGEST_INTEGER else hex(value)
 
 
 def without_surrogates(text: str) -> str:
-    r"""Return a text that UTF-8 can hold: a lone surrogate becomes its escape, such as ``\ud800``."""
+    r"""Return a text that UTF-8 can encode: escapes such as ``\ud800`` replace lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def duration_text(duration: timedelta) -> str:
-    """Return a duration in the form of ISO 8601, as wandb writes it: ``P1DT1H1M40S``."""
+    """Return a duration as ISO 8601 text: ``P1DT1H1M40S`` (corpus: ``values.bytes_dates_and_paths``)."""
     sign = "-" if duration.days < 0 else ""
     duration = abs(duration)
     minutes, seconds = divmod(duration.seconds, 60)
@@ -124,7 +120,7 @@ def duration_text(duration: timedelta) -> str:
 
 
 def _array_to_plain(value: Any) -> Any:
-    if type(value).__module__.startswith("pandas"):  # as wandb; a whole DataFrame is a table
+    if type(value).__module__.startswith("pandas"):  # also an error in wandb; `log` makes a DataFrame a table
         raise TypeError(
             f"Object of type {type(value).__name__} is not JSON serializable: log value.to_numpy()"
         )
@@ -146,7 +142,7 @@ def _array_to_plain(value: Any) -> Any:
 
 
 def _from_long(value: Any) -> float | str:
-    """Return a number that numpy has no Python type for: a float, or its text when a float cannot hold it."""
+    """Return a number of a numpy type that Python lacks: a float, or a text if a float would be infinite."""
     if value.dtype.kind == "c":
         return str(value).strip("()")
     number = float(value)
@@ -154,17 +150,22 @@ def _from_long(value: Any) -> float | str:
 
 
 def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
-    """Return standard JSON for a plain value, exactly.
+    """Return standard JSON for a plain value, without loss.
 
-    JSON has no NaN and no infinities: they become ``{"_type": "number", "value": "NaN"}``. A dict of
-    the user's own that looks so has its value in one more list: ``{"_type": "number", "value": ["NaN"]}``.
-    Integers of any size are written in full.
+    JSON does not have NaN and infinity: they become ``{"_type": "number", "value": "NaN"}``. If a dict of
+    the user looks like this, its value is put into a list: ``{"_type": "number", "value": ["NaN"]}``.
+    Integers of any size are written with all digits.
+
+    Args:
+        value: A plain value.
+        indent: Spaces per level; None for one line without spaces.
+        sort_keys: Sort the keys of each dict.
     """
     marked = _mark(value)
     if indent is None and not sort_keys:
         import msgspec
 
-        with suppress(TypeError, ValueError, OverflowError):  # integers beyond 64 bits, odd text: below
+        with suppress(TypeError, ValueError, OverflowError):  # json takes large integers and lone surrogates
             return msgspec.json.encode(marked).decode()
     return json.dumps(
         marked,
@@ -177,9 +178,9 @@ def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> 
 
 
 def loads(text: str | bytes) -> Any:
-    """Return the plain value that ``dumps`` was given."""
+    """Return the plain value from JSON that ``dumps`` wrote."""
     if (_MARK if isinstance(text, str) else _MARK_BYTES) not in text:  # type: ignore[operator]
-        import msgspec  # six times as fast; what it refuses, such as a bare NaN, the other may know
+        import msgspec  # six times as fast as json; json reads the rest, such as a bare NaN
 
         with suppress(msgspec.DecodeError, UnicodeError):
             return msgspec.json.decode(text)  # noqa: TID251 - without a type
@@ -202,14 +203,14 @@ def _mark(value: Any) -> Any:
 
 
 def _unmark(item: dict[str, Any]) -> Any:
-    # Only what ``_mark`` writes: a user's own dict may look similar.
+    # Change only dicts that ``_mark`` writes: a dict of the user may look similar.
     if _is_marked(item, 1):
         return {**item, "value": item["value"][0]}
     return NONFINITE[item["value"]] if _is_marked(item, 0) else item
 
 
 def _is_marked(item: dict[str, Any], lists: int) -> bool:
-    """Whether a dict looks like a marked number, its name in so many lists or more."""
+    """Return whether a dict looks like a marked number whose name is inside ``lists`` lists or more."""
     if len(item) != 2 or item.get("_type") != "number":
         return False
     name = item.get("value")

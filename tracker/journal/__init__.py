@@ -1,1 +1,1 @@
-"""Append-only, checksummed, single-writer files. This layer knows bytes, not meaning."""
+"""Journals: append-only files with checksums, each with one writer. Payloads are not interpreted here."""

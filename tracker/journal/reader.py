@@ -1,16 +1,19 @@
-"""Reading a journal: five outcomes that are never merged.
+"""Reader of journals. Reading has five different outcomes.
 
-* ``Frame``: a whole, valid frame.
-* ``NotYet``: what follows may still be being written (live reading only).
-* ``TornTail``: the writer died while writing its last frame (final reading only).
-* ``Corrupt``: bytes that are no frame, with whole frames behind them, or frames that are gone.
-* ``JournalError`` is raised: the operating system could not read.
+* ``Frame``: a complete, valid frame.
+* ``NotYet``: the rest of the file has no valid frame yet; the writer may still be writing it (live and
+  skipping mode).
+* ``TornTail``: the writer died while it was writing its last frame (final mode).
+* ``Corrupt``: a damaged region before a valid frame, or missing frames (skipping and final mode).
+* ``JournalError`` is raised: the operating system could not read the file.
 
-A *live* reading never calls a tail torn, and never skips a bad region: on a network file
-system pages can arrive out of order and read as zeros for a while. One that *skips* is live too, of
-a journal whose bad regions have been waited for long enough: it reports those that have whole frames
-behind them and goes on there, but never calls a tail torn. A *final* reading is for a journal whose
-writer has ended: it also reports the tail.
+There are three modes:
+
+* *Live*: the writer may be alive. The reader stops at the first damaged region, because on a network file
+  system pages can arrive out of order, and a missing page reads as zeros for a while.
+* *Skipping*: the writer may be alive, but the damaged region has not changed for a long time. The reader
+  reports a damaged region that has valid frames after it, and continues with these frames.
+* *Final*: the writer has ended. The reader does the same, and also reports an incomplete last frame.
 """
 
 from __future__ import annotations
@@ -33,12 +36,12 @@ from tracker.journal.format import (
     unpack_header,
 )
 
-# Read in steps, so that following a large journal never holds all of it.
+# Bytes per read, so that a large journal is never in memory as a whole.
 CHUNK = 4 * 1024 * 1024
 
 
 class Frame(NamedTuple):
-    """A whole frame: ``payload`` stood at ``offset`` and ended before ``end``."""
+    """A complete frame: it occupies the bytes from ``offset`` up to (not including) ``end``."""
 
     offset: int
     end: int
@@ -47,14 +50,14 @@ class Frame(NamedTuple):
 
 
 class NotYet(NamedTuple):
-    """Nothing valid at ``offset`` so far; ``size`` bytes are there already."""
+    """There is no valid frame at ``offset`` yet. The file has ``size`` bytes from there on."""
 
     offset: int
     size: int
 
 
 class TornTail(NamedTuple):
-    """The last ``size`` bytes from ``offset`` on are an unfinished frame."""
+    """The last ``size`` bytes of the file, from ``offset`` on, are an incomplete frame."""
 
     offset: int
     size: int
@@ -62,7 +65,7 @@ class TornTail(NamedTuple):
 
 
 class Corrupt(NamedTuple):
-    """Bytes ``offset`` to ``end`` hold no frame, or frames ``missing`` (first, last) are gone."""
+    """The bytes ``offset`` to ``end`` are not a frame, or the frames ``missing`` (first, last) are lost."""
 
     offset: int
     end: int
@@ -74,11 +77,11 @@ Outcome = Frame | NotYet | TornTail | Corrupt
 
 
 def read_header(path: Path) -> FileHeader | None:
-    """Return the file's header, or None while it is not whole.
+    """Return the file's header, or None if it is not complete yet.
 
     Raises:
-        JournalError: It cannot be read, or the file is no journal.
-        StoreVersionError: A newer tracker wrote it.
+        JournalError: The file cannot be read, or it is not a journal.
+        StoreVersionError: A newer version of tracker wrote the file.
     """
     data = _read(path, 0, HEADER.size)
     header = unpack_header(data)
@@ -88,8 +91,8 @@ def read_header(path: Path) -> FileHeader | None:
         raise JournalError("read", str(path), 0, "it does not begin with a journal header")
     if header.version > VERSION:
         raise StoreVersionError(
-            f"journal {path} has format {header.version}, this tracker reads up to {VERSION}: "
-            "upgrade airgap-tracker on this machine"
+            f"journal {path} has format version {header.version}, but this tracker reads only versions up to "
+            f"{VERSION}. Upgrade airgap-tracker on this machine."
         )
     return header
 
@@ -103,19 +106,19 @@ def read_frames(
     final: bool,
     skip: bool = False,
 ) -> Iterator[Outcome]:
-    """Yield what stands in the journal at ``path`` from byte ``offset`` on.
+    """Yield the frames of the journal at ``path`` from byte ``offset`` on, and its damaged regions.
 
     Args:
         path: The journal.
         segment: Its segment id, from ``read_header``.
-        offset: Where a frame begins, or begins to be expected.
-        sequence: Number of the next frame, when known; a jump is reported as missing frames.
-        final: True when its writer has ended; False to follow a live one.
-        skip: Go on behind what is bad and has whole frames behind it; ``final`` does so anyway.
+        offset: Position in bytes where a frame starts, or will start.
+        sequence: Expected number of the next frame, if known. Missing numbers are reported.
+        final: Read in final mode: the writer has ended.
+        skip: Read in skipping mode. It has no effect in final mode.
 
     Yields:
-        ``Frame`` and (final or skip) ``Corrupt`` in file order; the last is ``NotYet`` (live) or
-        possibly ``TornTail`` (final).
+        ``Frame`` and, in skipping and final mode, ``Corrupt``, in the order of the file. At the end,
+        ``NotYet`` in live and skipping mode; in final mode ``TornTail`` if the last frame is incomplete.
 
     Raises:
         JournalError: The file could not be read.
@@ -132,13 +135,20 @@ def read_frames(
 
 
 def split_frames(data: bytes, segment: str, offset: int, sequence: int | None) -> list[Frame]:
-    """Return the whole frames at the beginning of ``data``; stops at the first byte that is none."""
+    """Return the complete frames at the start of ``data``, up to the first bytes that are not a frame.
+
+    Args:
+        data: Bytes of a journal.
+        segment: Id of the segment.
+        offset: Position of ``data`` in the journal, in bytes.
+        sequence: Expected number of the first frame, if known.
+    """
     scanner = _Scanner(segment, offset, sequence, final=False)
     return [outcome for outcome in scanner.feed(data, at_end=True) if isinstance(outcome, Frame)]
 
 
 class _Scanner:
-    """Finds frames in bytes that arrive in chunks."""
+    """Parser that finds frames in the chunks of a journal."""
 
     def __init__(
         self, segment: str, offset: int, sequence: int | None, *, final: bool, skip: bool = False
@@ -174,7 +184,7 @@ class _Scanner:
             following = self._find_frame(buffer, at + 1)
             if following is None:
                 if not at_end:
-                    break  # a bad region that goes on: look again with more of it
+                    break  # the damaged region may end in the next chunk
                 if self._final:
                     yield TornTail(self._base + at, len(buffer) - at, reason)
                 else:
@@ -190,12 +200,12 @@ class _Scanner:
     def _in_order(self, record: Frame) -> Iterator[Outcome]:
         expected = self._sequence
         if expected is not None and record.sequence != expected and not self._skip:
-            # A live file can show late blocks before early ones; wait, never guess.
+            # In a live file, later blocks can become visible before earlier ones: wait for the earlier ones.
             self.stopped = True
             yield NotYet(record.offset, record.end - record.offset)
             return
         if expected is not None and record.sequence < expected:
-            # A frame that stood before: a repeated block. Its content was read already.
+            # A repeated block of the file. Its frames were read already.
             yield Corrupt(record.offset, record.end, f"frame {record.sequence} appears again", None)
             return
         if expected is not None and record.sequence > expected:
@@ -209,7 +219,7 @@ class _Scanner:
         return Corrupt(start, end, reason, missing)
 
     def _frame_at(self, buffer: bytes, at: int) -> Frame | tuple[str, bool]:
-        """Return the frame at ``at``, or why there is none and whether more bytes could help."""
+        """Return the frame at ``at``; else the reason, and whether more bytes could complete a frame."""
         left = len(buffer) - at
         if left < FRAME.size:
             return "the frame header is cut off", True

@@ -1,4 +1,4 @@
-"""The one writer of one journal file."""
+"""Writer of a journal file. A journal file has only one writer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _pack_prefix = FRAME_PREFIX.pack
 
 
 class JournalWriter:
-    """Appends frames to a new journal file; poisoned by its first failed or short write.
+    """Writer that appends frames to a new journal file.
 
-    Each ``append`` ends in one ``write(2)``, so a frame whose call has returned is in the
-    kernel's page cache and survives SIGKILL of this process. Not safe for use by several
-    threads at once: the caller holds a lock.
+    Each ``append`` calls ``write(2)`` once. When it returns, the frame is in the kernel's page cache and
+    survives SIGKILL of this process. After a failed or short write, the writer is poisoned: it accepts no
+    more frames. The writer is not thread-safe: the caller must hold a lock.
 
     Args:
-        path: A file that does not exist yet; its folder does.
+        path: The file. It must not exist; its folder must exist.
         segment: The segment's id, 32 hex digits.
-        index: Position among the segment's journals, from 0.
+        index: Position of the file among the segment's journals, from 0.
         sequence: Number of the first frame.
 
     Raises:
@@ -36,13 +36,13 @@ class JournalWriter:
         self.segment = segment
         self.index = index
         self.poisoned = False
-        # Offset and sequence number change together, in one assignment: a signal handler that raises
-        # (Ctrl-C) can come between any two of our steps.
+        # Offset and sequence number change in one assignment, because a signal handler can raise an exception
+        # (Ctrl-C) between any two statements.
         self._position = (0, sequence)
         self._writing = 0
         self._seed = checksum_seed(segment)
         try:
-            # O_APPEND: even a descriptor shared by accident can only add at the end.
+            # O_APPEND: a process that inherits the descriptor by accident cannot overwrite frames.
             self._fd = create(path, os.O_WRONLY | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
             raise JournalError("open", str(path), 0, error.strerror or str(error)) from error
@@ -60,8 +60,8 @@ class JournalWriter:
             raise
 
     @classmethod
-    def refused(cls, path: Path, segment: str) -> JournalWriter:
-        """Return the writer of a first file that could not be made: poisoned from the beginning."""
+    def failed(cls, path: Path, segment: str) -> JournalWriter:
+        """Return a poisoned writer, for a segment whose first file could not be made."""
         writer = cls.__new__(cls)
         writer.path, writer.segment, writer.index, writer.poisoned = path, segment, 0, True
         writer._position, writer._writing, writer._fd = (0, 0), 0, -1
@@ -70,37 +70,37 @@ class JournalWriter:
 
     @property
     def offset(self) -> int:
-        """Bytes written."""
+        """Size of the file in bytes."""
         return self._position[0]
 
     @property
     def sequence(self) -> int:
-        """Number of the next frame."""
+        """Sequence number of the next frame."""
         return self._position[1]
 
     @property
     def vanished(self) -> bool:
-        """Whether somebody deleted the file: what is written to it then is lost."""
+        """Whether the file was deleted, so that later frames would be lost."""
         return os.fstat(self._fd).st_nlink == 0
 
     def append(self, payload: bytes) -> int:
-        """Write one frame and return the offset behind it.
+        """Write one frame and return the offset of its end.
 
         Raises:
-            JournalError: The payload is too large (nothing was written, the writer goes on), or
-                the write failed or was short (the writer is poisoned and refuses what follows).
+            JournalError: The payload is too large (nothing was written, and the writer can still be used), or
+                the write failed or was short (the writer is now poisoned).
         """
         size = len(payload)
         if size > MAX_PAYLOAD:
             raise JournalError(
-                "write", str(self.path), self.offset, f"a record of {size} bytes is over {MAX_PAYLOAD}"
+                "write", str(self.path), self.offset, f"a record has {size} bytes; the limit is {MAX_PAYLOAD}"
             )
         if self._writing or self.poisoned:
             self.settle()
             if self.poisoned:
                 self._fail("an earlier write to it failed")
         offset, sequence = self._position
-        # As `pack_frame` does it: here a call more is felt, for this is half of what `log` costs.
+        # The same as `pack_frame`, without the call: these lines take half of the time of `log`.
         prefix = _pack_prefix(MARKER, sequence, size)
         frame = prefix + crc32(payload, crc32(prefix, self._seed)).to_bytes(4, "little") + payload
         self._writing = size = len(frame)
@@ -116,7 +116,7 @@ class JournalWriter:
         return offset
 
     def settle(self) -> None:
-        """Find out whether a write that was interrupted, by a signal handler that raised, was done."""
+        """Find out whether a write succeeded that an exception of a signal handler interrupted."""
         if self._writing == 0 or self.poisoned:
             return
         offset, sequence = self._position
@@ -128,27 +128,27 @@ class JournalWriter:
         self._writing = 0
 
     def sync(self) -> None:
-        """Force what was written to the disk (``fdatasync``), against power loss."""
+        """Write the file's data to the disk (``fdatasync``), so that it survives a power failure."""
         try:
             os.fdatasync(self._fd)
         except OSError as error:
             raise JournalError("sync", str(self.path), self.offset, error.strerror or str(error)) from error
 
     def touch(self) -> None:
-        """Set the file's modification time to now: a sign of life while nothing is logged."""
+        """Set the file's modification time to now, as a sign of life while the script logs nothing."""
         try:
             os.utime(self._fd)
         except OSError:
-            pass  # only followers on other hosts look at it, and the next record does the same
+            pass  # only followers on other hosts read the time, and the next record also sets it
 
     def duplicate(self) -> int:
-        """Return a descriptor of the file for syncing it elsewhere; the caller closes it."""
+        """Return a second descriptor of the file, for a sync in another thread. The caller must close it."""
         return os.dup(self._fd)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         descriptor, self._fd = self._fd, -1
-        if descriptor >= 0:  # before it is closed: after an interrupt the number may be another file's
+        if descriptor >= 0:  # `_fd` is reset first: after an exception, another file could have this number
             os.close(descriptor)
 
     def _fail(self, reason: str) -> NoReturn:

@@ -1,1 +1,1 @@
-"""What turns a run's records into what the run is: pure, without files, databases or clocks."""
+"""Computation of a run's state from its records. It is pure: no files, databases or clocks."""

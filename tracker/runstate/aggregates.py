@@ -1,4 +1,4 @@
-"""What ``define_metric`` asks of a summary: which definition rules a key, and running extremes and means."""
+"""Aggregates for the summary: the ``define_metric`` definition of a key; its minimum, maximum and mean."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tracker.ground.records import MetricDefined
 
 
 class Aggregate(msgspec.Struct, array_like=True):
-    """Running extremes and mean of one key, over its finite values; extremes of integers stay exact.
+    """Minimum, maximum and mean of the finite values of one key, and its first and last value.
 
-    It is ``partial`` where the key had been logged before it was defined. ``last`` came later: of a segment
-    that an older tracker folded it is None.
+    ``low`` and ``high`` of integers are exact. ``partial`` is true if the key had been logged before
+    ``define_metric`` was called. ``last`` is None in segments of an older tracker.
     """
 
     count: Integer = 0
@@ -28,7 +28,7 @@ class Aggregate(msgspec.Struct, array_like=True):
     partial: bool = False
 
     def add(self, value: Any) -> None:
-        """Take note of a value."""
+        """Add a value."""
         if self.first is None:
             self.first = value
         if value is not None:
@@ -40,22 +40,22 @@ class Aggregate(msgspec.Struct, array_like=True):
             self.high = value if self.high is None else max(self.high, value)
 
     def check(self) -> None:
-        """Check what comes from outside.
+        """Check an aggregate from an untrusted source.
 
         Raises:
-            ValueError: An extreme is not a number.
+            ValueError: The minimum or the maximum is not a finite number.
         """
         for value in (self.low, self.high):
             if value is not None and not is_finite(value):
-                raise ValueError("an extreme is not a finite number")
+                raise ValueError("a minimum or maximum is not a finite number")
 
     @property
     def empty(self) -> bool:
-        """Whether it has seen no value."""
+        """Whether no value was added."""
         return self.first is None and not self.count
 
     def joined_with(self, later: Aggregate) -> Aggregate:
-        """Return what this and a later one are together."""
+        """Return the aggregate of this one's values followed by the values of ``later``."""
         if self.empty or later.empty:
             return self if later.empty else later
         return Aggregate(
@@ -68,7 +68,10 @@ class Aggregate(msgspec.Struct, array_like=True):
         )
 
     def results(self, definition: MetricDefined, last: Any) -> dict[str, Any]:
-        """Return what the summary holds by a definition's words; ``last`` where none is known here."""
+        """Return the summary value: the aggregates that the definition names.
+
+        ``last`` is used for the last value if this aggregate does not have it.
+        """
         found = {
             "min": self.low,
             "max": self.high,
@@ -81,15 +84,19 @@ class Aggregate(msgspec.Struct, array_like=True):
 
 
 class Rules:
-    """Finds the definition that rules a key: the exact one, else the longest matching prefix."""
+    """Lookup of the definition for a key: the one with the same name, else the one with the longest prefix.
+
+    Attributes:
+        has_aggregates: Whether a definition asks for an aggregate.
+    """
 
     def __init__(self, definitions: Mapping[str, MetricDefined]) -> None:
         self._found: dict[str, MetricDefined | None] = dict(definitions)
         self._prefixes = sorted((name for name in definitions if name.endswith("*")), key=len, reverse=True)
-        self.summarise = any(each.summary for each in definitions.values())
+        self.has_aggregates = any(each.summary for each in definitions.values())
 
     def find(self, key: str) -> MetricDefined | None:
-        """Return the definition that rules ``key``, if any does."""
+        """Return the definition for ``key``, or None."""
         if key not in self._found:
             prefixes = () if key.startswith("_") else self._prefixes
             self._found[key] = next(
@@ -97,14 +104,17 @@ class Rules:
             )
         return self._found[key]
 
-    def words(self, key: str) -> list[str]:
-        """Return what the summary is to hold of ``key``; nothing where that is its last value."""
+    def aggregates_of(self, key: str) -> list[str]:
+        """Return the names of the aggregates for ``key``; an empty list if its last value is shown."""
         rule = self.find(key)
         return rule.summary if rule is not None else []
 
 
 def merge_definitions(old: MetricDefined | None, new: MetricDefined) -> MetricDefined:
-    """Return what is defined of a name after a further call: what that leaves open stays, as in wandb."""
+    """Return the definition of a name after another call; fields that it does not set keep their values.
+
+    (corpus: ``metrics.defined_again``)
+    """
     if old is None or new.overwrite:
         return new
     return MetricDefined(
@@ -118,7 +128,7 @@ def merge_definitions(old: MetricDefined | None, new: MetricDefined) -> MetricDe
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a value is a number that a double can stand for."""
+    """Return whether a value is a number in the range of a double, and not NaN or infinity."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:

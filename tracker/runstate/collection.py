@@ -1,4 +1,4 @@
-"""What records make of an artifact collection: versions, aliases, links, edits and deletions.
+"""Effects of records on an artifact collection: versions, aliases, links, edits and deletions.
 
 ``tracker.store.ingest.artifacts`` loads the part of a collection that one record can change, applies the
 record and stores the outcome. ``tracker.reading.pending_artifacts`` loads the whole collection from
@@ -22,14 +22,14 @@ _EDITABLE = ("description", "metadata", "tags", "expires_at")
 
 
 class RecordId(NamedTuple):
-    """A record's segment and its number there: they name the record for ever."""
+    """The permanent id of a record: its segment and its sequence number there."""
 
     segment: str
     sequence: int
 
 
 class VersionState(msgspec.Struct, kw_only=True):
-    """One version, as ``versions/N.json`` describes it."""
+    """A version of an artifact, with the fields of ``versions/N.json``."""
 
     entity: str
     project: str
@@ -53,13 +53,13 @@ class VersionState(msgspec.Struct, kw_only=True):
 
 
 class Outcome(msgspec.Struct):
-    """What a record did to a collection.
+    """The effect of a record on a collection.
 
     Attributes:
-        number: The version that the record is about.
-        added: The version is new.
-        changed: A field of the version has changed.
-        aliases: For each alias that changed, the version that it names now; None: it was removed.
+        number: Number of the version that the record refers to.
+        added: Whether the version is new.
+        changed: Whether a field of the version changed.
+        aliases: For each changed alias, the number of its version now; None if the alias was removed.
     """
 
     number: int
@@ -73,10 +73,10 @@ class CollectionState:
 
     Attributes:
         place: Entity, project and name.
-        type: The artifact type of its versions; empty while there is no version.
-        versions: By number. A deleted version stays, because its number is never given again.
-        aliases: The number that each alias names.
-        moved_at: The time of the record that last moved each alias.
+        type: Artifact type of its versions; empty without versions.
+        versions: Versions by number. A deleted version stays, because its number is never used again.
+        aliases: Number of each alias's version.
+        moved_at: Time of the record that last moved each alias, in unix seconds.
     """
 
     def __init__(self, place: CollectionPath) -> None:
@@ -97,10 +97,11 @@ class CollectionState:
         return max((at for at, each in found if digest is None or each.digest == digest), default=None)
 
     def find(self, number: int, digest: str) -> int | None:
-        """Return the number of the version that a record calls ``number``.
+        """Return the number of the version that a record with ``number`` and ``digest`` refers to, or None.
 
-        The writer of the record could not see what others logged meanwhile. Where the version of that number
-        has another digest, the record is about the newest version with its digest.
+        When the record was written, its writer did not know the versions that other writers logged at that
+        time. If the version ``number`` has another digest, the record refers to the newest version with its
+        digest.
         """
         seen = self.live.get(number)
         if seen is not None and digest in ("", seen.digest):
@@ -108,18 +109,24 @@ class CollectionState:
         return self.newest(digest)
 
     def claim(self, version: VersionState) -> tuple[int, bool]:
-        """Return the number of a new version, and whether its record had claimed it before a crash."""
+        """Return a number for a new version, and whether its record had claimed the number before a crash."""
         return max(self.versions, default=-1) + 1, False
 
     def needs_version(self, record: ArtifactLogged, made_by: RecordId) -> bool:
-        """Return whether a logged artifact becomes a new version: its content is not that of the newest."""
+        """Return whether a logged artifact becomes a new version: the newest version has other content."""
         newest = self.newest()
         return self._made_by(made_by) is None and (
             newest is None or self.versions[newest].digest != record.digest
         )
 
     def log(self, record: ArtifactLogged, run_id: str, made_by: RecordId) -> Outcome:
-        """Give a logged artifact a version and move its aliases there."""
+        """Apply a record of a logged artifact: add a version or find the existing one, and move the aliases.
+
+        Args:
+            record: The record.
+            run_id: Id of the run that logged the artifact.
+            made_by: Id of the record.
+        """
         expires_at = None if record.ttl is None else record.time + record.ttl
         if self.needs_version(record, made_by):
             entity, project, name = self.place
@@ -148,13 +155,22 @@ class CollectionState:
         assert number is not None
         outcome, version = Outcome(number), self.versions[number]
         if not again and version.expires_at is not None and version.expires_at <= record.time:
-            # Its time was over, and what is logged now must not go with it.
+            # The version had expired. Its new time protects the content that was logged again now.
             version.expires_at, outcome.changed = expires_at, True
         self._name(outcome, record.aliases, record.time, again=again)
         return outcome
 
     def link(self, record: ArtifactLinked, source: CollectionState, made_by: RecordId) -> Outcome | None:
-        """Link a version of ``source`` into this collection; return None when there is no such version."""
+        """Apply a record of a link: add a version that links to a version of another collection.
+
+        Args:
+            record: The record.
+            source: The other collection.
+            made_by: Id of the record.
+
+        Returns:
+            The outcome, or None if the source version does not exist.
+        """
         found = source.find(record.version, record.digest)
         if found is None:
             return None
@@ -185,7 +201,7 @@ class CollectionState:
         return outcome
 
     def change(self, record: ArtifactChanged) -> Outcome | None:
-        """Edit or delete a version; return None when there is no such version."""
+        """Apply an edit or a deletion of a version; return None if the version does not exist."""
         number = self.find(record.version, record.digest)
         if number is None:
             return None
@@ -195,7 +211,7 @@ class CollectionState:
         for alias in record.aliases_removed:
             if not self._has_moved_on(alias, record.time):
                 self._drop(outcome, alias)
-        # The later of two edits holds, in whichever order they are applied. A deletion always holds.
+        # Of two edits, the later one takes precedence, in either order of application. A deletion is final.
         if record.deleted or (record.values and record.time >= version.updated_at):
             outcome.changed = True
             version.updated_at = max(record.time, version.updated_at)
@@ -207,7 +223,7 @@ class CollectionState:
         return outcome
 
     def _made_by(self, made_by: RecordId) -> int | None:
-        """Return the number of the version that a record made when it was applied before."""
+        """Return the number of the version that this record made when it was applied before, or None."""
         found = self.versions.items()
         return next((at for at, each in found if (each.segment, each.sequence) == made_by), None)
 
@@ -220,7 +236,7 @@ class CollectionState:
         return outcome
 
     def _delete(self, outcome: Outcome, time: float) -> None:
-        """Delete a version. Its number stays taken; ``latest`` goes back to the newest version left."""
+        """Delete a version. Its number stays in use. ``latest`` moves to the newest remaining version."""
         held = [alias for alias, number in self.aliases.items() if number == outcome.number]
         for alias in held:
             self._drop(outcome, alias)
@@ -232,8 +248,8 @@ class CollectionState:
     def _name(self, outcome: Outcome, aliases: Iterable[str], time: float, *, again: bool) -> None:
         """Move the aliases of a logged or linked version to it.
 
-        The newest version is always the latest, whatever the script says; a version that gets its number late
-        never is. A version that was deleted meanwhile gets none.
+        The newest version always gets ``latest``, and no other version gets it, even if the script names it.
+        A version that was deleted in the meantime gets no alias.
         """
         if self.versions[outcome.number].deleted_at is not None:
             return
@@ -244,13 +260,13 @@ class CollectionState:
             self._move(outcome, alias, outcome.number, time, again=again)
 
     def _move(self, outcome: Outcome, alias: str, number: int, time: float, *, again: bool) -> None:
-        """Let an alias name a version; a record that is applied again does not take it from a later one."""
+        """Move an alias to a version, unless this record is applied ``again`` and a later one moved it."""
         if not (again and self._has_moved_on(alias, time)):
             self.aliases[alias] = outcome.aliases[alias] = number
             self.moved_at[alias] = time
 
     def _drop(self, outcome: Outcome, alias: str) -> None:
-        """Remove an alias from a version; an alias that names another version stays."""
+        """Remove an alias from the outcome's version. An alias of another version stays."""
         if self.aliases.get(alias) == outcome.number:
             del self.aliases[alias]
             self.moved_at.pop(alias, None)

@@ -1,7 +1,7 @@
-"""From records to rows: the pure part of applying a segment. Knows no database and no files.
+"""Computation of rows and of a segment's state from its records. It is pure: no database and no files.
 
-A ``SegmentState`` holds what must be remembered from one batch of records to the next: open rows,
-the latest synchronised steps, the summary and its aggregates. It is stored with the applied offset.
+A ``SegmentState`` contains the data that the next batch of records needs: the open row, the latest values of
+step metrics, the summary and its aggregates. The catalog stores it with the applied offset of the journal.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from tracker.ground.records import (
 from tracker.runstate.aggregates import Aggregate, Rules, is_finite, merge_definitions
 
 MOST_PROBLEMS = 1000
-# Ways in which a script's rows may differ in their keys before we stop remembering them.
+# Limit of the cache of shapes. A shape is the set of keys of a row.
 LARGEST_SHAPES = 1000
-# The newest alerts of a segment are shown.
+# A segment keeps this number of its newest alerts.
 MOST_ALERTS = 1000
 
 
 class FinishedRow(NamedTuple):
-    """A whole history row: everything logged into ``row``."""
+    """A complete history row: all data that was logged to row number ``row``."""
 
     row: int
     step: int
@@ -56,7 +56,7 @@ class FinishedRow(NamedTuple):
 
 
 class OpenRow(msgspec.Struct):
-    """A row that may still get more keys."""
+    """A row that later calls of ``log`` can add keys to."""
 
     row: int
     step: int
@@ -65,9 +65,9 @@ class OpenRow(msgspec.Struct):
 
 
 class KeyFacts(msgspec.Struct, array_like=True):
-    """What is known of one history key: its kind, how often it was logged, where last.
+    """Facts of a history key: the kind of its values, their number, the step of the last one.
 
-    ``mixed_numbers`` says that some of its values are numbers although its kind is another.
+    ``mixed_numbers`` is true if some values are numbers, but ``kind`` is not ``"number"``.
     """
 
     kind: str
@@ -77,30 +77,30 @@ class KeyFacts(msgspec.Struct, array_like=True):
 
     @property
     def numbers(self) -> bool:
-        """Whether some of its values are numbers."""
+        """Whether at least one value is a number."""
         return self.mixed_numbers or self.kind == "number"
 
-    def note_kind(self, kind: str, mixed_numbers: bool = False) -> None:
-        """Take note of values of a kind."""
+    def add_kind(self, kind: str, mixed_numbers: bool = False) -> None:
+        """Update the kind for further values of ``kind``."""
         if kind not in (self.kind, "null"):
-            had, self.kind = self.kind, kind if self.kind == "null" else "other"
-            self.mixed_numbers |= self.kind == "other" and "number" in (had, kind)
+            before, self.kind = self.kind, kind if self.kind == "null" else "other"
+            self.mixed_numbers |= self.kind == "other" and "number" in (before, kind)
         self.mixed_numbers |= mixed_numbers
 
 
 class Change(msgspec.Struct, array_like=True):
-    """A field of the run that its script gave another value, and when."""
+    """A new value that a script set in a field of its run, and the time (unix seconds)."""
 
     time: float
     value: Any
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """Why a writer that did not say that it ended is taken for dead, and when it was last heard of.
+    """Why a writer counts as dead although it did not record its end.
 
     Attributes:
         reason: ``"process gone"``, ``"host restarted"`` or ``"host silent"``.
-        last_seen: Unix seconds.
+        last_seen: Time of the writer's last sign of life in unix seconds.
     """
 
     reason: str
@@ -108,7 +108,7 @@ class Gone(msgspec.Struct, frozen=True):
 
 
 class SegmentState(msgspec.Struct):
-    """Everything that applying a segment remembers."""
+    """The state of a segment after the records that were applied so far."""
 
     started: RunStarted | None = None
     finished: RunFinished | None = None
@@ -131,37 +131,38 @@ class SegmentState(msgspec.Struct):
     console_lines: Integer = 0
     alerts: list[AlertRaised] = []
     changes: dict[str, Change] = {}
-    # When its writer was last heard of, while it is taken for dead for that reason alone (unix seconds).
+    # Time of the writer's last sign of life (unix seconds), if silence is the only sign that it is dead.
     silent_since: float | None = None
-    # What became of the drafts that its records name: artifacts' digests, by token. Known once it is sealed.
+    # Digests of artifacts by the tokens of their drafts. Set when the segment is sealed.
     drafts: dict[str, str] = {}
     gone: Gone | None = None
-    # Summary keys, with dots down into dicts, that keep nothing of what earlier attempts gave them. True: the
-    # script itself set or removed the value. False: it was logged since. See `is_replaced`.
+    # Summary keys (dotted, for keys inside dicts) that have lost their values from earlier attempts.
+    # True: the script itself set or removed the value. False: it was logged after that. See `is_replaced`.
     replaced: dict[str, bool] = {}
-    # A later attempt logged the rows at this step and beyond again: they are in no aggregate.
+    # A later attempt logged the rows from this step on again: aggregates do not contain them.
     hidden_from: Integer | None = None
-    # Aggregates computed from the rows: see `tracker.runstate.missing_aggregates`. `aggregates` covers only
-    # the segment's own definitions and all of its rows, so its summary does not depend on other segments.
+    # Aggregates that were computed from the rows: see `tracker.runstate.missing_aggregates`. In contrast,
+    # `aggregates` contains the segment's own definitions and all its rows, so that the segment's summary does
+    # not depend on other segments.
     filled: dict[str, Aggregate] = {}
 
     def check(self) -> None:
-        """Check what comes from outside.
+        """Check a state from an untrusted source.
 
         Raises:
-            ValueError: An extreme is not a number.
+            ValueError: The minimum or the maximum of an aggregate is not a finite number.
         """
         for aggregate in (*self.aggregates.values(), *self.filled.values()):
             aggregate.check()
 
     @property
     def counted(self) -> dict[str, Aggregate]:
-        """The aggregates over the rows that show."""
+        """The aggregates of the visible rows."""
         return self.filled if self.hidden_from is not None else {**self.aggregates, **self.filled}
 
     @property
     def start_step(self) -> int:
-        """Where the segment begins: where its writer was to begin, or went back to with its first row."""
+        """First step of the segment: the planned one, or that of the first row if it is smaller."""
         start = self.started.start_step if self.started is not None else 0
         if self.first_step is None:
             return start
@@ -170,7 +171,7 @@ class SegmentState(msgspec.Struct):
 
     @property
     def reached(self) -> int | None:
-        """The largest step of its rows, that of the open one among them."""
+        """The largest step of the rows, including the open row."""
         if self.open is None or (self.last_step is not None and self.open.step <= self.last_step):
             return self.last_step
         return self.open.step
@@ -180,52 +181,52 @@ _decode = msgspec.msgpack.Decoder(SegmentState, ext_hook=read_extension).decode
 
 
 def pack_state(state: SegmentState) -> bytes:
-    """Return the state as it is kept in the catalog."""
+    """Return the state as bytes, for the catalog."""
     try:
         return encode(state)
-    except OverflowError:  # integers beyond 64 bits among the values
+    except OverflowError:  # a value is an integer of more than 64 bits
         return encode(packable(msgspec.to_builtins(state)))
 
 
 def unpack_state(data: bytes) -> SegmentState:
-    """Return the state that ``pack_state`` was given."""
+    """Return the state from the bytes of ``pack_state``."""
     return _decode(data)
 
 
 class _Shape:
-    """What is to be done with each row that has the same keys: worked out for the first of them."""
+    """The work for rows with the same keys. It is computed for the first of these rows and then cached."""
 
     __slots__ = ("facts", "noted", "summarised", "synchronised", "types")
 
     def __init__(self, noted: list[str], synchronised: list[str], summarised: bool) -> None:
-        self.noted = noted  # step metrics in the row, to be remembered
-        self.synchronised = synchronised  # step metrics that the row is to be given
-        self.summarised = summarised  # whether the summary of some key is more than its last value
-        self.types: tuple[type, ...] = ()  # of the last row's values
+        self.noted = noted  # step metrics in the row, whose values are kept for later rows
+        self.synchronised = synchronised  # step metrics that are added to the row
+        self.summarised = summarised  # whether a key has an aggregate in the summary
+        self.types: tuple[type, ...] = ()  # types of the last row's values
         self.facts: list[KeyFacts] = []
 
 
 class SegmentFold:
-    """Folds records of one segment, in order, into its state; hands out the rows that get whole."""
+    """Applies the records of one segment, in order, to its state; returns the rows that they complete."""
 
     def __init__(self, state: SegmentState) -> None:
         self._state = state
         self._rules = Rules(state.metrics)
         self._shapes: dict[tuple[str, ...], _Shape] = {}
-        # Rows of one shape come one after the other: their keys are counted when another comes.
+        # Rows of one shape often follow each other. Their keys are counted when a row of another shape comes.
         self._counted: _Shape | None = None
         self._count = 0
         self._last_step = 0
-        self._hidden = False  # the row that is being folded does not show
+        self._hidden = False  # whether a later attempt hides the current row
 
     @property
     def state(self) -> SegmentState:
-        """What was folded so far."""
+        """The state after the records so far."""
         self._settle()
         return self._state
 
     def fold(self, record: Record) -> list[FinishedRow]:
-        """Take one record; return the rows that are whole now."""
+        """Apply one record; return the rows that it completes."""
         state = self._state
         if type(record) is Row:
             return self._fold_row(record)
@@ -239,7 +240,7 @@ class SegmentFold:
             for key in (*record.removed, *record.values):
                 logged = list(leaves(state, key, state.summary.get(key)))
                 mark_replaced(state.replaced, key)
-                state.replaced.update(dict.fromkeys(logged, True))  # the summary does not name them any more
+                state.replaced.update(dict.fromkeys(logged, True))  # the summary no longer contains them
             _change(state.summary, record.values, record.removed)
         elif type(record) is MetricDefined:
             self._settle()
@@ -259,8 +260,8 @@ class SegmentFold:
         elif type(record) is RowsLost:
             state.problems.append(_gap(record))
         elif type(record) is InvalidRecord:
-            if len(state.problems) < MOST_PROBLEMS:  # a hostile journal may hold millions
-                state.problems.append(f"a {record.kind} record was refused: {record.reason}")
+            if len(state.problems) < MOST_PROBLEMS:  # a hostile journal may contain millions
+                state.problems.append(f"an invalid {record.kind} record was ignored: {record.reason}")
         elif type(record) is SegmentRestored:
             self._restore(record)
         elif type(record) is SystemSample:
@@ -271,12 +272,12 @@ class SegmentFold:
         return []
 
     def flush(self) -> list[FinishedRow]:
-        """Close the open row: nothing more will come for it."""
+        """Complete the open row and return it, because no more records will follow."""
         left, self._state.open = self._state.open, None
         return [self._finish(left)] if left is not None and left.data else []
 
     def _restore(self, record: SegmentRestored) -> None:
-        """Take over what a sealed segment added up to: its rows alone give less than its records did."""
+        """Replace the state with that of a sealed segment, whose rows alone do not give the whole state."""
         state = self.state
         try:
             restored = msgspec.convert(record.state, SegmentState)
@@ -299,7 +300,7 @@ class SegmentFold:
             state.first_step = record.step
         if record.flags & ASIDE:
             if not record.data:
-                return []  # as elsewhere: nothing was said
+                return []  # a separate row without keys is not a row
             return [self._finish(OpenRow(record.row, record.step, record.time, record.data))]
         done = []
         opened = state.open
@@ -315,7 +316,8 @@ class SegmentFold:
         if not record.flags & COMMIT:
             return done
         state.open = None
-        return [*done, self._finish(opened)]  # without keys too: as in wandb, log({}) ends a row
+        # A row without keys counts too (corpus: steps.empty_rows).
+        return [*done, self._finish(opened)]
 
     def _note_time(self, time: float) -> None:
         state = self._state
@@ -341,7 +343,7 @@ class SegmentFold:
             self._settle()
             self._counted = shape
         types = tuple(map(type, data.values()))
-        if types != shape.types or dict in types or list in types:  # of one type, but maybe of other kinds
+        if types != shape.types or dict in types or list in types:  # dicts and lists can be of several kinds
             self._note_kinds(shape, data, row.step)
             shape.types = types
         self._count += 1
@@ -359,7 +361,7 @@ class SegmentFold:
             state.summary.update(data)
         started = state.started
         runtime = row.time - started.time + started.runtime_base if started else 0.0
-        # wandb lets a script give its own time stamp
+        # In wandb, a script may log its own time stamp.
         time = data.get("_timestamp", row.time)
         return FinishedRow(row.row, row.step, float(time) if is_finite(time) else row.time, runtime, data)
 
@@ -376,7 +378,7 @@ class SegmentFold:
                 any(rule.summary for rule in rules)
                 or not (self._state.aggregates.keys() | self._state.filled.keys()).isdisjoint(keys),
             )
-            if len(self._shapes) > LARGEST_SHAPES:  # a script whose rows never look alike
+            if len(self._shapes) > LARGEST_SHAPES:  # each row of the script has other keys
                 self._shapes.clear()
         return shape
 
@@ -387,12 +389,12 @@ class SegmentFold:
             if facts is None:
                 keys[key] = KeyFacts(kind_of(value), 0, step)
             elif value is not None:
-                facts.note_kind(kind_of(value))
+                facts.add_kind(kind_of(value))
         if len(shape.facts) != len(data):
             shape.facts = [keys[key] for key in data]
 
     def _settle(self) -> None:
-        """Count the keys of the rows that came since the last time."""
+        """Count the keys of the rows since the last call."""
         if self._counted is not None:
             for facts in self._counted.facts:
                 facts.count += self._count
@@ -405,10 +407,17 @@ class SegmentFold:
         }
 
     def _summarise(self, place: dict[str, Any], name: str, key: str, value: Any) -> None:
-        """Bring the summary of a key up to date: ``name`` in ``place``, and so on down into dicts."""
+        """Update a key of the summary, and recursively the keys of a dict.
+
+        Args:
+            place: The dict that contains the key: the summary, or a dict in it.
+            name: The key's name in ``place``.
+            key: The whole key, dotted.
+            value: The logged value.
+        """
         if type(value) is dict and "_type" not in value:
             below = place.get(name)
-            # A new dict: a change inside one that came from a row would change that too.
+            # A copy, because the dict may be part of a row, which must not change.
             place[name] = inner = dict(below) if isinstance(below, dict) and "_type" not in below else {}
             for each, item in value.items():
                 self._summarise(inner, each, f"{key}.{each}", item)
@@ -435,18 +444,24 @@ class SegmentFold:
         elif value is not None:
             place[name] = value
         else:
-            place.pop(name, None)  # as in wandb: nothing is known of it now
+            place.pop(name, None)  # None removes the key from the summary, as in wandb
             state.replaced[key] = False
 
 
 def prefixes(key: str) -> Iterator[str]:
-    """Yield a dotted key and the keys of all dicts that may lead to it, the outermost first."""
+    """Yield the keys of all dicts that can contain a dotted key, the outermost first, then the key itself."""
     return accumulate(key.split("."), "{}.{}".format)
 
 
 def leaves(state: SegmentState, key: str, value: Any) -> Iterator[str]:
-    """Yield the keys that a summary value stands for: those of a dict, else the key itself."""
-    # Of a key that has an aggregate, the summary holds a dict of its results.
+    """Yield the logged keys of a summary value: recursively those of a dict, else the key itself.
+
+    Args:
+        state: State of the segment.
+        key: The dotted key of the value.
+        value: The value in the summary.
+    """
+    # If a key has an aggregate, the dict in the summary contains the aggregate's results.
     if key not in state.aggregates and isinstance(value, dict) and "_type" not in value:
         for name, item in value.items():
             yield from leaves(state, f"{key}.{name}", item)
@@ -455,19 +470,19 @@ def leaves(state: SegmentState, key: str, value: Any) -> Iterator[str]:
 
 
 def mark_replaced(marks: dict[str, bool], key: str) -> None:
-    """Note that a script set or removed a summary key, with all that was below it."""
+    """Mark a summary key and all keys in its dict as set or removed by the script."""
     below = [each for each in marks if each.startswith(f"{key}.")]
-    for each in (key, *below):  # in this order, which readers of the marks follow
+    for each in (key, *below):  # the order matters: readers apply the marks in this order
         marks.pop(each, None)
         marks[each] = True
 
 
 def is_replaced(marks: Mapping[str, bool], key: str) -> bool:
-    """Return whether what a script itself made of a summary key holds: the nearest mark says so."""
+    """Return whether the script's own value of a summary key is valid: the innermost mark decides."""
     return [False, *(marks[each] for each in prefixes(key) if each in marks)][-1]
 
 
-# Kinds by `_type`. Whatever else ends in "-file" is media.
+# Kinds by `_type`. Other types that end with "-file" are media.
 _KINDS = {
     "graph-file": "other",
     "histogram": "histogram",
@@ -478,7 +493,7 @@ _KINDS = {
 
 
 def kind_of(value: Any) -> str:
-    """Return what a history value is: number, text, image, media, table, histogram, null or other."""
+    """Return the kind of a history value: number, text, image, media, table, histogram, null or other."""
     if isinstance(value, (int, float)):
         return "number"
     if isinstance(value, str):
@@ -497,7 +512,11 @@ def kind_of(value: Any) -> str:
 
 
 def merge_dicts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return two calls' values of one row: nested dicts of the script's own are merged, as in wandb."""
+    """Return the merged values of two calls for one row.
+
+    Nested dicts are merged (corpus: ``steps.same_key_twice``). A dict with ``_type``, such as an image, is
+    replaced.
+    """
     merged = old | new
     for key, value in new.items():
         if type(value) is dict and "_type" not in value and type(before := old.get(key)) is dict:
@@ -508,7 +527,7 @@ def merge_dicts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def _gap(record: RowsLost) -> str:
     if record.count:
         return f"{record.count} records were lost at {record.time:.0f}: {record.reason}"
-    return f"writing failed for a while until {record.time:.0f}: {record.reason}; all records were kept"
+    return f"writing failed for a while until {record.time:.0f}: {record.reason}; no record was lost"
 
 
 def _change(target: dict[str, Any], values: dict[str, Any], removed: list[str]) -> None:

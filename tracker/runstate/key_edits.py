@@ -1,6 +1,6 @@
-"""Edits of single keys of a run's config and summary, and how they are laid over what its writers said. Pure.
+"""Users' edits of single keys of a run's config and summary. Pure.
 
-They stand in ``run.json`` beside the others: ``edits["config"]`` maps a key to
+``run.json`` contains them with the other edits: ``edits["config"]`` maps a key to
 ``{"value": ..., "time": ...}``, or to ``{"removed": true, "time": ...}``.
 """
 
@@ -12,10 +12,18 @@ from typing import Any
 KEYED = ("config", "summary")
 
 
-def note_keys(
+def add_key_edits(
     edits: Mapping[str, Any], field: str, values: Mapping[str, Any], removed: Iterable[str], time: float
 ) -> dict[str, Any]:
-    """Return a run's edits with some keys of ``field`` set and others removed."""
+    """Return a run's edits with additional edits of keys.
+
+    Args:
+        edits: The edits so far.
+        field: ``"config"`` or ``"summary"``.
+        values: New values by key.
+        removed: Keys to remove.
+        time: Time of the edit in unix seconds.
+    """
     keys = dict(edits.get(field) or {})
     keys.update({key: {"value": value, "time": time} for key, value in values.items()})
     keys.update({key: {"removed": True, "time": time} for key in removed})
@@ -23,24 +31,24 @@ def note_keys(
 
 
 def apply_key_edits(
-    said: dict[str, Any], keys: Mapping[str, Any] | None, writers: Iterable[tuple[float, Mapping[str, Any]]]
+    merged: dict[str, Any], keys: Mapping[str, Any] | None, writers: Iterable[tuple[float, Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    """Return what a run's writers said with edited keys laid over.
+    """Apply edits of keys to the merged values of a run's writers; return the values.
 
     Args:
-        said: Merged values of all writers; changed in place.
+        merged: Merged values of all writers; changed in place.
         keys: The edits of this field, by key.
-        writers: When each writer began (unix seconds), and what it said; later ones override earlier ones.
-            One that began after the edit, and says something of the key, has the word again.
+        writers: Start time (unix seconds) and values of each writer; later writers override earlier ones. A
+            writer that started after an edit and set the key overrides the edit.
     """
     if not keys:
-        return said
+        return merged
     began = {key: time for time, values in writers for key in values if key in keys}
     for key, edit in keys.items():
         if began.get(key, edit["time"]) > edit["time"]:
             continue
         if edit.get("removed"):
-            said.pop(key, None)
+            merged.pop(key, None)
         else:
-            said[key] = edit["value"]
-    return said
+            merged[key] = edit["value"]
+    return merged

@@ -1,4 +1,4 @@
-"""A run as its segments tell it: the one merge that the catalog, and readers without one, share. Pure."""
+"""Merge of a run's segments into one run, for the catalog and for readers without a catalog. Pure."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ from tracker.runstate.fold import (
 )
 from tracker.runstate.key_edits import apply_key_edits
 
-# What a person may change of a run, besides keys of its config and summary (``tracker.runstate.key_edits``).
+# Fields of a run that users can edit. For keys of config and summary see ``tracker.runstate.key_edits``.
 EDITABLE = ("name", "tags", "notes", "group", "job_type")
 
-# The time of a file may be anything; a calendar has dates for seconds up to here.
+# Largest time in unix seconds that `datetime` can show. The modification time of a file can be larger.
 _LATEST = 250_000_000_000.0
 
 
 class Attempt(Protocol):
-    """What decides which of a run's segments show: a ``SegmentView``, or the catalog's own row."""
+    """The fields of a segment that decide its place in the history, in ``SegmentView`` and in the catalog."""
 
     @property
     def segment(self) -> str:
-        """Its id."""
+        """Id of the segment."""
 
     @property
     def rank(self) -> int:
-        """0 for the primary writer."""
+        """Rank of the writer, as in ``RunStarted``."""
 
     @property
     def attempt(self) -> int:
-        """One more per resume."""
+        """Number of the attempt, from 0."""
 
     @property
     def started_at(self) -> float:
-        """Unix seconds."""
+        """Start time in unix seconds."""
 
     @property
     def start_step(self) -> int:
-        """First step that it gives."""
+        """First step of the segment."""
 
 
 class SegmentView(NamedTuple):
-    """What one writer said in one attempt; the fields are those of the catalog's segments.
+    """The records of one writer in one attempt. The fields are those of the catalog's segments.
 
-    ``fault`` says why its journals cannot be applied at present, None when they can.
+    ``fault`` is the reason if the segment's journals cannot be applied now; otherwise it is None.
     """
 
     segment: str
@@ -86,15 +86,15 @@ _decode = msgspec.msgpack.Decoder(_Packed, ext_hook=read_extension).decode
 
 
 def pack_segments(segments: Iterable[SegmentView], edits: dict[str, Any]) -> bytes:
-    """Return the states of a run's segments and its edits, for a process on another host that resumes it."""
+    """Return the states of a run's segments and its edits as bytes, for another host that resumes the run."""
     return encode(packable([[[*each[:6], pack_state(each.state)] for each in segments], edits]))
 
 
 def unpack_segments(data: bytes) -> tuple[list[SegmentView], dict[str, Any]]:
-    """Return the segments and edits that ``pack_segments`` was given.
+    """Return the segments and edits from the bytes of ``pack_segments``.
 
     Raises:
-        ValueError: They are not whole, or of a newer tracker.
+        ValueError: The bytes are incomplete or invalid, or a newer tracker wrote them.
     """
     segments, edits = _decode(data)
     found = [
@@ -108,7 +108,7 @@ def unpack_segments(data: bytes) -> tuple[list[SegmentView], dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """What all writers of a run said, with people's edits laid over; see ``RunInfo``."""
+    """A run after the merge of all its segments and users' edits; see ``RunInfo``."""
 
     name: str
     tags: list[str]
@@ -132,30 +132,35 @@ class RunView:
 
 
 def order_segments(segments: Iterable[SegmentView]) -> list[SegmentView]:
-    """Return segments so that later ones override earlier ones: other ranks, then the primary's attempts.
+    """Return segments in the order of the merge, in which later segments override earlier ones.
 
-    Behind each attempt come the processes that were forked from it, or handed the run.
+    The segments of the primary writer come last. Within a writer, attempts are in ascending order, and each
+    attempt is followed by its children.
     """
     return sorted(segments, key=lambda each: (-writer_rank(each.rank), *_place(each)))
 
 
 def _place(attempt: Attempt) -> tuple[int, bool, float, str]:
-    """Return what orders the segments of one writer."""
+    """Return the sort key for segments of one writer."""
     return attempt.attempt, is_child(attempt.rank), attempt.started_at, attempt.segment
 
 
 def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
-    """Return the merged view of a run's segments (at least one); the primary writer's newest wins.
+    """Return the merged view of a run's segments. The newest segment of the primary writer decides the state.
 
-    A person's edit of a field holds against what the writers say of it, those of before and those
-    of a later attempt that says nothing. Only a segment that began after the edit and gave the field
-    explicitly (``init(name=...)``) has the word again: its user meant that, and knew of the edit. The same
-    goes for single keys of config and summary. Aggregates must be known: see
-    ``tracker.runstate.missing_aggregates``.
+    A user's edit of a field overrides the values of earlier segments. A segment that started after the edit
+    and sets the field explicitly (``init(name=...)``) overrides the edit, because its user wants this value.
+    The same is true of single keys of config and summary.
+
+    Args:
+        run_id: Id of the run; also its name if no segment sets one.
+        segments: All segments of the run, at least one, with their missing aggregates: see
+            ``tracker.runstate.missing_aggregates``.
+        edits: Users' edits.
     """
     ordered = order_segments(segments)
     config: dict[str, Any] = {}
-    given: dict[str, tuple[Any, float]] = {}  # field: the last writer's value, and when that writer began
+    given: dict[str, tuple[Any, float]] = {}  # for each field its last value and the time of that value
     host = program = None
     for each in ordered:
         config = merge_dicts(config, _own_config(each)) if is_child(each.rank) else config | each.state.config
@@ -167,7 +172,7 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
             if value is not None and (value or field != "name"):
                 given[field] = (value, started.time)
         for field, change in each.state.changes.items():
-            # A child and its parent are of one host: the later one holds.
+            # A child and its parent are on the same host, so their times can be compared: the later one wins.
             if field in EDITABLE and not (
                 is_child(each.rank) and field in given and change.time < given[field][1]
             ):
@@ -201,39 +206,40 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
         last_step=max((state.last_step for state in states if state.last_step is not None), default=None),
         state=newest.ended or "running",
         exit_code=finished.exit_code if finished else None,
-        error=finished.error if finished else _silence(newest.state),
+        error=finished.error if finished else _describe_silence(newest.state),
         reason=finished.reason if finished else (gone.reason if gone else None),
         last_seen=gone.last_seen if gone and not finished else None,
     )
 
 
 def _own_config(segment: SegmentView) -> dict[str, Any]:
-    """Return what a writer said of the config; of a child, what it did not have from its parent."""
+    """Return the config of a writer; for a child, only the values that differ from its parent's."""
     config, started = segment.state.config, segment.state.started
     if started is None or not is_child(segment.rank):
         return config
-    had = started.config
-    return {key: value for key, value in config.items() if key not in had or had[key] != value}
+    inherited = started.config
+    return {key: each for key, each in config.items() if key not in inherited or inherited[key] != each}
 
 
 def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
-    """Return what the summary holds after all segments, as if one writer had written them in this order.
+    """Return the summary after all segments, as if one writer had written them in this order.
 
-    Of a key that the run's definitions rule, it holds the aggregate over all attempts of the writer that
-    gave its last value, unless a script has set the key itself since. After going back, a key keeps what it
-    had until it is logged again. Between a writer and its children the row with the larger step is the later
-    one, and what one of them set itself holds against the rows of the others.
+    * A key with an aggregate gets the aggregate over all attempts of the writer that logged its last value,
+      unless a script set the key itself after that.
+    * If an attempt goes back to an earlier step, a key keeps its value until it is logged again.
+    * Of rows of a writer and its children, the row with the larger step is the later one. A value that one of
+      them set itself overrides logged values of the others.
     """
     if len(ordered) == 1:
         return dict(ordered[0].state.summary)
     summary: dict[str, Any] = {}
     joined: dict[str, Aggregate] = {}
-    attempts: dict[str, Aggregate] = {}  # of one writer
-    cut: dict[str, bool] = {}  # whether nobody logged a key again after going back
+    attempts: dict[str, Aggregate] = {}  # aggregates of the current writer's attempts so far
+    cut: dict[str, bool] = {}  # whether no attempt logged the key again after going back
     marks: dict[str, bool] = {}  # see ``is_replaced``
     rank = None
     have_children = any(is_child(each.rank) for each in ordered)
-    latest: dict[str, float] = {}  # the last step of each key of an attempt and its children
+    latest: dict[str, float] = {}  # the last step of each key in the current attempt and its children
     for each in ordered:
         state = each.state
         if writer_rank(each.rank) != rank:
@@ -266,7 +272,8 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
         older = {key: value for key, value in state.summary.items() if key in stale}
         newer = {key: value for key, value in state.summary.items() if key not in stale}
         summary = merge_dicts(merge_dicts(older, summary), newer)
-        # An older tracker did not note it, but the values that it kept of ruled keys are dicts.
+        # Older trackers did not record `replaced`. There, a key with an aggregate whose value is not a dict
+        # was set by the script.
         for key, here in state.aggregates.items():
             if here.last is None and here.count and not isinstance(state.summary.get(key, {}), dict):
                 mark_replaced(marks, key)
@@ -281,20 +288,20 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
         elif rule is not None and rule.summary not in ([], ["copy"]):
             place[name] = aggregate.results(rule, shown.get("last") if isinstance(shown, dict) else shown)
         elif isinstance(shown, dict) and "_type" not in shown and aggregate.last is not None:
-            place[name] = aggregate.last  # a dict of results, of before the definition was taken back
+            place[name] = aggregate.last  # replaces the results of an earlier definition
     return summary
 
 
 def _last_steps(state: SegmentState) -> dict[str, float]:
-    """Return where each key was logged last; infinity for one that the script set or removed itself."""
+    """Return the last step of each key; infinity for a key that the script set or removed itself."""
     steps: dict[str, float] = {key: facts.last_step for key, facts in state.keys.items()}
     return steps | {key: math.inf for key, holds in state.replaced.items() if holds}
 
 
 def define_metrics(ordered: Sequence[SegmentView]) -> dict[str, MetricDefined]:
-    """Return the definitions of a run: of each name the one of the last attempt that has any.
+    """Return the metric definitions of a run by name. Later attempts override earlier ones.
 
-    Those of an attempt and of its children add up.
+    The definitions of an attempt and its children are merged.
     """
     found: dict[str, MetricDefined] = {}
     for _, group in groupby(ordered, key=lambda each: (writer_rank(each.rank), each.attempt)):
@@ -307,7 +314,7 @@ def define_metrics(ordered: Sequence[SegmentView]) -> dict[str, MetricDefined]:
 
 
 def _find_place(summary: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
-    """Return where a key stands: at the top, or down the dicts that its dots name."""
+    """Return the dict that contains a dotted key, and the key's name in it: the summary, or a dict in it."""
     if key in summary:
         return summary, key
     *path, name = key.split(".")
@@ -316,12 +323,12 @@ def _find_place(summary: dict[str, Any], key: str) -> tuple[dict[str, Any], str]
         below = place.get(each)
         if not isinstance(below, dict):
             return {}, name
-        place[each] = place = dict(below)  # a copy: the state that it came from stays as it is
+        place[each] = place = dict(below)  # a copy, because the dict belongs to a segment's state
     return place, name
 
 
-def _silence(state: SegmentState) -> str | None:
-    """Return why a writer is taken for dead, if that is only because nothing was heard of it."""
+def _describe_silence(state: SegmentState) -> str | None:
+    """Return a message if a writer counts as dead only because it gave no sign of life; otherwise None."""
     if state.silent_since is None:
         return None
     host = state.started.process.host if state.started is not None else "its host"
@@ -332,14 +339,25 @@ def _silence(state: SegmentState) -> str | None:
 def describe_run(
     entity: str, project: str, run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]
 ) -> RunDetail:
-    """Return a run (of at least one segment) with its keys, problems and segments."""
+    """Return a run with its keys, problems and segments.
+
+    Args:
+        entity: Entity of the run.
+        project: Project of the run.
+        run_id: Id of the run.
+        segments: All segments of the run, at least one.
+        edits: Users' edits.
+    """
     merged = merge_segments(run_id, segments, edits)
     shown = {name: getattr(merged, name) for name in RunInfo.__dataclass_fields__ if hasattr(merged, name)}
     return RunDetail(entity=entity, project=project, id=run_id, **shown, **describe_segments(segments))
 
 
 def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
-    """Return the fields of a ``RunDetail`` that a ``RunInfo`` has not; primary writer and oldest first."""
+    """Return the fields that a ``RunDetail`` has in addition to a ``RunInfo``.
+
+    Lists of segments start with the oldest segment of the primary writer.
+    """
     segments = sorted(segments, key=lambda each: (writer_rank(each.rank), *_place(each)))
     segments = [each for each in segments if each.rank < OUTSIDE] or segments
     shown = dict(newest_branch(segments))
@@ -350,7 +368,7 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             if known is None:
                 keys[key] = KeyFacts(facts.kind, facts.count, facts.last_step, facts.mixed_numbers)
                 continue
-            known.note_kind(facts.kind, facts.mixed_numbers)
+            known.add_kind(facts.kind, facts.mixed_numbers)
             known.count += facts.count
             known.last_step = max(known.last_step, facts.last_step)
     return {
@@ -388,7 +406,7 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
 
 
 def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> dict[str, float]:
-    """Return the latest value of each system metric of the primary writer; names as wandb's ``Api`` has."""
+    """Return the latest value of each system metric of the primary writer, with names like ``system.cpu``."""
     latest: dict[str, float] = {}
     for each in segments:
         if each.segment in shown and not is_child(each.rank):
@@ -403,7 +421,7 @@ def _problems(segment: SegmentView) -> list[str]:
 
 
 def find_hidden(segments: Iterable[Attempt]) -> dict[str, int | None]:
-    """Return, for each segment, the step from which on a later attempt logged its rows again, if one did."""
+    """Return, for each segment, the step from which on a later attempt logged its rows again, or None."""
     writers: dict[int, list[Attempt]] = defaultdict(list)
     for each in segments:
         writers[writer_rank(each.rank)].append(each)
@@ -411,11 +429,10 @@ def find_hidden(segments: Iterable[Attempt]) -> dict[str, int | None]:
 
 
 def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
-    """Return the segments whose history shows by default, oldest attempt first.
+    """Return the segments of the default history, the oldest attempt first, each with a limit.
 
-    They are the attempts of the primary writer (rank 0, else the first), each with its children behind it.
-    Rows of an attempt at or beyond the step given with it were logged again by a later one (None: all of
-    them show).
+    They are the attempts of the primary writer (the smallest rank), each followed by its children. The limit
+    is a step: a later attempt logged the rows from this step on again. None: all rows are shown.
     """
     if not segments:
         return []
@@ -424,7 +441,7 @@ def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
 
 
 def shown_attempts(attempts: Iterable[Attempt]) -> list[tuple[str, int | None]]:
-    """Return the attempts of one writer, oldest first, each with the step from which on it shows no more."""
+    """Return the attempts of one writer, the oldest first, each with its limit as in ``newest_branch``."""
     found: list[tuple[str, int | None]] = []
     before: int | None = None
     for each in sorted(attempts, key=_place, reverse=True):

@@ -1,4 +1,4 @@
-"""Aggregates that a segment lacks: of keys that another segment defined, or over the rows that show."""
+"""Missing aggregates of a segment: for keys that another segment defined, or over the visible rows only."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tracker.runstate.aggregates import Aggregate, Rules
 from tracker.runstate.fold import FinishedRow, SegmentState, leaves, prefixes
 from tracker.runstate.merge import SegmentView, define_metrics, find_hidden, order_segments
 
-# Returns the rows of a segment, in the order in which they were logged, that have some of these keys.
+# A function that returns the rows of a segment with at least one of the keys, in the order of logging.
 ReadRows = Callable[[SegmentView, list[str]], Iterable[FinishedRow]]
 
 
 def fill_aggregates(segments: Sequence[SegmentView], read_rows: ReadRows) -> list[SegmentView]:
-    """Compute each aggregate that a segment of a run lacks from the segment's rows.
+    """Compute the missing aggregates of a run's segments from their rows.
 
-    Definitions belong to the run: a segment lacks the aggregate of a key that only another one defined.
-    Rows that a later attempt logged again count in none.
+    A definition is valid for the whole run. If only one segment defines a key, the other segments lack the
+    aggregate of this key. Rows that a later attempt logged again do not count.
 
     Args:
-        segments: All segments of the run; the aggregates are added to their states.
-        read_rows: Reads rows. It is called once for a segment that lacks some. Where it fails with an
-            ``Error``, ``OSError`` or ``ImportError``, the segment stays as it is.
+        segments: All segments of the run. The aggregates are added to their states.
+        read_rows: Reads the rows of a segment; called once for each segment with missing aggregates. If it
+            raises ``Error``, ``OSError`` or ``ImportError``, the segment stays unchanged.
 
     Returns:
         The segments that changed.
@@ -31,7 +31,7 @@ def fill_aggregates(segments: Sequence[SegmentView], read_rows: ReadRows) -> lis
     if len(segments) < 2:
         return []
     rules = Rules(define_metrics(order_segments(segments)))
-    if not rules.summarise and not any(each.state.aggregates for each in segments):
+    if not rules.has_aggregates and not any(each.state.aggregates for each in segments):
         return []
     hidden_from = find_hidden(segments)
     return [each for each in segments if _fill(each, hidden_from[each.segment], rules, read_rows)]
@@ -53,18 +53,18 @@ def _fill(segment: SegmentView, hidden_from: int | None, rules: Rules, read_rows
                 for key in wanted:
                     if key in row.data:
                         _add(found, key, row.data[key])
-    except (Error, OSError, ImportError):  # of a damaged or missing part, or nothing here reads parts
+    except (Error, OSError, ImportError):  # a part is damaged or missing, or pyarrow is not installed
         return False
     state.filled, state.hidden_from = {**(state.filled if is_same else {}), **found}, hidden_from
     return True
 
 
 def _ruled_keys(state: SegmentState, rules: Rules) -> Iterator[str]:
-    """Return the keys that a segment logged, and of which the summary is to hold more than the last value."""
+    """Return the keys that a segment logged and that have aggregates in the summary."""
     logged = {*state.aggregates, *state.replaced}
     for key in state.keys:
         logged.update(leaves(state, key, state.summary.get(key)))
-    return (key for key in logged if rules.words(key))
+    return (key for key in logged if rules.aggregates_of(key))
 
 
 def _add(aggregates: dict[str, Aggregate], key: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which history row a ``log`` call belongs to: wandb's step rules, but nothing is dropped."""
+"""The history row of a ``log`` call: wandb's rules for steps, except that no row is dropped."""
 
 from __future__ import annotations
 
@@ -7,66 +7,67 @@ from typing import Any
 from tracker.errors import UsageError
 from tracker.ground.records import ASIDE, COMMIT
 
-# Records and catalogs hold 64-bit steps; half of that leaves room for steps that rise by themselves.
+# Records and the catalog have 64-bit steps. This limit leaves room for the steps of later rows.
 LARGEST_STEP = 2**62
 
 
-# Where one call's keys go: row number, step, flags of the ``Row`` record. No class: one is made per call.
+# Row number, step, and flags of the ``Row`` record. A plain tuple for speed: each call of ``log`` makes one.
 RowPosition = tuple[int, int, int]
 
 
 class StepCounter:
-    """Numbers the rows of one segment.
+    """Counter of the steps and rows of one segment.
 
-    Without ``step`` a call adds to the open row and commits it; the step then rises by one. With a
-    larger ``step`` the open row is committed and the new one stays open; an equal one adds to it.
-    Where wandb drops a smaller step, we make it a row of its own and leave the open row open. Only the
-    very first call decides where the segment begins: a run that is resumed from a checkpoint goes on
-    from that checkpoint's step, not from the last one that was logged.
+    * A call without ``step`` adds to the open row and commits it. The step then increases by one.
+    * A call with a larger ``step`` commits the open row and opens a new one.
+    * A call with the same ``step`` adds to the open row.
+    * A call with a smaller ``step`` makes a separate row; the open row stays open. wandb drops such a row.
+    * The first call may have a step below ``start``: the segment then starts there. A run that is resumed
+      from a checkpoint therefore continues at the checkpoint's step, not at the last logged step.
 
     Args:
         start: The first step.
     """
 
-    # Whether the first row may stand before the first step.
+    # Whether the first row may have a step below the first step.
     may_go_back = True
-    # Where processes that log to one run take its steps; see ``tracker.sdk.process.shared_steps``.
+    # File from which the processes of a run take steps; see ``tracker.sdk.process.shared_steps``.
     file: Any = None
 
     def __init__(self, start: int = 0) -> None:
-        # Next step, next row and the open row. One tuple, exchanged in one assignment: whoever could not
-        # log what was placed sets the one before back.
+        # Next step, next row and the open row, in one tuple that is replaced in one assignment. If a record
+        # cannot be written, the caller restores the tuple from before ``place``.
         self.state: tuple[int, int, int | None] = (start, 0, None)
 
     @property
     def step(self) -> int:
-        """The step that a call without ``step`` goes to."""
+        """The step of a call without ``step``."""
         return self.state[0]
 
     @property
     def next_step(self) -> int:
-        """The step of a row that is begun now."""
+        """The step of a new row."""
         step, _, row = self.state
         return step if row is None else step + 1
 
-    def of_child(self) -> StepCounter:
-        """Return how a child counts that is forked now."""
+    def for_child(self) -> StepCounter:
+        """Return the counter for a child that is forked now."""
         return StepCounter(self.next_step)
 
-    def go_on_at(self, step: int) -> None:
-        """Have the next row stand at a step, behind rows that were taken over."""
+    def continue_at(self, step: int) -> None:
+        """Give the next row this step. It follows rows that were copied from another run."""
         self.state = (step, self.state[1], None)
 
     def place(self, step: int | None = None, commit: bool | None = None) -> RowPosition:
-        """Return the place of a call ``log(..., step=step, commit=commit)``.
+        """Return the row of a call ``log(..., step=step, commit=commit)``, and count it.
 
         Raises:
-            UsageError: The step is beyond what a record can hold; nothing has changed.
+            UsageError: The step is too large; the counter is unchanged.
         """
         current, next_row, row = self.state
         if step is not None:
             if not -LARGEST_STEP <= step <= LARGEST_STEP:
-                raise UsageError(f"step {step} is too large: steps have 64 bits, at most {LARGEST_STEP}")
+                raise UsageError(f"Invalid step {step}. Use a step from -{LARGEST_STEP} to {LARGEST_STEP}.")
             if step < current and next_row == 0 and step >= 0 and self.may_go_back:
                 current = step
             if step < current:

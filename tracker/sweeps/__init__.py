@@ -1,1 +1,1 @@
-"""Sweeps: what is searched, which trials there are, and which comes next."""
+"""Sweeps: their configuration, their trials as files, and the choice of the next trial."""

@@ -1,4 +1,4 @@
-"""The trial that promises most, by a Gaussian process over what earlier ones gave."""
+"""Bayesian search: the next trial, chosen with a Gaussian process over the results of earlier trials."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 from tracker.errors import UnsupportedError
 from tracker.sweeps.space import Parameter, draw, measure
 
-# Trials that are drawn before anything is learned, and candidates that are weighed then.
+# Number of trials with random values, before the model is used.
 FIRST_TRIALS = 3
+# Number of random candidates from which the model chooses.
 CANDIDATES = 1000
 
 
-def require_learning() -> None:
-    """Raise UnsupportedError where scikit-learn is not installed."""
+def require_sklearn() -> None:
+    """Raise UnsupportedError if scikit-learn is not installed."""
     try:
         import sklearn.gaussian_process  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
     except ImportError:
@@ -26,19 +27,19 @@ def require_learning() -> None:
         ) from None
 
 
-def promising(
+def propose_values(
     parameters: list[Parameter],
     known: Sequence[tuple[list[Any], float]],
     running: Sequence[list[Any]],
     random: Random,
 ) -> list[Any]:
-    """Return values for the next trial: of many that are drawn, the one of largest expected improvement.
+    """Return values for the next trial: the random candidate with the largest expected improvement.
 
     Args:
-        parameters: The sweep's.
-        known: Values of trials, with what they gave; less is better.
-        running: Values of trials that gave nothing yet: taken for as good as is expected of them.
-        random: What draws.
+        parameters: The parameters of the sweep.
+        known: Values of finished trials, each with its result; a smaller result is better.
+        running: Values of trials without a result yet. The model's prediction is used as their result.
+        random: Source of random numbers.
     """
     candidates = [[draw(each, random) for each in parameters] for _ in range(CANDIDATES)]
     if len(known) < FIRST_TRIALS:
@@ -67,7 +68,7 @@ def promising(
     kernel = Matern(nu=2.5, length_scale_bounds=(0.05, 50)) + WhiteKernel(1e-3, (1e-8, 1.0))
     model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=random.randrange(2**31))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of bounds that a fit came to: they are meant
+        warnings.simplefilter("ignore")  # sklearn warns if a fit reaches a bound; the bounds are intended
         model.fit(there, gave)
         if running:
             waiting = (place(running) - middle) / spread

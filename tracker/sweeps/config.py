@@ -1,4 +1,4 @@
-"""What a sweep is told to do, checked when it is made."""
+"""Configuration of a sweep, and its checks when the sweep is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracker.sweeps.space import Parameter, points, read_parameters
 
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
-# Of a sweep of wandb's job queues.
+# Keys of sweeps that run in wandb's job queues.
 _LAUNCH = ("job", "image_uri", "scheduler", "launch")
 
 
@@ -21,21 +21,23 @@ def check_sweep(given: Any) -> dict[str, Any]:
     """Return a sweep's config as plain values.
 
     Raises:
-        UsageError: It cannot work; says what is wrong.
-        UnsupportedError: It asks for wandb's job queues, or for a method whose package is missing.
+        UsageError: The config is invalid.
+        UnsupportedError: The config needs wandb's job queues, or a package that is not installed.
     """
     if not isinstance(given, Mapping):
-        raise UsageError(f"a sweep is a dict with method and parameters, not {type(given).__name__}")
+        raise UsageError(
+            f"Invalid sweep: it is a {type(given).__name__}. Use a dict with method and parameters."
+        )
     try:
         config: dict[str, Any] = to_plain(dict(given))
     except TypeError as error:
-        raise UsageError(f"a sweep holds plain values only: {error}") from None
+        raise UsageError(f"Invalid value in the sweep: {error}. Use plain values only.") from None
     for key in _LAUNCH:
         if config.get(key):
-            raise UnsupportedError(f"a sweep with {key!r}", "give program or command, start agents in jobs")
+            raise UnsupportedError(f"a sweep with {key!r}", "use program or command; start agents in jobs")
     method = config.get("method")
     if method not in METHODS:
-        raise UsageError(f"method of the sweep is {method!r}; use one of {', '.join(METHODS)}")
+        raise UsageError(f"Invalid method {method!r} of the sweep. Use one of: {', '.join(METHODS)}.")
     found = read_parameters(config.get("parameters"))
     if method == "grid":
         for parameter in found:
@@ -44,14 +46,17 @@ def check_sweep(given: Any) -> dict[str, Any]:
     read_brackets(config)
     cap = config.get("run_cap")
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
-        raise UsageError(f"run_cap of the sweep is {cap!r}; give a number of runs")
+        raise UsageError(f"Invalid run_cap {cap!r} of the sweep. Use a number of runs, 1 or more.")
     command = config.get("command")
     if command is not None and not (isinstance(command, list) and command):
-        raise UsageError("command of the sweep must be a list of words, such as ['python', '${program}']")
+        raise UsageError(
+            f"Invalid command {command!r} of the sweep. "
+            "Use a list of words, such as ['python', '${program}']."
+        )
     if method == "bayes":
-        from tracker.sweeps.bayes import require_learning
+        from tracker.sweeps.bayes import require_sklearn
 
-        require_learning()
+        require_sklearn()
     return config
 
 
@@ -60,27 +65,32 @@ def _check_metric(config: dict[str, Any]) -> None:
     if metric is None:
         for what in (f"method {config['method']}" if config["method"] == "bayes" else "", "early_terminate"):
             if what and (what != "early_terminate" or config.get(what)):
-                raise UsageError(f"{what} needs a metric: {{'name': 'loss', 'goal': 'minimize'}}")
+                raise UsageError(
+                    f"{what} needs a metric. Add one, such as metric: {{'name': 'loss', 'goal': 'minimize'}}."
+                )
         return
     if not isinstance(metric, Mapping) or not isinstance(metric.get("name"), str):
-        raise UsageError("metric of the sweep needs a name: {'name': 'loss', 'goal': 'minimize'}")
+        raise UsageError(
+            f"Invalid metric {metric!r} of the sweep: it has no name. "
+            "Use {'name': 'loss', 'goal': 'minimize'}."
+        )
     if metric.get("goal", "minimize") not in GOALS:
-        raise UsageError(f"goal of the metric is {metric['goal']!r}; use one of {', '.join(GOALS)}")
+        raise UsageError(f"Invalid goal {metric['goal']!r} of the metric. Use one of: {', '.join(GOALS)}.")
 
 
 def parameters_of(config: Mapping[str, Any]) -> list[Parameter]:
-    """Return the parameters of a sweep that was checked."""
+    """Return the parameters of a checked sweep config."""
     return read_parameters(config["parameters"])
 
 
 def sign_of(config: Mapping[str, Any]) -> float:
-    """Return what a metric is multiplied by so that less is better."""
+    """Return 1 or -1: the metric multiplied by this number is better if it is smaller."""
     metric = config.get("metric") or {}
     return -1.0 if metric.get("goal", "minimize") == "maximize" else 1.0
 
 
 def expected_runs(config: Mapping[str, Any]) -> int | None:
-    """Return how many runs a sweep has when it is done; None: it has no end."""
+    """Return the number of runs of a complete sweep; None if the sweep has no end."""
     cap: int | None = config.get("run_cap")
     if config["method"] != "grid":
         return cap

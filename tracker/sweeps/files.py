@@ -1,4 +1,4 @@
-"""A sweep as files of the store: any number of agents, on any nodes, that see the same folder."""
+"""Sweeps as files in the store. Agents on several hosts can work on a sweep if they share the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracker.store.objects.store_file import require_writable
 if TYPE_CHECKING:
     from tracker.reading.reader import RunReader
 
-# What a person may say of a sweep.
+# States that a user can request for a sweep.
 STATES = ("RUNNING", "PAUSED", "CANCELED", "FINISHED")
 
 
@@ -25,10 +25,10 @@ class Trial(NamedTuple):
     """One trial of a sweep.
 
     Attributes:
-        number: Its place in the sweep.
-        run_id: Its run, which may not have begun.
-        parameters: Its parameters, nested where they are.
-        prior: Whether the run was there before the sweep.
+        number: Number of the trial in the sweep, from 0.
+        run_id: Id of its run. The run may not have started.
+        parameters: Values of the parameters, in nested dicts for nested parameters.
+        prior: Whether the run is older than the sweep.
     """
 
     number: int
@@ -38,17 +38,17 @@ class Trial(NamedTuple):
 
 
 class Sweep:
-    """A sweep of the store: what it was told to do, and its trials.
+    """A sweep in the store: its config and its trials.
 
-    A trial is claimed by making its file exclusively, so two agents never do the same one. That of an agent
-    which died stays claimed; its run's state says what became of it.
+    An agent claims a trial by creating the trial's file exclusively, so two agents never run the same trial.
+    If an agent dies, its trial stays claimed, and the state of the trial's run shows the failure.
 
     Attributes:
-        entity: Whose project.
-        project: The project.
-        id: Its id.
-        config: As it was given, checked.
-        created_at: When it was made, in unix seconds.
+        entity: Entity of the project.
+        project: Project of the sweep.
+        id: Id of the sweep.
+        config: The checked config.
+        created_at: Creation time in unix seconds.
     """
 
     def __init__(self, layout: Layout, entity: str, project: str, sweep_id: str) -> None:
@@ -56,27 +56,30 @@ class Sweep:
         self._layout = layout
         self._folder = layout.sweep(entity, project, sweep_id)
         self._trials: list[Trial] = []
-        said = read_json(self._folder / "sweep.json")
-        if said is None:
-            raise NotFoundError(f"there is no sweep {self.path} in {layout.root}: `tracker sweep` makes one")
-        self.config: dict[str, Any] = said["config"]
-        self.created_at: float = said["created_at"]
+        content = read_json(self._folder / "sweep.json")
+        if content is None:
+            raise NotFoundError(
+                f"The store {layout.root} does not contain the sweep {self.path}. "
+                "Make a sweep with `tracker sweep`."
+            )
+        self.config: dict[str, Any] = content["config"]
+        self.created_at: float = content["created_at"]
 
     @classmethod
     def create(
         cls, layout: Layout, entity: str, project: str, config: dict[str, Any], prior: Iterable[Trial] = ()
     ) -> Sweep:
-        """Make a sweep.
+        """Make a sweep and return it.
 
         Args:
             layout: The store.
-            entity: Whose project.
-            project: The project.
-            config: What ``check_sweep`` returned.
-            prior: Its first trials: runs that are there.
+            entity: Entity of the project.
+            project: Project of the sweep.
+            config: Result of ``check_sweep``.
+            prior: The first trials: runs that exist already.
         """
         sweep_id = new_run_id()
-        said = {
+        content = {
             "format": 1,
             "entity": check_entity(entity),
             "project": check_project(project),
@@ -84,7 +87,7 @@ class Sweep:
             "created_at": time.time(),
             "config": config,
         }
-        publish_json(layout.new_temporary(), layout.sweep(entity, project, sweep_id) / "sweep.json", said)
+        publish_json(layout.new_temporary(), layout.sweep(entity, project, sweep_id) / "sweep.json", content)
         sweep = cls(layout, entity, project, sweep_id)
         for trial in prior:
             sweep.claim(trial)
@@ -96,17 +99,17 @@ class Sweep:
         return f"{self.entity}/{self.project}/{self.id}"
 
     def trials(self) -> list[Trial]:
-        """Return the trials that are claimed, by number."""
-        while (said := read_json(self._trial_file(len(self._trials)))) is not None:
+        """Return the claimed trials, in the order of their numbers."""
+        while (content := read_json(self._trial_file(len(self._trials)))) is not None:
             self._trials.append(
-                Trial(said["number"], said["run"], said["parameters"], said.get("prior", False))
+                Trial(content["number"], content["run"], content["parameters"], content.get("prior", False))
             )
         return list(self._trials)
 
     def claim(self, trial: Trial) -> bool:
-        """Claim a trial by its number; return whether nobody else had."""
+        """Claim a trial by its number. Return False if another agent has claimed the number before."""
         require_writable(self._layout)
-        said = {
+        content = {
             "number": trial.number,
             "run": trial.run_id,
             "parameters": trial.parameters,
@@ -115,7 +118,7 @@ class Sweep:
             "claimed_at": time.time(),
         }
         temporary = self._layout.new_temporary()
-        write_new(temporary, values.dumps(said, indent=1).encode("utf-8", "replace"))
+        write_new(temporary, values.dumps(content, indent=1).encode("utf-8", "replace"))
         if not claim(temporary, self._trial_file(trial.number)):
             return False
         path = self._layout.sweep_run(self.entity, self.project, self.id, trial.run_id)
@@ -123,13 +126,13 @@ class Sweep:
         return True
 
     @property
-    def said_state(self) -> str:
-        """What a person said that it is to be; ``"RUNNING"`` unless somebody did."""
+    def requested_state(self) -> str:
+        """The state that a user requested; ``"RUNNING"`` by default."""
         state: str = (read_json(self._folder / "state.json") or {}).get("state", "RUNNING")
         return state
 
-    def say_state(self, state: str) -> None:
-        """Say what it is to be: agents look before each trial, and while one runs."""
+    def request_state(self, state: str) -> None:
+        """Request a state. Agents read it before each trial and during a trial."""
         require_writable(self._layout)
         publish_json(self._layout.new_temporary(), self._folder / "state.json", {"state": state})
 
@@ -138,20 +141,33 @@ class Sweep:
 
 
 def store_of(reader: RunReader) -> Layout:
-    """Return the local store beside a reader: where sweeps are, whatever server runs are sent to."""
+    """Return the local store of a reader. It contains the sweeps, even if runs are sent to a server."""
     layout = reader.journals()
     outbox = layout.root.parent
     return Layout(outbox.parent) if outbox.name == "outbox" else layout
 
 
 def sweep_ids(layout: Layout, entity: str, project: str) -> list[str]:
-    """Return the ids of a project's sweeps, the newest first."""
-    said = [read_json(path) for path in layout.sweeps(entity, project).glob("*/sweep.json")]
-    return [each["id"] for each in sorted(filter(None, said), key=lambda each: -each["created_at"])]
+    """Return the ids of a project's sweeps, the newest first.
+
+    Args:
+        layout: The store.
+        entity: Entity of the project.
+        project: The project.
+    """
+    found = [read_json(path) for path in layout.sweeps(entity, project).glob("*/sweep.json")]
+    return [each["id"] for each in sorted(filter(None, found), key=lambda each: -each["created_at"])]
 
 
 def sweeps_of_run(layout: Layout, entity: str, project: str, run_id: str) -> Iterator[str]:
-    """Yield the ids of the sweeps that have a run among their trials, the newest first."""
+    """Yield the ids of the sweeps with a trial that has this run, the newest first.
+
+    Args:
+        layout: The store.
+        entity: Entity of the project.
+        project: The project.
+        run_id: Id of the run.
+    """
     if layout.sweeps(entity, project).exists():
         for sweep_id in sweep_ids(layout, entity, project):
             if layout.sweep_run(entity, project, sweep_id, run_id).exists():
@@ -159,5 +175,5 @@ def sweeps_of_run(layout: Layout, entity: str, project: str, run_id: str) -> Ite
 
 
 def text_of(parameters: Mapping[str, Any]) -> str:
-    """Return parameters as one text, the same for the same values."""
+    """Return parameters as a text. Equal parameters give equal texts."""
     return values.dumps(dict(parameters), sort_keys=True)

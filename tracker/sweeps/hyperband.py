@@ -1,4 +1,4 @@
-"""Hyperband: which runs of a sweep are not worth going on with."""
+"""Hyperband: the decision to stop a run of a sweep early because other runs are better."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tracker.errors import UsageError
 
 
 class Brackets(NamedTuple):
-    """When a run is looked at, and how many of them go on.
+    """The points at which runs are compared, and the share of runs that continue.
 
     Attributes:
-        at: After how many values of the metric, ascending.
-        eta: One in so many goes on.
-        strict: Whether a run is looked at again when others have come further, too.
+        at: Numbers of values of the metric after which a run is compared with others, in ascending order.
+        eta: Of ``eta`` runs, one continues.
+        strict: Whether a run is compared again at earlier brackets, because other runs may have reached them.
     """
 
     at: tuple[int, ...]
@@ -24,32 +24,32 @@ class Brackets(NamedTuple):
 
 
 def read_brackets(config: Mapping[str, Any]) -> Brackets | None:
-    """Return the brackets of a sweep's ``early_terminate``; None without one.
+    """Return the brackets of a sweep's ``early_terminate``; None if the sweep does not have it.
 
-    As in wandb: with ``min_iter`` they are min_iter, min_iter * eta, ...; with ``max_iter`` and ``s``
-    max_iter / eta, max_iter / eta**2, ..., ``s`` of them.
+    With ``min_iter`` the brackets are min_iter, min_iter * eta, min_iter * eta**2, ... With ``max_iter`` and
+    ``s`` they are the ``s`` brackets max_iter / eta, max_iter / eta**2, ...
 
     Raises:
-        UsageError: Something is missing, or is no number.
+        UsageError: A value is missing or invalid.
     """
     given = config.get("early_terminate")
     if not given:
         return None
     if not isinstance(given, Mapping) or given.get("type") != "hyperband":
         raise UsageError(
-            "early_terminate must be {'type': 'hyperband', 'min_iter': ...}: there is no other type"
+            f"Invalid early_terminate {given!r}. Use {{'type': 'hyperband', 'min_iter': ...}}, the only type."
         )
     for key in ("min_iter", "max_iter", "eta", "s"):
         value = given.get(key)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1
         ):
-            raise UsageError(f"{key} of early_terminate is {value!r}; give a number, 1 or more")
+            raise UsageError(f"Invalid {key} {value!r} of early_terminate. Use a number, 1 or more.")
     eta = float(given.get("eta") or 3)
     if eta <= 1:
-        raise UsageError(f"eta of early_terminate is {eta:g}; give one above 1")
+        raise UsageError(f"Invalid eta {eta:g} of early_terminate. Use a number above 1.")
     if (first := given.get("min_iter")) is not None:
-        # No run logs its metric more often than that.
+        # Brackets up to 1e12 are enough: no run logs its metric more often.
         at = {int(first * eta**power) for power in range(1 + int(math.log(1e12 / first, eta)))}
     elif (last := given.get("max_iter")) is not None and (count := given.get("s")) is not None:
         at = {int(last / eta**power) for power in range(1, int(count) + 1)}
@@ -58,19 +58,25 @@ def read_brackets(config: Mapping[str, Any]) -> Brackets | None:
     return Brackets(tuple(sorted(each for each in at if each >= 1)), eta, bool(given.get("strict")))
 
 
-def reached(brackets: Brackets, passed: int, count: int) -> list[int]:
-    """Return the brackets that a run with so many values has reached beyond ``passed``, or all."""
+def reached_brackets(brackets: Brackets, passed: int, count: int) -> list[int]:
+    """Return the brackets at which a run must be compared now; with ``strict``, all that it has reached.
+
+    Args:
+        brackets: The brackets of the sweep.
+        passed: The last bracket at which the run was compared.
+        count: Number of values that the run has logged.
+    """
     return [each for each in brackets.at if each <= count and (each > passed or brackets.strict)]
 
 
 def is_beaten(brackets: Brackets, at: int, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
-    """Whether a run is none of the best ones at a bracket, so that it stops.
+    """Return whether a run must stop, because it is not among the best runs at a bracket.
 
     Args:
-        brackets: The sweep's.
+        brackets: The brackets of the sweep.
         at: The bracket.
-        own: The run's values of the metric, less being better.
-        others: Those of the sweep's other runs.
+        own: The run's values of the metric; smaller values are better.
+        others: The values of the sweep's other runs.
     """
     best = _best(own[:at])
     there = sorted([best, *(_best(each[:at]) for each in others if len(each) >= at)])

@@ -1,4 +1,4 @@
-"""What the runs of a sweep gave: from the catalog or a server, else from published files and journals."""
+"""Results of a sweep's runs: from the catalog or a server, else from published files and journals."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tracker.reading.resume_state import find_run
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
 
 
-class Seen(NamedTuple):
-    """What is known of a run."""
+class RunResult(NamedTuple):
+    """State, config and summary of a run."""
 
     ended: bool
     config: dict[str, Any]
@@ -24,29 +24,29 @@ class Seen(NamedTuple):
 
 
 class Results:
-    """Looks at the runs of one project.
+    """Reader of results of a project's runs. It keeps the results of runs that have ended.
 
     Args:
-        settings: Where they are.
-        entity: Whose project.
+        settings: Settings with the store or the server.
+        entity: Entity of the project.
         project: The project.
     """
 
     def __init__(self, settings: Settings, entity: str, project: str) -> None:
         self._settings = settings
         self._place = (entity, project)
-        self._ended: dict[str, Seen] = {}
+        self._ended: dict[str, RunResult] = {}
 
-    def look(self, run_id: str) -> Seen | None:
-        """Return what is known of a run; None when it is not there."""
+    def read(self, run_id: str) -> RunResult | None:
+        """Return the result of a run; None if the run does not exist."""
         if run_id not in self._ended:
-            seen = self._look(run_id)
-            if seen is None or not seen.ended:
-                return seen
-            self._ended[run_id] = seen
+            result = self._read(run_id)
+            if result is None or not result.ended:
+                return result
+            self._ended[run_id] = result
         return self._ended[run_id]
 
-    def _look(self, run_id: str) -> Seen | None:
+    def _read(self, run_id: str) -> RunResult | None:
         if self.can_read:
             reader = self._open()
             try:
@@ -55,18 +55,18 @@ class Results:
                 return None
             finally:
                 reader.close()
-            return Seen(found.state in ENDED, found.config, found.summary)
+            return RunResult(found.state in ENDED, found.config, found.summary)
         known = find_run(layout_for(self._settings), *self._place, run_id)
         if known is None:
             return None
         ended = all(each.ended for each in known.segments.values())
-        return Seen(ended, known.merged.config, known.merged.summary)
+        return RunResult(ended, known.merged.config, known.merged.summary)
 
     def values(self, run_id: str, metric: str) -> list[float]:
-        """Return all values of a metric that a run logged, in order; none when it is not there.
+        """Return all values of a metric that a run logged, in order; an empty list if the run does not exist.
 
         Raises:
-            StoreError: Histories cannot be read on this host.
+            StoreError: This host cannot read histories.
         """
         reader = self._open()
         try:
@@ -81,19 +81,23 @@ class Results:
 
     @property
     def can_read(self) -> bool:
-        """Whether this host reads lists and histories."""
+        """Whether this host can read lists of runs and histories."""
         return remote_for(self._settings) is not None or (can_apply() and not is_journal_only(self._settings))
 
     def _open(self) -> Reader:
         if not self.can_read:
-            raise StoreError("this host reads no histories: its store is shared over a network")
+            raise StoreError("this host cannot read histories, because its store is on a network file system")
         return open_reader(self._settings)
 
 
 def number_of(row: Mapping[str, Any], metric: str, best: str = "min") -> float | None:
-    """Return a metric's number in a row or a summary, where dots lead into dicts; None without one.
+    """Return the number of a metric in a row or a summary; None without a number.
 
-    A summary of ``define_metric`` is a dict: its ``best`` is taken, else ``"best"`` or ``"last"``.
+    Args:
+        row: The row or the summary.
+        metric: Name of the metric. Dots lead into nested dicts.
+        best: Aggregate to use if the summary of the metric is a dict of aggregates. If it is missing,
+            ``"best"`` or ``"last"`` is used.
     """
     value: Any = row.get(metric)
     if value is None:

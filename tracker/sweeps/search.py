@@ -1,4 +1,4 @@
-"""Which trial of a sweep comes next."""
+"""Choice of the next trial of a sweep."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from random import Random
 from typing import Any
 
 from tracker.ground.names import new_run_id
-from tracker.sweeps.bayes import promising
+from tracker.sweeps.bayes import propose_values
 from tracker.sweeps.config import parameters_of, sign_of
 from tracker.sweeps.files import Sweep, Trial, text_of
 from tracker.sweeps.space import draw, nested, pick, points
 
-# Returns what a trial gave: a number, or None, and whether it can still give one.
+# A function that returns the result of a trial, or None, and whether the trial can still have a result later.
 Outcome = Callable[[Trial], tuple[float | None, bool]]
 
 
 def next_trial(sweep: Sweep, outcome: Outcome, random: Random) -> Trial | None:
-    """Claim a sweep's next trial; None when it has no more.
+    """Claim the next trial of a sweep and return it; return None if the sweep has no more trials.
 
     Args:
         sweep: The sweep.
-        outcome: Asked of earlier trials where the method learns from them.
-        random: What draws.
+        outcome: Returns results of earlier trials, for the method ``bayes``.
+        random: Source of random numbers.
     """
     run_id = new_run_id()
     while True:
@@ -53,10 +53,10 @@ def _next(
     for trial in trials:
         value = pick(parameters, trial.parameters)
         if value is None:
-            continue  # a prior run without one of the parameters
-        gave, waits = outcome(trial)
-        if gave is not None:
-            known.append((value, gave * sign_of(config)))
-        elif waits:
+            continue  # a prior run that does not have one of the parameters
+        result, is_running = outcome(trial)
+        if result is not None:
+            known.append((value, result * sign_of(config)))
+        elif is_running:
             running.append(value)
-    return nested(parameters, promising(parameters, known, running, random))
+    return nested(parameters, propose_values(parameters, known, running, random))

@@ -1,4 +1,4 @@
-"""The parameters of a sweep, under wandb's names of distributions: drawn, enumerated, measured."""
+"""The parameters of a sweep and their distributions. The names of distributions are wandb's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tracker.errors import UsageError
 
-# What each distribution must be given, and what it is given unless told.
+# The required keys of each distribution.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "constant": ("value",),
     "categorical": ("values",),
@@ -27,7 +27,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 _QUANTIZED = ("uniform", "log_uniform", "log_uniform_values", "normal", "log_normal", "beta")
 _DEFAULTS: dict[str, float] = {"mu": 0.0, "sigma": 1.0, "q": 1}
 _NUMBERS = ("min", "max", "mu", "sigma", "q", "a", "b")
-# Of what spans magnitudes the logarithm is what is alike or not.
+# Distributions over several orders of magnitude: the distance of two values is that of their logarithms.
 _LOGARITHMIC = (
     "log_uniform",
     "log_uniform_values",
@@ -35,18 +35,18 @@ _LOGARITHMIC = (
     "inv_log_uniform_values",
     "log_normal",
 )
-# A grid of more points in one parameter is a mistake.
+# Limit of values of one parameter in a grid; more are a mistake of the user.
 LARGEST_GRID = 1_000_000
 
 
 class Parameter(NamedTuple):
-    """One parameter.
+    """One parameter of a sweep.
 
     Attributes:
-        path: Its name; several where parameters are nested.
-        kind: Its distribution, without ``q_``.
-        given: What the distribution was given.
-        q: What its values are multiples of; None: of nothing.
+        path: Its name, after the names of the parameters around it.
+        kind: Its distribution, without the prefix ``q_``.
+        given: The values of the distribution's keys.
+        q: Values are rounded to multiples of this number; None: they are not rounded.
     """
 
     path: tuple[str, ...]
@@ -56,24 +56,24 @@ class Parameter(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name, with dots where it is nested."""
+        """The names of ``path``, joined with dots."""
         return ".".join(self.path)
 
 
 def read_parameters(given: Any, path: tuple[str, ...] = ()) -> list[Parameter]:
-    """Return the parameters that a sweep's config names.
+    """Return the parameters of a sweep's config.
 
     Raises:
-        UsageError: One of them cannot be understood; says which, and what is missing.
+        UsageError: A parameter is invalid.
     """
     if not isinstance(given, Mapping) or not given:
-        raise UsageError(f"{_where(path)}parameters must be a dict with a parameter or more in it")
+        raise UsageError(f"{_where(path)}parameters must be a dict with a parameter in it, not {given!r}")
     found = []
     for name, spec in given.items():
         if not isinstance(spec, Mapping):
             raise UsageError(
-                f"parameter {'.'.join((*path, str(name)))!r} is {spec!r}: write {{'value': ...}}, "
-                "{'values': [...]}, or {'distribution': ..., ...}"
+                f"Invalid parameter {'.'.join((*path, str(name)))!r}: {spec!r}. Use {{'value': ...}}, "
+                "{'values': [...]} or {'distribution': ..., ...}."
             )
         if "parameters" in spec:
             found += read_parameters(spec["parameters"], (*path, str(name)))
@@ -83,7 +83,7 @@ def read_parameters(given: Any, path: tuple[str, ...] = ()) -> list[Parameter]:
 
 
 def _where(path: tuple[str, ...]) -> str:
-    return f"of {'.'.join(path)!r}: " if path else ""
+    return f"Invalid parameter {'.'.join(path)!r}: " if path else ""
 
 
 def _read_parameter(path: tuple[str, ...], spec: dict[str, Any]) -> Parameter:
@@ -93,13 +93,13 @@ def _read_parameter(path: tuple[str, ...], spec: dict[str, Any]) -> Parameter:
     base = kind.removeprefix("q_")
     if base not in _NEEDS or (base != kind and base not in _QUANTIZED):
         known = ", ".join((*_NEEDS, *(f"q_{each}" for each in _QUANTIZED)))
-        raise UsageError(f"parameter {name!r} has the distribution {kind!r}, which is none of {known}")
+        raise UsageError(f"Invalid distribution {kind!r} of parameter {name!r}. Use one of: {known}.")
     missing = [key for key in _NEEDS[base] if key not in spec]
     if missing:
-        raise UsageError(f"parameter {name!r} is {kind}, which needs {' and '.join(missing)}")
+        raise UsageError(f"parameter {name!r} with distribution {kind} needs {' and '.join(missing)}")
     q = {**_DEFAULTS, **spec}["q"] if base != kind else None
     if q is not None and q <= 0:
-        raise UsageError(f"parameter {name!r} has q={q}: it must be above 0")
+        raise UsageError(f"Invalid q={q} of parameter {name!r}: it must be above 0.")
     _check(name, base, spec)
     return Parameter(path, base, {**_DEFAULTS, **spec}, q)
 
@@ -113,25 +113,25 @@ def _guess(name: str, spec: dict[str, Any]) -> str:
         kinds = {isinstance(spec[key], int) for key in ("min", "max")}
         if len(kinds) == 2:
             raise UsageError(
-                f"parameter {name!r} goes from {spec['min']!r} to {spec['max']!r}: write both as ints, or "
-                "both as floats, or give a distribution"
+                f"Parameter {name!r} has min {spec['min']!r} and max {spec['max']!r}, an int and a float. "
+                "Use two ints or two floats, or add a distribution."
             )
         return "int_uniform" if kinds == {True} else "uniform"
     raise UsageError(
-        f"parameter {name!r} needs a value, values, min and max, or a distribution; it has "
-        f"{', '.join(map(str, spec)) or 'nothing'}"
+        f"Parameter {name!r} needs value, values, min and max, or distribution. It has "
+        f"{', '.join(map(str, spec)) or 'no keys'}."
     )
 
 
 def _number(name: str, key: str, value: Any) -> float | int:
-    """Return a number; YAML takes 1e-5 for text, so that is one too."""
+    """Return a number, also from a text: YAML reads 1e-5 as a text."""
     if isinstance(value, str):
         try:
             value = float(value)
         except ValueError:
             pass
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UsageError(f"{key} of parameter {name!r} is {value!r}: it must be a number")
+        raise UsageError(f"Invalid {key} {value!r} of parameter {name!r}: it must be a finite number.")
     return value
 
 
@@ -139,7 +139,7 @@ def _check(name: str, kind: str, spec: dict[str, Any]) -> None:
     values = spec.get("values")
     if kind.startswith("categorical"):
         if not isinstance(values, (list, tuple)) or not values:
-            raise UsageError(f"values of parameter {name!r} must be a list with something in it")
+            raise UsageError(f"values of parameter {name!r} must be a list with at least one value")
         weights = spec.get("probabilities")
         if weights is not None and (
             not isinstance(weights, (list, tuple))
@@ -148,23 +148,23 @@ def _check(name: str, kind: str, spec: dict[str, Any]) -> None:
             or not math.isclose(sum(weights), 1, abs_tol=1e-3)
         ):
             raise UsageError(
-                f"probabilities of parameter {name!r} must be as many numbers as values, and 1 together"
+                f"probabilities of parameter {name!r} must be one number for each value, with the sum 1"
             )
     if "min" in _NEEDS[kind]:
         if spec["min"] > spec["max"]:
-            raise UsageError(f"parameter {name!r} goes from {spec['min']} to {spec['max']}: swap min and max")
+            raise UsageError(f"Parameter {name!r}: min {spec['min']} is above max {spec['max']}. Swap them.")
         if kind.endswith("_values") and spec["min"] <= 0:
-            raise UsageError(f"parameter {name!r} is {kind}: min must be above 0, not {spec['min']}")
+            raise UsageError(f"Parameter {name!r} ({kind}): min must be above 0, not {spec['min']}.")
         if kind == "int_uniform" and not all(float(spec[key]).is_integer() for key in ("min", "max")):
-            raise UsageError(f"parameter {name!r} is int_uniform: min and max must be ints")
+            raise UsageError(f"Parameter {name!r} (int_uniform): min and max must be ints.")
     if kind == "beta" and min(spec["a"], spec["b"]) <= 0:
-        raise UsageError(f"parameter {name!r} is beta: a and b must be above 0")
+        raise UsageError(f"Parameter {name!r} (beta): a and b must be above 0.")
     if kind in ("normal", "log_normal") and spec.get("sigma", 1) < 0:
-        raise UsageError(f"parameter {name!r} is {kind}: sigma must not be below 0")
+        raise UsageError(f"Parameter {name!r} ({kind}): sigma must not be below 0.")
 
 
 def draw(parameter: Parameter, random: Random) -> Any:
-    """Return a value of a parameter's distribution."""
+    """Return a random value from a parameter's distribution."""
     kind, given, q = parameter.kind, parameter.given, parameter.q
     if kind == "constant":
         return given["value"]
@@ -203,7 +203,7 @@ def points(parameter: Parameter) -> list[Any]:
     """Return all values of a parameter, in order, for a grid.
 
     Raises:
-        UsageError: There is no end of them.
+        UsageError: The parameter has too many values, or infinitely many.
     """
     kind, given = parameter.kind, parameter.given
     if kind == "constant":
@@ -214,18 +214,18 @@ def points(parameter: Parameter) -> list[Any]:
         return list(range(int(given["min"]), int(given["max"]) + 1))
     if kind == "uniform" and parameter.q is not None:
         first, last = (
-            math.ceil(given["min"] / parameter.q - 1e-9),  # 0.3 / 0.1 is a little less than 3
+            math.ceil(given["min"] / parameter.q - 1e-9),  # 1e-9 for rounding: 0.3 / 0.1 is less than 3
             math.floor(given["max"] / parameter.q + 1e-9),
         )
         if last - first < LARGEST_GRID:
             return [_multiple(times * parameter.q, parameter.q) for times in range(first, last + 1)]
     raise UsageError(
-        f"parameter {parameter.name!r} has too many values for a grid: give it values, or use method random"
+        f"Parameter {parameter.name!r} has too many values for a grid. Use 'values', or the method random."
     )
 
 
 def measure(parameter: Parameter, value: Any) -> list[float]:
-    """Return where a value stands among a parameter's values, as coordinates."""
+    """Return a value as coordinates, in which close values have a small distance."""
     if parameter.kind == "constant":
         return []
     if parameter.kind.startswith("categorical"):
@@ -236,7 +236,7 @@ def measure(parameter: Parameter, value: Any) -> list[float]:
 
 
 def nested(parameters: list[Parameter], values: Iterator[Any] | list[Any]) -> dict[str, Any]:
-    """Return values under their parameters' names, dicts in dicts where those are nested."""
+    """Return a dict of values by the names of their parameters, with nested dicts for nested parameters."""
     found: dict[str, Any] = {}
     for parameter, value in zip(parameters, values, strict=True):
         place = found
@@ -247,7 +247,7 @@ def nested(parameters: list[Parameter], values: Iterator[Any] | list[Any]) -> di
 
 
 def pick(parameters: list[Parameter], config: Mapping[str, Any]) -> list[Any] | None:
-    """Return the values that a config has for parameters; None when it lacks one."""
+    """Return the values of parameters in a config; None if the config does not contain one of them."""
     found = []
     for parameter in parameters:
         place: Any = config

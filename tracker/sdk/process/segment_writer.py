@@ -130,7 +130,7 @@ class SegmentWriter:
                 raise
             path.unlink(missing_ok=True)
             self._note_failure(error.reason)
-            return JournalWriter.refused(path, self.segment)
+            return JournalWriter.failed(path, self.segment)
 
     def put(self, payload: bytes) -> None:
         """Write one record. The caller holds the lock.

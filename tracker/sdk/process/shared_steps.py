@@ -174,11 +174,11 @@ class SharedSteps(StepCounter):
         """See ``StepCounter``."""
         return self.file.next
 
-    def of_child(self) -> SharedSteps:
+    def for_child(self) -> SharedSteps:
         """See ``StepCounter``."""
         return SharedSteps(self.file)
 
-    def go_on_at(self, step: int) -> None:
+    def continue_at(self, step: int) -> None:
         """See ``StepCounter``."""
         self.file.next = step
 

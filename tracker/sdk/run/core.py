@@ -120,7 +120,7 @@ class RunCore:
 
     def set_next_step(self, step: int) -> None:
         """Set the step of the next row. Used after rows of another run were copied into this one."""
-        self._steps.go_on_at(step)
+        self._steps.continue_at(step)
         self.starting_step = step
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
@@ -258,7 +258,7 @@ class RunCore:
             if self.capturing is not None:
                 self.capturing.leave_to_parent()
             self._journal.begun_in_child = self._begin_in_child
-            self._steps = self._steps.of_child()
+            self._steps = self._steps.for_child()
 
     def _begin_in_child(self) -> None:
         if self._steps.file is not None:

@@ -81,9 +81,9 @@ class Agent:
                 "remove early_terminate, or run the agent on the host of `tracker server`",
             )
         if sweep.config["method"] == "bayes":
-            from tracker.sweeps.bayes import require_learning
+            from tracker.sweeps.bayes import require_sklearn
 
-            require_learning()
+            require_sklearn()
 
     def run(self) -> None:
         """Run trials until none are left, ``count`` is reached, or too many fail."""
@@ -107,7 +107,7 @@ class Agent:
 
     def _may_continue(self) -> bool:
         said = False
-        while (state := self._sweep.said_state) == "PAUSED":
+        while (state := self._sweep.requested_state) == "PAUSED":
             if not said:
                 self._say("the sweep is paused: waiting")
                 said = True
@@ -117,7 +117,7 @@ class Agent:
         return state == "RUNNING"
 
     def _outcome(self, trial: Trial) -> tuple[float | None, bool]:
-        seen = self._results.look(trial.run_id)
+        seen = self._results.read(trial.run_id)
         if seen is None:
             return None, False  # the run has not started yet, or never will
         best = "max" if sign_of(self._sweep.config) < 0 else "min"

@@ -72,7 +72,7 @@ def _prior(settings: Settings, config: dict[str, Any], run_ids: list[str]) -> li
     parameters = parameters_of(config)
     found: list[Trial] = []
     for run_id in run_ids:
-        seen = results.look(run_id)
+        seen = results.read(run_id)
         if seen is None:
             raise UsageError(f"Prior run {settings.entity}/{settings.project}/{run_id} does not exist.")
         values = pick(parameters, seen.config)

@@ -10,7 +10,7 @@ from tracker.errors import Error
 from tracker.sdk.process import active_runs
 from tracker.sweeps.config import sign_of
 from tracker.sweeps.files import Sweep, Trial
-from tracker.sweeps.hyperband import is_beaten, reached, read_brackets
+from tracker.sweeps.hyperband import is_beaten, reached_brackets, read_brackets
 from tracker.sweeps.results import Results
 
 # Seconds between two checks.
@@ -42,13 +42,13 @@ class EarlyStopper:
 
     def reason_to_stop(self) -> str | None:
         """Return the reason to stop the trial, or None to continue."""
-        if self._sweep.said_state == "CANCELED":
+        if self._sweep.requested_state == "CANCELED":
             return "the sweep was canceled"
         if self._brackets is None:
             return None
         try:
             own = self._values(self._trial.run_id)
-            at = reached(self._brackets, self._passed, len(own))
+            at = reached_brackets(self._brackets, self._passed, len(own))
             others = [] if not at else self._values_of_others()
         except Error:
             return None  # the next check may be able to read
@@ -73,7 +73,7 @@ class EarlyStopper:
 
     def _values_of_other(self, run_id: str) -> list[float]:
         if run_id not in self._others:
-            seen = self._results.look(run_id)
+            seen = self._results.read(run_id)
             if seen is None:
                 return []
             values = self._values(run_id)

@@ -21,7 +21,7 @@ from typing import IO
 import msgspec
 
 from tracker.errors import StoreError
-from tracker.ground.group_files import create, is_of_group, share
+from tracker.ground.group_files import create, is_shared_by_group, share
 from tracker.ground.parsed_types import Count, DigestOrEmpty, FileNumber
 from tracker.ground.processes import this_process
 from tracker.ground.records import Process
@@ -124,7 +124,7 @@ class Draft:
             return self.capture_bytes(small)
         name = self._next_name()
         target = self.folder / name
-        how = clone(source, target, link=immutable and not is_of_group(target))
+        how = clone(source, target, link=immutable and not is_shared_by_group(target))
         found = target.stat()
         return Captured(found.st_size, name, guard=guard_of(found) if how == "link" else None)
 
@@ -170,7 +170,7 @@ class Draft:
         temporary = self.layout.new_temporary()
         temporary.write_bytes(data)
         os.replace(temporary, self.folder / "draft.json")
-        if is_of_group(self.folder):
+        if is_shared_by_group(self.folder):
             for path in self.folder.iterdir():
                 if path.lstat().st_nlink == 1:  # else it is the user's own file too
                     share(path)

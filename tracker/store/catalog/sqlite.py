@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
 from tracker.ground import values
-from tracker.ground.group_files import create, is_of_group
+from tracker.ground.group_files import create, is_shared_by_group
 from tracker.store.catalog.models import Base
 
 # Longer than any transaction of ours; past it something is stuck and the user should know.
@@ -27,7 +27,7 @@ FOLD = "PRAGMA journal_mode=DELETE"
 
 def open_engine(path: Path) -> Engine:
     """Return an engine on the SQLite catalog at ``path``."""
-    if is_of_group(path):
+    if is_shared_by_group(path):
         # SQLite gives its log the mode of the catalog. Not of one that is open: closing would free its locks.
         with suppress(FileExistsError):
             os.close(create(path, os.O_WRONLY | os.O_EXCL))

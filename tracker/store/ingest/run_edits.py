@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.ground.records import RunEdited
 from tracker.ground.values import dumps, to_plain, without_surrogates
-from tracker.runstate.key_edits import KEYED, note_keys
+from tracker.runstate.key_edits import KEYED, add_key_edits
 from tracker.runstate.merge import EDITABLE
 from tracker.store.catalog.models import Run
 from tracker.store.ingest.run_row import Aggregates, refresh_run, write_run
@@ -105,7 +105,7 @@ def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> 
     for field in KEYED:
         values, removed = edit.values.get(field, {}), edit.values.get(f"{field}_removed", [])
         if values or removed:
-            edits = note_keys(edits, field, values, removed, edit.time)
+            edits = add_key_edits(edits, field, values, removed, edit.time)
     run.edits = edits
     refresh_run(session, run, aggregates)
 

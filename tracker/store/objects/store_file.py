@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import ReadOnlyError, StoreError, StoreVersionError
-from tracker.ground.group_files import make_shared, mode_of_shared
+from tracker.ground.group_files import group_mode_of, make_shared
 from tracker.store.objects.atomic_files import claim, publish, read_json, sync_folder, write_new
 from tracker.store.objects.layout import FORMAT_VERSION, Layout
 
@@ -115,7 +115,7 @@ def _raise_format(layout: Layout, described: dict[str, Any]) -> None:
 def _make_new(layout: Layout) -> None:
     """Make a store's folder and description; for its owner alone, unless a group shares the folder."""
     _make_folder(layout.root, 0o700)
-    mode = mode_of_shared(layout.root)
+    mode = group_mode_of(layout.root)
     _make_folder(layout.temporary, 0o777)
     write_description(layout, os.urandom(16).hex(), mode)
 
@@ -126,7 +126,7 @@ def _make_folder(folder: Path, private: int) -> None:
         return
     _make_folder(folder.parent, 0o777)
     with suppress(FileExistsError):  # another process was first
-        if mode := mode_of_shared(folder.parent):
+        if mode := group_mode_of(folder.parent):
             make_shared(folder, folder.with_name(f".{folder.name}.{os.urandom(8).hex()}"), mode)
         else:
             folder.mkdir(private)
