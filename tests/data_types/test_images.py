@@ -116,7 +116,7 @@ def test_a_file_stays_as_it_is(run: Run, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         tracker.Image(str(tmp_path / "odd.tiff"))
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(tracker.UsageError, match="cannot read an image from"):
+    with pytest.raises(tracker.UsageError, match="Cannot read an image from"):
         tracker.Image(str(tmp_path / "text.png"))
 
 
