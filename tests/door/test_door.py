@@ -131,7 +131,10 @@ def test_without_tracker_one_line_says_so(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "has no tracker, or an older one: install it there too" in done.stderr.splitlines()[-1]
+    assert (
+        "has no tracker, or an older one. Install tracker for this Python too."
+        in done.stderr.splitlines()[-1]
+    )
 
 
 PROBES = """

@@ -190,7 +190,7 @@ def test_all_charts_of_a_model_at_once(run: tracker.Run, capsys: pytest.CaptureF
         model_name="Tree",
         log_learning_curve=True,
     )
-    assert "plot_calibration_curve: only classes 0 and 1 are supported" in capsys.readouterr().err
+    assert "plots nothing: only classes 0 and 1 are supported" in capsys.readouterr().err
     assert charts(run) == {
         *("feature_importances", "learning_curve", "confusion_matrix", "summary_metrics"),
         *("class_proportions", "roc", "precision_recall"),
@@ -206,9 +206,9 @@ def test_all_charts_of_a_model_at_once(run: tracker.Run, capsys: pytest.CaptureF
 
 def test_what_is_missing_is_said(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
     plots.plot_confusion_matrix(Y)
-    assert "plot_confusion_matrix: y_pred is missing: nothing is plotted" in capsys.readouterr().err
+    assert "plot_confusion_matrix plots nothing: y_pred is missing" in capsys.readouterr().err
     plots.plot_elbow_curve(DBSCAN(), X)
-    assert "plot_elbow_curve: DBSCAN has no n_clusters: nothing is plotted" in capsys.readouterr().err
+    assert "plot_elbow_curve plots nothing: DBSCAN has no n_clusters" in capsys.readouterr().err
     run.finish()
     with pytest.raises(tracker.Error, match=r"You must call wandb\.init\(\)"):
         plots.plot_class_proportions(Y)

@@ -171,5 +171,5 @@ def test_a_copy_in_another_process_continues_the_same_run() -> None:
 
 
 def test_wrong_log_model_is_one_line() -> None:
-    with pytest.raises(tracker.UsageError, match="use True, False or 'all'"):
+    with pytest.raises(tracker.UsageError, match="Use True, False or 'all'"):
         WandbLogger(log_model="some")
