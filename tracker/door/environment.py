@@ -11,7 +11,7 @@ DOOR = Path(__file__).parent
 SITE, BIN = str(DOOR / "site"), str(DOOR / "bin")
 
 
-def opened(variables: Mapping[str, str]) -> dict[str, str]:
+def redirect_wandb(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to set so that ``import wandb`` imports tracker."""
     return {
         "PYTHONPATH": _in_front(SITE, variables.get("PYTHONPATH", "")),
@@ -20,8 +20,8 @@ def opened(variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def closed(variables: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables that undo ``opened``; None means that the variable is removed."""
+def undo_redirect(variables: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables that undo ``redirect_wandb``; None means that the variable is removed."""
     return {
         "PYTHONPATH": _without(SITE, variables.get("PYTHONPATH", "")) or None,
         "PATH": _without(BIN, variables.get("PATH", os.defpath)),
