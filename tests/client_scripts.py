@@ -1,4 +1,4 @@
-"""Running a client script, unmodified libraries and all, through ``tracker run``."""
+"""A runner of scripts with unmodified client libraries, through ``tracker run``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import scripts
 
-# A script that takes longer than this hangs.
+# Time limit of a script, in seconds.
 SECONDS = 300
 
 
 class Client:
-    """Runs scripts in a folder with the Python that has the libraries.
+    """A runner of scripts in a folder, with the Python that has the client libraries.
 
-    What a script's library itself reports goes from the script to the test in ``reported.json``.
+    A script passes results of its library to the test in the file ``reported.json``.
     """
 
     def __init__(self, python: Path, folder: Path) -> None:
@@ -25,7 +25,7 @@ class Client:
         self.folder = folder
 
     def run(self, code: str, *arguments: str, program: str = "train.py", **variables: str) -> Any:
-        """Run ``code`` as ``tracker run python train.py`` and return what it reported, if anything."""
+        """Run ``code`` with ``tracker run python train.py``; return the content of ``reported.json``."""
         (self.folder / program).write_text(code)
         environment = scripts.environment(
             HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", KERAS_BACKEND="torch", **variables

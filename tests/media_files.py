@@ -1,4 +1,4 @@
-"""Reading back what a run logged: its history, and the content of its files."""
+"""Functions that read the history of a run and the content of its files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def logged(run: Run) -> list[dict[str, Any]]:
 
 
 def content(described: dict[str, Any]) -> bytes:
-    """Return the content of a file, by what the history says of it."""
-    with closing(open_store(load_settings().store)) as store:  # it knows packs of small files too
+    """Return the content of the file that a history value describes."""
+    with closing(open_store(load_settings().store)) as store:  # the store also finds files in packs
         return store.blobs.read(described["sha256"])

@@ -1,6 +1,7 @@
-"""A tiny training, as a user of Lightning writes it, through either door to tracker.
+"""A tiny training with Lightning, for both ways to import tracker.
 
-The variable ``DOOR`` names it: 1 is ``import tracker as wandb``, 2 is ``import wandb`` under ``tracker run``.
+The environment variable ``DOOR`` selects it: 1 is ``import tracker as wandb``, 2 is ``import wandb`` with
+``tracker run``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ else:
 
 __all__ = ["DOOR", "IMAGES", "Model", "WandbLogger", "fit", "loader", "run_script", "trainer", "wandb"]
 
-# Eight "digits" of 4 x 4 pixels in two classes, told apart by their brighter half.
+# Eight "digits" of 4 x 4 pixels. The class of a digit is its brighter half.
 IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (IMAGES[:, 0, :, :2].sum((1, 2)) > IMAGES[:, 0, :, 2:].sum((1, 2))).long()
 
@@ -38,7 +39,7 @@ SCORES = (0.25, 0.875, 0.5)
 
 
 class Model(pl.LightningModule):
-    """A classifier that is told how well it does in each epoch, so that the best checkpoint is known."""
+    """A classifier with given scores for each epoch, so that the best checkpoint is known."""
 
     def __init__(
         self, lr: float = 0.125, hidden: int = 3, scores: tuple[float, ...] = (0.25, 0.875, 0.5)
@@ -75,12 +76,12 @@ class Model(pl.LightningModule):
 
 
 def loader(batch_size: int = 4) -> Any:
-    """Two batches of four."""
+    """Return a loader of two batches of four images."""
     return DataLoader(TensorDataset(IMAGES, LABELS), batch_size=batch_size)
 
 
 def trainer(logger: Any, epochs: int = 3, **options: Any) -> pl.Trainer:
-    """A quiet trainer on the CPU that logs each step."""
+    """Return a trainer on the CPU that logs each step and prints nothing."""
     options.setdefault("enable_checkpointing", bool(options.get("callbacks")))
     return pl.Trainer(
         accelerator="cpu",
@@ -96,7 +97,7 @@ def trainer(logger: Any, epochs: int = 3, **options: Any) -> pl.Trainer:
 
 
 def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelCheckpoint:
-    """Train for three epochs of two steps, with a checkpoint after each; return what wrote them."""
+    """Train for three epochs of two steps with a checkpoint after each; return the checkpoint callback."""
     callback = ModelCheckpoint(**{"monitor": "val_accuracy", "mode": "max", **checkpoint})
     trainer(logger, callbacks=[callback]).fit(model or Model(), loader(), loader())
     return callback
@@ -105,14 +106,14 @@ def fit(logger: Any, model: Model | None = None, **checkpoint: Any) -> ModelChec
 def run_script(
     folder: Path, code: str, launcher: Sequence[str] = (), *, door_first: bool = True, status: int = 0
 ) -> None:
-    """Run a script in processes of its own, through the same door, to its end, which must come.
+    """Run a script in separate processes, with the same way to import tracker. Fail after 240 seconds.
 
     Args:
-        folder: Where it lies and runs.
+        folder: Folder of the script and its working folder.
         code: The script.
-        launcher: Words in front of Python, such as those of ``srun``.
-        status: With what it must end.
-        door_first: Whether ``tracker run`` stands in front of the launcher, or behind it.
+        launcher: Command in front of Python, such as ``srun``.
+        door_first: Whether ``tracker run`` is in front of the launcher; otherwise it is after the launcher.
+        status: Expected exit status.
     """
     (folder / "train.py").write_text(code)
     door = [sys.executable, "-m", "tracker.cli.main", "run"] if DOOR == "2" else []

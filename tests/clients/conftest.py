@@ -1,4 +1,4 @@
-"""The Python that has the libraries, and a folder to run scripts in."""
+"""Fixtures: the Python with the client libraries, and a folder for scripts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 import scripts
 from client_scripts import Client
 
-# Read here: each test runs without the TRACKER_* variables from outside.
+# Read at import, because tests run without the TRACKER_* variables of the caller.
 PYTHON = Path(os.environ.get("TRACKER_CLIENTS_PYTHON") or scripts.ROOT / ".venv-clients/bin/python")
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Client:
-    """A client whose working folder, and so its store, is the test's."""
+    """Return a client whose working folder, with the store, belongs to the test."""
     if not PYTHON.is_file():
         pytest.fail(f"there is no {PYTHON}: run `python3 dev.py test -m clients`", pytrace=False)
     return Client(PYTHON, tmp_path)

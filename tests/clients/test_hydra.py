@@ -68,7 +68,7 @@ def test_the_config_object_itself_is_resolved(client: Client) -> None:
     assert run.config == {**PLAIN, "run_dir": "unknown"}
 
 
-def test_wandb_config_that_was_set_before_init_is_replaced_by_the_runs(client: Client) -> None:
+def test_wandb_config_from_before_init_is_replaced_by_the_run_config(client: Client) -> None:
     start(client, "name='set before'")
     run = the_run("local/hydra")
     assert run.name == "set before"

@@ -1,4 +1,4 @@
-"""A training loop like nanoGPT's: a character model in plain PyTorch that knows init, log, no more."""
+"""A training loop like that of nanoGPT: a character model in plain PyTorch that calls only init and log."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_loop_logs_what_it_computed(client: Client) -> None:
     assert reported["rows"][-1][1] < reported["rows"][0][1]
 
 
-def test_without_the_door_the_same_script_has_no_wandb(client: Client) -> None:
+def test_without_tracker_run_the_script_cannot_import_wandb(client: Client) -> None:
     (client.folder / "probe.py").write_text("import importlib.util as u; print(u.find_spec('wandb'))")
     done = subprocess.run(
         [client.python, "probe.py"],

@@ -38,7 +38,7 @@ run.finish()
 """
 
 
-def test_what_the_library_wrote_for_tensorboard_is_in_the_run(client: Client) -> None:
+def test_tensorboard_events_of_the_library_are_in_the_run(client: Client) -> None:
     reported = client.run(SCRIPT)
     run = the_run("local/sb3")
     assert (run.id, run.state) == (reported["id"], "finished")
@@ -58,7 +58,7 @@ def test_what_the_library_wrote_for_tensorboard_is_in_the_run(client: Client) ->
     assert reported["timesteps"] == 512
 
 
-def test_gradients_and_the_model_are_kept(client: Client) -> None:
+def test_gradients_and_the_model_are_stored(client: Client) -> None:
     client.run(SCRIPT)
     run = the_run("local/sb3")
     keys = {key for row in rows(run) for key in row}

@@ -46,7 +46,7 @@ json.dump({"log": trainer.state.log_history, "id": wandb.run.id, "parameters": m
 
 
 def logged(path: str, reported: dict) -> None:
-    """Compare the run's history with what the Trainer keeps of itself."""
+    """Compare the history of the run with the log history of the Trainer."""
     run = the_run(path)
     assert (run.id, run.name, run.state) == (reported["id"], "tiny", "finished")
     training = [entry for entry in reported["log"] if "loss" in entry]
@@ -121,7 +121,7 @@ def test_the_model_at_the_end_only(client: Client) -> None:
     assert client.run(LOAD, folder, program="load.py") == [reported["weights"]]
 
 
-def test_a_disabled_run_trains_and_keeps_nothing(client: Client) -> None:
+def test_a_disabled_run_trains_and_stores_nothing(client: Client) -> None:
     script = SCRIPT.replace("max_steps=120", "max_steps=2").replace("wandb.run.id", "None")
     client.run(script, WANDB_PROJECT="tiny", WANDB_MODE="disabled")
     assert not Path("tracker-store").exists()

@@ -42,7 +42,7 @@ def test_masks_boxes_and_classes(run: Run) -> None:
     run.finish()
     (row,) = logged(run)
     one, many = row["im"], row["many"]
-    # The real client's digests of the same image and boxes.
+    # The digests are those of the real client for the same image and boxes.
     assert one["path"] == "media/images/im_0_d6a441bfe7e8f09712a9.png"
     assert (one["format"], one["width"], one["height"], one["grouping"]) == ("png", 6, 4, 2)
     assert one["boxes"]["b"]["_type"] == "boxes2D"
@@ -94,7 +94,7 @@ def test_pixels() -> None:
     assert (pixels(tracker.Image(rgb)) == rgb).all()
     assert (pixels(tracker.Image(torch.tensor(rgb).permute(2, 0, 1).to(torch.uint8))) == rgb).all()
     assert pixels(tracker.Image(torch.rand(1, 3, 4, 5))).shape == (4, 5, 3)
-    # A picture of floats within 0..1 is no black one: see docs/decisions/0031.
+    # An image of floats within 0..1 is not black: see docs/decisions/0031.
     assert pixels(tracker.Image(np.full((2, 2), 0.5))).max() == 127
     assert pixels(tracker.Image(np.full((2, 2), 0.5), normalize=False)).max() == 0
     assert tracker.Image(rgb, mode="L").image.mode == "L"
@@ -102,7 +102,7 @@ def test_pixels() -> None:
     assert (jpeg.format, PIL.Image.open(io.BytesIO(jpeg.data)).mode) == ("jpg", "RGB")
 
 
-def test_a_file_stays_as_it_is(run: Run, tmp_path: Path) -> None:
+def test_an_image_file_is_not_converted(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "odd.tiff"
     PIL.Image.new("RGB", (3, 2)).save(path)
     data = path.read_bytes()
@@ -116,7 +116,7 @@ def test_a_file_stays_as_it_is(run: Run, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         tracker.Image(str(tmp_path / "odd.tiff"))
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(tracker.UsageError, match="cannot read an image from"):
+    with pytest.raises(tracker.UsageError, match="Cannot read an image from"):
         tracker.Image(str(tmp_path / "text.png"))
 
 

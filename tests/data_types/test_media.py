@@ -1,4 +1,4 @@
-"""Media of every type: what stands in the history, as the real client 0.31 writes it, and the files."""
+"""Media of all types: their history values, which equal those of the real client 0.31, and their files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run() -> Run:
 
 
 class Point(Media):
-    """A type as a new one is written: all that is known of it is here."""
+    """A user-defined media type, as a developer adds one: it needs only this class."""
 
     _log_type = "point-file"
     folder = "point"
@@ -34,7 +34,7 @@ class Point(Media):
         self._take_file(str(path))
 
 
-def test_a_new_type_is_media_and_comes_back_from_artifacts(run: Run, tmp_path: Path) -> None:
+def test_a_user_defined_media_type_is_read_back_from_artifacts(run: Run, tmp_path: Path) -> None:
     (tmp_path / "point.json").write_text("[1, 2]")
     point = Point(tmp_path / "point.json")
     artifact = tracker.Artifact("points", "dataset")
@@ -55,7 +55,7 @@ def test_audio(run: Run, tmp_path: Path) -> None:
     clip = tracker.Audio(samples, sample_rate=8000, caption="a tone")
     (tmp_path / "given.mp3").write_bytes(b"not decoded")
     given = tracker.Audio(tmp_path / "given.mp3")
-    (tmp_path / "given.mp3").unlink()  # its bytes are safe
+    (tmp_path / "given.mp3").unlink()  # the clip has read the file already
     run.log({"clip": clip, "given": given, "many": [tracker.Audio(samples, sample_rate=8000), given]})
     run.finish()
     (row,) = logged(run)
@@ -89,7 +89,7 @@ def test_audio_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     with_soundfile = tracker.Audio(samples, sample_rate=100)
     monkeypatch.setitem(sys.modules, "soundfile", None)
     without = tracker.Audio(samples, sample_rate=100)
-    # libsndfile scales by 32768 and cuts: one step apart at most.
+    # libsndfile scales by 32768 and truncates, so that values differ by at most one.
     first, second = (
         np.frombuffer(each.data_bytes[44:], "<i2").astype(int) for each in (with_soundfile, without)
     )
@@ -109,7 +109,7 @@ def test_video_of_frames_and_of_a_file(run: Run, tmp_path: Path) -> None:
     first, second = logged(run)
     assert (first["v"]["width"], first["v"]["height"], first["v"]["caption"]) == (12, 8, "red")
     assert first["file"]["path"].startswith("media/videos/file_0_")
-    assert (second["batch"]["width"], second["batch"]["height"]) == (4 * 12, 8)  # as wandb: 4 places in a row
+    assert (second["batch"]["width"], second["batch"]["height"]) == (4 * 12, 8)  # wandb: 4 places in a row
     assert (second["list"]["_type"], second["list"]["captions"]) == ("videos", ["red", "red"])
     import PIL.Image
 
@@ -136,7 +136,7 @@ def test_html(run: Run, tmp_path: Path) -> None:
     run.log({"hs": [tracker.Html("a", inject=False), tracker.Html(io.StringIO("b"), inject=False)]})
     run.finish()
     first, second = logged(run)
-    # What the real client writes for the same page.
+    # The digest is that of the real client for the same page.
     assert first["h"]["sha256"] == "cbe1d5fa9a8d6c57fa843cfee50aa7e7395ce253e94e61a800d3f5d4ac1ef65f"
     assert content(first["file"]) == b"<html><body>x</body></html>"
     assert [content(page) for page in second["hs"]["html"]] == [b"a", b"b"]
@@ -160,7 +160,8 @@ def test_point_clouds_models_and_scenes(run: Run, tmp_path: Path) -> None:
     )
     run.finish()
     (row,) = logged(run)
-    assert row["o"]["path"] == "media/object3D/o_0_8c96519f179b2a3e15b8.pts.json"  # the real client's digest
+    # The digest is that of the real client.
+    assert row["o"]["path"] == "media/object3D/o_0_8c96519f179b2a3e15b8.pts.json"
     assert row["model"]["path"].endswith(".obj")
     stored = json.loads(content(row["scene"]))
     assert (stored["type"], stored["points"], stored["vectors"]) == ("lidar/beta", [[0, 0, 0]], [])
@@ -215,7 +216,7 @@ def test_histograms(run: Run) -> None:
         tracker.Histogram(np_histogram=([1], [1]))
 
 
-def test_media_in_nested_dicts_lists_of_several_kinds_and_logged_twice(run: Run) -> None:
+def test_media_in_nested_dicts_in_mixed_lists_and_logged_twice(run: Run) -> None:
     page = tracker.Html("x")
     run.log({"deep": {"a": {"page": page}}, "mix": [page, tracker.Audio([0.0], sample_rate=1)]})
     run.log({"again": page, "weird: key/../a.b": tracker.Html("y")})
@@ -228,7 +229,7 @@ def test_media_in_nested_dicts_lists_of_several_kinds_and_logged_twice(run: Run)
     assert second["weird: key/../a.b"]["path"].startswith("media/html/weird: key/__/a.b_1_")
 
 
-def test_what_is_missing_is_said_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_in_the_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "rdkit.Chem", None)

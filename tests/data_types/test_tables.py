@@ -1,4 +1,4 @@
-"""Tables: typed columns, changes, what logging stores, and artifacts that hold them."""
+"""Tables: column types, changes, logging, and tables in artifacts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def types_of(table: Table) -> dict[str, str]:
     return {key: str(each) for key, each in table._column_types.params["type_map"].items()}
 
 
-def test_columns_are_typed_by_what_they_hold_first() -> None:
+def test_the_first_values_determine_the_column_types() -> None:
     table = tracker.Table(columns=["n", "t", "b", "l", "any"])
     table.add_data(None, None, None, None, None)
     table.add_data(1, "x", True, [1, 2], {"a": 1})
@@ -54,7 +54,7 @@ def test_dtypes_and_optional() -> None:
     with pytest.raises(TypeError):
         table.add_data(None, "x")
     with pytest.raises(TypeError):
-        table.add_data(float("nan"), "x")  # as wandb: NaN counts as None
+        table.add_data(float("nan"), "x")  # as in wandb: NaN counts as None
     with pytest.raises(TypeError):
         table.add_data("x", "x")
     table.cast("b", ["yes", "no"], optional=True)
@@ -94,7 +94,7 @@ def test_data_frames_and_arrays() -> None:
     assert tracker.Table(columns=["a", "b"], data=np.eye(2)).data[1][1] == 1
 
 
-def test_what_logging_stores(run: Run) -> None:
+def test_a_logged_table_is_stored_in_the_run_and_as_an_artifact(run: Run) -> None:
     pandas = pytest.importorskip("pandas")
     table = tracker.Table(columns=["x", "y"], data=[[1, 2]])
     run.log({"viz": table, "df": pandas.DataFrame({"a": [1, 2]})})
@@ -104,13 +104,13 @@ def test_what_logging_stores(run: Run) -> None:
     run.log({"cells": tracker.Table(columns=["i", "h", "a", "n", "f"], data=[row])})
     run.finish()
     first, second, third = logged(run)
-    # The real client's digests of the same tables.
+    # The digests are those of the real client for the same tables.
     assert first["viz"]["path"] == "media/table/viz_0_ba67c0fa8c56c78584d1.table.json"
     assert first["df"]["path"] == "media/table/df_0_7cad2a554f5ba00c989f.table.json"
     assert (first["viz"]["_type"], first["viz"]["ncols"], first["viz"]["nrows"]) == ("table-file", 2, 1)
     assert first["viz"]["log_mode"] == "IMMUTABLE"
     assert first["viz"]["artifact_path"].startswith("wandb-client-artifact://")
-    assert second["viz"] == first["viz"]  # logged once
+    assert second["viz"] == first["viz"]  # the table is logged only once
     (stored,) = json.loads(content(third["cells"]))["data"]
     assert [cell["_type"] for cell in stored[:3]] == ["image-file", "html-file", "audio-file"]
     assert stored[3] == list(range(40))
@@ -125,7 +125,7 @@ def test_what_logging_stores(run: Run) -> None:
 
 
 NAN, INF = math.nan, math.inf
-NUMBERS: dict[str, tuple[list[Any], list[Any]]] = {  # what is logged, and what is read
+NUMBERS: dict[str, tuple[list[Any], list[Any]]] = {  # the logged values and the values that are read
     "numbers": ([1.0, NAN, INF, -INF, None], [1.0, NAN, INF, -INF, None]),
     "scalars of numpy": ([np.float32("nan"), np.float64("inf"), np.float64("nan")], [NAN, INF, NAN]),
     "lists": ([[1.0, NAN], [INF, 2.0]], [[1.0, NAN], [INF, 2.0]]),
@@ -138,7 +138,7 @@ NUMBERS: dict[str, tuple[list[Any], list[Any]]] = {  # what is logged, and what 
 
 
 @pytest.mark.parametrize("what", NUMBERS)
-def test_nan_and_infinities_come_back(run: Run, what: str) -> None:
+def test_nan_and_infinities_are_read_back(run: Run, what: str) -> None:
     cells, read = NUMBERS[what]
     table = tracker.Table(columns=["x"], data=[[cell] for cell in cells])
     artifact = tracker.Artifact("held", "dataset")
@@ -152,7 +152,7 @@ def test_nan_and_infinities_come_back(run: Run, what: str) -> None:
 
 
 def test_nan_in_a_column_that_is_not_optional_can_be_read(run: Run) -> None:
-    """Scalars of numpy are numbers, NaN or not; the file says that the column is optional."""
+    """Scalars of numpy are numbers even if they are NaN. The table file declares the column as optional."""
     table = tracker.Table(columns=["x"], data=[[np.float32(1)], [np.float32("nan")]], optional=False)
     artifact = tracker.Artifact("held", "dataset")
     artifact.add(table, "t")
@@ -162,7 +162,7 @@ def test_nan_in_a_column_that_is_not_optional_can_be_read(run: Run) -> None:
 
 
 def test_null_in_a_list_of_numbers_is_nan(run: Run) -> None:
-    """wandb and older trackers wrote null for NaN; infinities were marked objects."""
+    """wandb and older versions of tracker wrote NaN as null, and infinities as objects with a ``_type``."""
     types = {"v": {"wb_type": "list", "params": {"element_type": {"wb_type": "number"}, "length": 2}}}
     described = {
         "_type": "table",
@@ -187,15 +187,13 @@ def test_a_changed_table_is_logged_again_if_it_is_mutable(run: Run) -> None:
         mutable.add_data(step)
     run.finish()
     first, second = logged(run)
-    assert second["fixed"] == {
-        **first["fixed"],
-        "nrows": 2,
-    }  # as in wandb: the same file, and what it has by now
+    # As in wandb: the same file, but the current number of rows.
+    assert second["fixed"] == {**first["fixed"], "nrows": 2}
     assert (first["mutable"]["nrows"], second["mutable"]["nrows"]) == (1, 2)
     assert json.loads(content(second["mutable"]))["data"] == [[1], [0]]
 
 
-def test_an_incremental_table_logs_what_is_new(run: Run) -> None:
+def test_an_incremental_table_logs_only_new_rows(run: Run) -> None:
     table = tracker.Table(columns=["x"], log_mode="INCREMENTAL")
     for value in range(3):
         table.add_data(value)
@@ -254,7 +252,8 @@ def test_objects_of_every_type_in_an_artifact(run: Run, tmp_path: Path) -> None:
     artifact = tracker.Artifact("objects", "dataset")
     for name, obj in objects.items():
         artifact.add(obj, name)
-    assert artifact.add(image, "other").path == "image.image-file.json"  # as wandb: it is there already
+    # As in wandb: the artifact has the image already.
+    assert artifact.add(image, "other").path == "image.image-file.json"
     run.log_artifact(artifact).wait()
     run.finish()
     found = tracker.Api().artifact("p/objects:latest")

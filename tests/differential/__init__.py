@@ -1,1 +1,1 @@
-"""Scripts run against the real wandb client and against tracker; what each recorded is compared."""
+"""Differential tests: scripts run with the real wandb client and with tracker; the records must be equal."""

@@ -1,4 +1,4 @@
-"""Compares two outcomes field by field, with what is declared to differ."""
+"""Comparison of two outcomes field by field, with their declared differences."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from differential.script import ABSENT, Difference
 
 
 def differences(wandb: Any, tracker: Any, at: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return where two outcomes differ: place, what wandb has there, what tracker has.
+    """Return the places where two outcomes differ, with wandb's value and tracker's value.
 
-    An error may be of a subclass of wandb's own: who catches wandb's catches it.
+    tracker may raise a subclass of wandb's error, because an ``except`` clause for wandb's error catches it.
     """
     if isinstance(wandb, dict) and isinstance(tracker, dict):
         if wandb.keys() == tracker.keys() == {"raised"} or (
@@ -35,21 +35,21 @@ def differences(wandb: Any, tracker: Any, at: str = "") -> dict[str, tuple[Any, 
 def complaints(
     wandb: dict[str, Any], tracker: dict[str, Any], declared: list[Difference], known: list[str]
 ) -> list[str]:
-    """Return what is wrong, a line each: differences nobody declared, and declared ones that there are not.
+    """Return a line for each undeclared difference, and for each declared difference that does not exist.
 
     Args:
         wandb: The outcome of the real client.
-        tracker: Tracker's.
-        declared: The script's deliberate differences.
-        known: Places of faults that are known and not mended yet.
+        tracker: The outcome of tracker.
+        declared: The deliberate differences of the script.
+        known: Places of known faults that are not fixed yet.
     """
     wrong = []
     for difference in declared:
         theirs, ours = at(wandb, difference.at), at(tracker, difference.at)
         if not differences(theirs, ours):
-            wrong.append(f"{difference.at} is declared to differ and does not")
+            wrong.append(f"{difference.at} is declared to differ but does not")
         elif differences(difference.ours, ours):
-            wrong.append(f"{difference.at} is declared to be {difference.ours!r} and is {ours!r}")
+            wrong.append(f"{difference.at} is declared to be {difference.ours!r} but is {ours!r}")
     covered = [difference.at for difference in declared]
     found = {
         place: both
@@ -58,7 +58,7 @@ def complaints(
     }
     for place in known:
         if place not in found:
-            wrong.append(f"{place} is listed as a known fault and does not differ: take it off faults.py")
+            wrong.append(f"{place} is listed as a known fault but does not differ. Remove it from faults.py.")
     for place, (theirs, ours) in found.items():
         if place not in known:
             wrong.append(f"{place} differs:\n    wandb   {theirs!r}\n    tracker {ours!r}")
@@ -66,7 +66,7 @@ def complaints(
 
 
 def at(outcome: Any, place: str) -> Any:
-    """Return what an outcome has at a place, ABSENT if nothing; keys may contain slashes."""
+    """Return the value at a place of an outcome, ABSENT if there is none. Keys may contain slashes."""
     if place == "":
         return outcome
     if isinstance(outcome, list):
@@ -84,5 +84,5 @@ def _place(at: str, key: str) -> str:
 
 
 def _same(wandb: Any, tracker: Any) -> bool:
-    # 1 and 1.0 are one thing here, as they are in wandb's records; 1 and True are two.
+    # 1 and 1.0 are equal here, as in wandb's records; 1 and True differ.
     return isinstance(wandb, bool) is isinstance(tracker, bool) and bool(wandb == tracker)

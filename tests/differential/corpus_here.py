@@ -1,4 +1,4 @@
-"""The corpus, loaded in tracker's interpreter."""
+"""Loading of the corpus in tracker's interpreter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from differential.script import Script, load_corpus
 
 
 def load() -> dict[str, Script]:
-    """Return the scripts by key; ``wandb``, which their modules import, is tracker meanwhile."""
+    """Return the scripts by key. During the call, ``wandb``, which their modules import, is tracker."""
     before = sys.modules.get("wandb")
     sys.modules["wandb"] = tracker
     try:

@@ -1,4 +1,4 @@
-"""Differences that nobody wanted and nobody has mended yet, by script: the places where they are."""
+"""Places of unwanted differences that are not fixed yet, by script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcomes of the real client as they are committed: one file per area."""
+"""The committed outcomes of the real client, with one file for each area."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def save(outcomes: dict[str, Any]) -> None:
 
 
 def load_surface() -> dict[str, dict[str, list[str] | None]]:
-    """Return the real client's public names, and the parameters of those that can be called."""
+    """Return the public names of the real client, with the parameters of callables."""
     found: dict[str, dict[str, list[str] | None]] = json.loads(SURFACE.read_text())
     return found
 
@@ -42,7 +42,7 @@ def save_surface(found: dict[str, Any]) -> None:
 
 
 def _text(value: Any, indent: int = 0) -> str:
-    """Return JSON text in which what fits a line stands on one."""
+    """Return JSON text in which each value that fits into a line is on one line."""
     line = json.dumps(value, ensure_ascii=False)
     if len(line) + indent <= _LINE or not isinstance(value, (dict, list)) or not value:
         return line

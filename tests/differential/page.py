@@ -1,6 +1,6 @@
-"""Writes docs/compatibility.md: ``python tests/differential/page.py``.
+"""The writer of docs/compatibility.md: ``python tests/differential/page.py``.
 
-All of it comes from the corpus and its declarations, from the recorded names, and from looking at tracker.
+The page is generated from the corpus with its declared differences, the recorded names, and tracker itself.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from differential.unsupported import unsupported
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 
 _HEAD = """\
-# How far this is wandb
+# Compatibility with wandb
 
-This page is made from the tests: `python tests/differential/page.py` writes it, and a test demands that it is
-what would be written. Small scripts, written for wandb, run once against the real client (wandb {version},
-offline) and once against tracker; what each recorded and saw is compared field by field: config, history,
-summary, metrics, files, artifacts, tags, exit code, return values, errors. Errors must be of wandb's type or
-of a subclass; of their words, those that scripts look for.
+`python tests/differential/page.py` generates this page from the tests, and a test checks that the page is up
+to date. Small scripts for wandb run once with the real client (wandb {version}, offline) and once with
+tracker. The tests compare the records and the observations of each script field by field: config, history,
+summary, metrics, files, artifacts, tags, exit code, return values and errors. An error must have wandb's type
+or a subclass of it. Its text must contain the words that scripts look for.
 """
 _VERSION = "0.31.0"
 
@@ -41,7 +41,7 @@ def text() -> str:
 
 def _same() -> Iterator[str]:
     yield "## Scripts\n"
-    yield from _table(("area", "scripts", "all the same", "with deliberate differences", "with faults"))
+    yield from _table(("area", "scripts", "equal", "with deliberate differences", "with faults"))
     corpus = corpus_here.load()
     totals = [0, 0, 0, 0]
     for area, group in groupby(corpus.values(), key=lambda script: script.area):
@@ -60,8 +60,8 @@ def _counts(scripts: list[Script]) -> list[int]:
 
 def _deliberate() -> Iterator[str]:
     yield "## Deliberate differences\n"
-    yield "Each is declared at its script in `tests/differential/corpus`, with the outcome tracker has.\n"
-    yield from _table(("script", "wandb", "tracker", "because"))
+    yield "Each is declared at its script in `tests/differential/corpus`, with the outcome of tracker.\n"
+    yield from _table(("script", "wandb", "tracker", "reason"))
     rows: dict[tuple[str, str, str], list[str]] = {}
     for key, script in corpus_here.load().items():
         for difference in script.differences:
@@ -77,29 +77,29 @@ def _names() -> Iterator[str]:
     recorded = golden.load_surface()
     here = surface.look("tracker", {owner: list(names) for owner, names in recorded.items()})
     yield "## Names\n"
-    yield "Public names of the real client, and whether they are here with parameters that take the same.\n"
-    yield from _table(("of", "names", "the same", "otherwise"))
+    yield "Public names of the real client. A name is equal if tracker accepts the same arguments.\n"
+    yield from _table(("owner", "names", "equal", "different"))
     for owner, names in recorded.items():
         misfits = surface.misfits(owner, names, here[owner])
         yield _row(f"`{owner}`", len(names), len(names) - len(misfits), len(misfits))
     yield ""
     if DELIBERATE:
-        yield from _table(("name", "here"))
+        yield from _table(("name", "difference"))
         yield from (_row(f"`{name}`", reason) for name, reason in DELIBERATE.items())
         yield ""
 
 
 def _unsupported() -> Iterator[str]:
-    yield "## What raises UnsupportedError\n"
+    yield "## Names that raise UnsupportedError\n"
     yield from _table(("name", "message"))
-    yield from (_row(f"`{name}`", says) for name, says in unsupported().items())
+    yield from (_row(f"`{name}`", message) for name, message in unsupported().items())
     yield ""
 
 
 def _faults() -> Iterator[str]:
     if faults.KNOWN or NOT_YET:
         yield "## Known faults\n"
-        yield "Differences that nobody wants and that are not mended yet: places in outcomes, and names.\n"
+        yield "Unwanted differences that are not fixed yet: places in outcomes, and names.\n"
         yield from (f"* {key}: {', '.join(places)}" for key, places in faults.KNOWN.items())
         yield from (f"* `{name}`: {why}" for name, why in NOT_YET.items())
         yield ""

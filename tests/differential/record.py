@@ -1,6 +1,6 @@
-"""Records what the real client does today: ``python tests/differential/record.py``, where it is installed.
+"""The recorder of the real client's outcomes: ``python tests/differential/record.py``.
 
-``TRACKER_WANDB_PYTHON`` names its interpreter; see ``sides``.
+``TRACKER_WANDB_PYTHON`` names the interpreter that has the real client; see ``sides``.
 """
 
 from __future__ import annotations

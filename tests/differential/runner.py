@@ -1,12 +1,12 @@
-"""Runs scripts of the corpus against the client that this interpreter has, and writes down what it recorded.
+"""The runner of corpus scripts with the client of this interpreter. It writes the outcomes to a file.
 
     python -m differential.runner wandb|tracker FOLDER [AREA/NAME ...]
 
-Tracker's side is started by ``tracker run``, so that ``import wandb`` is tracker there.
+For tracker, start it with ``tracker run``, so that ``import wandb`` imports tracker.
 
-Client and helpers are imported once; then each script has a forked process, a folder, a home and an
-environment of its own, and ends as any interpreter ends. What each saw is in FOLDER/AREA/NAME/seen.json, the
-outcomes of all, in normal form, in FOLDER/outcomes.json.
+The client and helper packages are imported once. Then each script runs in a forked process with its own
+folder, home and environment, and ends as an interpreter ends. The observations of each script are written to
+FOLDER/AREA/NAME/seen.json, and all outcomes in normal form to FOLDER/outcomes.json.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pathlib import Path
 
 from differential.script import Script, Seen, load_corpus
 
-AT_ONCE = 2
+PARALLEL_SCRIPTS = 2
 SECONDS = 120
-# Imported by scripts: once here, not once in each of them.
+# Packages that scripts use. The parent imports them once, so that the forked scripts need not.
 _HELPERS = ("numpy", "PIL.Image", "pandas", "matplotlib.pyplot", "torch")
 _PARTS = {
     "wandb": ("wandb", "wandb.apis.public", "wandb.sdk.launch", "wandb.plot", "wandb.data_types"),
@@ -53,10 +53,10 @@ def main(side: str, folder: Path, wanted: list[str]) -> None:
             importlib.import_module(helper)
     corpus = load_corpus()
     scripts = [corpus[key] for key in wanted or corpus]
-    gc.freeze()  # or each child, when it ends, takes apart all that was imported: most of its time
+    gc.freeze()  # otherwise each child spends most of its time on freeing imported objects at its end
     child = _run_all(side, folder, scripts)
     if child is not None:
-        child()  # in the child: what the script raises ends this interpreter, as it would the user's
+        child()  # in the child: an error of the script ends this interpreter, as it ends that of a user
         return
     collect = importlib.import_module(f"differential.outcomes.of_{side}").collect
     outcomes = {}
@@ -72,10 +72,10 @@ def main(side: str, folder: Path, wanted: list[str]) -> None:
 
 
 def _run_all(side: str, folder: Path, scripts: list[Script]) -> Callable[[], None] | None:
-    """Fork a process for each script; return what is to be done to the child, None to the parent."""
+    """Fork a process for each script. Return the function that the child must call; None in the parent."""
     waiting, running = list(scripts)[::-1], {}
     while waiting or running:
-        while waiting and len(running) < AT_ONCE:
+        while waiting and len(running) < PARALLEL_SCRIPTS:
             script = waiting.pop()
             place = folder / script.key
             place.mkdir(parents=True)
@@ -95,7 +95,7 @@ def _run_all(side: str, folder: Path, scripts: list[Script]) -> Callable[[], Non
 
 
 def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
-    """Become the script's process: own folder, home, environment and output."""
+    """Set up the folder, home, environment and output of this process, and run the script."""
     work = place / "work"
     for made in (work, place / "home"):
         made.mkdir()
@@ -104,7 +104,7 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
         del os.environ[name]
     os.environ |= {"HOME": str(place / "home"), "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     os.environ["WANDB_CACHE_DIR"] = os.environ["WANDB_DATA_DIR"] = str(place / "home")
-    # What is captured without code is not compared, and costs the real client seconds.
+    # Automatic capture is not compared, and takes seconds in the real client.
     os.environ |= {
         "WANDB_X_DISABLE_STATS": "true",
         "WANDB_X_SAVE_REQUIREMENTS": "false",
@@ -113,13 +113,13 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
         "MPLBACKEND": "Agg",
     }
     if side == "wandb":
-        # Made when wandb is imported, and removed by the first child that ends: each needs its own.
+        # wandb creates this folder at import, and the first child that ends removes it: each needs its own.
         from wandb.sdk.data_types._private import MEDIA_TMP
 
         MEDIA_TMP._finalizer.detach()
         MEDIA_TMP.name = tempfile.mkdtemp("wandb-media")
     if side == "tracker":
-        # One store for all, so that one recorder serves them; an entity each keeps them apart.
+        # All scripts share one store, so that one recorder serves them. Separate entities keep them apart.
         os.environ |= {"TRACKER_STORE": str(folder / "store"), "WANDB_ENTITY": entity_of(script.key)}
     sys.argv = [str(work / "train.py")]
     for stream, name in ((1, "out"), (2, "err")):
@@ -133,7 +133,7 @@ def _be_script(side: str, folder: Path, place: Path, script: Script) -> None:
 
 
 def entity_of(key: str) -> str:
-    """Return the entity whose runs are a script's."""
+    """Return the entity for the runs of a script."""
     return "of-" + key.replace("/", "-").replace("_", "-")
 
 

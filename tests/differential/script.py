@@ -1,4 +1,4 @@
-"""What a script of the corpus is made of: the function, what it saw, and how tracker may differ."""
+"""The parts of a corpus script: its function, its observations and its declared differences."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-# In place of a value: what one side has not got at all.
+# Replaces a value that one side does not have.
 ABSENT = "<absent>"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where tracker deliberately records something else than wandb.
+    """A place where tracker deliberately records another value than wandb.
 
     Attributes:
-        at: Place in the outcome, its parts joined by ``/``: ``runs/0/history``.
-        ours: What tracker has there, in normal form; ABSENT when nothing.
-        wandb: What wandb does, in words, for the page.
-        tracker: What tracker does, in words.
-        because: The section of wandb's surface that says so, or the complaint: ``wandb/wandb#4482``.
+        at: Place in the outcome, with parts joined by ``/``: ``runs/0/history``.
+        ours: tracker's value in normal form; ABSENT if it has none.
+        wandb: Behaviour of wandb in words, for the page.
+        tracker: Behaviour of tracker in words, for the page.
+        because: The section of wandb's interface that requires the difference, or an issue such as
+            ``wandb/wandb#4482``.
     """
 
     at: str
@@ -44,7 +45,7 @@ class Script:
 
     @property
     def key(self) -> str:
-        """``AREA/NAME``."""
+        """The key ``AREA/NAME``."""
         return f"{self.area}/{self.name}"
 
 
@@ -52,7 +53,7 @@ _scripts: dict[str, Script] = {}
 
 
 def script(main: Callable[[Seen], None]) -> Script:
-    """Make a function a script of the corpus; its area is its module's name."""
+    """Add a function to the corpus as a script. Its area is the name of its module."""
     made = Script(main.__module__.rsplit(".", 1)[-1], main.__name__, main)
     if made.key in _scripts:
         raise ValueError(f"two scripts are called {made.key}")
@@ -61,7 +62,7 @@ def script(main: Callable[[Seen], None]) -> Script:
 
 
 def differs(at: str, ours: Any, *, wandb: str, tracker: str, because: str) -> Callable[[Script], Script]:
-    """Declare a deliberate difference of the script below; see ``Difference``."""
+    """Return a decorator that declares a deliberate difference of a script; see ``Difference``."""
 
     def declare(made: Script) -> Script:
         made.differences.insert(0, Difference(at, ours, wandb, tracker, because))
@@ -71,7 +72,7 @@ def differs(at: str, ours: Any, *, wandb: str, tracker: str, because: str) -> Ca
 
 
 def load_corpus() -> dict[str, Script]:
-    """Return all scripts by key. The modules import ``wandb``: whichever this process has under that name."""
+    """Return all scripts by key. Their modules import the ``wandb`` of this process."""
     from differential import corpus
 
     for module in pkgutil.iter_modules(corpus.__path__, "differential.corpus."):
@@ -80,33 +81,33 @@ def load_corpus() -> dict[str, Script]:
 
 
 class Seen:
-    """What a script observes of the client while it runs."""
+    """The observations of a script while it runs."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
 
     def __call__(self, label: str, value: Any) -> None:
-        """Note a value: plain data as it is, of any other object its class."""
+        """Record a value: plain data unchanged, any other object as the name of its class."""
         if label in self.values:
             raise ValueError(f"{label} was seen before")
         self.values[label] = plain(value)
 
     @contextmanager
-    def error(self, label: str, says: str = "") -> Iterator[None]:
-        """Note which error the block raises, and whether its text contains ``says``."""
+    def error(self, label: str, words: str = "") -> Iterator[None]:
+        """Record the error that the block raises, and whether its text contains ``words``."""
         try:
             yield
         except Exception as error:
             names = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception)]
-            # Of pydantic, which wandb uses inside; scripts catch its ValueError.
+            # pydantic, which wandb uses, raises ValidationError; scripts catch its base class ValueError.
             names = [name for name in names if name != "ValidationError"]
-            self(label, {"raised": names, **({"says": says in str(error)} if says else {})})
+            self(label, {"raised": names, **({"says": words in str(error)} if words else {})})
         else:
             self(label, {"raised": []})
 
 
 def plain(value: Any) -> Any:
-    """Return plain data for a value, JSON's types only; floats that JSON lacks become text."""
+    """Return a value as plain data with JSON types only. NaN and infinities become text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value if type(value) in (type(None), bool, int, str) else type(value).__base__(value)
     if isinstance(value, float):

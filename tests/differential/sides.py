@@ -1,4 +1,4 @@
-"""Starting the runner in the interpreter of either client."""
+"""Functions that start the runner in the interpreter of either client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = "TRACKER_WANDB_PYTHON"
-# Asked for when this is imported: tests run without such variables.
+# Read at import, because tests run without such variables.
 _GIVEN = os.environ.get(_PYTHON)
 
 
@@ -19,24 +19,24 @@ def real_python() -> str:
     """Return the interpreter that has the real client.
 
     Raises:
-        FileNotFoundError: There is none; says what to do.
+        FileNotFoundError: There is no such interpreter. The message names a solution.
     """
     python = _GIVEN or str(ROOT / ".venv-differential" / "bin" / "python")
     if not Path(python).exists():
         raise FileNotFoundError(
-            f"no interpreter with the real wandb client at {python}: "
-            f"`python3 dev.py test -m differential` makes one, or name yours in {_PYTHON}"
+            f"There is no interpreter with the real wandb client at {python}. Create it with "
+            f"`python3 dev.py test -m differential`, or set {_PYTHON} to the path of another one."
         )
     return python
 
 
 def outcomes_of_wandb(folder: Path) -> dict[str, Any]:
-    """Run the corpus against the real client in ``folder``; return the outcomes by script."""
+    """Run the corpus with the real client in ``folder`` and return the outcomes by script."""
     return _run([real_python()], "wandb", folder, [ROOT / "tests"])
 
 
 def surface_of_wandb() -> dict[str, Any]:
-    """Return the public names of the real client, see ``surface``."""
+    """Return the public names of the real client; see ``surface``."""
     command = [real_python(), "-m", "differential.surface", "wandb"]
     done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -44,7 +44,7 @@ def surface_of_wandb() -> dict[str, Any]:
 
 
 def outcomes_of_tracker(folder: Path) -> dict[str, Any]:
-    """Run the corpus against tracker in ``folder``; return the outcomes by script."""
+    """Run the corpus with tracker in ``folder`` and return the outcomes by script."""
     door = [sys.executable, "-m", "tracker.cli.main", "run", sys.executable]
     return _run(door, "tracker", folder, [ROOT / "tests", ROOT])
 
@@ -63,6 +63,6 @@ def _run(python: list[str], side: str, folder: Path, path: list[Path]) -> dict[s
         text=True,
     )
     if done.returncode != 0:
-        raise AssertionError(f"the runner failed:\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(f"The runner failed:\n{done.stdout}\n{done.stderr}")
     outcomes: dict[str, Any] = json.loads((folder / "outcomes.json").read_text())
     return outcomes

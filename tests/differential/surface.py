@@ -1,8 +1,8 @@
-"""The public names of the client in this interpreter, and the parameters of what can be called.
+"""The public names of the client in this interpreter, and the parameters of its callables.
 
     python -m differential.surface wandb|tracker
 
-prints them as JSON: owner -> name -> parameters (name, default, kind), or null for a property or a value.
+The command prints JSON: owner -> name -> parameters (name, default, kind), or null for a property or a value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-# Public names of the module that its ``__all__`` does not have.
+# Public names of the module. Not all of them are in its ``__all__``.
 _MODULE = [
     "init",
     "finish",
@@ -117,7 +117,7 @@ _TYPES = [
 
 @dataclass(frozen=True)
 class Owner:
-    """Something that has public names: where each client keeps it, and which names (None: all it has)."""
+    """A module or class with public names: its place in each client, and the names (None for all)."""
 
     wandb: str
     tracker: str
@@ -141,11 +141,11 @@ OWNERS = {
 
 
 def look(side: str, wanted: dict[str, list[str]] | None = None) -> dict[str, dict[str, Any]]:
-    """Return the names of each owner that this client has, with what can be called with what.
+    """Return the names of each owner in this client, with the parameters of callables.
 
     Args:
         side: ``"wandb"`` or ``"tracker"``.
-        wanted: The names of each owner; default its own list, or all that it has.
+        wanted: The names of each owner. By default the list of the owner, or all its names.
     """
     found: dict[str, dict[str, Any]] = {}
     for title, owner in OWNERS.items():
@@ -170,18 +170,18 @@ def _names(thing: Any, wanted: list[str] | None) -> dict[str, Any]:
         if name.startswith("_"):
             continue
         try:
-            # A property is not asked for: what it says depends on a run, or on a network.
+            # A property is not read, because its value depends on a run or on a network.
             static = inspect.getattr_static(thing, name, None) if inspect.isclass(thing) else None
             found[name] = None if isinstance(static, property) else _parameters(getattr(thing, name))
         except Exception:
-            # There for each object, or refused before init.
+            # An attribute of objects only, or an attribute that raises an error before init.
             if _of_each(thing, name) or name in ("config", "summary"):
                 found[name] = None
     return found
 
 
 def _of_each(thing: Any, name: str) -> bool:
-    """Return whether the class gives its objects an attribute of that name."""
+    """Return whether objects of the class have an attribute of that name."""
     classes = [
         base
         for base in getattr(thing, "__mro__", ())
@@ -191,7 +191,7 @@ def _of_each(thing: Any, name: str) -> bool:
 
 
 def _parameters(value: Any) -> list[str] | None:
-    """Return the parameters as they would be written, without ``self``; None of what cannot be called."""
+    """Return the parameters as source text, without ``self``; None for a value that is not callable."""
     if not callable(value):
         return None
     try:
@@ -219,7 +219,7 @@ def _default(default: Any) -> str:
 
 
 def misfits(owner: str, wandb: dict[str, Any], tracker: dict[str, Any]) -> dict[str, str]:
-    """Return ``OWNER.NAME`` and what is wrong for each name that is missing or takes other parameters."""
+    """Return ``OWNER.NAME`` and the problem for each name that is missing or has incompatible parameters."""
     found = {}
     for name, parameters in wandb.items():
         why = misfit(parameters, tracker[name]) if name in tracker else "missing"
@@ -229,12 +229,12 @@ def misfits(owner: str, wandb: dict[str, Any], tracker: dict[str, Any]) -> dict[
 
 
 def misfit(wandb: list[str] | None, tracker: list[str] | None) -> str | None:
-    """Say in what a call written for wandb's parameters would not be one of tracker's; None if it is one.
+    """Return why a call with wandb's parameters would fail in tracker; None if it would work.
 
-    Further parameters may follow, if they have defaults; ``*args`` and ``**kwargs`` take what they take.
+    tracker may have further parameters with defaults. Its ``*args`` and ``**kwargs`` accept all arguments.
     """
     if wandb is None or tracker is None:
-        return None if (wandb is None) == (tracker is None) else "one can be called, the other cannot"
+        return None if (wandb is None) == (tracker is None) else "only one of them is callable"
     any_place, any_name = (any(_stars(text) == stars for text in tracker) for stars in ("*", "**"))
     ours = [text for text in tracker if not text.startswith("*")]
     for at, text in enumerate(text for text in wandb if text != "*"):
@@ -246,7 +246,7 @@ def misfit(wandb: list[str] | None, tracker: list[str] | None) -> str | None:
         elif default not in ("", "<object>") and found.partition("=")[2] != default:
             return f"{found} instead of {text}"
         elif "*" not in wandb and ours.index(found) != at and not any_place:
-            return f"{name} stands in another place"
+            return f"{name} has another position"
     known = {text.partition("=")[0] for text in wandb}
     more = [text for text in ours if "=" not in text and text not in known]
     return f"requires {', '.join(more)}" if more else None

@@ -1,13 +1,13 @@
-"""Names of wandb that are deliberately otherwise here, with reasons, and those that are missing yet."""
+"""Names of wandb that tracker deliberately changes, with reasons, and names that are still missing."""
 
 from __future__ import annotations
 
 DELIBERATE: dict[str, str] = {
-    "wandb.Run": "made by `init`, as in wandb; its constructor is not for scripts",
+    "wandb.Run": "`init` creates it, as in wandb; the constructor is not for scripts",
     "wandb.Run.log_code": "`include_fn=None` means the same files as wandb's own function",
-    "wandb.Table.bind_to_run": "made for wandb's own use: takes the run, the key and the step",
-    "public Run.history": "`samples=None`: all rows, not 500 of them drawn at random",
-    "public File.to_html": "takes height and hidden, as the others' `to_html`",
+    "wandb.Table.bind_to_run": "for internal use: its parameters are the run, the key and the step",
+    "public Run.history": "`samples=None` returns all rows, not a random sample of 500",
+    "public File.to_html": "has the parameters height and hidden, as the other `to_html` methods",
 }
 
 NOT_YET: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Tracker records what the real client records, but for what is declared; the real client is asked anew."""
+"""tracker records the same as the real client, except for declared differences."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.differential
 @pytest.mark.parametrize("key", CORPUS)
-def test_a_script_records_what_it_records_with_the_real_client(key: str, outcomes: dict[str, Any]) -> None:
+def test_a_script_records_the_same_as_with_the_real_client(key: str, outcomes: dict[str, Any]) -> None:
     wrong = complaints(RECORDED[key], outcomes[key], CORPUS[key].differences, faults.KNOWN.get(key, []))
     assert not wrong, "\n".join([key, *wrong])
 
 
-def test_what_is_recorded_and_known_are_the_scripts_there_are() -> None:
+def test_recorded_outcomes_and_known_faults_belong_to_scripts() -> None:
     assert set(RECORDED) == set(CORPUS)
     assert set(faults.KNOWN) <= set(CORPUS)
 
 
 @pytest.mark.differential
-def test_the_real_client_does_what_was_recorded(tmp_path: Path) -> None:
+def test_the_real_client_still_has_the_recorded_outcomes(tmp_path: Path) -> None:
     found = sides.outcomes_of_wandb(tmp_path)
     changed = [key for key in RECORDED if found.get(key) != RECORDED[key]]
-    assert not changed, f"python tests/differential/record.py, and look at what changed: {changed}"
+    assert not changed, f"Run python tests/differential/record.py and look at the changes of {changed}"
     assert found.keys() == RECORDED.keys()

@@ -1,4 +1,4 @@
-"""Every public name of the real client is here, with parameters that take what wandb's take."""
+"""tracker has all public names of the real client, with compatible parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DECLARED = {**DELIBERATE, **NOT_YET}
 
 
 @pytest.mark.parametrize("owner", RECORDED)
-def test_the_names_of_wandb_are_here_with_their_parameters(owner: str) -> None:
+def test_tracker_has_the_names_of_wandb_with_their_parameters(owner: str) -> None:
     wanted = {title: list(names) for title, names in RECORDED.items()}
     misfits = surface.misfits(owner, RECORDED[owner], surface.look("tracker", wanted)[owner])
     declared = {
@@ -20,9 +20,9 @@ def test_the_names_of_wandb_are_here_with_their_parameters(owner: str) -> None:
     }
     unknown = {name: why for name, why in misfits.items() if name not in declared}
     assert not unknown, "\n".join(f"{name}: {why}" for name, why in unknown.items())
-    assert declared <= misfits.keys(), f"declared to differ and do not: {sorted(declared - misfits.keys())}"
+    assert declared <= misfits.keys(), f"declared to differ but do not: {sorted(declared - misfits.keys())}"
 
 
 @pytest.mark.differential
-def test_the_real_client_has_the_names_that_were_recorded() -> None:
+def test_the_real_client_still_has_the_recorded_names() -> None:
     assert sides.surface_of_wandb() == RECORDED

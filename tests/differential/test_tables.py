@@ -1,4 +1,4 @@
-"""NaN and infinities in tables of artifacts, from tracker to the real client and the other way."""
+"""NaN and infinities in tables of artifacts: the real client reads those of tracker, and vice versa."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLES: dict[str, list[Any]] = {
     "lists": [[1.0, math.nan], [math.inf, 2.0]],
     "dicts": [{"a": math.nan, "b": [math.inf]}],
 }
-# Prints what the real client reads of each table's file in a folder.
+# Prints the column that the real client reads from each table file in a folder.
 READ = """
 import json, sys, wandb
 from pathlib import Path
@@ -29,7 +29,7 @@ for path in sorted(Path(sys.argv[1]).glob("*.json")):
     table = wandb.Table.from_json(json.loads(path.read_text()), None)
     print(json.dumps([path.stem, repr(table.get_column("x"))]))
 """
-# Writes a table's file as the real client does, and prints its digest.
+# Writes a table file with the real client, and prints its digest.
 WRITE = """
 import math, shutil, sys, wandb
 artifact = wandb.Artifact("held", "dataset")
@@ -57,7 +57,7 @@ def entry_of(cells: list[Any], name: str = "held") -> tracker.Artifact:
     return artifact
 
 
-def test_the_real_client_reads_what_tracker_writes(tmp_path: Path) -> None:
+def test_the_real_client_reads_tables_of_tracker(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     with tracker.init(project="p") as run:
         for name, cells in TABLES.items():
@@ -76,7 +76,7 @@ def test_the_real_client_reads_what_tracker_writes(tmp_path: Path) -> None:
         ("[1.0, nan, inf]", [1.0, None, math.inf]),  # wandb writes null for NaN
     ],
 )
-def test_tracker_reads_what_the_real_client_writes(cells: str, read: list[Any], tmp_path: Path) -> None:
+def test_tracker_reads_tables_of_the_real_client(cells: str, read: list[Any], tmp_path: Path) -> None:
     digest = real(WRITE, tmp_path / "t.table.json", cells, folder=tmp_path).strip()
     artifact = tracker.Artifact("held", "dataset")
     artifact.add_file(tmp_path / "t.table.json")

@@ -1,4 +1,4 @@
-"""Which of wandb's names raise UnsupportedError, found by reading and calling tracker's functions."""
+"""The wandb names that raise UnsupportedError, found in the source of tracker's functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracker.errors import UnsupportedError
 
 
 def unsupported() -> dict[str, str]:
-    """Return the names that raise UnsupportedError whatever they are given, with what they say instead."""
+    """Return the names that always raise UnsupportedError, with the error message."""
     found = {}
     for title, owner in surface.OWNERS.items():
         thing = surface.find(owner.tracker)
@@ -25,7 +25,7 @@ def unsupported() -> dict[str, str]:
 
 
 def _refusal(value: Any) -> str | None:
-    """Return what a function that does nothing but raise UnsupportedError names instead."""
+    """Return the message of a function that only raises UnsupportedError; None for another function."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
     except (TypeError, OSError, SyntaxError):
@@ -43,7 +43,7 @@ def _refusal(value: Any) -> str | None:
         value()
     except UnsupportedError as error:
         return str(error)
-    except TypeError:  # it has parameters: any will do
+    except TypeError:  # the function has required parameters: pass None for each
         count = sum(1 for one in inspect.signature(value).parameters.values() if one.default is one.empty)
         try:
             value(*[None] * count)

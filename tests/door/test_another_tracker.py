@@ -1,4 +1,4 @@
-"""Repositories that have a ``tracker``, a ``server`` or a ``sqlalchemy`` of their own."""
+"""Repositories with their own module ``tracker``, ``server`` or ``sqlalchemy``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import scripts
 import tracker
 
 DOOR = (sys.executable, scripts.ROOT / "airgap_tracker_start.py", "tracker.cli.main", "run")
-# How a repository has its Tracker: the file, and the module that the file is.
+# The forms of a repository's Tracker: its file and the name of its module.
 KINDS = {
     "package": ("tracker/__init__.py", "tracker"),
     "module": ("tracker.py", "tracker"),
@@ -26,7 +26,7 @@ CLASS = "class Tracker:\n    pass\n"
 
 
 def run(*command: str | Path, folder: Path, status: int = 0, **variables: str) -> str:
-    """Run a command to its end; return what it printed."""
+    """Run a command and return its output."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=folder,
@@ -40,13 +40,13 @@ def run(*command: str | Path, folder: Path, status: int = 0, **variables: str) -
     return done.stdout
 
 
-def through_the_door(program: str, folder: Path, status: int = 0, **variables: str) -> str:
-    """Run a program with ``tracker run``; return the last line that it printed."""
+def tracker_run(program: str, folder: Path, status: int = 0, **variables: str) -> str:
+    """Run a program with ``tracker run`` and return the last line of its output."""
     (folder / "train.py").write_text(program)
     return run(*DOOR, "python", "train.py", folder=folder, status=status, **variables).splitlines()[-1]
 
 
-# --- the second door ---------------------------------------------------------------------------------------
+# --- tracker run ---------------------------------------------------------------------------------------
 
 PROGRAM = """
 import collections, multiprocessing, sys
@@ -85,7 +85,7 @@ FIRST, SECOND = "import wandb\nfrom {} import Tracker", "from {} import Tracker\
 
 
 def write_repository(kind: str, folder: Path, order: str = FIRST) -> str:
-    """Write a repository's Tracker; return a program that uses it."""
+    """Write the Tracker of a repository and return a program that uses it."""
     file, module = KINDS[kind]
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_text(CLASS)
@@ -94,7 +94,7 @@ def write_repository(kind: str, folder: Path, order: str = FIRST) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_script_has_its_own_tracker_and_wandb(kind: str, tmp_path: Path) -> None:
-    assert through_the_door(write_repository(kind, tmp_path), tmp_path) == "good"
+    assert tracker_run(write_repository(kind, tmp_path), tmp_path) == "good"
     summary = tracker.Api().run("p/run").summary
     assert (summary["image"]["_type"], summary["loss"]) == ("image-file", 0.5)
 
@@ -103,25 +103,25 @@ def test_a_script_has_its_own_tracker_and_wandb(kind: str, tmp_path: Path) -> No
 def test_a_tracker_on_pythonpath(kind: str, tmp_path: Path) -> None:
     program = write_repository(kind, tmp_path)
     (folder := tmp_path / "elsewhere").mkdir()
-    assert through_the_door(program, folder, PYTHONPATH=f"{tmp_path}:{scripts.ROOT}") == "good"
+    assert tracker_run(program, folder, PYTHONPATH=f"{tmp_path}:{scripts.ROOT}") == "good"
 
 
 @pytest.mark.parametrize("kind", ["package", "module"])
 def test_a_tracker_that_is_imported_before_wandb(kind: str, tmp_path: Path) -> None:
-    assert through_the_door(write_repository(kind, tmp_path, SECOND), tmp_path) == "good"
+    assert tracker_run(write_repository(kind, tmp_path, SECOND), tmp_path) == "good"
 
 
-def test_a_folder_without_init_that_is_imported_before_wandb_is_named(tmp_path: Path) -> None:
-    """Python prefers a package with ``__init__.py``, wherever it is on the path."""
+def test_a_hidden_folder_without_init_is_named_in_the_error(tmp_path: Path) -> None:
+    """Python prefers a package with ``__init__.py``, even if it is later on the path."""
     program = write_repository("folder without __init__", tmp_path, SECOND)
-    last = through_the_door(program, tmp_path, status=1)
+    last = tracker_run(program, tmp_path, status=1)
     assert f"({scripts.ROOT}/tracker) hides {tmp_path}/tracker" in last
-    (tmp_path / "tracker" / "__init__.py").touch()  # what the line says
-    assert through_the_door(program, tmp_path) == "good"
+    (tmp_path / "tracker" / "__init__.py").touch()  # the solution that the message names
+    assert tracker_run(program, tmp_path) == "good"
 
 
-def test_a_repository_without_one_has_the_installed_package(tmp_path: Path) -> None:
-    (tmp_path / "tracker" / "outputs").mkdir(parents=True)  # without Python files, it is no package
+def test_a_repository_without_a_tracker_uses_the_installed_package(tmp_path: Path) -> None:
+    (tmp_path / "tracker" / "outputs").mkdir(parents=True)  # a folder without Python files is not a package
     program = """
 import wandb, tracker, airgap_tracker.sdk.run.run, tracker.sdk.run.run
 assert airgap_tracker is tracker and airgap_tracker.sdk.run.run is tracker.sdk.run.run
@@ -129,15 +129,15 @@ assert tracker.Run is wandb.Run and wandb.Run.__module__ == "tracker.sdk.run.run
 assert tracker.sdk.run.run.__spec__.name == "tracker.sdk.run.run"
 print("good")
 """
-    assert through_the_door(program, tmp_path) == "good"
+    assert tracker_run(program, tmp_path) == "good"
 
 
-def test_an_old_store_is_opened_beside_another_tracker(tmp_path: Path) -> None:
-    """Alembic runs the migrations, and loads their files by itself."""
+def test_an_old_store_is_opened_next_to_another_tracker(tmp_path: Path) -> None:
+    """Alembic runs the migrations and imports their files without tracker."""
     (tmp_path / "tracker.py").write_text(CLASS)
     shutil.copytree(scripts.ROOT / "tests/fixtures/revision-0002/store", tmp_path / "tracker-store")
     program = "import wandb\nfrom tracker import Tracker\nprint(len(wandb.Api().runs('team/demo')))"
-    assert through_the_door(program, tmp_path) == "2"
+    assert tracker_run(program, tmp_path) == "2"
 
 
 def test_pickles_are_read_without_the_other_tracker(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ from tracker import Tracker
 pickle.dump([wandb.Settings(project="p"), wandb.Image([[1, 2]])], open("values.pkl", "wb"))
 print(wandb.Settings.__module__)
 """
-    assert through_the_door(program, tmp_path) == "airgap_tracker.sdk.run.settings"
+    assert tracker_run(program, tmp_path) == "airgap_tracker.sdk.run.settings"
     (folder := tmp_path / "elsewhere").mkdir()
     code = """
 import pickle
@@ -160,9 +160,9 @@ assert type(settings) is tracker.Settings and settings.project == "p" and type(i
 
 
 def test_the_package_can_have_another_name() -> None:
-    """``airgap_tracker`` changes names in code: no attribute may have that name, no string a module's."""
+    """``airgap_tracker`` replaces names, so no attribute is ``tracker`` and no string names a module."""
     module = re.compile(r"tracker(\.\w+)+")
-    # These find the name that a module has in this process.
+    # These files compute the name of a module in this process.
     finding = {
         "tracker/__init__.py",
         "tracker/door/names.py",
@@ -177,12 +177,12 @@ def test_the_package_can_have_another_name() -> None:
                 assert not module.fullmatch(node.value), f"{name}: {node.value}"
 
 
-# --- processes of tracker's own ----------------------------------------------------------------------------
+# --- processes that tracker starts --------------------------------------------------------------------------
 
 
 @pytest.fixture
 def on_path(tmp_path: Path) -> dict[str, str]:
-    """Make a repository in the working folder; return variables that put it first on PYTHONPATH.
+    """Create a repository in the working folder and return variables that put it first on PYTHONPATH.
 
     It also has modules with the names of dependencies, which the user's script does not import.
     """
@@ -194,7 +194,7 @@ def on_path(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def console(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the console script as pip does."""
+    """Write the console script as pip writes it."""
     file = tmp_path_factory.mktemp("bin") / "tracker"
     file.write_text(
         f"#!{sys.executable}\nimport sys\nfrom airgap_tracker_start import main\nsys.exit(main())\n"
@@ -232,9 +232,9 @@ def test_the_command_wandb(command: str, on_path: dict[str, str], tmp_path: Path
 
 @pytest.mark.parametrize("safe_path", ["", "1"])
 def test_the_recorder(safe_path: str, on_path: dict[str, str], tmp_path: Path) -> None:
-    """Nobody reads the run: only the recorder seals it."""
+    """The test does not read the run, so only the recorder can seal it."""
     program = "import wandb\nwandb.init(project='p', id='run').log({'a': 1})\nprint('good')"
-    through_the_door(program, tmp_path, **on_path, PYTHONSAFEPATH=safe_path)
+    tracker_run(program, tmp_path, **on_path, PYTHONSAFEPATH=safe_path)
     scripts.wait_for(lambda: list(tmp_path.rglob("*.parquet")), "the recorder")
 
 
@@ -250,7 +250,7 @@ def test_a_sweeps_agent_and_its_programs(on_path: dict[str, str], console: Path,
 
 
 def test_packages_on_pythonpath_are_found_after_those_installed(tmp_path: Path) -> None:
-    """Some clusters install packages by PYTHONPATH."""
+    """Some clusters install packages with PYTHONPATH."""
     (tmp_path / "only_there.py").write_text(
         "def main(arguments):\n    import json; print(json.dumps(arguments))"
     )
@@ -260,7 +260,7 @@ def test_packages_on_pythonpath_are_found_after_those_installed(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("path", ["{}/", "{}//", "{}:", ":/nowhere"])
-def test_modules_of_python_come_first_however_pythonpath_is_written(path: str, tmp_path: Path) -> None:
+def test_the_standard_library_comes_first_in_each_form_of_pythonpath(path: str, tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('taken from the repository')\n")
     command = (sys.executable, DOOR[1], "tracker.cli.main", "--version")
     assert run(*command, folder=tmp_path, PYTHONPATH=path.format(tmp_path)).startswith("tracker ")

@@ -1,4 +1,4 @@
-"""``tracker run`` and ``tracker env``: ``import wandb`` is tracker in one process tree, and nowhere else."""
+"""``tracker run`` and ``tracker env``: ``import wandb`` imports tracker in one process tree only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import tracker
 COMMAND = (sys.executable, "-m", "tracker.cli.main")
 
 
-def door(
+def tracker_run(
     *arguments: str | Path, folder: Path, check: bool = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Do ``tracker run ARGUMENTS`` in a folder."""
+    """Run ``tracker run ARGUMENTS`` in a folder."""
     done = subprocess.run(
         [*COMMAND, "run", *map(str, arguments)],
         cwd=folder,
@@ -64,7 +64,9 @@ def script(tmp_path: Path) -> Path:
 def test_a_program_for_wandb_logs_here(
     tmp_path: Path, script: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = door("--project", "p", "--store", "kept", *words, "--lr", "1", "--project=x", folder=tmp_path)
+    done = tracker_run(
+        "--project", "p", "--store", "kept", *words, "--lr", "1", "--project=x", folder=tmp_path
+    )
     path = done.stdout.strip()
     assert path.startswith("local/p/")
     monkeypatch.setenv("TRACKER_STORE", str(tmp_path / "kept"))
@@ -73,14 +75,16 @@ def test_a_program_for_wandb_logs_here(
     assert run.summary["loss"] == 0.5
 
 
-def test_subprocesses_are_behind_the_door_too(tmp_path: Path, script: Path) -> None:
+def test_subprocesses_import_tracker_too(tmp_path: Path, script: Path) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, 'train.py'], check=True)"
-    assert "uncategorized" in door("-c", code, folder=tmp_path).stdout
+    assert "uncategorized" in tracker_run("-c", code, folder=tmp_path).stdout
 
 
-def test_the_exit_status_and_signals_are_the_programs(tmp_path: Path) -> None:
-    assert door("-c", "raise SystemExit(7)", folder=tmp_path, check=False).returncode == 7
-    assert door("-c", "import os; os.kill(os.getpid(), 9)", folder=tmp_path, check=False).returncode == -9
+def test_exit_status_and_signals_are_those_of_the_program(tmp_path: Path) -> None:
+    assert tracker_run("-c", "raise SystemExit(7)", folder=tmp_path, check=False).returncode == 7
+    assert (
+        tracker_run("-c", "import os; os.kill(os.getpid(), 9)", folder=tmp_path, check=False).returncode == -9
+    )
     process = subprocess.Popen(
         [*COMMAND, "run", "python", "-c", "print('here', flush=True); input()"],
         cwd=tmp_path,
@@ -107,23 +111,23 @@ def test_the_exit_status_and_signals_are_the_programs(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_work_is_said_in_one_line(
+def test_an_impossible_command_is_reported_in_one_line(
     tmp_path: Path, words: list[str], status: int, said: str
 ) -> None:
-    done = door(*words, folder=tmp_path, check=False)
+    done = tracker_run(*words, folder=tmp_path, check=False)
     assert done.returncode == status
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
 
 
-def test_options_of_a_program_are_not_taken_for_pythons(tmp_path: Path) -> None:
-    done = door("python", "-c", "import sys; print(sys.argv[1:])", "-I", "-E", folder=tmp_path)
+def test_options_of_a_program_are_not_options_of_python(tmp_path: Path) -> None:
+    done = tracker_run("python", "-c", "import sys; print(sys.argv[1:])", "-I", "-E", folder=tmp_path)
     assert done.stdout == "['-I', '-E']\n"
 
 
-def test_without_tracker_one_line_says_so(tmp_path: Path) -> None:
-    """A Python that has no tracker: ``-S`` leaves site-packages out."""
-    done = door(
+def test_a_python_without_tracker_is_reported_in_one_line(tmp_path: Path) -> None:
+    """``-S`` leaves out site-packages, so that Python has no tracker."""
+    done = tracker_run(
         "-c",
         "import subprocess, sys, os; os.environ['PYTHONPATH'] = os.environ['PYTHONPATH'].split(':')[0];"
         "sys.exit(subprocess.run([sys.executable, '-S', '-c', 'import wandb']).returncode)",
@@ -131,7 +135,10 @@ def test_without_tracker_one_line_says_so(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "has no tracker, or an older one: install it there too" in done.stderr.splitlines()[-1]
+    assert (
+        "has no tracker, or an older one. Install tracker for this Python too."
+        in done.stderr.splitlines()[-1]
+    )
 
 
 PROBES = """
@@ -184,11 +191,11 @@ print("good")
 """
 
 
-def test_what_libraries_look_for_is_there(tmp_path: Path) -> None:
-    assert door("-c", PROBES, folder=tmp_path).stdout == "good\n"
+def test_names_that_libraries_look_for_exist(tmp_path: Path) -> None:
+    assert tracker_run("-c", PROBES, folder=tmp_path).stdout == "good\n"
 
 
-def test_the_first_door_shows_the_same_objects(tmp_path: Path) -> None:
+def test_import_tracker_gives_the_same_objects(tmp_path: Path) -> None:
     code = """
 import tracker as wandb
 assert len(wandb.util.generate_id()) == 8
@@ -205,7 +212,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "wandb"]
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    """A folder with another distribution that is called wandb."""
+    """Return a folder with another distribution of the name wandb."""
     site = tmp_path / "other"
     (site / "wandb").mkdir(parents=True)
     (site / "wandb" / "__init__.py").write_text("__version__ = '0.1.real'\n")
@@ -231,7 +238,7 @@ def which(folder: Path, command: str, other: Path) -> str:
     return done.stdout
 
 
-def test_an_installed_wandb_is_back_when_the_door_is_not_used(tmp_path: Path, other: Path) -> None:
+def test_without_tracker_run_an_installed_wandb_is_imported(tmp_path: Path, other: Path) -> None:
     before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     plain, through = '"$PYTHON" -B -c "$CODE"', '"$PYTHON" -m tracker.cli.main run -c "$CODE"'
     assert which(tmp_path, f"{plain}; {through}; {plain}", other).splitlines() == [
@@ -247,7 +254,7 @@ def test_an_installed_wandb_is_back_when_the_door_is_not_used(tmp_path: Path, ot
     assert found == before
 
 
-def test_a_shell_goes_through_the_door_and_back(tmp_path: Path, other: Path) -> None:
+def test_tracker_env_changes_a_shell_and_undoes_the_change(tmp_path: Path, other: Path) -> None:
     plain = '"$PYTHON" -c "$CODE"'
     there = 'eval "$("$PYTHON" -m tracker.cli.main env)"'
     back = 'eval "$("$PYTHON" -m tracker.cli.main env --undo)"'
@@ -263,7 +270,7 @@ def test_a_shell_goes_through_the_door_and_back(tmp_path: Path, other: Path) -> 
 
 @pytest.fixture(scope="module")
 def real_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site-packages of an environment that has wandb itself."""
+    """Return the site-packages of an environment with the real wandb."""
     asked = "import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec('wandb').origin).parents[1])"
     command = [real_python(), "-c", asked]
     folder = tmp_path_factory.mktemp("elsewhere")
@@ -273,8 +280,8 @@ def real_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.differential
-def test_the_real_wandb_is_back_when_the_door_is_not_used(tmp_path: Path, real_site: Path) -> None:
-    """The same with wandb itself."""
+def test_without_tracker_run_the_real_wandb_is_imported(tmp_path: Path, real_site: Path) -> None:
+    """The same as above, with the real wandb."""
     site = real_site
     before = sorted((path, path.stat().st_mtime_ns) for path in (site / "wandb").rglob("*.py"))
     code = "import wandb; print(wandb.Run.__module__)"

@@ -1,4 +1,4 @@
-"""Frameworks that pass a folder to ``wandb.init``: it does not move the store."""
+"""Frameworks that pass a folder to ``wandb.init``. The folder does not change the location of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import scripts
 
 import tracker
 
-# How released versions call wandb: mmengine's WandbVisBackend, and torchtune's WandBLogger.
+# The wandb calls of released versions of mmengine (WandbVisBackend) and torchtune (WandBLogger).
 MMENGINE = """
 import os, time, wandb
 class WandbVisBackend:
@@ -53,7 +53,7 @@ wandb.finish()
 """
 ACC = {"mmengine": [0.5, 0.9, 0.7], "torchtune": [0.5, 0.7, 0.9]}
 FRAMEWORKS = {"mmengine": MMENGINE, "torchtune": TORCHTUNE}
-# What names the store, in the command or the environment, and where it is then.
+# For each way to choose the store: options of the command, environment variables, and the store's folder.
 PLACES = {
     "option": (["--store", "named"], {}, "named"),
     "variable": ([], {"TRACKER_STORE": "named"}, "named"),

@@ -1,6 +1,6 @@
-"""Names of wandb that released packages use; ``used_names.tsv`` says what each does here.
+"""Names of wandb that released packages use. ``used_names.tsv`` lists whether tracker supports each name.
 
-The names were read from the source of about 90 wheels of the package index whose code mentions wandb.
+The names come from the source of about 90 wheels of the package index whose code mentions wandb.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tracker.sdk.torch.profiler import torch_trace_handler
 LINES = [line.split("\t") for line in (Path(__file__).parent / "used_names.tsv").read_text().splitlines()]
 NAMES = {name: state for name, state, _ in LINES}
 UNSUPPORTED = r"is not supported|tracker lacks it"
-# What only a running program has.
+# Names that exist only in a program with an active run.
 LIVE = ("run", "config", "summary")
 
 
 def find(module: Any, name: str) -> Any:
-    """Return what a name of wandb's is in ``module``, as ``from ... import`` does."""
+    """Return the object of a wandb name in ``module``, as ``from ... import`` finds it."""
     value, path = module, module.__name__
     for part in name.split(".")[1:]:
         path += "." + part
@@ -58,7 +58,7 @@ def test_a_name_that_a_package_uses(name: str) -> None:
             find(tracker, name)
 
 
-def test_both_doors_answer_alike(tmp_path: Path) -> None:
+def test_both_imports_give_the_same_results(tmp_path: Path) -> None:
     code = f"""
 import json, wandb
 from importlib import import_module
@@ -70,8 +70,8 @@ for name in {sorted(name for name in NAMES if name.split(".")[1] not in LIVE)!r}
         find(wandb, name)
         found[name] = "same"
     except Exception as error:
-        said = str(error)
-        found[name] = "unsupported" if "is not supported" in said or "lacks it" in said else said
+        text = str(error)
+        found[name] = "unsupported" if "is not supported" in text or "lacks it" in text else text
 print(json.dumps(found))
 """
     (tmp_path / "script.py").write_text(code)
@@ -87,7 +87,7 @@ print(json.dumps(found))
     assert found == {name: NAMES[name] for name in found}
 
 
-def test_the_page_names_all_that_is_not_supported() -> None:
+def test_the_page_names_all_unsupported_parts() -> None:
     page = (scripts.ROOT / "docs" / "doors.md").read_text()
     named = set(re.findall(r"`(wandb\.[\w.]+)`", page))
     for name, state in NAMES.items():
@@ -98,7 +98,7 @@ def test_the_page_names_all_that_is_not_supported() -> None:
 def test_the_key_and_the_entity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     api = import_module("tracker.api")
-    assert api.api_key == "local"  # true: libraries ask whether somebody is logged in
+    assert api.api_key == "local"  # not empty: libraries check whether a user is logged in
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
     assert api.api_key is None
     monkeypatch.delenv("WANDB_BASE_URL")

@@ -1,4 +1,4 @@
-"""The paths of wandb's integrations: those that are here, and those that say they are not."""
+"""The module paths of wandb's integrations, supported and unsupported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSUPPORTED = sorted(
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_an_integration_that_is_not_here_says_what_to_do_instead(name: str) -> None:
+def test_an_unsupported_integration_names_an_alternative(name: str) -> None:
     module = import_module(f"tracker.integration.{name}")
     with pytest.raises(UnsupportedError, match=rf"wandb\.integration\.{name}\.autolog is not supported: "):
         module.autolog  # noqa: B018
@@ -58,7 +58,7 @@ def test_a_module_is_one_object_under_all_its_names(tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("ok\n", 0), done.stderr
 
 
-def test_what_libraries_take_from_inside_wandb(tmp_path: Path) -> None:
+def test_libraries_can_use_internal_names_of_wandb(tmp_path: Path) -> None:
     done = scripts.run(
         "import tracker as wandb\n"
         "from tracker.sdk.lib import telemetry\n"

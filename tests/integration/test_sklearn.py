@@ -1,4 +1,4 @@
-"""``wandb.sklearn``: charts of scikit-learn models, their tables compared with what scikit-learn computes."""
+"""``wandb.sklearn``: the tables of its charts equal the results of scikit-learn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run() -> Iterator[tracker.Run]:
 
 
 def table(run: tracker.Run, key: str) -> dict[str, Any]:
-    """Return the table behind a chart, as its file has it."""
+    """Return the table of a chart from its file."""
     run.finish()
     found = tracker.Api().run(run.path)
     (value,) = [
@@ -45,7 +45,7 @@ def table(run: tracker.Run, key: str) -> dict[str, Any]:
         return json.loads(Path(file.name).read_text())
 
 
-def test_a_confusion_matrix_counts_as_scikit_learn_does(run: tracker.Run) -> None:
+def test_a_confusion_matrix_has_the_counts_of_scikit_learn(run: tracker.Run) -> None:
     predicted = np.roll(Y, 7)
     plots.plot_confusion_matrix(Y, predicted, NAMES)
     found = table(run, "confusion_matrix")
@@ -105,10 +105,10 @@ def test_a_learning_curve_has_both_scores_at_each_size(run: tracker.Run) -> None
     found = table(run, "learning_curve")["data"]
     assert [row[0] for row in found] == ["train", "test"] * 5
     assert [row[2] for row in found[::2]] == [12, 39, 66, 93, 120]
-    assert {row[1] for row in found[::2]} == {1.0}  # a tree learns what it is shown
+    assert {row[1] for row in found[::2]} == {1.0}  # a tree of full depth fits its training data perfectly
 
 
-def test_calibration_holds_three_models_against_the_diagonal(run: tracker.Run) -> None:
+def test_a_calibration_curve_has_three_models_and_the_diagonal(run: tracker.Run) -> None:
     binary = (Y > 0).astype(int)
     plots.plot_calibration_curve(DecisionTreeClassifier(random_state=0), X, binary, "Tree")
     found = table(run, "calibration_curve")["data"]
@@ -122,13 +122,13 @@ def test_calibration_holds_three_models_against_the_diagonal(run: tracker.Run) -
     assert {row[0] for row in found[2:]} == {"Logistic", "Tree Isotonic", "Tree Sigmoid"}
 
 
-def test_outliers_are_far_from_what_a_regression_says_without_them(run: tracker.Run) -> None:
-    """Cook's distance, by its definition: how far all predictions move when one sample is left out."""
+def test_outlier_candidates_have_cooks_distance(run: tracker.Run) -> None:
+    """Cook's distance by definition: the change of all predictions when one sample is left out."""
     features, true = X[:20, :2], X[:20, 2].copy()
     true[5] += 10
     model = LinearRegression(fit_intercept=False)
     plots.plot_outlier_candidates(model, features, true)
-    assert not hasattr(model, "coef_")  # the caller's is left alone
+    assert not hasattr(model, "coef_")  # the caller's regressor is not fitted
     found = table(run, "outlier_candidates")["data"]
     whole = LinearRegression(fit_intercept=False).fit(features, true).predict(features)
     variance = ((true - whole) ** 2).sum() / (20 - 2)
@@ -143,7 +143,7 @@ def test_outliers_are_far_from_what_a_regression_says_without_them(run: tracker.
     assert found[5][0] == max(row[0] for row in found)
 
 
-def test_residuals_of_what_was_learned_and_of_the_rest(run: tracker.Run) -> None:
+def test_residuals_of_training_and_test_samples(run: tracker.Run) -> None:
     plots.plot_residuals(LinearRegression(), X[:, :3], X[:, 3])
     found = table(run, "residuals")["data"]
     assert [row[0] for row in found] == ["train"] * 120 + ["test"] * 30
@@ -152,7 +152,7 @@ def test_residuals_of_what_was_learned_and_of_the_rest(run: tracker.Run) -> None
     assert len({tuple(row[3:]) for row in found}) == 1
 
 
-def test_an_elbow_has_the_error_for_each_number_of_clusters(run: tracker.Run) -> None:
+def test_an_elbow_curve_has_the_error_for_each_number_of_clusters(run: tracker.Run) -> None:
     model = KMeans(random_state=0, n_init=1).fit(X)
     plots.plot_elbow_curve(model, X, [3, 1])
     found = table(run, "elbow_curve")["data"]
@@ -162,7 +162,7 @@ def test_an_elbow_has_the_error_for_each_number_of_clusters(run: tracker.Run) ->
     assert model.n_clusters == 8
 
 
-def test_silhouettes_stand_by_cluster_in_rising_order(run: tracker.Run) -> None:
+def test_silhouettes_are_sorted_by_cluster_and_value(run: tracker.Run) -> None:
     model = KMeans(n_clusters=3, random_state=0, n_init=1).fit(X)
     plots.plot_silhouette(model, X, model.labels_)
     found = table(run, "silhouette_plot")["data"]
@@ -177,20 +177,20 @@ def test_silhouettes_stand_by_cluster_in_rising_order(run: tracker.Run) -> None:
 
 
 def charts(run: tracker.Run) -> set[str]:
-    """Return the keys of the custom charts that a run's page is told of."""
+    """Return the keys of the custom charts in the config of a run."""
     run.finish()
     noted = tracker.Api().run(run.path).rawconfig["_wandb"]
     return {*noted.get("visualize", {}), *noted.get("viz", {})}
 
 
-def test_all_charts_of_a_model_at_once(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_call_logs_all_charts_of_a_model(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
     model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, Y)
     plots.plot_classifier(
         *(model, X, X, Y, Y, model.predict(X), model.predict_proba(X), NAMES),
         model_name="Tree",
         log_learning_curve=True,
     )
-    assert "plot_calibration_curve: only classes 0 and 1 are supported" in capsys.readouterr().err
+    assert "plots nothing: only classes 0 and 1 are supported" in capsys.readouterr().err
     assert charts(run) == {
         *("feature_importances", "learning_curve", "confusion_matrix", "summary_metrics"),
         *("class_proportions", "roc", "precision_recall"),
@@ -204,11 +204,11 @@ def test_all_charts_of_a_model_at_once(run: tracker.Run, capsys: pytest.CaptureF
     assert charts(other) == {"elbow_curve", "silhouette_plot"}
 
 
-def test_what_is_missing_is_said(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_arguments_are_reported(run: tracker.Run, capsys: pytest.CaptureFixture[str]) -> None:
     plots.plot_confusion_matrix(Y)
-    assert "plot_confusion_matrix: y_pred is missing: nothing is plotted" in capsys.readouterr().err
+    assert "plot_confusion_matrix plots nothing: y_pred is missing" in capsys.readouterr().err
     plots.plot_elbow_curve(DBSCAN(), X)
-    assert "plot_elbow_curve: DBSCAN has no n_clusters: nothing is plotted" in capsys.readouterr().err
+    assert "plot_elbow_curve plots nothing: DBSCAN has no n_clusters" in capsys.readouterr().err
     run.finish()
     with pytest.raises(tracker.Error, match=r"You must call wandb\.init\(\)"):
         plots.plot_class_proportions(Y)

@@ -1,4 +1,4 @@
-"""What a program writes for TensorBoard is logged to the run: ``sync_tensorboard=True``."""
+"""TensorBoard events of a program are logged to the run with ``sync_tensorboard=True``."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def values(run: tracker.Run) -> list[dict[str, Any]]:
 
 def test_events_of_one_step_are_one_row_and_none_is_lost_at_the_end() -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
-    writer = EventFileWriter("runs", flush_secs=3600)  # it holds everything back
+    writer = EventFileWriter("runs", flush_secs=3600)  # the writer buffers all events
     for step in range(3):
         scalar(writer, "train/loss", 0.1 * step, step, wall_time=1000.0 + step)
         scalar(writer, "lr", 0.5, step, wall_time=1001.0 + step)
-        scalar(writer, "lr", 0.25, step, wall_time=1002.0 + step)  # the last of a step counts
+        scalar(writer, "lr", 0.25, step, wall_time=1002.0 + step)  # the last value of a step counts
     run.finish()
     assert values(run) == [
         {"train/loss": 0.0, "lr": 0.25, "global_step": 0},
@@ -68,7 +68,7 @@ def test_events_of_one_step_are_one_row_and_none_is_lost_at_the_end() -> None:
         assert Path(copy.name).read_bytes() == event_file.read_bytes()
 
 
-def test_a_step_that_goes_back_and_not_a_number_are_rows_as_any() -> None:
+def test_a_smaller_step_and_nan_are_logged() -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
     writer = EventFileWriter("runs")
     scalar(writer, "x", 1.0, 5)
@@ -82,7 +82,7 @@ def test_a_step_that_goes_back_and_not_a_number_are_rows_as_any() -> None:
     assert found[2]["x"] == float("inf")
 
 
-def test_what_directories_have_not_in_common_is_put_in_front_of_the_tags() -> None:
+def test_the_distinct_parts_of_directories_are_prefixes_of_tags() -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
     train, validation = EventFileWriter("logs/train"), EventFileWriter("logs/val/deep")
     scalar(train, "loss", 1.0, 0)
@@ -94,7 +94,7 @@ def test_what_directories_have_not_in_common_is_put_in_front_of_the_tags() -> No
     ]
 
 
-def test_rows_come_while_the_program_runs_with_a_root_that_was_given() -> None:
+def test_rows_are_logged_during_the_run_with_a_given_root() -> None:
     tensorboard.patch(root_logdir="logs", save=False)
     run = tracker.init(project="p")
     writer = EventFileWriter("logs/train")
@@ -108,7 +108,7 @@ def test_rows_come_while_the_program_runs_with_a_root_that_was_given() -> None:
     assert not [file for file in tracker.Api().run(run.path).files() if "tfevents" in file.name]
 
 
-def test_histograms_images_and_curves_become_media_and_text_is_left_out() -> None:
+def test_histograms_images_and_curves_become_media_and_text_is_not_logged() -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
     writer = EventFileWriter("runs")
     buckets = Summary.Value(tag="old")
@@ -125,7 +125,8 @@ def test_histograms_images_and_curves_become_media_and_text_is_left_out() -> Non
     picture.image.encoded_image_string = png()
     picture.image.width = picture.image.height = 2
     add(writer, picture, 0)
-    table = np.array([[1, 1], [0, 1], [1, 0], [1, 1], [0.5, 1.0], [1.0, 0.5]])  # the last: precision, recall
+    # The last two rows are precision and recall.
+    table = np.array([[1, 1], [0, 1], [1, 0], [1, 1], [0.5, 1.0], [1.0, 0.5]])
     curve = Summary.Value(tag="pr", tensor=make_tensor_proto(table))
     curve.metadata.plugin_data.plugin_name = "pr_curves"
     add(writer, curve, 0)
@@ -151,7 +152,7 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def test_files_of_before_are_not_the_runs_and_a_damaged_one_stops_alone(
+def test_older_files_are_ignored_and_a_damaged_file_stops_no_other(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     old = EventFileWriter("runs")
@@ -168,7 +169,7 @@ def test_files_of_before_are_not_the_runs_and_a_damaged_one_stops_alone(
 
 
 @pytest.mark.parametrize("damage", ["value", "zeros"])
-def test_damaged_events_are_named_and_not_logged(damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_events_are_reported_and_not_logged(damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     writer = EventFileWriter("before")
     scalar(writer, "loss", 1.0, 0)
     writer.flush()
@@ -178,8 +179,8 @@ def test_damaged_events_are_named_and_not_logged(damage: str, capsys: pytest.Cap
     writer.close()
     data = bytearray(path.read_bytes())
     if damage == "value":
-        data[-5] ^= 0x40  # the exponent of a float: 2.0 becomes another number, in a sound message
-    else:  # what a power cut leaves on some file systems
+        data[-5] ^= 0x40  # the exponent of the float 2.0: the message stays valid with another number
+    else:  # zero bytes, as some file systems leave after a power failure
         data[size:] = bytes(len(data) - size)
     path.write_bytes(data)
     run = tracker.init(project="p", sync_tensorboard=True)
@@ -190,7 +191,7 @@ def test_damaged_events_are_named_and_not_logged(damage: str, capsys: pytest.Cap
     assert f"damaged at byte {size}" in capsys.readouterr().err
 
 
-def test_step_is_ignored_beside_tensorboard_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_step_is_ignored_with_tensorboard_and_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
     writer = EventFileWriter("runs")
     scalar(writer, "loss", 1.0, 70)
@@ -201,7 +202,7 @@ def test_step_is_ignored_beside_tensorboard_and_said_once(capsys: pytest.Capture
     assert capsys.readouterr().err.count("Step cannot be set when using tensorboard syncing") == 1
 
 
-def test_patching_twice_is_refused_and_unpatching_ends_it() -> None:
+def test_patching_twice_raises_and_unpatch_undoes_it() -> None:
     tensorboard.patch()
     with pytest.raises(ValueError, match="already patched"):
         tensorboard.patch()
@@ -214,12 +215,12 @@ def test_patching_twice_is_refused_and_unpatching_ends_it() -> None:
     assert values(run) == []
 
 
-def test_files_that_were_written_already_become_a_run(tmp_path: Path) -> None:
+def test_existing_event_files_become_a_run(tmp_path: Path) -> None:
     for name, loss in (("train", 1.0), ("val/deep", 2.0)):
         writer = EventFileWriter(f"old/{name}")
         scalar(writer, "loss", loss, 7, wall_time=1000.0)
         writer.close()
-    tracker.init(project="other").finish()  # there is a store
+    tracker.init(project="other").finish()  # creates the store
     run = tracker.Api().sync_tensorboard("old", run_id="synced", project="p")
     assert (run.id, run.project, run.state) == ("synced", "p", "finished")
     found = [
@@ -238,7 +239,7 @@ def test_files_that_were_written_already_become_a_run(tmp_path: Path) -> None:
         tracker.Api().sync_tensorboard("nothing")
 
 
-def test_a_forked_child_follows_what_it_writes_itself() -> None:
+def test_a_forked_child_logs_the_events_that_it_writes() -> None:
     run = tracker.init(project="p", sync_tensorboard=True)
     writer = EventFileWriter("runs/parent")
     scalar(writer, "loss", 1.0, 0)
@@ -260,7 +261,7 @@ def test_a_forked_child_follows_what_it_writes_itself() -> None:
     assert sorted(seen) == [1.0, 2.0]
 
 
-def test_a_disabled_run_keeps_nothing_and_hinders_nothing() -> None:
+def test_a_disabled_run_stores_nothing_and_the_writer_works() -> None:
     run = tracker.init(project="p", mode="disabled", sync_tensorboard=True)
     writer = EventFileWriter("runs")
     scalar(writer, "loss", 1.0, 0)
@@ -270,15 +271,15 @@ def test_a_disabled_run_keeps_nothing_and_hinders_nothing() -> None:
     assert not Path("tracker-store").exists()
 
 
-def test_a_histogram_of_many_buckets_is_reduced_and_costs_no_other_value() -> None:
-    """PyTorch's default buckets are more than a histogram may have."""
+def test_a_histogram_of_many_buckets_is_reduced_and_other_values_are_logged() -> None:
+    """PyTorch writes more buckets by default than a histogram can have."""
     from torch.utils.tensorboard import SummaryWriter
 
     run = tracker.init(project="p", sync_tensorboard=True)
     writer = SummaryWriter("runs")
     generator = np.random.default_rng(0)
     for step in range(20):
-        # Ordinary values; some are tiny, so that more than 512 of the 1,500 buckets are used.
+        # Some values are tiny, so that more than 512 of the 1,500 buckets are used.
         logged = np.concatenate([generator.standard_normal(1000), 10.0 ** generator.uniform(-30, 10, 2000)])
         writer.add_histogram("weights", logged, step)
         writer.add_scalar("loss", step / 2, step)
@@ -293,7 +294,7 @@ def test_a_histogram_of_many_buckets_is_reduced_and_costs_no_other_value() -> No
         assert histogram["bins"] == sorted(histogram["bins"])
 
 
-def test_a_value_that_cannot_be_kept_costs_itself_alone_and_is_named(
+def test_an_invalid_value_is_reported_and_other_values_are_logged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tracker.init(project="p", sync_tensorboard=True)

@@ -1,4 +1,4 @@
-"""What docs/lightning.md says is what happens."""
+"""The code in docs/lightning.md works as described."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every line of the Lightning page, through both doors.
+"""The tests in ``page``, with both ways to import tracker: ``import tracker`` and ``tracker run``.
 
-The tests themselves are in ``page``: all of them run in one process for each door, since PyTorch takes long
-to import, and each is told of here by its name.
+All tests run in one process for each way, because the import of PyTorch is slow. Each is reported here under
+its name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.lightning
 
 @pytest.fixture(scope="module", params=DOORS)
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Run the page through a door; return what each line said: nothing, when it passed or was skipped."""
+    """Run the tests in ``page`` and return the failures of each; empty if it passed or was skipped."""
     pytest.importorskip("pytorch_lightning", reason="pip install 'airgap-tracker[lightning]'")
     report = tmp_path_factory.mktemp("page") / "report.xml"
     door = [sys.executable, "-m", "tracker.cli.main", "run"] if DOORS[request.param] == "2" else []
@@ -42,17 +42,17 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         check=False,
     )
     assert report.is_file(), f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    said: dict[str, list[str]] = {}
+    failures: dict[str, list[str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         file = (case.get("classname") or "").rpartition(".")[2].removeprefix("test_")
         name = (case.get("name") or "").partition("[")[0].removeprefix("test_")
-        said.setdefault(f"{file}: {name}", []).extend(
-            f"{case.get('name')}: {said.text}" for kind in ("failure", "error") for said in case.iter(kind)
+        failures.setdefault(f"{file}: {name}", []).extend(
+            f"{case.get('name')}: {each.text}" for kind in ("failure", "error") for each in case.iter(kind)
         )
-    return said
+    return failures
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_page(outcome: dict[str, list[str]], line: str) -> None:
-    assert line in outcome, "it did not run"
+    assert line in outcome, "the test did not run"
     assert not outcome[line], "\n\n".join(outcome[line])

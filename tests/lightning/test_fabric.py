@@ -1,4 +1,4 @@
-"""The logger for Lightning's Fabric, at wandb's path."""
+"""The logger for Lightning Fabric, under its wandb path."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def logger_class() -> Any:
     return WandbLogger
 
 
-def test_what_fabric_logs_is_the_runs_history() -> None:
+def test_fabric_logs_to_the_history_of_the_run() -> None:
     fabric = lightning.Fabric(accelerator="cpu", loggers=logger_class()())
     fabric.launch()
     fabric.log("loss", 0.5, step=3)

@@ -1,4 +1,4 @@
-"""WandbLogger under a real Trainer."""
+"""``WandbLogger`` with a real Trainer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tracker.lightning import WandbLogger  # noqa: E402
 
 
 class Model(pl.LightningModule):
-    """Scores each epoch as it is told, so that the best checkpoint is known."""
+    """A model with given scores for each epoch, so that the best checkpoint is known."""
 
     def __init__(self, scores: tuple[float, ...] = (1.0, 3.0, 2.0)) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_every_checkpoint_is_logged_and_best_moves(tmp_path: Path, save_top_k: i
     best = run.use_artifact(f"model-{run.id}:best", type="model")
     assert best.metadata["score"] == 3.0
     assert best.metadata["ModelCheckpoint"]["monitor"] == "score"
-    # With save_top_k=1 Lightning deleted each earlier file at once; what was logged is all there.
+    # With save_top_k=1, Lightning deletes each earlier file immediately. All logged checkpoints are stored.
     loaded = Model.load_from_checkpoint(Path(best.download()) / "model.ckpt", map_location="cpu")
     assert loaded.epoch_seen.item() == 1
     versions = tracker.Api().artifact_versions("model", f"pl/model-{run.id}")
@@ -92,7 +92,7 @@ def test_every_checkpoint_is_logged_and_best_moves(tmp_path: Path, save_top_k: i
     tracker.finish()
 
 
-def test_log_model_true_logs_what_was_kept_at_the_end(tmp_path: Path) -> None:
+def test_log_model_true_logs_the_kept_checkpoints_at_the_end(tmp_path: Path) -> None:
     logger = WandbLogger(project="pl", log_model=True, checkpoint_name="mine")
     fit(logger, tmp_path, save_top_k=2)
     versions = tracker.Api().artifact_versions("model", "pl/mine")
@@ -122,7 +122,7 @@ def test_media_tables_and_prefix() -> None:
     assert tracker.Api().run(f"pl/{run.id}").config["model"].startswith("Linear")
 
 
-def test_hyperparameters_are_kept_as_config_update_keeps_them() -> None:
+def test_hyperparameters_are_stored_as_config_update_stores_them() -> None:
     class Settings(pl.LightningModule):
         def __init__(self, cfg: object, weights: object) -> None:
             super().__init__()
@@ -152,7 +152,7 @@ def test_hyperparameters_are_kept_as_config_update_keeps_them() -> None:
     assert logged["hparams"] == {"cfg": logged["cfg"], "weights": [1.0, 2.0]}
 
 
-def test_a_run_that_the_script_began_is_used() -> None:
+def test_the_logger_uses_the_active_run() -> None:
     run = tracker.init(project="mine")
     logger = WandbLogger(project="ignored")
     assert logger.experiment is run
@@ -162,7 +162,7 @@ def test_a_copy_in_another_process_continues_the_same_run() -> None:
     logger = WandbLogger(project="pl")
     logger.log_metrics({"a": 1.0}, step=0)
     run = logger.experiment
-    tracker.finish()  # as in another process, there is no active run
+    tracker.finish()  # as in another process, which has no active run
     copy = pickle.loads(pickle.dumps(logger))
     copy.log_metrics({"a": 2.0}, step=1)
     assert copy.experiment.id == run.id
@@ -170,6 +170,6 @@ def test_a_copy_in_another_process_continues_the_same_run() -> None:
     assert [row["a"] for row in tracker.Api().run(f"pl/{run.id}").history(pandas=False)] == [1.0, 2.0]
 
 
-def test_wrong_log_model_is_one_line() -> None:
-    with pytest.raises(tracker.UsageError, match="use True, False or 'all'"):
+def test_an_invalid_log_model_raises_an_error() -> None:
+    with pytest.raises(tracker.UsageError, match="Use True, False or 'all'"):
         WandbLogger(log_model="some")

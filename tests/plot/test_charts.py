@@ -1,4 +1,4 @@
-"""Charts: the table that is logged, and what stands in the config, as the real client 0.31 writes them."""
+"""Charts: the logged table and the config entry, which equal those of the real client 0.31."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def table() -> tracker.Table:
     return tracker.Table(columns=["x", "y"], data=[[1, 2]])
 
 
-def test_a_chart_is_a_table_and_an_entry_of_the_config() -> None:
+def test_a_chart_is_a_table_and_a_config_entry() -> None:
     run = tracker.init(project="p", id="abc", settings={"silent": True})
     run.log(
         {
@@ -81,7 +81,7 @@ def test_series_and_matrices() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_curves_are_those_of_scikit_learn(seed: int) -> None:
+def test_curves_equal_those_of_scikit_learn(seed: int) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(seed)
     true = np.r_[0, 1, 2, random.integers(0, 3, 40)]
@@ -100,6 +100,6 @@ def test_curves_are_those_of_scikit_learn(seed: int) -> None:
         precision, recall, _ = metrics.precision_recall_curve(true, probabilities[:, at], pos_label=at)
         for label, value, wanted in curves.table.data:
             if label == at:
-                # The largest precision of all points with this recall or more.
+                # The largest precision of all points with at least this recall.
                 assert value == round(max(precision[recall >= min(wanted, 1.0)]), 3)
     assert plot.roc_curve(None, probabilities) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.server import store_of
-from tracker.door.environment import closed, opened
+from tracker.door.environment import redirect_wandb, undo_redirect
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> None:
             f"{refusing} makes Python ignore PYTHONPATH, which makes `import wandb` tracker: leave it out"
         )
     variables = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
-    variables.update(opened(variables))
+    variables.update(redirect_wandb(variables))
     sys.stdout.flush()
     try:
         os.execvpe(command[0], command, variables)  # signals and the exit status are the program's own
@@ -90,7 +90,7 @@ def _command(options: argparse.Namespace) -> list[str]:
 
 def _env(options: argparse.Namespace) -> None:
     setting, unsetting = _SHELLS[options.shell]
-    changes: Mapping[str, str | None] = (closed if options.undo else opened)(os.environ)
+    changes: Mapping[str, str | None] = (undo_redirect if options.undo else redirect_wandb)(os.environ)
     for name, value in changes.items():
         if value is None:
             print(unsetting.format(name=name))

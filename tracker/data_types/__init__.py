@@ -1,6 +1,6 @@
-"""What can be logged beside plain values, under wandb's names; each type is loaded when first used.
+"""Data types that scripts can log in addition to plain values, under wandb's names.
 
-``__init__.pyi`` lists them.
+``__init__.pyi`` lists them. Each type is imported at its first use.
 """
 
 from tracker.ground.lazy_import import attach

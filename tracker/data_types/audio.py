@@ -14,19 +14,19 @@ from tracker.data_types.media import BatchableMedia
 
 
 class Audio(BatchableMedia):
-    """A clip, from a file or from samples.
+    """An audio clip from a file or from samples.
+
+    Samples are written as 16-bit WAV: by the package ``soundfile`` where it is installed
+    (wandb: ``sdk/data_types/audio.py``), otherwise by the standard library.
 
     Args:
-        data_or_path: A file's path, or samples: a list or array of shape (samples,) or
-            (samples, channels); floats in -1..1, or integers in the whole range of their type.
-        sample_rate: Samples per second; needed with samples.
-        caption: Text shown with it.
-
-    Samples are written as 16-bit WAV. With ``soundfile`` installed it does that, exactly as in wandb;
-    without, the standard library does.
+        data_or_path: The path of a file, or samples. Samples are a list or an array of shape (samples,) or
+            (samples, channels): floats in -1..1, or integers in the whole range of their type.
+        sample_rate: Samples per second. Required with samples.
+        caption: Text shown with the clip.
 
     Raises:
-        ValueError: Samples without a rate.
+        ValueError: Samples were given without a sample rate.
         OSError: The file cannot be read.
     """
 
@@ -61,12 +61,12 @@ class Audio(BatchableMedia):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Audio:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls(source_artifact.get_entry(json_obj["path"]).download(), caption=json_obj.get("caption"))
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """See ``BatchableMedia``."""
+        """See ``BatchableMedia.seq_to_json``."""
         described: dict[str, Any] = {
             "_type": "audio",
             "count": len(seq),
@@ -79,23 +79,23 @@ class Audio(BatchableMedia):
 
     @classmethod
     def durations(cls, audio_list: Sequence[Audio]) -> list[float | None]:
-        """Return the seconds that each lasts, where known."""
+        """Return the duration of each clip in seconds; None for a clip from a file."""
         return [clip._duration for clip in audio_list]
 
     @classmethod
     def sample_rates(cls, audio_list: Sequence[Audio]) -> list[int | None]:
-        """Return the sample rate of each, where known."""
+        """Return the sample rate of each clip; None where it was not given."""
         return [clip._sample_rate for clip in audio_list]
 
     @staticmethod
     def captions(media_items: Sequence[Any]) -> bool | Sequence[str | None]:
-        """Return the captions, empty for those without; False when there are none."""
+        """Return the captions, with ``""`` for a clip without one; False if no clip has a caption."""
         if all(clip._caption is None for clip in media_items):
             return False
         return [clip._caption or "" for clip in media_items]
 
     def resolve_ref(self) -> str | None:
-        """Return the address that it was made from, if it was."""
+        """Return the URL that the clip refers to; None for a clip with content."""
         return self._source if self._data is None else None
 
     def __eq__(self, other: object) -> bool:
@@ -108,21 +108,23 @@ def _encode(samples: Any, rate: int) -> bytes:
     out = io.BytesIO()
     try:
         import soundfile
-    except (ImportError, OSError):  # OSError: the package is there, its library is not
-        return _encode_plainly(samples, rate)
+    except (ImportError, OSError):  # OSError: the package is installed, but not libsndfile
+        return _encode_with_wave(samples, rate)
     soundfile.write(out, samples, rate, format="WAV")
     return out.getvalue()
 
 
-def _encode_plainly(samples: Any, rate: int) -> bytes:
-    """Write 16-bit PCM with the standard library, scaled as libsndfile does."""
+def _encode_with_wave(samples: Any, rate: int) -> bytes:
+    """Return 16-bit PCM WAV, written by the standard library and scaled as libsndfile scales it."""
     import wave
 
     import numpy as np
 
     array = np.asarray(samples)
     if array.ndim not in (1, 2):
-        raise ValueError(f"audio samples have the shape (samples,) or (samples, channels), not {array.shape}")
+        raise ValueError(
+            f"Audio samples have the wrong shape {array.shape}. Use (samples,) or (samples, channels)."
+        )
     if array.dtype == np.int32:
         array = array >> 16
     elif array.dtype != np.int16:

@@ -1,4 +1,4 @@
-"""Plots of Bokeh."""
+"""Bokeh plots."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tracker.ground.values import to_plain
 
 
 class Bokeh(Media):
-    """A plot of Bokeh, kept as its JSON.
+    """A Bokeh plot, stored as JSON.
 
     Args:
-        data_or_path: A Bokeh document or model, or the path of a file with its JSON.
+        data_or_path: A Bokeh document, a Bokeh model, or the path of a file with the JSON of one.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: ``data_or_path`` is none of these.
         UsageError: Bokeh is not installed.
     """
 

@@ -1,4 +1,4 @@
-"""Boxes over an image."""
+"""Bounding boxes on images."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _POSITION = "Each box must contain a position with: middle, width, and height or
 
 
 class BoundingBoxes2D(Media):
-    """A set of boxes, such as predictions, over an image.
+    """A set of boxes on an image, such as predictions.
 
     Args:
-        val: ``{"box_data": [box, ...], "class_labels": {id: name}}``. A box has ``position``: ``{"minX",
-            "maxX", "minY", "maxY"}`` or ``{"middle": [x, y], "width", "height"}``, as parts of the image
-            (0..1), or in pixels with ``"domain": "pixel"``; and may have ``class_id``, ``scores``: {name:
-            number}, ``box_caption``.
+        val: ``{"box_data": [box, ...], "class_labels": {id: name}}``. A box has a ``position``: either
+            ``{"minX", "maxX", "minY", "maxY"}`` or ``{"middle": [x, y], "width", "height"}``. The numbers are
+            fractions of the image size (0..1), or pixels if the box has ``"domain": "pixel"``. A box can also
+            have ``class_id`` (int), ``scores`` (a dict of numbers by name) and ``box_caption`` (str).
         key: Name of the set.
 
     Raises:
-        TypeError: A box is not of this form.
+        TypeError: A box does not have this form.
     """
 
     _log_type = "bounding-boxes"
@@ -43,16 +43,20 @@ class BoundingBoxes2D(Media):
 
     @classmethod
     def get_media_subdir(cls) -> str:
-        """See ``Media``."""
+        """See ``Media.get_media_subdir``."""
         return "media/metadata/boxes2D"
 
     @classmethod
     def type_name(cls) -> str:
-        """Return the name of the type in a run's history."""
+        """Return the ``_type`` in a run's history."""
         return "boxes2D"
 
     def validate(self, val: dict[str, Any]) -> bool:
-        """Check the form, see the class."""
+        """Check the boxes and their class labels; return True.
+
+        Raises:
+            TypeError: ``val`` does not have the form that the class describes.
+        """
         check_labels(val, "Class labels must be a dictionary of numbers to string")
         boxes = val["box_data"]
         if not isinstance(boxes, list):
@@ -92,15 +96,15 @@ class BoundingBoxes2D(Media):
 
     @classmethod
     def from_json(cls, json_obj: Any, source_artifact: Any) -> BoundingBoxes2D:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls({"box_data": json_obj}, "")
 
 
 def check_labels(val: dict[str, Any], message: str) -> None:
-    """Check that class labels are texts by number.
+    """Check that the class labels are a dict of strings by number.
 
     Raises:
-        TypeError: With ``message``: they are not.
+        TypeError: They are not; its text is ``message``.
     """
     for key, name in val.get("class_labels", {}).items():
         if not isinstance(key, numbers.Number) or not isinstance(name, str):
@@ -108,7 +112,15 @@ def check_labels(val: dict[str, Any], message: str) -> None:
 
 
 def note_labels(sink: FileSink, kind: str, key: str, of: str, labels: dict[Any, str]) -> None:
-    """Keep class labels in the run's config, where wandb's pages look for them."""
+    """Store class labels in the run's config, where wandb's pages read them.
+
+    Args:
+        sink: The run's files.
+        kind: Config section, such as ``"mask/class_labels"``.
+        key: History key of the image.
+        of: Name of the set of boxes or of the mask.
+        labels: Class names by class id.
+    """
     sink.note_labels(
         kind, f"{key}_wandb_delimeter_{of}", {str(_key(each)): name for each, name in labels.items()}
     )

@@ -1,4 +1,4 @@
-"""Class labels: which names stand for which ids."""
+"""Names of the classes of boxes and masks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tracker.data_types.media import Media
 
 
 class Classes(Media):
-    """The classes that boxes and masks name by id.
+    """The names of the classes that boxes and masks refer to by id.
 
     Args:
-        class_set: ``{"id": number or text, "name": text}`` each.
+        class_set: One dict for each class: ``{"id": number or str, "name": str}``.
 
     Raises:
-        AssertionError: One has no id or no name.
+        AssertionError: A class has no id or no name.
     """
 
     _log_type = "classes"
@@ -25,16 +25,16 @@ class Classes(Media):
 
     def __init__(self, class_set: Sequence[dict[str, Any]]) -> None:
         for each in class_set:
-            assert "id" in each and "name" in each, f"a class needs an id and a name: {each!r}"
+            assert "id" in each and "name" in each, f"Invalid class {each!r}. Give it an 'id' and a 'name'."
         self._class_set = class_set
 
     def to_json(self, run_or_artifact: Any = None) -> dict[str, Any]:
-        """Return ``{"_type": "classes", "class_set": ...}``, which needs no file."""
+        """Return ``{"_type": "classes", "class_set": ...}``. Classes need no file."""
         return {"_type": self._log_type, "class_set": self._class_set}
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Classes:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls(json_obj["class_set"])
 
     def get_type(self) -> ClassesIdType:
@@ -48,7 +48,7 @@ class Classes(Media):
 
 
 class ClassesIdType(dtypes.Type):
-    """Ids of the classes of one ``Classes``."""
+    """The type of class ids of one ``Classes``."""
 
     name = "classesId"
 
@@ -63,15 +63,15 @@ class ClassesIdType(dtypes.Type):
         super().__init__(valid_ids=dtypes.UnionType(allowed))
 
     def assign(self, obj: Any) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign``."""
         return self.assign_type(dtypes.ConstType(obj))
 
     def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         return self if self.params["valid_ids"].assign_type(other) is not None else None
 
     def to_json(self, artifact: Any = None) -> dict[str, Any]:
-        """See ``Type``; in an artifact the classes are a file of it."""
+        """See ``Type.to_json``. In an artifact, the classes are stored as a file of the artifact."""
         described = super().to_json(artifact)
         if artifact is None:
             described["params"]["classes_obj"] = self.classes.to_json()
@@ -86,7 +86,7 @@ class ClassesIdType(dtypes.Type):
 
     @classmethod
     def from_params(cls, params: dict[str, Any], artifact: Any) -> dtypes.Type:
-        """See ``Type``."""
+        """See ``Type.from_params``."""
         described = params["classes_obj"]
         if described.get("type") == "classes-file":
             return cls(artifact.get(described["path"]))

@@ -1,4 +1,4 @@
-"""The types of a table's columns, and quick checks of rows against them."""
+"""Checks of table rows against the types of the columns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.data_types import dtypes
 
-# Classes whose objects a type takes without a look at them.
+# Python classes whose objects a type accepts whatever their value is.
 _CLASSES: dict[type[dtypes.Type], tuple[type, ...]] = {
     dtypes.NoneType: (type(None),),
     dtypes.StringType: (str,),
@@ -17,7 +17,7 @@ _CLASSES: dict[type[dtypes.Type], tuple[type, ...]] = {
 
 
 def explain(types: dict[Any, dtypes.Type], row: dict[Any, Any]) -> str:
-    """Say which values of a row do not fit, a line each."""
+    """Return one line for each value of a row that does not fit its column."""
     return "\n".join(
         f"Key {key!r}: {types[key].explain(value)}"
         for key, value in row.items()
@@ -26,13 +26,13 @@ def explain(types: dict[Any, dtypes.Type], row: dict[Any, Any]) -> str:
 
 
 class QuickCheck:
-    """Whether a row fits and changes no column's type, without making types: most rows do."""
+    """A fast check that a row fits and changes no column type. Most rows pass it."""
 
     def __init__(self, types: Sequence[dtypes.Type]) -> None:
         self._classes = [_classes_of(each) for each in types]
 
-    def takes(self, row: Sequence[Any]) -> bool:
-        """Whether the row fits for certain."""
+    def accepts(self, row: Sequence[Any]) -> bool:
+        """Return whether the row certainly fits; False if it needs the full check."""
         for classes, value in zip(self._classes, row, strict=True):
             kind = type(value)
             if kind not in classes or (kind is float and value != value and type(None) not in classes):

@@ -1,7 +1,7 @@
-"""The types of table columns: what a column has held says what it may hold.
+"""The types of table columns. Each value that is added can widen the type of its column.
 
-The names, and the JSON that they become, are those of wandb, where they stand in every table of an
-artifact under ``column_types``.
+The names of the types and their JSON are those in a table file of an artifact, under ``column_types``
+(wandb: ``sdk/data_types/_dtypes.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 
 class Type:
-    """A type; the plain ones take exactly themselves."""
+    """A type. By default it accepts only an equal type."""
 
     name: ClassVar[str] = ""
 
@@ -22,25 +22,25 @@ class Type:
         self.params: dict[str, Any] = params
 
     def assign(self, obj: Any) -> Type | None:
-        """Return the type that this one becomes when ``obj`` is put there; None: it does not fit."""
+        """Return the type of the column after ``obj`` is added to it; None if ``obj`` does not fit."""
         return self.assign_type(type_of(obj))
 
     def assign_type(self, other: Type) -> Type | None:
-        """Return the type that takes what this and ``other`` take, where that is allowed; else None."""
+        """Return the type that accepts the values of both types; None if ``other`` does not fit."""
         return self if type(other) is type(self) and other.params == self.params else None
 
     def to_json(self, artifact: Any = None) -> dict[str, Any]:
-        """Return wandb's JSON for it."""
+        """Return the JSON of the type. Large parameters are stored in ``artifact``."""
         params = _params_to_json(self.params, artifact)
         return {"wb_type": self.name, "params": params} if params else {"wb_type": self.name}
 
     @classmethod
     def from_params(cls, params: dict[str, Any], artifact: Any) -> Type:
-        """Make it from the ``params`` of its JSON."""
+        """Return the type for the ``params`` of its JSON."""
         return cls(**{key: _params_from_json(value, artifact) for key, value in params.items()})
 
     def explain(self, obj: Any) -> str:
-        """Say why ``obj`` does not fit."""
+        """Return a message that ``obj`` does not fit."""
         return f"{obj!r} of type {type_of(obj)} is not assignable to {self}"
 
     def __repr__(self) -> str:
@@ -54,37 +54,37 @@ class Type:
 
 
 class InvalidType(Type):
-    """Takes nothing; what a list of values that do not go together is a list of."""
+    """A type that accepts nothing: the element type of a list whose values have incompatible types."""
 
     name = "invalid"
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         return None
 
 
 class AnyType(Type):
-    """Takes everything but None."""
+    """A type that accepts everything except None."""
 
     name = "any"
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         return None if isinstance(other, (NoneType, InvalidType)) else self
 
 
 class UnknownType(Type):
-    """Becomes the type of the first thing that is not None."""
+    """A type that becomes the type of the first value that is not None."""
 
     name = "unknown"
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         return None if isinstance(other, NoneType) else other
 
 
 class NoneType(Type):
-    """None, and NaN."""
+    """None and NaN."""
 
     name = "none"
 
@@ -96,7 +96,7 @@ class StringType(Type):
 
 
 class NumberType(Type):
-    """Numbers of Python and numpy."""
+    """Numbers of Python and of numpy."""
 
     name = "number"
 
@@ -114,7 +114,7 @@ class BooleanType(Type):
 
 
 class PythonObjectType(Type):
-    """Anything else, by the name of its class."""
+    """Any other object, by the name of its class."""
 
     name = "pythonObject"
 
@@ -123,7 +123,7 @@ class PythonObjectType(Type):
 
 
 class ConstType(Type):
-    """One value."""
+    """One constant value."""
 
     name = "const"
 
@@ -132,7 +132,7 @@ class ConstType(Type):
         super().__init__(val=set(val) if is_set else val, is_set=is_set)
 
     def assign(self, obj: Any) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign``."""
         return self.assign_type(ConstType(obj))
 
     def __repr__(self) -> str:
@@ -151,11 +151,11 @@ class UnionType(Type):
         super().__init__(allowed_types=sorted(flat, key=str))
 
     def assign(self, obj: Any) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign``."""
         return self._with(lambda allowed: allowed.assign(obj))
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         union: Type | None = self
         for each in other.params["allowed_types"] if isinstance(other, UnionType) else [other]:
             assert isinstance(union, UnionType)
@@ -166,7 +166,7 @@ class UnionType(Type):
 
     def _with(self, assign: Callable[[Type], Type | None]) -> UnionType | None:
         allowed = list(self.params["allowed_types"])
-        # What is known goes before what is not.
+        # Try known types before unknown types.
         for at in sorted(range(len(allowed)), key=lambda at: isinstance(allowed[at], UnknownType)):
             taken = assign(allowed[at])
             if taken is not None:
@@ -180,7 +180,7 @@ class UnionType(Type):
 
 
 class ListType(Type):
-    """A list of things of one type. With NaN among them that is an optional one: wandb reads NaN as None."""
+    """A list of values of one type; an optional type if a value is NaN, because wandb reads NaN as None."""
 
     name = "list"
 
@@ -191,7 +191,7 @@ class ListType(Type):
 
     @classmethod
     def of(cls, obj: Any) -> ListType:
-        """Return the type of a list."""
+        """Return the type of the list ``obj``."""
         items = list(obj)
         missing = any(item is None or is_nan(item) for item in items)
         element: Type = optional(UnknownType()) if missing else UnknownType()
@@ -200,7 +200,7 @@ class ListType(Type):
         return cls(element, len(items))
 
     def assign(self, obj: Any) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign``."""
         if not hasattr(obj, "__iter__"):
             return None
         items = list(obj)
@@ -212,7 +212,7 @@ class ListType(Type):
         return None if element is None else ListType(element, len(items))
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         if not isinstance(other, ListType):
             return None
         element = self.params["element_type"].assign_type(other.params["element_type"])
@@ -224,7 +224,7 @@ class ListType(Type):
 
 
 class NDArrayType(Type):
-    """Arrays of one shape. In an artifact a column of them is a file of its own."""
+    """Arrays of one shape. An artifact stores a column of them in a separate file."""
 
     name = "ndarray"
 
@@ -233,7 +233,7 @@ class NDArrayType(Type):
         self.serialization_path = serialization_path
 
     def assign(self, obj: Any) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign``."""
         if isinstance(obj, list):
             shape: list[int] = []
             inner: Any = obj
@@ -244,11 +244,11 @@ class NDArrayType(Type):
         return self.assign_type(type_of(obj)) if hasattr(obj, "__array__") else None
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         return self if isinstance(other, ListType) else super().assign_type(other)
 
     def to_json(self, artifact: Any = None) -> dict[str, Any]:
-        """See ``Type``."""
+        """See ``Type.to_json``."""
         params = {"shape": self.params["shape"], "serialization_path": self.serialization_path}
         return {"wb_type": self.name, "params": params}
 
@@ -262,13 +262,13 @@ class TypedDictType(Type):
         super().__init__(type_map={key: as_type(each) for key, each in (type_map or {}).items()})
 
     def assign(self, obj: Any) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign``."""
         if not isinstance(obj, dict) or obj.keys() - self.params["type_map"].keys():
             return None
         return self._each(lambda key, each: each.assign(obj.get(key)))
 
     def assign_type(self, other: Type) -> Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         if not isinstance(other, TypedDictType):
             return None
         theirs = other.params["type_map"]
@@ -289,7 +289,7 @@ class TypedDictType(Type):
         return str(self.params["type_map"])
 
 
-# What a class's objects are, and what a name in JSON stands for.
+# The type for each Python class (None instead of a value gives the type of any value) and for each JSON name.
 _BY_CLASS: dict[type, Callable[[Any], Type]] = {
     type(None): lambda _: NoneType(),
     str: lambda _: StringType(),
@@ -327,23 +327,30 @@ _BY_NAME.update(dictionary=TypedDictType, object=PythonObjectType)
 
 
 def register(kind: type, wb_type: type[Type], make: Callable[[Any], Type] | None = None) -> None:
-    """Say of which type a class's objects are; ``make`` gets the object, or None for any of them."""
+    """Register the column type for the objects of a class.
+
+    Args:
+        kind: The class.
+        wb_type: The column type.
+        make: Function that returns the type of an object; called with None for the class itself. Calls
+            ``wb_type()`` by default.
+    """
     _BY_CLASS[kind] = make or (lambda _: wb_type())
     _BY_NAME[wb_type.name] = wb_type
 
 
 def register_names(wb_type: type[Type], *names: str) -> None:
-    """Say which names stand for a type in JSON."""
+    """Register further JSON names of a type."""
     _BY_NAME.update(dict.fromkeys((wb_type.name, *names), wb_type))
 
 
 def file_type(type_name: str) -> type[Type]:
-    """Return the type of a media class, of the name that stands in its JSON."""
+    """Return a new type for a media class; ``type_name`` is the ``_type`` of its JSON."""
     return type(f"_{type_name}", (Type,), {"name": type_name, "__doc__": f"Objects stored as {type_name}."})
 
 
 def is_nan(value: Any) -> bool:
-    """Whether a value is the number NaN, of Python or of numpy."""
+    """Return whether a value is NaN, as a float of Python or of numpy."""
     return type(value).__name__.startswith("float") and bool(value != value)
 
 
@@ -356,10 +363,12 @@ def type_of(obj: Any) -> Type:
 
 
 def as_type(dtype: Any) -> Type:
-    """Return what a person may write for a type as a type.
+    """Return the type for a value that a script gave as a type.
 
-    A type; a class of Python or of media; a list (of one: a list of such; of several:
-    any one of them); a dict (one with these keys); any other value (just that).
+    Args:
+        dtype: A type, or a class of Python or of media. A list with one item is a list of that type. A list
+            with more items accepts any one of them. A dict has a type for each key. Any other value is
+            a constant.
     """
     if isinstance(dtype, Type):
         return dtype
@@ -378,15 +387,15 @@ def as_type(dtype: Any) -> Type:
 
 
 def optional(dtype: Any) -> UnionType:
-    """Return the type that takes what ``dtype`` takes, and None."""
+    """Return the type that accepts None and all values of ``dtype``."""
     return UnionType([as_type(dtype), NoneType()])
 
 
 def from_json(described: dict[str, Any], artifact: Any = None) -> Type:
-    """Make a type from its JSON.
+    """Return the type for its JSON.
 
     Raises:
-        TypeError: It is none that is known.
+        TypeError: The type is unknown.
     """
     kind = _BY_NAME.get(described.get("wb_type", ""))
     if kind is None:

@@ -1,4 +1,4 @@
-"""Tables of evaluations: columns that are inputs, outputs and scores."""
+"""Tables of evaluations, whose columns are inputs, outputs or scores."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ UnsupportedMediaMode = Literal["stub", "raise"]
 class EvalTable(Table):
     """A table of evaluations.
 
-    wandb sends it to a service of its own, which needs a server and a further package. Here it is a table
-    like others, with its columns' roles beside it in the history.
+    It is logged as a plain table, and its history value also lists the role of each column. wandb sends such
+    tables to a separate service.
 
     Args:
-        columns: As of ``Table``; those of the roles, in order, unless given.
-        data: As of ``Table``.
-        rows: Likewise.
-        dataframe: Likewise.
-        dtype: Likewise.
-        optional: Likewise.
-        allow_mixed_types: Likewise.
-        log_mode: ``"IMMUTABLE"`` is all there is.
-        input_columns: What was asked.
-        output_columns: What was answered; columns without a role are outputs.
-        score_columns: How good that was.
+        columns: See ``Table``. By default the columns of the three roles, in order.
+        data: See ``Table``.
+        rows: See ``Table``.
+        dataframe: See ``Table``.
+        dtype: See ``Table``.
+        optional: See ``Table``.
+        allow_mixed_types: See ``Table``.
+        log_mode: Only ``"IMMUTABLE"`` is supported.
+        input_columns: Columns with inputs of the model.
+        output_columns: Columns with outputs of the model. Columns without a role are outputs too.
+        score_columns: Columns with scores of the outputs.
         backend: Accepted for compatibility: ``"weave"`` or ``"ces"``.
-        unsupported_media_mode: Accepted for compatibility: all media can stand in it.
+        unsupported_media_mode: Accepted for compatibility. The table can contain all media types.
 
     Raises:
-        UsageError: Another log mode or backend.
-        ValueError: Another media mode; when it is logged: a role names a column that is not there.
+        UsageError: The log mode or the backend is not supported.
+        ValueError: The media mode is unknown. When the table is logged: it does not have a column that
+            a role names.
     """
 
     in_artifact = False
@@ -93,10 +94,10 @@ class EvalTable(Table):
         return {**described, "_type": "eval-table", **self._roles, "output_columns": outputs}
 
     def to_json(self, run_or_artifact: Any) -> dict[str, Any]:
-        """See ``Media``; it stands in runs alone.
+        """See ``Media.to_json``.
 
         Raises:
-            UnsupportedError: For an artifact.
+            UnsupportedError: The table is added to an artifact.
         """
         if hasattr(run_or_artifact, "add_content"):
             raise UnsupportedError("An EvalTable in an artifact", "Table")

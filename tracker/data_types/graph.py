@@ -1,4 +1,4 @@
-"""``Graph``: the layers of a model, as ``watch(log_graph=True)`` keeps them."""
+"""The graph of a model's layers, which ``watch(log_graph=True)`` logs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from tracker.errors import UnsupportedError
 
 
 class Node:
-    """A layer.
+    """A layer of a model.
 
     Args:
-        id: Unique in its graph.
-        name: Such as ``"encoder.0"``.
-        class_name: What it is, such as ``"Linear(in_features=4, out_features=1, bias=True)"``.
+        id: Id of the node, unique in the graph.
+        name: Name of the layer, such as ``"encoder.0"``.
+        class_name: Description of the layer, such as
+            ``"Linear(in_features=4, out_features=1, bias=True)"``.
         size: Shape of a tensor.
         parameters: Name and shape of each parameter.
-        output_shape: Shapes of what it returned, nested as that was.
-        is_output: Whether the graph ends here.
-        num_parameters: How many numbers each of ``parameters`` holds.
-        node: Another one to take everything but the id from.
+        output_shape: Shapes of the tensors that the layer returned, nested as the returned value.
+        is_output: Whether the node is an output of the graph.
+        num_parameters: Number of elements of each of ``parameters``.
+        node: A node from which the new node copies everything except the id.
     """
 
     def __init__(
@@ -57,12 +58,12 @@ class Node:
 
     @property
     def id(self) -> Any:
-        """What edges call it."""
+        """The id of the node, to which edges refer."""
         return self.described.get("id")
 
     @property
     def name(self) -> str | None:
-        """Its name in the model."""
+        """The name of the layer in the model."""
         name: str | None = self.described["name"]
         return name
 
@@ -71,7 +72,7 @@ class Node:
 
 
 class Edge:
-    """What leads from one node to another."""
+    """A connection from one node to another."""
 
     def __init__(self, from_node: Node, to_node: Node) -> None:
         self.from_node = from_node
@@ -82,10 +83,10 @@ class Edge:
 
 
 class Graph(Media):
-    """Layers and what leads from one to the next, as ``wandb.Graph``; kept as a ``graph-file``.
+    """The layers of a model and the connections between them.
 
     Args:
-        format: What made it; ``"torch"`` for what ``watch`` makes.
+        format: The framework of the model; ``"torch"`` for a graph that ``watch`` logs.
     """
 
     def __init__(self, format: str = "keras") -> None:
@@ -95,21 +96,23 @@ class Graph(Media):
         self.edges: list[Edge] = []
 
     def add_node(self, node: Node | None = None, **described: Any) -> Node:
-        """Add a node, or one made of the arguments of ``Node``, and return it.
+        """Add ``node``, or a new node with these arguments of ``Node``, and return it.
 
         Raises:
-            ValueError: A node and arguments were given.
+            ValueError: Both a node and arguments of one were given.
         """
         if node is None:
             node = Node(**described)
         elif described:
-            raise ValueError(f"give a node ({node}) or what describes one ({described}), not both")
+            raise ValueError(
+                f"add_node got both a node ({node}) and arguments ({described}). Give one of them."
+            )
         self.nodes.append(node)
         self.nodes_by_id[node.id] = node
         return node
 
     def add_edge(self, from_node: Node, to_node: Node) -> Edge:
-        """Add an edge and return it."""
+        """Add a connection between two nodes and return it."""
         edge = Edge(from_node, to_node)
         self.edges.append(edge)
         return edge
@@ -119,11 +122,15 @@ class Graph(Media):
 
     @classmethod
     def from_keras(cls, model: Any) -> Graph:
-        """Not there: wandb's own works with Keras 2 alone."""
+        """Not supported. The method of wandb works only with Keras 2.
+
+        Raises:
+            UnsupportedError: Always.
+        """
         raise UnsupportedError("Graph.from_keras", "add_node for each layer, then log the Graph")
 
     def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """See ``Media``; the dict is wandb's ``graph-file``."""
+        """See ``Media.to_history``. The history value has the ``_type`` ``graph-file``."""
         content = {
             "format": self.format,
             "nodes": [node.described for node in self.nodes],

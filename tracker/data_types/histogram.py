@@ -1,4 +1,4 @@
-"""Histograms: counts of values between edges."""
+"""Histograms."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from tracker.ground.histogram import count_values
 
 
 class Histogram(WBValue):
-    """Counts of the values of a sequence in equal bins, as ``wandb.Histogram``.
+    """A histogram: the counts of values in bins of equal width.
 
     Args:
-        sequence: Numbers of any shape; non-finite ones are left out of the counts (wandb raises for them).
-        np_histogram: Ready counts and edges, as ``numpy.histogram`` returns them, instead.
-        num_bins: How many bins, at most 512.
+        sequence: Numbers in a list or array of any shape. Numbers that are not finite are not counted (wandb
+            raises an error for them).
+        np_histogram: Counts and bin edges, as ``numpy.histogram`` returns them, instead of ``sequence``.
+        num_bins: Number of bins, at most 512.
 
     Raises:
-        ValueError: Too many bins, or edges that do not fit the counts.
+        ValueError: There are too many bins, or the number of edges does not fit the number of counts.
     """
 
     MAX_LENGTH: ClassVar[int] = 512
@@ -43,7 +44,7 @@ class Histogram(WBValue):
             counts, self.bins = count_values(sequence, num_bins)
             self.histogram = [int(count) for count in counts]
         else:
-            raise ValueError("Histogram needs a sequence or np_histogram")
+            raise ValueError("Histogram has no data. Give it sequence or np_histogram.")
         if len(self.histogram) > self.MAX_LENGTH:
             raise ValueError(
                 f"The maximum length of a histogram is {self.MAX_LENGTH}, not {len(self.histogram)}"
@@ -52,11 +53,11 @@ class Histogram(WBValue):
             raise ValueError("len(bins) must be len(histogram) + 1")
 
     def to_json(self, run_or_artifact: Any = None) -> dict[str, Any]:
-        """Return the history form: ``{"_type": "histogram", "values": ..., "bins": ...}``."""
+        """Return the history value ``{"_type": "histogram", "values": ..., "bins": ...}``."""
         return {"_type": "histogram", "values": self.histogram, "bins": self.bins}
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the history form."""
+        """Return the history value; see ``to_json``."""
         return self.to_json()
 
 

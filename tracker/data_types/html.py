@@ -9,7 +9,7 @@ from typing import Any
 from tracker.data_types import dtypes
 from tracker.data_types.media import BatchableMedia, read_text
 
-# What wandb adds to a page, byte for byte, so that equal pages have equal names.
+# The bytes that wandb adds to a page. They are the same here, so that equal pages have equal file names.
 HEAD = (
     '<base target="_blank"><link rel="stylesheet" type="text/css" '
     'href="https://app.wandb.ai/normalize.css" />'
@@ -17,13 +17,13 @@ HEAD = (
 
 
 class Html(BatchableMedia):
-    """A page of HTML.
+    """An HTML page.
 
     Args:
-        data: The HTML, an open file with it, or the path of a file that ends in ``.html``.
-        inject: Whether to add wandb's style sheet to its head. The dashboard loads nothing from
-            elsewhere, so there it has no effect.
-        data_is_not_path: Take ``data`` as HTML, though a file of that name exists.
+        data: The HTML, an open file with HTML, or the path of a file whose name ends in ``.html``.
+        inject: Whether to add a link to wandb's style sheet to the head of the page. The dashboard loads
+            nothing from other hosts, so the link has no effect there.
+        data_is_not_path: Whether to use ``data`` as HTML even if a file of that name exists.
 
     Raises:
         ValueError: ``data`` is none of these.
@@ -56,7 +56,7 @@ class Html(BatchableMedia):
         self._take(self.html.encode("utf-8", "replace"), ".html", source)
 
     def inject_head(self) -> None:
-        """Add wandb's style sheet to the head."""
+        """Add a link to wandb's style sheet to the head of the page."""
         for before, added, after in (("<head>", "<head>", ""), ("<html>", "<html><head>", "</head>")):
             if before in self.html:
                 first, last = self.html.split(before, 1)
@@ -66,12 +66,12 @@ class Html(BatchableMedia):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Html:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls(source_artifact.get_entry(json_obj["path"]).download(), inject=False)
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """See ``BatchableMedia``."""
+        """See ``BatchableMedia.seq_to_json``."""
         return {"_type": "html", "count": len(seq), "html": [page.to_json(run) for page in seq]}
 
 

@@ -18,36 +18,38 @@ from tracker.data_types.media import BatchableMedia, FileSink, need
 from tracker.data_types.pillow_images import to_pil
 from tracker.errors import UsageError
 
-# What arrays can be written as.
+# Attributes that `Image(image)` copies. As in wandb (sdk/data_types/image.py), it copies no boxes or masks.
 _COPIED = (
     *("_data", "_extension", "_sha256", "_source", "_artifact_source"),
     *("_width", "_height", "_grouping", "_classes", "format", "_file_type"),
-)  # of another image; not its boxes and masks, as in wandb
+)
+# File types in which arrays can be encoded.
 FILE_TYPES = ("png", "jpg", "jpeg", "bmp")
 
 
 class Image(BatchableMedia):
-    """One image, encoded when it is made, so that the source may change afterwards.
+    """An image. It is encoded immediately, so the source may change afterwards.
 
     Args:
-        data_or_path: A file's path, a PIL image, an array of shape (height, width) or
+        data_or_path: The path of a file, a PIL image, an array of shape (height, width) or
             (height, width, 1, 3 or 4), a torch tensor of shape (height, width) or
-            (1, 3 or 4, height, width), a figure of matplotlib, or another ``Image``.
-        mode: PIL mode to convert to, such as ``"L"`` or ``"RGB"``.
-        caption: Text shown with it.
-        grouping: A number kept with it.
-        classes: ``Classes``, or a list of ``{"id", "name"}``: names of the classes of boxes and masks.
-        boxes: Sets of boxes by name, see ``BoundingBoxes2D``.
-        masks: Masks by name, see ``ImageMask``.
-        file_type: ``"png"``, ``"jpg"``, ``"jpeg"`` or ``"bmp"``; PNG unless given. A file stays as it is.
-        normalize: As wandb while it had this argument: floats within 0..1 are scaled to 0..255, floats within
-            -1..1 are shifted and scaled; other values are clipped to 0..255. wandb 0.31 cuts floats to whole
-            numbers, which makes such images black.
+            (1, 3 or 4, height, width), a matplotlib figure, or another ``Image``.
+        mode: PIL mode to which an array is converted, such as ``"L"`` or ``"RGB"``.
+        caption: Text shown with the image.
+        grouping: A number stored with the image.
+        classes: Names of the classes of boxes and masks: ``Classes``, or a list of ``{"id", "name"}``.
+        boxes: Sets of boxes by name; see ``BoundingBoxes2D``.
+        masks: Masks by name; see ``ImageMask``.
+        file_type: ``"png"`` (default), ``"jpg"``, ``"jpeg"`` or ``"bmp"``. Image files are not
+            converted.
+        normalize: Whether to scale floats: values in 0..1 are scaled to 0..255, values in -1..1 are shifted
+            and scaled to 0..255. Other values are clipped to 0..255. wandb 0.31 truncates floats to integers,
+            so such images are black there (corpus: ``media.images_of_many_kinds``).
 
     Raises:
-        ValueError: No image has such a shape, or the file type is not known.
-        FileNotFoundError: There is no file at that path.
-        UsageError: Pillow is missing, or the file is no image.
+        ValueError: An array does not have the shape of an image, or the file type is unknown.
+        FileNotFoundError: The file does not exist.
+        UsageError: Pillow is not installed, or the file is not an image.
     """
 
     MAX_ITEMS: ClassVar[int] = 108
@@ -88,22 +90,22 @@ class Image(BatchableMedia):
 
     @property
     def data(self) -> bytes:
-        """The file's content."""
+        """The content of the image file."""
         return self.data_bytes
 
     @property
     def width(self) -> int | None:
-        """Pixels from left to right."""
+        """Width in pixels; None for a URL."""
         return self._width
 
     @property
     def height(self) -> int | None:
-        """Pixels from top to bottom."""
+        """Height in pixels; None for a URL."""
         return self._height
 
     @property
     def image(self) -> Any:
-        """The image as one of Pillow; None for one that stands for an address."""
+        """The image as a PIL image; None for a URL."""
         if self._data is None:
             return None
         image = need("PIL.Image", "Image").open(io.BytesIO(self._data))
@@ -129,7 +131,7 @@ class Image(BatchableMedia):
                 self._width, self._height = image.size
                 image.load()
         except (OSError, SyntaxError) as error:
-            raise UsageError(f"cannot read an image from {path}: {error}") from error
+            raise UsageError(f"Cannot read an image from {path}: {error}") from error
 
     def _encode(self, data: Any, mode: str | None, file_type: str | None, normalize: bool) -> None:
         self.format = (file_type or "png").lower()
@@ -172,7 +174,7 @@ class Image(BatchableMedia):
             self._classes = Classes([{"id": key, "name": name} for key, name in names.items()])
 
     def describe(self) -> dict[str, Any]:
-        """See ``Media``."""
+        """See ``Media.describe``."""
         optional = {"width": self._width, "height": self._height, "grouping": self._grouping or None}
         return {"format": self.format, **{key: each for key, each in optional.items() if each is not None}}
 
@@ -207,7 +209,7 @@ class Image(BatchableMedia):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Image:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         classes = json_obj.get("classes")
         found = cls(
             source_artifact.get_entry(json_obj["path"]).download(),
@@ -230,7 +232,7 @@ class Image(BatchableMedia):
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """See ``BatchableMedia``."""
+        """See ``BatchableMedia.seq_to_json``."""
         saved = [image.to_json(run) for image in seq]
         described: dict[str, Any] = {
             "_type": "images/separated",
@@ -250,14 +252,24 @@ class Image(BatchableMedia):
 
     @classmethod
     def all_captions(cls, images: Sequence[Any]) -> bool | Sequence[str | None]:
-        """Return the captions of several, or False when the first has none."""
+        """Return the captions of images; False if the first image has no caption."""
         return cls.captions(images)
 
     @classmethod
     def all_masks(
         cls, images: Sequence[Any], run: Any, run_key: str, step: int | str
     ) -> list[dict[str, Any] | None] | bool:
-        """Return the masks of images that were logged to a run, None for those without; False: none has."""
+        """Return the masks of images that were logged to a run.
+
+        Args:
+            images: The images.
+            run: The run.
+            run_key: Accepted for compatibility.
+            step: Accepted for compatibility.
+
+        Returns:
+            The masks of each image, None for an image without masks; False if no image has masks.
+        """
         found = [image.to_json(run).get("masks") for image in images]
         return found if any(found) else False
 
@@ -265,12 +277,22 @@ class Image(BatchableMedia):
     def all_boxes(
         cls, images: Sequence[Any], run: Any, run_key: str, step: int | str
     ) -> list[dict[str, Any] | None] | bool:
-        """Return the boxes of images that were logged to a run, None for those without; False: none has."""
+        """Return the boxes of images that were logged to a run.
+
+        Args:
+            images: The images.
+            run: The run.
+            run_key: Accepted for compatibility.
+            step: Accepted for compatibility.
+
+        Returns:
+            The boxes of each image, None for an image without boxes; False if no image has boxes.
+        """
         found = [image.to_json(run).get("boxes") for image in images]
         return found if any(found) else False
 
     def to_data_array(self) -> list[Any]:
-        """Return the rows of pixels."""
+        """Return the pixel rows of the image; an empty list for a URL."""
         import numpy as np
 
         return [] if self._data is None else list(np.asarray(self.image).tolist())

@@ -1,4 +1,4 @@
-"""The type of a table column that holds images: which boxes, masks and classes its images have."""
+"""The type of a table column with images. It lists the boxes, masks and classes of the images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tracker.data_types import dtypes
 
 
 class ImageFileType(dtypes.Type):
-    """Images; what their annotations are called grows with each image."""
+    """Images. Each image adds the names of its boxes, masks and classes to the type of the column."""
 
     name = "image-file"
 
@@ -33,7 +33,7 @@ class ImageFileType(dtypes.Type):
 
     @classmethod
     def of(cls, image: Any) -> ImageFileType:
-        """Return the type of one image; None gives that of an image without annotations."""
+        """Return the type of one image; for None, the type of an image without annotations."""
         boxes = (None if image is None else image._boxes) or {}
         masks = (None if image is None else image._masks) or {}
         classes = None if image is None else image._classes
@@ -47,7 +47,7 @@ class ImageFileType(dtypes.Type):
         )
 
     def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         if not isinstance(other, ImageFileType):
             return None
         if self.params == other.params:
@@ -69,7 +69,7 @@ class ImageFileType(dtypes.Type):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What it holds, by name."""
+        """The parameters of the type as plain values, by name."""
         return {name: const.params["val"] for name, const in self.params.items()}
 
 

@@ -1,4 +1,4 @@
-"""Tables made of other tables: two joined by a key, and one in many parts."""
+"""Tables that consist of other tables: a join of two tables, and a table in several parts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tracker.data_types.media import FileSink, Media
 from tracker.data_types.table import Table
 
 
-class _InArtifacts(Media):
-    """What stands in an artifact; in a run's history only the way to it."""
+class _ArtifactOnly(Media):
+    """An object that only an artifact can contain. A run's history contains the path to it."""
 
     def bind_to_run(self, run: Any, *args: Any, **kwargs: Any) -> None:
-        """Refuse: there is no file that could stand in a run.
+        """Raise an error: the object has no file that a run could contain.
 
         Raises:
             ValueError: Always.
@@ -26,7 +26,7 @@ class _InArtifacts(Media):
         raise ValueError(f"{type(self).__name__}s cannot be bound to runs")
 
     def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """Log it as an artifact, and return the way to it."""
+        """See ``Media.to_history``. The object is logged as an artifact; the value has its path there."""
         if self._bound is None or self._bound[0] is not sink.owner:
             if self._artifact_target is None:
                 sink.log_object(self, key)
@@ -41,11 +41,11 @@ class _InArtifacts(Media):
     __hash__ = WBValue.__hash__
 
 
-class PartitionedTable(_InArtifacts):
-    """A table whose parts are the tables below a folder of an artifact.
+class PartitionedTable(_ArtifactOnly):
+    """A table whose parts are the tables in a folder of an artifact.
 
     Args:
-        parts_path: The folder.
+        parts_path: Path of the folder in the artifact.
     """
 
     _log_type = "partitioned-table"
@@ -59,7 +59,7 @@ class PartitionedTable(_InArtifacts):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> PartitionedTable:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         made = cls(json_obj["parts_path"])
         folder = made.parts_path.rstrip("/")
         made._parts = [
@@ -70,7 +70,7 @@ class PartitionedTable(_InArtifacts):
         return made
 
     def iterrows(self) -> Iterator[tuple[int, list[Any]]]:
-        """Yield the number and the values of each row of all parts, one part in memory at a time.
+        """Yield the number and the values of each row of all parts. Only one part is in memory at a time.
 
         Raises:
             ValueError: Parts have different columns.
@@ -92,17 +92,17 @@ class PartitionedTable(_InArtifacts):
     __hash__ = WBValue.__hash__
 
 
-class JoinedTable(_InArtifacts):
-    """Two tables, joined by a key.
+class JoinedTable(_ArtifactOnly):
+    """Two tables joined by a key column.
 
     Args:
-        table1: A ``Table`` or ``PartitionedTable``, the path of one in the artifact, or an entry of another
-            artifact.
-        table2: Likewise.
-        join_key: The column's name, or a list of its names in the one and in the other.
+        table1: A ``Table`` or ``PartitionedTable``, the path of a table in the artifact, or an entry of
+            another artifact.
+        table2: The second table, in the same form.
+        join_key: The name of the key column, or a list of its name in the first and in the second table.
 
     Raises:
-        ValueError: An argument is none of these.
+        ValueError: An argument does not have one of these forms.
     """
 
     _log_type = "joined-table"
@@ -127,7 +127,7 @@ class JoinedTable(_InArtifacts):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> JoinedTable:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         first, second = (
             source_artifact.get(json_obj[name]) or json_obj[name] for name in ("table1", "table2")
         )
@@ -153,10 +153,10 @@ def _is_table(table: Any) -> bool:
 
 
 def _add_table(table: Any, artifact: Any, number: int) -> str:
-    """Add a table to the artifact; return its path there.
+    """Add a table to the artifact and return its path there.
 
     Raises:
-        ValueError: A path names none.
+        ValueError: ``table`` is a path, and the artifact has no such file.
     """
     if isinstance(table, (Table, PartitionedTable)):
         known = table._artifact_source[1] if table._artifact_source else None

@@ -1,4 +1,7 @@
-"""The JSON text of media files: as wandb writes it, so that equal contents have equal digests."""
+"""The JSON text of media files. It is the text that wandb writes, so that equal contents have equal digests.
+
+Files of runs: (wandb: ``util.py``). Files of artifacts: (wandb: ``sdk/artifacts/artifact.py``).
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,18 @@ from tracker.ground import values
 
 
 def for_run(value: Any) -> bytes:
-    """Return JSON of a plain value for a run's file: without spaces.
+    """Return the JSON of a plain value for a file of a run, without spaces.
 
-    What JSON has no number for is written as ``values.dumps`` does; wandb writes a bare ``NaN``, which
-    browsers refuse.
+    NaN and the infinities are written as ``values.dumps`` writes them. wandb writes a bare ``NaN``, which
+    browsers cannot parse.
     """
     return values.dumps(value).encode("utf-8", "replace")
 
 
 def for_artifact(value: Any) -> bytes:
-    """Return JSON of a plain value for an artifact's file: as Python writes it, keys in order, ASCII only.
+    """Return the JSON of a plain value for a file of an artifact: with spaces, sorted keys and ASCII only.
 
-    NaN and the infinities are bare ``NaN`` and ``Infinity``: wandb writes the infinities so, and reads both.
+    NaN and the infinities are written as a bare ``NaN`` and ``Infinity``. wandb writes the infinities in the
+    same way and reads both.
     """
     return json.dumps(value, sort_keys=True).encode()

@@ -1,4 +1,4 @@
-"""Masks over an image: a class for each pixel."""
+"""Image masks, which have a class for each pixel."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from tracker.data_types.media import FileSink, Media, need
 
 
 class ImageMask(Media):
-    """A mask, such as a segmentation, over an image.
+    """A mask on an image, such as a segmentation.
 
     Args:
-        val: ``{"mask_data": array or tensor of shape (height, width), classes 0..255, "class_labels": {id:
-            name}}``, or ``{"path": a grey PNG}``.
+        val: ``{"mask_data": data}`` with an array or tensor of shape (height, width) and values 0..255, or
+            ``{"path": path}`` with the path of a greyscale PNG file. Either can have
+            ``"class_labels": {id: name}``.
         key: Name of the mask.
 
     Raises:
-        TypeError: The data has another shape or range, or labels are not texts by number.
+        KeyError: ``val`` has neither data nor a path.
+        TypeError: The data has the wrong shape or range, or the class labels are not strings by number.
         OSError: The file cannot be read.
     """
 
@@ -49,21 +51,26 @@ class ImageMask(Media):
 
     @classmethod
     def get_media_subdir(cls) -> str:
-        """See ``Media``."""
+        """See ``Media.get_media_subdir``."""
         return "media/images/mask"
 
     @classmethod
     def type_name(cls) -> str:
-        """Return the name of the type in a run's history."""
+        """Return the ``_type`` in a run's history."""
         return "mask"
 
     @property
     def class_labels(self) -> dict[Any, str]:
-        """The names by class; none are known of a mask that an artifact held."""
+        """The class names by class id; empty for a mask that was read from an artifact."""
         return getattr(self, "_val", {}).get("class_labels", {})  # type: ignore[no-any-return]
 
     def validate(self, val: dict[str, Any]) -> bool:
-        """Check shape, range and labels, see the class."""
+        """Check the shape and the range of the data and the class labels; return True.
+
+        Raises:
+            KeyError: ``val`` has no data.
+            TypeError: The data or the labels do not have the form that the class describes.
+        """
         if "mask_data" not in val:
             raise KeyError(
                 'Missing key "mask_data": An image mask requires mask data: a 2D array representing the '
@@ -87,5 +94,5 @@ class ImageMask(Media):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> ImageMask:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls({"path": source_artifact.get_entry(json_obj["path"]).download()}, key="")

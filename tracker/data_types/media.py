@@ -1,4 +1,4 @@
-"""What media types have in common: they become a file of the run and a dict in its history."""
+"""The base class of media types. A media object becomes a file of the run and a dict in its history."""
 
 from __future__ import annotations
 
@@ -15,54 +15,79 @@ _REFERENCE = re.compile(r"^(gs|s3|https?)://")
 
 
 class FileSink(Protocol):
-    """Takes files of a run: its bytes are safe, and recorded, when ``save_file`` returns."""
+    """The interface that stores the files of a run."""
 
     @property
     def owner(self) -> Any:
-        """The run."""
+        """The run that has the files."""
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
-        """Store ``data`` as the run's file ``path``; return its SHA-256."""
+        """Store a file and record it. Both have happened when the call returns.
+
+        Args:
+            path: Path of the file in the run.
+            data: Content of the file.
+            mimetype: MIME type of the file.
+
+        Returns:
+            The SHA-256 of the content.
+        """
 
     def note_labels(self, kind: str, key: str, labels: dict[str, str]) -> None:
-        """Keep class labels with the run, once for all steps."""
+        """Store class labels in the run, once for all steps.
+
+        Args:
+            kind: Config section, such as ``"mask/class_labels"``.
+            key: Key in that section.
+            labels: Class names by class id.
+        """
 
     def log_object(self, obj: Any, key: str, entry: str | None = None) -> None:
-        """Log a table as an artifact of its own; ``entry`` is the name inside it, for an increment."""
+        """Log a table as a separate artifact.
+
+        Args:
+            obj: The table.
+            key: History key of the table.
+            entry: Name of the table in the artifact, for an increment.
+        """
 
 
 class Media(WBValue):
-    """A value that is logged as a file. Its bytes are taken when it is made."""
+    """A value that is logged as a file. The object keeps the bytes of the file from its creation on."""
 
-    folder: ClassVar[str] = ""  # below the run's ``media``
+    folder: ClassVar[str] = ""  # folder of the files, below ``media`` in the run
 
     _caption: str | None = None
     _data: bytes | None = None
     _extension: str = ""
     _sha256: str | None = None
-    _source: str | None = None  # the file that it was made from
-    _path: str | None = None  # its path in the run it was logged to
+    _source: str | None = None  # path of the file, or URL, that the object was created from
+    _path: str | None = None  # path of the file in the run that the object was logged to
     _bound: tuple[Any, dict[str, Any]] | None = None
 
     def _take(self, data: bytes, extension: str, source: str | None = None) -> None:
-        """Keep the content; ``extension`` has its dot."""
+        """Keep the content of the file; ``extension`` starts with a dot."""
         self._data, self._extension, self._source = data, extension, source
         self._sha256 = hashlib.sha256(data).hexdigest()
 
     def _take_file(self, path: str, extension: str | None = None) -> None:
-        """Keep the content of a file.
+        """Keep the content of the file at ``path``.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
         with open(path, "rb") as file:
             self._take(file.read(), os.path.splitext(path)[1] if extension is None else extension, path)
 
     @property
     def data_bytes(self) -> bytes:
-        """The file's content."""
+        """The content of the file.
+
+        Raises:
+            ValueError: The object refers to a URL.
+        """
         if self._data is None:
-            raise ValueError(f"{type(self).__name__} stands for {self._source}: its content is not here")
+            raise ValueError(f"{type(self).__name__} refers to {self._source} and has no content")
         return self._data
 
     @property
@@ -70,26 +95,26 @@ class Media(WBValue):
         return None if self._data is None else len(self._data)
 
     def file_is_set(self) -> bool:
-        """Whether it has a content."""
+        """Return whether the object has a file or a URL."""
         return self._sha256 is not None
 
     def is_bound(self) -> bool:
-        """Whether it was logged to a run."""
+        """Return whether the object was logged to a run."""
         return self._bound is not None
 
     @classmethod
     def get_media_subdir(cls) -> str:
-        """Return the folder of such files in a run."""
+        """Return the folder in a run for the files of this type."""
         return f"media/{cls.folder}"
 
     @staticmethod
     def captions(media_items: Sequence[Media]) -> bool | Sequence[str | None]:
-        """Return the captions of several, or False when the first has none."""
+        """Return the captions of objects; False if the first object has no caption."""
         return [item._caption for item in media_items] if media_items[0]._caption is not None else False
 
     @staticmethod
     def path_is_reference(path: Any) -> bool:
-        """Whether a path is an address (http, s3, gs) and no file's."""
+        """Return whether ``path`` is a URL (http, https, s3 or gs) instead of the path of a file."""
         return isinstance(path, str) and _REFERENCE.match(path) is not None
 
     def bind_to_run(
@@ -100,35 +125,45 @@ class Media(WBValue):
         id_: int | str | None = None,
         ignore_copy_err: bool | None = None,
     ) -> None:
-        """Store the file in a run; ``to_json`` then gives what stands in its history.
+        """Store the file in a run. Afterwards ``to_json`` returns the history value.
 
         Args:
             run: The run.
-            key: History key; becomes part of the file's name.
-            step: The row's step, likewise.
-            id_: Stands in the name in place of the content's digest.
+            key: History key; part of the file name.
+            step: Step of the row; part of the file name.
+            id_: Used in the file name instead of the digest of the content.
             ignore_copy_err: Accepted for compatibility.
         """
         sink: FileSink = run.media_sink() if hasattr(run, "media_sink") else run
         self._bound = (sink.owner, self._to_history(sink, str(key), step, id_))
 
     def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """Store the file and return what stands in the history row; once for each run."""
+        """Store the file in a run, unless it was stored there before, and return the history value.
+
+        Args:
+            sink: The files of the run.
+            key: History key.
+            step: Step of the row.
+        """
         if self._bound is None or self._bound[0] is not sink.owner:
             self.bind_to_run(sink, key, step)
         assert self._bound is not None
         return dict(self._bound[1])
 
     def to_json(self, run_or_artifact: Any) -> dict[str, Any]:
-        """Return its form in a run that it was logged to, or store it in an artifact and return that form."""
+        """Return the JSON form of the object in a run or in an artifact. Store the file in an artifact.
+
+        Raises:
+            AssertionError: The object was not logged to the run.
+        """
         if is_artifact(run_or_artifact):
             return self._to_artifact(run_or_artifact)
         if self._bound is None or self._bound[0] is not run_or_artifact:
-            raise AssertionError(f"{type(self).__name__} must be logged to this run first: see bind_to_run")
+            raise AssertionError(f"{type(self).__name__} was not logged to this run: call bind_to_run first")
         return dict(self._bound[1])
 
     def describe(self) -> dict[str, Any]:
-        """Return what its JSON says beside type, path, digest, size and caption."""
+        """Return the fields of the JSON form in addition to type, path, digest, size and caption."""
         return {}
 
     def _described(self) -> dict[str, Any]:
@@ -171,7 +206,7 @@ class Media(WBValue):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Media:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls(source_artifact.get_entry(json_obj["path"]).download())  # type: ignore[call-arg]
 
     def __eq__(self, other: object) -> bool:
@@ -181,18 +216,32 @@ class Media(WBValue):
 
 
 class BatchableMedia(Media):
-    """Media of which a list under one key becomes one dict."""
+    """Media types for which a list of objects under one key becomes one dict."""
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """Return the form of several that were logged to a run under one key."""
+        """Return the history value of objects that were logged to a run under one key.
+
+        Args:
+            seq: The objects.
+            run: The run.
+            key: History key.
+            step: Step of the row.
+        """
         raise NotImplementedError
 
 
 def file_name(folder: str, key: str, step: int | str, digest: int | str, extension: str) -> str:
-    """Return a media file's path in the run, as wandb names it: ``media/FOLDER/KEY_STEP_HASH20.EXT``.
+    """Return the path of a media file in the run: ``media/FOLDER/KEY_STEP_HASH20.EXT``.
 
-    Slashes in the key make folders; ``.`` and ``..`` among them become underscores.
+    It is the same path as in wandb (corpus: ``tables.key_with_slash``).
+
+    Args:
+        folder: Folder of the media type, such as ``"media/images"``.
+        key: History key. A slash starts a subfolder. A part ``.`` or ``..`` becomes underscores.
+        step: Step of the row.
+        digest: Digest of the content, or another id.
+        extension: File extension with its dot.
     """
     text = "".join("_" if ord(char) < 32 else char for char in key).lstrip("/")
     parts = [part.replace(".", "_") if part in (".", "..") else part for part in text.split("/")]
@@ -200,29 +249,33 @@ def file_name(folder: str, key: str, step: int | str, digest: int | str, extensi
 
 
 def short_digest(data: bytes) -> str:
-    """Return what wandb names a file inside an artifact that had no name of its own: 20 digits of its MD5."""
+    """Return 20 digits of the MD5, with which wandb names a file in an artifact that has no other name."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()[:20]
 
 
 def mimetype_of(path: str) -> str:
-    """Return the type that a file is served as, by its name."""
+    """Return the MIME type of a file by its name."""
     if path.endswith(".json"):
         return "application/json"
     return mimetypes.guess_type(path)[0] or "application/octet-stream"
 
 
 def read_text(source: Any) -> tuple[Any, str | None]:
-    """Return the content of an open file (or text stream) from its beginning, and its name if it has one."""
+    """Return the whole content of an open file or stream, and its name if it has one."""
     if hasattr(source, "seek"):
         source.seek(0)
     return source.read(), getattr(source, "name", None)
 
 
 def need(module: str, what: str) -> Any:
-    """Import a package that is needed only for this.
+    """Import an optional package and return the module.
+
+    Args:
+        module: The module to import.
+        what: The feature that needs the package, for the error message.
 
     Raises:
-        UsageError: It is not there; says what to install.
+        UsageError: The package is not installed. The message names it.
     """
     from importlib import import_module
 

@@ -11,15 +11,15 @@ from tracker.data_types.media import BatchableMedia, Media, need, read_text
 
 
 class Molecule(BatchableMedia):
-    """A molecule's structure, from a file, or by RDKit.
+    """The structure of a molecule, from a file or from RDKit.
 
     Args:
-        data_or_path: A file's path, or an open file.
-        caption: Text shown with it.
-        **kwargs: ``file_type``, such as ``"pdb"``: needed for a stream that has no name.
+        data_or_path: The path of a file, or an open file.
+        caption: Text shown with the molecule.
+        **kwargs: ``file_type``, such as ``"pdb"``. Required for a stream without a name.
 
     Raises:
-        ValueError: The type is not known.
+        ValueError: The file type is missing or unknown.
         OSError: The file cannot be read.
     """
 
@@ -62,18 +62,19 @@ class Molecule(BatchableMedia):
         convert_to_3d_and_optimize: bool = True,
         mmff_optimize_molecule_max_iterations: int = 200,
     ) -> Molecule:
-        """Make one from an RDKit molecule, or from a ``.mol`` or ``.sdf`` file that RDKit reads.
+        """Return a molecule from an RDKit molecule, or from a ``.mol`` or ``.sdf`` file that RDKit reads.
 
         Args:
-            data_or_path: ``rdkit.Chem.rdchem.Mol``, or a file's path; of several in a file the first.
-            caption: Text shown with it.
-            convert_to_3d_and_optimize: Compute coordinates in space first.
-            mmff_optimize_molecule_max_iterations: Most steps of that.
+            data_or_path: An ``rdkit.Chem.rdchem.Mol``, or the path of a file. Only the first molecule of
+                a file is used.
+            caption: Text shown with the molecule.
+            convert_to_3d_and_optimize: Whether to compute 3D coordinates first.
+            mmff_optimize_molecule_max_iterations: Largest number of steps of that optimization.
 
         Raises:
-            Error: RDKit is not installed.
-            ValueError: A file of another type.
-            TypeError: ``data_or_path`` is neither.
+            UsageError: RDKit is not installed.
+            ValueError: The file has another type.
+            TypeError: ``data_or_path`` is neither a molecule nor a path.
         """
         chem = need("rdkit.Chem", "Molecule.from_rdkit")
         if isinstance(data_or_path, (str, os.PathLike)):
@@ -110,11 +111,18 @@ class Molecule(BatchableMedia):
         convert_to_3d_and_optimize: bool = True,
         mmff_optimize_molecule_max_iterations: int = 200,
     ) -> Molecule:
-        """Make one from a SMILES string, by RDKit.
+        """Return a molecule from a SMILES string, which RDKit parses.
+
+        Args:
+            data: The SMILES string.
+            caption: Text shown with the molecule.
+            sanitize: Whether RDKit checks and normalizes the structure.
+            convert_to_3d_and_optimize: See ``from_rdkit``.
+            mmff_optimize_molecule_max_iterations: See ``from_rdkit``.
 
         Raises:
-            Error: RDKit is not installed.
-            ValueError: The string is no SMILES.
+            UsageError: RDKit is not installed.
+            ValueError: The string is not valid SMILES.
         """
         molecule = need("rdkit.Chem", "Molecule.from_smiles").MolFromSmiles(data, sanitize=sanitize)
         if molecule is None:
@@ -125,7 +133,7 @@ class Molecule(BatchableMedia):
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """See ``BatchableMedia``."""
+        """See ``BatchableMedia.seq_to_json``."""
         return {
             "_type": "molecule",
             "filenames": [molecule.to_json(run)["path"] for molecule in seq],

@@ -1,4 +1,4 @@
-"""Things in space: models from files, point clouds, and scenes of points, boxes and vectors."""
+"""3D objects: models from files, point clouds, and scenes of points, boxes and vectors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ _SHAPES = (
 
 
 class Object3D(BatchableMedia):
-    """A model or a point cloud.
+    """A 3D model, a point cloud or a scene.
 
     Args:
-        data_or_path: A file's path or an open file (obj, gltf, glb, babylon, stl, pts.json); an array of
-            points of shape (n, 3): x, y, z; (n, 4): and a category 1..14; or (n, 6): and r, g, b; or a
-            scene ``{"type": "lidar/beta", "points": array, "boxes": array, "vectors": array}``.
-        caption: Text shown with it.
-        **kwargs: ``file_type``: needed for a stream that has no name.
+        data_or_path: One of three forms. A file: its path, or an open file (obj, gltf, glb, babylon, stl or
+            pts.json). A point cloud: an array of shape (n, 3) with x, y, z; (n, 4) with a category 1..14 in
+            addition; or (n, 6) with r, g, b in addition. A scene: ``{"type": "lidar/beta",
+            "points": array, "boxes": array, "vectors": array}``.
+        caption: Text shown with the object.
+        **kwargs: ``file_type``, such as ``"obj"``. Required for a stream without a name.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: ``data_or_path`` has none of these forms, or the file type is missing or unknown.
         OSError: The file cannot be read.
     """
 
@@ -70,15 +71,15 @@ class Object3D(BatchableMedia):
 
     @classmethod
     def from_file(cls, data_or_path: Any, file_type: str | None = None) -> Object3D:
-        """Make one from a file's path, or from an open file of type ``file_type``."""
+        """Return an object from the path of a file, or from an open file of type ``file_type``."""
         return cls(data_or_path, file_type=file_type)
 
     @classmethod
     def from_numpy(cls, data: Any) -> Object3D:
-        """Make one from an array of points, see the class.
+        """Return a point cloud from an array; see the class for its shape.
 
         Raises:
-            ValueError: It is no array of such a shape.
+            ValueError: ``data`` is not an array, or has another shape.
         """
         if not _is_array(data):
             raise ValueError("`data` must be a numpy array")
@@ -92,13 +93,16 @@ class Object3D(BatchableMedia):
         vectors: Sequence[Any] | None = None,
         point_cloud_type: str = "lidar/beta",
     ) -> Object3D:
-        """Make a scene.
+        """Return a scene of points, boxes and vectors.
 
         Args:
             points: Points of 3, 4 or 6 numbers.
-            boxes: What ``box3d`` returns.
-            vectors: ``{"start": point, "end": point}`` each.
-            point_cloud_type: ``"lidar/beta"`` is all there is.
+            boxes: Boxes that ``box3d`` returned.
+            vectors: One ``{"start": point, "end": point}`` for each vector.
+            point_cloud_type: Only ``"lidar/beta"`` is supported.
+
+        Raises:
+            ValueError: The type is not supported.
         """
         if point_cloud_type not in cls.SUPPORTED_POINT_CLOUD_TYPES:
             raise ValueError("Point cloud type not supported")
@@ -120,7 +124,7 @@ class Object3D(BatchableMedia):
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """See ``BatchableMedia``."""
+        """See ``BatchableMedia.seq_to_json``."""
         described = [each.to_json(run) for each in seq]
         return {
             "_type": "object3D",
@@ -142,17 +146,17 @@ def box3d(
     """Return a box for ``Object3D.from_point_cloud``.
 
     Args:
-        center: x, y, z of its middle.
-        size: Its lengths along its own axes.
-        orientation: A quaternion (r, i, j, k), not zero: how it is turned. As in wandb 0.31 the signs of its
-            parts are dropped, so that boxes look as they do there.
+        center: x, y, z of the centre.
+        size: Lengths along the axes of the box.
+        orientation: The rotation as a quaternion (r, i, j, k) that is not zero. The signs of its components
+            are dropped, so that boxes look as in wandb (wandb: ``sdk/data_types/object_3d.py``).
         color: r, g, b in 0..1.
-        label: Shown beside it.
-        score: Such as a detector's confidence.
+        label: Text shown with the box.
+        score: A number such as the confidence of a detector.
 
     Raises:
         ValueError: The quaternion is zero.
-        AssertionError: A vector has another length.
+        AssertionError: ``center``, ``size`` or ``orientation`` has the wrong length.
     """
     import numpy as np
 
@@ -165,7 +169,7 @@ def box3d(
         raise ValueError("Unexpected zero quaternion.")
     turn = turn / turn.max()
     r, i, j, k = turn / np.linalg.norm(turn)
-    # The rotation, for row vectors.
+    # The rotation matrix for row vectors.
     rotation = np.array(
         [
             [1 - 2 * (j * j + k * k), 2 * (i * j + k * r), 2 * (i * k - j * r)],

@@ -1,4 +1,4 @@
-"""Arrays and tensors as images of Pillow."""
+"""Conversion of arrays and tensors to PIL images."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from tracker.data_types.media import need
 
 
 def to_pil(data: Any, mode: str | None, normalize: bool, file_type: str | None) -> Any:
-    """Return data as an image of Pillow.
+    """Return data as a PIL image.
 
     Args:
-        data: An image of Pillow; an array (height, width) or (height, width, 1, 3 or 4), leading dimensions
-            of 1 dropped; or a torch tensor (height, width) or (1, 3 or 4, height, width).
-        mode: Pillow's mode to convert to; by the number of channels unless given.
-        normalize: Whether floats within 0..1 are scaled to 0..255, and floats within -1..1 shifted and
-            scaled. Whatever is left outside 0..255 is clipped.
-        file_type: What it will be written as: JPEG has no transparency.
+        data: A PIL image; an array of shape (height, width) or (height, width, 1, 3 or 4); or a torch tensor
+            of shape (height, width) or (1, 3 or 4, height, width). Leading dimensions of 1 are dropped.
+        mode: PIL mode to convert an array to. By default, the number of channels determines it.
+        normalize: Whether to scale floats: values in 0..1 are scaled to 0..255, values in -1..1 are shifted
+            and scaled to 0..255. Other values are clipped to 0..255.
+        file_type: File type in which the image will be encoded. JPEG has no transparency.
 
     Raises:
-        ValueError: No image has such a shape.
+        AttributeError: ``data`` is None.
+        ValueError: ``data`` does not have the shape of an image.
     """
     pil = need("PIL.Image", "Image")
     if isinstance(data, pil.Image):
-        return data  # as in wandb: a mode is for arrays
+        return data  # wandb too applies the mode only to arrays (sdk/data_types/image.py)
     if data is None:
-        raise AttributeError(
-            "an Image needs data: a path, an array, a tensor, a figure or a PIL image, not None"
-        )
+        raise AttributeError("Image got None. Give it a path, an array, a tensor, a figure or a PIL image.")
     import numpy as np
 
-    if hasattr(data, "detach"):  # torch: channels come first
+    if hasattr(data, "detach"):  # in torch tensors, the channels are the first dimension
         data = data.detach().cpu()
         array = (data.float() if data.is_floating_point() else data).numpy()
         array = _squeeze(array)
@@ -42,8 +41,8 @@ def to_pil(data: Any, mode: str | None, normalize: bool, file_type: str | None) 
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
         raise ValueError(
-            f"Un-supported shape for image conversion {list(array.shape)}: give (height, width) or (height, "
-            "width, 3 or 4), or a torch tensor (1, 3 or 4, height, width)"
+            f"Un-supported shape for image conversion {list(array.shape)}. Use (height, width) or (height, "
+            "width, 1, 3 or 4), or a torch tensor of shape (1, 3 or 4, height, width)."
         )
     image = pil.fromarray(to_bytes(array, normalize))
     if mode is None and image.mode == "RGBA" and file_type in ("jpg", "jpeg"):
@@ -52,7 +51,7 @@ def to_pil(data: Any, mode: str | None, normalize: bool, file_type: str | None) 
 
 
 def to_bytes(array: Any, normalize: bool) -> Any:
-    """Return an array as uint8."""
+    """Return an array as uint8; ``normalize`` as in ``to_pil``."""
     import numpy as np
 
     if array.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""Interactive plots."""
+"""Interactive plotly plots."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from tracker.ground import values
 
 
 class Plotly(Media):
-    """A plot of plotly, or one of matplotlib made into such.
+    """A plotly plot, or a matplotlib plot converted to plotly.
 
     Args:
-        val: A figure of plotly; or a figure, axes or ``pyplot`` of matplotlib, for which plotly must be
-            installed.
+        val: A plotly figure; or a matplotlib figure, axes or ``pyplot``. The conversion needs plotly.
 
     Raises:
-        ValueError: It is none of these, or a matplotlib figure with images in it.
+        ValueError: ``val`` is none of these, or is a matplotlib figure that contains images.
         UsageError: plotly is not installed.
     """
 
@@ -47,10 +46,10 @@ class Plotly(Media):
 
     @classmethod
     def make_plot_media(cls, val: Any) -> Image | Plotly:
-        """Return what logging a figure stores: a plot, or an image where it cannot be made one.
+        """Return the media object for a figure: a plot, or an image if the figure cannot become a plot.
 
-        wandb raises where plotly is missing or refuses the figure; here it becomes an image, so that a run
-        without plotly keeps its figures.
+        If plotly is not installed or cannot convert the figure, wandb raises an error. Here the figure
+        becomes an image, so that the run keeps it.
         """
         if not figures.is_matplotlib(val):
             return cls(val)
@@ -58,18 +57,22 @@ class Plotly(Media):
             return Image(val)
         try:
             return cls(val)
-        except Exception as error:  # plotly's converter knows only some kinds of plots
-            logs.log(logs.INFO, "a figure is logged as an image: plotly cannot convert it", error)
+        except Exception as error:  # plotly can convert only some kinds of plots
+            logs.log(logs.INFO, "plotly cannot convert a figure: it is logged as an image", error)
             return Image(val)
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Media:
-        """Not there in wandb either: plots cannot stand in artifacts."""
-        raise UsageError("plots cannot be read back from an artifact: log them with run.log")
+        """Raise an error: artifacts cannot contain plots.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("A plot cannot be read from an artifact. Log plots with run.log.")
 
 
 def _plain(value: Any) -> Any:
-    """Return plotly's JSON with all arrays as lists, however long."""
+    """Return plotly's JSON with all arrays as lists of any length."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Tables: named and typed columns, rows of plain values and media."""
+"""Tables: named columns with types, and rows of plain values and media."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ ColumnKey = str | int
 
 
 class Table(Media):
-    """A table as ``wandb.Table``; without wandb's cap on rows.
+    """A table. Its number of rows is not limited.
 
     Args:
-        columns: Names of the columns; ``Input``, ``Output``, ``Expected`` unless given, as in wandb.
-        data: Rows, each as long as ``columns``: a list of them, a 2-D array, or a pandas DataFrame, whose
-            columns then are the table's. Cells are plain values, arrays or media.
-        rows: The same, under wandb's older name.
+        columns: Names of the columns; ``Input``, ``Output`` and ``Expected`` by default
+            (corpus: ``tables.default_columns``).
+        data: The rows: a list of lists, a 2-D array, or a pandas DataFrame, which also gives the columns.
+            Each row has one cell for each column. Cells are plain values, arrays or media.
+        rows: The same as ``data``; an older name.
         dataframe: A pandas DataFrame instead of ``columns`` and ``data``.
-        dtype: What columns hold, for all or for each: a class, a type, a value; found from the data unless
-            given.
-        optional: Whether None is allowed, for all columns or for each.
-        allow_mixed_types: Let every column hold anything.
-        log_mode: What logging again does: ``"IMMUTABLE"``: nothing, ``"MUTABLE"``: logs it anew after a
-            change, ``"INCREMENTAL"``: logs the rows that are new.
+        dtype: Type of all columns, or a list with the type of each column. A type is a class, a ``Type`` or
+            a constant. By default the types are derived from the data.
+        optional: Whether None is allowed, for all columns or as a list for each column.
+        allow_mixed_types: Whether each column accepts values of all types.
+        log_mode: The effect of logging the table again. ``"IMMUTABLE"``: no effect. ``"MUTABLE"``: the whole
+            table is logged again if it has changed. ``"INCREMENTAL"``: only the new rows are logged.
 
     Raises:
-        ValueError: A row has another length than ``columns``.
+        ValueError: A row does not have one cell for each column.
         TypeError: A value does not fit its column.
-        AssertionError: ``columns`` or ``data`` is no list.
+        AssertionError: ``columns`` or ``data`` is not a list, or another argument is invalid.
     """
 
     MAX_ROWS: ClassVar[int] = 10000
     MAX_ARTIFACT_ROWS: ClassVar[int] = 200000
-    in_artifact: ClassVar[bool] = True  # whether logging it makes a ``run_table``
+    in_artifact: ClassVar[bool] = True  # whether logging the table creates an artifact of type ``run_table``
     _log_type = "table"
     folder = "table"
-    _target: Any = None  # the run that it is logged to in increments
+    _target: Any = None  # the run to which an incremental table is logged
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Table(Media):
         self.data: list[list[Any]] = []
         self._pk_col: ColumnKey | None = None
         self._fk_cols: set[ColumnKey] = set()
-        # Of an incremental table: what was logged of it.
+        # The state of an incremental table: the increments and rows that were logged.
         self._increment_num: int | None = None
         self._last_logged_idx: int | None = None
         self._previous_increments_paths: list[str] | None = None
@@ -105,15 +106,15 @@ class Table(Media):
         """Add one row.
 
         Raises:
-            ValueError: It has another length than the columns.
-            TypeError: A value does not fit its column. Nothing was added.
+            ValueError: The row does not have one value for each column.
+            TypeError: A value does not fit its column. The row is not added.
         """
         if len(data) != len(self.columns):
             raise ValueError(
                 f"This table expects {len(self.columns)} columns: {self.columns}, found {len(data)}"
             )
         self._changing()
-        if not self._check.takes(data):
+        if not self._check.accepts(data):
             for column, value in zip(self.columns, data, strict=True):
                 if isinstance(value, (TableKey, TableIndex)):
                     self.cast(column, dtypes.type_of(value))
@@ -131,7 +132,7 @@ class Table(Media):
         table_files.begin_increment(self)
 
     def add_row(self, *row: Any) -> None:
-        """Add one row (wandb's older name of ``add_data``)."""
+        """Add one row; an older name of ``add_data``."""
         self.add_data(*row)
 
     def iterrows(self) -> Iterator[tuple[TableIndex, list[Any]]]:
@@ -139,12 +140,16 @@ class Table(Media):
         return zip(self.get_index(), self.data, strict=True)
 
     def get_index(self) -> list[TableIndex]:
-        """Return the numbers of all rows, to stand in another table as links to this one's."""
+        """Return the numbers of all rows. As cells of another table, they are links to these rows."""
         return [self.index_ref(at) for at in range(len(self.data))]
 
     def index_ref(self, index: int) -> TableIndex:
-        """Return the number of one row, likewise."""
-        assert index < len(self.data), f"the table has {len(self.data)} rows"
+        """Return the number of one row, as ``get_index`` does.
+
+        Raises:
+            AssertionError: The table has no such row.
+        """
+        assert index < len(self.data), f"Invalid row {index}: the table has {len(self.data)} rows"
         made = TableIndex(index)
         made.set_table(self)
         return made
@@ -155,18 +160,19 @@ class Table(Media):
         """Add a column with one value for each row.
 
         Args:
-            name: A new name.
-            data: A list or an array.
+            name: Name of the column.
+            data: A list or an array with one value for each row.
             optional: Whether None is allowed.
 
         Raises:
-            AssertionError: There is not one value for each row, or the column exists.
-            TypeError: The values are of different types. Nothing was added.
+            AssertionError: The number of values differs from the number of rows, or the column exists.
+            TypeError: The values have different types. The column is not added.
+            Error: The table is incremental.
         """
         self._refuse_incremental("add_column")
-        assert isinstance(name, str), "a column's name is a string"
-        assert name not in self.columns, f"the table has a column {name!r} already"
-        assert isinstance(data, list) or hasattr(data, "__array__"), "data expects a list or an array"
+        assert isinstance(name, str), f"Invalid column name {name!r}. Use a string."
+        assert name not in self.columns, f"The table already has a column {name!r}"
+        assert isinstance(data, list) or hasattr(data, "__array__"), "data is neither a list nor an array"
         first = not self.columns
         assert first or len(data) == len(self.data), f"Expected length {len(self.data)}, found {len(data)}"
         before = [list(row) for row in self.data], list(self.columns)
@@ -182,7 +188,15 @@ class Table(Media):
             raise
 
     def add_computed_columns(self, fn: Callable[[int, dict[ColumnKey, Any]], dict[str, Any]]) -> None:
-        """Add what a function returns for each row's number and values, as columns by key."""
+        """Add columns that a function computes from each row.
+
+        Args:
+            fn: Called with the number of a row and a dict of its values by column. Returns a dict of the new
+                values by column.
+
+        Raises:
+            Error: The table is incremental.
+        """
         self._refuse_incremental("add_computed_columns")
         added: dict[str, list[Any]] = {}
         for index, row in self.iterrows():
@@ -192,13 +206,13 @@ class Table(Media):
             self.add_column(key, values)
 
     def get_column(self, name: ColumnKey, convert_to: Literal["numpy"] | None = None) -> Any:
-        """Return one column's values, as a list or as an array.
+        """Return the values of one column, as a list or as a numpy array.
 
         Raises:
-            AssertionError: There is no such column, or ``convert_to`` is another word.
+            AssertionError: The table has no such column, or ``convert_to`` is invalid.
         """
-        assert name in self.columns, f"the table has no column {name!r}"
-        assert convert_to in (None, "numpy"), "convert_to is None or 'numpy'"
+        assert name in self.columns, f"The table has no column {name!r}"
+        assert convert_to in (None, "numpy"), f"Invalid convert_to {convert_to!r}. Use None or 'numpy'."
         at = self.columns.index(name)
         column = [row[at] for row in self.data]
         if convert_to is None:
@@ -214,14 +228,20 @@ class Table(Media):
         return pd.DataFrame.from_records(self.data, columns=self.columns)
 
     def cast(self, col_name: ColumnKey, dtype: Any, optional: bool = False) -> dtypes.Type:
-        """Say what a column holds; return its type.
+        """Set the type of a column and return it.
+
+        Args:
+            col_name: Name of the column.
+            dtype: A class, a ``Type`` or a constant.
+            optional: Whether None is allowed.
 
         Raises:
-            AssertionError: There is no such column, or a key column is to be optional.
-            TypeError: It holds something else already.
+            AssertionError: The table has no such column, or a key column would be optional, refer to its own
+                table or be a second primary key.
+            TypeError: An existing value does not fit the type.
         """
         self._changing()
-        assert col_name in self.columns, f"the table has no column {col_name!r}"
+        assert col_name in self.columns, f"The table has no column {col_name!r}"
         wb_type: dtypes.Type = dtypes.optional(dtype) if optional else dtypes.as_type(dtype)
         at = self.columns.index(col_name)
         for row in self.data:
@@ -246,12 +266,21 @@ class Table(Media):
         return wb_type
 
     def set_pk(self, col_name: ColumnKey) -> None:
-        """Say that a column's texts name their rows."""
+        """Make a column the primary key: its strings identify the rows."""
         self.cast(col_name, PrimaryKeyType())
 
     def set_fk(self, col_name: ColumnKey, table: Table, table_col: str) -> None:
-        """Say that a column's texts are those of a column of another table."""
-        assert col_name != self._pk_col, f"{col_name!r} is the primary key"
+        """Make a column a foreign key: its strings are keys of another table.
+
+        Args:
+            col_name: Name of the column.
+            table: The other table.
+            table_col: Name of the key column in the other table.
+
+        Raises:
+            AssertionError: The column is the primary key, or a table has no such column.
+        """
+        assert col_name != self._pk_col, f"Column {col_name!r} is the primary key and cannot be a foreign key"
         self.cast(col_name, ForeignKeyType(table, table_col))
 
     def _set_types(self, types: dtypes.TypedDictType) -> None:
@@ -265,7 +294,7 @@ class Table(Media):
         }
 
     def _wrap_keys(self, only_last: bool = False) -> None:
-        """Make plain texts and numbers in key columns into keys."""
+        """Convert plain strings and numbers in key columns to keys."""
         types = self._column_types.params["type_map"]
         for column in [*self._fk_cols, *([] if self._pk_col is None else [self._pk_col])]:
             at = self.columns.index(column)
@@ -282,7 +311,7 @@ class Table(Media):
     # Logging
 
     def has_been_logged(self) -> bool:
-        """Whether it was logged to a run or added to an artifact."""
+        """Return whether the table was logged to a run or added to an artifact."""
         return self._bound is not None or self._artifact_target is not None
 
     def _changing(self) -> None:
@@ -292,8 +321,8 @@ class Table(Media):
             from tracker.ground.terminal import say
 
             say(
-                "a Table with log_mode='IMMUTABLE' was changed after it was logged: logging it again has no "
-                "effect; use log_mode='MUTABLE'"
+                "A Table with log_mode='IMMUTABLE' was changed after it was logged. Logging it again has no "
+                "effect. Use log_mode='MUTABLE'."
             )
 
     def _refuse_incremental(self, operation: str) -> None:
@@ -304,7 +333,7 @@ class Table(Media):
             )
 
     def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """See ``Media``; the number of rows is, as in wandb, what the table has by now."""
+        """See ``Media.to_history``; ``nrows`` is the current number (corpus: ``tables.logged_twice``)."""
         return {**super().to_history(sink, key, step), "nrows": len(self.data)}
 
     def _to_history(
@@ -317,7 +346,7 @@ class Table(Media):
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Table:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return table_files.read(cls, json_obj, source_artifact)
 
     def _eq_debug(self, other: Any, should_assert: bool = False) -> bool:
@@ -332,7 +361,7 @@ class Table(Media):
                 for mine, theirs in zip(row, other_row, strict=True)
             )
         )
-        assert same or not should_assert, "the tables differ"
+        assert same or not should_assert, "The tables differ"
         return same
 
     def __eq__(self, other: object) -> bool:
@@ -347,7 +376,7 @@ def _same(mine: Any, theirs: Any) -> bool:
 
 
 class TableType(dtypes.Type):
-    """Tables with these columns."""
+    """Tables whose columns have these types."""
 
     name = "table"
 
@@ -357,7 +386,7 @@ class TableType(dtypes.Type):
         )
 
     def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         if not isinstance(other, TableType):
             return None
         columns = self.params["column_types"].assign_type(other.params["column_types"])

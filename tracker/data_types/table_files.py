@@ -1,4 +1,4 @@
-"""A table's file in a run and in an artifact, and reading it back."""
+"""Writing of table files to runs and artifacts, and reading of tables from artifacts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,24 @@ from tracker.ground import values
 if TYPE_CHECKING:
     from tracker.data_types.table import Table
 
-# Arrays of one dimension up to this many numbers stand in the table itself.
+# Arrays of one dimension with at most this many numbers are stored in the table file itself.
 LONGEST_EMBEDDING = 150
 
 
 def log(table: Table, sink: FileSink, key: str, step: int | str, id_: int | str | None) -> dict[str, Any]:
-    """Log a table as an artifact, store its file in the run, and return what stands in the history."""
+    """Log a table as an artifact, store its file in the run, and return the history value.
+
+    Args:
+        table: The table.
+        sink: The files of the run.
+        key: History key of the table.
+        step: Step of the history row.
+        id_: Used in the file name instead of the digest of the content.
+    """
     incremental = table.log_mode == "INCREMENTAL"
     if incremental:
-        _find_increment(table, sink, key)
-    # As in wandb, the name of a first increment says None.
+        _set_increment(table, sink, key)
+    # As in wandb (corpus `tables.incremental`), the name of the first increment starts with "None".
     entry = f"{table._increment_num or None}-{time.time_ns() // 10**6}.{key}" if incremental else None
     if table.in_artifact:
         sink.log_object(table, key, entry)
@@ -55,7 +63,7 @@ def log(table: Table, sink: FileSink, key: str, step: int | str, id_: int | str 
 
 
 def begin_increment(table: Table) -> None:
-    """A row was added to an incremental table that was logged: what is logged next is a new increment."""
+    """Begin a new increment after a row was added to an incremental table that was logged before."""
     if table.log_mode != "INCREMENTAL" or table._artifact_target is None:
         return
     path = table._artifact_paths().get("artifact_path")
@@ -66,9 +74,9 @@ def begin_increment(table: Table) -> None:
 
 
 def describe(table: Table, artifact: Any) -> dict[str, Any]:
-    """Return a table's form in an artifact; its media and arrays are added to it as files."""
+    """Return the JSON form of a table in an artifact. Its media and arrays become files of the artifact."""
     types = dict(table._column_types.params["type_map"])
-    kept_apart = set()
+    separate_columns = set()
     for at, column in enumerate(table.columns):
         array = _array_type(types[column])
         if array is None:
@@ -79,11 +87,11 @@ def describe(table: Table, artifact: Any) -> dict[str, Any]:
         else:
             stored = dtypes.NDArrayType(shape, _store_arrays(table, column, artifact))
             types[column] = dtypes.optional(stored) if types[column] is not array else stored
-            kept_apart.add(at)
-    data = table_cells.rows_for_artifact(_new_rows(table), artifact, kept_apart)
+            separate_columns.add(at)
+    data = table_cells.rows_for_artifact(_new_rows(table), artifact, separate_columns)
     for at, column in enumerate(table.columns):
-        if at not in kept_apart:
-            types[column] = _with_nan(types[column], (row[at] for row in data))
+        if at not in separate_columns:
+            types[column] = _optional_if_nan(types[column], (row[at] for row in data))
     described = {
         "_type": "table",
         "columns": table.columns,
@@ -97,12 +105,18 @@ def describe(table: Table, artifact: Any) -> dict[str, Any]:
 
 
 def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
-    """Make a table from its form in an artifact; an incremental one from all its increments."""
+    """Return the table for its JSON form in an artifact.
+
+    Args:
+        kind: Class of the table.
+        described: The JSON form. The rows of an incremental table come from all its increments instead.
+        artifact: The artifact.
+    """
     columns = described["columns"]
     types = None
     arrays: dict[int, Any] = {}
     times = set()
-    numbers = set()  # columns of lists of numbers
+    number_lists = set()  # indexes of columns whose cells are lists of numbers
     if described.get("column_types") is not None:
         types = dtypes.from_json(described["column_types"], artifact).params["type_map"]
         for at, column in enumerate(columns):
@@ -113,8 +127,8 @@ def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
             options = wb_type.params.get("allowed_types", [wb_type])
             if any(isinstance(each, dtypes.TimestampType) for each in options):
                 times.add(at)
-            if _is_numbers(wb_type):
-                numbers.add(at)
+            if _is_number_list(wb_type):
+                number_lists.add(at)
     mode = described.get("log_mode", "IMMUTABLE")
     rows = _all_increments(artifact) if mode == "INCREMENTAL" else described["data"]
     data = []
@@ -123,7 +137,7 @@ def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
             [
                 arrays[at][number]
                 if at in arrays
-                else _read_cell(_with_numbers(cell) if at in numbers else cell, at in times, artifact)
+                else _read_cell(_null_as_nan(cell) if at in number_lists else cell, at in times, artifact)
                 for at, cell in enumerate(row)
             ]
         )
@@ -136,23 +150,23 @@ def read(kind: type[Table], described: dict[str, Any], artifact: Any) -> Table:
     )
 
 
-def _is_numbers(wb_type: dtypes.Type) -> bool:
+def _is_number_list(wb_type: dtypes.Type) -> bool:
     return isinstance(wb_type, dtypes.ListType) and isinstance(
         wb_type.params["element_type"], dtypes.NumberType
     )
 
 
-def _with_nan(wb_type: dtypes.Type, column: Iterable[Any]) -> dtypes.Type:
-    """Return the type of a column of numbers, optional if NaN is among them: wandb reads NaN as None."""
+def _optional_if_nan(wb_type: dtypes.Type, column: Iterable[Any]) -> dtypes.Type:
+    """Return the column type, made optional if numbers are NaN, because wandb reads NaN as None."""
     if isinstance(wb_type, dtypes.NumberType) and any(map(dtypes.is_nan, column)):
         return dtypes.optional(wb_type)
-    if _is_numbers(wb_type) and any(dtypes.is_nan(item) for cell in column for item in cell or ()):
+    if _is_number_list(wb_type) and any(dtypes.is_nan(item) for cell in column for item in cell or ()):
         return dtypes.ListType(dtypes.optional(dtypes.NumberType), wb_type.params["length"])
     return wb_type
 
 
-def _with_numbers(cell: Any) -> Any:
-    """Return a list of numbers with NaN for each null, which wandb and older trackers wrote for it."""
+def _null_as_nan(cell: Any) -> Any:
+    """Return a list of numbers with None replaced by NaN. wandb and older versions wrote NaN as null."""
     return [math.nan if item is None else item for item in cell] if isinstance(cell, list) else cell
 
 
@@ -201,8 +215,8 @@ def _increment(table: Table) -> dict[str, Any]:
     }
 
 
-def _find_increment(table: Table, sink: FileSink, key: str) -> None:
-    """Say which increment the next one is; after a resume that of the run's summary goes before."""
+def _set_increment(table: Table, sink: FileSink, key: str) -> None:
+    """Set the number of the next increment. After a resume, continue from the increment in the summary."""
     run = sink.owner
     if table._target is not None and table._target is not run:
         raise AssertionError("An incremental Table can only be logged to one Run.")
@@ -221,7 +235,7 @@ def _find_increment(table: Table, sink: FileSink, key: str) -> None:
 
 
 def _all_increments(artifact: Any) -> list[list[Any]]:
-    """Return the rows of all increments that an artifact holds, in order."""
+    """Return the rows of all increments in an artifact, in order."""
 
     def order(path: str) -> tuple[int, int]:
         number, _, when = path.split(".")[0].partition("-")
@@ -237,6 +251,6 @@ def _all_increments(artifact: Any) -> list[list[Any]]:
         with open(artifact.get_entry(path).download(), "rb") as file:
             content = values.loads(file.read())
         if not isinstance(content, dict) or "data" not in content:
-            raise Error(f"Invalid table file {path}")
+            raise Error(f"Invalid table file {path}: it is not a dict with 'data'")
         rows.extend(content["data"])
     return rows

@@ -1,4 +1,4 @@
-"""What links tables: cells that are keys and row numbers, and the types of their columns."""
+"""Links between tables: cells that are keys or row numbers, and the types of their columns."""
 
 from __future__ import annotations
 
@@ -9,46 +9,50 @@ from tracker.data_types import dtypes
 
 
 class TableKey(str):
-    """A text that stands in a key column of ``table``."""
+    """A string in a key column of a table."""
 
     _table: Any = None
     _col_name: Any = None
 
     def set_table(self, table: Any, col_name: Any) -> None:
-        """Say which column of which table it is a key of."""
-        assert col_name in table.columns, f"the table has no column {col_name!r}"
+        """Set the table and the column to which the key belongs.
+
+        Raises:
+            AssertionError: The table has no such column.
+        """
+        assert col_name in table.columns, f"The table has no column {col_name!r}"
         self._table, self._col_name = table, col_name
 
 
 class TableIndex(int):
-    """The number of a row of ``table``."""
+    """The number of a row of a table."""
 
     _table: Any = None
 
     def set_table(self, table: Any) -> None:
-        """Say which table's row it is."""
+        """Set the table to which the row belongs."""
         self._table = table
 
     def get_row(self) -> dict[Any, Any]:
-        """Return that row by column; empty when the table is not known."""
+        """Return the row as a dict by column; empty if the table is unknown."""
         if self._table is None:
             return {}
         return dict(zip(self._table.columns, self._table.data[int(self)], strict=True))
 
 
 class PrimaryKeyType(dtypes.Type):
-    """Texts that name their row."""
+    """Strings that identify the rows of their table."""
 
     name = "primaryKey"
 
     def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         return self if isinstance(other, (dtypes.StringType, PrimaryKeyType)) else None
 
 
 class _LinkType(dtypes.Type):
     def to_json(self, artifact: Any = None) -> dict[str, Any]:
-        """See ``Type``; the other table is added to the artifact."""
+        """See ``Type.to_json``. The other table is added to the artifact."""
         if artifact is None:
             raise AssertionError(f"{type(self).__name__} does not support serialization without an artifact")
         table = self.params["table"]
@@ -58,7 +62,7 @@ class _LinkType(dtypes.Type):
 
     @classmethod
     def from_params(cls, params: dict[str, Any], artifact: Any) -> dtypes.Type:
-        """See ``Type``."""
+        """See ``Type.from_params``."""
         table = None if artifact is None else artifact.get(params["table"])
         if table is None:
             raise AssertionError("Unable to deserialize referenced table")
@@ -69,16 +73,16 @@ class _LinkType(dtypes.Type):
 
 
 class ForeignKeyType(_LinkType):
-    """Keys of another table."""
+    """Strings that are keys of another table."""
 
     name = "foreignKey"
 
     def __init__(self, table: Any, col_name: str) -> None:
-        assert col_name in table.columns, f"the table has no column {col_name!r}"
+        assert col_name in table.columns, f"The table has no column {col_name!r}"
         super().__init__(table=table, col_name=col_name)
 
     def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         if isinstance(other, dtypes.StringType):
             return self
         same = isinstance(other, ForeignKeyType) and other.params["table"] is self.params["table"]
@@ -86,7 +90,7 @@ class ForeignKeyType(_LinkType):
 
 
 class ForeignIndexType(_LinkType):
-    """Row numbers of another table."""
+    """Numbers that are row numbers of another table."""
 
     name = "foreignIndex"
 
@@ -94,7 +98,7 @@ class ForeignIndexType(_LinkType):
         super().__init__(table=table)
 
     def assign_type(self, other: dtypes.Type) -> dtypes.Type | None:
-        """See ``Type``."""
+        """See ``Type.assign_type``."""
         if isinstance(other, dtypes.NumberType):
             return self
         same = isinstance(other, ForeignIndexType) and other.params["table"] is self.params["table"]

@@ -12,20 +12,20 @@ from tracker.data_types.media import BatchableMedia, Media
 
 
 class Video(BatchableMedia):
-    """A video, from a file, from bytes, or from frames.
+    """A video from a file, from bytes or from frames.
 
     Args:
-        data_or_path: A file's path, an open binary stream, or frames: an array or tensor of shape
-            (time, channels, height, width), or (videos, time, channels, height, width), which are
-            shown side by side. Values 0..255.
-        caption: Text shown with it.
-        fps: Frames per second of frames; 4 unless given.
-        format: ``"gif"``, ``"mp4"``, ``"webm"`` or ``"ogg"``: needed unless a path is given. Frames become
-            GIF by Pillow; the others need ``imageio`` with ``imageio-ffmpeg``, or ``moviepy``.
+        data_or_path: The path of a file, an open binary stream, or frames. Frames are an array or tensor of
+            shape (time, channels, height, width), or (videos, time, channels, height, width) for several
+            videos that are shown side by side. Values are 0..255.
+        caption: Text shown with the video.
+        fps: Frames per second of frames; 4 by default.
+        format: ``"gif"``, ``"mp4"``, ``"webm"`` or ``"ogg"``. Required unless a path is given. Pillow encodes
+            GIF; the other formats need ``imageio`` with ``imageio-ffmpeg``, or ``moviepy``.
 
     Raises:
-        ValueError: The format is missing or not known, or the frames have no such shape.
-        Error: The package that encodes is not installed.
+        ValueError: The format is missing or unknown, or the frames have another shape.
+        Error: The package that encodes the format is not installed.
         OSError: The file cannot be read.
     """
 
@@ -47,7 +47,7 @@ class Video(BatchableMedia):
         if fps and isinstance(data_or_path, (str, io.BytesIO)):
             from tracker.ground.terminal import say
 
-            say("`fps` has no effect on a video that is a file or bytes already")
+            say("`fps` has no effect on a video that is given as a file or as bytes")
         if isinstance(data_or_path, (str, os.PathLike)):
             path = os.fspath(data_or_path)
             self._format = os.path.splitext(path)[1][1:].lower()
@@ -83,18 +83,18 @@ class Video(BatchableMedia):
         self._take(video_frames.encode(video, self._format, fps), f".{self._format}")
 
     def describe(self) -> dict[str, Any]:
-        """See ``Media``."""
+        """See ``Media.describe``."""
         sizes = {"width": self._width, "height": self._height}
         return {name: size for name, size in sizes.items() if size is not None}
 
     @classmethod
     def from_json(cls, json_obj: dict[str, Any], source_artifact: Any) -> Video:
-        """See ``WBValue``."""
+        """See ``WBValue.from_json``."""
         return cls(source_artifact.get_entry(json_obj["path"]).download(), caption=json_obj.get("caption"))
 
     @classmethod
     def seq_to_json(cls, seq: Sequence[Any], run: Any, key: str, step: int | str) -> dict[str, Any]:
-        """See ``BatchableMedia``."""
+        """See ``BatchableMedia.seq_to_json``."""
         return {
             "_type": "videos",
             "count": len(seq),

@@ -1,4 +1,4 @@
-"""Frames of a video: laying several videos side by side, and encoding."""
+"""Arrangement of several videos side by side, and encoding of frames."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ _CODECS = {"mp4": "libx264", "webm": "libvpx", "ogg": "libtheora"}
 def side_by_side(video: Any) -> Any:
     """Return frames of shape (time, height, width, channels).
 
+    Several videos are arranged in a grid. The number of places in the grid is a power of two; free places are
+    black (wandb: ``sdk/data_types/video.py``).
+
     Args:
-        video: An array (time, channels, height, width), or several of one size in one array; those are
-            laid out in a grid of a power of two of places, the rest of it black, as wandb does.
+        video: An array of shape (time, channels, height, width) or (videos, time, channels, height, width).
 
     Raises:
-        ValueError: It has fewer than 4 dimensions, or more than 5.
+        ValueError: The array does not have 4 or 5 dimensions.
     """
     import numpy as np
 
@@ -40,15 +42,15 @@ def side_by_side(video: Any) -> Any:
 
 
 def encode(video: Any, format: str, fps: float) -> bytes:
-    """Return the bytes of a video file.
+    """Return the content of a video file.
 
     Args:
-        video: Array of shape (time, height, width, channels), uint8; 1, 3 or 4 channels.
+        video: A uint8 array of shape (time, height, width, channels) with 1, 3 or 4 channels.
         format: ``"gif"``, ``"mp4"``, ``"webm"`` or ``"ogg"``.
         fps: Frames per second.
 
     Raises:
-        Error: The package that encodes this format is not installed.
+        Error: No package that can encode this format is installed.
     """
     import numpy as np
 
@@ -96,7 +98,7 @@ def _write(video: Any, path: str, format: str, fps: float) -> None:
     except ImportError:
         raise Error(
             f"Video of frames as {format} needs a package that encodes it: pip install imageio imageio-ffmpeg"
-            ' (or pass format="gif", which needs none)'
+            ' (or pass format="gif", which does not need one)'
         ) from None
     writer: Any = imageio.get_writer(path, fps=fps, codec=_CODECS[format], macro_block_size=2)
     with writer:

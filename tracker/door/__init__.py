@@ -1,1 +1,1 @@
-"""The door for scripts that say ``import wandb``: the module paths there are, and what stands behind them."""
+"""Support for scripts with ``import wandb``: wandb's module paths and the objects of tracker behind them."""

@@ -1,4 +1,4 @@
-"""Classes of wandb's that only serve ``isinstance``: nothing here makes one."""
+"""Classes of wandb that exist only for ``isinstance`` checks. tracker creates no objects of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class RunDisabled:
-    """What wandb once returned for ``mode="disabled"``; now that is a ``Run`` whose ``disabled`` is True."""
+    """The class of older wandb runs with ``mode="disabled"``. Now it is a ``Run`` with ``disabled`` True."""
 
     def __init__(self) -> None:
-        raise TypeError('RunDisabled cannot be made: init(mode="disabled") returns a Run')
+        raise TypeError('RunDisabled cannot be created. init(mode="disabled") returns a Run.')
 
 
 class SummaryDisabled(dict[str, Any]):
-    """What wandb once gave as the summary of such a run."""
+    """The class of the summary of such older runs."""

@@ -1,4 +1,4 @@
-"""What opens the door in an environment: two folders in front of its paths."""
+"""Environment variables that make ``import wandb`` import tracker: two folders at the front of paths."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ DOOR = Path(__file__).parent
 SITE, BIN = str(DOOR / "site"), str(DOOR / "bin")
 
 
-def opened(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what changes in an environment so that ``import wandb`` is tracker there."""
+def redirect_wandb(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to set so that ``import wandb`` imports tracker."""
     return {
         "PYTHONPATH": _in_front(SITE, variables.get("PYTHONPATH", "")),
         "PATH": _in_front(BIN, variables.get("PATH", os.defpath)),
@@ -20,8 +20,8 @@ def opened(variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def closed(variables: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what takes that back; None: the variable goes."""
+def undo_redirect(variables: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables that undo ``redirect_wandb``; None means that the variable is removed."""
     return {
         "PYTHONPATH": _without(SITE, variables.get("PYTHONPATH", "")) or None,
         "PATH": _without(BIN, variables.get("PATH", os.defpath)),

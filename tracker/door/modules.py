@@ -1,6 +1,6 @@
-"""Modules under wandb's paths, made from ``names``: through either door the objects are tracker's own.
+"""Modules under wandb's paths, created from the lists in ``names``. Their objects are those of tracker.
 
-A finder lets ``import wandb.sdk.lib.runid`` (or ``tracker.sdk.lib.runid``) find them.
+A finder makes them importable under ``wandb`` and ``tracker``: ``import wandb.sdk.lib.runid``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _made: dict[str, ModuleType] = {}
 
 
 class WandbModule(ModuleType):
-    """A module that shows names of tracker's; each is looked up when first asked for."""
+    """A module whose attributes are objects of tracker. Each is looked up at its first use."""
 
     def __getattr__(self, name: str) -> Any:
         value = _find(self.__name__, name)
@@ -31,7 +31,7 @@ class WandbModule(ModuleType):
 
 
 def is_known(name: str) -> bool:
-    """Return whether there is a module at a path of wandb's, such as ``"wandb.sdk.lib"``."""
+    """Return whether a wandb path, such as ``"wandb.sdk.lib"``, has a module."""
     if name in NAMES:
         return True
     home = _home(name)
@@ -39,33 +39,39 @@ def is_known(name: str) -> bool:
 
 
 def load(name: str) -> ModuleType:
-    """Return the module at a path of wandb's.
+    """Return the module at a wandb path.
 
     Raises:
-        ModuleNotFoundError: There is none.
+        ModuleNotFoundError: The path has no module.
     """
     if name in NAMES:
         if name not in _made:
-            module = _made[name] = WandbModule(name, f"{name}, as tracker has it.")
+            module = _made[name] = WandbModule(name, f"tracker's objects under the path {name}.")
             if _is_package(name):
                 module.__path__ = []
         return _made[name]
     home = _home(name)
     if home is None:
-        raise ModuleNotFoundError(f"tracker has no module {name!r}, which wandb may have", name=name)
+        raise ModuleNotFoundError(f"tracker has no module {name!r}", name=name)
     return import_module(home)
 
 
 class Finder:
-    """For ``sys.meta_path``: finds wandb's module paths."""
+    """A finder for wandb's module paths, to be added to ``sys.meta_path``."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return the spec of a path below ``wandb``, or None when it is none that is here."""
+        """Return the spec of a module below ``wandb``; None if tracker does not have it.
+
+        Args:
+            fullname: Full name of the module.
+            path: Ignored; part of the finder protocol.
+            target: Ignored; part of the finder protocol.
+        """
         return find(fullname) if fullname.startswith("wandb.") else None
 
 
 def find(fullname: str) -> ModuleSpec | None:
-    """Return the spec of one of wandb's paths, below ``wandb`` or ``tracker``; None when it is not here."""
+    """Return the spec of a wandb module below ``wandb`` or ``tracker``; None if tracker does not have it."""
     name = f"wandb.{fullname.partition('.')[2]}"
     if name in MISSING:
         return ModuleSpec(fullname, cast(Any, _Refusal(name)))
@@ -75,10 +81,10 @@ def find(fullname: str) -> ModuleSpec | None:
 
 
 def check_not_hidden(fullname: str) -> None:
-    """Raise for a module below ``tracker`` that is not here and that a folder of the user's has.
+    """Raise an error if the package hides a folder ``tracker`` that has the missing module ``fullname``.
 
     Raises:
-        ModuleNotFoundError: Says which folder is hidden, by which package, and what helps.
+        ModuleNotFoundError: Such a folder has the module. The message names the folder and a solution.
     """
     own = os.path.dirname(os.path.dirname(__file__))
     for folder in sys.path:
@@ -93,9 +99,10 @@ def check_not_hidden(fullname: str) -> None:
 
 
 class _Loader:
-    """Puts the module itself into ``sys.modules``, so that it is one object under all its names.
+    """A loader that puts the real module into ``sys.modules``, so that all its names give one object.
 
-    As ``importlib.abc.Loader`` asks for, which takes longer to import than all else that ``init`` needs.
+    It follows the protocol of ``importlib.abc.Loader`` without the base class, because that import takes
+    longer than all other imports of ``init`` together.
     """
 
     def __init__(self, name: str) -> None:
@@ -115,24 +122,24 @@ class _Refusal(_Loader):
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
         raise ModuleNotFoundError(
-            f"tracker has no {name}: that part of wandb is not supported (docs/doors.md)", name=name
+            f"tracker has no module {name}: that part of wandb is not supported (docs/doors.md)", name=name
         )
 
 
 def show(name: str) -> ModuleType:
-    """Return the module at a path of wandb's, as an attribute of another one: ``hasattr`` may ask for it.
+    """Return the module at a wandb path as an attribute of another module. ``hasattr`` works with it.
 
     Raises:
-        AttributeError: It needs a package that is not installed; says which.
+        AttributeError: The module needs a package that is not installed. The message names it.
     """
     try:
         return load(name)
     except ImportError as error:
-        raise AttributeError(f"{name} cannot be had: {error}") from error
+        raise AttributeError(f"Cannot import {name}: {error}") from error
 
 
 def refuse(module: str, name: str) -> NoReturn:
-    """Raise the error for a name of wandb's that is not here.
+    """Raise the error for a wandb name that tracker does not have.
 
     Raises:
         AttributeError: Always.
@@ -142,16 +149,16 @@ def refuse(module: str, name: str) -> NoReturn:
 
 
 def attribute(module: str, name: str) -> Any:
-    """Return what a module of wandb's shows under a name, a module below it included.
+    """Return an attribute or a submodule of a wandb module.
 
     Raises:
-        AttributeError: Nothing of tracker's stands behind it.
+        AttributeError: tracker does not have it.
     """
     return getattr(load(module), name)
 
 
 def _shown(module: str) -> list[str]:
-    """Return the names that a module shows, for ``dir`` and ``import *``."""
+    """Return the public names of a module, for ``dir`` and ``import *``."""
     found = []
     for word in NAMES[module].split():
         whole = [each for each in dir(_import(word[1:])) if each[0] != "_"] if word[0] == "*" else []
@@ -175,7 +182,7 @@ def _find(module: str, name: str) -> Any:
 
 
 def _own_name(module: str) -> str:
-    """Return the name that a module of ``names`` has in this process: see ``airgap_tracker``."""
+    """Return the name of a module of ``names`` in this process, which may use the name ``airgap_tracker``."""
     return module.replace("tracker", __name__.partition(".")[0], 1)
 
 
@@ -192,7 +199,7 @@ def _resolve(home: str) -> Any:
 
 
 def _home(name: str) -> str | None:
-    """Return the module of tracker that a path of wandb's is another name of."""
+    """Return the tracker module for which a wandb path is an alias; None if it is not an alias."""
     if name in ALIASES:
         return _own_name(ALIASES[name])
     for tree, home in TREES.items():

@@ -1,12 +1,13 @@
-"""Which modules of wandb there are here, and what each of them shows.
+"""The list of wandb's modules that tracker provides, with the names in each module.
 
-A module is either a module of tracker under another name (``ALIASES``), or a list of names (``NAMES``):
-``Image`` is ``tracker.Image``; ``new=tracker.util:old`` says where; ``*tracker.errors`` adds all of a module.
+A module is either an alias of a tracker module (``ALIASES``) or a list of names (``NAMES``). In such a list,
+``Image`` means ``tracker.Image``, ``new=tracker.util:old`` means ``tracker.util.old`` under the name ``new``,
+and ``*tracker.errors`` adds all names of that module.
 """
 
 from __future__ import annotations
 
-VERSION = "0.31.0"  # of wandb: what its metadata and ``wandb.__version__`` say through the door
+VERSION = "0.31.0"  # the wandb version in the package metadata and in ``wandb.__version__``
 
 ALIASES = {
     "wandb.api": "tracker.api",
@@ -16,12 +17,12 @@ ALIASES = {
     "wandb.plot": "tracker.plot",
     "wandb.profiler": "tracker.sdk.torch.profiler",
     "wandb.util": "tracker.util",
-    # Pickles of before, and checkpoints of watched models, name these under `tracker`.
+    # Older pickles, and checkpoints of watched models, contain these paths below `tracker`.
     "wandb.sdk.alerts": "tracker.sdk.run.alerts",
     "wandb.sdk.handing": "tracker.sdk.process.handover",
     "wandb.sdk.hooks": "tracker.sdk.torch.hooks",
     "wandb.sdk.settings": "tracker.sdk.run.settings",
-    # The older names of integrations.
+    # Older names of integrations.
     **{
         f"wandb.{name}": f"tracker.integration.{name}"
         for name in (
@@ -38,7 +39,7 @@ ALIASES = {
         )
     },
 }
-# Below these, every module is the one of the same name there.
+# Each module below the first path is the module of the same name below the second path.
 TREES = {
     "wandb.integration.": "tracker.integration.",
     "wandb.plot.": "tracker.plot.",
@@ -104,7 +105,7 @@ NAMES = {
     "wandb.sdk.data_types.helper_types.image_mask": "*tracker.data_types",
     "wandb.sdk.data_types.object_3d": "Object3D box3d",
     "wandb.sdk.data_types.table": "Table *tracker.data_types",
-    "wandb.sdk.data_types.video": "Video util=tracker:util",  # diffusion policies take an id from there
+    "wandb.sdk.data_types.video": "Video util=tracker:util",  # diffusion policies call util.generate_id
     "wandb.sdk.lib": _DISABLED,
     "wandb.sdk.lib.config_util": "ConfigError",
     "wandb.sdk.lib.disabled": _DISABLED,
@@ -133,7 +134,7 @@ NAMES = {
     "wandb.wandb_run": "Run",
 }
 
-# Modules of wandb that are not here, for a line that says so.
+# Modules of wandb that tracker does not provide. An import of them raises an error with an explanation.
 MISSING = (
     "wandb.agents",
     "wandb.apis.importers",

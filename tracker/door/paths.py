@@ -1,4 +1,4 @@
-"""``wandb.sdk.lib.paths``: names for what a path is, which libraries write into their hints."""
+"""``wandb.sdk.lib.paths``: types of paths that libraries use in their type hints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ URIStr: TypeAlias = str
 
 
 class LogicalPath(str):
-    """A path inside an artifact or a run: a text with ``/`` on every system, that acts as a pure path too."""
+    """A path in an artifact or a run: a str with ``/`` on all systems, with the methods of PurePosixPath."""
 
     __slots__ = ()
 
@@ -20,7 +20,7 @@ class LogicalPath(str):
         return super().__new__(cls, path.as_posix() if isinstance(path, PurePath) else os.fspath(path))
 
     def to_path(self) -> PurePosixPath:
-        """Return it as a path object."""
+        """Return the path as a path object."""
         return PurePosixPath(self)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""``wandb.sdk.lib.printer``: a printer that lm-eval makes and keeps."""
+"""``wandb.sdk.lib.printer``: a printer, which lm-eval creates."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tracker.ground.terminal import say
 
 
 class Printer:
-    """Prints lines as tracker's own messages are printed, to stderr."""
+    """A printer of lines to stderr, in the format of tracker's own messages."""
 
     def display(self, text: str | Iterable[str], *_level: Any, **_options: Any) -> None:
-        """Print a text, or several."""
+        """Print one or more lines."""
         for line in [text] if isinstance(text, str) else text:
             say(line)
 
     def link(self, link: str, text: str | None = None) -> str:
-        """Return how an address is shown."""
+        """Return the text that is printed for a link."""
         return link if text is None else f"{text} ({link})"
 
 

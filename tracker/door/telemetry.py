@@ -1,4 +1,4 @@
-"""``wandb.sdk.lib.telemetry``: libraries say there that they are in use. Nobody is told here."""
+"""``wandb.sdk.lib.telemetry``, with which libraries report their use. tracker discards the reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TelemetryRecord:
-    """Takes every assignment, at any depth, and keeps none."""
+    """An object that accepts assignments at any depth and discards them."""
 
     def __getattr__(self, name: str) -> TelemetryRecord:
         if name.startswith("__"):
@@ -21,5 +21,5 @@ class TelemetryRecord:
 
 @contextmanager
 def context(run: Any = None, obj: Any = None) -> Iterator[TelemetryRecord]:
-    """Give something whose fields a library may set."""
+    """Yield a record whose fields a library can set."""
     yield TelemetryRecord()

@@ -1,4 +1,5 @@
-"""Callbacks and patches for other libraries, under the paths that wandb has them: ``wandb.integration.*``.
+"""Callbacks and patches for other libraries, under wandb's paths: ``wandb.integration.*``.
 
-Each module imports its library, and nothing here imports the modules: only who uses a library has it loaded.
+Each module imports its library. This package imports none of the modules, so that only a program that uses
+an integration loads its library.
 """

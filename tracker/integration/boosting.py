@@ -1,4 +1,4 @@
-"""What the callbacks of xgboost and lightgbm share."""
+"""Shared functions of the callbacks for XGBoost, LightGBM and CatBoost."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tracker.sdk.run.run import Run
 
 
 def run_for(what: str) -> Run:
-    """Return the active run.
+    """Return the active run; ``what`` is the caller's name for the error message.
 
     Raises:
-        Error: There is none.
+        Error: There is no active run.
     """
     if active_runs.current is None:
         raise Error(f"You must call wandb.init() before {what}()")
@@ -24,7 +24,15 @@ def run_for(what: str) -> Run:
 
 
 def define_best(run: Run, key: str, metric: str, smaller: frozenset[str], larger: frozenset[str]) -> None:
-    """Have the summary of a metric show its best value, where it is known which that is."""
+    """Make the summary of a metric its best value, if smaller or larger values are known to be better.
+
+    Args:
+        run: The run.
+        key: History key of the metric.
+        metric: Name of the metric in the library.
+        smaller: Metrics for which smaller values are better.
+        larger: Metrics for which larger values are better.
+    """
     name = metric.lower()
     if "loss" in name or name in smaller:
         run.define_metric(key, summary="min")
@@ -33,7 +41,7 @@ def define_best(run: Run, key: str, metric: str, smaller: frozenset[str], larger
 
 
 def importance_chart(importance: list[list[Any]]) -> Any:
-    """Return a bar chart of rows of feature and importance."""
+    """Return a bar chart of rows ``[feature, importance]``."""
     import tracker
 
     table = Table(columns=["Feature", "Importance"], data=importance)
@@ -41,7 +49,14 @@ def importance_chart(importance: list[list[Any]]) -> Any:
 
 
 def log_model(run: Run, name: str, path: Path, aliases: list[str] | None = None) -> None:
-    """Log a model's file as an artifact."""
+    """Log a model file as an artifact.
+
+    Args:
+        run: The run.
+        name: Name of the artifact.
+        path: The file.
+        aliases: Aliases of the version.
+    """
     artifact = Artifact(name, type="model")
     artifact.add_file(str(path))
     run.log_artifact(artifact, aliases=aliases)

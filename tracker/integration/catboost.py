@@ -12,10 +12,11 @@ from tracker.integration.boosting import importance_chart, log_model, run_for
 
 
 class WandbCallback:
-    """Logs what CatBoost evaluates as ``DATA-METRIC``, with ``iteration@metric-period-N``.
+    """A callback that logs evaluation results as ``DATA-METRIC``, with ``iteration@metric-period-N``.
 
     Args:
-        metric_period: In the name of the iteration only, as in wandb; CatBoost's own parameter decides.
+        metric_period: N in the key of the iteration. It has no other effect: CatBoost's own parameter
+            determines how often metrics are computed (wandb: ``integration/catboost/catboost.py``).
 
     Raises:
         Error: There is no active run.
@@ -27,7 +28,7 @@ class WandbCallback:
         self._values = 0
 
     def after_iteration(self, info: SimpleNamespace) -> bool:
-        """Called by CatBoost after each iteration: log a row of new values. Never ends the training."""
+        """Log a row if there are new values, and return True, so that the training continues."""
         values = sum(len(each) for metrics in info.metrics.values() for each in metrics.values())
         if values > self._values:
             self._values = values
@@ -47,16 +48,16 @@ def log_summary(
     save_model_checkpoint: bool = False,
     log_feature_importance: bool = True,
 ) -> None:
-    """Log what is known of a trained model: ``best_iteration`` and ``best_score`` in the summary.
+    """Log ``best_iteration`` and ``best_score`` of a trained model to the summary.
 
     Args:
         model: A ``CatBoostClassifier`` or ``CatBoostRegressor``.
-        log_all_params: Keep its parameters in the config.
-        save_model_checkpoint: Log the model as artifact ``model_ID``.
-        log_feature_importance: Log a bar chart ``Feature Importance``.
+        log_all_params: Whether to add the model's parameters to the config.
+        save_model_checkpoint: Whether to log the model as artifact ``model_ID``.
+        log_feature_importance: Whether to log a bar chart ``Feature Importance``.
 
     Raises:
-        Error: There is no active run, or the model is of another type.
+        Error: There is no active run, or the model has another type.
     """
     from catboost import CatBoostClassifier, CatBoostRegressor
 

@@ -1,6 +1,6 @@
 """Keras: ``from wandb.integration.keras import WandbMetricsLogger, WandbModelCheckpoint, WandbEvalCallback``.
 
-On Keras 3 with any of its backends.
+It supports Keras 3 with all its backends.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ("WandbEvalCallback", "WandbMetricsLogger", "WandbModelCheckpoint")
 
 
 class WandbMetricsLogger(keras.callbacks.Callback):  # type: ignore[misc]
-    """Logs metrics and the learning rate under ``epoch/`` or ``batch/``.
+    """A callback that logs metrics and the learning rate under ``epoch/`` or ``batch/``.
 
     Args:
-        log_freq: ``"epoch"``, ``"batch"``, or a number of batches.
-        initial_global_step: Where to go on counting batches when training is resumed.
-        *args: For Keras.
-        **kwargs: Likewise.
+        log_freq: ``"epoch"``, ``"batch"``, or the number of batches between two rows.
+        initial_global_step: Number of batches before a resumed training.
+        *args: Arguments of the Keras callback.
+        **kwargs: Arguments of the Keras callback.
 
     Raises:
         Error: There is no active run.
@@ -51,14 +51,14 @@ class WandbMetricsLogger(keras.callbacks.Callback):  # type: ignore[misc]
         run.define_metric(f"{kind}/*", step_metric=axis)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras after each batch."""
+        """Log a row if the number of batches asks for it. Keras calls this after each batch."""
         self.global_step += 1
         if isinstance(self.log_freq, int) and batch % self.log_freq == 0:
             self._log("batch", {"batch_step": self.global_batch}, logs)
             self.global_batch += self.log_freq
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras after each epoch."""
+        """Log the metrics of an epoch. Keras calls this after each epoch."""
         self._log("epoch", {"epoch": epoch}, logs)
 
     def _log(self, kind: str, axis: dict[str, int], logs: dict[str, Any] | None) -> None:
@@ -71,10 +71,11 @@ class WandbMetricsLogger(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class WandbModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
-    """Saves checkpoints as Keras does, and logs each one as a version of artifact ``run_ID_model``.
+    """A Keras ``ModelCheckpoint`` that also logs each checkpoint as a version of artifact ``run_ID_model``.
 
-    Aliases are ``latest`` and ``epoch_N`` or ``epoch_N_batch_M``. An epoch for which Keras saves nothing
-    (``save_best_only``) makes no version. Arguments are those of ``keras.callbacks.ModelCheckpoint``.
+    The aliases are ``latest`` and ``epoch_N`` or ``epoch_N_batch_M``. If Keras saves no checkpoint
+    (``save_best_only``), no version is logged. The arguments are those of
+    ``keras.callbacks.ModelCheckpoint``.
 
     Raises:
         Error: There is no active run.
@@ -107,8 +108,8 @@ class WandbModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[mis
         placeholders = [name for _, name, _, _ in string.Formatter().parse(self.filepath) if name is not None]
         if save_best_only and not placeholders:
             say(
-                "WandbModelCheckpoint: with save_best_only, give filepath a placeholder like {epoch:02d}; "
-                "else each better model overwrites the file before"
+                "WandbModelCheckpoint: with save_best_only, each better model overwrites the previous file. "
+                "Add a placeholder such as {epoch:02d} to filepath."
             )
 
     def _save_model(self, epoch: int, batch: int | None, logs: dict[str, Any] | None) -> None:
@@ -128,16 +129,16 @@ class WandbModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[mis
 
 
 class WandbEvalCallback(keras.callbacks.Callback, abc.ABC):  # type: ignore[misc]
-    """Base class for callbacks that log a table of predictions after each epoch.
+    """Base class of callbacks that log a table of predictions after each epoch.
 
-    A subclass fills ``self.data_table`` in ``add_ground_truth`` and ``self.pred_table`` in
-    ``add_model_predictions``; there ``self.data_table_ref`` is the first one, as it was logged.
+    A subclass adds rows to ``self.data_table`` in ``add_ground_truth`` and to ``self.pred_table`` in
+    ``add_model_predictions``. In the latter, ``self.data_table_ref`` is the logged data table.
 
     Args:
-        data_table_columns: Columns of the table of data.
-        pred_table_columns: Columns of the table of predictions.
-        *args: For Keras.
-        **kwargs: Likewise.
+        data_table_columns: Columns of the data table.
+        pred_table_columns: Columns of the prediction table.
+        *args: Arguments of the Keras callback.
+        **kwargs: Arguments of the Keras callback.
 
     Raises:
         Error: There is no active run.
@@ -153,40 +154,40 @@ class WandbEvalCallback(keras.callbacks.Callback, abc.ABC):  # type: ignore[misc
 
     @abc.abstractmethod
     def add_ground_truth(self, logs: dict[str, float] | None = None) -> None:
-        """Add rows to ``self.data_table``; called when training begins."""
+        """Add rows to ``self.data_table``. Called when training begins."""
 
     @abc.abstractmethod
     def add_model_predictions(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Add rows to ``self.pred_table``; called after each epoch."""
+        """Add rows to ``self.pred_table``. Called after each epoch."""
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Called by Keras: log the data."""
+        """Log the data table. Keras calls this when training begins."""
         self.init_data_table(column_names=self.data_table_columns)
         self.add_ground_truth(logs)
         self.log_data_table()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Called by Keras: log the predictions."""
+        """Log the prediction table. Keras calls this after each epoch."""
         self.init_pred_table(column_names=self.pred_table_columns)
         self.add_model_predictions(epoch, logs)
         self.log_pred_table()
 
     def init_data_table(self, column_names: list[str]) -> None:
-        """Begin the table of data."""
+        """Create the data table."""
         table: Any = Table
         self.data_table = table(columns=column_names, allow_mixed_types=True)
 
     def init_pred_table(self, column_names: list[str]) -> None:
-        """Begin an epoch's table of predictions."""
+        """Create the prediction table of an epoch."""
         self.pred_table = Table(columns=column_names)
 
     def log_data_table(self, name: str = "val", type: str = "dataset", table_name: str = "val_data") -> None:
-        """Log the table of data as an artifact that the run uses; ``data_table_ref`` is what was logged.
+        """Log the data table as an artifact that the run uses; ``data_table_ref`` becomes the logged table.
 
         Args:
-            name: The artifact's name.
-            type: Its type.
-            table_name: The table's name in it.
+            name: Name of the artifact.
+            type: Type of the artifact.
+            table_name: Name of the table in the artifact.
         """
         artifact: Any = Artifact(name, type=type)
         artifact.add(self.data_table, table_name)
@@ -197,12 +198,12 @@ class WandbEvalCallback(keras.callbacks.Callback, abc.ABC):  # type: ignore[misc
     def log_pred_table(
         self, type: str = "evaluation", table_name: str = "eval_data", aliases: list[str] | None = None
     ) -> None:
-        """Log the table of predictions as a version of artifact ``run_ID_pred``.
+        """Log the prediction table as a version of artifact ``run_ID_pred``.
 
         Args:
-            type: The artifact's type.
-            table_name: The table's name in it.
-            aliases: ``latest`` unless given.
+            type: Type of the artifact.
+            table_name: Name of the table in the artifact.
+            aliases: Aliases of the version; ``latest`` by default.
         """
         run = _run("WandbEvalCallback")
         artifact: Any = Artifact(f"run_{run.id}_pred", type=type)
@@ -214,7 +215,7 @@ def __getattr__(name: str) -> Any:
     if name == "WandbCallback":
         raise UnsupportedError(
             "keras.WandbCallback",
-            "it is gone from wandb too: use WandbMetricsLogger and WandbModelCheckpoint",
+            "wandb removed it too: use WandbMetricsLogger and WandbModelCheckpoint",
         )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

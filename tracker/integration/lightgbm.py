@@ -19,7 +19,7 @@ MAXIMIZE_METRICS = frozenset({"map", "auc", "average_precision"})
 
 
 class _Callback:
-    # LightGBM reads these two.
+    # LightGBM reads these two attributes.
     order = 20
     before_iteration = False
 
@@ -46,22 +46,22 @@ def wandb_callback(log_params: bool = True, define_metric: bool = True) -> Calla
     With ``lightgbm.cv`` the keys are ``DATA_METRIC-mean`` and ``DATA_METRIC-stdv``.
 
     Args:
-        log_params: Note the parameters as config.
-        define_metric: Have the summary show each metric's best value instead of the last.
+        log_params: Whether to add the training parameters to the config.
+        define_metric: Whether the summary contains the best value of each metric instead of the last.
     """
     return _Callback(log_params, define_metric)
 
 
 def log_summary(model: Any, feature_importance: bool = True, save_model_checkpoint: bool = False) -> None:
-    """Note ``best_iteration`` and ``best_score`` in the summary after training.
+    """Log ``best_iteration`` and ``best_score`` of a trained model to the summary.
 
     Args:
         model: The ``lightgbm.Booster``.
-        feature_importance: Log a bar chart ``Feature Importance``.
-        save_model_checkpoint: Log the model as artifact ``model_ID`` with the alias ``best``.
+        feature_importance: Whether to log a bar chart ``Feature Importance``.
+        save_model_checkpoint: Whether to log the model as artifact ``model_ID`` with the alias ``best``.
 
     Raises:
-        Error: There is no active run, or ``model`` is no booster.
+        Error: There is no active run, or ``model`` is not a booster.
     """
     run = run_for("log_summary")
     if not isinstance(model, lightgbm.Booster):
@@ -79,9 +79,9 @@ def log_summary(model: Any, feature_importance: bool = True, save_model_checkpoi
 
 
 def _values(item: tuple[Any, ...]) -> list[tuple[str, str, Any]]:
-    """Return what a round's result holds, as data, metric and value."""
+    """Return tuples of data set, metric and value for one evaluation result of LightGBM."""
     if len(item) == 4:
         return [item[:3]]
-    # Of lightgbm.cv: mean and deviation over the folds. Before 4.7 the second item is "DATA METRIC".
+    # lightgbm.cv gives mean and deviation over the folds. Before 4.7, the second item is "DATA METRIC".
     data, metric = item[1].split() if " " in item[1] else item[:2]
     return [(data, f"{metric}-mean", item[2]), (data, f"{metric}-stdv", item[4])]

@@ -1,6 +1,7 @@
 """Stable-Baselines3: ``from wandb.integration.sb3 import WandbCallback``.
 
-Metrics come by way of TensorBoard: ``init(sync_tensorboard=True)`` and ``PPO(..., tensorboard_log=folder)``.
+Metrics come from TensorBoard logs. Use ``init(sync_tensorboard=True)`` and
+``PPO(..., tensorboard_log=folder)``.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ _WHAT = ("gradients", "parameters", "all", None)
 
 
 class WandbCallback(BaseCallback):  # type: ignore[misc]
-    """Notes the algorithm's settings as config, and saves the model and its gradients.
+    """A callback that logs the algorithm's settings to the config, and saves the model and its gradients.
 
     Args:
-        verbose: As for every callback of the library.
+        verbose: Verbosity of the callback; see ``BaseCallback``.
         model_save_path: Folder for ``model.zip``, which is saved to the run; None saves no model.
-        model_save_freq: Save every so many calls too; 0: at the end only.
-        gradient_save_freq: Log gradients of the policy every so many batches; 0: never.
-        log: ``"gradients"``, ``"parameters"``, ``"all"`` or None.
+        model_save_freq: Number of calls between two saves; 0 saves only at the end.
+        gradient_save_freq: Number of batches between two logs of gradients of the policy; 0 logs none.
+        log: The tensors to log: ``"gradients"``, ``"parameters"``, ``"all"`` or None.
 
     Raises:
         Error: There is no active run.
-        UsageError: ``model_save_freq`` without ``model_save_path``.
+        UsageError: ``model_save_freq`` was given without ``model_save_path``.
     """
 
     def __init__(
@@ -44,9 +45,9 @@ class WandbCallback(BaseCallback):  # type: ignore[misc]
         if active_runs.current is None:
             raise Error("You must call wandb.init() before WandbCallback()")
         if model_save_path is None and model_save_freq:
-            raise UsageError("model_save_freq needs model_save_path: say where the model is to be saved")
+            raise UsageError("model_save_freq has no effect without model_save_path. Give both.")
         if log not in _WHAT:
-            say(f"log is {log!r}, not one of 'gradients', 'parameters', 'all', None: 'all' is used")
+            say(f"Invalid log {log!r}: 'all' is used. Use 'gradients', 'parameters', 'all' or None.")
             log = "all"
         self.model_save_path = model_save_path
         self.model_save_freq = model_save_freq
@@ -82,5 +83,5 @@ class WandbCallback(BaseCallback):  # type: ignore[misc]
 
 def _run() -> Any:
     if active_runs.current is None:
-        raise Error("the run was finished while WandbCallback still used it")
+        raise Error("The run was finished while WandbCallback still used it")
     return active_runs.current

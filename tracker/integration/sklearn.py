@@ -1,6 +1,6 @@
-"""scikit-learn: ``wandb.sklearn.plot_confusion_matrix`` and its like: charts of what a model does.
+"""Charts of scikit-learn models, such as ``wandb.sklearn.plot_confusion_matrix``.
 
-Each logs one chart to the active run, under the key that is its name without ``plot_``.
+Each function logs one chart to the active run. The history key is its name without ``plot_``.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def plot_roc(
     plot_macro: bool = True,
     classes_to_plot: Sequence[Any] | None = None,
 ) -> None:
-    """Log receiver operating characteristics as ``roc``.
+    """Log ROC curves as ``roc``.
 
     Args:
         y_true: The true class of each sample.
         y_probas: Probabilities of shape (samples, classes).
-        labels: Names of the classes, by number.
-        plot_micro: Accepted for compatibility, as in wandb.
-        plot_macro: Likewise.
-        classes_to_plot: Only these classes.
+        labels: Names of the classes, by class number.
+        plot_micro: Accepted for compatibility.
+        plot_macro: Accepted for compatibility.
+        classes_to_plot: The classes to plot; all by default.
     """
     log_chart("roc", roc_curve(y_true, y_probas, labels, classes_to_plot))
 
@@ -68,7 +68,7 @@ def plot_precision_recall(
     plot_micro: bool = True,
     classes_to_plot: Sequence[Any] | None = None,
 ) -> None:
-    """Log precision by recall as ``precision_recall``; arguments as of ``plot_roc``."""
+    """Log precision-recall curves as ``precision_recall``. See ``plot_roc`` for the arguments."""
     log_chart("precision_recall", pr_curve(y_true, y_probas, labels, classes_to_plot))
 
 
@@ -80,17 +80,17 @@ def plot_confusion_matrix(
     pred_labels: Sequence[Any] | None = None,
     normalize: bool = False,
 ) -> None:
-    """Log as ``confusion_matrix`` how often each class was taken for each: Predicted, Actual, Count.
+    """Log a confusion matrix as ``confusion_matrix``, with columns Predicted, Actual and Count.
 
-    wandb swaps Predicted and Actual here (not in ``wandb.plot.confusion_matrix``).
+    wandb swaps Predicted and Actual here, but not in ``wandb.plot.confusion_matrix``.
 
     Args:
         y_true: The true class of each sample.
         y_pred: The predicted class of each sample.
-        labels: Names of the classes, by number.
-        true_labels: Only these true classes.
-        pred_labels: Only these predicted classes.
-        normalize: Parts of each true class's samples, to two digits, instead of counts.
+        labels: Names of the classes, by class number.
+        true_labels: The true classes to plot; all by default.
+        pred_labels: The predicted classes to plot; all by default.
+        normalize: Whether to log fractions of each true class, to two digits, instead of counts.
     """
     if not is_given("plot_confusion_matrix", y_true=y_true, y_pred=y_pred):
         return
@@ -113,11 +113,11 @@ def plot_confusion_matrix(
 
 
 def plot_feature_importances(model: Any = None, feature_names: Sequence[str] | None = None) -> None:
-    """Log a fitted model's feature importances as ``feature_importances``, the largest first.
+    """Log the feature importances of a fitted model as ``feature_importances``, the largest first.
 
     Args:
         model: A model with ``feature_importances_``, ``feature_log_prob_`` or ``coef_`` of one row.
-        feature_names: Names of the features; their numbers unless given.
+        feature_names: Names of the features; their numbers by default.
     """
     if not is_given("plot_feature_importances", model=model):
         return
@@ -126,10 +126,10 @@ def plot_feature_importances(model: Any = None, feature_names: Sequence[str] | N
             importances = np.squeeze(np.asarray(getattr(model, name)))
             break
     else:
-        say(f"plot_feature_importances: {type(model).__name__} has no feature importances")
+        say(f"plot_feature_importances plots nothing: {type(model).__name__} has no feature importances")
         return
     if importances.ndim > 1:
-        say(f"plot_feature_importances: importances of shape {importances.shape} are not plotted")
+        say(f"plot_feature_importances plots nothing: importances have the shape {importances.shape}")
         return
     order = np.argsort(np.atleast_1d(importances))[::-1].tolist()
     rows = [
@@ -142,12 +142,12 @@ def plot_feature_importances(model: Any = None, feature_names: Sequence[str] | N
 def plot_class_proportions(
     y_train: Any = None, y_test: Any = None, labels: Sequence[str] | None = None
 ) -> None:
-    """Log how many samples each class has in training and in test as ``class_proportions``.
+    """Log the number of training and test samples of each class as ``class_proportions``.
 
     Args:
-        y_train: The class of each sample in training.
-        y_test: The same in test; may be left out.
-        labels: Names of the classes, by number.
+        y_train: The class of each training sample.
+        y_test: The class of each test sample; optional.
+        labels: Names of the classes, by class number.
     """
     if not is_given("plot_class_proportions", y_train=y_train):
         return
@@ -162,13 +162,13 @@ def plot_class_proportions(
 def plot_summary_metrics(
     model: Any = None, X: Any = None, y: Any = None, X_test: Any = None, y_test: Any = None
 ) -> None:
-    """Log a fitted model's scores in test as ``summary_metrics``, to two digits.
+    """Log the scores of a fitted model on test data as ``summary_metrics``, to two digits.
 
     Args:
         model: A classifier (accuracy, precision, recall, F1) or a regressor (MAE, MSE, R2).
-        X: Accepted for compatibility, as in wandb.
-        y: Likewise.
-        X_test: Features, of shape (samples, features).
+        X: Accepted for compatibility.
+        y: Accepted for compatibility.
+        X_test: Features of shape (samples, features).
         y_test: The true values.
     """
     if not is_given("plot_summary_metrics", model=model, X_test=X_test, y_test=y_test):
@@ -205,18 +205,18 @@ def plot_learning_curve(
     n_jobs: int = 1,
     scoring: Any = None,
 ) -> None:
-    """Log scores by the number of training samples as ``learning_curve``; fits the model for each number.
+    """Log scores by number of training samples as ``learning_curve``. The model is fitted for each number.
 
     Args:
         model: A model.
-        X: Features, of shape (samples, features).
+        X: Features of shape (samples, features).
         y: The true values.
-        cv: As for ``sklearn.model_selection.learning_curve``, and so are the others.
-        shuffle: Likewise.
-        random_state: Likewise.
-        train_sizes: Likewise; five sizes from a tenth to all unless given.
-        n_jobs: Likewise.
-        scoring: Likewise.
+        cv: See ``sklearn.model_selection.learning_curve``, also for the arguments below.
+        shuffle: Whether to shuffle the samples.
+        random_state: Seed of the shuffling.
+        train_sizes: Numbers or fractions of samples. By default five, from a tenth to all samples.
+        n_jobs: Number of processes.
+        scoring: The score.
     """
     if not is_given("plot_learning_curve", model=model, X=X, y=y):
         return
@@ -256,21 +256,21 @@ def plot_classifier(
     feature_names: Sequence[str] | None = None,
     log_learning_curve: bool = False,
 ) -> None:
-    """Log all charts of a classifier, from feature importances to precision by recall.
+    """Log all charts of a classifier, from feature importances to precision-recall curves.
 
     Args:
         model: A fitted classifier.
-        X_train: Features in training, of shape (samples, features).
-        X_test: The same in test.
-        y_train: The class of each sample in training.
-        y_test: The same in test.
-        y_pred: What the model takes the samples in test for.
-        y_probas: Its probabilities for them, of shape (samples, classes).
-        labels: Names of the classes, by number.
-        is_binary: Accepted for compatibility, as in wandb.
-        model_name: What to call it.
+        X_train: Features of training samples, of shape (samples, features).
+        X_test: Features of test samples.
+        y_train: The class of each training sample.
+        y_test: The class of each test sample.
+        y_pred: The predicted class of each test sample.
+        y_probas: Predicted probabilities of the test samples, of shape (samples, classes).
+        labels: Names of the classes, by class number.
+        is_binary: Accepted for compatibility.
+        model_name: Name of the model in the calibration curve.
         feature_names: Names of the features.
-        log_learning_curve: Log the learning curve too, which fits the model five times and more.
+        log_learning_curve: Whether to log the learning curve too, which fits the model many times.
     """
     from sklearn.naive_bayes import MultinomialNB
 
@@ -294,11 +294,11 @@ def plot_regressor(
 
     Args:
         model: A fitted regressor.
-        X_train: Features in training, of shape (samples, features).
-        X_test: The same in test.
-        y_train: The true values in training.
-        y_test: The same in test.
-        model_name: Accepted for compatibility, as in wandb.
+        X_train: Features of training samples, of shape (samples, features).
+        X_test: Features of test samples.
+        y_train: The true values of training samples.
+        y_test: The true values of test samples.
+        model_name: Accepted for compatibility.
     """
     plot_summary_metrics(model, X_train, y_train, X_test, y_test)
     plot_learning_curve(model, X_train, y_train)
@@ -309,14 +309,14 @@ def plot_regressor(
 def plot_clusterer(
     model: Any, X_train: Any, cluster_labels: Any, labels: Any = None, model_name: str = "Clusterer"
 ) -> None:
-    """Log all charts of a clusterer: silhouettes, and for ``KMeans`` the elbow curve.
+    """Log all charts of a clusterer: the silhouette plot and, for ``KMeans``, the elbow curve.
 
     Args:
         model: A fitted clusterer.
-        X_train: Features, of shape (samples, features).
+        X_train: Features of shape (samples, features).
         cluster_labels: The cluster of each sample.
-        labels: Accepted for compatibility, as in wandb.
-        model_name: Likewise.
+        labels: Accepted for compatibility.
+        model_name: Accepted for compatibility.
     """
     from sklearn.cluster import KMeans
 

@@ -1,4 +1,4 @@
-"""Charts of scikit-learn models that are made by fitting copies of the model; ``sklearn`` shows them."""
+"""Charts of scikit-learn models for which copies of the model are fitted. ``sklearn.py`` exports them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tracker.integration.model_charts import first_points, is_given, log_table
 def plot_calibration_curve(
     clf: Any = None, X: Any = None, y: Any = None, clf_name: str = "Classifier"
 ) -> None:
-    """Log as ``calibration_curve`` how often a class is what its predicted probability says.
+    """Log as ``calibration_curve`` how often samples with a predicted probability have the class.
 
-    Three models are fitted to a tenth of the samples and held against the others: a logistic regression, and
-    the classifier calibrated isotonically and by a sigmoid.
+    Three models are fitted to a tenth of the samples and tested with the others: a logistic regression, the
+    classifier with isotonic calibration, and the classifier with sigmoid calibration.
 
     Args:
         clf: A classifier of two classes.
-        X: Features, of shape (samples, features).
-        y: The class of each sample, 0 or 1; with any other, nothing is logged but a line that says so.
-        clf_name: What to call the classifier.
+        X: Features of shape (samples, features).
+        y: The class of each sample, 0 or 1. With other classes, only a message is printed.
+        clf_name: Name of the classifier in the chart.
     """
     if not is_given("plot_calibration_curve", clf=clf, X=X, y=y):
         return
@@ -35,10 +35,10 @@ def plot_calibration_curve(
 
     X, y = np.asarray(X), np.asarray(y)
     if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
-        say("plot_calibration_curve: only classes 0 and 1 are supported: nothing is plotted")
+        say("plot_calibration_curve plots nothing: only classes 0 and 1 are supported")
         return
     if isinstance(clf, ComplementNB):
-        X = X - X.min()  # it takes no negative features
+        X = X - X.min()  # ComplementNB accepts no negative features
     seen, kept, seen_y, kept_y = train_test_split(X, y, test_size=0.9, random_state=42)
     rows: list[list[Any]] = [["Perfectly calibrated", at, at, 0, 0] for at in (0, 1)]
     for model, name in (
@@ -50,19 +50,19 @@ def plot_calibration_curve(
         counts, edges = np.histogram(predicted, bins=10)
         found = zip(*calibration_curve(kept_y, predicted, n_bins=10), counts, edges, strict=False)
         rows += [
-            [name, round(float(true), 3), round(float(said), 3), int(count), float(edge)]
-            for true, said, count, edge in found
+            [name, round(float(true), 3), round(float(mean), 3), int(count), float(edge)]
+            for true, mean, count, edge in found
         ]
     columns = ["model", "fraction_of_positives", "mean_predicted_value", "hist_dict", "edge_dict"]
     log_table("calibration_curve", "wandb/calibration/v1", columns, rows)
 
 
 def plot_outlier_candidates(regressor: Any = None, X: Any = None, y: Any = None) -> None:
-    """Log as ``outlier_candidates`` how much each sample moves a regression: Cook's distance.
+    """Log as ``outlier_candidates`` the influence of each sample on a regression (Cook's distance).
 
     Args:
-        regressor: A regressor; a copy is fitted.
-        X: Features, of shape (samples, features).
+        regressor: A regressor. A copy of it is fitted.
+        X: Features of shape (samples, features).
         y: The true values.
     """
     if not is_given("plot_outlier_candidates", regressor=regressor, X=X, y=y):
@@ -86,11 +86,13 @@ def plot_outlier_candidates(regressor: Any = None, X: Any = None, y: Any = None)
 
 
 def plot_residuals(regressor: Any = None, X: Any = None, y: Any = None) -> None:
-    """Log as ``residuals`` how far predictions are off, in four fifths that a copy learns and in the rest.
+    """Log the residuals of predictions as ``residuals``.
+
+    A copy of the regressor is fitted to four fifths of the samples and tested with the rest.
 
     Args:
         regressor: A regressor.
-        X: Features, of shape (samples, features).
+        X: Features of shape (samples, features).
         y: The true values.
     """
     if not is_given("plot_residuals", regressor=regressor, X=X, y=y):
@@ -117,19 +119,19 @@ def plot_elbow_curve(
     n_jobs: int = 1,
     show_cluster_time: bool = True,
 ) -> None:
-    """Log the score for each number of clusters as ``elbow_curve``; fits a copy for each.
+    """Log the score for each number of clusters as ``elbow_curve``. A copy is fitted for each number.
 
     Args:
-        clusterer: A clusterer with ``n_clusters``; with another, nothing is logged but a line that says so.
-        X: Features, of shape (samples, features).
-        cluster_ranges: Numbers of clusters; 1, 3, 5, 7 and 9 unless given.
-        n_jobs: So many processes fit.
-        show_cluster_time: Accepted for compatibility, as in wandb.
+        clusterer: A clusterer with ``n_clusters``. With another one, only a message is printed.
+        X: Features of shape (samples, features).
+        cluster_ranges: Numbers of clusters; 1, 3, 5, 7 and 9 by default.
+        n_jobs: Number of processes that fit.
+        show_cluster_time: Accepted for compatibility.
     """
     if not is_given("plot_elbow_curve", clusterer=clusterer, X=X):
         return
     if not hasattr(clusterer, "n_clusters"):
-        say(f"plot_elbow_curve: {type(clusterer).__name__} has no n_clusters: nothing is plotted")
+        say(f"plot_elbow_curve plots nothing: {type(clusterer).__name__} has no n_clusters")
         return
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
@@ -156,15 +158,15 @@ def plot_silhouette(
     metric: str = "euclidean",
     kmeans: bool = True,
 ) -> None:
-    """Log as ``silhouette_plot`` how much nearer each sample is to its own cluster than to the next.
+    """Log the silhouette coefficient of each sample as ``silhouette_plot``.
 
     Args:
-        clusterer: A fitted clusterer; its ``cluster_centers_`` are shown when ``kmeans``.
-        X: Features, of shape (samples, features), at least two.
+        clusterer: A fitted clusterer. The chart shows its ``cluster_centers_`` if ``kmeans`` is true.
+        X: Features of shape (samples, features), with at least two features.
         cluster_labels: The cluster of each sample.
-        labels: Accepted for compatibility, as in wandb.
-        metric: As for ``sklearn.metrics.silhouette_samples``.
-        kmeans: The clusterer has centres, in the order of the sorted clusters.
+        labels: Accepted for compatibility.
+        metric: See ``sklearn.metrics.silhouette_samples``.
+        kmeans: Whether the clusterer has centres, in the order of the sorted cluster names.
     """
     if not is_given("plot_silhouette", clusterer=clusterer, X=X, cluster_labels=cluster_labels):
         return
@@ -174,7 +176,7 @@ def plot_silhouette(
     values = silhouette_samples(X, of, metric=metric)
     names, numbers = np.unique(of, return_inverse=True)
     order = np.lexsort((values, numbers))
-    # Clusters stand above each other, ten free lines between two.
+    # The clusters are stacked, with ten free lines between two clusters.
     heights = np.arange(len(of)) + 10 * (numbers[order] + 1)
     centers = clusterer.cluster_centers_ if kmeans else [(None, None)] * len(names)
     average = float(values.mean())

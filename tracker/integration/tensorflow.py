@@ -1,4 +1,4 @@
-"""TensorFlow's estimators: not supported."""
+"""TensorFlow estimators: not supported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Integrations that are not here: their modules can be imported, and what is taken from them says so."""
+"""Integrations that are not supported. Their modules can be imported; their names raise an error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def refuse(module: str, instead: str) -> Callable[[str], Any]:
     """Return a module's ``__getattr__`` that raises UnsupportedError for each public name.
 
     Args:
-        module: The module in wandb's words, such as ``"wandb.integration.openai"``.
-        instead: What to do, as a whole clause.
+        module: The wandb path of the module, such as ``"wandb.integration.openai"``.
+        instead: The alternative, as a clause for the error message.
     """
 
     def getattribute(name: str) -> Any:

@@ -20,13 +20,13 @@ MAXIMIZE_METRICS = frozenset({"auc", "aucpr", "ndcg", "map", "ndcg@n", "map@n"})
 
 
 class WandbCallback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
-    """Logs what XGBoost evaluates as ``DATA-METRIC`` with ``epoch``, and the booster's settings as config.
+    """A callback that logs evaluation results as ``DATA-METRIC`` with ``epoch``, and settings to the config.
 
     Args:
-        log_model: Log the trained model as artifact ``ID_model.json`` of type ``model``.
-        log_feature_importance: Log a bar chart ``Feature Importance`` at the end.
+        log_model: Whether to log the trained model as artifact ``ID_model.json`` of type ``model``.
+        log_feature_importance: Whether to log a bar chart ``Feature Importance`` at the end.
         importance_type: ``"weight"``, ``"gain"``, ``"cover"``, ``"total_gain"`` or ``"total_cover"``.
-        define_metric: Have the summary show each metric's best value instead of the last.
+        define_metric: Whether the summary contains the best value of each metric instead of the last.
 
     Raises:
         Error: There is no active run.
@@ -48,12 +48,18 @@ class WandbCallback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         self._defined: set[str] = set()
 
     def before_training(self, model: Any) -> Any:
-        """Called by XGBoost: note its settings."""
+        """Log the settings of the booster to the config. XGBoost calls this before training."""
         run_for("WandbCallback").config.update(json.loads(model.save_config()))
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, list[Any]]]) -> bool:
-        """Called by XGBoost after each round: log one row. Never stops the training."""
+        """Log one row and return False, so that the training continues. XGBoost calls this after each round.
+
+        Args:
+            model: The booster.
+            epoch: Number of the round.
+            evals_log: Values of all rounds by data set and metric.
+        """
         run = run_for("WandbCallback")
         row: dict[str, Any] = {}
         for data, metrics in evals_log.items():
@@ -67,7 +73,7 @@ class WandbCallback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         return False
 
     def after_training(self, model: Any) -> Any:
-        """Called by XGBoost at the end: log the model, its feature importance and its best score."""
+        """Log the model, its feature importance and its best score. XGBoost calls this at the end."""
         run = run_for("WandbCallback")
         if self.log_model:
             with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +94,7 @@ class WandbCallback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
 
 
 def wandb_callback() -> Callable[[Any], None]:
-    """Return the callback of XGBoost's old style, which logs each round's results; use ``WandbCallback``."""
+    """Return a callback in XGBoost's old style. Use ``WandbCallback`` instead."""
     warnings.warn(
         "wandb_callback will be deprecated in favor of WandbCallback. Please use WandbCallback for more "
         "features.",

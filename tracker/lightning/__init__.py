@@ -1,4 +1,4 @@
-"""``WandbLogger`` for PyTorch Lightning: the arguments and behaviour of Lightning's own, on tracker.
+"""``WandbLogger`` for PyTorch Lightning. It has the arguments and the behaviour of Lightning's own logger.
 
 from tracker.lightning import WandbLogger
 trainer = Trainer(logger=WandbLogger(project="digits", log_model="all"))
@@ -36,28 +36,30 @@ STEP = "trainer/global_step"
 
 
 class WandbLogger(Logger):
-    """Logs a Trainer's metrics, hyperparameters, media and checkpoints.
+    """A logger for the metrics, hyperparameters, media and checkpoints of a Trainer.
 
     Args:
         name: Display name of the run.
-        save_dir: Folder for the run's own files (``dir`` of ``init``) and the Trainer's checkpoints.
+        save_dir: Folder for the run's files (``dir`` of ``init``) and for the checkpoints of the Trainer.
         version: The run's id; the same as ``id``.
-        offline: No network. Checkpoints are logged all the same: the local store is complete.
-        dir: Used when ``save_dir`` is None.
-        id: The run's id; an existing one is continued.
+        offline: Whether to use no network. Checkpoints are logged in both cases, because the local store
+            can contain them.
+        dir: Used if ``save_dir`` is None.
+        id: The run's id. If the run exists, the logger resumes it.
         anonymous: Accepted for compatibility.
-        project: ``lightning_logs`` unless given (or ``WANDB_PROJECT``).
-        log_model: ``"all"``: log each checkpoint when it is saved; True: the kept ones at the end of
-            training; False: none. Each becomes a version of artifact ``model-ID``, with the aliases
-            ``latest`` and, for the callback's best, ``best``.
-        experiment: A run to log to instead of a new one.
-        prefix: Put in front of metric names, with ``-``.
-        checkpoint_name: Artifact name of the checkpoints instead of ``model-ID``.
-        add_file_policy: ``"mutable"`` or ``"immutable"``, of ``Artifact.add_file``.
+        project: The project. Default: the project of the settings (``WANDB_PROJECT``), else
+            ``lightning_logs``.
+        log_model: ``"all"`` logs each checkpoint when it is saved. True logs the kept checkpoints at the end
+            of training. False logs none. Each checkpoint becomes a version of artifact ``model-ID``, with the
+            alias ``latest``. The best checkpoint of the callback also gets the alias ``best``.
+        experiment: An existing run to log to.
+        prefix: Prefix of metric names, joined with ``-``.
+        checkpoint_name: Name of the artifact with the checkpoints, instead of ``model-ID``.
+        add_file_policy: ``policy`` of ``Artifact.add_file``: ``"mutable"`` or ``"immutable"``.
         **kwargs: Further arguments of ``tracker.init``.
 
     Raises:
-        UsageError: ``log_model`` is none of these.
+        UsageError: ``log_model`` is invalid.
     """
 
     LOGGER_JOIN_CHAR = "-"
@@ -82,7 +84,7 @@ class WandbLogger(Logger):
     ) -> None:
         super().__init__()
         if log_model not in (True, False, "all"):
-            raise UsageError(f"log_model is {log_model!r}; use True, False or 'all'")
+            raise UsageError(f"Invalid log_model {log_model!r}. Use True, False or 'all'.")
         folder = save_dir if save_dir is not None else dir
         self.add_file_policy = add_file_policy
         self._log_model = log_model
@@ -105,9 +107,10 @@ class WandbLogger(Logger):
 
     @property
     def experiment(self) -> Run:
-        """The run; made when first asked for, on rank zero only (elsewhere a dummy ignores all calls).
+        """The run. It starts at the first access, on rank zero.
 
-        What other ranks print, and samples of their machines, are kept with it all the same.
+        On other ranks the value is a dummy that ignores all calls. The run still contains the output of the
+        other ranks and the system metrics of their machines.
         """
         run: Run = self._run_of_rank_zero()
         join_ranks(run, getattr(rank_zero_only, "rank", None) or 0)
@@ -119,8 +122,8 @@ class WandbLogger(Logger):
             running = active_runs.current_of_this_process()
             if running is not None:
                 rank_zero_warn(
-                    f"WandbLogger logs to the run in progress, {running.path}. For a run of its own, "
-                    "call wandb.finish() before the logger is made."
+                    f"WandbLogger logs to the active run {running.path}. To log to a new run, call "
+                    "wandb.finish() before you create the logger."
                 )
                 self._experiment = running
             elif self._attach_id is not None:
@@ -141,23 +144,23 @@ class WandbLogger(Logger):
         log_freq: int = 100,
         log_graph: bool = True,
     ) -> None:
-        """Log histograms of gradients or parameters, and the graph of the layers; see ``Run.watch``."""
+        """Log histograms of gradients or parameters, and the graph of the layers. See ``Run.watch``."""
         self.experiment.watch(model, log=log, log_freq=log_freq, log_graph=log_graph)
 
     @property
     def name(self) -> str | None:
-        """The project, as in Lightning's logger."""
+        """The project, which Lightning uses as the name of the logger."""
         project: str | None = self._arguments["project"]
         return project
 
     @property
     def version(self) -> str | None:
-        """The run's id, once it is known."""
+        """The run's id; None if it is not known yet."""
         return self._arguments["id"] if self._experiment is None else self._experiment.id
 
     @property
     def save_dir(self) -> str | None:
-        """The folder given; checkpoints of the Trainer go below it, in ``PROJECT/ID/checkpoints``."""
+        """The given folder. The Trainer writes checkpoints to ``PROJECT/ID/checkpoints`` below it."""
         folder: str | None = self._arguments["dir"]
         return folder
 
@@ -165,12 +168,12 @@ class WandbLogger(Logger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace | None) -> None:
         """Add hyperparameters to the run's config."""
         given = vars(params) if isinstance(params, Namespace) else params or {}
-        self.experiment.config.update(_describable(given), allow_val_change=True)
+        self.experiment.config.update(_config_values(given), allow_val_change=True)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log metrics; ``step`` becomes the value of ``trainer/global_step``."""
-        row: dict[str, Any] = {self._named(key): value for key, value in metrics.items()}
+        """Log metrics. ``step`` becomes the value of ``trainer/global_step``."""
+        row: dict[str, Any] = {self._prefixed(key): value for key, value in metrics.items()}
         if step is not None and not self._arguments.get("sync_tensorboard"):
             row[STEP] = step
         self.experiment.log(row)
@@ -188,9 +191,9 @@ class WandbLogger(Logger):
 
         Args:
             key: History key.
-            columns: Names of the columns, together with ``data``.
+            columns: Names of the columns of ``data``.
             data: The rows.
-            dataframe: A pandas DataFrame instead.
+            dataframe: A pandas DataFrame instead of ``columns`` and ``data``.
             step: Value of ``trainer/global_step``.
         """
         self.log_metrics({key: Table(columns=columns, data=data, dataframe=dataframe)}, step)
@@ -204,7 +207,7 @@ class WandbLogger(Logger):
         dataframe: Any = None,
         step: int | None = None,
     ) -> None:
-        """Log texts as a table; see ``log_table``."""
+        """Log texts as a table. See ``WandbLogger.log_table``."""
         self.log_table(key, columns, data, dataframe, step)
 
     @rank_zero_only
@@ -218,24 +221,46 @@ class WandbLogger(Logger):
             **kwargs: Arguments of ``Image``, each a list with one item for each image: ``caption=[...]``.
 
         Raises:
-            TypeError: ``images`` is no list.
-            ValueError: A list has another length than ``images``.
+            TypeError: ``images`` is not a list.
+            ValueError: A list in ``kwargs`` does not have one item for each image.
         """
         self._log_media("images", "Image", key, images, step, kwargs)
 
     @rank_zero_only
     def log_audio(self, key: str, audios: list[Any], step: int | None = None, **kwargs: list[Any]) -> None:
-        """Log a list of sounds (arrays or paths); options such as ``sample_rate`` as in ``log_image``."""
+        """Log a list of audio clips (arrays or paths).
+
+        Args:
+            key: History key.
+            audios: The audio clips.
+            step: Value of ``trainer/global_step``.
+            **kwargs: Arguments of ``Audio``, each a list with one item for each clip: ``sample_rate=[...]``.
+
+        Raises:
+            TypeError: ``audios`` is not a list.
+            ValueError: A list in ``kwargs`` does not have one item for each clip.
+        """
         self._log_media("audios", "Audio", key, audios, step, kwargs)
 
     @rank_zero_only
     def log_video(self, key: str, videos: list[Any], step: int | None = None, **kwargs: list[Any]) -> None:
-        """Log a list of videos (arrays or paths); options such as ``fps`` as in ``log_image``."""
+        """Log a list of videos (arrays or paths).
+
+        Args:
+            key: History key.
+            videos: The videos.
+            step: Value of ``trainer/global_step``.
+            **kwargs: Arguments of ``Video``, each a list with one item for each video: ``fps=[...]``.
+
+        Raises:
+            TypeError: ``videos`` is not a list.
+            ValueError: A list in ``kwargs`` does not have one item for each video.
+        """
         self._log_media("videos", "Video", key, videos, step, kwargs)
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
-        """Called by Lightning after each save: log the new checkpoints, or wait for the end."""
+        """Log the new checkpoints now or in ``finalize``. Lightning calls this after each save."""
         if self._log_model == "all" or (self._log_model is True and checkpoint_callback.save_top_k == -1):
             self._log_checkpoints(checkpoint_callback)
         elif self._log_model is True:
@@ -243,10 +268,13 @@ class WandbLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Called by Lightning at the end of training. The run goes on: more can be logged to it.
+        """Log the checkpoints that remain. Lightning calls this at the end of training.
 
-        After a failure, Ctrl-C included, a script that just ends leaves a failed run. After ``sys.exit`` the
-        status that ends the process decides, as everywhere.
+        The run stays active, so the script can log more. After a failed training (also after Ctrl-C), the run
+        fails even if the script ends normally. After ``sys.exit``, the exit status of the process decides.
+
+        Args:
+            status: ``"success"``, or the status of a failed training.
         """
         if self._experiment is None:
             return
@@ -264,13 +292,13 @@ class WandbLogger(Logger):
         artifact_type: str | None = None,
         use_artifact: bool | None = True,
     ) -> str:
-        """Download an artifact and return the folder.
+        """Download an artifact and return the path of its folder.
 
         Args:
             artifact: ``[[entity/]project/]name[:version|alias]``.
-            save_dir: Where to.
-            artifact_type: When given, the artifact must be of this type.
-            use_artifact: Note that the active run, if there is one, uses it.
+            save_dir: The folder to download to.
+            artifact_type: Required type of the artifact, if given.
+            use_artifact: Whether to record that the active run uses the artifact.
         """
         running = active_runs.current_of_this_process()
         if use_artifact and running is not None:
@@ -280,13 +308,13 @@ class WandbLogger(Logger):
         return Api().artifact(artifact, artifact_type).download(save_dir)
 
     def use_artifact(self, artifact: str, artifact_type: str | None = None) -> Artifact:
-        """Return an artifact and note that the run uses it."""
+        """Return an artifact and record that the run uses it."""
         run: Run = self.experiment
         return run.use_artifact(artifact, artifact_type)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process (ddp_spawn) goes on with the run. As in Lightning's logger the run begins
-        # here: what is logged after training goes to the same one.
+        # A copy in another process (ddp_spawn) continues the run. As in Lightning's logger, the run starts
+        # here, so that this process logs to the same run after training.
         run = self.experiment
         state = {**self.__dict__, "_experiment": None}
         if isinstance(run, Run):
@@ -294,7 +322,7 @@ class WandbLogger(Logger):
             state["_attach_id"] = run._attach_id
         return state
 
-    def _named(self, key: str) -> str:
+    def _prefixed(self, key: str) -> str:
         return f"{self._prefix}{self.LOGGER_JOIN_CHAR}{key}" if self._prefix else key
 
     def _log_media(
@@ -323,32 +351,32 @@ class WandbLogger(Logger):
             self.experiment.log_artifact(artifact, aliases=aliases)
 
 
-def _describable(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyperparameters as ``config.update`` keeps them, and what has no plain form as text.
+def _config_values(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters as config values. A value without a plain form becomes text.
 
-    Functions and classes become what Lightning's own logger makes of them.
+    Functions and classes are converted as Lightning's own logger converts them.
     """
-    return {str(key): _kept(_named(value)) for key, value in params.items()}
+    return {str(key): _to_config(_resolved(value)) for key, value in params.items()}
 
 
-def _kept(value: Any) -> Any:
+def _to_config(value: Any) -> Any:
     try:
         return config_value(value)
     except TypeError:
         return to_plain(value, repr)
 
 
-def _named(value: Any) -> Any:
-    """Return the name of a class or function, or what a function returns that takes no arguments."""
+def _resolved(value: Any) -> Any:
+    """Return the name of a class or function; for a function without parameters, the returned value."""
     if isinstance(value, type):
         return value.__name__
     if is_dataclass(value):
         return asdict(value)  # type: ignore[arg-type]
-    if not callable(value) or hasattr(value, "state_dict"):  # a module is callable, and shown as text
+    if not callable(value) or hasattr(value, "state_dict"):  # a torch module is callable
         return value
     try:
         made = value()
     except Exception as error:
-        logs.log(logs.INFO, "a hyperparameter is logged by its name: calling it failed", error)
+        logs.log(logs.INFO, "calling a hyperparameter failed: its name is logged", error)
         return getattr(value, "__name__", None)
     return getattr(value, "__name__", None) if callable(made) else made

@@ -1,4 +1,4 @@
-"""What of Lightning the logger stands on, from the package that the program uses."""
+"""The base class and helpers of Lightning, from the Lightning package that the program uses."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-# Lightning comes under two names, and each one's Trainer has a Logger of its own; a program may use both.
+# Lightning has two package names. Each has its own Logger class, and a program may use both.
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
 
 def packages() -> list[str]:
-    """Return those that are in use already, else the first that is installed.
+    """Return the Lightning packages that are imported already, else the first that is installed.
 
     Raises:
-        ImportError: None is.
+        ImportError: No Lightning package is installed.
     """
     used = [name for name in PACKAGES if name in sys.modules]
     found = used or [name for name in PACKAGES if find_spec(name.partition(".")[0]) is not None][:1]

@@ -1,4 +1,4 @@
-"""Checkpoints that a callback of Lightning's wrote, as artifacts."""
+"""Artifacts of the checkpoints that a Lightning callback wrote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracker.artifacts.artifact import Artifact
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import ModelCheckpoint
 
-# What of the callback's settings is kept with each version, as Lightning's own logger does.
+# Settings of the callback in the metadata of each version, as in Lightning's own logger.
 _SETTINGS = ("monitor", "mode", "save_last", "save_top_k", "save_weights_only", "_every_n_train_steps")
 
 
@@ -21,13 +21,13 @@ def artifacts_of(
     name: str,
     policy: Literal["mutable", "immutable"],
 ) -> Iterator[tuple[Artifact, list[str]]]:
-    """Make an artifact, with the aliases it shall have, of each checkpoint that was not logged, oldest first.
+    """Yield an artifact and its aliases for each checkpoint that was not logged yet, oldest first.
 
     Args:
-        callback: A ``ModelCheckpoint``, or one that has its attributes.
-        logged_at: Modification time of what was logged, by path; brought up to date.
-        name: Of the artifacts.
-        policy: Of ``Artifact.add_file``.
+        callback: A ``ModelCheckpoint``, or an object with the same attributes.
+        logged_at: Modification time of each logged checkpoint by path. The function updates it.
+        name: Name of the artifacts.
+        policy: ``policy`` of ``Artifact.add_file``.
     """
     for saved_at, path, score in _new_checkpoints(callback, logged_at):
         settings = {key: getattr(callback, key) for key in _SETTINGS if hasattr(callback, key)}
@@ -37,7 +37,7 @@ def artifacts_of(
             metadata={
                 "score": score,
                 "original_filename": Path(path).name,
-                callback.__class__.__name__: settings,  # Lightning gives a proxy, of another type()
+                callback.__class__.__name__: settings,  # Lightning passes a proxy whose type() differs
             },
         )
         artifact.add_file(path, name="model.ckpt", policy=policy)
@@ -47,7 +47,7 @@ def artifacts_of(
 
 
 def _best_of_monitor(callback: ModelCheckpoint) -> list[str]:
-    """Return the alias of the best by what a callback monitors: all callbacks of a run share ``best``."""
+    """Return the alias of the best by the monitored metric, because all callbacks share ``best``."""
     monitor = getattr(callback, "monitor", None)
     return [f"best-{monitor.replace('/', '_').replace(':', '_')}"] if monitor else []
 
@@ -55,7 +55,7 @@ def _best_of_monitor(callback: ModelCheckpoint) -> list[str]:
 def _new_checkpoints(
     callback: ModelCheckpoint, logged_at: dict[str, float]
 ) -> list[tuple[float, str, float | None]]:
-    """Return time, path and score of the checkpoints that are on disk and were not logged, oldest first."""
+    """Return time, path and score of the checkpoint files that were not logged yet, oldest first."""
     scores: dict[str, Any] = {
         callback.last_model_path: callback.current_score,
         callback.best_model_path: callback.best_model_score,

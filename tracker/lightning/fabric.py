@@ -1,4 +1,4 @@
-"""``wandb.integration.lightning.fabric.WandbLogger``, for Lightning's Fabric."""
+"""``WandbLogger`` for Lightning Fabric, under the path ``wandb.integration.lightning.fabric``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from tracker.lightning.base import rank_zero_only
 
 
 class WandbLogger(lightning.WandbLogger):
-    """Logs what ``fabric.log`` and ``fabric.log_dict`` are given: ``Fabric(loggers=WandbLogger())``.
+    """A logger for Fabric: ``Fabric(loggers=WandbLogger())``.
 
     Args:
-        *arguments: As of ``tracker.lightning.WandbLogger``.
-        log_checkpoint_on: With ``log_model=True``: log checkpoints at the end when training was a
-            ``"success"``, or in ``"all"`` cases.
-        **named: As there; ``project`` is ``lightning_fabric_logs`` unless given (or ``WANDB_PROJECT``).
+        *arguments: See ``tracker.lightning.WandbLogger``.
+        log_checkpoint_on: When to log checkpoints with ``log_model=True``: after a ``"success"`` only, or
+            after ``"all"`` trainings.
+        **named: See ``tracker.lightning.WandbLogger``. The default ``project`` is
+            ``lightning_fabric_logs``.
     """
 
     PROJECT = "lightning_fabric_logs"
@@ -34,22 +35,33 @@ class WandbLogger(lightning.WandbLogger):
 
     @property
     def root_dir(self) -> str | None:
-        """The folder that ``save_dir`` is in."""
+        """The parent folder of ``save_dir``."""
         return None if self.save_dir is None else os.path.dirname(os.path.abspath(self.save_dir))
 
     @rank_zero_only
     def log_html(self, key: str, htmls: list[Any], step: int | None = None, **kwargs: list[Any]) -> None:
-        """Log a list of pages (texts, paths, open files); options such as ``inject`` as in ``log_image``."""
+        """Log a list of HTML pages (texts, paths or open files).
+
+        Args:
+            key: History key.
+            htmls: The pages.
+            step: Value of ``trainer/global_step``.
+            **kwargs: Arguments of ``Html``, each a list with one item for each page: ``inject=[...]``.
+
+        Raises:
+            TypeError: ``htmls`` is not a list.
+            ValueError: A list in ``kwargs`` does not have one item for each page.
+        """
         self._log_media("htmls", "Html", key, htmls, step, kwargs)
 
     @rank_zero_only
     def save(self) -> None:
-        """End the row that is being logged."""
+        """End the current history row."""
         self.experiment.log({}, commit=True)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Log the checkpoints that wait for the end. The run goes on: more can be logged to it."""
+        """See ``WandbLogger.finalize``. ``log_checkpoint_on`` decides whether checkpoints are logged."""
         super().finalize(status)
         if status != "success" and self._log_checkpoint_on == "all" and self._experiment is not None:
             for callback in self._checkpoint_callbacks.values():

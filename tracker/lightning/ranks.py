@@ -1,7 +1,7 @@
-"""What other ranks print, and how their machines are, kept with the run of rank zero.
+"""Capture of the output and the system metrics of other ranks into the run of rank zero.
 
-Lightning's own logger knows nothing of that. In a process tree with the door open (``tracker run``) the
-Trainer asks the functions below, which are entry points of the ``wandb`` that stands there, for a callback.
+Lightning's own logger cannot do this. Under ``tracker run``, the Trainer gets a callback from the functions
+below: they are entry points of the package ``wandb`` that ``tracker run`` provides.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tracker.sdk.start import rank_capture
 
 
 def join_ranks(run: Any, rank: int) -> None:
-    """Tell the other ranks of the run, or look for it.
+    """Announce the run to the other ranks; on another rank, look for the run.
 
     Args:
-        run: What the logger logs to; on other ranks than 0 it is not looked at.
-        rank: This process's global rank.
+        run: The run of the logger. Ignored on ranks other than 0.
+        rank: Global rank of this process.
     """
     if rank > 0:
         rank_capture.observe(rank)
@@ -46,6 +46,6 @@ def _callback_of(package: str) -> Any:
                     join_ranks(logger.experiment, trainer.global_rank)
 
         def __reduce__(self) -> tuple[Any, ...]:
-            return _callback_of, (package,)  # ddp_spawn sends it to other processes
+            return _callback_of, (package,)  # ddp_spawn pickles the callback for other processes
 
     return KeepRanks()

@@ -1,6 +1,6 @@
-"""Charts: ``run.log({"key": plot.line(table, "x", "y")})``. Each is loaded when first used.
+"""Charts, such as ``run.log({"key": plot.line(table, "x", "y")})``.
 
-``__init__.pyi`` lists them.
+``__init__.pyi`` lists them. Each function is imported at its first use.
 """
 
 from tracker.ground.lazy_import import attach

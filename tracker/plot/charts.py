@@ -1,4 +1,4 @@
-"""Bars, histograms, lines and points."""
+"""Bar charts, histograms, line charts and scatter plots."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from tracker.plot.custom_chart import CustomChart, plot_table
 
 
 def bar(table: Table, label: str, value: str, title: str = "", split_table: bool = False) -> CustomChart:
-    """Return a bar chart, to be logged.
+    """Return a bar chart of a table.
 
     Args:
         table: The data.
-        label: Column with the bars' names.
-        value: Column with their lengths.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        label: Column with the names of the bars.
+        value: Column with the lengths of the bars.
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
     """
     fields = {"label": label, "value": value}
     return plot_table("wandb/bar/v0", table, fields, {"title": title}, split_table)
 
 
 def histogram(table: Table, value: str, title: str = "", split_table: bool = False) -> CustomChart:
-    """Return a histogram of a column's values, to be logged.
+    """Return a histogram of the values of a column.
 
     Args:
         table: The data.
-        value: The column.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        value: Column with the values.
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
     """
     return plot_table("wandb/histogram/v0", table, {"value": value}, {"title": title}, split_table)
 
 
 def scatter(table: Table, x: str, y: str, title: str = "", split_table: bool = False) -> CustomChart:
-    """Return a chart of points, to be logged.
+    """Return a scatter plot of a table.
 
     Args:
         table: The data.
-        x: Column that goes to the right.
-        y: Column that goes up.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        x: Column with the x values.
+        y: Column with the y values.
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
     """
     return plot_table("wandb/scatter/v0", table, {"x": x, "y": y}, {"title": title}, split_table)
 
@@ -51,15 +51,15 @@ def scatter(table: Table, x: str, y: str, title: str = "", split_table: bool = F
 def line(
     table: Table, x: str, y: str, stroke: str | None = None, title: str = "", split_table: bool = False
 ) -> CustomChart:
-    """Return a line chart, to be logged.
+    """Return a line chart of a table.
 
     Args:
         table: The data.
-        x: Column that goes to the right.
-        y: Column that goes up.
-        stroke: Column that says which line a row belongs to.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        x: Column with the x values.
+        y: Column with the y values.
+        stroke: Column with the name of the line to which a row belongs. By default all rows are one line.
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
     """
     fields = {"x": x, "y": y, "stroke": stroke}
     return plot_table("wandb/line/v0", table, fields, {"title": title}, split_table)
@@ -73,18 +73,18 @@ def line_series(
     xname: str = "x",
     split_table: bool = False,
 ) -> CustomChart:
-    """Return a chart of several lines, to be logged.
+    """Return a chart of several lines.
 
     Args:
-        xs: Positions for all lines, or a list of such for each.
-        ys: A list of values for each line.
-        keys: The lines' names; ``line_0``, ``line_1``, ... unless given.
-        title: Of the chart.
-        xname: Of the axis that goes to the right.
-        split_table: Whether the table stands in a section of its own.
+        xs: The x values of all lines, or a list of x values for each line.
+        ys: A list of y values for each line.
+        keys: Names of the lines; ``line_0``, ``line_1``, ... by default.
+        title: Title of the chart.
+        xname: Title of the x axis.
+        split_table: Whether the dashboard shows the table in a separate section.
 
     Raises:
-        ValueError: There are more or fewer ``xs`` or ``keys`` than ``ys``.
+        ValueError: The number of ``xs`` or of ``keys`` differs from the number of ``ys``.
     """
     if not isinstance(xs[0], Iterable) or isinstance(xs[0], (str, bytes)):
         xs = [xs] * len(ys)
@@ -95,8 +95,8 @@ def line_series(
         raise ValueError(f"Number of keys ({len(keys)}) must match y-series ({len(ys)}).")
     rows = [
         [x, key, y]
-        for key, its_xs, its_ys in zip(keys, xs, ys, strict=True)
-        for x, y in zip(its_xs, its_ys, strict=False)
+        for key, line_xs, line_ys in zip(keys, xs, ys, strict=True)
+        for x, y in zip(line_xs, line_ys, strict=False)
     ]
     columns = ["step", "lineKey", "lineVal"]
     return plot_table(

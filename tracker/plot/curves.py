@@ -1,4 +1,4 @@
-"""Precision-recall and ROC curves, computed here: as scikit-learn does, without needing it."""
+"""Precision-recall and ROC curves. They equal those of scikit-learn, which is not needed."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def roc_curve(
     title: str = "ROC Curve",
     split_table: bool = False,
 ) -> CustomChart | None:
-    """Return receiver operating characteristics, to be logged: one class against all others, for each.
+    """Return the ROC curve of each class against all other classes.
 
     Args:
         y_true: The true class of each sample.
         y_probas: Probabilities of shape (samples, classes).
-        labels: Names of the classes, by number.
-        classes_to_plot: Only these.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        labels: Names of the classes, by class number.
+        classes_to_plot: The classes to plot; all by default.
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
 
     Returns:
-        The chart; None, as wandb, when an argument is missing, which is said on stderr.
+        The chart; None with a message on stderr if an argument is missing (wandb: ``plot/utils.py``).
     """
     import numpy as np
 
     curves = []
     for name, is_class, scores in _classes(y_true, y_probas, labels, classes_to_plot):
         _, true, false = _counts(is_class, scores)
-        if len(true) > 2:  # points on a straight line say nothing
+        if len(true) > 2:  # inner points of a straight line add nothing to the curve
             bends = np.where(np.r_[True, np.logical_or(np.diff(false, 2), np.diff(true, 2)), True])[0]
             true, false = true[bends], false[bends]
         true, false = np.r_[0, true], np.r_[0, false]
@@ -61,19 +61,19 @@ def pr_curve(
     title: str = "Precision-Recall Curve",
     split_table: bool = False,
 ) -> CustomChart | None:
-    """Return precision by recall, to be logged: one class against all others, for each.
+    """Return the precision-recall curve of each class against all other classes.
 
     Args:
         y_true: The true class of each sample.
         y_probas: Probabilities of shape (samples, classes).
-        labels: Names of the classes, by number.
-        classes_to_plot: Only these.
-        interp_size: At how many values of recall, evenly from 1 to 0.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        labels: Names of the classes, by class number.
+        classes_to_plot: The classes to plot; all by default.
+        interp_size: Number of recall values, evenly spaced from 1 to 0.
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
 
     Returns:
-        The chart; None, as wandb, when an argument is missing, which is said on stderr.
+        The chart; None with a message on stderr if an argument is missing (wandb: ``plot/utils.py``).
     """
     import numpy as np
 
@@ -84,7 +84,7 @@ def pr_curve(
         found = true + false
         precision = np.divide(true, found, out=np.zeros_like(found), where=found != 0)
         recall = true / true[-1] if true[-1] else np.ones_like(true)
-        # From recall 0 up, the largest precision at this recall or a larger one.
+        # For each recall from 0 up, the largest precision at this recall or at a larger one.
         precision, recall = np.r_[1, precision], np.r_[0, recall]
         best = np.maximum.accumulate(precision[::-1])[::-1]
         curves.append((name, best[np.searchsorted(recall, wanted, side="left")], wanted))
@@ -115,7 +115,7 @@ def _chart(
 def _classes(
     y_true: Any, y_probas: Any, labels: Sequence[str] | None, wanted: Sequence[Any] | None
 ) -> list[tuple[Any, Any, Any]]:
-    """Return each class's name, whether each sample is of it, and how probable that was said to be."""
+    """Return the name of each class, whether each sample has that class, and its predicted probability."""
     import numpy as np
 
     for name, given in (("y_true", y_true), ("y_probas", y_probas)):
@@ -135,7 +135,7 @@ def _classes(
 
 
 def _counts(is_class: Any, scores: Any) -> tuple[Any, Any, Any]:
-    """Return the scores from the largest down, and how many of the class, and of others, reach it."""
+    """Return the distinct scores in descending order with the true and false positives at each score."""
     import numpy as np
 
     order = np.argsort(scores, kind="mergesort")[::-1]

@@ -1,4 +1,4 @@
-"""Charts as wandb keeps them: a table in the history, and in the config how to draw it."""
+"""Charts that a script logs: a table in the history, and a description of the chart in the config."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from tracker.errors import Error
 
 @dataclass
 class CustomChartSpec:
-    """How a chart is drawn.
+    """The description of a chart.
 
     Attributes:
-        spec_name: What kind of chart, such as ``wandb/bar/v0``.
-        fields: Columns of the table, by what they are in the chart.
+        spec_name: Kind of the chart, such as ``wandb/bar/v0``.
+        fields: Columns of the table, by their role in the chart.
         string_fields: Texts of the chart, such as its title.
-        key: History key that it was logged under.
-        split_table: Whether the table stands in a section of its own.
+        key: History key of the chart.
+        panel_type: Panel type in wandb's config.
+        split_table: Whether the dashboard shows the table in a separate section.
     """
 
     spec_name: str
@@ -30,19 +31,19 @@ class CustomChartSpec:
 
     @property
     def table_key(self) -> str:
-        """The history key of its table."""
+        """The history key of the table."""
         if not self.key:
             raise Error("Key for the custom chart spec is not set.")
         return f"Custom Chart Tables/{self.key}_table" if self.split_table else f"{self.key}_table"
 
     @property
     def config_key(self) -> tuple[str, str, str]:
-        """Where it stands in the config."""
+        """The keys of the description in the config."""
         return ("_wandb", "visualize", self.key)
 
     @property
     def config_value(self) -> dict[str, Any]:
-        """What stands there, as wandb's pages read it."""
+        """The description in the config (wandb: ``plot/custom_chart.py``)."""
         table = {
             "name": "summaryTable",
             "args": [{"name": "tableKey", "value": self.table_key}],
@@ -70,43 +71,43 @@ class CustomChartSpec:
 
 @dataclass
 class CustomChart:
-    """A chart to log: its table, and how to draw it."""
+    """A chart that can be logged: a table and the description of the chart."""
 
     table: Table
     spec: CustomChartSpec
 
     def set_key(self, key: str) -> None:
-        """Say which history key it is logged under."""
+        """Set the history key of the chart."""
         self.spec.key = key
 
 
 @dataclass
 class VisualizeSpec:
-    """How a table is drawn: the id of a chart of one's own, and the history key."""
+    """The description of a user-defined chart: its id and its history key."""
 
     name: str
     key: str = ""
 
     @property
     def config_key(self) -> tuple[str, str, str]:
-        """Where it stands in the config."""
+        """The keys of the description in the config."""
         return ("_wandb", "viz", self.key)
 
     @property
     def config_value(self) -> dict[str, Any]:
-        """What stands there."""
+        """The description in the config."""
         return {"id": self.name, "historyFieldSettings": {"x-axis": "_step", "key": self.key}}
 
 
 @dataclass
 class Visualize:
-    """A table to log with a chart of one's own."""
+    """A table that can be logged with a user-defined chart."""
 
     table: Table
     spec: VisualizeSpec
 
     def set_key(self, key: str) -> None:
-        """Say which history key it is logged under."""
+        """Set the history key of the chart."""
         self.spec.key = key
 
 
@@ -117,18 +118,18 @@ def plot_table(
     string_fields: dict[str, Any] | None = None,
     split_table: bool = False,
 ) -> CustomChart:
-    """Return a chart of a table, to be logged.
+    """Return a chart of a table.
 
     Args:
-        vega_spec_name: What kind of chart, such as ``wandb/line/v0``. The dashboard draws those that
-            ``plot`` has; of others it shows the table.
+        vega_spec_name: Kind of the chart, such as ``wandb/line/v0``. The dashboard draws the kinds that
+            functions of ``plot`` return. For other kinds it shows the table.
         data_table: The data.
-        fields: Columns of the table, by what they are in the chart.
+        fields: Columns of the table, by their role in the chart.
         string_fields: Texts of the chart, such as its title.
-        split_table: Whether the table stands in a section of its own.
+        split_table: Whether the dashboard shows the table in a separate section.
 
     Raises:
-        Error: ``data_table`` is no ``Table``.
+        Error: ``data_table`` is not a ``Table``.
     """
     if not isinstance(data_table, Table):
         raise Error(
@@ -139,10 +140,10 @@ def plot_table(
 
 
 def visualize(id: str, value: Table) -> Visualize:
-    """Return a table with the id of a chart of one's own, to be logged.
+    """Return a table with the id of a user-defined chart.
 
     Raises:
-        Error: ``value`` is no ``Table``.
+        Error: ``value`` is not a ``Table``.
     """
     if not isinstance(value, Table):
         raise Error(f"Expected `value` to be `wandb.Table` type, instead got {type(value).__name__}")

@@ -17,20 +17,20 @@ def confusion_matrix(
     title: str = "Confusion Matrix Curve",
     split_table: bool = False,
 ) -> CustomChart:
-    """Return a confusion matrix, to be logged: how often each class was taken for each.
+    """Return a confusion matrix: how often each class was predicted for samples of each class.
 
     Args:
-        probs: Probabilities of shape (samples, classes); the largest one is the prediction.
+        probs: Probabilities of shape (samples, classes). The class with the largest one is the prediction.
         y_true: The true class of each sample.
         preds: The predicted class of each sample, instead of ``probs``.
-        class_names: Names of classes 0, 1, ...; ``Class_1``, ``Class_2``, ... unless given, of those
-            that occur.
-        title: Of the chart.
-        split_table: Whether the table stands in a section of its own.
+        class_names: Names of classes 0, 1, ... By default the classes that occur are named ``Class_1``,
+            ``Class_2``, ...
+        title: Title of the chart.
+        split_table: Whether the dashboard shows the table in a separate section.
 
     Raises:
-        ValueError: ``probs`` and ``preds`` were both given, there are more or fewer predictions than true
-            classes, or more classes than names.
+        ValueError: Both or neither of ``probs`` and ``preds`` were given, the number of predictions differs
+            from the number of true classes, or there are more classes than names.
     """
     import numpy as np
 
@@ -39,7 +39,7 @@ def confusion_matrix(
     if probs is not None:
         preds = np.argmax(_array(probs), axis=1).tolist()
     if preds is None or y_true is None:
-        raise ValueError("confusion_matrix needs y_true, and preds or probs")
+        raise ValueError("confusion_matrix has too few arguments. Give it y_true, and preds or probs.")
     guessed, true = _list(preds), _list(y_true)
     if len(guessed) != len(true):
         raise ValueError("The number of predictions and true labels must be equal.")

@@ -1,1 +1,1 @@
-"""The scripts, by area; each function is one, written as a user would, with ``wandb`` as the only name."""
+"""The scripts by area. Each function is one script, written as a user writes it, and uses only ``wandb``."""

@@ -1,4 +1,4 @@
-"""Artifacts: digests, manifests, aliases, and what they refuse."""
+"""Artifacts: digests, manifests, aliases and errors."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def references(seen: Seen) -> None:
 @script
 def names_it_refuses(seen: Seen) -> None:
     for name in ("a b", "a/b", "a:b", "ä", "a" * 129, ""):
-        with seen.error(f"name {name[:5]}", says="Artifact name" if name else ""):
+        with seen.error(f"name {name[:5]}", words="Artifact name" if name else ""):
             wandb.Artifact(name, "dataset")
     with seen.error("type"):
         wandb.Artifact("data", "wandb-x")
@@ -140,8 +140,8 @@ def names_it_refuses(seen: Seen) -> None:
 
 
 _DRAFT = {
-    "wandb": "nothing can be read from an artifact that has no version yet, as all are offline",
-    "tracker": "what was added can be read at once; KeyError for what was not",
+    "wandb": "an artifact without a version, as all artifacts offline, cannot be read",
+    "tracker": "an added object can be read immediately; KeyError for an object that was not added",
     "because": "WANDB_SURFACE 6: artifacts work offline; wandb/wandb#5309",
 }
 

@@ -1,4 +1,4 @@
-"""Config: where it comes from, how it changes, what it refuses."""
+"""Config: sources, changes and errors."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def update(seen: Seen) -> None:
     run.config.e = "five"
     wandb.config.f = None
     run.config.update({"a": 1})
-    with seen.error("changed", says='Attempted to change value of key "a" from 1 to 2'):
+    with seen.error("changed", words='Attempted to change value of key "a" from 1 to 2'):
         run.config.update({"a": 2})
-    with seen.error("set", says="allow_val_change=True"):
+    with seen.error("set", words="allow_val_change=True"):
         run.config["a"] = 3
     run.config.update({"a": 9}, allow_val_change=True)
     seen("after", dict(run.config))
@@ -107,7 +107,7 @@ def numpy_and_friends(seen: Seen) -> None:
 
 @script
 def refuses_what_is_no_config(seen: Seen) -> None:
-    with seen.error("list", says="config must be a dict or have a __dict__ attribute"):
+    with seen.error("list", words="config must be a dict or have a __dict__ attribute"):
         wandb.init(project="demo", config=[1, 2])
     run = wandb.init(project="demo")
     with seen.error("object"):
@@ -126,8 +126,8 @@ def include_and_exclude_keys(seen: Seen) -> None:
 @differs(
     "runs",
     [],
-    wandb="raises TypeError once the run has begun, which fails",
-    tracker="raises TypeError before there is a run",
+    wandb="raises TypeError after the run has started, so that the run fails",
+    tracker="raises TypeError before the run starts",
     because="WANDB_SURFACE 4: unserialisable: TypeError",
 )
 @script

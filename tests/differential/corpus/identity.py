@@ -1,4 +1,4 @@
-"""A run's id, name, project, tags; ``init``'s modes and what it refuses; how a run ends."""
+"""The id, name, project and tags of a run; modes and errors of ``init``; the end of a run."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def changed_while_it_runs(seen: Seen) -> None:
 
 _ONE_TAG = {
     "wandb": "splits a plain string into letters",
-    "tracker": "takes a plain string for one tag",
+    "tracker": "uses a plain string as one tag",
     "because": "WANDB_SURFACE 5",
 }
 
@@ -83,9 +83,9 @@ def tags_twice_and_as_text(seen: Seen) -> None:
 
 @script
 def names_it_refuses(seen: Seen) -> None:
-    with seen.error("slash in project", says="Invalid project name"):
+    with seen.error("slash in project", words="Invalid project name"):
         wandb.init(project="a/b")
-    with seen.error("long project", says="Invalid project name"):
+    with seen.error("long project", words="Invalid project name"):
         wandb.init(project="p" * 129)
     for sign in ":;,#?/'":
         with seen.error(f"id with {sign}"):
@@ -224,17 +224,17 @@ def finish_twice_and_without_a_run(seen: Seen) -> None:
 @script
 def before_init(seen: Seen) -> None:
     seen("run", wandb.run)
-    with seen.error("config", says="You must call wandb.init() before wandb.config"):
+    with seen.error("config", words="You must call wandb.init() before wandb.config"):
         wandb.config["a"] = 1
-    with seen.error("config attribute", says="You must call wandb.init() before wandb.config"):
+    with seen.error("config attribute", words="You must call wandb.init() before wandb.config"):
         wandb.config.a  # noqa: B018
-    with seen.error("summary", says="You must call wandb.init() before wandb.summary"):
+    with seen.error("summary", words="You must call wandb.init() before wandb.summary"):
         wandb.summary["a"] = 1
-    with seen.error("save", says="You must call wandb.init() before wandb.save()"):
+    with seen.error("save", words="You must call wandb.init() before wandb.save()"):
         wandb.save("x")
     with seen.error("watch"):
         wandb.watch(None)
-    with seen.error("artifact", says="You must call wandb.init() before wandb.log_artifact()"):
+    with seen.error("artifact", words="You must call wandb.init() before wandb.log_artifact()"):
         wandb.log_artifact(wandb.Artifact("a", "t"))
     with seen.error("alert"):
         wandb.alert("a", "b")

@@ -1,4 +1,4 @@
-"""Media that is logged: what stands in the history, and the files it names."""
+"""Logged media: history values and files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GREY = np.arange(20, dtype=np.uint8).reshape(4, 5)
 
 
 def _wave() -> bytes:
-    """A mono file of ten samples."""
+    """Return a mono WAV file of ten samples."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
@@ -27,8 +27,8 @@ def _wave() -> bytes:
 
 
 _STEP = {
-    "wandb": "names the file after the step before the row's own when `step` makes a jump",
-    "tracker": "names it after the row's step",
+    "wandb": "the file name has the previous step when `step` jumps",
+    "tracker": "the file name has the step of the row",
     "because": "WANDB_SURFACE 7: media/images/KEY_STEP_HASH20.png",
 }
 
@@ -64,8 +64,8 @@ def image_of_an_array(seen: Seen) -> None:
 
 
 _SCALED = {
-    "wandb": "0.31 cuts floats and bools to whole numbers: such an image is black",
-    "tracker": "scales them, as wandb did before",
+    "wandb": "0.31 truncates floats and bools to integers: such an image is black",
+    "tracker": "scales them, as older releases of wandb did",
     "because": "wandb/wandb#2722, wandb/wandb#6287; docs/decisions/0031",
 }
 
@@ -176,7 +176,7 @@ def wrong_boxes_and_masks(seen: Seen) -> None:
 @differs(
     "seen/not finite",
     {"raised": []},
-    wandb="raises ValueError, which ends a training at its first NaN",
+    wandb="raises ValueError, so that the first NaN ends a training",
     tracker="counts the finite values",
     because="wandb/wandb#955, wandb/wandb#984",
 )

@@ -1,4 +1,4 @@
-"""``define_metric``: step metrics, globs, what it returns and refuses."""
+"""``define_metric``: step metrics, globs, returned values and errors."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def returned(seen: Seen) -> None:
 
 @script
 def refused(seen: Seen) -> None:
-    with seen.error("before init", says="You must call wandb.init() before wandb.define_metric()"):
+    with seen.error("before init", words="You must call wandb.init() before wandb.define_metric()"):
         wandb.define_metric("x")
     run = wandb.init(project="demo")
-    with seen.error("word", says="Unhandled define_metric() arg: summary op: bogus"):
+    with seen.error("word", words="Unhandled define_metric() arg: summary op: bogus"):
         run.define_metric("loss", summary="bogus")
     with seen.error("empty"):
         run.define_metric("")
@@ -86,9 +86,9 @@ def refused(seen: Seen) -> None:
 @differs(
     "runs/0/metrics/loss/summary",
     ["max", "min"],
-    wandb="0.31 forgets the first call's summary words",
-    tracker="adds the second call's to them",
-    because="wandb/docs#1095: two calls give min and max, say wandb's maintainers",
+    wandb="0.31 forgets the summary argument of the first call",
+    tracker="combines the summary arguments of both calls",
+    because="wandb/docs#1095: according to wandb's maintainers, two calls give min and max",
 )
 @script
 def defined_again(seen: Seen) -> None:

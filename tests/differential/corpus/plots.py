@@ -1,4 +1,4 @@
-"""``wandb.plot``: the table and the chart that each makes."""
+"""``wandb.plot``: the table and the chart of each function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: arguments, ``wandb.Settings``, environment variables, and which of them wins."""
+"""Settings: arguments, ``wandb.Settings``, environment variables, and their precedence."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def disabled_by_the_environment(seen: Seen) -> None:
 
 
 _DISABLED = {
-    "wandb": "0.31 no longer heeds WANDB_DISABLED",
-    "tracker": "heeds it",
+    "wandb": "0.31 ignores WANDB_DISABLED",
+    "tracker": "uses it",
     "because": "WANDB_SURFACE 5 lists it",
 }
 
@@ -153,7 +153,7 @@ def names_in_wandb_env(seen: Seen) -> None:
     "seen/bases/UnsupportedError",
     ["UsageError", "Error", "NotImplementedError", "RuntimeError", "Exception"],
     wandb="UnsupportedError is a UsageError",
-    tracker="it is a NotImplementedError too",
+    tracker="it is also a NotImplementedError",
     because="issue 6: raises a NotImplementedError-like UnsupportedError",
 )
 @script

@@ -1,4 +1,4 @@
-"""``log``: which row a call belongs to, what it refuses."""
+"""``log``: the row to which a call belongs, and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def counting(seen: Seen) -> None:
 
 _SMALLER = {
     "wandb": "drops a row whose step is smaller than the current one, or negative",
-    "tracker": "keeps it as a row of its own",
+    "tracker": "stores it as a separate row",
     "because": "wandb/wandb#4482; WANDB_SURFACE 2",
 }
 
@@ -92,16 +92,16 @@ def same_key_twice(seen: Seen) -> None:
 
 @script
 def refuses(seen: Seen) -> None:
-    with seen.error("before init", says="You must call wandb.init() before wandb.log()"):
+    with seen.error("before init", words="You must call wandb.init() before wandb.log()"):
         wandb.log({"a": 1})
     run = wandb.init(project="demo")
-    with seen.error("number as key", says="Key values passed to `wandb.log` must be strings"):
+    with seen.error("number as key", words="Key values passed to `wandb.log` must be strings"):
         run.log({1: 2})
     with seen.error("no dict"):
         run.log([1, 2])
     with seen.error("text"):
         run.log("loss")
-    with seen.error("object", says="Object of type object is not JSON serializable"):
+    with seen.error("object", words="Object of type object is not JSON serializable"):
         run.log({"o": object()})
     run.log({"after": 1})
     run.finish()

@@ -1,4 +1,4 @@
-"""The summary, and metrics whose summary is defined."""
+"""The summary, and metrics with a defined summary."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def best_with_goal(seen: Seen) -> None:
 
 
 _NAN = {
-    "wandb": "one NaN makes min, max and mean NaN for good",
-    "tracker": "leaves it out of them",
-    "because": "wandb/wandb#7781 leaves this open: to be as numpy's nanmin",
+    "wandb": "after one NaN, min, max and mean stay NaN",
+    "tracker": "ignores NaN in them",
+    "because": "wandb/wandb#7781 leaves this open; tracker follows numpy's nanmin",
 }
 
 

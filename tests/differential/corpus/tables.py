@@ -1,4 +1,4 @@
-"""``Table``: how it is made, what it refuses, how it is stored."""
+"""``Table``: creation, errors and stored files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAN = {
 @differs(
     "runs/0/files/media/table/frame_0_<hash>.table.json/0/json/data/1/1",
     {"_type": "number", "value": "NaN"},
-    wandb="writes a bare NaN into a table's file, which is no JSON and no browser reads",
+    wandb="writes a bare NaN into a table file, which is not valid JSON and which browsers cannot read",
     tracker="writes NaN as an object",
     because="WANDB_SURFACE 2: NaN is kept as such; wandb/wandb#1671",
 )
@@ -47,8 +47,8 @@ def of_a_frame(seen: Seen) -> None:
 
 
 _CELLS = {
-    "wandb": "the run's copy of a table has the class's name in a media cell; the artifact has the media",
-    "tracker": "the run's copy says where the media file is, which the run has; the artifact is wandb's",
+    "wandb": "a media cell has only the name of its class in the run's copy; the artifact has the media",
+    "tracker": "the run's copy has the path of the media file in the run; the artifact is as in wandb",
     "because": "issue 6: Table with every media cell; docs/decisions/0031",
 }
 
@@ -103,7 +103,7 @@ def rows_that_do_not_fit(seen: Seen) -> None:
     table.add_data(1, "x")
     table.add_data(None, "y")
     table.add_data(2.5, None)
-    with seen.error("type", says="Data row contained incompatible types"):
+    with seen.error("type", words="Data row contained incompatible types"):
         table.add_data("text", "z")
     with seen.error("length"):
         table.add_data(1)
@@ -118,7 +118,7 @@ def rows_that_do_not_fit(seen: Seen) -> None:
 
 @script
 def refuses(seen: Seen) -> None:
-    with seen.error("data is no list"):
+    with seen.error("data is not a list"):
         wandb.Table(columns=["a"], data=3)
     with seen.error("rows of other length"):
         wandb.Table(columns=["a"], data=[[1, 2]])
@@ -190,8 +190,8 @@ def mutable(seen: Seen) -> None:
 @differs(
     "runs/0/artifacts/1/manifest/None-<time>.table.table.json",
     {"digest": "<of the names>"},
-    wandb="offline, a version of an incremental artifact lists its new files alone",
-    tracker="lists those of the version before too, as a server makes it",
+    wandb="offline, a version of an incremental artifact lists only its new files",
+    tracker="also lists the files of the previous version, as a server does",
     because="WANDB_SURFACE 6: artifacts work offline",
 )
 @script

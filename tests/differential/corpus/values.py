@@ -1,4 +1,4 @@
-"""Values that are logged: which are kept as they are, and what becomes of the others."""
+"""Logged values: unchanged and converted ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Level(enum.IntEnum):
 
 
 def _log_each(values: dict[str, object], seen: Seen) -> None:
-    """Log each value in a row of its own; what cannot be logged is noted."""
+    """Log each value in a separate row, and note the errors of values that cannot be logged."""
     run = wandb.init(project="demo")
     for key, value in values.items():
         try:

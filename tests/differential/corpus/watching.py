@@ -9,13 +9,13 @@ import wandb
 
 from differential.script import Script, Seen, differs, script
 
-# What of the model's gradients and parameters has equal values, and which.
+# The gradients and parameters of the model that have equal values, with that value.
 GRADIENTS = {"gradients/0.bias": 0.5, "gradients/2.bias": 1.0, "gradients/2.weight": 2.0}
 PARAMETERS = {f"parameters/{name}": 0.5 for name in ("0.bias", "0.weight", "2.bias", "2.weight")}
 
 
 def _bars(rows: tuple[int, ...], equal: dict[str, float]) -> Callable[[Script], Script]:
-    """Declare that histograms of equal values are wide enough to be seen, in some rows and the summary."""
+    """Declare that histograms of equal values have a bin of width 1, in some rows and the summary."""
 
     def declare(made: Script) -> Script:
         for place in (*(f"runs/0/history/{row}" for row in rows), "runs/0/summary"):
@@ -23,8 +23,8 @@ def _bars(rows: tuple[int, ...], equal: dict[str, float]) -> Callable[[Script], 
                 declared = differs(
                     f"{place}/{name}/bins",
                     [value - 0.5, value + 0.5],
-                    wandb="the histogram of equal values has a bin without width",
-                    tracker="the bin is 1 wide, around the value",
+                    wandb="the histogram of equal values has a bin of width 0",
+                    tracker="the bin has the width 1, around the value",
                     because="wandb/wandb#10770",
                 )
                 made = declared(made)

@@ -1,1 +1,1 @@
-"""What each client recorded, as one normal form; the rules by which the volatile becomes comparable."""
+"""The records of each client in a normal form, in which values that vary between runs are replaced."""

@@ -1,11 +1,13 @@
-"""The rules of the normal form. Nothing is left out that is not named here.
+"""The rules of the normal form. Only the values that are listed here are left out or replaced.
 
-``_runtime`` and ``_timestamp`` must be numbers, and go. Ids of 8 letters and digits (no script gives one) and
-names that a client gives to a run without one are ``<generated>``. Of a media file the hash in its name,
-``sha256`` and ``size`` must be those of the file, and are written as such; the file itself is compared by
-what is in it. Ids of artifacts that are not logged yet, and what is drawn for the name of a table's artifact
-where its key has letters that such a name may not have, are replaced too; so are the times in names of the
-parts of incremental tables, and the addresses in graphs.
+* ``_runtime`` and ``_timestamp`` must be numbers, and are left out.
+* Run ids of 8 letters and digits, and run names that a client generates, become ``<generated>``. No script
+  gives such an id.
+* The hash in the name of a media file, and its ``sha256`` and ``size``, must be those of the file, and are
+  replaced. The file itself is compared by its content.
+* These are replaced too: ids of artifacts that are not logged yet; the random part in the artifact name of a
+  table, which a key with characters that artifact names cannot have gets; times in the names of parts of
+  incremental tables; addresses in graphs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 from differential.script import plain
 
-# What clients write of their own accord: host facts, console, copies of config and summary.
+# Files that clients write without a call of the script: host facts, console, copies of config and summary.
 CAPTURED = (
     "requirements.txt",
     "output.log",
@@ -35,7 +37,7 @@ _RUN_ID = re.compile(r"[a-z0-9]{8}")
 
 
 def row(step: int, values: dict[str, Any]) -> dict[str, Any]:
-    """Return a history row: its step first, times gone."""
+    """Return a history row with its step first and without times."""
     for name in ("_runtime", "_timestamp"):
         assert isinstance(values.get(name), (int, float)), f"a row without {name}: {values}"
     rest = {key: values[key] for key in sorted(values) if key not in ("_runtime", "_timestamp", "_step")}
@@ -43,7 +45,7 @@ def row(step: int, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a summary without times and what wandb keeps in it for itself."""
+    """Return a summary without times and without wandb's internal values."""
     kept = {
         key: value for key, value in sorted(values.items()) if key not in ("_runtime", "_timestamp", "_wandb")
     }
@@ -51,35 +53,35 @@ def summary(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a config without what wandb keeps in it for itself."""
+    """Return a config without wandb's internal values."""
     return plain({key: value for key, value in sorted(values.items()) if key != "_wandb"})
 
 
 def run_id(text: str) -> str:
-    """Return a run's id, unless the client made it."""
+    """Return a run id, or ``<generated>`` if the client generated it."""
     return "<generated>" if _RUN_ID.fullmatch(text) else text
 
 
 def run(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return what is there of a run's fields: what is empty need not be written down."""
+    """Return the fields of a run that are not empty."""
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
 
 class Files:
-    """The files of one run, by which values that name them become comparable."""
+    """The files of one run. They make values that refer to files comparable."""
 
     def __init__(self, contents: dict[str, bytes]) -> None:
         self._contents = {path: content for path, content in contents.items() if path not in CAPTURED}
 
     def normal(self) -> dict[str, list[Any]]:
-        """Return what is in each file, by the pattern of its path; in order of path and content."""
+        """Return the contents of the files by the pattern of their path, in order of path and content."""
         found: dict[str, list[Any]] = {}
         for path, content in sorted(self._contents.items()):
             found.setdefault(self.pattern(path), []).append(self._inside(path, content))
         return {path: sorted(inside, key=json.dumps) for path, inside in found.items()}
 
     def pattern(self, path: str) -> str:
-        """Return a path with the hash in its name replaced, where it is that of the file."""
+        """Return a path with the hash in its name replaced if it is the hash of the file."""
         content = self._contents.get(path)
         if content is None:
             return path
@@ -87,7 +89,7 @@ class Files:
         return path.replace(f"_{digest}.", "_<hash>.") if digest in path else path
 
     def value(self, value: Any) -> Any:
-        """Return a value with what names one of the files replaced, at any depth."""
+        """Return a value in which references to files are replaced at any depth."""
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, str):
@@ -109,7 +111,7 @@ class Files:
             return _picture(content)
         if ending == ".json":
             found = json.loads(content)
-            if path.startswith("media/graph/"):  # nodes are numbered by their address
+            if path.startswith("media/graph/"):  # the id of a node is its memory address
                 for node in found.get("nodes", ()):
                     node["id"] = "<address>"
             return {"json": plain(self.value(found))}
@@ -122,7 +124,7 @@ class Files:
 
 
 def _picture(content: bytes) -> dict[str, Any]:
-    """Return a picture's format, size and pixels: encoders of one format differ in their bytes."""
+    """Return the format, size and pixels of an image, because encoders of a format write different bytes."""
     import io
 
     from PIL import Image
@@ -134,14 +136,14 @@ def _picture(content: bytes) -> dict[str, Any]:
 
 
 def artifact_name(name: str, kind: str) -> str:
-    """Return an artifact's name without what is drawn for it."""
-    if kind == "code":  # the runner is started by -m: wandb knows of no program then
+    """Return the name of an artifact without its random part."""
+    if kind == "code":  # wandb finds no program, because the runner is started with -m
         return name.removesuffix("-None") + "-train.py" if name.endswith("-None") else name
     return _DRAWN.sub("-<drawn>", name) if kind == "run_table" else name
 
 
 def manifest(artifact: dict[str, Any]) -> dict[str, Any]:
-    """Return an artifact without times and objects' ids in its entries' names, and then without digest."""
+    """Return an artifact without times and object ids in entry names; if it had some, also without digest."""
     entries = {
         _JOINED.sub(r"\1_<object>.", _PART_TIME.sub("-<time>.", path)): entry
         for path, entry in sorted(artifact["manifest"].items())
@@ -149,13 +151,15 @@ def manifest(artifact: dict[str, Any]) -> dict[str, Any]:
     if entries.keys() == artifact["manifest"].keys():
         return artifact
     for path, entry in entries.items():
-        if path.endswith(".joined-table.json") or "-<time>." in path:  # these name others in turn
+        if (
+            path.endswith(".joined-table.json") or "-<time>." in path
+        ):  # these files contain names of other entries
             entry["digest"] = "<of the names>"
     return {**artifact, "manifest": entries, "digest": "<of the names>"}
 
 
 def artifacts(logged: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return versions from what was logged, in order: the newest version's digest again is no new one."""
+    """Return the versions of logged artifacts. An artifact with the newest digest is not a new version."""
     made: list[dict[str, Any]] = []
     for one in logged:
         same = [other for other in made if (other["type"], other["name"]) == (one["type"], one["name"])]

@@ -1,4 +1,4 @@
-"""What tracker recorded: through its ``Api``, and from the published files of the store."""
+"""The outcome of tracker, read with its ``Api`` and from the published files of the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tracker.ground.records import MetricDefined
 
 
 def collect(folder: Path, place: Path) -> dict[str, Any]:
-    """Return the outcome of the script that ran in ``place``: its runs, in the order in which they began."""
+    """Return the outcome of the script that ran in ``place``: its runs in the order of their start."""
     store = folder / "store"
     published = [run for run in _published(store) if Path(run["program"] or "").parent == place / "work"]
     return {
@@ -35,9 +35,9 @@ def _api(store: Path) -> Api:
 
 @lru_cache
 def _published(store: Path) -> list[dict[str, Any]]:
-    _api(store).artifact_exists("none")  # what journals still hold is applied
-    # Sealed: only then does a run's file say which metrics were defined.
-    scripts.wait_for(lambda: not list(store.rglob("*.journal")), "all to be sealed", seconds=60)
+    _api(store).artifact_exists("none")  # applies the records that are still in journals
+    # The file of a run lists the defined metrics only after the run is sealed.
+    scripts.wait_for(lambda: not list(store.rglob("*.journal")), "all runs to be sealed", seconds=60)
     return [json.loads(path.read_bytes()) for path in store.glob("runs/*/*/*/run.json")]
 
 

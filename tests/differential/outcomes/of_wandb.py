@@ -1,4 +1,4 @@
-"""What the real client wrote: its ``.wandb`` file, decoded, and the files beside it."""
+"""The outcome of the real client, read from its ``.wandb`` file and the files next to it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HEADER = 7
 
 
 def collect(folder: Path, place: Path) -> dict[str, Any]:
-    """Return the outcome of the script that ran in ``place``: its runs, in the order in which they began."""
+    """Return the outcome of the script that ran in ``place``: its runs in the order of their start."""
     logs = sorted(place.glob("**/offline-run-*/run-*.wandb"), key=lambda path: (_began(path), path.name))
     return {"runs": [_Run(path).normal() for path in logs]}
 
 
 def records(path: Path) -> Iterator[Any]:
-    """Yield the records of a ``.wandb`` file: blocks of chunks, a record being one or several of them."""
+    """Yield the records of a ``.wandb`` file. It has blocks of chunks; a record has one or more chunks."""
     data = path.read_bytes()
     at, begun = _HEADER, b""
     while at + _HEADER <= len(data):
@@ -35,7 +35,7 @@ def records(path: Path) -> Iterator[Any]:
         _, length, kind = struct.unpack_from("<IHB", data, at)
         begun += data[at + _HEADER : at + _HEADER + length]
         at += _HEADER + length
-        if kind in (1, 4):  # whole, or the last chunk
+        if kind in (1, 4):  # the only or the last chunk of a record
             record = wandb_internal_pb2.Record()
             record.ParseFromString(begun)
             begun = b""
@@ -50,7 +50,7 @@ def _began(path: Path) -> float:
 
 
 class _Run:
-    """One run, folded from its records."""
+    """One run, computed from its records."""
 
     def __init__(self, log: Path) -> None:
         folder = log.parent / "files"
@@ -157,7 +157,9 @@ class _Run:
 
 def _contents(manifest: Any) -> list[Any]:
     if manifest.manifest_file_path:
-        raise NotImplementedError("a manifest in a file of its own: no script logs so many files")
+        raise NotImplementedError(
+            "the manifest is in a separate file, which is not supported: scripts log few files"
+        )
     return list(manifest.contents)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints as artifacts: versions, aliases, and getting them back."""
+"""Checkpoints as artifacts: versions, aliases and downloads."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_every_checkpoint_is_a_version(mode: str, save_top_k: int, save_last: bo
     run_id = logger.experiment.id
     wandb.finish()
     versions = versions_of(run_id)
-    # Epoch 1 is the best; the last one is saved when it is among the best k. The first last.ckpt is not the
-    # bytes of the checkpoint beside it; the later ones are, and make no version.
+    # Epoch 1 is the best. The last epoch is saved if it is among the best k. The first last.ckpt differs from
+    # the checkpoint of its epoch. Each later last.ckpt has the same bytes and creates no new version.
     epochs = [int(_load(version).epoch.item()) for version in versions]
     assert epochs == [0] * bool(save_last) + ([0, 1] if save_top_k == 1 else [0, 1, 2])
     assert [version.version for version in versions] == [f"v{number}" for number in range(len(epochs))]
@@ -42,7 +42,7 @@ def test_every_checkpoint_is_a_version(mode: str, save_top_k: int, save_last: bo
     assert (kept["monitor"], kept["mode"], kept["save_top_k"]) == ("val_accuracy", mode, save_top_k)
 
 
-def test_log_model_true_logs_at_the_end_what_was_kept() -> None:
+def test_log_model_true_logs_the_kept_checkpoints_at_the_end() -> None:
     logger = WandbLogger(project="MNIST", log_model=True)
     fit(logger, save_top_k=2)
     run_id = logger.experiment.id
@@ -54,7 +54,7 @@ def test_log_model_true_logs_at_the_end_what_was_kept() -> None:
 
 
 @pytest.mark.parametrize("log_model", [True, "all"])
-def test_two_callbacks_have_a_best_each(log_model: Any, tmp_path: Path) -> None:
+def test_two_callbacks_each_have_a_best_alias(log_model: Any, tmp_path: Path) -> None:
     logger = WandbLogger(project="MNIST", log_model=log_model)
     callbacks = [
         ModelCheckpoint(tmp_path / mode, f"{mode}-{{epoch}}", monitor=monitor, mode=mode)
@@ -78,7 +78,7 @@ def test_two_callbacks_have_a_best_each(log_model: Any, tmp_path: Path) -> None:
         assert named["best-worst_accuracy"].metadata["original_filename"] == "min-epoch=2.ckpt"
 
 
-def test_log_model_true_logs_at_once_when_all_are_kept() -> None:
+def test_log_model_true_logs_immediately_when_all_are_kept() -> None:
     seen = []
 
     class Curious(Model):
@@ -104,7 +104,7 @@ def test_log_model_false_logs_none() -> None:
     assert not list(wandb.Api().run(f"MNIST/{run_id}").logged_artifacts())
 
 
-def test_a_name_for_the_checkpoints() -> None:
+def test_checkpoint_name_is_the_name_of_the_artifact() -> None:
     logger = WandbLogger(
         project="MNIST", log_model="all", checkpoint_name="digits", add_file_policy="immutable"
     )
@@ -113,7 +113,7 @@ def test_a_name_for_the_checkpoints() -> None:
     assert _load(wandb.Api().artifact("MNIST/digits:best", type="model")).epoch.item() == 1
 
 
-def test_a_version_is_used_by_any_of_its_names() -> None:
+def test_a_version_can_be_used_by_each_of_its_names() -> None:
     logger = WandbLogger(project="MNIST", entity="team", log_model="all")
     fit(logger, save_top_k=-1)
     name = f"model-{logger.experiment.id}"
@@ -134,7 +134,7 @@ def test_a_version_is_used_by_any_of_its_names() -> None:
     assert api.artifact(f"team/MNIST/{name}:best").logged_by().id == maker
 
 
-def test_the_page_of_another_project_is_reached_by_its_whole_name() -> None:
+def test_an_artifact_of_another_project_is_found_by_its_full_name() -> None:
     logger = WandbLogger(project="MNIST", log_model="all")
     fit(logger)
     run = logger.experiment
@@ -146,7 +146,7 @@ def test_the_page_of_another_project_is_reached_by_its_whole_name() -> None:
         assert Model.load_from_checkpoint(checkpoint, map_location="cpu").hparams.hidden == 3
 
 
-def test_a_second_download_takes_what_is_there() -> None:
+def test_a_second_download_uses_existing_files() -> None:
     logger = WandbLogger(project="MNIST", log_model="all")
     fit(logger)
     artifact = logger.use_artifact(f"model-{logger.experiment.id}:best", "model")
@@ -165,7 +165,7 @@ def test_download_artifact_of_the_logger(tmp_path: Path) -> None:
     logger = WandbLogger(project="MNIST", log_model="all")
     fit(logger)
     name = f"MNIST/model-{logger.experiment.id}:best"
-    folder = WandbLogger.download_artifact(name, artifact_type="model")  # while the run goes on
+    folder = WandbLogger.download_artifact(name, artifact_type="model")  # while the run is active
     assert Model.load_from_checkpoint(Path(folder) / "model.ckpt", map_location="cpu").epoch.item() == 1
     wandb.finish()
     folder = WandbLogger.download_artifact(name, save_dir=tmp_path / "there", artifact_type="model")
@@ -175,7 +175,7 @@ def test_download_artifact_of_the_logger(tmp_path: Path) -> None:
         WandbLogger.download_artifact(name, artifact_type="dataset")
 
 
-def test_a_checkpoint_that_is_deleted_at_once_is_safe() -> None:
+def test_a_checkpoint_that_is_deleted_immediately_is_still_logged() -> None:
     logger = WandbLogger(project="MNIST", log_model="all")
     callback = fit(logger, save_top_k=1)
     run_id = logger.experiment.id

@@ -1,4 +1,4 @@
-"""Media on the Lightning page: images, texts, tables, sounds, films, solids, molecules."""
+"""Media with Lightning: images, texts, tables, audio, videos, 3D objects and molecules."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from training import IMAGES, LABELS, Model, WandbLogger, loader, trainer, wandb
 
 
 def content(run: Any, kept: dict[str, Any] | str) -> bytes:
-    """Return a file of a run that its history names."""
+    """Return the path of a run's file that a history value names."""
     path = kept if isinstance(kept, str) else kept["path"]
     return Path(run.file(path).download(root="read", replace=True).name).read_bytes()
 
 
 def only_run() -> tuple[Any, list[dict[str, Any]]]:
-    """End the run; return it as it is read back, and its rows."""
+    """End the run and return it from the Api with its rows."""
     wandb.finish()
     (run,) = wandb.Api().runs("MNIST")
     return run, run.history(pandas=False)
@@ -66,7 +66,7 @@ def test_log_image_with_boxes_and_masks() -> None:
         assert np.asarray(image).tolist() == np.eye(4).tolist()
 
 
-def test_log_image_says_what_is_wrong() -> None:
+def test_log_image_reports_invalid_arguments() -> None:
     logger = WandbLogger(project="MNIST")
     with pytest.raises(TypeError, match='Expected a list as "images"'):
         logger.log_image("images", IMAGES[0])
@@ -105,7 +105,7 @@ def test_log_table_with_images_and_sounds() -> None:
     assert table["data"][1] == ["none", None, None]
     with PIL.Image.open(io.BytesIO(content(run, table["data"][0][1]))) as image:
         assert image.size == (4, 4)
-    # The table is an artifact too, and comes back as one.
+    # The table is also logged as an artifact and can be read from it.
     artifact = wandb.Api().artifact(f"MNIST/run-{run_id}-samples:latest", type="run_table")
     assert artifact.get("samples").columns == ["name", "image", "sound"]
 
@@ -157,7 +157,7 @@ def test_a_solid_and_a_molecule() -> None:
 
 
 class LogPredictionSamples(pl.Callback):
-    """Logs what the model made of the first batch of each validation."""
+    """A callback that logs the predictions for the first batch of each validation."""
 
     def __init__(self, logger: Any, variant: str) -> None:
         self.logger = logger

@@ -1,4 +1,4 @@
-"""Lightning under its other name, and both names in one program."""
+"""The package ``lightning.pytorch``, and both names of Lightning in one program."""
 
 from __future__ import annotations
 

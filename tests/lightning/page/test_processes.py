@@ -1,4 +1,4 @@
-"""Training in two processes: one run, and nothing that waits for ever."""
+"""Training in two processes: both log to one run, and no process hangs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reporting(Model):
         }}
         self.logger.log_hyperparams({{"rank": self.global_rank}})
         self.logger.experiment.log({{"by hand": self.global_rank}})
-        # In one write: what `print` writes in two may be mixed with that of the other process.
+        # One write: `print` writes text and newline separately, and the other process may write between them.
         sys.stdout.write(f"hello from rank {{self.global_rank}}\\n")
         sys.stdout.flush()
         self.trainer.strategy.barrier()  # before rank 0 ends the run
@@ -78,7 +78,7 @@ TORCHRUN = [
     "--nproc-per-node=2",
     "--no-python",
 ]
-# What srun does for two tasks on one node.
+# A replacement of srun for two tasks on one node.
 SRUN = """#!/bin/sh
 export SLURM_JOB_ID=7$$ SLURM_JOB_NAME=train SLURM_STEP_ID=0 SLURM_NTASKS=2 SLURM_NTASKS_PER_NODE=2
 export SLURM_STEP_NUM_TASKS=2 SLURM_NNODES=1 SLURM_NODEID=0 SLURM_JOB_NODELIST=127.0.0.1
@@ -90,7 +90,7 @@ wait $first && wait $second
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
-def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
+def test_two_processes_log_to_one_run(tmp_path: Path, strategy: str) -> None:
     run_script(tmp_path, SCRIPT.format(strategy=strategy))
     run_id = (tmp_path / "id").read_text()
     (run,) = wandb.Api().runs("MNIST")
@@ -108,7 +108,7 @@ def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
     assert run_id in main["dir"]
     output = Path(run.file("output.log").download(root=str(tmp_path), replace=True).name).read_text()
     assert "hello from rank 0" in output
-    assert "hello from rank 1" in output  # of a process that this one started
+    assert "hello from rank 1" in output  # from a process that the process of rank 0 started
     assert lines_of(run, 0).count("hello from rank 0") == 1
     assert lines_of(run, 1).count("hello from rank 1") == 1
     assert samples_of(run, 0)
@@ -117,9 +117,9 @@ def test_two_processes_are_one_run(tmp_path: Path, strategy: str) -> None:
 
 @pytest.mark.parametrize("door_first", [True, False])
 @pytest.mark.parametrize("launcher", ["torchrun", "srun"])
-def test_launched_processes_are_one_run(tmp_path: Path, launcher: str, door_first: bool) -> None:
+def test_launched_processes_log_to_one_run(tmp_path: Path, launcher: str, door_first: bool) -> None:
     if DOOR == "1" and not door_first:
-        pytest.skip("this door is an import")
+        pytest.skip("`tracker run` is not used")
     (tmp_path / "srun").write_text(SRUN)
     (tmp_path / "srun").chmod(0o755)
     run_script(tmp_path, LAUNCHED, TORCHRUN if launcher == "torchrun" else ["./srun"], door_first=door_first)

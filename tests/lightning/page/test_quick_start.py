@@ -1,4 +1,4 @@
-"""The start of the Lightning page: the logger, its arguments, hyperparameters, metrics."""
+"""The first steps with Lightning: the logger, its arguments, hyperparameters and metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_project_and_name() -> None:
     assert run.name == "first try"
 
 
-def test_further_arguments_are_those_of_init() -> None:
+def test_further_arguments_are_passed_to_init() -> None:
     logger = WandbLogger(
         project="MNIST",
         id="my-id",
@@ -56,7 +56,7 @@ def test_the_project_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert len(wandb.Api().runs("from-outside")) == 1
 
 
-def test_save_dir_has_the_checkpoints_and_not_the_store(tmp_path: Path) -> None:
+def test_save_dir_contains_the_checkpoints_but_not_the_store(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     logger = WandbLogger(project="MNIST", save_dir=folder)
     assert logger.save_dir == str(folder)
@@ -69,7 +69,7 @@ def test_save_dir_has_the_checkpoints_and_not_the_store(tmp_path: Path) -> None:
     assert wandb.Api().run(run.path).state == "finished"
 
 
-def test_without_save_dir_checkpoints_lie_in_the_working_folder(tmp_path: Path) -> None:
+def test_without_save_dir_checkpoints_are_in_the_working_folder(tmp_path: Path) -> None:
     logger = WandbLogger(project="MNIST")
     callback = fit(logger)
     run = logger.experiment
@@ -105,7 +105,7 @@ def test_config_of_the_experiment() -> None:
     (run,) = wandb.Api().runs("MNIST")
     assert run.config["batch_size"] == 4
     assert (run.config["seed"], run.config["layers"]) == (1, {"sizes": [1, 2]})
-    assert run.config["lr"] == 0.125  # of save_hyperparameters
+    assert run.config["lr"] == 0.125  # from save_hyperparameters
 
 
 def test_metrics_at_their_global_step() -> None:
@@ -126,7 +126,7 @@ def test_metrics_at_their_global_step() -> None:
     assert [row["epoch"] for row in rows if row.get("train_loss") is not None] == [0, 0, 1, 1, 2, 2]
 
 
-def test_log_beside_the_logger_stands_at_its_global_step() -> None:
+def test_a_direct_call_of_log_gets_the_global_step() -> None:
     class Chatty(Model):
         def on_train_batch_end(self, *_given: object) -> None:
             wandb.log({"by hand": self.global_step * 10})
@@ -137,7 +137,7 @@ def test_log_beside_the_logger_stands_at_its_global_step() -> None:
     (run,) = wandb.Api().runs("MNIST")
     by_hand = [row for row in run.history(pandas=False) if row.get("by hand") is not None]
     assert [row["by hand"] for row in by_hand] == [10, 20]
-    # The step metric's last value is filled in where there was one.
+    # The row gets the last value of the step metric, if there is one.
     assert by_hand[1]["trainer/global_step"] == 0
 
 
@@ -178,7 +178,7 @@ def test_watch(log: str) -> None:
     logger.experiment.unwatch(model)
 
 
-def test_watch_keeps_the_graph() -> None:
+def test_watch_logs_the_graph() -> None:
     logger = WandbLogger(project="MNIST")
     model = Model()
     logger.watch(model, log=None)
@@ -189,7 +189,7 @@ def test_watch_keeps_the_graph() -> None:
     assert kept["_type"] == "graph-file"
 
 
-def test_a_prefix_stands_before_each_metric() -> None:
+def test_a_prefix_precedes_each_metric() -> None:
     logger = WandbLogger(project="MNIST", prefix="fold0")
     logger.log_metrics({"a": 1.0}, step=3)
     wandb.finish()
@@ -198,7 +198,7 @@ def test_a_prefix_stands_before_each_metric() -> None:
     assert (row["fold0-a"], row["trainer/global_step"]) == (1.0, 3)
 
 
-def test_a_pickled_logger_goes_on_with_its_run() -> None:
+def test_a_pickled_logger_continues_its_run() -> None:
     logger = WandbLogger(project="MNIST")
     logger.log_metrics({"a": 1.0}, step=0)
     copy = pickle.loads(pickle.dumps(logger))
@@ -209,7 +209,7 @@ def test_a_pickled_logger_goes_on_with_its_run() -> None:
     assert [row["a"] for row in run.history(pandas=False)] == [1.0, 2.0]
 
 
-def test_offline_needs_no_network_and_is_whole() -> None:
+def test_offline_needs_no_network_and_stores_everything() -> None:
     logger = WandbLogger(project="MNIST", offline=True)
     trainer(logger, epochs=1).fit(Model(), loader(), loader())
     wandb.finish()
@@ -218,5 +218,5 @@ def test_offline_needs_no_network_and_is_whole() -> None:
 
 
 def _plain(key: str) -> str:
-    """Return a key without the number that watch gives models after a process's first."""
+    """Return a key without the number that ``watch`` adds for all models of a process but the first."""
     return re.sub(r"/graph_\d+", "/", key)

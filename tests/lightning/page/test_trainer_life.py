@@ -1,4 +1,4 @@
-"""One run through several calls of a Trainer, and through its failures."""
+"""One run during several calls of a Trainer, and after failures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_two_trainers_with_two_loggers_are_two_runs_when_the_first_is_finished()
 
 
 def test_folds_of_one_script_lose_no_row() -> None:
-    """Lightning-AI/pytorch-lightning#2015, #8574, #5212: rows of later folds were gone: steps begin again."""
+    """Lightning-AI/pytorch-lightning#2015, #8574, #5212: rows of later folds were lost; steps start again."""
 
     class Fold(Model):
         def training_step(self, batch: Any, index: int) -> Any:
@@ -69,7 +69,7 @@ def test_folds_of_one_script_lose_no_row() -> None:
     assert len(ids) == 3
 
 
-def test_a_checkpoint_goes_on_with_its_run() -> None:
+def test_training_from_a_checkpoint_continues_its_run() -> None:
     scores = (0.25, 0.5, 0.875, 0.75)
     logger = WandbLogger(project="MNIST", log_model="all")
     fit(logger, Model(scores=scores))
@@ -92,7 +92,7 @@ def test_a_checkpoint_goes_on_with_its_run() -> None:
     assert run.config["lr"] == 0.125
 
 
-def test_an_exception_in_training_step_leaves_what_was_logged() -> None:
+def test_an_exception_in_training_step_keeps_the_logged_rows() -> None:
     class Broken(Model):
         def training_step(self, batch: Any, index: int) -> Any:
             if self.global_step == 3:
@@ -111,7 +111,7 @@ def test_an_exception_in_training_step_leaves_what_was_logged() -> None:
     assert len(wandb.Api().artifact_versions("model", f"MNIST/model-{run_id}")) == 1
 
 
-def test_after_an_exception_the_next_fit_goes_on_in_the_run() -> None:
+def test_after_an_exception_the_next_fit_continues_the_run() -> None:
     class Broken(Model):
         broken = True
 

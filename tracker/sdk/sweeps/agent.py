@@ -15,7 +15,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-from tracker.door.environment import opened
+from tracker.door.environment import redirect_wandb
 from tracker.errors import UnsupportedError, UsageError
 from tracker.ground.settings import Settings
 from tracker.ground.terminal import say
@@ -164,7 +164,7 @@ class Agent:
         variables = self._variables(trial)
         environment = {name: value for name, value in os.environ.items() if name not in _OVERRULED}
         environment.update({name: value for name, value in variables.items() if value is not None})
-        environment.update(opened(environment))
+        environment.update(redirect_wandb(environment))
         file = str(Path(environment[PARAMETERS]).with_suffix(".json"))
         Path(file).write_text(dumps(trial.parameters))
         command = command_of(self._sweep.config, trial.parameters, file, environment)

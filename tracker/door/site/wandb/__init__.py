@@ -1,4 +1,4 @@
-"""``import wandb`` where ``tracker run`` or ``tracker env`` put this folder on the path: tracker instead."""
+"""The package ``wandb`` that ``tracker run`` and ``tracker env`` put on the path. It provides tracker."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ try:
     _names: Any = _import("airgap_tracker.door.names")
 except ImportError as error:
     raise ImportError(
-        f"`tracker run` or `tracker env` put tracker in wandb's place, but {_sys.executable} has no tracker, "
-        f"or an older one: install it there too ({error})"
+        f"`tracker run` or `tracker env` replaced wandb by tracker, but {_sys.executable} has no tracker, or "
+        f"an older one. Install tracker for this Python too. ({error})"
     ) from error
 
 __version__ = _names.VERSION
 __all__ = [name for name in _tracker.__all__ if name != "__version__"]
 
-# First: `wandb.integration` is a package with files, which would be loaded a second time under that name.
+# First in the list: otherwise the files of `wandb.integration` are loaded a second time under that name.
 _sys.meta_path.insert(0, _modules.Finder())
 
 
@@ -32,9 +32,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(_tracker, name)
     except AttributeError:
         value = _tracker
-    if isinstance(value, _ModuleType):  # a module of tracker that has nothing to do with wandb
+    if isinstance(value, _ModuleType):  # a module of tracker that is not part of wandb's interface
         raise AttributeError(
-            f"module 'wandb' has no attribute {name!r}: tracker, which stands in for wandb, lacks it"
+            f"module 'wandb' has no attribute {name!r}: tracker, which replaces wandb here, lacks it"
         )
     return value
 

@@ -1,4 +1,4 @@
-"""``python -m wandb``: the command line, in a process that does not see the working folder."""
+"""``python -m wandb``: the command line, in a new process without the working folder on its path."""
 
 import os
 import sys
