@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.history.parquet import column_roles, last_number, read_numbers, read_rows, write_rows
+from tracker.store.history.parquet import column_roles, last_number, read_numbers, read_part_rows, write_rows
 
 
 def finished(cells: list[dict[str, Any]]) -> list[FinishedRow]:
@@ -25,7 +25,7 @@ def finished(cells: list[dict[str, Any]]) -> list[FinishedRow]:
 
 def through(path: Path, cells: list[dict[str, Any]], keys: list[str] | None = None) -> list[dict[str, Any]]:
     write_rows(path, finished(cells))
-    return [row.data for row in read_rows(path, keys)]
+    return [row.data for row in read_part_rows(path, keys)]
 
 
 def column(path: Path, values: list[Any]) -> tuple[str, list[Any]]:
@@ -76,7 +76,7 @@ def test_fixed_columns_are_kept_beside_keys_of_the_same_names(path: Path) -> Non
         {"_step": 99, "_row": "mine", "_runtime": None, "_timestamp": 1.5, "~_step": 2, "~exact:_step": 3}
     ]
     write_rows(path, finished(cells))
-    assert list(read_rows(path)) == finished(cells)
+    assert list(read_part_rows(path)) == finished(cells)
     assert pq.read_table(path).column("_step").to_pylist() == [0]
 
 
@@ -92,8 +92,8 @@ def test_key_names(path: Path, key: str) -> None:
 def test_only_some_keys(path: Path) -> None:
     cells = [{"a": 1, "b": 1}, {"b": 2}, {"c": 3}, {"a": None}]
     assert through(path, cells, ["a", "nowhere"]) == [{"a": 1}, {"a": None}]
-    assert [row.row for row in read_rows(path, ["a"])] == [0, 3]
-    assert list(read_rows(path, [])) == []
+    assert [row.row for row in read_part_rows(path, ["a"])] == [0, 3]
+    assert list(read_part_rows(path, [])) == []
 
 
 def test_no_rows_and_rows_without_keys(path: Path) -> None:
@@ -147,7 +147,7 @@ def test_random_rows_come_back(
     ]
     path = tmp_path / "random.parquet"
     write_rows(path, rows)
-    back = [row._replace(data=dict(sorted(row.data.items()))) for row in read_rows(path)]
+    back = [row._replace(data=dict(sorted(row.data.items()))) for row in read_part_rows(path)]
     assert repr(back) == repr([row._replace(data=dict(sorted(row.data.items()))) for row in rows])
 
 

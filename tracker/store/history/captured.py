@@ -190,7 +190,7 @@ def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[P
 
 def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
     """Take from files that nobody names what the catalog lacks: a damaged journal may not give it again."""
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
@@ -200,7 +200,7 @@ def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
         for path in paths:
             with suppress(StoreError, OSError):
                 kind = path.parent.name
-                lost = [row for row in read_rows(path) if row.row not in known[kind]]
+                lost = [row for row in read_part_rows(path) if row.row not in known[kind]]
                 if lost and kind == "system":
                     add_captured(session, segment, Captured(lost, {}))
                 elif lost:
@@ -221,7 +221,7 @@ def captured_rows(
         first: Only from this number on; files that end before are not opened.
         last: And up to this one.
     """
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     parts = session.execute(
         select(CapturedPart.path, CapturedPart.first_row, CapturedPart.last_row)
@@ -232,7 +232,7 @@ def captured_rows(
     newer = {row.row for row in hot} if parts else set()
     for path, begin, end in parts:
         if end >= first and (last is None or begin <= last):
-            for row in read_rows(root / path):
+            for row in read_part_rows(root / path):
                 if row.row >= first and (last is None or row.row <= last) and row.row not in newer:
                     yield row
     yield from (row for row in hot if row.row >= first and (last is None or row.row <= last))

@@ -191,7 +191,7 @@ def _gone(path: Path) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
-def read_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
+def read_part_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
     """Yield the rows of a part in the order in which they were logged.
 
     Args:

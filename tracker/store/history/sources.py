@@ -98,8 +98,8 @@ def read_source(piece: HistorySource, keys: list[str] | None) -> Iterator[Finish
     """Yield all rows of a piece, part by part; with ``keys``, only those that have some of them."""
     if piece.parts:
         # pyarrow is heavy, and a short run may have no part yet.
-        from tracker.store.history.parquet import read_rows
+        from tracker.store.history.parquet import read_part_rows
 
         for part in piece.parts:
-            yield from read_rows(part, keys)
+            yield from read_part_rows(part, keys)
     yield from (row for row in piece.hot() if keys is None or any(key in row.data for key in keys))

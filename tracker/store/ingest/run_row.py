@@ -105,18 +105,18 @@ class Aggregates:
                 segments[at] = each._replace(state=state)
                 changed.append(segments[at])
 
-        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        def read_rows_of(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
             if time.monotonic() - _damaged.get(segment.segment, -math.inf) < DAMAGED_SECONDS:
                 raise StoreError(f"rows of segment {segment.segment} could not be read")
             segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
             piece = segment_source(session, segment_id, self._root)
             if self._inside:
-                return self._read_rows(piece, segment, keys)
+                return self._read_source_rows(piece, segment, keys)
             hot = piece.hot()
             pieces[segment.segment] = piece._replace(hot=lambda: hot)
             raise StoreError("these rows are read before the transaction begins again")
 
-        changed += fill_aggregates(segments, read_rows)
+        changed += fill_aggregates(segments, read_rows_of)
         if pieces:
             raise RowsNeededError(segments, pieces)
         return segments, changed
@@ -127,15 +127,15 @@ class Aggregates:
             each.segment: pack_state(each.state) for each in needed.segments if each.segment in needed.pieces
         }
 
-        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        def read_rows_of(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
             if segment.segment not in needed.pieces:
                 raise StoreError(f"rows of segment {segment.segment} could not be read")
-            return self._read_rows(needed.pieces[segment.segment], segment, keys)
+            return self._read_source_rows(needed.pieces[segment.segment], segment, keys)
 
-        for each in fill_aggregates(needed.segments, read_rows):
+        for each in fill_aggregates(needed.segments, read_rows_of):
             self._computed[each.segment] = before[each.segment], each.state
 
-    def _read_rows(
+    def _read_source_rows(
         self, piece: HistorySource, segment: SegmentView, keys: list[str]
     ) -> Iterator[FinishedRow]:
         try:

@@ -106,7 +106,7 @@ def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]
     """Return the rows in ``paths`` that the catalog has neither hot nor in a part that it names."""
     import numpy as np
 
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     hot = session.scalars(select(HotRow.row).where(HotRow.segment_id == segment.id)).all()
     known = np.concatenate(
@@ -116,7 +116,7 @@ def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]
     for path in paths:
         if len(missing := np.setdiff1d(_row_numbers(path), known)):
             wanted = set(missing.tolist())
-            lost.update({row.row: row for row in read_rows(path) if row.row in wanted})
+            lost.update({row.row: row for row in read_part_rows(path) if row.row in wanted})
     return [lost[row] for row in sorted(lost)]
 
 

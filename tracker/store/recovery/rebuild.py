@@ -388,7 +388,7 @@ class _Builder:
 
     def _fold_parts(self, run: PublishedRun, segment: PublishedSegment, parts: list[Path]) -> SegmentState:
         """Return the state of a segment of which only its parts and its run's file are left."""
-        from tracker.store.history.parquet import read_rows
+        from tracker.store.history.parquet import read_part_rows
 
         folder = SegmentFold(SegmentState())
         folder.state.started = RunStarted(
@@ -409,7 +409,7 @@ class _Builder:
         )
         last_time, runtime = segment.started_at, 0.0
         for path in parts:
-            for row in read_rows(path):
+            for row in read_part_rows(path):
                 last_time, runtime = max(last_time, row.time), max(runtime, row.runtime)
                 folder.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
         state = folder.state

@@ -103,7 +103,7 @@ def _segment_records(
     parts: Iterable[str],
     artifacts: Iterable[ArtifactLogged],
 ) -> Iterator[Record]:
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     started = state.started
     assert started is not None  # a sealed segment belongs to a run
@@ -112,7 +112,7 @@ def _segment_records(
         values: Any = {field: change.value}
         yield RunChanged(change.time, values)
     for path in parts:
-        for row in read_rows(store.root / path):
+        for row in read_part_rows(store.root / path):
             yield Row(row.row, row.step, COMMIT, _time_of_call(row, started), row.data)
     with store.reading() as session:
         for row in captured_rows(session, segment_id, "system", store.root):
