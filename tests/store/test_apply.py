@@ -496,7 +496,7 @@ def test_catalog_that_refuses_a_row_is_an_error_not_a_loop(store: Store) -> None
         session.execute(
             text("CREATE TRIGGER no BEFORE INSERT ON hot_rows BEGIN SELECT RAISE(ABORT, 'no'); END")
         )
-    with pytest.raises(StoreError, match=r"the catalog refuses what .*no"):
+    with pytest.raises(StoreError, match=r"the catalog refuses the records of .*no"):
         apply_all(store)
 
 

@@ -98,7 +98,7 @@ def test_what_was_not_changed_is_not_edited(api: Api, served: Server) -> None:
 def test_values_that_a_field_cannot_have_are_refused(api: Api, field: str, value: object) -> None:
     run = api.run("two")
     setattr(run, field, value)
-    with pytest.raises(UsageError, match=r"name is a text|tags are a list|notes is a text") as raised:
+    with pytest.raises(UsageError, match=r"name is a string|tags are a list|notes is a string") as raised:
         run.update()
     assert "\n" not in str(raised.value)
     run.load()
@@ -189,7 +189,7 @@ def test_an_edit_is_news(store: Store) -> None:
 def test_an_edit_of_no_run(store: Store) -> None:
     with pytest.raises(NotFoundError, match="there is no run team/demo/run1"):
         edit(store, notes="x")
-    with pytest.raises(UsageError, match="'state' of a run cannot be changed: only name, tags"):
+    with pytest.raises(UsageError, match="cannot change 'state' of a run: only name, tags"):
         edit(store, state="finished")
 
 

@@ -507,7 +507,7 @@ def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store
     apply_all(rebuilt, final=True)
     assert [row["x"] for row in read_history(rebuilt)] == [0, 1, 3, 4, 5, 6, 7, 8]
     assert clear_forgotten(rebuilt, found.forgotten, set()) == [
-        f"the journal of segment {A} lacks 1 rows: they were kept from Parquet files"
+        f"the journal of segment {A} lacks 1 rows: they were copied from Parquet files"
     ]
     assert [row["x"] for row in read_history(rebuilt)] == list(range(9))
     assert not any(path.exists() for path in found.forgotten)
