@@ -75,7 +75,7 @@ def test_unknown_reference_says_what_there_is(filled: Store, reference: str) -> 
         find(filled, reference)
     assert str(raised.value) == (
         f"artifact team/demo/model has no version or alias {reference!r}; "
-        "there is versions v0 to v2, aliases: again, best, latest, old"
+        "it has versions v0 to v2, aliases: again, best, latest, old"
     )
 
 
