@@ -109,9 +109,7 @@ def test_a_sound_catalog_gives_what_journals_lack(store: Store, lose: Callable[[
     said = follow(rebuilt, found)
     assert shown(look(rebuilt)) == shown(before)
     how = "is gone" if lose is lose_all else "lacks records that had been applied"
-    line = (
-        f"run team/demo/run1: the journal of segment {A} {how}; what it had beyond the former catalog is lost"
-    )
+    line = f"run team/demo/run1: the journal of segment {A} {how}; records that are not in the former catalog are lost"
     # Where the place up to which the journals were applied is there, nothing was behind it.
     assert said == ([] if lose in (lose_first, spoil_first) else [line])
     assert [line.partition(":")[0] for line in problems(rebuilt, A)] == [f"the journal {how}"] * len(said)
@@ -175,6 +173,6 @@ def test_a_catalog_that_is_older_than_the_run_is_not_taken(store: Store) -> None
     writer.path.unlink()
     rebuilt, found = again(store)
     (line,) = found.broken
-    assert line.endswith("what it had beyond Parquet files is lost")
+    assert line.endswith("records that are not in Parquet files are lost")
     assert [row["x"] for row in read_history(rebuilt)] == list(range(8))
     rebuilt.close()

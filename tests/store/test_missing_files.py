@@ -243,7 +243,7 @@ def test_a_run_lists_the_versions_that_it_logged(store: Store) -> None:
     assert doctor(store.layout) == [f"{folder}/versions/0.json to 1.json are missing: the versions are lost"]
     rebuilt, found = again(store)
     assert [line.partition(" was gone")[0] for line in found.broken] == [
-        f"{folder}/aliases is missing: which versions its aliases named is lost",
+        f"{folder}/aliases is missing: the aliases of this collection are lost",
         f"{folder}/versions/0.json",
         f"{folder}/versions/1.json",
     ]
@@ -297,7 +297,7 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
                 shutil.copy(path, copy)
     version = store.layout.version(ENTITY, PROJECT, "data", 0)
     expected = (
-        f"{version} describes another version than the file of run {ENTITY}/{PROJECT}/"
+        f"{version} describes a different version than the file of run {ENTITY}/{PROJECT}/"
         f"{'run2' if kept == 'first' else 'run1'}, as after two stores were merged: "
         f"the version with digest {digest} is lost"
     )

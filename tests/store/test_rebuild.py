@@ -368,11 +368,11 @@ def test_damaged_versions_and_aliases_and_missing_parts(store: Store) -> None:
     assert len(lines) == 6, lines
     for words in (
         "versions/1.json cannot be read",
-        "aliases/best.json was left out: there is no version 1",
+        "aliases/best.json was left out: the collection has no version 1",
         "aliases/latest.json cannot be read",
         "copied/run.json was left out: it describes run team/demo/alpha",
         "is missing: its",
-        "used team/demo/data:v1, which is not there",
+        "used team/demo/data:v1, which does not exist",
     ):
         assert sum(words in line for line in lines) == 1, words
     with rebuilt.reading() as session:
@@ -445,7 +445,9 @@ def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None
     rows = read_history(rebuilt)
     assert [row["x"] for row in rows] == list(range(len(rows)))
     assert len(rows) >= 6
-    assert problems(rebuilt, A) == ["the journal is gone: what was not in Parquet files yet is lost"]
+    assert problems(rebuilt, A) == [
+        "the journal is gone: records that were not in Parquet files yet are lost"
+    ]
     with rebuilt.reading() as session:
         detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
     assert (detail.name, detail.config, detail.keys[0].count) == ("named", {"lr": 1}, len(rows))
@@ -475,7 +477,7 @@ def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store)
     writer.path.unlink()
     rebuilt, found = again(store)
     (line,) = found.broken
-    assert f"the journal of segment {A} is gone; what it had beyond the former catalog is lost" in line
+    assert f"the journal of segment {A} is gone; records that are not in the former catalog are lost" in line
     for _ in range(2):
         assert [row.get("x") for row in read_history(rebuilt)] == [*range(12), None]
         with rebuilt.reading() as session:
@@ -487,7 +489,7 @@ def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store)
         assert (detail.name, detail.config, detail.state) == ("named", {"lr": 1}, "crashed")
         assert (version.digest, metrics.rows[0]["cpu"]) == (logged.digest, 5.0)
         (problem,) = problems(rebuilt, A)
-        assert problem == "the journal is gone: what was not in the former catalog yet is lost"
+        assert problem == "the journal is gone: records that were not in the former catalog yet are lost"
         seal_all(rebuilt)
     rebuilt, found = again(rebuilt)
     assert found.broken == []
