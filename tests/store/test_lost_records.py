@@ -109,7 +109,8 @@ def test_a_sound_catalog_gives_what_journals_lack(store: Store, lose: Callable[[
     said = follow(rebuilt, found)
     assert shown(look(rebuilt)) == shown(before)
     how = "is gone" if lose is lose_all else "lacks records that had been applied"
-    line = f"run team/demo/run1: the journal of segment {A} {how}; records that are not in the former catalog are lost"
+    lost = "records that are not in the former catalog are lost"
+    line = f"run team/demo/run1: the journal of segment {A} {how}; {lost}"
     # Where the place up to which the journals were applied is there, nothing was behind it.
     assert said == ([] if lose in (lose_first, spoil_first) else [line])
     assert [line.partition(":")[0] for line in problems(rebuilt, A)] == [f"the journal {how}"] * len(said)
