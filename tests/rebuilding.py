@@ -1,4 +1,4 @@
-"""Rebuilding a store's catalog, and everything that a store says, to compare it before and after."""
+"""Rebuilding a store's catalog, and comparing the whole content of the store before and after."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tracker.store.store import Store
 
 @pytest.fixture
 def small_parts() -> Iterator[None]:
-    """Let a few rows be enough for a part, and for an overview ladder."""
+    """Make parts and overview ladders from a few rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tracker.store.ingest.apply.HOT_ROWS", 6)
         patch.setattr("tracker.store.history.ladder.LADDER_ROWS", 6)
@@ -44,7 +44,7 @@ def lose_catalog(store: Store) -> None:
 
 
 def everything(store: Store) -> dict[str, Any]:
-    """Return what the queries answer, with charts, states of segments, ladders and published aliases."""
+    """Return the answers of the queries, with charts, ladders, counts of rows and published artifact files."""
     found: dict[str, Any] = {"answers": answers(store)}
     with store.reading() as session:
         for run in session.scalars(select(Run)):
@@ -71,11 +71,11 @@ def everything(store: Store) -> dict[str, Any]:
 
 
 def _is_sealed(session: Any, part_id: int) -> bool:
-    """Whether a part is of a sealed segment: others are made anew, under other names."""
+    """Return whether a part belongs to a sealed segment. Other parts are written again, under other names."""
     segment = session.get_one(Segment, session.get_one(Part, part_id).segment_id)
     return bool(segment.sealed)
 
 
 def shown(found: dict[str, Any]) -> str:
-    """Return ``everything`` as text, NaN equal to NaN."""
+    """Return a result of ``everything`` as text, in which NaN equals NaN."""
     return values.dumps(json.loads(json.dumps(found, default=str)), indent=1, sort_keys=True)

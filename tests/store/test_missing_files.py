@@ -1,4 +1,4 @@
-"""Published files that are gone: what a rebuild takes from the former catalog, and what it names as lost."""
+"""Missing published files: a rebuild restores files from the former catalog, and reports lost ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write(store: Store, segment: str, run: str, *contents: bytes, start: float =
 
 
 def doctor(store: Layout) -> list[str]:
-    """Return what `tracker doctor` says of the files of a store that is closed."""
+    """Return the lines of `tracker doctor` about the files of a closed store."""
     known = {}
     if (store.root / "catalog.db").exists():
         with closing(sqlite3.connect(store.root / "catalog.db")) as catalog:
@@ -62,7 +62,7 @@ def paths(layout: Layout) -> dict[str, list[Path]]:
 
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 @pytest.mark.parametrize("what", ["run", "version", "aliases", "collection"])
-def test_what_a_sound_catalog_knows_is_written_again(store: Store, what: str, how: str) -> None:
+def test_files_are_restored_from_an_undamaged_catalog(store: Store, what: str, how: str) -> None:
     write(store, A, "run1", b"1", b"2")
     change_collection(store, ENTITY, PROJECT, "data", {"description": "of all", "tags": ["t"]})
     before, files = answers(store), paths(store.layout)[what]
@@ -87,8 +87,8 @@ def test_what_a_sound_catalog_knows_is_written_again(store: Store, what: str, ho
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_the_catalog_of_an_older_tracker_knows_its_runs(tmp_path: Path, lost: bool) -> None:
-    """And what the run files of that tracker do not say: which artifacts a run used."""
+def test_run_files_are_restored_from_the_catalog_of_an_older_tracker(tmp_path: Path, lost: bool) -> None:
+    """Its catalog also knows which artifacts a run used, which the run files of that tracker lack."""
     for name in ("opened", "rebuilt"):
         shutil.copytree(FIXTURES / "format-1" / "sealed", tmp_path / name)
     store = open_store(tmp_path / "opened")
@@ -175,7 +175,7 @@ def lose_runs(layout: Layout) -> None:
 def lose_old_version(layout: Layout) -> None:
     path = layout.run_file(ENTITY, PROJECT, "run1")
     described = values.loads(path.read_bytes())
-    del described["versions"]  # a tracker of before wrote it
+    del described["versions"]  # as an older tracker wrote the file
     path.write_text(values.dumps(described))
     layout.version(ENTITY, PROJECT, "data", 0).unlink()
 
@@ -189,7 +189,7 @@ def lose_old_version(layout: Layout) -> None:
     ],
 )
 @pytest.mark.parametrize("catalog", ["lost", "damaged"])
-def test_what_cannot_be_recovered_is_named(
+def test_losses_that_cannot_be_recovered_are_reported(
     store: Store, lose: Callable[[Layout], None], words: str, catalog: str
 ) -> None:
     write(store, A, "run1", b"1", b"2")
@@ -212,7 +212,7 @@ def test_what_cannot_be_recovered_is_named(
     assert [words in line for line in doctor(store.layout)] == [True]
 
 
-def test_parts_of_a_run_that_are_gone_are_named(store: Store) -> None:
+def test_missing_parts_of_a_run_are_reported(store: Store) -> None:
     write(store, A, "run1")
     store.close()
     shutil.rmtree(store.root / "runs")
@@ -281,7 +281,9 @@ def test_a_version_that_was_deleted_does_not_come_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kept", ["first", "second"])
-def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: Path, kept: str) -> None:
+def test_a_version_number_that_two_merged_stores_have_is_reported(
+    store: Store, tmp_path: Path, kept: str
+) -> None:
     write(store, A, "run1", b"1", b"same")
     second = open_store(tmp_path / "second")
     write(second, B, "run2", b"2", b"same", start=START + 100)
@@ -308,8 +310,8 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
     assert doctor(store.layout) == [expected]
 
 
-def test_an_automatic_rebuild_writes_no_file_that_is_still_to_come(store: Store, tmp_path: Path) -> None:
-    """A store that is copied file by file may be opened before all of its files are there."""
+def test_an_automatic_rebuild_writes_no_file_that_may_still_come(store: Store, tmp_path: Path) -> None:
+    """A process may open a copy of a store before all files are copied."""
     write(store, A, "run1", b"1", b"2")
     before = answers(store)
     lose_catalog(store)
@@ -321,7 +323,7 @@ def test_an_automatic_rebuild_writes_no_file_that_is_still_to_come(store: Store,
     with opened.reading() as session:
         versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
     assert [(each.version, each.aliases) for each in versions] == [("v1", ["latest"]), ("v0", [])]
-    # The numbers stay taken.
+    # The numbers of the missing versions are not used again.
     writer = Writer(copy, B, "run2", start=START + 50)
     writer.artifact("data", {"a": b"3"}, ["new"])
     writer.finish()

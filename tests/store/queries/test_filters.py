@@ -1,4 +1,4 @@
-"""Filters of runs: MongoDB's language as wandb's public API has it."""
+"""Filters of runs: MongoDB's query language, which wandb's public API uses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def fill(store: Store) -> None:
-    """Write the four runs, a minute apart, and one of another project."""
+    """Write the four runs, a minute apart, and a run of another project."""
     for at, (run_id, said) in enumerate(RUNS.items()):
         started = {key: value for key, value in said.items() if key != "summary"}
         writer = Writer(store.layout, f"{at + 1:032x}", run_id, start=START + 60 * at, **started)
@@ -70,7 +70,7 @@ def fill(store: Store) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with the runs, for tests that only read."""
+    """A store with the runs, for tests that do not change it."""
     store = open_store(tmp_path_factory.mktemp("filled") / "store")
     fill(store)
     yield store
@@ -78,7 +78,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def found(store: Store, filters: Any, **options: Any) -> str:
-    """Return the ids of the runs that match, oldest first unless told otherwise."""
+    """Return the ids of the matching runs, by default oldest first."""
     with store.reading() as session:
         page = runs.list_runs(session, ENTITY, PROJECT, filters=filters, **{"order": "created_at", **options})
     assert page.total == len(page.runs)
@@ -176,7 +176,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
 def test_runs_that_match(filled: Store, at: int) -> None:
     filters, expected = CASES[at]
     assert found(filled, filters) == expected
-    # The same runs, whatever they are ordered by, and all the others when it is turned round.
+    # Every order gives the same runs, and the negated filter gives all other runs.
     for order in ("config.lr", "-summary.loss", "config.opt", "-name", "last_step"):
         assert "".join(sorted(found(filled, filters, order=order))) == expected
     if filters:
@@ -239,7 +239,7 @@ def test_wrong_filters_are_one_clear_line(filled: Store, at: int) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_as_large_as_filters_may_be(filled: Store) -> None:
+def test_the_largest_filters(filled: Store) -> None:
     deep: dict[str, Any] = {"config.lr": 0.1}
     for _ in range(20):
         deep = {"$or": [deep]}
