@@ -14,7 +14,7 @@ from tracker.ground import values
 from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import Rebuilt, rebuild
 from tracker.store.store import Store
 
@@ -31,7 +31,7 @@ def small_parts() -> Iterator[None]:
 def again(store: Store) -> tuple[Store, Rebuilt]:
     """Close the store, rebuild its catalog, and open it."""
     store.close()
-    with alone(store.layout) as hold:
+    with hold_exclusively(store.layout) as hold:
         found = rebuild(store.layout, hold)
     return open_store(store.root, create=False), found
 
@@ -44,7 +44,7 @@ def lose_catalog(store: Store) -> None:
 
 
 def everything(store: Store) -> dict[str, Any]:
-    """Return the answers of the queries, with charts, ladders, counts of rows and published artifact files."""
+    """Return the answers of the queries, with charts, ladders, row counts and published artifact files."""
     found: dict[str, Any] = {"answers": answers(store)}
     with store.reading() as session:
         for run in session.scalars(select(Run)):

@@ -21,7 +21,7 @@ from tracker.store.ingest.collections import change_collection
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import artifacts
 from tracker.store.recovery.missing_files import examine_files, known_files
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -99,7 +99,7 @@ def test_run_files_are_restored_from_the_catalog_of_an_older_tracker(tmp_path: P
     if lost:
         for path in layout.run_files():
             path.unlink()
-    with alone(layout) as hold:
+    with hold_exclusively(layout) as hold:
         found = rebuild(layout, hold)
     assert found.broken == []
     lose_catalog(open_store(layout.root))
@@ -130,7 +130,7 @@ def test_nothing_is_restored_where_a_newer_tracker_wrote_a_file(store: Store, ne
     before = look()
     with (
         pytest.raises(StoreVersionError, match=r"has format 2, .* Nothing was changed\.$"),
-        alone(store.layout) as hold,
+        hold_exclusively(store.layout) as hold,
     ):
         rebuild(store.layout, hold)
     assert look() == before

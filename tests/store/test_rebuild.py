@@ -37,7 +37,7 @@ from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.ingest.salvage import clear_forgotten, salvage
 from tracker.store.queries import artifacts, captured, runs
 from tracker.store.recovery import open_catalog as catalog_module
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -192,7 +192,7 @@ def test_a_rebuild_is_refused_while_the_store_is_open(store: Store) -> None:
     with pytest.raises(
         StoreError, match="is in use: a server or another program has it open; stop it"
     ) as raised:
-        with alone(store.layout):
+        with hold_exclusively(store.layout):
             raise AssertionError
     assert "\n" not in str(raised.value)
 
@@ -202,7 +202,7 @@ def test_a_rebuild_is_refused_while_another_program_has_the_catalog_open(store: 
     store.close()
     other = sqlite3.connect(store.layout.catalog)
     other.execute("SELECT * FROM runs").fetchall()
-    with pytest.raises(StoreError, match="in use by another program"), alone(store.layout) as hold:
+    with pytest.raises(StoreError, match="in use by another program"), hold_exclusively(store.layout) as hold:
         rebuild(store.layout, hold)
     other.close()
     again(store)[0].close()
@@ -237,14 +237,17 @@ def test_newer_files_and_catalogs_are_refused_and_nothing_changed(store: Store) 
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreVersionError, match="catalog revision 9999"), alone(store.layout) as hold:
+    with (
+        pytest.raises(StoreVersionError, match="catalog revision 9999"),
+        hold_exclusively(store.layout) as hold,
+    ):
         rebuild(store.layout, hold)
     store.layout.catalog.unlink()
     file = store.layout.run_file(ENTITY, PROJECT, "alpha")
     file.write_text(file.read_text().replace('"format": 1', '"format": 2'))
     with (
         pytest.raises(StoreVersionError, match=r"run.json has format 2, this tracker reads up to 1"),
-        alone(store.layout) as hold,
+        hold_exclusively(store.layout) as hold,
     ):
         rebuild(store.layout, hold)
     assert not store.layout.catalog.exists()
@@ -283,7 +286,7 @@ def test_a_rebuild_that_fails_leaves_the_former_catalog(
             else "tracker.store.recovery.rebuild.install",
             fail,
         )
-        with pytest.raises(OSError, match="No space left"), alone(store.layout) as hold:
+        with pytest.raises(OSError, match="No space left"), hold_exclusively(store.layout) as hold:
             rebuild(store.layout, hold)
     assert list(store.layout.temporary.iterdir()) == []
     reopened = open_store(store.root)
@@ -309,7 +312,7 @@ def test_killed_between_moving_the_broken_catalog_away_and_the_new_one_in(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt), alone(store.layout) as hold:
+        with pytest.raises(KeyboardInterrupt), hold_exclusively(store.layout) as hold:
             rebuild(store.layout, hold)
     reopened = open_store(store.root)
     apply_all(reopened)
@@ -528,7 +531,7 @@ def test_a_lost_catalog_loses_no_row_that_only_a_part_has(store: Store, killed: 
     store.close()
     store.layout.catalog.unlink()
     if killed:
-        with alone(store.layout) as hold:
+        with hold_exclusively(store.layout) as hold:
             assert rebuild(store.layout, hold).forgotten
     reopened = open_store(store.root)
     if not killed:

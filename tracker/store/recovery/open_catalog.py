@@ -75,7 +75,7 @@ def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
 
 
 @contextmanager
-def alone(layout: Layout) -> Iterator[Hold]:
+def hold_exclusively(layout: Layout) -> Iterator[Hold]:
     """Hold the store exclusively, and yield the lease on its catalog. Processes that open the store wait.
 
     Raises:

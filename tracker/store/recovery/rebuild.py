@@ -101,7 +101,7 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(layout: Layout, hold: Hold, *, requested: bool = True) -> Rebuilt:
-    """Rebuild the catalog. The caller holds the store exclusively: see ``open_catalog.alone``.
+    """Rebuild the catalog. The caller holds the store exclusively: see ``open_catalog.hold_exclusively``.
 
     Args:
         layout: The store.
