@@ -46,7 +46,7 @@ from tracker.store.catalog.models import Run, RunFile, Segment
 from tracker.store.history.captured import Captured, add_captured, spill_captured
 from tracker.store.history.parts import NewPart, add_part, discard, write_part
 from tracker.store.ingest import artifacts
-from tracker.store.ingest.run_edits import take_edit
+from tracker.store.ingest.run_edits import merge_edit
 from tracker.store.ingest.run_row import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
@@ -329,7 +329,7 @@ def _read_batch(
             elif isinstance(record, ArtifactOrEdit):
                 adopted = segment is not None and outcome.sequence < segment.adopted
                 if type(record) is ArtifactLogged and not adopted:
-                    found = artifacts.with_manifest(store, record, finalize)
+                    found = artifacts.complete_record(store, record, finalize)
                     if found is None:
                         settling = True
                         break
@@ -475,7 +475,7 @@ def _apply_artifact_or_edit(
         artifacts.add_use(store, session, run, record)
     elif isinstance(record, RunEdited):
         try:
-            take_edit(session, run, record, aggregates)
+            merge_edit(session, run, record, aggregates)
         except UsageError as error:
             raise _RefusedError(sequence, f"an edit was refused: {error.message}") from error
     elif isinstance(record, ArtifactChanged):

@@ -39,7 +39,7 @@ def finalize_now(store: Store, token: str) -> FinalizedDraft:
     return finalize_draft(store.layout, token, known)
 
 
-def with_manifest(store: Store, record: ArtifactLogged, finalize: Finalize) -> ArtifactLogged | str | None:
+def complete_record(store: Store, record: ArtifactLogged, finalize: Finalize) -> ArtifactLogged | str | None:
     """Return the record of a logged artifact with the digest and the manifest of its draft.
 
     Args:

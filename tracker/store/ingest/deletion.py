@@ -35,7 +35,7 @@ from tracker.store.catalog.models import (
     Version,
 )
 from tracker.store.ingest.artifact_edits import change_artifact
-from tracker.store.ingest.run_row import tick
+from tracker.store.ingest.run_row import count_change
 from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.published.models import PublishedDeletion
 from tracker.store.queries.runs import get_run
@@ -123,4 +123,4 @@ def _remove_from_catalog(session: Session, run: Run) -> None:
         .values(run_id=None, sealed=True, hot_count=0, hot_bytes=0, state=pack_state(SegmentState()))
     )
     session.execute(delete(Run).where(Run.id == run.id))
-    tick(session)
+    count_change(session)

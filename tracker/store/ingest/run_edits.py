@@ -64,7 +64,7 @@ def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) ->
     )
 
 
-def take_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggregates) -> None:
+def merge_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggregates) -> None:
     """Apply an edit that was made in another store. A field that was edited later in this store stays.
 
     Args:

@@ -199,11 +199,11 @@ def refresh_run(session: Session, run: Run, aggregates: Aggregates) -> None:
 
 def note_change(session: Session, run: Run) -> None:
     """Update the fields that are derived from a run's row, and count a change of the run."""
-    run.revision = tick(session)
+    run.revision = count_change(session)
     refresh_fields(session, run)
 
 
-def tick(session: Session) -> int:
+def count_change(session: Session) -> int:
     """Count a change of the store; return the number of the change."""
     clock = session.get(Clock, 1)
     if clock is None:

@@ -108,13 +108,13 @@ def chart(
         bucket_rows = ladders.rows_in(window) / points
         for piece in held:
             for part in piece.parts:
-                size = ladders.fitting(part, bucket_rows)
+                size = ladders.find_rung_size(part, bucket_rows)
                 if size is None:
                     _read_part(part, ladders, window, piece.before, lines)
                 else:
                     _read_rungs(part, size, ladders, window, piece.before, lines)
-            _read_hot(session, piece, window, ladders.carried_behind(piece), lines)
-    return [_thin(key, found, points) for key, found in lines.items()]
+            _read_hot(session, piece, window, ladders.x_after(piece), lines)
+    return [_reduce(key, found, points) for key, found in lines.items()]
 
 
 class Axis(NamedTuple):
@@ -157,7 +157,7 @@ class _Ladders:
         for part_id, size in found:
             self._sizes.setdefault(part_id, []).append(size)
 
-    def fitting(self, part: PartFile, bucket_rows: float) -> int | None:
+    def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
         """Return the bucket size of the coarsest rung whose buckets have at most ``bucket_rows`` rows."""
         fitting = [size for size in self._sizes.get(part.id, ()) if size <= bucket_rows]
         return fitting[-1] if fitting else None
@@ -183,14 +183,14 @@ class _Ladders:
                 rung.count - rung.nonfinite,
             )
         rows = np.minimum(size, part.rows - size * np.arange(count))
-        carried = self.carried(part)
-        last = _carry(last, carried)
+        carried = self.x_before(part)
+        last = _fill_gaps(last, carried)
         before = np.concatenate([[carried], last[:-1]])
         some = ~(known == rows)  # some rows have no x: they may have the last x of the bucket before
         low, high = np.where(some, np.fmin(low, before), low), np.where(some, np.fmax(high, before), high)
         return Axis(low, high, last, rows, some & np.isnan(before) & ~np.isnan(last))
 
-    def carried(self, part: PartFile, row: int = 0) -> float:
+    def x_before(self, part: PartFile, row: int = 0) -> float:
         """Return the last x of the segment before a row of a part; NaN if there is none."""
         if self._x in AXES:
             return np.nan  # each row has its own x
@@ -200,7 +200,7 @@ class _Ladders:
                 return found
         return self._latest(self._before[part.path])
 
-    def carried_behind(self, piece: HistorySource) -> float:
+    def x_after(self, piece: HistorySource) -> float:
         """Return the last x in the parts of a piece; NaN if there is none."""
         return np.nan if self._x in AXES else self._latest(piece.parts)
 
@@ -226,7 +226,7 @@ class _Ladders:
         for part in self._parts:
             sizes = self._sizes.get(part.id)
             whole = window.all() or not sizes
-            total += part.rows if whole or not sizes else _share(self.axis(part, sizes[-1]), window)
+            total += part.rows if whole or not sizes else _estimate_rows(self.axis(part, sizes[-1]), window)
         return total
 
     def row_range(self, part: PartFile, window: Window) -> tuple[int, int]:
@@ -237,7 +237,7 @@ class _Ladders:
         return (int(index[0]) * FINEST, int(index[-1] + 1) * FINEST) if len(index) else (0, 0)
 
 
-def _carry(values: np.ndarray, before: float) -> np.ndarray:
+def _fill_gaps(values: np.ndarray, before: float) -> np.ndarray:
     """Return values in which each gap (a value that is not finite) is filled with the last finite value.
 
     ``before`` fills a gap at the beginning.
@@ -250,7 +250,7 @@ def _inside(axis: Axis, window: Window) -> np.ndarray:
     return (axis.high >= window.low) & (axis.low <= window.high)  # False for NaN
 
 
-def _share(axis: Axis, window: Window) -> float:
+def _estimate_rows(axis: Axis, window: Window) -> float:
     """Return the number of rows in a window, as if the rows of each bucket had even distances."""
     inside = _inside(axis, window)
     low, high = axis.low[inside], axis.high[inside]
@@ -271,14 +271,14 @@ def _read_rungs(
     axis = ladders.axis(part, size)
     shown = _inside(axis, window)
     # If only some rows of a bucket are visible, read the rows.
-    _read_torn(part, size, ladders, window, before, lines, shown & axis.torn)
+    _read_torn_buckets(part, size, ladders, window, before, lines, shown & axis.torn)
     shown &= ~axis.torn
     if before is not None:
         steps = ladders.rung(part, "_step", size)
         assert steps is not None
         torn = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
-        _read_torn(part, size, ladders, window, before, lines, torn)
+        _read_torn_buckets(part, size, ladders, window, before, lines, torn)
     for key, found in lines.items():
         rung = ladders.rung(part, key, size)
         if rung is not None:
@@ -286,7 +286,7 @@ def _read_rungs(
             found.append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
 
 
-def _read_torn(
+def _read_torn_buckets(
     part: PartFile,
     size: int,
     ladders: _Ladders,
@@ -320,7 +320,7 @@ def _read_part(
     if first >= last:
         return
     numbers = read_numbers(part, window.x, list(lines), (first, last))
-    x = _carry(numbers.x, ladders.carried(part, numbers.start))
+    x = _fill_gaps(numbers.x, ladders.x_before(part, numbers.start))
     shown = (x >= window.low) & (x <= window.high)  # False for NaN: a row without an x cannot be drawn
     if before is not None:
         shown &= numbers.steps < before
@@ -332,12 +332,12 @@ def _read_part(
 
 
 def _read_hot(
-    session: Session, piece: HistorySource, window: Window, carried: float, lines: dict[str, list[Line]]
+    session: Session, piece: HistorySource, window: Window, x_before: float, lines: dict[str, list[Line]]
 ) -> None:
     columns: dict[str, tuple[list[float], list[float], list[int]]] = {key: ([], [], []) for key in lines}
     names = list(dict.fromkeys([*lines, window.x]))
     x_at, on_axis = names.index(window.x), [name in AXES for name in names]
-    at = carried
+    at = x_before
     for row, cells in read_hot_keys(session, piece.segment_id, names):
         numbers = [
             _on_axis(row, name) if own else _as_double(cell) if _is_number(cell) else None
@@ -372,7 +372,7 @@ def _as_double(value: float) -> float:
         return np.inf if value > 0 else -np.inf
 
 
-def _thin(key: str, lines: list[Line], points: int) -> Series:
+def _reduce(key: str, lines: list[Line], points: int) -> Series:
     if not lines:
         return Series(key, "points", {"x": np.empty(0), "y": np.empty(0)})
     x = np.concatenate([line.x for line in lines])

@@ -188,7 +188,7 @@ class Field(FilterField):
         found = [self.holds(test) for test in self._equal(operands)]
         return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
 
-    def driving(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
+    def index_test(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
         """Return an equal test on ``run_fields``, with which runs can be counted; None if there is none."""
         if operator in COMPARISONS:
             return self.compared(operator, operand)

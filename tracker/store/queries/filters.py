@@ -106,11 +106,11 @@ class Filter:
             tests = test if isinstance(test, dict) else {"$eq": test}
             scope = FilterScope(self._session, self._project_id, RunField.run_id, False, self._matched)
             field = _field(scope, key)
-            found = [field.driving(operator, operand) for operator, operand in tests.items()]
-            driving = [each for each in found if each is not None]
-            if len(driving) == len(found):
+            found = [field.index_test(operator, operand) for operator, operand in tests.items()]
+            index_tests = [each for each in found if each is not None]
+            if len(index_tests) == len(found):
                 query = select(func.count(RunField.run_id)).where(
-                    RunField.project_id == self._project_id, RunField.field == field.name, *driving
+                    RunField.project_id == self._project_id, RunField.field == field.name, *index_tests
                 )
                 rest = {name: other for name, other in self._written.items() if name != key}
                 return query.where(self._compile(rest, RunField.run_id, False)) if rest else query

@@ -167,7 +167,9 @@ def find_missing(
             here = journals.issuperset(part.name.partition("-")[0] for part in parts)
             if not here and folder / "run.json" not in known:
                 yield f"{folder} has no run.json: the run is lost, its rows are in {parts[0].parent}"
-    makers = {home_of(version): version for version in versions.values() if version.segment not in journals}
+    makers = {
+        run_of_version(version): version for version in versions.values() if version.segment not in journals
+    }
     for maker, version in makers.items():
         if maker is None or layout.run(*maker).exists() or layout.run_file(*maker) in known:
             continue
@@ -194,7 +196,7 @@ def _missing_versions(layout: Layout, logged: set[Path], known: Mapping[Path, Kn
             yield f"{aliases} is missing: the aliases of this collection are lost"
 
 
-def home_of(version: PublishedVersion) -> tuple[str, str, str] | None:
+def run_of_version(version: PublishedVersion) -> tuple[str, str, str] | None:
     """Return the run that logged a version, or that logged the source of a link; None if no run did.
 
     Returns:

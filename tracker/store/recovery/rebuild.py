@@ -68,7 +68,7 @@ from tracker.store.published.models import (
 )
 from tracker.store.published.tombstones import publish_tombstone
 from tracker.store.published.versions import new_row, path_of
-from tracker.store.recovery.missing_files import find_missing, home_of
+from tracker.store.recovery.missing_files import find_missing, run_of_version
 from tracker.store.recovery.old_catalog import OldCatalog, install, read_old_catalog
 from tracker.store.recovery.restore_files import Restorer
 
@@ -453,7 +453,7 @@ class _Builder:
             collection = self._collections.get(folder)
             if collection is None:
                 collection = self._collections[folder] = self._add_collection(described)
-            logged_by = home_of(described)
+            logged_by = run_of_version(described)
             run_id = None if logged_by is None else self._run_ids.get(logged_by)
             version = new_row(collection, index, described, run_id)
             self._session.add(version)
