@@ -310,7 +310,7 @@ class _Builder:
             state, kept, whole = self._fold_parts(run, described, parts), "Parquet files", False
             # If the journal comes back, its rows must not be added to these rows. A new rebuild can apply it.
             added.journal_index = PAST_ALL_JOURNALS
-        fold = SegmentFold(state)
+        segment_fold = SegmentFold(state)
         if not whole:
             how = "lacks records that had been applied" if files else "is gone"
             self._note_loss(run, added, how, kept)
@@ -319,10 +319,10 @@ class _Builder:
                 state.problems.append(problem)
         added.ended = described.ended
         if not files:
-            add_hot(self._session, added, fold.flush())
+            add_hot(self._session, added, segment_fold.flush())
             added.ended = described.ended or "crashed"
             self._crashed.add(added.segment)
-        added.state = pack_state(fold.state)
+        added.state = pack_state(segment_fold.state)
 
     def _apply_again(
         self, run: PublishedRun, added: Segment, described: PublishedSegment, files: list[JournalPath]
@@ -401,8 +401,8 @@ class _Builder:
         """Return the state of a segment from its parts and its run's file, if nothing else remains."""
         from tracker.store.history.parquet import read_part_rows
 
-        fold = SegmentFold(SegmentState())
-        fold.state.started = RunStarted(
+        segment_fold = SegmentFold(SegmentState())
+        segment_fold.state.started = RunStarted(
             run.entity,
             run.project,
             run.id,
@@ -422,8 +422,8 @@ class _Builder:
         for path in parts:
             for row in read_part_rows(path):
                 last_time, runtime = max(last_time, row.time), max(runtime, row.runtime)
-                fold.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
-        state = fold.state
+                segment_fold.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
+        state = segment_fold.state
         if run.reason is not None and run.last_seen is not None:
             state.gone = Gone(run.reason, run.last_seen)
         state.last_time, state.runtime = last_time, runtime
