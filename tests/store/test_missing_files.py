@@ -155,7 +155,9 @@ def test_a_deleted_run_does_not_come_back(store: Store) -> None:
     write(store, A, "run1")
     tombstone = store.layout.tombstone(ENTITY, PROJECT, "run1")
     described = {"format": 1, "entity": ENTITY, "project": PROJECT, "id": "run1", "time": START + 100}
-    tombstone.write_text(values.dumps(described))  # the deletion was killed before it reached the catalog
+    tombstone.write_text(
+        values.dumps(described)
+    )  # a kill interrupted the deletion before the catalog was changed
     store.layout.run_file(ENTITY, PROJECT, "run1").unlink()
     store.close()
     assert doctor(store.layout) == []
@@ -242,7 +244,7 @@ def test_a_run_lists_the_versions_that_it_logged(store: Store) -> None:
     lose_catalog(store)
     assert doctor(store.layout) == [f"{folder}/versions/0.json to 1.json are missing: the versions are lost"]
     rebuilt, found = again(store)
-    assert [line.partition(" was gone")[0] for line in found.broken] == [
+    assert [line.partition(" was missing")[0] for line in found.broken] == [
         f"{folder}/aliases is missing: the aliases of this collection are lost",
         f"{folder}/versions/0.json",
         f"{folder}/versions/1.json",
@@ -291,7 +293,7 @@ def test_a_version_number_that_two_merged_stores_have_is_reported(
     lost = second if kept == "first" else store
     digest = values.loads(lost.layout.version(ENTITY, PROJECT, "data", 0).read_bytes())["digest"]
     store.close()
-    for path in sorted(second.root.rglob("*")):  # what `cp -r`, or `cp -rn`, does
+    for path in sorted(second.root.rglob("*")):  # as `cp -r` or `cp -rn` does
         copy = store.root / path.relative_to(second.root)
         if path.parts[len(second.root.parts)] in ("runs", "artifacts", "blobs") and path.is_file():
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -300,7 +302,7 @@ def test_a_version_number_that_two_merged_stores_have_is_reported(
     version = store.layout.version(ENTITY, PROJECT, "data", 0)
     expected = (
         f"{version} describes a different version than the file of run {ENTITY}/{PROJECT}/"
-        f"{'run2' if kept == 'first' else 'run1'}, as after two stores were merged: "
+        f"{'run2' if kept == 'first' else 'run1'} (two stores may have been merged): "
         f"the version with digest {digest} is lost"
     )
     assert doctor(store.layout) == [expected]
