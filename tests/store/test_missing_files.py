@@ -155,9 +155,7 @@ def test_a_deleted_run_does_not_come_back(store: Store) -> None:
     write(store, A, "run1")
     tombstone = store.layout.tombstone(ENTITY, PROJECT, "run1")
     described = {"format": 1, "entity": ENTITY, "project": PROJECT, "id": "run1", "time": START + 100}
-    tombstone.write_text(
-        values.dumps(described)
-    )  # a kill interrupted the deletion before the catalog was changed
+    tombstone.write_text(values.dumps(described))  # a kill before the change of the catalog
     store.layout.run_file(ENTITY, PROJECT, "run1").unlink()
     store.close()
     assert doctor(store.layout) == []
