@@ -37,7 +37,7 @@ from tracker.store.catalog.models import (
     Segment,
     Version,
 )
-from tracker.store.history.parquet import read_rows
+from tracker.store.history.parquet import read_part_rows
 from tracker.store.ingest.apply import apply_journal, finish_segment
 from tracker.store.ingest.seal import seal
 from tracker.store.objects.layout import JournalPath, Layout
@@ -207,7 +207,7 @@ def all_rows(store: Store, segment: str) -> list[tuple[Any, ...]]:
             for row in session.scalars(select(HotRow).where(HotRow.segment_id == at))
         ]
         for path in session.scalars(select(Part.path).where(Part.segment_id == at)):
-            found += [tuple(row) for row in read_rows(store.root / path)]
+            found += [tuple(row) for row in read_part_rows(store.root / path)]
     return sorted(found, key=lambda row: row[0])
 
 

@@ -1,4 +1,4 @@
-"""Reading back what a script logged, for tests that compare."""
+"""Functions that read back the run of a script, for tests that compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def the_run(path: str) -> PublicRun:
 
 
 def rows(run: PublicRun, *keys: str) -> list[dict[str, Any]]:
-    """Return the rows that have all these keys, only these keys; without any, all rows as logged."""
+    """Return the rows that have all ``keys``, with only these keys; without keys, all rows as logged."""
     if keys:
         return list(run.scan_history(keys=list(keys)))
     return [{key: row[key] for key in row if not key.startswith("_")} for row in run.scan_history()]

@@ -1,4 +1,4 @@
-"""Rebuilding a store's catalog, and everything that a store says, to compare it before and after."""
+"""Rebuilding a store's catalog, and comparing the whole content of the store before and after."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tracker.ground import values
 from tracker.recorder.open_store import open_store
 from tracker.store.catalog.models import Part, Run, Rung, Segment
 from tracker.store.queries import charts, runs
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import Rebuilt, rebuild
 from tracker.store.store import Store
 
 
 @pytest.fixture
 def small_parts() -> Iterator[None]:
-    """Let a few rows be enough for a part, and for an overview ladder."""
+    """Make parts and overview ladders from a few rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tracker.store.ingest.apply.HOT_ROWS", 6)
         patch.setattr("tracker.store.history.ladder.LADDER_ROWS", 6)
@@ -31,7 +31,7 @@ def small_parts() -> Iterator[None]:
 def again(store: Store) -> tuple[Store, Rebuilt]:
     """Close the store, rebuild its catalog, and open it."""
     store.close()
-    with alone(store.layout) as hold:
+    with hold_exclusively(store.layout) as hold:
         found = rebuild(store.layout, hold)
     return open_store(store.root, create=False), found
 
@@ -44,7 +44,7 @@ def lose_catalog(store: Store) -> None:
 
 
 def everything(store: Store) -> dict[str, Any]:
-    """Return what the queries answer, with charts, states of segments, ladders and published aliases."""
+    """Return the answers of the queries, with charts, ladders, row counts and published artifact files."""
     found: dict[str, Any] = {"answers": answers(store)}
     with store.reading() as session:
         for run in session.scalars(select(Run)):
@@ -71,11 +71,11 @@ def everything(store: Store) -> dict[str, Any]:
 
 
 def _is_sealed(session: Any, part_id: int) -> bool:
-    """Whether a part is of a sealed segment: others are made anew, under other names."""
+    """Return whether a part belongs to a sealed segment. Other parts are written again, under other names."""
     segment = session.get_one(Segment, session.get_one(Part, part_id).segment_id)
     return bool(segment.sealed)
 
 
 def shown(found: dict[str, Any]) -> str:
-    """Return ``everything`` as text, NaN equal to NaN."""
+    """Return a result of ``everything`` as text, in which NaN equals NaN."""
     return values.dumps(json.loads(json.dumps(found, default=str)), indent=1, sort_keys=True)

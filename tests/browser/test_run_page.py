@@ -206,7 +206,7 @@ def test_name_tags_and_notes_are_edited_in_place(
     page.allowed_errors.append("status of 400")  # type: ignore[attr-defined]
     field.fill("  ")
     field.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("a run's name is a text of 1 to 1000 characters")
+    expect(page.get_by_role("alert")).to_contain_text("a run's name is a string of 1 to 1000 characters")
     expect(field).to_have_value("  ")
     field.fill("better name")
     field.press("Enter")

@@ -94,7 +94,7 @@ def test_folders_and_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("data:nope", "no version or alias 'nope'; there is versions v0 to v0, aliases: latest"),
+        ("data:nope", "no version or alias 'nope'; it has versions v0 to v0, aliases: latest"),
         ("data:v7", "no version or alias 'v7'"),
         ("other", "there is no artifact local/p/other"),
     ],

@@ -1,4 +1,4 @@
-"""Aggregates of an earlier attempt are computed while others may write to the catalog."""
+"""Aggregates of an earlier attempt are computed while other processes can write to the catalog."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ SECONDS = 30.0
 
 
 class Reads:
-    """Reads rows as the product does, each time when it is told to."""
+    """Replaces the function that reads rows: each read waits until the test allows it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun, self.may_go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.begun, self.may_continue = threading.Semaphore(0), threading.Semaphore(0)
         self._own = run_row.read_source
         monkeypatch.setattr(run_row, "read_source", self._read)
 
     def _read(self, *given: Any) -> Iterator[FinishedRow]:
         self.begun.release()
-        assert self.may_go_on.acquire(timeout=SECONDS)
+        assert self.may_continue.acquire(timeout=SECONDS)
         yield from self._own(*given)
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    """Rows are read only when the test says so."""
+    """Make each read of rows wait for the test."""
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 1)
     return Reads(monkeypatch)
 
@@ -66,7 +66,7 @@ def test_another_process_writes_while_rows_are_read(store: Store, reads: Reads) 
     try:
         apply_edit(other, make_edit(ENTITY, PROJECT, "run1", {"notes": "meanwhile"}))
     finally:
-        reads.may_go_on.release()
+        reads.may_continue.release()
         applying.join()
     run = LocalReader(other).run(ENTITY, PROJECT, "run1")
     assert (run.summary["loss"], run.notes) == ({"min": 1.0}, "meanwhile")
@@ -74,7 +74,7 @@ def test_another_process_writes_while_rows_are_read(store: Store, reads: Reads) 
 
 
 @pytest.mark.parametrize("often", [1, run_row.ATTEMPTS])
-def test_rows_that_come_meanwhile_count(store: Store, reads: Reads, often: int) -> None:
+def test_rows_that_are_logged_meanwhile_count(store: Store, reads: Reads, often: int) -> None:
     first = Writer(store.layout, A)
     first.log({"loss": 9.0})
     (journal,) = store.layout.list_journals()
@@ -88,9 +88,9 @@ def test_rows_that_come_meanwhile_count(store: Store, reads: Reads, often: int) 
             assert reads.begun.acquire(timeout=SECONDS)
             first.log({"loss": 1.0 - value})
             assert apply.apply_journal(other, journal).records == 1
-            reads.may_go_on.release()
+            reads.may_continue.release()
     finally:
-        reads.may_go_on.release()  # once more: what was read is not so any longer
+        reads.may_continue.release()  # for one more read, as the rows have changed since the last one
         applying.join()
     assert LocalReader(other).run(ENTITY, PROJECT, "run1").summary["loss"] == {"min": 2.0 - often}
     other.close()
@@ -113,8 +113,8 @@ def test_parts_that_are_merged_meanwhile_count(
     other = open_store(store.root)
     compaction.compact_all(other, segment_id(other, A))
     assert not parts & set(store.root.rglob(f"{A}-*.parquet"))
-    reads.may_go_on.release()
-    reads.may_go_on.release()
+    reads.may_continue.release()
+    reads.may_continue.release()
     applying.join()
     assert LocalReader(other).run(ENTITY, PROJECT, "run1").summary["loss"] == {"min": 1.0}
     other.close()

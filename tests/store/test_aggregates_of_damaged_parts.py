@@ -1,4 +1,4 @@
-"""Aggregates over attempts, where rows of an earlier one cannot be read."""
+"""Aggregates over attempts when the rows of an earlier attempt cannot be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.store.store import Store
 A, B = "a" * 32, "b" * 32
 
 
-def test_rows_that_cannot_be_read_are_not_asked_for_with_each_batch(
+def test_rows_that_cannot_be_read_are_not_tried_again_for_each_batch(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Writer(store.layout, A)
@@ -33,5 +33,5 @@ def test_rows_that_cannot_be_read_are_not_asked_for_with_each_batch(
     for value in (3.0, 2.0, 4.0):
         second.log({"loss": value})
         apply_all(store)
-    assert len(asked) == 2  # once more: it might have been merged
+    assert len(asked) == 2  # the second time because the part might have been merged
     assert LocalReader(store).run(ENTITY, PROJECT, "run1").summary["loss"] == {"min": 2.0}

@@ -1,4 +1,4 @@
-"""Applying journals: twice, in pieces, by several at once, damaged, resumed, by many ranks."""
+"""Applying journals: twice, in pieces, by several processes, after kills, of resumed runs and many ranks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
 
 
 def write_everything(layout: Layout, segment: str = A) -> Writer:
-    """Write a run with every kind of record, without its end."""
+    """Write a run with every kind of record, without the last record."""
     writer = Writer(layout, segment, name="calm-river-1", group="g", tags=["t"], config={"lr": 0.1})
     writer.put(MetricDefined("val/*", step_metric="epoch", step_sync=True, summary=["min"]))
     writer.put(ConfigChanged({"seed": 2**70, "nan": math.nan}))
@@ -76,7 +76,7 @@ def write_everything(layout: Layout, segment: str = A) -> Writer:
 
 
 def reference(tmp_path: Path) -> str:
-    """The dump of a store to which the run above was applied in one go, ended and sealed."""
+    """Return the dump of a store with the run above: applied in one step, ended and sealed."""
     store = open_store(tmp_path / "reference")
     write_everything(store.layout).finish()
     apply_all(store)
@@ -87,10 +87,10 @@ def reference(tmp_path: Path) -> str:
         store.close()
 
 
-# The same store, however it came about
+# Every way of applying gives the same store
 
 
-def test_what_a_run_becomes(store: Store) -> None:
+def test_every_kind_of_record_is_applied(store: Store) -> None:
     write_everything(store.layout).finish("failed", 3, "boom")
     assert apply_all(store) == 25
     run = get_run(store)
@@ -129,7 +129,7 @@ def test_applying_again_changes_nothing(store: Store) -> None:
     assert dump(store) == cold
 
 
-def test_a_journal_that_comes_back_after_sealing_is_passed_over(store: Store, tmp_path: Path) -> None:
+def test_a_journal_that_comes_back_after_sealing_is_ignored(store: Store, tmp_path: Path) -> None:
     write_everything(store.layout).finish()
     journal = the_journal(store)
     shutil.copy(journal.path, tmp_path / "copy")
@@ -138,12 +138,12 @@ def test_a_journal_that_comes_back_after_sealing_is_passed_over(store: Store, tm
     before = dump(store)
     shutil.copy(tmp_path / "copy", journal.path)
     assert apply_all(store, final=True) == 0
-    seal_all(store)  # and goes again
+    seal_all(store)  # this removes the journal again
     assert dump(store) == before
     assert not journal.path.exists()
 
 
-def test_in_pieces_after_every_record(store: Store, tmp_path: Path) -> None:
+def test_a_journal_that_grows_record_by_record_gives_the_same_store(store: Store, tmp_path: Path) -> None:
     expected = reference(tmp_path)
     source = open_store(tmp_path / "source")
     write_everything(source.layout).finish()
@@ -158,7 +158,7 @@ def test_in_pieces_after_every_record(store: Store, tmp_path: Path) -> None:
     assert apply_all(store) == 0
     for frame in frames:
         middle = (frame.offset + frame.end) // 2
-        target.write_bytes(data[:middle])  # a frame that is half there is not there
+        target.write_bytes(data[:middle])  # an incomplete frame does not count
         assert apply_all(store) == 0
         target.write_bytes(data[: frame.end])
         assert apply_all(store) == 1
@@ -167,7 +167,9 @@ def test_in_pieces_after_every_record(store: Store, tmp_path: Path) -> None:
     assert dump(store) == expected
 
 
-def test_in_small_batches(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_batches_give_the_same_store(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = reference(tmp_path)
     monkeypatch.setattr(apply, "BATCH_BYTES", 0)
     write_everything(store.layout).finish()
@@ -196,11 +198,12 @@ def test_small_parts_become_one_and_keep_every_row(store: Store, monkeypatch: py
     apply_all(store)
     parts = list(folder.iterdir())
     assert len(parts) > 4
-    # A part of the same rows that a crash left before its commit: who reads the folder would see them twice.
+    # An unnamed part with the same rows, as a crash before the commit leaves it. Readers of the folder see
+    # these rows twice until the segment is sealed.
     parts[0].with_name(f"{A}-000000000000-000000000001.parquet").write_bytes(parts[0].read_bytes())
     assert dumps([list(row) for row in all_rows(store, A)], sort_keys=True) == before
     assert dumps(read_history(store), sort_keys=True) == history
-    while compact(store, segment_id(store, A)):  # as a recorder does while the run goes on
+    while compact(store, segment_id(store, A)):  # as a recorder does while the run continues
         assert dumps(read_history(store), sort_keys=True) == history
     seal_all(store)
     assert dumps([list(row) for row in all_rows(store, A)], sort_keys=True) == before
@@ -224,7 +227,7 @@ seal_all(store)
 """
 
 
-def test_several_processes_at_once(store: Store, tmp_path: Path) -> None:
+def test_several_processes_that_apply_give_the_same_store(store: Store, tmp_path: Path) -> None:
     expected = reference(tmp_path)
     write_everything(store.layout).finish()
     processes = [
@@ -362,7 +365,7 @@ def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     points = [line.partition(" ")[2] for line in done.stdout.splitlines()]
     assert sum("os.rename runs" in point and "history" in point for point in points) > 2
-    assert sum("os.remove runs" in point for point in points) > 2  # what was merged
+    assert sum("os.remove runs" in point for point in points) > 2  # the merged parts
     for at, point in enumerate(points, 1):
         store = open_store(tmp_path / f"killed{at}" / "store")
         apply_all(store)
@@ -371,10 +374,10 @@ def test_killed_at_every_step_of_merging_parts(tmp_path: Path) -> None:
         store.close()
 
 
-def test_as_many_hot_rows_that_are_others_are_not_spilled(
+def test_hot_rows_that_changed_but_not_in_number_are_not_spilled(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between reading rows and naming their part, another spills them, and as many others come."""
+    """Between reading rows and naming their part, other code spills the rows, and equally many rows come."""
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     apply_all(store)
@@ -400,7 +403,7 @@ def test_as_many_hot_rows_that_are_others_are_not_spilled(
 # Several writers of one run
 
 
-def test_resume_hides_what_the_newer_attempt_logged_again(store: Store) -> None:
+def test_resume_hides_rows_that_the_newer_attempt_logged_again(store: Store) -> None:
     first = Writer(store.layout, B)
     for at in range(6):
         first.log({"x": at})
@@ -423,7 +426,7 @@ def test_resume_hides_what_the_newer_attempt_logged_again(store: Store) -> None:
     end_segments(store)
     seal_all(store)
     assert [(row["_step"], row["x"]) for row in read_history(store)] == expected
-    assert len(all_rows(store, B)) == 6  # nothing is deleted
+    assert len(all_rows(store, B)) == 6  # no row is deleted
     assert len(all_rows(store, A)) == 2
     assert get_run(store).last_step == 5
 
@@ -444,7 +447,7 @@ def test_resumed_run_is_running_again_until_the_newest_attempt_ends(store: Store
 
 
 @pytest.mark.parametrize("first", [A, C])
-def test_other_ranks_never_decide(store: Store, first: str) -> None:
+def test_other_ranks_never_decide_the_state(store: Store, first: str) -> None:
     main = Writer(store.layout, B, config={"lr": 1}, name="main")
     other = Writer(store.layout, first, rank=3, start=START + 50, config={"lr": 9, "rank": 3}, name="other")
     other.log({"x": -1, "only 3": 1})
@@ -462,14 +465,14 @@ def test_other_ranks_never_decide(store: Store, first: str) -> None:
     assert len(all_rows(store, first)) == 1
 
 
-def test_writer_that_was_taken_for_dead_goes_on_in_its_open_row(store: Store) -> None:
+def test_writer_that_counted_as_dead_continues_its_open_row(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"a": 1}, step=7)
     apply_all(store)
     finish_segment(store, A, "crashed")
     assert get_run(store).state == "crashed"
     assert [row["a"] for row in read_history(store)] == [1]
-    finish_segment(store, A, "crashed")  # a second look changes nothing
+    finish_segment(store, A, "crashed")  # the second call changes nothing
     writer.log({"b": 2}, step=7)
     writer.log({"c": 3}, step=8)
     apply_all(store)
@@ -481,7 +484,7 @@ def test_writer_that_was_taken_for_dead_goes_on_in_its_open_row(store: Store) ->
     assert [row["_step"] for row in read_history(store)] == [7, 8]
 
 
-def test_row_that_is_given_twice_is_joined(store: Store) -> None:
+def test_row_that_is_logged_in_two_pieces_is_joined(store: Store) -> None:
     writer = Writer(store.layout, A)
     for number, data in ((5, {"a": 1}), (4, {"b": 1}), (5, {"c": 1})):
         writer.put(Row(number, number, COMMIT, START, data))
@@ -492,11 +495,11 @@ def test_row_that_is_given_twice_is_joined(store: Store) -> None:
 def test_catalog_that_refuses_a_row_is_an_error_not_a_loop(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"a": 1})
-    with store.writing() as session:  # as a catalog of another making might
+    with store.writing() as session:  # a catalog with a constraint that tracker's catalogs do not have
         session.execute(
             text("CREATE TRIGGER no BEFORE INSERT ON hot_rows BEGIN SELECT RAISE(ABORT, 'no'); END")
         )
-    with pytest.raises(StoreError, match=r"the catalog refuses what .*no"):
+    with pytest.raises(StoreError, match=r"the catalog refuses the records of .*no"):
         apply_all(store)
 
 
@@ -511,13 +514,13 @@ def test_any_time_stamp_can_be_applied(store: Store, stamp: Any) -> None:
     assert [row["_timestamp"] for row in read_history(store)] == [START + 1, 12.5]
 
 
-def test_ending_a_segment_that_nobody_knows_is_no_error(store: Store) -> None:
+def test_ending_an_unknown_segment_is_not_an_error(store: Store) -> None:
     finish_segment(store, A, "crashed")
     with store.reading() as session:
         assert session.scalars(select(Segment)).all() == []
 
 
-def test_nothing_but_a_header(store: Store) -> None:
+def test_journal_with_only_a_header(store: Store) -> None:
     writer = Writer(store.layout, A)
     with writer.path.open("r+b") as file:
         file.truncate(HEADER.size)

@@ -1,4 +1,4 @@
-"""Applying what runs say of artifacts: versions, aliases, uses, content that did not come."""
+"""Applying records about artifacts: versions, aliases, uses, missing content."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_claimed_number_is_adopted_by_the_record_that_claimed_it(
             apply_all(store)
     assert versions(store) == []
     assert store.layout.list_versions("team", "demo", "model") == [0]
-    # Before it is looked at again, another run logs under the same name.
+    # Before the record is applied again, another run logs under the same name.
     other = Writer(store.layout, B, run_id="run2", start=START + 10)
     other.artifact("model", {"w": b"second"})
     (journal,) = (each for each in store.layout.list_journals() if each.segment == B)
@@ -102,7 +102,7 @@ def test_two_runs_with_the_same_content_share_a_version(store: Store) -> None:
     assert aliases(store) == {"latest": 0, "run1": 0, "run2": 0}
 
 
-def test_use_of_a_version_that_is_not_here_is_passed_over(store: Store) -> None:
+def test_use_of_a_missing_version_is_ignored(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.use("model", 0)
     writer.artifact("model", {"w": b"x"})
@@ -112,9 +112,11 @@ def test_use_of_a_version_that_is_not_here_is_passed_over(store: Store) -> None:
     assert get_run(store).state == "running"
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["with its digest", "as older writers said it"])
-def test_a_use_is_of_the_content_whose_number_turned_out_to_be_another(store: Store, known: bool) -> None:
-    """The user saw its own version as v0; another run's had been given that number."""
+@pytest.mark.parametrize(
+    "known", [True, False], ids=["with its digest", "without a digest, from older writers"]
+)
+def test_a_use_refers_to_the_content_if_its_version_has_another_number(store: Store, known: bool) -> None:
+    """The run saw its own version as v0, but the version of another run had taken this number."""
     Writer(store.layout, A, run_id="other").artifact("model", {"w": b"other"})
     apply_all(store)
     writer = Writer(store.layout, B, run_id="user")
@@ -126,7 +128,7 @@ def test_a_use_is_of_the_content_whose_number_turned_out_to_be_another(store: St
         assert session.get_one(Version, use.version_id).index == (1 if known else 0)
 
 
-def test_blob_that_did_not_come_is_no_obstacle_for_media(store: Store) -> None:
+def test_missing_blob_of_media_does_not_stop_the_journal(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.file("media/x.png", b"gone")
     for path in store.layout.blobs.rglob("*"):
@@ -137,7 +139,7 @@ def test_blob_that_did_not_come_is_no_obstacle_for_media(store: Store) -> None:
     assert [row["x"] for row in read_history(store)] == [1]
 
 
-def test_manifest_that_did_not_come_is_waited_for(store: Store) -> None:
+def test_journal_waits_for_a_missing_manifest(store: Store) -> None:
     writer = Writer(store.layout, A)
     record = writer.artifact("model", {"w": b"x"})
     manifest = store.blobs.path(record.manifest)

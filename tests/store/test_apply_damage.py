@@ -1,4 +1,4 @@
-"""Applying journals that are damaged: everything whole is read, and what is not is reported."""
+"""Applying damaged journals: all whole records are read, and the damage is reported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
 
 
 def break_frame(path: Path, segment: str, number: int) -> tuple[int, int]:
-    """Flip a bit in the payload of frame ``number``; return where the frame stands."""
+    """Flip a bit in the payload of frame ``number``; return the offsets of the frame's begin and end."""
     frames = [each for each in read_frames(path, segment, final=True) if isinstance(each, Frame)]
     data = bytearray(path.read_bytes())
     data[frames[number].end - 1] ^= 1
@@ -40,7 +40,7 @@ def break_frame(path: Path, segment: str, number: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("batch_bytes", [0, 8 * 1024 * 1024])
-def test_corrupt_record_is_reported_once_and_what_follows_is_read(
+def test_corrupt_record_is_reported_once_and_later_records_are_read(
     store: Store, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
 ) -> None:
     monkeypatch.setattr(apply, "BATCH_BYTES", batch_bytes)
@@ -49,7 +49,7 @@ def test_corrupt_record_is_reported_once_and_what_follows_is_read(
         writer.log({"x": at})
     writer.finish()
     start, end = break_frame(writer.path, A, 3)
-    assert apply_all(store) == 3  # a follower waits at the bad place
+    assert apply_all(store) == 3  # a recorder waits before the damaged region
     assert get_run(store).state == "running"
     apply_all(store, final=True)
     name = writer.path.name
@@ -84,7 +84,7 @@ def test_torn_tail_is_reported_when_the_writer_has_ended(store: Store) -> None:
     assert get_run(store).state == "crashed"
 
 
-def test_first_record_gone(store: Store) -> None:
+def test_rows_wait_when_the_first_record_is_lost(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 1})
     start, end = break_frame(writer.path, A, 0)
@@ -94,10 +94,10 @@ def test_first_record_gone(store: Store) -> None:
         f"journal {writer.path.name} is damaged at bytes {start} to {end}: "
         "checksum mismatch; records 0 to 0 are lost"
     ]
-    assert [row[4] for row in all_rows(store, A)] == [{"x": 1}]  # the row waits; nobody knows whose it is
+    assert [row[4] for row in all_rows(store, A)] == [{"x": 1}]  # the row waits, as its run is not known
 
 
-def test_record_that_this_tracker_does_not_know_stops_before_it(store: Store) -> None:
+def test_applying_stops_before_an_unknown_record(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 1})
     offset = writer.journal.append(b"\x92\x63\x01")
@@ -106,7 +106,7 @@ def test_record_that_this_tracker_does_not_know_stops_before_it(store: Store) ->
         apply_all(store)
     assert raised.value.path == str(writer.path)
     assert raised.value.offset == offset - 23
-    assert [row[4] for row in all_rows(store, A)] == [{"x": 1}]  # what is before it; nothing is lost either
+    assert [row[4] for row in all_rows(store, A)] == [{"x": 1}]  # the row before it; later rows are not lost
 
 
 def test_folder_in_a_journals_place_is_an_error(store: Store) -> None:
@@ -116,7 +116,7 @@ def test_folder_in_a_journals_place_is_an_error(store: Store) -> None:
         apply_all(store)
 
 
-def test_file_that_is_no_journal_is_an_error_and_stays(store: Store) -> None:
+def test_file_that_is_not_a_journal_is_an_error_and_stays(store: Store) -> None:
     path = store.layout.journal(HOST, A, 0)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x" * 100)
@@ -125,7 +125,7 @@ def test_file_that_is_no_journal_is_an_error_and_stays(store: Store) -> None:
     assert path.read_bytes() == b"x" * 100
 
 
-def test_journal_that_goes_on_in_a_second_file(store: Store) -> None:
+def test_journal_that_continues_in_a_second_file(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     writer.log({"half": 1}, commit=False)
@@ -151,7 +151,7 @@ def test_journal_that_goes_on_in_a_second_file(store: Store) -> None:
     assert store.layout.list_journals() == []
 
 
-def test_header_that_is_gone_loses_no_record(store: Store) -> None:
+def test_lost_header_loses_no_record(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 0})
     writer.next_file()
@@ -159,7 +159,7 @@ def test_header_that_is_gone_loses_no_record(store: Store) -> None:
     writer.log({"x": 2})
     with writer.path.open("r+b") as file:
         file.write(bytes(HEADER.size))
-    assert apply_all(store) == 2  # it may be a page that comes late
+    assert apply_all(store) == 2  # the header may be in a page that is written late
     assert problems(store, A) == []
     apply_all(store, final=True)
     end_segments(store)
@@ -169,7 +169,7 @@ def test_header_that_is_gone_loses_no_record(store: Store) -> None:
     assert store.layout.list_journals() == []
 
 
-def test_first_file_that_never_came(store: Store) -> None:
+def test_lost_first_journal_file_is_reported(store: Store) -> None:
     writer = Writer(store.layout, A)
     lost = writer.path
     writer.log({"x": 0})

@@ -1,4 +1,4 @@
-"""System metrics and output: hot, cold, rebuilt, of each writer, readable by others."""
+"""System metrics and output: hot, cold, after a rebuild, of each writer, read by other programs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write(store: Store, segment: str = A, **started: Any) -> Writer:
 LINES = [(0, "stdout", "hello"), (1, "stderr", "100%"), (2, "stdout", "ünïcode ✓")]
 
 
-def test_what_was_captured_is_there_live_sealed_and_rebuilt(store: Store) -> None:
+def test_captured_rows_are_the_same_live_sealed_and_rebuilt(store: Store) -> None:
     writer = write(store)
     apply_all(store)
 
@@ -75,7 +75,7 @@ def test_what_was_captured_is_there_live_sealed_and_rebuilt(store: Store) -> Non
         output = console(opened)
         assert texts(output) == LINES
         assert output.total == 3
-        # A line that was drawn again is as old as its first drawing.
+        # A line that was changed keeps the time of its first version.
         assert [line.time for line in output.lines] == [START + 2, START + 2, START + 4]
         with opened.reading() as session:
             detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
@@ -99,7 +99,7 @@ def test_what_was_captured_is_there_live_sealed_and_rebuilt(store: Store) -> Non
     store.close()
 
 
-def test_other_readers_find_it(store: Store) -> None:
+def test_other_programs_read_captured_rows(store: Store) -> None:
     write(store).finish()
     apply_all(store)
     seal_all(store)
@@ -110,7 +110,7 @@ def test_other_readers_find_it(store: Store) -> None:
     assert duckdb.sql(query).fetchall() == [("100%",)]
 
 
-def test_long_output_leaves_the_catalog_while_the_run_goes_on(
+def test_long_output_leaves_the_catalog_while_the_run_continues(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(store_captured.HOT, "console", 200)
@@ -131,7 +131,7 @@ def test_long_output_leaves_the_catalog_while_the_run_goes_on(
     assert [line.line for line in output.lines] == list(range(1000))
     assert output.lines[980].text == "drawn again"
     assert [row["cpu"] for row in system(store)[0].rows] == [float(at) for at in range(0, 1000, 20)]
-    # Only what is asked for is read.
+    # A query for some lines reads only these.
     assert texts(console(store, offset=500, limit=2)) == [
         (500, "stdout", "line 500"),
         (501, "stderr", "line 501"),
@@ -155,13 +155,13 @@ def test_ranks_and_attempts_are_kept_apart(store: Store) -> None:
     seal_all(store)
     assert [(each.rank, each.attempt) for each in system(store)] == [(0, 0), (0, 1), (1, 0)]
     assert system(store)[1].rows[0]["_runtime"] == 51.0
-    # The primary writer's attempts follow each other; another rank is asked for.
+    # By default the output is that of the primary writer's attempts. The other rank needs ``segment``.
     assert [line.text for line in console(store).lines] == [text for _, _, text in LINES] * 2
     assert [line.line for line in console(store).lines] == list(range(6))
     assert texts(console(store, segment=B)) == LINES
 
 
-def test_unnamed_files_go_only_when_the_catalog_has_their_rows(
+def test_unnamed_files_are_removed_only_when_the_catalog_has_their_rows(
     store: Store,
 ) -> None:
     writer = write(store)
@@ -173,7 +173,7 @@ def test_unnamed_files_go_only_when_the_catalog_has_their_rows(
     (named,) = folder.glob("*.parquet")
     left = named.with_name(f"{A}-000000000000-000000000002-deadbeef.parquet")
     left.write_bytes(named.read_bytes())
-    with store.writing() as session:  # as if the crash had come before the commit, the journal's lines lost
+    with store.writing() as session:  # as after a crash before the commit, if the journal has lost its lines
         segment = session.query(store_captured.Segment).one()
         segment.sealed = False
         session.query(CapturedPart).filter(CapturedPart.kind == "console").delete()

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from tracker.errors import StoreError
 from tracker.store.catalog.models import CapturedPart, Part
 from tracker.store.history import compaction
-from tracker.store.history.parquet import last_number, opened, read_numbers, read_rows
+from tracker.store.history.parquet import last_number, opened, read_numbers, read_part_rows
 from tracker.store.recovery.verify import Item, list_items, verify
 from tracker.store.store import Store
 
@@ -50,8 +50,8 @@ def answers(path: Path) -> list[Any]:
     with opened(path) as file:
         table = file.read().to_pydict()
     return [
-        repr(list(read_rows(path))),
-        repr(list(read_rows(path, ["loss", "nested"]))),
+        repr(list(read_part_rows(path))),
+        repr(list(read_part_rows(path, ["loss", "nested"]))),
         repr(read_numbers(path, "_step", ["loss", "count"])),
         repr(last_number(path, "loss")),
         repr(table),
@@ -132,14 +132,14 @@ def test_a_part_that_is_cut_off_is_one_error(store: Store, tmp_path: Path, size:
     copy = tmp_path / part.name
     copy.write_bytes(part.read_bytes()[:size])
     with pytest.raises(StoreError, match="restore this file from a backup"):
-        list(read_rows(copy))
+        list(read_part_rows(copy))
 
 
 def test_a_part_of_an_older_tracker_is_read_without_a_checksum(store: Store, tmp_path: Path) -> None:
     part = part_of(store)
     old = tmp_path / f"{A}-000000000000-000000000059-0a1b2c3d.parquet"
     shutil.copy(part, old)
-    assert repr(list(read_rows(old))) == repr(list(read_rows(part)))
+    assert repr(list(read_part_rows(old))) == repr(list(read_part_rows(part)))
 
 
 def test_a_damaged_part_is_not_merged_into_a_sound_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,5 +183,5 @@ def test_output_and_samples_have_checksums_too(store: Store) -> None:
         path.chmod(0o644)
         path.write_bytes(data)
         with pytest.raises(StoreError, match=path.name):
-            list(read_rows(path))
+            list(read_part_rows(path))
     assert [row["x"] for row in read_history(store)] == [1]

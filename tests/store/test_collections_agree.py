@@ -1,4 +1,4 @@
-"""The catalog, published files with journals, and the rules alone give the same versions and aliases."""
+"""The catalog, published files with journals, and the pure rules give the same versions and aliases."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ values = st.fixed_dictionaries(
 )
 STEP = st.one_of(
     st.tuples(st.just("log"), writer, name, content, aliases, st.sampled_from([None, 0.5, 2.0])),
-    # A record of a writer whose clock is late is applied when it comes.
+    # A record of a writer with a slow clock is applied when it arrives.
     st.tuples(st.just("edit"), writer, name, number, content, aliases, aliases, values, st.integers(0, 3)),
     st.tuples(st.just("delete"), writer, name, number, content),
     st.tuples(st.just("link"), writer, name, number, content, name, aliases),
@@ -50,7 +50,7 @@ STEP = st.one_of(
 
 
 class Scenario:
-    """Writers of three runs, whose records about artifacts are applied one by one."""
+    """Writers of three runs. Their records about artifacts are applied one by one."""
 
     def __init__(self, root: Path) -> None:
         self.store = open_store(root)
@@ -65,7 +65,7 @@ class Scenario:
         self.rules = {name: CollectionState((ENTITY, PROJECT, name)) for name in NAMES}
 
     def record(self, kind: str, *arguments: Any) -> Record:
-        """Return the record of a step, a second later than the one before."""
+        """Return the record of a step, one second later than the previous record."""
         self.clock += 1
         if kind == "log":
             name, content, aliases, ttl = arguments
@@ -92,7 +92,7 @@ class Scenario:
         assert apply_journal(self.store, journal).records == 1
 
     def follow(self, at: int, sequence: int, record: Record) -> None:
-        """Apply a record by the rules alone."""
+        """Apply a record with the rules of ``tracker.runstate.collection`` alone."""
         made_by = RecordId(SEGMENTS[at], sequence)
         if isinstance(record, ArtifactLogged):
             self.rules[record.name].log(record, f"run{at}", made_by)
@@ -166,7 +166,7 @@ def check(root: Path, steps: list[tuple[Any, ...]], applied: int) -> None:
     applied=3,
 )
 @settings(max_examples=25)
-def test_the_same_answer_from_everywhere(
+def test_catalog_files_and_rules_give_the_same_answer(
     steps: list[tuple[Any, ...]], applied: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

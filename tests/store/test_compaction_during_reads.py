@@ -1,4 +1,4 @@
-"""Reading a run whose parts are merged, and removed, meanwhile: the answer is that of the beginning."""
+"""Reading a run while its parts are merged and removed: the answer is the state at the begin of the read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ A, B = "aa" * 16, "bb" * 16
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of 50 rows and more."""
+    """Make parts of 50 rows and more."""
     monkeypatch.setattr(apply, "HOT_ROWS", 50)
     monkeypatch.setattr(apply, "BATCH_BYTES", 5000)
     monkeypatch.setattr(compaction, "SMALLEST_CLASS", 50)
@@ -37,7 +37,7 @@ def parts_of(store: Store, segment: str) -> list[Path]:
 
 
 class Resumed:
-    """A run of two attempts: the first one's rows are read before the second one's parts are."""
+    """A run of two attempts. Readers read the first attempt's rows before the second attempt's parts."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Resumed:
         self.grow()
 
     def grow(self) -> None:
-        """Have the second attempt log until it has another part."""
+        """Log rows in the second attempt until it has another part."""
         before = parts_of(self._store, B) if self.rows > 1 else []
         while self.rows == 1 or parts_of(self._store, B) == before:
             for _ in range(20):
@@ -57,7 +57,7 @@ class Resumed:
             apply_all(self._store)
 
     def merge(self) -> None:
-        """Have parts of the second attempt merged, as its recorder would; all that there were are gone."""
+        """Merge the parts of the second attempt, as its recorder would. All former parts are gone then."""
         before = parts_of(self._store, B)
         while set(before) & set(parts_of(self._store, B)):
             self.grow()
@@ -67,7 +67,10 @@ class Resumed:
 def read(
     store: Store, question: Callable[[Session, Run], Any], between: Callable[[], None]
 ) -> tuple[Any, int]:
-    """Ask with ``between`` done once the first attempt was read; return the answer and how often it took."""
+    """Run a query, and call ``between`` after the first attempt is read.
+
+    Returns the answer, and how often the query was run.
+    """
     run = get_run(store)
     first, asked = segment_id(store, A), 0
 
@@ -115,7 +118,7 @@ def test_parts_that_are_merged_while_others_are_read(
     assert (found, asked) == (before, 1)
 
 
-def test_a_part_that_is_named_and_gone_is_lost(store: Store) -> None:
+def test_a_missing_part_that_the_catalog_names_is_reported(store: Store) -> None:
     Resumed(store)
     (part, *_) = parts_of(store, B)
     part.unlink()
@@ -128,11 +131,11 @@ def test_a_part_that_is_named_and_gone_is_lost(store: Store) -> None:
 
     with pytest.raises(StoreError, match=r"\.parquet'\): restore it from a backup"):
         store.answer(ask)
-    assert asked == 1  # nobody merges it: looking again would not help
+    assert asked == 1  # the part was not merged, so a retry would not help
 
 
-def test_a_part_that_nobody_names_any_more_is_not_called_lost(store: Store) -> None:
-    """Its rows are in another: what the catalog says now is the answer, however often it was too late."""
+def test_a_merged_part_is_not_reported_as_lost(store: Store) -> None:
+    """The rows are in another part. The query is retried with the current catalog, as often as needed."""
     run = Resumed(store)
     late = 0
 

@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_is_not_deleted(tmp_path: Path) -> None:
     run = tracker.init(entity="team", project="demo", id="live", settings={"silent": True})
     run.log({"x": 1})
     found = Api({"entity": "team", "project": "demo"}).run("live")
-    with pytest.raises(UsageError, match="run team/demo/live goes on: end it first"):
+    with pytest.raises(UsageError, match="run team/demo/live is still running: end it first"):
         found.delete()
     run.finish()
     found.delete()

@@ -1,4 +1,4 @@
-"""What people change of a run: through ``Api``, here and over HTTP, and against what its writers say."""
+"""People's edits of a run: through ``Api``, local and over HTTP, and in conflict with its writers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS = ("name", "tags", "notes", "group", "job_type")
 
 
 def shown(store: Store, run_id: str = "run1") -> dict[str, object]:
-    """Return what people may edit of a run, as the catalog has it."""
+    """Return the editable fields of a run from the catalog."""
     run = get_run(store, run_id)
     return {field: getattr(run, field) for field in FIELDS}
 
@@ -49,7 +49,7 @@ def log_run(folder: Path, **given: object) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks for a key, with two runs."""
+    """A server that requires an API key, with two runs."""
     folder = tmp_path_factory.mktemp("edits")
     for run_id in ("one", "two"):
         log_run(folder, id=run_id, name=f"run {run_id}", tags=["first"], group="g", reinit="create_new")
@@ -69,10 +69,10 @@ def api(request: pytest.FixtureRequest, served: Server) -> Api:
 def test_edits_are_stored_by_update(api: Api, served: Server) -> None:
     run = api.run("one")
     run.name = name = f"renamed ✓ {time.time()}"
-    run.tags.append(name)  # wandb's users write it so
+    run.tags.append(name)  # users of wandb change the list in place
     run.notes = "the learning rate was wrong"
     run.group, run.job_type = None, "eval"
-    assert api.run("one").name != name  # not before it is asked for
+    assert api.run("one").name != name  # not before ``update``
     run.update()
     for found in (run, api.run("one"), next(run for run in api.runs() if run.id == "one")):
         assert (found.name, found.tags[0], found.tags[-1]) == (name, "first", name)
@@ -82,7 +82,7 @@ def test_edits_are_stored_by_update(api: Api, served: Server) -> None:
     assert published["edits"]["name"]["value"] == name
 
 
-def test_what_was_not_changed_is_not_edited(api: Api, served: Server) -> None:
+def test_only_changed_fields_are_edited(api: Api, served: Server) -> None:
     before = json.loads((served.store / "runs/team/demo/two/run.json").read_text())
     run = api.run("two")
     run.update()
@@ -98,7 +98,7 @@ def test_what_was_not_changed_is_not_edited(api: Api, served: Server) -> None:
 def test_values_that_a_field_cannot_have_are_refused(api: Api, field: str, value: object) -> None:
     run = api.run("two")
     setattr(run, field, value)
-    with pytest.raises(UsageError, match=r"name is a text|tags are a list|notes is a text") as raised:
+    with pytest.raises(UsageError, match=r"name is a string|tags are a list|notes is a string") as raised:
         run.update()
     assert "\n" not in str(raised.value)
     run.load()
@@ -110,7 +110,7 @@ def test_keys_of_config_and_summary_are_edited(api: Api, served: Server) -> None
     run.config["lr"], run.config["layers"] = 0.5, {"sizes": [1, 2]}
     run.summary["best"] = {"at": 3}
     run.summary.best.value = math.inf
-    assert "lr" not in api.run("two").config  # not before it is asked for
+    assert "lr" not in api.run("two").config  # not before ``update``
     run.update()
     for found in (run, api.run("two")):
         assert (found.config["lr"], found.config["layers"]) == (0.5, {"sizes": [1, 2]})
@@ -140,7 +140,7 @@ def test_values_that_a_key_cannot_have(api: Api) -> None:
     assert "odd" not in run.config
 
 
-def test_an_edit_of_a_key_holds_until_a_later_attempt_gives_it(tmp_path: Path) -> None:
+def test_an_edit_of_a_key_holds_until_a_later_attempt_sets_it(tmp_path: Path) -> None:
     settings = {"entity": "team", "project": "demo", "id": "r", "settings": {"silent": True}}
     run = tracker.init(config={"lr": 1, "depth": 2}, **settings)
     run.log({"loss": 3.0, "acc": 0.5})
@@ -151,7 +151,7 @@ def test_an_edit_of_a_key_holds_until_a_later_attempt_gives_it(tmp_path: Path) -
     edited.summary.update({"loss": 30.0, "acc": 50.0})
     edited.update()
     again = tracker.init(config={"depth": 200}, resume="must", **settings)
-    assert dict(again.config) == {"lr": 10, "depth": 200}  # who resumes goes on from what was edited
+    assert dict(again.config) == {"lr": 10, "depth": 200}  # the resumed run starts with the edited values
     again.log({"loss": 300.0})
     again.finish()
     found = api.run("r")
@@ -159,7 +159,7 @@ def test_an_edit_of_a_key_holds_until_a_later_attempt_gives_it(tmp_path: Path) -
     assert (found.summary["loss"], found.summary["acc"]) == (300.0, 50.0)
 
 
-def test_a_key_is_needed(served: Server) -> None:
+def test_an_edit_needs_an_api_key(served: Server) -> None:
     overrides = {"entity": "team", "project": "demo", "base_url": served.url, "api_key": "local-" + "0" * 40}
     with pytest.raises(AuthenticationError):
         Api({**overrides, "store": served.store.parent / "elsewhere"}).run("two")
@@ -167,7 +167,7 @@ def test_a_key_is_needed(served: Server) -> None:
     assert httpx.patch(address, json={"name": "stolen"}, trust_env=False).status_code == 401
 
 
-def test_what_the_route_refuses(served: Server) -> None:
+def test_the_route_refuses_invalid_edits(served: Server) -> None:
     with served.client() as client:
         for body, status in (({}, 400), ({"state": "finished"}, 400), ({"tags": {}}, 400), ([], 422)):
             answer = client.patch("/projects/team/demo/runs/two", json=body)
@@ -176,7 +176,7 @@ def test_what_the_route_refuses(served: Server) -> None:
         assert client.patch("/projects/team/demo/runs/none", json={"notes": "x"}).status_code == 404
 
 
-def test_an_edit_is_news(store: Store) -> None:
+def test_an_edit_changes_the_revision(store: Store) -> None:
     Writer(store.layout, "aa" * 16).finish()
     apply_all(store)
     with store.reading() as session:
@@ -186,14 +186,14 @@ def test_an_edit_is_news(store: Store) -> None:
         assert [run.id for run in changes_since(session, before).runs] == ["run1"]
 
 
-def test_an_edit_of_no_run(store: Store) -> None:
+def test_an_edit_of_a_missing_run(store: Store) -> None:
     with pytest.raises(NotFoundError, match="there is no run team/demo/run1"):
         edit(store, notes="x")
-    with pytest.raises(UsageError, match="'state' of a run cannot be changed: only name, tags"):
+    with pytest.raises(UsageError, match="cannot change 'state' of a run: only name, tags"):
         edit(store, state="finished")
 
 
-def test_an_edit_holds_while_the_run_goes_on(store: Store) -> None:
+def test_an_edit_holds_while_the_run_continues(store: Store) -> None:
     writer = Writer(store.layout, "aa" * 16, name="first", tags=["t"], notes="said")
     apply_all(store)
     edit(store, name="second", notes=None)
@@ -206,7 +206,7 @@ def test_an_edit_holds_while_the_run_goes_on(store: Store) -> None:
     assert shown(store)["tags"] == []
 
 
-def test_an_edit_holds_against_a_later_attempt_that_says_nothing(store: Store) -> None:
+def test_an_edit_holds_against_a_later_attempt_that_sets_nothing(store: Store) -> None:
     Writer(store.layout, "aa" * 16, name="first", group="g").finish()
     apply_all(store)
     edit(store, name="second", tags=["mine"])
@@ -222,7 +222,7 @@ def test_an_edit_holds_against_a_later_attempt_that_says_nothing(store: Store) -
     }
 
 
-def test_a_later_attempt_that_names_a_value_has_the_word(store: Store) -> None:
+def test_a_later_attempt_that_sets_a_value_overrides_an_edit(store: Store) -> None:
     Writer(store.layout, "aa" * 16, name="first").finish()
     apply_all(store)
     edit(store, name="second", tags=["mine"])

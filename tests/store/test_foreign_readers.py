@@ -1,4 +1,4 @@
-"""Programs that know nothing of tracker read its Parquet files, by docs/store-layout.md alone."""
+"""Programs without tracker read its Parquet files, as docs/store-layout.md describes them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from tracker.recorder.open_store import open_store
 DOCUMENT = (scripts.ROOT / "docs" / "store-layout.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)
 
-# The document's examples leave ``folder``, ``rows``, ``table`` and ``found``; the rest follows what it says
-# of columns. Where files differ in a column's type each is read by itself: put together, they are widened.
+# The document's examples set ``folder``, ``rows``, ``table`` and ``found``. The rest of this code follows the
+# document's description of columns. If files have different types for a column, each file is read alone, as
+# reading them together widens the type.
 READER = """
 import json, math, sys
 import pyarrow as pa
@@ -120,9 +121,9 @@ def log(folder: Path, *, count: int) -> Any:
 
 
 def read_foreign(folder: Path, *, sealed: bool = True) -> dict[str, Any]:
-    """Run the document's examples, and what follows from its words, where tracker cannot be imported.
+    """Run the document's examples and ``READER`` in a process that cannot import tracker.
 
-    Those of system metrics and output only when the run is sealed: until then these lie in the catalog.
+    The examples of system metrics and output need a sealed run. Before that, these rows are in the catalog.
     """
     examples = [each for each in EXAMPLES if "blobs/" not in each and (sealed or "system/" not in each)]
     code = READER.format(examples="\n".join(examples))
@@ -151,12 +152,12 @@ def test_a_sealed_run(tmp_path: Path) -> None:
 
 
 def test_a_live_run_in_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies in Parquet of a run that goes on: its first rows, whole and in order."""
+    """The Parquet files of a running run contain its first rows, complete and in order."""
     from builders import apply_all
 
     monkeypatch.setattr("tracker.store.ingest.apply.HOT_ROWS", 4)
     monkeypatch.setattr("tracker.store.ingest.apply.BATCH_BYTES", 300)
-    monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")  # nobody but this test applies
+    monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")  # only this test applies journals
     run = log(tmp_path, count=38)
     store = open_store(tmp_path / "tracker-store")
     apply_all(store)

@@ -1,4 +1,4 @@
-"""The overview ladder: no spike is lost at any rung, on any axis, hot or cold, zoomed or not."""
+"""The overview ladder: no spike is lost on any rung or axis, from hot or cold rows, in any window."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ A, B = "aa" * 16, "bb" * 16
 
 @pytest.fixture(autouse=True)
 def small_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ladders from 64 rows on, of buckets of 4, 8 times as many, and so on; parts of 50 rows and more."""
+    """Make ladders for parts of 64 rows and more, with buckets of 4, 32, ... rows; make parts of 50 rows."""
     monkeypatch.setattr(ladder, "LADDER_ROWS", 64)
     monkeypatch.setattr(ladder, "FINEST", 4)
     monkeypatch.setattr("tracker.store.queries.charts.FINEST", 4)
@@ -94,7 +94,7 @@ def test_no_spike_disappears(store: Store, state: str, axis: str) -> None:
             assert columns["mean"][0] == pytest.approx(math.fsum(finite) / len(finite))
 
 
-# A sparse x: how it lies among 3,000 rows; None where it is not logged.
+# Sparse values of x for 3,000 rows; None: not logged in this row.
 SPARSE: dict[str, Callable[[int], float | None]] = {
     "every 10th row": lambda at: at // 10 if at % 10 == 0 else None,
     "every 100th row": lambda at: at // 100 if at % 100 == 0 else None,
@@ -108,7 +108,7 @@ SPARSE: dict[str, Callable[[int], float | None]] = {
 
 @pytest.mark.parametrize("state", ["live", "compacted", "sealed"])
 @pytest.mark.parametrize("name", SPARSE)
-def test_rows_of_a_sparse_x_stand_at_the_last_one_before(store: Store, state: str, name: str) -> None:
+def test_rows_without_a_sparse_x_take_the_previous_x(store: Store, state: str, name: str) -> None:
     source = random.Random(2)
     writer, at_x, expected = Writer(store.layout, A), math.nan, []
     for at in range(3000):
@@ -152,7 +152,7 @@ def test_axes_are_keys_too(store: Store, state: str) -> None:
         assert columns["last"][-1] == last
 
 
-def test_keys_named_like_an_axis_move_nothing(store: Store) -> None:
+def test_keys_named_like_an_axis_do_not_move_points(store: Store) -> None:
     writer = Writer(store.layout, A)
     for at in range(1000):
         own: dict[str, Any] = {"_step": at * 7, "_runtime": 5.0} if at < 100 else {}
@@ -176,7 +176,7 @@ def test_zooming_reads_finer_rungs_down_to_the_points(store: Store, sealed: bool
     part = one(store, points=20, low=1000, high=1499)
     assert (whole.kind, part.kind) == ("buckets", "buckets")
     assert sum(whole.columns["count"]) == 3000
-    assert 500 <= sum(part.columns["count"]) <= 500 + 2 * 16  # a bucket at each edge may reach out
+    assert 500 <= sum(part.columns["count"]) <= 500 + 2 * 16  # the buckets at the edges may have rows outside
     points = one(store, points=20, low=1000, high=1015)
     assert points.kind == "points"
     assert points.columns["x"].tolist() == list(range(1000, 1016))
@@ -218,7 +218,7 @@ def test_a_sparse_key_keeps_its_points(store: Store) -> None:
     ]
 
 
-def test_parts_become_few_while_a_run_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_merged_while_a_run_continues(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     log_values(store, [float(at) for at in range(6000)])
     with store.reading() as session:
         before = len(session.scalars(select(Part)).all())
@@ -248,7 +248,7 @@ def same(one: ladder.Buckets, other: ladder.Buckets) -> bool:
 
 
 @given(values=values, data=st.data())
-def test_merging_in_steps_is_merging_at_once(values: list[float], data: st.DataObject) -> None:
+def test_merging_in_steps_equals_merging_in_one_step(values: list[float], data: st.DataObject) -> None:
     cuts = data.draw(st.sets(st.integers(1, max(1, len(values) - 1)), max_size=8))
     starts = np.array([0, *sorted(cut for cut in cuts if cut < len(values))])
     points = ladder.single(np.arange(len(values)), np.array(values), np.arange(len(values)) * 3)

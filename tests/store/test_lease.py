@@ -30,7 +30,7 @@ from tracker.store.catalog.locks import is_held
 from tracker.store.catalog.models import Clock
 from tracker.store.gc.collect import collect
 from tracker.store.objects.layout import Layout
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.store import Store
 
 # A process of another host: it opens the store, says so, and does what the lines on its stdin ask for.
@@ -177,7 +177,7 @@ def test_another_host_is_refused_while_the_holder_lives(
         assert capsys.readouterr().err.count("\n") == 1
         with pytest.raises(HeldElsewhereError, match="login1"):
             open_store(root, takes_over=False)
-        with pytest.raises(HeldElsewhereError, match="login1"), alone(Layout(root)):
+        with pytest.raises(HeldElsewhereError, match="login1"), hold_exclusively(Layout(root)):
             raise AssertionError
         assert capsys.readouterr().err.count("login1 holds the catalog") <= 1
         assert read_lease(Layout(root)) == before

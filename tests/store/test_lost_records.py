@@ -1,4 +1,4 @@
-"""Journals that lack records that had been applied: what a rebuild takes from elsewhere, what it names."""
+"""Journals that lack applied records: a rebuild recovers records from other files, and reports lost ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ A = "aa" * 16
 
 
 def write(store: Store) -> Writer:
-    """Write an unsealed run in two journal files; its run.json is older than its last records."""
+    """Write an unsealed run with two journal files. Its run.json is older than its last records."""
     writer = Writer(store.layout, A, name="named", config={"lr": 1})
     for value in range(7):
         writer.log({"x": value})
@@ -85,13 +85,13 @@ WAYS = [cut_last, empty_last, lose_first, lose_last, spoil_first, lose_all]
 
 
 def follow(store: Store, found: Rebuilt) -> list[str]:
-    """Do what the command does after the catalog was made; return what it says."""
+    """Apply the journals, as the command does after a rebuild; return the lines that the command prints."""
     apply_all(store)
     return [*found.broken, *clear_forgotten(store, found.forgotten, set())]
 
 
 def look(store: Store) -> dict[str, Any]:
-    """Return what the queries answer, but for noted damage and whether the writer lives."""
+    """Return the answers of the queries, without problems and without the state of the writer."""
     found = answers(store)
     run = found["team/demo/run1"]["run"]
     for state in (found["team/demo"]["runs"][0], run, *run["segments"]):
@@ -100,7 +100,9 @@ def look(store: Store) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("lose", WAYS)
-def test_a_sound_catalog_gives_what_journals_lack(store: Store, lose: Callable[[Writer], None]) -> None:
+def test_an_undamaged_catalog_has_the_records_that_journals_lack(
+    store: Store, lose: Callable[[Writer], None]
+) -> None:
     writer = write(store)
     before = look(store)
     store.close()
@@ -109,10 +111,9 @@ def test_a_sound_catalog_gives_what_journals_lack(store: Store, lose: Callable[[
     said = follow(rebuilt, found)
     assert shown(look(rebuilt)) == shown(before)
     how = "is gone" if lose is lose_all else "lacks records that had been applied"
-    line = (
-        f"run team/demo/run1: the journal of segment {A} {how}; what it had beyond the former catalog is lost"
-    )
-    # Where the place up to which the journals were applied is there, nothing was behind it.
+    lost = "records that are not in the former catalog are lost"
+    line = f"run team/demo/run1: the journal of segment {A} {how}; {lost}"
+    # If only the first journal is damaged, the applied offset still exists, so no record is lost.
     assert said == ([] if lose in (lose_first, spoil_first) else [line])
     assert [line.partition(":")[0] for line in problems(rebuilt, A)] == [f"the journal {how}"] * len(said)
     rebuilt, found = again(rebuilt)
@@ -127,7 +128,9 @@ def test_a_sound_catalog_gives_what_journals_lack(store: Store, lose: Callable[[
 
 
 @pytest.mark.parametrize("lose", [cut_last, lose_first])
-def test_a_writer_that_goes_on_is_followed(store: Store, lose: Callable[[Writer], None]) -> None:
+def test_a_writer_that_continues_after_the_rebuild_is_followed(
+    store: Store, lose: Callable[[Writer], None]
+) -> None:
     writer = write(store)
     store.close()
     lose(writer)
@@ -143,9 +146,9 @@ def test_a_writer_that_goes_on_is_followed(store: Store, lose: Callable[[Writer]
 
 
 @pytest.mark.parametrize("lose", WAYS)
-def test_without_a_catalog_what_is_lost_is_named(store: Store, lose: Callable[[Writer], None]) -> None:
+def test_without_a_catalog_lost_records_are_reported(store: Store, lose: Callable[[Writer], None]) -> None:
     writer = write(store)
-    with store.writing() as session:  # as some seconds later
+    with store.writing() as session:  # as if some seconds had passed: run.json is up to date
         publish_run(store.layout, session, session.scalars(select(Run)).one())
     lose_catalog(store)
     lose(writer)
@@ -154,11 +157,11 @@ def test_without_a_catalog_what_is_lost_is_named(store: Store, lose: Callable[[W
     with rebuilt.reading() as session:
         detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
     assert (detail.name, detail.config["lr"]) == ("named", 1)
-    assert [row["x"] for row in read_history(rebuilt)][:6] == list(range(6))  # those of the part
+    assert [row["x"] for row in read_history(rebuilt)][:6] == list(range(6))  # the rows of the part
     rebuilt.close()
 
 
-def test_a_catalog_that_is_older_than_the_run_is_not_taken(store: Store) -> None:
+def test_a_catalog_that_is_older_than_the_run_file_is_not_used(store: Store) -> None:
     writer = Writer(store.layout, A, name="named")
     writer.log({"x": 0})
     apply_all(store)
@@ -175,6 +178,6 @@ def test_a_catalog_that_is_older_than_the_run_is_not_taken(store: Store) -> None
     writer.path.unlink()
     rebuilt, found = again(store)
     (line,) = found.broken
-    assert line.endswith("what it had beyond Parquet files is lost")
+    assert line.endswith("records that are not in Parquet files are lost")
     assert [row["x"] for row in read_history(rebuilt)] == list(range(8))
     rebuilt.close()

@@ -33,7 +33,7 @@ from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.queries.runs import get_run, list_runs
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -189,7 +189,7 @@ def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
     link_artifact(store, ArtifactLinked(*place, "team", "model-registry", "digits", [], START + 1001))
     before = answers(store)
     store.close()
-    with alone(Layout(root)) as hold:
+    with hold_exclusively(Layout(root)) as hold:
         assert rebuild(Layout(root), hold).broken == []
     store = open_store(root, create=False)
     apply_all(store)
@@ -256,7 +256,7 @@ def test_runs_of_revision_0005_have_no_reason(tmp_path: Path) -> None:
         runs = [get_run(session, "team", "demo", name) for name in ("failed", "crashed", "silent")]
     assert {(run.reason, run.last_seen) for run in runs} == {(None, None)}
     store.close()
-    with alone(Layout(root)) as hold:
+    with hold_exclusively(Layout(root)) as hold:
         assert rebuild(Layout(root), hold).broken == []
 
 
@@ -291,7 +291,7 @@ def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) 
     assert said(store) == text_of(EXPECTED["ended"])
     store.close()
     (root / "catalog.db").unlink()
-    with alone(store.layout) as hold:
+    with hold_exclusively(store.layout) as hold:
         assert rebuild(store.layout, hold).broken == []
     again = open_store(root, create=False)
     assert said(again) == text_of(EXPECTED["ended"])

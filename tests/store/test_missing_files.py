@@ -1,4 +1,4 @@
-"""Published files that are gone: what a rebuild takes from the former catalog, and what it names as lost."""
+"""Missing published files: a rebuild restores files from the former catalog, and reports lost ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tracker.store.ingest.collections import change_collection
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import artifacts
 from tracker.store.recovery.missing_files import examine_files, known_files
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -43,7 +43,7 @@ def write(store: Store, segment: str, run: str, *contents: bytes, start: float =
 
 
 def doctor(store: Layout) -> list[str]:
-    """Return what `tracker doctor` says of the files of a store that is closed."""
+    """Return the lines of `tracker doctor` about the files of a closed store."""
     known = {}
     if (store.root / "catalog.db").exists():
         with closing(sqlite3.connect(store.root / "catalog.db")) as catalog:
@@ -62,7 +62,7 @@ def paths(layout: Layout) -> dict[str, list[Path]]:
 
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 @pytest.mark.parametrize("what", ["run", "version", "aliases", "collection"])
-def test_what_a_sound_catalog_knows_is_written_again(store: Store, what: str, how: str) -> None:
+def test_files_are_restored_from_an_undamaged_catalog(store: Store, what: str, how: str) -> None:
     write(store, A, "run1", b"1", b"2")
     change_collection(store, ENTITY, PROJECT, "data", {"description": "of all", "tags": ["t"]})
     before, files = answers(store), paths(store.layout)[what]
@@ -87,8 +87,8 @@ def test_what_a_sound_catalog_knows_is_written_again(store: Store, what: str, ho
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_the_catalog_of_an_older_tracker_knows_its_runs(tmp_path: Path, lost: bool) -> None:
-    """And what the run files of that tracker do not say: which artifacts a run used."""
+def test_run_files_are_restored_from_the_catalog_of_an_older_tracker(tmp_path: Path, lost: bool) -> None:
+    """Its catalog also knows which artifacts a run used, which the run files of that tracker lack."""
     for name in ("opened", "rebuilt"):
         shutil.copytree(FIXTURES / "format-1" / "sealed", tmp_path / name)
     store = open_store(tmp_path / "opened")
@@ -99,7 +99,7 @@ def test_the_catalog_of_an_older_tracker_knows_its_runs(tmp_path: Path, lost: bo
     if lost:
         for path in layout.run_files():
             path.unlink()
-    with alone(layout) as hold:
+    with hold_exclusively(layout) as hold:
         found = rebuild(layout, hold)
     assert found.broken == []
     lose_catalog(open_store(layout.root))
@@ -130,7 +130,7 @@ def test_nothing_is_restored_where_a_newer_tracker_wrote_a_file(store: Store, ne
     before = look()
     with (
         pytest.raises(StoreVersionError, match=r"has format 2, .* Nothing was changed\.$"),
-        alone(store.layout) as hold,
+        hold_exclusively(store.layout) as hold,
     ):
         rebuild(store.layout, hold)
     assert look() == before
@@ -155,7 +155,7 @@ def test_a_deleted_run_does_not_come_back(store: Store) -> None:
     write(store, A, "run1")
     tombstone = store.layout.tombstone(ENTITY, PROJECT, "run1")
     described = {"format": 1, "entity": ENTITY, "project": PROJECT, "id": "run1", "time": START + 100}
-    tombstone.write_text(values.dumps(described))  # the deletion was killed before it reached the catalog
+    tombstone.write_text(values.dumps(described))  # a kill before the change of the catalog
     store.layout.run_file(ENTITY, PROJECT, "run1").unlink()
     store.close()
     assert doctor(store.layout) == []
@@ -175,7 +175,7 @@ def lose_runs(layout: Layout) -> None:
 def lose_old_version(layout: Layout) -> None:
     path = layout.run_file(ENTITY, PROJECT, "run1")
     described = values.loads(path.read_bytes())
-    del described["versions"]  # a tracker of before wrote it
+    del described["versions"]  # as an older tracker wrote the file
     path.write_text(values.dumps(described))
     layout.version(ENTITY, PROJECT, "data", 0).unlink()
 
@@ -189,7 +189,7 @@ def lose_old_version(layout: Layout) -> None:
     ],
 )
 @pytest.mark.parametrize("catalog", ["lost", "damaged"])
-def test_what_cannot_be_recovered_is_named(
+def test_losses_that_cannot_be_recovered_are_reported(
     store: Store, lose: Callable[[Layout], None], words: str, catalog: str
 ) -> None:
     write(store, A, "run1", b"1", b"2")
@@ -212,7 +212,7 @@ def test_what_cannot_be_recovered_is_named(
     assert [words in line for line in doctor(store.layout)] == [True]
 
 
-def test_parts_of_a_run_that_are_gone_are_named(store: Store) -> None:
+def test_missing_parts_of_a_run_are_reported(store: Store) -> None:
     write(store, A, "run1")
     store.close()
     shutil.rmtree(store.root / "runs")
@@ -242,8 +242,8 @@ def test_a_run_lists_the_versions_that_it_logged(store: Store) -> None:
     lose_catalog(store)
     assert doctor(store.layout) == [f"{folder}/versions/0.json to 1.json are missing: the versions are lost"]
     rebuilt, found = again(store)
-    assert [line.partition(" was gone")[0] for line in found.broken] == [
-        f"{folder}/aliases is missing: which versions its aliases named is lost",
+    assert [line.partition(" was missing")[0] for line in found.broken] == [
+        f"{folder}/aliases is missing: the aliases of this collection are lost",
         f"{folder}/versions/0.json",
         f"{folder}/versions/1.json",
     ]
@@ -281,7 +281,9 @@ def test_a_version_that_was_deleted_does_not_come_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kept", ["first", "second"])
-def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: Path, kept: str) -> None:
+def test_a_version_number_that_two_merged_stores_have_is_reported(
+    store: Store, tmp_path: Path, kept: str
+) -> None:
     write(store, A, "run1", b"1", b"same")
     second = open_store(tmp_path / "second")
     write(second, B, "run2", b"2", b"same", start=START + 100)
@@ -289,7 +291,7 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
     lost = second if kept == "first" else store
     digest = values.loads(lost.layout.version(ENTITY, PROJECT, "data", 0).read_bytes())["digest"]
     store.close()
-    for path in sorted(second.root.rglob("*")):  # what `cp -r`, or `cp -rn`, does
+    for path in sorted(second.root.rglob("*")):  # as `cp -r` or `cp -rn` does
         copy = store.root / path.relative_to(second.root)
         if path.parts[len(second.root.parts)] in ("runs", "artifacts", "blobs") and path.is_file():
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -297,8 +299,8 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
                 shutil.copy(path, copy)
     version = store.layout.version(ENTITY, PROJECT, "data", 0)
     expected = (
-        f"{version} describes another version than the file of run {ENTITY}/{PROJECT}/"
-        f"{'run2' if kept == 'first' else 'run1'}, as after two stores were merged: "
+        f"{version} describes a different version than the file of run {ENTITY}/{PROJECT}/"
+        f"{'run2' if kept == 'first' else 'run1'} (two stores may have been merged): "
         f"the version with digest {digest} is lost"
     )
     assert doctor(store.layout) == [expected]
@@ -308,8 +310,8 @@ def test_a_number_that_two_merged_stores_have_is_named(store: Store, tmp_path: P
     assert doctor(store.layout) == [expected]
 
 
-def test_an_automatic_rebuild_writes_no_file_that_is_still_to_come(store: Store, tmp_path: Path) -> None:
-    """A store that is copied file by file may be opened before all of its files are there."""
+def test_an_automatic_rebuild_writes_no_file_that_may_still_come(store: Store, tmp_path: Path) -> None:
+    """A process may open a copy of a store before all files are copied."""
     write(store, A, "run1", b"1", b"2")
     before = answers(store)
     lose_catalog(store)
@@ -321,7 +323,7 @@ def test_an_automatic_rebuild_writes_no_file_that_is_still_to_come(store: Store,
     with opened.reading() as session:
         versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
     assert [(each.version, each.aliases) for each in versions] == [("v1", ["latest"]), ("v0", [])]
-    # The numbers stay taken.
+    # The numbers of the missing versions are not used again.
     writer = Writer(copy, B, "run2", start=START + 50)
     writer.artifact("data", {"a": b"3"}, ["new"])
     writer.finish()

@@ -1,4 +1,4 @@
-"""Cold history: any rows come back exactly, and other programs can read the file."""
+"""Parquet parts: any rows are read back exactly, and other programs can read the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.runstate.fold import FinishedRow
-from tracker.store.history.parquet import column_roles, last_number, read_numbers, read_rows, write_rows
+from tracker.store.history.parquet import column_roles, last_number, read_numbers, read_part_rows, write_rows
 
 
 def finished(cells: list[dict[str, Any]]) -> list[FinishedRow]:
@@ -25,11 +25,11 @@ def finished(cells: list[dict[str, Any]]) -> list[FinishedRow]:
 
 def through(path: Path, cells: list[dict[str, Any]], keys: list[str] | None = None) -> list[dict[str, Any]]:
     write_rows(path, finished(cells))
-    return [row.data for row in read_rows(path, keys)]
+    return [row.data for row in read_part_rows(path, keys)]
 
 
 def column(path: Path, values: list[Any]) -> tuple[str, list[Any]]:
-    """Write one key; return its column's kind and what comes back."""
+    """Write one key; return its column's kind and the values that are read back."""
     back = [data["k"] for data in through(path, [{"k": value} for value in values])]
     return column_roles(pq.ParquetFile(path))["k"]["kind"], back
 
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 COLUMNS: dict[str, tuple[list[Any], str]] = {
     "floats": ([0.1, -0.0, 5e-324, 1.7e308], "double"),
-    "floats that are no numbers": ([math.nan, math.inf, -math.inf, 1.0], "double"),
+    "floats that are not finite": ([math.nan, math.inf, -math.inf, 1.0], "double"),
     "ints": ([0, 2**53 + 1, 2**63 - 1, -(2**63)], "int64"),
     "ints beyond 64 bits": ([1, 2**63, 2**64, -(2**70), 10**400], "double"),
     "ints among floats": ([1, 2.0, 2**53 + 1, 0.5], "double"),
@@ -66,17 +66,17 @@ def test_columns_are_exact(path: Path, name: str) -> None:
     assert repr(column(path, values)) == repr((kind, values))
 
 
-def test_what_was_not_logged_stays_absent(path: Path) -> None:
+def test_keys_that_were_not_logged_stay_absent(path: Path) -> None:
     cells = [{"a": 1.0}, {"b": None}, {"a": None, "c": "x"}, {"a": 2, "b": 3}]
     assert through(path, cells) == cells
 
 
-def test_fixed_columns_are_kept_beside_keys_of_the_same_names(path: Path) -> None:
+def test_keys_may_have_the_names_of_fixed_columns(path: Path) -> None:
     cells = [
         {"_step": 99, "_row": "mine", "_runtime": None, "_timestamp": 1.5, "~_step": 2, "~exact:_step": 3}
     ]
     write_rows(path, finished(cells))
-    assert list(read_rows(path)) == finished(cells)
+    assert list(read_part_rows(path)) == finished(cells)
     assert pq.read_table(path).column("_step").to_pylist() == [0]
 
 
@@ -92,8 +92,8 @@ def test_key_names(path: Path, key: str) -> None:
 def test_only_some_keys(path: Path) -> None:
     cells = [{"a": 1, "b": 1}, {"b": 2}, {"c": 3}, {"a": None}]
     assert through(path, cells, ["a", "nowhere"]) == [{"a": 1}, {"a": None}]
-    assert [row.row for row in read_rows(path, ["a"])] == [0, 3]
-    assert list(read_rows(path, [])) == []
+    assert [row.row for row in read_part_rows(path, ["a"])] == [0, 3]
+    assert list(read_part_rows(path, [])) == []
 
 
 def test_no_rows_and_rows_without_keys(path: Path) -> None:
@@ -147,7 +147,7 @@ def test_random_rows_come_back(
     ]
     path = tmp_path / "random.parquet"
     write_rows(path, rows)
-    back = [row._replace(data=dict(sorted(row.data.items()))) for row in read_rows(path)]
+    back = [row._replace(data=dict(sorted(row.data.items()))) for row in read_part_rows(path)]
     assert repr(back) == repr([row._replace(data=dict(sorted(row.data.items()))) for row in rows])
 
 
@@ -160,7 +160,7 @@ MIXED: list[dict[str, Any]] = [
 ]
 
 
-def test_plain_pyarrow_reads_it(path: Path) -> None:
+def test_plain_pyarrow_reads_a_part(path: Path) -> None:
     write_rows(path, finished(MIXED))
     table = pq.read_table(path)
     assert table.schema.names == [
@@ -181,7 +181,7 @@ def test_plain_pyarrow_reads_it(path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="pandas is not installed")
-def test_pandas_reads_it(path: Path) -> None:
+def test_pandas_reads_a_part(path: Path) -> None:
     import pandas
 
     write_rows(path, finished(MIXED))
@@ -197,7 +197,7 @@ def test_numbers_without_python_objects(path: Path) -> None:
     assert found.steps.tolist() == [0, 2, 4]
     assert set(found.columns) == {"loss", "mixed", "~odd"}
     assert repr(found.columns["loss"][0].tolist()) == "[0.5, nan, 0.25]"
-    assert found.columns["loss"][1].all()  # a NaN that was logged is no gap
+    assert found.columns["loss"][1].all()  # a logged NaN counts as a value
     assert found.columns["mixed"][0].tolist()[:2] == [1.5, float(2**53)]
     assert found.columns["mixed"][1].tolist() == [True, True, False]
     for axis, expected in (

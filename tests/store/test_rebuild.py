@@ -1,4 +1,4 @@
-"""A catalog made anew from published files and journals answers as the former one did."""
+"""A catalog that is rebuilt from published files and journals gives the same answers as the former one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.ingest.salvage import clear_forgotten, salvage
 from tracker.store.queries import artifacts, captured, runs
 from tracker.store.recovery import open_catalog as catalog_module
-from tracker.store.recovery.open_catalog import alone
+from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
 from tracker.store.store import Store
 
@@ -104,11 +104,11 @@ def test_same_answers(store: Store, sealed: bool, lost: str) -> None:
     assert (found.runs, found.versions) == (3, 4)
     assert shown(everything(found_store)) == shown(before)
     with found_store.reading() as session:
-        assert runs.revision(session) > clock  # a dashboard that waits for news must not wait for ever
+        assert runs.revision(session) > clock  # so that a waiting dashboard gets the changes
         named = set(session.scalars(select(Part.path)))
     assert {str(path.relative_to(store.root)) for path in store.root.rglob("*.parquet")} == named
     assert [path.name for path in store.layout.temporary.iterdir()] == []
-    again_store, _ = again(found_store)  # and what was published meanwhile is as good
+    again_store, _ = again(found_store)  # from the files that the rebuilt store has published
     apply_all(again_store)
     assert shown(everything(again_store)) == shown(before)
     again_store.close()
@@ -119,7 +119,7 @@ def test_stores_of_every_format(version: str, tmp_path: Path) -> None:
     root, lost = tmp_path / "sealed", tmp_path / "lost"
     for copy in (root, lost):
         shutil.copytree(FIXTURES / version / "sealed", copy)
-    store = open_store(root)  # an old catalog is brought up to date, and with it what is published
+    store = open_store(root)  # an old catalog is migrated, and its published files are written again
     before = answers(store)
     store, found = again(store)
     assert found.broken == []
@@ -131,7 +131,7 @@ def test_stores_of_every_format(version: str, tmp_path: Path) -> None:
     reopened.close()
     (lost / "catalog.db").unlink()
     without = open_store(lost)
-    if version == "format-1":  # its run files did not say which artifacts a run used
+    if version == "format-1":  # its run files lacked the artifacts that a run used
         for answer in before.values():
             if isinstance(answer, dict) and "used_by" in answer.get("detail", {}):
                 answer["detail"]["used_by"] = []
@@ -139,7 +139,7 @@ def test_stores_of_every_format(version: str, tmp_path: Path) -> None:
     without.close()
 
 
-def test_a_lost_catalog_is_never_begun_empty(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_catalog_is_never_started_empty(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     write_all(store)
     seal_all(store)
     before = everything(store)
@@ -157,8 +157,8 @@ def test_a_lost_catalog_is_never_begun_empty(store: Store, capsys: pytest.Captur
     reopened.close()
 
 
-@pytest.mark.parametrize("content", [b"", "tables of nobody"])
-def test_a_catalog_that_nobody_filled_is_lost_too(store: Store, content: bytes | str) -> None:
+@pytest.mark.parametrize("content", [b"", "tables of another program"])
+def test_an_empty_catalog_counts_as_lost(store: Store, content: bytes | str) -> None:
     write_all(store)
     store.close()
     store.layout.catalog.unlink()
@@ -174,7 +174,7 @@ def test_a_catalog_that_nobody_filled_is_lost_too(store: Store, content: bytes |
     reopened.close()
 
 
-def test_a_catalog_that_goes_while_it_is_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalog_that_is_removed_while_it_is_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(store)
     store.layout.catalog.unlink()
     monkeypatch.setattr(catalog_module, "PATIENCE_SECONDS", 0.2)
@@ -187,22 +187,22 @@ def test_a_catalog_that_goes_while_it_is_open(store: Store, monkeypatch: pytest.
     open_store(store.root).close()
 
 
-def test_nobody_else_has_the_store_open(store: Store) -> None:
+def test_a_rebuild_is_refused_while_the_store_is_open(store: Store) -> None:
     write_all(store)
     with pytest.raises(
         StoreError, match="is in use: a server or another program has it open; stop it"
     ) as raised:
-        with alone(store.layout):
+        with hold_exclusively(store.layout):
             raise AssertionError
     assert "\n" not in str(raised.value)
 
 
-def test_another_connection_that_knows_no_lock(store: Store) -> None:
+def test_a_rebuild_is_refused_while_another_program_has_the_catalog_open(store: Store) -> None:
     write_all(store)
     store.close()
     other = sqlite3.connect(store.layout.catalog)
     other.execute("SELECT * FROM runs").fetchall()
-    with pytest.raises(StoreError, match="in use by another program"), alone(store.layout) as hold:
+    with pytest.raises(StoreError, match="in use by another program"), hold_exclusively(store.layout) as hold:
         rebuild(store.layout, hold)
     other.close()
     again(store)[0].close()
@@ -237,14 +237,17 @@ def test_newer_files_and_catalogs_are_refused_and_nothing_changed(store: Store) 
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreVersionError, match="catalog revision 9999"), alone(store.layout) as hold:
+    with (
+        pytest.raises(StoreVersionError, match="catalog revision 9999"),
+        hold_exclusively(store.layout) as hold,
+    ):
         rebuild(store.layout, hold)
     store.layout.catalog.unlink()
     file = store.layout.run_file(ENTITY, PROJECT, "alpha")
     file.write_text(file.read_text().replace('"format": 1', '"format": 2'))
     with (
         pytest.raises(StoreVersionError, match=r"run.json has format 2, this tracker reads up to 1"),
-        alone(store.layout) as hold,
+        hold_exclusively(store.layout) as hold,
     ):
         rebuild(store.layout, hold)
     assert not store.layout.catalog.exists()
@@ -283,7 +286,7 @@ def test_a_rebuild_that_fails_leaves_the_former_catalog(
             else "tracker.store.recovery.rebuild.install",
             fail,
         )
-        with pytest.raises(OSError, match="No space left"), alone(store.layout) as hold:
+        with pytest.raises(OSError, match="No space left"), hold_exclusively(store.layout) as hold:
             rebuild(store.layout, hold)
     assert list(store.layout.temporary.iterdir()) == []
     reopened = open_store(store.root)
@@ -309,7 +312,7 @@ def test_killed_between_moving_the_broken_catalog_away_and_the_new_one_in(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt), alone(store.layout) as hold:
+        with pytest.raises(KeyboardInterrupt), hold_exclusively(store.layout) as hold:
             rebuild(store.layout, hold)
     reopened = open_store(store.root)
     apply_all(reopened)
@@ -328,7 +331,7 @@ DAMAGE: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_run_file_costs_that_run_alone(store: Store, how: str) -> None:
+def test_a_damaged_run_file_loses_only_its_run(store: Store, how: str) -> None:
     write_all(store)
     seal_all(store)
     before = answers(store)
@@ -347,7 +350,7 @@ def test_a_damaged_run_file_costs_that_run_alone(store: Store, how: str) -> None
     assert after["team/other/model:v0"]["detail"]["logged_by"] is None
     Writer(store.layout, "ee" * 16, "beta", start=START + 500, project="other").finish()
     apply_all(rebuilt)
-    assert file.with_name("run.json.broken").read_text() == damaged  # though the run was published anew
+    assert file.with_name("run.json.broken").read_text() == damaged  # although the run was published again
     rebuilt.close()
 
 
@@ -368,17 +371,17 @@ def test_damaged_versions_and_aliases_and_missing_parts(store: Store) -> None:
     assert len(lines) == 6, lines
     for words in (
         "versions/1.json cannot be read",
-        "aliases/best.json was left out: there is no version 1",
+        "aliases/best.json was left out: the collection has no version 1",
         "aliases/latest.json cannot be read",
         "copied/run.json was left out: it describes run team/demo/alpha",
         "is missing: its",
-        "used team/demo/data:v1, which is not there",
+        "used team/demo/data:v1, which does not exist",
     ):
         assert sum(words in line for line in lines) == 1, words
     with rebuilt.reading() as session:
         found_versions = artifacts.list_artifacts(session, ENTITY, PROJECT)
     assert [info.version for info in found_versions] == ["v2", "v0"]
-    # The number of the damaged version stays taken.
+    # The number of the damaged version is not used again.
     writer = Writer(store.layout, "ee" * 16, "delta", start=START + 500)
     record = writer.artifact("data", {"a": b"new"}, ["latest"])
     writer.finish()
@@ -390,7 +393,7 @@ def test_damaged_versions_and_aliases_and_missing_parts(store: Store) -> None:
 
 
 @pytest.mark.parametrize("described", ["whole", "damaged"])
-def test_old_records_that_are_applied_again_move_nothing_back(store: Store, described: str) -> None:
+def test_old_records_that_are_applied_again_do_not_move_aliases_back(store: Store, described: str) -> None:
     first = Writer(store.layout, A, "first")
     first.artifact("data", {"a": b"1"}, ["best", "first"])
     second = Writer(store.layout, B, "second", start=START + 50)
@@ -402,7 +405,7 @@ def test_old_records_that_are_applied_again_move_nothing_back(store: Store, desc
     rebuilt, _ = again(store)
     apply_all(rebuilt)
     assert answers(rebuilt) == before
-    first.artifact("data", {"a": b"3"}, ["best"])  # a new one of the same journal
+    first.artifact("data", {"a": b"3"}, ["best"])  # a new record of the same journal
     apply_all(rebuilt)
     with rebuilt.reading() as session:
         found = artifacts.list_artifacts(session, ENTITY, PROJECT)
@@ -414,8 +417,8 @@ def test_old_records_that_are_applied_again_move_nothing_back(store: Store, desc
     rebuilt.close()
 
 
-def test_records_that_no_run_file_knows_yet(store: Store) -> None:
-    """A run file may be seconds old: what its journals have beyond it is applied as new."""
+def test_records_that_are_newer_than_the_run_file_are_applied(store: Store) -> None:
+    """A run file may be some seconds old. Records of its journals that are newer are applied as new ones."""
     writer = Writer(store.layout, A)
     apply_all(store)
     writer.file("late.txt", b"late")
@@ -429,7 +432,7 @@ def test_records_that_no_run_file_knows_yet(store: Store) -> None:
     rebuilt.close()
 
 
-def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None:
+def test_rows_in_parquet_survive_a_lost_journal(store: Store) -> None:
     writer = Writer(store.layout, A, name="named", config={"lr": 1})
     for value in range(7):
         writer.log({"x": value})
@@ -445,12 +448,15 @@ def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None
     rows = read_history(rebuilt)
     assert [row["x"] for row in rows] == list(range(len(rows)))
     assert len(rows) >= 6
-    assert problems(rebuilt, A) == ["the journal is gone: what was not in Parquet files yet is lost"]
+    assert problems(rebuilt, A) == [
+        "the journal is gone: records that were not in Parquet files yet are lost"
+    ]
     with rebuilt.reading() as session:
         detail = runs.run_detail(session, ENTITY, PROJECT, "run1")
     assert (detail.name, detail.config, detail.keys[0].count) == ("named", {"lr": 1}, len(rows))
     assert detail.state == "crashed"
-    # Were it put back: nothing is applied twice, nothing is deleted, and a rebuild takes it.
+    # If the journal comes back, no record is applied twice, nothing is deleted, and a rebuild applies the
+    # journal.
     writer.path.write_bytes(journal)
     assert apply_all(rebuilt) == 0
     rebuilt, found = again(rebuilt)
@@ -460,7 +466,7 @@ def test_a_journal_that_is_gone_leaves_what_was_in_parquet(store: Store) -> None
     rebuilt.close()
 
 
-def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store) -> None:
+def test_records_in_the_former_catalog_survive_a_lost_journal(store: Store) -> None:
     writer = Writer(store.layout, A, name="named", config={"lr": 1})
     for value in range(9):
         writer.log({"x": value})
@@ -475,7 +481,7 @@ def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store)
     writer.path.unlink()
     rebuilt, found = again(store)
     (line,) = found.broken
-    assert f"the journal of segment {A} is gone; what it had beyond the former catalog is lost" in line
+    assert f"the journal of segment {A} is gone; records that are not in the former catalog are lost" in line
     for _ in range(2):
         assert [row.get("x") for row in read_history(rebuilt)] == [*range(12), None]
         with rebuilt.reading() as session:
@@ -487,7 +493,7 @@ def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store)
         assert (detail.name, detail.config, detail.state) == ("named", {"lr": 1}, "crashed")
         assert (version.digest, metrics.rows[0]["cpu"]) == (logged.digest, 5.0)
         (problem,) = problems(rebuilt, A)
-        assert problem == "the journal is gone: what was not in the former catalog yet is lost"
+        assert problem == "the journal is gone: records that were not in the former catalog yet are lost"
         seal_all(rebuilt)
     rebuilt, found = again(rebuilt)
     assert found.broken == []
@@ -495,7 +501,7 @@ def test_a_journal_that_is_gone_leaves_what_the_former_catalog_had(store: Store)
     rebuilt.close()
 
 
-def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store) -> None:
+def test_rows_that_a_damaged_journal_has_lost_are_copied_from_parquet(store: Store) -> None:
     writer = Writer(store.layout, A)
     ends = [writer.log({"x": value}) for value in range(8)]
     apply_all(store)
@@ -507,7 +513,7 @@ def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store
     apply_all(rebuilt, final=True)
     assert [row["x"] for row in read_history(rebuilt)] == [0, 1, 3, 4, 5, 6, 7, 8]
     assert clear_forgotten(rebuilt, found.forgotten, set()) == [
-        f"the journal of segment {A} lacks 1 rows: they were kept from Parquet files"
+        f"the journal of segment {A} lacks 1 rows: they were copied from Parquet files"
     ]
     assert [row["x"] for row in read_history(rebuilt)] == list(range(9))
     assert not any(path.exists() for path in found.forgotten)
@@ -515,8 +521,8 @@ def test_rows_that_a_damaged_journal_has_lost_are_kept_from_parquet(store: Store
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_lost_catalog_costs_no_row_that_only_a_part_has(store: Store, killed: bool) -> None:
-    """Without the command, and also when the process that rebuilds is killed before it has kept them."""
+def test_a_lost_catalog_loses_no_row_that_only_a_part_has(store: Store, killed: bool) -> None:
+    """Also without the command, and when the rebuilding process is killed before it has copied the rows."""
     writer = Writer(store.layout, A)
     ends = [writer.log({"x": value}) for value in range(8)]
     apply_all(store)
@@ -525,7 +531,7 @@ def test_a_lost_catalog_costs_no_row_that_only_a_part_has(store: Store, killed: 
     store.close()
     store.layout.catalog.unlink()
     if killed:
-        with alone(store.layout) as hold:
+        with hold_exclusively(store.layout) as hold:
             assert rebuild(store.layout, hold).forgotten
     reopened = open_store(store.root)
     if not killed:
@@ -541,7 +547,9 @@ def test_a_lost_catalog_costs_no_row_that_only_a_part_has(store: Store, killed: 
     reopened.close()
 
 
-def test_others_wait_until_a_lost_catalog_has_all_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_wait_until_a_lost_catalog_has_all_rows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = Writer(store.layout, A)
     for value in range(8):
         writer.log({"x": value})
@@ -562,8 +570,8 @@ def test_others_wait_until_a_lost_catalog_has_all_rows(store: Store, monkeypatch
     reopened.close()
 
 
-def test_what_was_read_past_damage_once_is_read_again(store: Store) -> None:
-    """A rebuild waits at no damage that was gone past before, and at all that came since."""
+def test_a_rebuilt_catalog_skips_damage_that_was_skipped_before(store: Store) -> None:
+    """After a rebuild, known damage is skipped immediately. New damage is waited for as usual."""
     writer = Writer(store.layout, A)
     ends = [writer.log({"x": value}) for value in range(4)]
     spoil(writer, ends[1])
@@ -579,7 +587,7 @@ def test_what_was_read_past_damage_once_is_read_again(store: Store) -> None:
     rebuilt.close()
 
 
-def test_runs_keep_their_order_where_nothing_else_decides(store: Store) -> None:
+def test_runs_that_are_equal_in_the_order_keep_their_order(store: Store) -> None:
     for at, segment in enumerate(("ff", "aa", "cc", "bb")):
         Writer(store.layout, segment * 16, f"run {at}", name="same").finish()
         apply_all(store)
@@ -595,7 +603,7 @@ def test_runs_keep_their_order_where_nothing_else_decides(store: Store) -> None:
     rebuilt.close()
 
 
-def test_unnamed_ended_segments_end_again(store: Store) -> None:
+def test_segments_that_ended_without_a_last_record_end_again(store: Store) -> None:
     Writer(store.layout, A).log({"x": 1})
     apply_all(store)
     end_segments(store)

@@ -1,4 +1,4 @@
-"""Whatever several runs did at once: a catalog made anew answers as the former one did."""
+"""Random scenarios of several runs: a rebuilt catalog gives the same answers as the former one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STEP = st.one_of(
 
 
 class Scenario:
-    """Several runs that go on at once in one store; every record has a time of its own."""
+    """Several runs at the same time in one store. Every record has a different time."""
 
     def __init__(self, root: Path) -> None:
         self.store = open_store(root)
@@ -44,7 +44,7 @@ class Scenario:
         self.clock = START
 
     def play(self, steps: list[tuple[Any, ...]]) -> None:
-        """Do what the steps say."""
+        """Perform the steps."""
         for name, *arguments in steps:
             if name in ("begin", "edit", "apply", "rebuild"):
                 getattr(self, name)(*arguments)
@@ -58,7 +58,7 @@ class Scenario:
     def begin(self, run: int, rank: int) -> None:
         attempts = sum(each.run_id == f"run{run}" for each in self.writers)
         self.clock += 1
-        # Names in no order: ids and names must not be mixed up.
+        # The order of the names differs from the order of the ids, so that a mix-up of both is found.
         segment = f"{(len(self.writers) * 7 + 3) % 97:02x}" * 16
         self.writers.append(
             Writer(
@@ -74,7 +74,7 @@ class Scenario:
 
     def artifact(self, writer: Writer, content: int, alias: str) -> None:
         writer.artifact("data", {"a": b"%d" % content}, [alias])
-        self.apply()  # versions are numbered as they come
+        self.apply()  # versions are numbered in the order of applying
 
     def use(self, writer: Writer, version: int) -> None:
         writer.use("data", version)
@@ -110,7 +110,7 @@ class Scenario:
         apply_all(self.store)
 
     def notice(self) -> None:
-        """Do what a recorder does when it sees that writers are dead."""
+        """End the segments of dead writers, as a recorder does."""
         for segment, ended in self.ended.items():
             if ended == "crashed":
                 finish_segment(self.store, segment, "crashed")

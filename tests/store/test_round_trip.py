@@ -1,4 +1,4 @@
-"""What is logged is read back, value for value, type for type, wherever it lies, however asked for."""
+"""Logged values are read back with the same value and type, at every stage and through every interface."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from tracker.store.store import Store
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
-# Of each key: one value a row, so that in parts of three rows its type changes between parts.
+# The values of each key, one per row. In parts of three rows, the type of a key changes between parts.
 KEYS: dict[str, list[Any]] = {
     "floats": [0.1, -0.0, 5e-324, 1.7976931348623157e308, 1e16, -2.5, 1.0, 0.3, 1 / 3, 2.0**70],
     "not finite": [math.nan, math.inf, -math.inf, 1.0, math.nan, math.nan, 0.5, -0.0, math.inf, 0.0],
@@ -89,7 +89,7 @@ SPARSE: list[dict[str, Any]] = [{}, {"floats": 1}, {"only here": 2**64}, {"only 
 
 @pytest.fixture(autouse=True)
 def no_recorder(tmp_path: Path) -> Iterator[None]:
-    """Have the recorder's place in the test's own store, so that each stage holds still while it is read."""
+    """Hold the recorder's lock in the test's own store, so that a stage does not change while it is read."""
     layout = Layout(tmp_path / "tracker-store")
     layout.make()
     lock = RecorderLock(layout)
@@ -110,13 +110,13 @@ def init(folder: Path, run_id: str, **arguments: Any) -> Run:
 
 
 def logged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the history of a run that logged these rows: a step each, empty ones too."""
+    """Return the history of a run that logged these rows: one step per row, also for empty rows."""
     kept = [without_empty({key: value for key, value in row.items() if key}) for row in rows]
     return [{**row, "_step": step} for step, row in enumerate(kept)]
 
 
 def log_all(run: Run) -> list[dict[str, Any]]:
-    """Log every kind of value; return the rows that history must give."""
+    """Log every kind of value; return the expected history."""
     expected = [*ROWS, *SPARSE]
     for data in [*ROWS, *SPARSE]:
         run.log(data)
@@ -140,7 +140,7 @@ def log_all(run: Run) -> list[dict[str, Any]]:
 
 
 def complete_media(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the expected rows with what media references say beyond what the test knows: names of files."""
+    """Return the expected rows with the fields of media that the test cannot predict, such as file names."""
     image, table = found[-2], found[-1]
     assert expected[-2]["image"].items() <= image["image"].items()
     assert expected[-1]["table"].items() <= table["table"].items()
@@ -154,14 +154,14 @@ def complete_media(expected: list[dict[str, Any]], found: list[dict[str, Any]]) 
 
 
 def read(run: PublicRun) -> list[dict[str, Any]]:
-    """Return a run's rows, having seen that all ways to ask for rows agree."""
+    """Return a run's rows, and check that all ways to read rows agree."""
     rows: list[dict[str, Any]] = run.history(pandas=False)
     assert exact(list(run.scan_history(min_step=-(2**62)))) == exact(rows)
     return rows
 
 
 def check_keys(run: PublicRun, expected: list[dict[str, Any]]) -> None:
-    """See that a few keys, asked for alone, have the rows that have any of them."""
+    """Check that a query for a few keys returns the rows that have any of them."""
     asked = ("floats", "None", "None then text", "None then bools", "int float text dict", "all in one part")
     for keys in (*([key] for key in asked), ["late", "only here"], ["dict to int", "~tilde"], ["nowhere"]):
         some = [
@@ -178,16 +178,16 @@ def check_keys(run: PublicRun, expected: list[dict[str, Any]]) -> None:
 
 
 def check_run(run: PublicRun, expected: list[dict[str, Any]]) -> None:
-    """See that a run has these rows, and no other, whichever way they are asked for."""
+    """Check that a run has exactly these rows, in every way to read rows."""
     check_rows(read(run), expected)
     check_table(run.history_arrow(), expected)
     check_keys(run, expected)
 
 
 def stages(folder: Path, rows_in_part: int) -> Iterator[str]:
-    """Bring the runs of a store from journals to hot rows, parts, merged parts and a sealed run.
+    """Move the runs of a store from journals to hot rows, parts, merged parts and a sealed run.
 
-    Each yield is one stage, to be looked at.
+    Yield the name of each stage, so that the caller can read the store at this stage.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tracker.store.ingest.apply.HOT_ROWS", rows_in_part)
@@ -225,8 +225,8 @@ def test_a_local_run_at_every_stage(tmp_path: Path, ended: bool, rows_in_part: i
         check_run(found, expected)
         if stage == "parts":
             parts = len(list((tmp_path / "tracker-store").rglob("*.parquet")))
-            # Who reads a live run, or one with an artifact (a table's) that is not settled, applies it, and
-            # merges parts as they come.
+            # Reading a live run, or a run with an unsettled artifact (such as a table's), applies its
+            # journal.
             assert parts > 0 if rows_in_part == 3 else parts == 0
         seen.append(stage)
         if stage == "merged" and not ended:
@@ -236,7 +236,7 @@ def test_a_local_run_at_every_stage(tmp_path: Path, ended: bool, rows_in_part: i
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of a store that runs on this host log into."""
+    """A server with a store to which runs on this host log."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "tracker-store").mkdir()
     with serving(folder / "tracker-store") as server:
@@ -249,12 +249,12 @@ def remote_reader(server: Server, folder: Path) -> RemoteReader:
 
 
 def check_served(server: Server, run_id: str, expected: list[dict[str, Any]], folder: Path) -> None:
-    """See that a server has these rows, and no other: in its JSON, as Arrow, and through the Api."""
+    """Check that a server has exactly these rows: in its JSON, as Arrow, and through the Api."""
     with server.client() as api:
         answer = api.get(f"/projects/team/p/runs/{run_id}/history")
     assert answer.status_code == 200
     check_rows(values.loads(answer.content)["rows"], expected)
-    json.loads(answer.content, parse_constant=_refuse)  # other languages can parse it too
+    json.loads(answer.content, parse_constant=_refuse)  # so that other languages can parse it
     reader = remote_reader(server, folder)
     try:
         check_rows(reader.history("team", "p", run_id, None, False), expected)
@@ -266,7 +266,7 @@ def check_served(server: Server, run_id: str, expected: list[dict[str, Any]], fo
 
 
 def _refuse(word: str) -> None:
-    raise AssertionError(f"{word} is no JSON")
+    raise AssertionError(f"{word} is not valid JSON")
 
 
 def rows_served(server: Server, run_id: str) -> int:
@@ -369,7 +369,7 @@ finished_rows = st.lists(
 
 
 def cut(rows: list[FinishedRow], sizes: list[int]) -> list[list[FinishedRow]]:
-    """Return the rows in pieces of these sizes, the rest as the last one."""
+    """Return the rows in pieces of these sizes; the last piece has the remaining rows."""
     bounds = [0, *(at for at in accumulate(sizes) if at < len(rows)), len(rows)]
     return [rows[low:high] for low, high in pairwise(bounds)]
 
@@ -381,7 +381,7 @@ def text_of(rows: list[FinishedRow]) -> list[str]:
 @pytest.mark.slow
 @settings(max_examples=200)
 @given(finished_rows, st.lists(st.integers(1, 5), max_size=12))
-def test_columns_of_any_kinds_become_columns_of_one(rows: list[FinishedRow], sizes: list[int]) -> None:
+def test_columns_of_different_kinds_convert_to_one_kind(rows: list[FinishedRow], sizes: list[int]) -> None:
     tables = [rows_to_table(piece) for piece in cut(rows, sizes)]
     found: dict[str, list[tuple[str, bool]]] = {}
     for table in tables:
@@ -421,7 +421,7 @@ def test_the_kind_of_merged_parts_is_the_same_in_any_order(
 
 @IN_ONE_STORE
 @given(finished_rows, st.lists(st.integers(1, 4), max_size=8), st.booleans())
-def test_merged_parts_hold_the_rows_of_their_parts(
+def test_merged_parts_have_the_rows_of_their_parts(
     store: Store, rows: list[FinishedRow], sizes: list[int], late: bool
 ) -> None:
     name = f"{next(numbers):032x}"
@@ -441,8 +441,8 @@ def test_merged_parts_hold_the_rows_of_their_parts(
     assert [exact(list(row)) for row in all_rows(store, name)] == text_of(rows)
 
 
-def test_the_kind_of_a_column_does_not_depend_on_what_came_together(store: Store) -> None:
-    """A rebuilt store has other parts than a live one had: it says the same."""
+def test_the_kind_of_a_column_does_not_depend_on_the_parts(store: Store) -> None:
+    """A rebuilt store has other parts than the live store had, but the same columns."""
     rows = [
         FinishedRow(at, at, 1.0, 0.5, {"k": value}) for at, value in enumerate([None, None, "a", None, "b"])
     ]
@@ -459,7 +459,7 @@ def test_the_kind_of_a_column_does_not_depend_on_what_came_together(store: Store
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_rows_of_a_key_are_all_that_logged_it(store: Store, sealed: bool) -> None:
+def test_rows_of_a_key_are_all_rows_that_logged_it(store: Store, sealed: bool) -> None:
     writer = Writer(store.layout, "a" * 32)
     for value in (1.0, None, "diverged", [1, 2]):
         writer.log({"x": value})

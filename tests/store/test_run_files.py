@@ -1,4 +1,4 @@
-"""Small files of runs are in packs once the run is sealed: few inodes, the same bytes, nothing lost."""
+"""Small files of a sealed run are in packs: few inodes, the same bytes, nothing lost."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_files_move_into_one_pack(store: Store) -> None:
     assert command("verify", "--all", folder=store.root.parent).returncode == 0
 
 
-def test_the_document_reads_a_pack(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_code_reads_a_pack(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write(store, A, "one", CONTENTS)
     (pack,) = blobs(store)
     pack.rename(pack.with_name("SHA256.pack"))
@@ -100,14 +100,14 @@ def test_the_same_contents_in_another_run_are_stored_once(store: Store) -> None:
     assert len(files(store)) == 2 * len(CONTENTS)
 
 
-def test_several_packs_when_there_is_much(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_much_content_makes_several_packs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_files, "PACK_BYTES", 50)
     write(store, A, "one", CONTENTS)
     assert len(blobs(store)) == 4
     assert files(store) == CONTENTS
 
 
-def test_a_rebuild_finds_what_is_in_packs(store: Store) -> None:
+def test_a_rebuild_finds_the_contents_of_packs(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     store, found = again(store)
     assert found.broken == []
@@ -117,17 +117,19 @@ def test_a_rebuild_finds_what_is_in_packs(store: Store) -> None:
     store.close()
 
 
-def test_a_pack_whose_index_is_damaged_is_named(store: Store) -> None:
+def test_a_pack_with_a_damaged_index_is_reported(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     (pack,) = blobs(store)
     pack.chmod(0o644)
     pack.write_bytes(pack.read_bytes()[:-1])
     store, found = again(store)
-    assert found.broken == [f"{pack}: the files of runs in it are lost: it does not end with an index"]
+    assert found.broken == [
+        f"{pack} cannot be read: the run files in this pack are lost: it does not end with an index"
+    ]
     store.close()
 
 
-def test_what_is_no_pack_of_ours_neither_stops_a_rebuild_nor_is_waited_for(store: Store) -> None:
+def test_foreign_files_among_packs_do_not_stop_a_rebuild(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     (pack,) = blobs(store)
     shutil.copy(pack, pack.with_name("copy.pack"))
@@ -138,14 +140,14 @@ def test_what_is_no_pack_of_ours_neither_stops_a_rebuild_nor_is_waited_for(store
     assert files(store) == CONTENTS
 
 
-def test_deleting_a_run_leaves_what_another_one_names(store: Store) -> None:
+def test_deleting_a_run_keeps_contents_that_another_run_names(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     (pack,) = blobs(store)
     some = dict(list(CONTENTS.items())[3:6])
     write(store, B, "two", some)
     delete_run(store, ENTITY, PROJECT, "one")
-    garbage(store)  # the pack is written anew ...
-    garbage(store)  # ... and goes
+    garbage(store)  # writes a smaller pack ...
+    garbage(store)  # ... and removes the old one
     assert not pack.exists()
     assert files(store) == some
     (smaller,) = blobs(store)
@@ -158,7 +160,7 @@ def test_deleting_a_run_leaves_what_another_one_names(store: Store) -> None:
     store.close()
 
 
-def test_a_single_content_that_stays_of_a_pack_is_a_blob_again(store: Store) -> None:
+def test_the_last_content_of_a_pack_becomes_a_blob_again(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     write(store, B, "two", {"mine": b"content 7"})
     delete_run(store, ENTITY, PROJECT, "one")
@@ -168,19 +170,19 @@ def test_a_single_content_that_stays_of_a_pack_is_a_blob_again(store: Store) -> 
     assert files(store) == {"mine": b"content 7"}
 
 
-def test_garbage_collection_keeps_what_a_waiting_record_names(store: Store) -> None:
+def test_garbage_collection_keeps_contents_that_an_unapplied_record_names(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     delete_run(store, ENTITY, PROJECT, "one")
     name = BlobStore(store.layout).name(b"content 3")
     writer = Writer(store.layout, B, "two")
-    writer.put(FileSaved("mine", name.sha256, name.size, "text/plain"))  # found there by an upload
+    writer.put(FileSaved("mine", name.sha256, name.size, "text/plain"))  # by an upload
     garbage(store)
     apply_all(store)
     assert files(store) == {"mine": b"content 3"}
 
 
-def test_what_a_version_names_stays_a_blob(store: Store) -> None:
-    """Whichever comes first: a node without the catalog finds a version's files by their names alone."""
+def test_contents_of_versions_stay_blobs(store: Store) -> None:
+    """A node without the catalog finds a version's files by name, in any order of version and run file."""
     first = Writer(store.layout, A, "one")
     for path, content in CONTENTS.items():
         first.file(path, content)
@@ -190,7 +192,7 @@ def test_what_a_version_names_stays_a_blob(store: Store) -> None:
     record = artifact_record(BlobStore(store.layout), "after", {"x": b"content 2"}, ["latest"], second.tick())
     apply_all(store)
     seal_all(store)
-    second.put(record)  # of an upload that was told that the content is there
+    second.put(record)  # as an upload does when the server has the content
     second.finish()
     apply_all(store)
     seal_all(store)
@@ -240,12 +242,13 @@ def test_a_store_of_format_1_is_opened_read_and_raised(tmp_path: Path) -> None:
     old = [path for path in (root / "blobs").rglob("*") if path.is_file()]
     store = open_store(root, create=False)
     before = files(store)
-    assert before["media/images/sample_1_0a.png"] == b"stands for a picture"
-    write(store, "ee" * 16, "new", {**CONTENTS, "again": b"stands for a picture"})
-    assert files(store) == {**before, **CONTENTS, "again": b"stands for a picture"}
+    picture = before["media/images/sample_1_0a.png"]
+    assert picture.endswith(b" for a picture")
+    write(store, "ee" * 16, "new", {**CONTENTS, "again": picture})
+    assert files(store) == {**before, **CONTENTS, "again": picture}
     garbage(store)
     assert all(path.exists() for path in old)
-    assert files(store) == {**before, **CONTENTS, "again": b"stands for a picture"}
+    assert files(store) == {**before, **CONTENTS, "again": picture}
     assert '"format": 2' in store.layout.description.read_text()
     store.close()
 
@@ -345,7 +348,7 @@ def log_versions() -> list[tracker.Artifact]:
 
 
 def sealed(root: Path) -> set[Path]:
-    """Wait until all is sealed; return the inodes."""
+    """Wait until all segments are sealed; return the inodes."""
     layout = Layout(root)
     scripts.wait_for(lambda: not layout.list_journals(), "the runs to be sealed")
     scripts.wait_for(lambda: not layout.list_drafts(), "the drafts to be gone")
@@ -353,7 +356,7 @@ def sealed(root: Path) -> set[Path]:
 
 
 def test_two_hundred_images_are_ten_inodes_at_most(tmp_path: Path) -> None:
-    """Over a store that has had a run: its run.json, history, samples and pack, and their folders."""
+    """In a store that has a run, a new run adds run.json, history, samples, a pack and their folders."""
     tracker.init(project="p").finish()
     root = tmp_path / "tracker-store"
     before = sealed(root)

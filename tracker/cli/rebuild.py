@@ -30,7 +30,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     from tracker.recorder.open_store import open_store
     from tracker.store.ingest.salvage import clear_forgotten
     from tracker.store.objects.store_file import make_folders, require_store, require_writable
-    from tracker.store.recovery.open_catalog import alone
+    from tracker.store.recovery.open_catalog import hold_exclusively
     from tracker.store.recovery.orphan_segments import list_orphans
     from tracker.store.recovery.rebuild import rebuild
 
@@ -38,7 +38,7 @@ def _rebuild(options: argparse.Namespace) -> None:
     require_store(layout)
     require_writable(layout)
     make_folders(layout)
-    with alone(layout) as hold:
+    with hold_exclusively(layout) as hold:
         found = rebuild(layout, hold)
     store = open_store(layout.root, create=False)
     try:

@@ -266,12 +266,12 @@ def read_rows(layout: Layout, place: RunPath, segment: SegmentView, keys: list[s
         if not all(each.path.exists() for each in journals):
             raise FileNotFoundError(f"segment {segment.segment} was sealed while it was read")
         return
-    from tracker.store.history.parquet import read_rows as read_part
+    from tracker.store.history.parquet import read_part_rows
     from tracker.store.published.models import PublishedRun, read_published_model
 
     for each in read_published_model(layout.run_file(*place), PublishedRun).segments:
         for part in each.parts if each.segment == segment.segment else ():
-            yield from read_part(layout.root / part.path, keys)
+            yield from read_part_rows(layout.root / part.path, keys)
 
 
 def _fold_rows(journals: list[JournalPath]) -> Iterator[FinishedRow]:

@@ -1,4 +1,4 @@
-"""Finding artifacts: by version, alias or digest, in lists, and who used them."""
+"""Finding artifacts: by version, alias or digest, in lists, and the runs that used them."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_by_version_and_alias(filled: Store, reference: str, version: str) -> No
     assert find(filled, reference).version == version
 
 
-def test_by_digest_the_newest_that_has_it(filled: Store) -> None:
+def test_digest_finds_the_newest_version_that_has_it(filled: Store) -> None:
     assert find(filled, "v0").digest == find(filled, "v2").digest != find(filled, "v1").digest
     assert find(filled, find(filled, "v0").digest).version == "v2"
     assert find(filled, find(filled, "v1").digest).version == "v1"
 
 
-def test_all_that_is_known_of_a_version(filled: Store) -> None:
+def test_all_fields_of_a_version(filled: Store) -> None:
     found = find(filled, "best")
     assert (found.entity, found.project, found.name, found.type) == (ENTITY, PROJECT, "model", "model")
     assert (found.aliases, found.size, found.file_count, found.logged_by) == (["best"], 5, 2, "run1")
@@ -70,12 +70,12 @@ def test_all_that_is_known_of_a_version(filled: Store) -> None:
 @pytest.mark.parametrize(
     "reference", ["v3", "nowhere", "", "v", "v-1", "v99999999999999999999999", "%", "LATEST"]
 )
-def test_unknown_reference_says_what_there_is(filled: Store, reference: str) -> None:
+def test_error_for_an_unknown_reference_lists_versions_and_aliases(filled: Store, reference: str) -> None:
     with pytest.raises(NotFoundError) as raised:
         find(filled, reference)
     assert str(raised.value) == (
         f"artifact team/demo/model has no version or alias {reference!r}; "
-        "there is versions v0 to v2, aliases: again, best, latest, old"
+        "it has versions v0 to v2, aliases: again, best, latest, old"
     )
 
 

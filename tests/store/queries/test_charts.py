@@ -1,4 +1,4 @@
-"""Chart data: no spike is lost, nothing is counted twice, hot and cold rows give the same lines."""
+"""Chart data: no spike is lost, no value is counted twice, hot and cold rows give the same lines."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_as_many_values_as_points_are_points(store: Store) -> None:
     assert lines(store, ["y"], points=4)[0].kind == "buckets"
 
 
-def test_x_that_goes_back_is_put_in_order(store: Store) -> None:
+def test_decreasing_x_is_sorted(store: Store) -> None:
     writer = Writer(store.layout, A)
     for epoch in (3, 1, 2):
         writer.log({"y": epoch * 10, "epoch": epoch})
@@ -154,7 +154,7 @@ def test_x_that_goes_back_is_put_in_order(store: Store) -> None:
     assert points(lines(store, ["y"])[0]) == [(0, 30), (1, 10), (1, 5), (2, 20)]
 
 
-def test_rows_without_an_x_stand_at_the_last_one_before(store: Store) -> None:
+def test_rows_without_an_x_take_the_previous_x(store: Store) -> None:
     writer = Writer(store.layout, A)
     for at, x in enumerate((math.inf, 3.0, math.nan, 1.0, None, "2", True, 10**400, 2.0, -math.inf)):
         writer.log({"y": at, "at": x})
@@ -230,9 +230,9 @@ def test_newest_branch_only(store: Store, cold: bool) -> None:
 
 @settings(max_examples=60)
 @given(values=st.lists(st.floats(), max_size=60), points=st.integers(1, 70))
-def test_buckets_of_anything(values: list[float], points: int) -> None:
+def test_buckets_of_any_values(values: list[float], points: int) -> None:
     xs = np.arange(len(values), dtype=float)
-    series = charts._thin("y", [charts.Line(xs, np.array(values), xs.astype(int), None)], points)
+    series = charts._reduce("y", [charts.Line(xs, np.array(values), xs.astype(int), None)], points)
     if len(values) <= points:
         assert (series.kind, repr(series.columns["y"].tolist())) == ("points", repr(values))
         return

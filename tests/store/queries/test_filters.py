@@ -1,4 +1,4 @@
-"""Filters of runs: MongoDB's language as wandb's public API has it."""
+"""Filters of runs: MongoDB's query language, which wandb's public API uses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def fill(store: Store) -> None:
-    """Write the four runs, a minute apart, and one of another project."""
+    """Write the four runs, a minute apart, and a run of another project."""
     for at, (run_id, said) in enumerate(RUNS.items()):
         started = {key: value for key, value in said.items() if key != "summary"}
         writer = Writer(store.layout, f"{at + 1:032x}", run_id, start=START + 60 * at, **started)
@@ -70,7 +70,7 @@ def fill(store: Store) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with the runs, for tests that only read."""
+    """A store with the runs, for tests that do not change it."""
     store = open_store(tmp_path_factory.mktemp("filled") / "store")
     fill(store)
     yield store
@@ -78,7 +78,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def found(store: Store, filters: Any, **options: Any) -> str:
-    """Return the ids of the runs that match, oldest first unless told otherwise."""
+    """Return the ids of the matching runs, by default oldest first."""
     with store.reading() as session:
         page = runs.list_runs(session, ENTITY, PROJECT, filters=filters, **{"order": "created_at", **options})
     assert page.total == len(page.runs)
@@ -176,7 +176,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
 def test_runs_that_match(filled: Store, at: int) -> None:
     filters, expected = CASES[at]
     assert found(filled, filters) == expected
-    # The same runs, whatever they are ordered by, and all the others when it is turned round.
+    # Every order gives the same runs, and the negated filter gives all other runs.
     for order in ("config.lr", "-summary.loss", "config.opt", "-name", "last_step"):
         assert "".join(sorted(found(filled, filters, order=order))) == expected
     if filters:
@@ -192,20 +192,20 @@ WRONG: list[tuple[Any, str]] = [
     ),
     ({"config": {"lr": 1}}, "cannot filter by 'config'"),
     ({1: 1}, "a filter's keys are names of fields, not 1"),
-    ({"config.lr": {"$near": 1}}, r"config.lr: there is no operator '\$near': use \$eq, \$ne"),
-    ({"config.lr": {"$gt": 1, "b": 2}}, "config.lr: there is no operator 'b'"),
+    ({"config.lr": {"$near": 1}}, r"config.lr: unknown operator '\$near': use \$eq, \$ne"),
+    ({"config.lr": {"$gt": 1, "b": 2}}, "config.lr: unknown operator 'b'"),
     (
         {"config.lr": [1]},
         r"config.lr: can be compared with a number, a string, true or false, not with \[1\]",
     ),
     ({"config.lr": {"$gt": None}}, "config.lr: can be compared with"),
-    ({"config.lr": {"$gt": math.nan}}, "config.lr: nothing is more or less than NaN"),
+    ({"config.lr": {"$gt": math.nan}}, "config.lr: cannot compare with NaN: use"),
     ({"config.lr": {"$in": 1}}, r"config.lr: \$in takes a list, not 1"),
     ({"config.lr": {"$exists": "yes"}}, r"config.lr: \$exists takes true or false, not 'yes'"),
     ({"config.lr": {"$not": 1}}, r"config.lr: \$not takes a dict"),
     ({"config.lr": {"$regex": 1}}, r"config.lr: \$regex takes a string, not 1"),
-    ({"config.lr": {"$regex": "(a"}}, r"config.lr: '\(a' is no RE2 pattern: missing \)"),
-    ({"config.lr": {"$regex": "(?=a)"}}, "config.lr: .* is no RE2 pattern"),
+    ({"config.lr": {"$regex": "(a"}}, r"config.lr: '\(a' is not a valid RE2 pattern: missing \)"),
+    ({"config.lr": {"$regex": "(?=a)"}}, "config.lr: .* is not a valid RE2 pattern"),
     ({"config.\ud800": 1}, "half a surrogate pair"),
     ({"config.lr": "\ud800"}, "half a surrogate pair"),
     ({"tags": {"$regex": "\ud800"}}, "half a surrogate pair"),
@@ -216,18 +216,18 @@ WRONG: list[tuple[Any, str]] = [
     ({"state": {"$gt": None}}, "state: can be compared with a string, not with None"),
     ({"duration": "long"}, "duration: can be compared with a number, not with 'long'"),
     ({"duration": {"$gt": True}}, "duration: can be compared with a number, not with True"),
-    ({"duration": {"$regex": "1"}}, r"duration: \$regex is for strings"),
+    ({"duration": {"$regex": "1"}}, r"duration: cannot use \$regex: the field is not a string"),
     (
         {"createdAt": {"$gt": "yesterday"}},
-        "createdAt: 'yesterday' is no time: write unix seconds or ISO 8601",
+        "createdAt: 'yesterday' is not a time: use unix seconds or ISO 8601",
     ),
     ({"createdAt": {"$gt": []}}, "createdAt: can be compared with unix seconds or a time in ISO 8601"),
     ({"$and": {}}, r"\$and takes a list of filters, not \{\}"),
     ({"$or": []}, r"\$or takes a list of filters"),
-    ({"$where": "1"}, r"there is no \$where: use \$and, \$or"),
+    ({"$where": "1"}, r"unknown operator \$where: use \$and, \$or"),
     ({"$or": [{"name": "a"}] * 401}, "the filter has more than 400 conditions"),
     ({"tags": {"$all": ["a"] * 401}}, "the filter has more than 400 conditions"),
-    ({"name": {"$in": ["a"] * 10_001}}, "the filter names more than 10000 values"),
+    ({"name": {"$in": ["a"] * 10_001}}, "the filter has more than 10000 values"),
 ]
 
 
@@ -239,12 +239,12 @@ def test_wrong_filters_are_one_clear_line(filled: Store, at: int) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_as_large_as_filters_may_be(filled: Store) -> None:
+def test_the_largest_filters(filled: Store) -> None:
     deep: dict[str, Any] = {"config.lr": 0.1}
     for _ in range(20):
         deep = {"$or": [deep]}
     assert found(filled, deep) == "a"
-    with pytest.raises(UsageError, match="nested more than 20 deep"):
+    with pytest.raises(UsageError, match="nested more than 20 levels deep"):
         found(filled, {"$or": [deep]})
     assert found(filled, {"$or": [{"config.lr": each} for each in range(190)] + [{"name": "d"}]}) == "d"
     assert found(filled, {"name": {"$nin": [str(each) for each in range(10_000)]}}) == "abcd"

@@ -1,4 +1,4 @@
-"""Lists of projects and runs, one run, and what changed."""
+"""Lists of projects and runs, the detail of one run, and changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker.store.store import Store
 
 
 def write_runs(store: Store, **by_id: dict[str, Any]) -> None:
-    """Write a run for each keyword, a minute apart: its summary, and ``name`` if given."""
+    """Write a run for each keyword, a minute apart, with the given summary, and with ``name`` if given."""
     for at, (run_id, summary) in enumerate(by_id.items()):
         name = summary.pop("name", run_id)
         config = summary.pop("config", {})
@@ -122,7 +122,7 @@ def test_unknown_run(store: Store) -> None:
             runs.run_detail(session, ENTITY, PROJECT, "none")
 
 
-def test_detail_merges_what_the_writers_said(store: Store) -> None:
+def test_detail_merges_all_writers(store: Store) -> None:
     first = Writer(store.layout, "1" * 32, config={"lr": 1})
     first.log({"x": 1, "maybe": None})
     first.finish("failed")
@@ -149,7 +149,7 @@ def test_changes_since_a_revision(store: Store, monkeypatch: pytest.MonkeyPatch)
         changes = runs.changes_since(session, 0)
         assert [run.id for run in changes.runs] == ["a", "b", "c"]
         assert runs.changes_since(session, changes.revision).runs == []
-        # More than fit into one answer come with the next.
+        # Changes that do not fit into one answer come with the next one.
         monkeypatch.setattr(runs, "LARGEST_PAGE", 2)
         first = runs.changes_since(session, 0)
         rest = runs.changes_since(session, first.revision)

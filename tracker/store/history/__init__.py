@@ -1,1 +1,1 @@
-"""History: rows as columns, Parquet parts, the overview ladder, and reading them back."""
+"""The rows of runs: as Arrow columns, in Parquet parts and in the overview ladder; and reading them."""

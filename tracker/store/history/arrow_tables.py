@@ -1,4 +1,7 @@
-"""A run's history as an Arrow table: whole columns, no Python object per value. Knows no catalog."""
+"""A run's history as an Arrow table, built from whole columns without a Python object per value.
+
+This module does not use the catalog.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,23 @@ from tracker.store.history.parquet import opened, read_columns
 from tracker.store.history.part_file import FIXED_KEYS
 from tracker.store.history.sources import HistorySource, hold
 
-# A table, its schema with the roles, and where a row has one of the keys asked for (None: each has).
+# A schema with the roles of its columns, the table, and a mask of the rows that have a requested key.
+# The mask is None when every row has one.
 Source = tuple[pa.Schema, pa.Table, np.ndarray | None]
 
 
 def source_table(pieces: list[HistorySource], keys: Sequence[str] | None = None) -> pa.Table:
-    """Return history as columns ``_step``, ``_runtime``, ``_timestamp``, then one for each key, by step.
+    """Return history sorted by step: columns ``_step``, ``_runtime``, ``_timestamp``, then one per key.
 
-    A key's column is double, int64, bool, string, or JSON text (dicts, lists); the field's metadata
-    ``kind`` says which. Integers among floats, or beyond 64 bits, stand as the nearest double; what
-    fits no number (None, a string among numbers) is null: ``rows_of`` has every value exactly.
+    A key's column is double, int64, bool, string, or JSON text (for dicts and lists). The metadata
+    ``kind`` of its field names the kind. Integers among floats, and integers beyond 64 bits, become the
+    nearest double. A value that does not fit a column of numbers (None, a string) is null. ``rows_of``
+    returns every value exactly.
 
     Args:
-        pieces: What shows, oldest attempt first.
-        keys: Only these keys, and rows that have at least one of them; a key never logged is left out.
+        pieces: The visible pieces of the history, oldest attempt first.
+        keys: Return only these keys, and only rows that have at least one of them. A key that was never
+            logged has no column. None: all keys and all rows.
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     sources: list[tuple[HistorySource, Source]] = []
@@ -45,7 +51,7 @@ def source_table(pieces: list[HistorySource], keys: Sequence[str] | None = None)
     kinds: dict[str, list[tuple[str, bool]]] = {}
     for _, (schema, _, _) in sources:
         for key, kind in kinds_of(schema).items():
-            if key in wanted if wanted is not None else key not in FIXED_KEYS:  # as ``rows_of`` has it
+            if key in wanted if wanted is not None else key not in FIXED_KEYS:  # same rule as ``rows_of``
                 kinds.setdefault(key, []).append(kind)
     targets = {key: common_kind(found)[0] for key, found in kinds.items()}
     names = list(targets) if wanted is None else [key for key in wanted if key in targets]
@@ -59,7 +65,7 @@ def _sources(piece: HistorySource, wanted: list[str] | None) -> Iterable[Source]
             schema = file.schema_arrow
             roles = roles_of(schema)
             kinds = kinds_of(schema)
-            # The exact column matters only where columns of several kinds become JSON.
+            # Exact columns of numbers are not read: only a column that becomes JSON needs its exact values.
             chosen = [
                 name for name, role in roles.items()
                 if (wanted is None or role["key"] in wanted)
@@ -68,7 +74,8 @@ def _sources(piece: HistorySource, wanted: list[str] | None) -> Iterable[Source]
             found = read_columns(file, [*FIXED_KEYS, *chosen])
             logged = None
             if wanted:
-                # A value that the main column cannot hold was logged, too: where that is null is not enough.
+                # A null in a main column can stand for a logged value that only the exact column holds.
+                # So read the exact columns too, unless some main column has a value in every row.
                 cells = found.columns[len(FIXED_KEYS) :]
                 if not any(column.null_count == 0 for column in cells):
                     rest = [

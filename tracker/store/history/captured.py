@@ -1,8 +1,8 @@
-"""What was captured beside history: samples of system metrics, lines of output. First hot, then Parquet.
+"""Captured rows: samples of system metrics and lines of output. They are first hot, then in Parquet files.
 
-Neither is a row of history, and nothing merges them: an ended segment has, of each kind, files in
-``system/`` and ``console/`` beside ``history/``. A line may come again while its writer still draws on it (a
-progress bar); one that is ``WINDOW`` lines behind the newest is done.
+Captured rows are not rows of history, and compaction does not merge their files. The files are in the run's
+folders ``system/`` and ``console/``, next to ``history/``. A line can be logged again while its writer still
+changes the line (a progress bar). A line that is ``WINDOW`` lines behind the newest does not change any more.
 """
 
 from __future__ import annotations
@@ -27,20 +27,27 @@ from tracker.store.store import Store
 KINDS = ("system", "console")
 STREAMS = {1: "stdout", 2: "stderr"}
 STREAM_NUMBERS = {name: number for number, name in STREAMS.items()}
-# With so many a segment's hot ones become a file.
+# When a segment has this many hot rows of a kind, they move into a file.
 HOT = {"system": 4096, "console": 20_000}
-# Only so many of a segment's last lines may still change.
+# Only this many of a segment's last lines can still change.
 WINDOW = 64
 
 
 class Captured(NamedTuple):
-    """What a batch of records brings: samples, and for each number the newest state of a line."""
+    """The captured rows of a batch of records: samples, and the newest state of each line by line number."""
 
     samples: list[FinishedRow]
     lines: dict[int, FinishedRow]
 
     def take(self, record: SystemSample | ConsoleLines, sequence: int, start: float, base: float) -> None:
-        """Add a record, number ``sequence`` of a segment that began at ``start`` after ``base`` seconds."""
+        """Add the content of a record.
+
+        Args:
+            record: The record.
+            sequence: The record's number in its segment.
+            start: When the segment began, in unix seconds.
+            base: The run's runtime when the segment began, in seconds.
+        """
         runtime = record.time - start + base
         if isinstance(record, SystemSample):
             self.samples.append(FinishedRow(sequence, sequence, record.time, runtime, dict(record.values)))
@@ -53,7 +60,7 @@ class Captured(NamedTuple):
 
 
 def add_captured(session: Session, segment: Segment, found: Captured) -> None:
-    """Store what a batch brought, in its transaction."""
+    """Store the captured rows of a batch, in the batch's transaction."""
     if found.samples:
         rows: list[dict[str, Any]] = [
             {
@@ -71,7 +78,7 @@ def add_captured(session: Session, segment: Segment, found: Captured) -> None:
 
 
 def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -> None:
-    """Store lines; one that is there already is replaced, and keeps the time at which it began."""
+    """Store lines. A line that is stored already gets the new text and stream, and keeps its time."""
     rows = (
         (segment_id, row.row, STREAM_NUMBERS[row.data["stream"]], row.time, row.data["text"]) for row in lines
     )
@@ -80,7 +87,7 @@ def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -
 
 
 def hot_samples(session: Session, segment_id: int) -> list[FinishedRow]:
-    """Return a segment's samples that are in no file, oldest first."""
+    """Return a segment's samples that are not in a file yet, oldest first."""
     found = session.execute(
         select(Sample.number, Sample.time, Sample.runtime, Sample.data)
         .where(Sample.segment_id == segment_id)
@@ -92,7 +99,13 @@ def hot_samples(session: Session, segment_id: int) -> list[FinishedRow]:
 
 
 def hot_lines(session: Session, segment_id: int, last: int | None = None) -> list[FinishedRow]:
-    """Return a segment's lines that are in no file, up to number ``last``."""
+    """Return a segment's lines that are not in a file yet, by line number.
+
+    Args:
+        session: A read transaction.
+        segment_id: The segment's number in the catalog.
+        last: Return lines up to this line number. None: all lines.
+    """
     query = select(ConsoleLine.line, ConsoleLine.time, ConsoleLine.stream, ConsoleLine.text)
     query = query.where(ConsoleLine.segment_id == segment_id).order_by(ConsoleLine.line)
     if last is not None:
@@ -107,9 +120,10 @@ def spill_captured(store: Store, segment_id: int, *, everything: bool) -> None:
     """Move a segment's captured rows into files.
 
     Args:
-        store: Where.
-        segment_id: Which segment.
-        everything: It has ended. Else only kinds that have many go, and no line that may still change.
+        store: The store.
+        segment_id: The segment's number in the catalog.
+        everything: Move all rows, because the segment has ended. Otherwise move only the kinds that have
+            many rows (``HOT``), and no line that can still change.
     """
     for kind in KINDS:
         while _spill(store, segment_id, kind, everything=everything):
@@ -143,7 +157,8 @@ def _spill(store: Store, segment_id: int, kind: str, *, everything: bool) -> boo
             .where(model.segment_id == segment_id, number >= rows[0].row, number <= rows[-1].row)
             .returning(number)
         ).all()
-        named = len(gone) == len(rows)  # else somebody was faster, or a line came back
+        # Otherwise another process has moved the rows, or a line was logged again.
+        named = len(gone) == len(rows)
         if named:
             session.add(
                 CapturedPart(
@@ -178,7 +193,7 @@ def _write(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) ->
 
 
 def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[Path]:
-    """Return a segment's captured files that the catalog does not name: a crash, or a rebuild, left them."""
+    """Return a segment's captured files that the catalog does not name. A crash or a rebuild left them."""
     run = session.get(Run, segment.run_id) if segment.run_id else None
     if run is None:
         return []
@@ -189,8 +204,16 @@ def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[P
 
 
 def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
-    """Take from files that nobody names what the catalog lacks: a damaged journal may not give it again."""
-    from tracker.store.history.parquet import read_rows
+    """Copy captured rows that the catalog lacks from files that it does not name.
+
+    A damaged journal may not contain these rows any more.
+
+    Args:
+        store: The store.
+        segment_id: The segment's number in the catalog.
+        paths: The files: see ``unnamed_captured``.
+    """
+    from tracker.store.history.parquet import read_part_rows
 
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
@@ -200,7 +223,7 @@ def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
         for path in paths:
             with suppress(StoreError, OSError):
                 kind = path.parent.name
-                lost = [row for row in read_rows(path) if row.row not in known[kind]]
+                lost = [row for row in read_part_rows(path) if row.row not in known[kind]]
                 if lost and kind == "system":
                     add_captured(session, segment, Captured(lost, {}))
                 elif lost:
@@ -215,13 +238,13 @@ def captured_rows(
 
     Args:
         session: A read transaction.
-        segment_id: Which segment.
+        segment_id: The segment's number in the catalog.
         kind: ``"system"`` or ``"console"``.
         root: The store's folder.
-        first: Only from this number on; files that end before are not opened.
-        last: And up to this one.
+        first: The number of the first row. Files that end before it are not opened.
+        last: The number of the last row. None: all rows from ``first``.
     """
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     parts = session.execute(
         select(CapturedPart.path, CapturedPart.first_row, CapturedPart.last_row)
@@ -232,7 +255,7 @@ def captured_rows(
     newer = {row.row for row in hot} if parts else set()
     for path, begin, end in parts:
         if end >= first and (last is None or begin <= last):
-            for row in read_rows(root / path):
+            for row in read_part_rows(root / path):
                 if row.row >= first and (last is None or row.row <= last) and row.row not in newer:
                     yield row
     yield from (row for row in hot if row.row >= first and (last is None or row.row <= last))

@@ -1,13 +1,18 @@
-"""History rows as Arrow columns, one or two per key, and back. Knows no files.
+"""Conversion of history rows to Arrow columns, one or two per key, and back. This module does not use files.
 
-Columns ``_row``, ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds), then the keys.
-A key's column has the type that fits most of its values: double, int64, bool, string, or JSON text
-(dicts, lists). Values that the column's type cannot hold exactly (an int among floats, None, a
-string among numbers) stand as JSON in a second column ``~exact:KEY``, which overrides the first
-where it is not null. A key that was nothing but None has a JSON column of nulls beside its exact one:
-that takes the kind of any other column with which it is put together. Key names that begin with ``~``
-get one more ``~``. The schema metadata ``tracker`` maps every column to its key and role, so that
-nothing has to be guessed from names.
+A table has the columns ``_row``, ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds), then the
+keys.
+
+The main column of a key is double, int64, bool, string, or JSON text (for dicts and lists). A value that this
+column cannot hold exactly (an int among floats, None, a string among numbers) is stored as JSON in a second
+column ``~exact:KEY``. Where the second column is not null, its value takes precedence.
+
+A key that has only None as its value has a JSON column of nulls and an exact column. When tables are merged,
+such a key takes the kind that the key has in the other tables.
+
+A column name gets one more ``~`` in front when the key begins with ``~``, or has the name of a fixed column.
+The schema metadata ``tracker`` maps each column of a key to the key and its kind, so readers do not parse
+names.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ ARROW = {
 }
 NUMERIC = ("double", "int64")
 
-# What stands for a key in a column: its kind, its main array and, where needed, the exact one.
+# A key's values as columns: the kind, the main array, and the exact array if one is needed.
 Encoded = tuple[str, pa.Array, pa.Array | None]
 Roles = dict[str, dict[str, str]]
 
@@ -45,7 +50,7 @@ def column_name(key: str) -> str:
 
 
 def rows_to_table(rows: list[FinishedRow]) -> pa.Table:
-    """Return rows as a table, in the order given."""
+    """Return rows as a table, in the given order."""
     fixed = [
         pa.array([row.row for row in rows], pa.int64()),
         pa.array([row.step for row in rows], pa.int64()),
@@ -57,7 +62,7 @@ def rows_to_table(rows: list[FinishedRow]) -> pa.Table:
 
 
 def make_table(fixed: list[pa.Array], keys: dict[str, Encoded]) -> pa.Table:
-    """Return the table of the four fixed columns and of ``keys``."""
+    """Return a table of the four fixed columns and the columns of ``keys``."""
     schema = make_schema({key: (kind, exact is not None) for key, (kind, _, exact) in keys.items()})
     columns = list(fixed)
     for _, main, exact in keys.values():
@@ -66,7 +71,7 @@ def make_table(fixed: list[pa.Array], keys: dict[str, Encoded]) -> pa.Table:
 
 
 def make_schema(keys: dict[str, tuple[str, bool]]) -> pa.Schema:
-    """Return the schema for keys of which the kind, and whether there is an exact column, are given."""
+    """Return a schema for ``keys``: the kind of each key, and whether it has an exact column."""
     fields = [pa.field(name, kind) for name, kind in FIXED.items()]
     roles: Roles = {}
     for key, (kind, has_exact) in keys.items():
@@ -80,13 +85,13 @@ def make_schema(keys: dict[str, tuple[str, bool]]) -> pa.Schema:
 
 
 def roles_of(schema: pa.Schema) -> Roles:
-    """Return what each key column stands for: ``{column: {"key": ..., "kind": ...}}``."""
+    """Return the key and the kind of each column of a key: ``{column: {"key": ..., "kind": ...}}``."""
     described: dict[str, Roles] = values.loads((schema.metadata or {})[METADATA])
     return described["columns"]
 
 
 def kinds_of(schema: pa.Schema) -> dict[str, tuple[str, bool]]:
-    """Return each key's kind and whether it has an exact column; ``make_schema`` takes the same."""
+    """Return the kind of each key, and whether it has an exact column: the argument of ``make_schema``."""
     roles = roles_of(schema)
     return {
         role["key"]: (role["kind"], EXACT + role["key"] in roles)
@@ -115,10 +120,10 @@ def table_to_rows(batch: pa.Table | pa.RecordBatch, roles: Roles) -> Iterator[Fi
 
 
 def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
-    """Return the kind that can hold a key's values from several tables, and whether some are exact."""
+    """Return the kind that holds a key's values of several tables, and whether an exact column is needed."""
     found = list(kinds)
     exact = any(has_exact for _, has_exact in found)
-    # JSON with an exact column is nothing but None: it yields to any kind.
+    # A JSON column with an exact column contains only None: it adopts any other kind.
     names = {kind for kind, has_exact in found if (kind, has_exact) != ("json", True)}
     if not names:
         return "json", True
@@ -134,14 +139,21 @@ def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
 def convert(
     kind: str, main: pa.ChunkedArray, exact: pa.ChunkedArray | None, target: tuple[str, bool]
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
-    """Return a key's columns as columns of the kind that ``common_kind`` gave."""
+    """Return a key's main and exact column, converted to another kind.
+
+    Args:
+        kind: The kind of the columns.
+        main: The main column.
+        exact: The exact column, if there is one.
+        target: The result of ``common_kind``: the new kind, and whether an exact column is needed.
+    """
     wanted, has_exact = target
     if kind == wanted == "json" and exact is not None and not has_exact:
         return _as_json(kind, main, exact), None
     if kind == wanted:
         absent = pa.chunked_array([pa.nulls(len(main), pa.string())])
         return main, (exact if exact is not None else absent) if has_exact else None
-    if kind == "int64" and wanted == "double":  # every int among floats is exact
+    if kind == "int64" and wanted == "double":  # the exact column keeps each int an int
         if not has_exact:
             return main.cast(pa.float64(), safe=False), None
         text = main.cast(pa.string())
@@ -165,7 +177,7 @@ def _as_json(kind: str, main: pa.ChunkedArray, exact: pa.ChunkedArray | None) ->
 
 
 def _cells_by_key(rows: list[FinishedRow]) -> dict[str, tuple[list[Any], list[int] | None]]:
-    """Return each key's values, and in which rows they stand (None: in every one)."""
+    """Return each key's values, and the indices of the rows that have them (None: every row has one)."""
     first = rows[0].data.keys() if rows else {}
     if all(row.data.keys() == first for row in rows):
         return {key: ([row.data[key] for row in rows], None) for key in first}
@@ -214,12 +226,12 @@ def _nearest(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except OverflowError:  # beyond what a double reaches; the exact column has it
+    except OverflowError:  # beyond the range of a double; the exact column holds the value
         return float("inf") if value > 0 else float("-inf")
 
 
 def _spread(cells: list[Any], at: list[int] | None, count: int, kind: str) -> pa.Array:
-    """Return an array of ``count`` cells with ``cells`` in the places ``at`` and nulls elsewhere."""
+    """Return an array of ``count`` cells with ``cells`` at the indices ``at`` and nulls elsewhere."""
     array = pa.array(cells, ARROW[kind])
     if at is None or len(cells) == count:
         return array

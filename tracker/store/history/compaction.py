@@ -1,8 +1,8 @@
-"""Compaction: neighbouring small parts of a segment become one, so that reading opens few files.
+"""Compaction: merge neighbouring small parts of a segment into one, so that readers open few files.
 
-Parts grow by classes, as in a log-structured merge tree: four of one class become one of the next, so
-each row is written again once per class. Like all of the store's files, the merged one is published
-first and named second; readers that still hold the old names look again when a file is gone.
+Parts have size classes, as in a log-structured merge tree. Four parts of one class become one part of the
+next class, so each row is written again once per class. The merged file is published first, and the catalog
+names the file second. A reader that still uses the old names reads the catalog again when a file is gone.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tracker.store.history.parquet import Writer, opened, rows_per_group
 from tracker.store.history.parts import add_part, discard, publish_part
 from tracker.store.store import Store
 
-# This many parts of one class make one of the next, which is this many times as large.
+# This many parts of one class become one part of the next class, which is this many times as large.
 FAN = 4
 SMALLEST_CLASS = 4096
-# A part of so many rows, or bytes, is large: merging it again would cost more than opening it.
+# A part of this many rows or bytes is large: merging it again would cost more than opening it.
 LARGE_ROWS = 4_000_000
 LARGE_BYTES = 512 * 1024 * 1024
 
@@ -44,10 +44,10 @@ Kinds = dict[str, tuple[str, bool]]
 
 
 def compact(store: Store, segment_id: int) -> bool:
-    """Merge the newest parts of a live segment when enough of one size have come together.
+    """Merge the newest parts of a live segment when there are enough parts of one size class.
 
     Returns:
-        Whether something was merged: there may be more to do then.
+        Whether to call this function again: parts were merged, by this process or by another one.
     """
     with store.reading() as session:
         chosen = _due(_parts(session, segment_id))
@@ -55,7 +55,7 @@ def compact(store: Store, segment_id: int) -> bool:
 
 
 def compact_all(store: Store, segment_id: int) -> None:
-    """Merge what is left of an ended segment into few large parts."""
+    """Merge the remaining small parts of an ended segment into few large parts."""
     while True:
         with store.reading() as session:
             groups = _groups(_parts(session, segment_id))
@@ -81,7 +81,7 @@ def _class(part: Part) -> int:
 
 
 def _due(parts: list[Part]) -> list[Part]:
-    """Return the newest parts when ``FAN`` or more of them are of one class or below."""
+    """Return the newest parts, oldest first, when ``FAN`` or more of them are of one class or below."""
     tail: list[Part] = []
     for part in reversed(parts):
         if _is_large(part):
@@ -95,7 +95,7 @@ def _due(parts: list[Part]) -> list[Part]:
 
 
 def _groups(parts: list[Part]) -> list[list[Part]]:
-    """Return neighbours that are not large, in groups that make no part much larger than a large one."""
+    """Return neighbouring parts that are not large, in groups that each make about one large part."""
     groups: list[list[Part]] = [[]]
     rows = size = 0
     for part in parts:
@@ -125,7 +125,7 @@ def _merge(store: Store, segment_id: int, parts: list[Part]) -> bool:
             store, folder, segment.segment, extent, lambda path: _write_merged(path, paths, in_order)
         )
     except FileNotFoundError:
-        return True  # somebody else has merged them: look again
+        return True  # another process has merged the parts: read the catalog again
     with store.writing() as session:
         ids = [part.id for part in parts]
         session.execute(delete(Rung).where(Rung.part_id.in_(ids)))
@@ -148,7 +148,7 @@ def _write_merged(target: Path, paths: list[Path], in_order: bool) -> int:
     kinds = _common_kinds(schemas)
     schema = make_schema(kinds)
     tables = _conformed(paths, kinds, schema)
-    if not in_order:  # rows that came late stand between others
+    if not in_order:  # late rows belong between the rows of other parts
         whole = pa.concat_tables(tables)
         tables = iter([whole.sort_by([("_row", "ascending")])])
     size = rows_per_group(len(schema))
@@ -183,7 +183,7 @@ def _common_kinds(schemas: list[pa.Schema]) -> Kinds:
 
 
 def _conformed(paths: list[Path], kinds: Kinds, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the row groups of all parts with one schema."""
+    """Yield the row groups of all parts as tables of one schema."""
     for path in paths:
         with opened(path) as file:
             roles = roles_of(file.schema_arrow)

@@ -1,4 +1,4 @@
-"""Parquet files of history columns, written and read back. See ``tracker.store.history.columns``."""
+"""Writing and reading Parquet files of history columns. See ``tracker.store.history.columns``."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from tracker.store.history.columns import (
 from tracker.store.history.part_file import FIXED_KEYS, PartFile
 from tracker.store.objects.digests import sha256_of_file
 
-# A row group holds about this many cells: what merging parts, and reading rows, keeps in memory.
+# A row group has about this many cells. Merging parts and reading rows keep one row group in memory.
 CELLS_PER_GROUP = 4_000_000
 ROWS_PER_GROUP = 1_000_000
-# A look at this many values decides a column's encoding.
+# The first values of a column decide its encoding: this many.
 SAMPLE = 2_000
-# The end of a Parquet file: length of the footer before it, magic number.
+# The end of a Parquet file: the length of the footer, and the magic number.
 _TAIL = struct.Struct("<I4s")
-# In the name of a part: a checksum of the whole file (the first names with one lack it), and of its footer.
+# Checksums in the name of a part: of the whole file (older names lack this one), and of the footer.
 _CHECKSUMS = re.compile(r"(?:-([0-9a-f]{16}))?-([0-9a-f]{16})\.parquet\Z")
 
 
 class Writer:
-    """Writes tables of one schema to a new Parquet file, each as a row group.
+    """Writer of a new Parquet file: appends tables of one schema as row groups.
 
     Args:
-        path: The file; replaced when it exists.
-        first: A table like those that will come: its values decide the encodings.
+        path: The file. An existing file is replaced.
+        first: The first table. Its schema is that of the file, and its values decide the encodings.
     """
 
     def __init__(self, path: Path, first: pa.Table) -> None:
@@ -59,7 +59,7 @@ class Writer:
             compression="zstd",
             use_dictionary=dictionary,
             column_encoding=encodings,
-            write_statistics=["_row", "_step"],  # of 10,000 other columns they would only fill the footer
+            write_statistics=["_row", "_step"],  # those of 10,000 other columns would only fill the footer
             write_page_checksum=True,
         )
 
@@ -69,13 +69,13 @@ class Writer:
             self._writer.write_table(table, row_group_size=rows_per_group(table.num_columns))
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file, and set its permissions for a shared store."""
         self._writer.close()
         share(self._path)
 
 
 def rows_per_group(columns: int) -> int:
-    """Return how many rows of so many columns make a row group."""
+    """Return the number of rows in a row group of a file with this number of columns."""
     return max(1024, min(ROWS_PER_GROUP, CELLS_PER_GROUP // max(columns, 1)))
 
 
@@ -93,24 +93,34 @@ def write_rows(path: Path, rows: list[FinishedRow]) -> int:
 
 
 def hold_file(stack: ExitStack, path: Path) -> pa.NativeFile | None:
-    """Open a part, to be closed with ``stack``; None: it has to be opened when it is read.
+    """Open a part and leave the closing to ``stack``.
+
+    Returns:
+        The open file; None when the file has to be opened when it is read.
 
     Raises:
-        FileNotFoundError: As ``opened``.
+        FileNotFoundError: The part is gone: see ``opened``.
     """
     try:
         return stack.enter_context(pa.OSFile(str(path)))
     except FileNotFoundError as error:
         raise _gone(path) from error
-    except OSError:  # too many are open, or it cannot be read at all: reading says so
+    except OSError:  # too many open files, or an unreadable file: reading the part reports the error
         return None
 
 
 def part_name(path: Path, segment: str, first: int, last: int) -> str:
-    """Return the name of a finished file of rows: unique, with checksums of the whole file and of its footer.
+    """Return a unique name for a finished file of rows, with checksums of the whole file and of its footer.
 
-    Page checksums do not cover the footer, which says where each column is and of what type; neither covers
-    the headers of pages. The catalog and the published file of the run name the part, and so keep both.
+    The page checksums of Parquet do not cover the headers of pages, nor the footer, which has the place and
+    the type of each column. The catalog and the run's published file store the name, and with it both
+    checksums.
+
+    Args:
+        path: The file.
+        segment: The segment of the rows.
+        first: The number of the first row.
+        last: The number of the last row.
     """
     with pa.OSFile(str(path)) as file:
         footer = footer_checksum(file)
@@ -119,35 +129,35 @@ def part_name(path: Path, segment: str, first: int, last: int) -> str:
 
 
 def file_checksum(path: Path) -> str:
-    """Return 16 hex digits of the SHA-256 of a file."""
+    """Return the first 16 hex digits of a file's SHA-256."""
     return sha256_of_file(path)[:16]
 
 
 class Checksums(NamedTuple):
-    """Checksums in the name of a part: of the whole file and of its footer; None where there is none."""
+    """Checksums in the name of a part: of the whole file and of its footer. None: the name lacks it."""
 
     whole: str | None
     footer: str | None
 
 
 def checksums_of(path: Path) -> Checksums:
-    """Return the checksums in the name of a part; those of older trackers have none."""
+    """Return the checksums in the name of a part. Names of older trackers have none."""
     found = _CHECKSUMS.search(path.name)
     return Checksums(None, None) if found is None else Checksums(found[1], found[2])
 
 
 def footer_checksum(file: pa.NativeFile) -> str:
-    """Return 16 hex digits of the SHA-256 over the footer of a Parquet file, its length and the magic number.
+    """Return 16 hex digits of the SHA-256 over a Parquet file's footer, footer length and magic number.
 
     Raises:
-        StoreError: The file does not end as a Parquet file does.
+        StoreError: The file does not end like a Parquet file.
     """
     size = file.size()
     file.seek(max(0, size - _TAIL.size))
     tail = file.read(_TAIL.size)
     length, magic = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (0, b"")
     if magic != b"PAR1" or length > size - _TAIL.size:
-        raise StoreError("it does not end as a Parquet file does")
+        raise StoreError("the end of the file is not that of a Parquet file")
     file.seek(size - _TAIL.size - length)
     digest = hashlib.sha256(file.read(length) + tail).hexdigest()[:16]
     file.seek(0)
@@ -156,14 +166,14 @@ def footer_checksum(file: pa.NativeFile) -> str:
 
 @contextmanager
 def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
-    """Open a part for reading. Its footer is checked now, each page when it is read.
+    """Open a part for reading. The footer's checksum is checked now, each page's when the page is read.
 
-    A part that an older tracker wrote has no checksums: what can be told of it is told.
+    A part of an older tracker has no checksums. Then only errors that Arrow or Python raise show damage.
 
     Raises:
-        FileNotFoundError: It is gone: merged into another, unless the catalog still names it. The
-            error has its ``filename``.
-        StoreError: It is damaged, whatever the damage makes Arrow or Python raise; names the file.
+        FileNotFoundError: The part is gone. It was merged into another part, unless the catalog still
+            names it. The error's ``filename`` is the path.
+        StoreError: The part is damaged, whichever error the damage causes. The message names the file.
     """
     path, held = (part.path, part.held) if isinstance(part, PartFile) else (part, None)
     try:
@@ -171,18 +181,18 @@ def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
             source = held or stack.enter_context(pa.OSFile(str(path)))
             checksum = checksums_of(path).footer
             if checksum is not None and footer_checksum(source) != checksum:
-                raise StoreError("its footer is not the one that was written")
+                raise StoreError("the checksum of its footer is wrong")
             yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
     except FileNotFoundError as error:
         raise _gone(path) from error
     except (StoreError, pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         if isinstance(error, Error) and not isinstance(error, StoreError):
-            raise  # the reader's own
+            raise  # not about the file: the code that uses the file raised it
         reason = error.message if isinstance(error, Error) else str(error).partition(chr(10))[0]
         if str(path) in reason:
             raise
         raise StoreError(
-            f"cannot read {path}, which holds rows of a run: {reason or type(error).__name__}; "
+            f"cannot read {path}, which contains rows of a run: {reason or type(error).__name__}; "
             "restore this file from a backup"
         ) from error
 
@@ -191,12 +201,16 @@ def _gone(path: Path) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
-def read_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
-    """Yield the rows of a part in the order in which they were logged.
+def read_part_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Iterator[FinishedRow]:
+    """Yield the rows of a part in the order of logging.
 
     Args:
         part: A file that ``write_rows`` made.
-        keys: Only these keys; a row that has none of them is left out.
+        keys: Yield only these keys, and only rows that have one of them. None: all keys and rows.
+
+    Raises:
+        FileNotFoundError: The part is gone: see ``opened``.
+        StoreError: The part is damaged.
     """
     with opened(part) as file:
         roles = column_roles(file)
@@ -204,7 +218,7 @@ def read_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> Itera
         chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
         if wanted is not None and not chosen:
             return
-        size = rows_per_group(10 * (len(chosen) + len(FIXED)))  # Python's values are ten times as large
+        size = rows_per_group(10 * (len(chosen) + len(FIXED)))  # Python values are ten times as large
         for batch in file.iter_batches(size, columns=[*FIXED, *chosen]):
             for row in table_to_rows(batch, chosen):
                 if row.data or wanted is None:
@@ -215,10 +229,10 @@ class Numbers(NamedTuple):
     """Numeric columns of a part, as numpy arrays of equal length.
 
     Attributes:
-        start: Place of the first row in the part.
-        steps: The rows' steps, int64.
-        x: The x column, float64, NaN where it has no number.
-        columns: For each key a float64 array and a bool array that says where it was logged as a number.
+        start: Index of the first row in the part.
+        steps: The steps of the rows, int64.
+        x: The x column, float64, NaN where a row has no number.
+        columns: For each key a float64 array, and a bool array: True where the key was logged as a number.
     """
 
     start: int
@@ -234,9 +248,15 @@ def read_numbers(
 
     Args:
         part: A file that ``write_rows`` made.
-        x: ``_step``, ``_runtime``, ``_timestamp`` or a numeric key.
-        keys: Such names too; those that the part lacks, or that are not numbers, are left out.
-        span: First row and row to stop before; a few rows outside may come too. None: all.
+        x: The x column: ``_step``, ``_runtime``, ``_timestamp`` or a numeric key.
+        keys: The other columns, named in the same way. Columns that the part lacks, or that are not
+            numeric, are left out.
+        span: The first row, and the row after the last. Rows outside may be returned too, as whole row
+            groups are read. None: all rows.
+
+    Raises:
+        FileNotFoundError: The part is gone: see ``opened``.
+        StoreError: The part is damaged.
     """
     with opened(part) as file:
         roles = column_roles(file)
@@ -254,7 +274,13 @@ def read_numbers(
 
 
 def last_number(part: PartFile | Path, key: str, before: int | None = None) -> float:
-    """Return the last finite number of a key in a part, or in its rows before one; NaN when there is none."""
+    """Return the last finite number of a key in a part; NaN if there is none.
+
+    Args:
+        part: A file that ``write_rows`` made.
+        key: ``_step``, ``_runtime``, ``_timestamp`` or a numeric key.
+        before: Look only at rows before this row of the part. None: at all rows.
+    """
     with opened(part) as file:
         name = _numeric_column(column_roles(file), key)
         if name is None:
@@ -273,15 +299,15 @@ def last_number(part: PartFile | Path, key: str, before: int | None = None) -> f
 
 
 def _numeric_column(roles: Roles, key: str) -> str | None:
-    """Return the column of an axis or of a key that is a number in some rows; None when it is in none."""
-    if key in FIXED_KEYS:  # `_row` is ours: a key may be named so
+    """Return the column of an axis, or of a key that has numbers; None if the part has no such column."""
+    if key in FIXED_KEYS:  # without `_row`: a script may log a key of that name
         return key
     name = column_name(key)
     return name if roles.get(name, {}).get("kind") in NUMERIC else None
 
 
 def _row_groups(metadata: Any, first: int, last: int) -> tuple[list[int], int]:
-    """Return the row groups that hold the rows from ``first`` to before ``last``, and their first row."""
+    """Return the row groups that contain the rows from ``first`` to before ``last``, and their first row."""
     chosen: list[int] = []
     start = at = 0
     for group in range(metadata.num_row_groups):
@@ -294,14 +320,20 @@ def _row_groups(metadata: Any, first: int, last: int) -> tuple[list[int], int]:
 
 
 def read_columns(file: pq.ParquetFile, names: list[str], groups: list[int] | None = None) -> pa.Table:
-    """Return some columns of an open part, of all row groups or of some."""
+    """Return columns of an open part.
+
+    Args:
+        file: The open part.
+        names: The names of the columns.
+        groups: The row groups to read. None: all.
+    """
     if groups is None:
         return file.read(columns=names)
     return file.read_row_groups(groups, columns=names)
 
 
 def to_numpy(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a numeric column as float64, and where it has a value (elsewhere stands NaN)."""
+    """Return a numeric column as float64 with NaN for nulls, and a mask of the cells that have a value."""
     as_double = column.cast(pa.float64(), safe=False)
     if as_double.null_count == 0:
         return as_double.to_numpy(), np.ones(len(column), bool)
@@ -309,15 +341,15 @@ def to_numpy(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def column_roles(file: pq.ParquetFile) -> Roles:
-    """Return what each column stands for: ``{column: {"key": ..., "kind": ...}}``."""
+    """Return the key and the kind of each column of an open part: see ``roles_of``."""
     return roles_of(file.schema_arrow)
 
 
 def _choose_encodings(table: pa.Table) -> tuple[dict[str, str], list[str]]:
-    """Return the encoding of each numeric column that repeats little, and the columns for a dictionary.
+    """Return encodings for numeric columns with few repeated values, and columns to encode with a dictionary.
 
-    Of floats that differ, the bytes of equal rank compress best when they stand together; of ints
-    that differ, the differences do. Measured: docs/decisions/0012.
+    Floats with few repeated values compress best when bytes of the same position are stored together. Ints
+    with few repeated values compress best as differences. docs/decisions/0012 has the measurements.
     """
     encodings: dict[str, str] = {}
     dictionary: list[str] = []

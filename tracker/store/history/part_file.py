@@ -1,4 +1,4 @@
-"""What is known of one Parquet file of a run's history before it is read."""
+"""A description of one Parquet file of a run's history, for code that has not read the file yet."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class PartFile(NamedTuple):
     """A Parquet file of a segment.
 
     Attributes:
-        id: Its number in the catalog, 0 without one.
-        path: Where it lies, or lay.
-        rows: How many rows it has.
-        held: The file, if it was opened before the others were read; see ``hold``.
+        id: The part's number in the catalog; 0 without a catalog.
+        path: The path of the file. A merge may have removed the file meanwhile.
+        rows: The number of rows.
+        held: The open file, if ``hold`` has opened it.
     """
 
     id: int

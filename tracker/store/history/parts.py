@@ -1,7 +1,8 @@
-"""Parts: Parquet files with rows of one segment. Written and published first, named in the catalog second.
+"""Parts: Parquet files with rows of one segment. A part is published first, then named in the catalog.
 
-A part's name carries a random token: two appliers that write the same rows at once make two files,
-the one whose transaction comes second removes its own, and nobody ever replaces a file that is named.
+The name of a part has a random token. When two processes write the same rows at the same time, they make two
+files. The process whose transaction comes second removes its own file. So a file that the catalog names is
+never replaced.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from tracker.store.store import Store
 
 
 class NewPart(NamedTuple):
-    """A part that lies in its place and that no catalog names yet.
+    """A published part that the catalog does not name yet.
 
     Attributes:
         path: The file.
-        rows: How many rows it has.
-        first_row: Number of the first in order of logging.
-        last_row: Number of the last.
-        size: Bytes.
-        rungs: Its overview ladder: key, rows in a bucket, packed buckets.
+        rows: The number of rows.
+        first_row: The number of the first row, in order of logging.
+        last_row: The number of the last row.
+        size: The size of the file in bytes.
+        rungs: The overview ladder: key, rows per bucket, packed buckets.
     """
 
     path: Path
@@ -41,7 +42,14 @@ class NewPart(NamedTuple):
 
 
 def write_part(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) -> NewPart:
-    """Write rows, in order of logging, to a new part in ``folder``."""
+    """Write rows to a new part and publish the part.
+
+    Args:
+        store: The store.
+        folder: The run's ``history`` folder.
+        segment: The segment of the rows.
+        rows: At least one row, in order of logging.
+    """
     from tracker.store.history.parquet import write_rows
 
     return publish_part(
@@ -52,14 +60,14 @@ def write_part(store: Store, folder: Path, segment: str, rows: list[FinishedRow]
 def publish_part(
     store: Store, folder: Path, segment: str, extent: tuple[int, int, int], write: Callable[[Path], int]
 ) -> NewPart:
-    """Have a part written under a temporary name, force it to the disk and move it to its name.
+    """Write a part under a temporary name, force it to the disk and rename it to its final name.
 
     Args:
-        store: Where.
-        folder: The run's ``history``.
-        segment: The rows' segment.
-        extent: First row, last row, number of rows.
-        write: Writes the file and returns its size.
+        store: The store.
+        folder: The run's ``history`` folder.
+        segment: The segment of the rows.
+        extent: The numbers of the first and the last row, and the number of rows.
+        write: A function that writes the file and returns its size in bytes.
     """
     from tracker.store.history.ladder import rungs_of_part
     from tracker.store.history.parquet import part_name
@@ -78,7 +86,14 @@ def publish_part(
 
 
 def add_part(store: Store, session: Session, segment_id: int, part: NewPart) -> None:
-    """Name a part in the catalog, in the transaction that takes its rows from where they were."""
+    """Name a part in the catalog.
+
+    Args:
+        store: The store.
+        session: The write transaction that also removes the rows from their former place.
+        segment_id: The segment's number in the catalog.
+        part: The part.
+    """
     named = Part(
         segment_id=segment_id,
         path=str(part.path.relative_to(store.root)),
@@ -100,6 +115,6 @@ def add_part(store: Store, session: Session, segment_id: int, part: NewPart) -> 
 
 
 def discard(part: NewPart) -> None:
-    """Remove a part that lost a race, or that its transaction failed to name."""
+    """Remove a part whose transaction did not name it: another process was faster, or an error occurred."""
     with suppress(OSError):
         part.path.unlink(missing_ok=True)

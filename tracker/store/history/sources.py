@@ -1,4 +1,4 @@
-"""The pieces that a run's history consists of, and its rows out of them. Knows no catalog."""
+"""The pieces of a run's history, and reading rows from them. This module does not use the catalog."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from tracker.store.history.part_file import FIXED_KEYS, PartFile
 
 
 class HistorySource(NamedTuple):
-    """One segment's part of the history that shows.
+    """One piece of a run's visible history: the rows of one segment.
 
     Attributes:
-        parts: Its Parquet files, by first row.
-        hot: Returns its rows that are in no part yet, in order of logging.
-        before: Rows at this step and beyond were logged again by a later attempt (None: all show).
-        segment_id: The segment's number in the catalog, 0 without one.
+        parts: The Parquet files of the segment, by first row.
+        hot: A function that returns the rows that are not in a part yet, in order of logging.
+        before: Only rows before this step are visible; a later attempt logged the other steps again.
+            None: all rows are visible.
+        segment_id: The segment's number in the catalog; 0 without a catalog.
     """
 
     parts: list[PartFile]
@@ -27,22 +28,24 @@ class HistorySource(NamedTuple):
     segment_id: int = 0
 
     def shows(self, step: int) -> bool:
-        """Whether a row of this segment at ``step`` belongs to the newest branch."""
+        """Return whether a row of this segment at ``step`` is visible: it belongs to the newest branch."""
         return self.before is None or step < self.before
 
 
-# How many parts are held at once: more than a run's writer, and the one before it, have that can be merged.
+# The largest number of parts that are held open. Two attempts of a writer have fewer parts that can be
+# merged.
 MOST_HELD = 64
 
 
 @contextmanager
 def hold(pieces: list[HistorySource]) -> Iterator[list[HistorySource]]:
-    """Open the newest parts of all pieces before any is read, which takes long for a large one.
+    """Open the newest parts of all pieces before the first part is read; yield pieces with the open files.
 
-    Newest parts are merged and removed at any time; a file that is open can still be read then.
+    Reading a large part takes long. Meanwhile, another process may merge and remove the newest parts. A file
+    that is open already can still be read.
 
     Raises:
-        FileNotFoundError: One has been merged already.
+        FileNotFoundError: A part was merged before it was opened.
     """
     newest = [part.path for piece in pieces for part in piece.parts][-MOST_HELD:]
     if not newest:
@@ -63,15 +66,15 @@ def hold(pieces: list[HistorySource]) -> Iterator[list[HistorySource]]:
 def rows_of(
     pieces: list[HistorySource], keys: Iterable[str] | None = None, *, complete: bool = False
 ) -> list[dict[str, Any]]:
-    """Return history as wandb gives rows: the logged keys, ``_step``, ``_runtime``, ``_timestamp``.
+    """Return history as a list of dicts: the logged keys, then ``_step``, ``_runtime``, ``_timestamp``.
 
     Args:
-        pieces: What shows, oldest attempt first.
-        keys: Only these keys, and rows that have at least one of them.
-        complete: Only rows that have all of ``keys``.
+        pieces: The visible pieces of the history, oldest attempt first.
+        keys: Return only these keys, and only rows that have at least one of them. None: everything.
+        complete: Return only rows that have all of ``keys``.
 
     Returns:
-        Rows by step; those of equal steps in order of logging.
+        Rows by step. Rows of the same step are in order of logging.
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if key not in FIXED_KEYS]
     found: list[FinishedRow] = []
@@ -89,17 +92,17 @@ def rows_of(
 
 
 def _rows(piece: HistorySource, keys: list[str] | None) -> Iterator[FinishedRow]:
-    """Return a piece's rows in order of logging; with ``keys``, only those that have some of them."""
+    """Return a piece's visible rows in order of logging; with ``keys``, only rows that have one of them."""
     found = sorted(read_source(piece, keys), key=attrgetter("row"))
     return (row for row in found if piece.shows(row.step))
 
 
 def read_source(piece: HistorySource, keys: list[str] | None) -> Iterator[FinishedRow]:
-    """Yield all rows of a piece, part by part; with ``keys``, only those that have some of them."""
+    """Yield all rows of a piece, part by part; with ``keys``, only rows that have one of them."""
     if piece.parts:
         # pyarrow is heavy, and a short run may have no part yet.
-        from tracker.store.history.parquet import read_rows
+        from tracker.store.history.parquet import read_part_rows
 
         for part in piece.parts:
-            yield from read_rows(part, keys)
+            yield from read_part_rows(part, keys)
     yield from (row for row in piece.hot() if keys is None or any(key in row.data for key in keys))

@@ -1,1 +1,1 @@
-"""What changes a store: records applied, people's edits, deletions, and the sealing of what has ended."""
+"""Changes to a store: applied records, people's edits, deletions, and the sealing of ended segments."""

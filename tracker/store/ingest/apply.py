@@ -1,9 +1,12 @@
-"""The only way in: apply a journal's records to the store.
+"""Applying the records of journals to the store. No other module brings records of journals into the store.
 
-Order of one batch: read and fold the records; publish what they bring (blobs forced to the disk,
-version, alias and run files); then one catalog transaction that stores the rows and moves the
-segment's offset. The offset is compared first: whoever lost a race drops its work and looks again,
-so applying twice, at once, or after a crash anywhere in between gives the same store.
+A batch has three steps. First, the records are read and folded. Then their results are published: blobs are
+forced to the disk, and version, alias and run files are written. Last, one catalog transaction stores the
+rows and moves the segment's offset.
+
+The transaction first compares the offset with the one that was read. If another process has moved the offset,
+this process discards its work and reads the segment again. So the result is the same when a batch is applied
+twice, by two processes at the same time, or after a crash at any point.
 """
 
 from __future__ import annotations
@@ -43,35 +46,36 @@ from tracker.store.catalog.models import Run, RunFile, Segment
 from tracker.store.history.captured import Captured, add_captured, spill_captured
 from tracker.store.history.parts import NewPart, add_part, discard, write_part
 from tracker.store.ingest import artifacts
-from tracker.store.ingest.run_edits import take_edit
+from tracker.store.ingest.run_edits import merge_edit
 from tracker.store.ingest.run_row import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
 from tracker.store.published.tombstones import is_deleted, publish_tombstone
 from tracker.store.store import Store
 
-# One transaction takes at most this much of a journal, so that others get their turn.
+# One transaction applies about this much of a journal, so that other writers do not wait long.
 BATCH_BYTES = 4 * 1024 * 1024
-# A constraint that breaks this often is no race for a new segment, run or project.
+# If a constraint fails this often, the cause is not another process that adds the same segment, run or
+# project.
 LARGEST_ATTEMPTS = 5
 
 
-# What is said of artifacts and of the run as a whole, in the order in which it was said.
-SaidRecord = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked | RunEdited
+# Records about artifacts and about the run as a whole. They are applied in the order of logging.
+ArtifactOrEdit = ArtifactLogged | ArtifactUsed | ArtifactChanged | ArtifactLinked | RunEdited
 
 _decode_process = msgspec.msgpack.Decoder(Process).decode
 
 
 class Applied(NamedTuple):
-    """What one call of ``apply_journal`` did.
+    """The result of one call of ``apply_journal``.
 
     Attributes:
-        records: Records applied now.
+        records: The number of records that this call applied.
         offset: The journal is applied up to this byte.
-        more: There may be more to apply at once.
-        tail: Bytes behind ``offset`` that are no whole record (yet).
-        cold: A Parquet part was made: there may be some to merge.
-        settling: The next record waits for an artifact's digests, which are being computed.
+        more: Whether there may be more records to apply immediately.
+        tail: The number of bytes after ``offset`` that are not a whole record, or not yet.
+        cold: Whether a Parquet part was written, so that there may be parts to merge.
+        settling: Whether the next record waits for an artifact's digests, which are being computed.
     """
 
     records: int
@@ -83,7 +87,7 @@ class Applied(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """A record cannot be applied, now or later: the batch is read once more, and the record reported."""
+    """A record can never be applied. The batch is read again, and the record becomes a problem of the run."""
 
     def __init__(self, sequence: int, reason: str) -> None:
         super().__init__(reason)
@@ -96,7 +100,7 @@ class _Batch(NamedTuple):
     rows: list[FinishedRow]
     row_bytes: int
     files: list[tuple[int, FileSaved | FileRemoved]]
-    said: list[tuple[int, SaidRecord]]
+    artifacts_and_edits: list[tuple[int, ArtifactOrEdit]]
     offset: int
     sequence: int
     records: int
@@ -117,15 +121,15 @@ def apply_journal(
     """Apply the next batch of a journal.
 
     Args:
-        store: Where to.
-        journal: A journal whose segment's earlier journals have been applied to their end.
-        final: Its writer has ended: what is not whole now never will be, and is reported.
-        skip: Its writer may live, but what is damaged and has whole records behind it was waited for
-            long enough: it is reported, and what follows is applied.
-        finalize: Gives a logged artifact's files their digests; by default it is waited for.
+        store: The store.
+        journal: The journal. All earlier journals of its segment have been applied to their end.
+        final: The writer has ended. An incomplete record at the end stays incomplete: report it.
+        skip: The writer may still be alive, but a damaged region with whole records after it has not
+            changed for long enough: report the damage and apply the records after it.
+        finalize: Computes the digests of a logged artifact's files. The default waits for the result.
 
     Raises:
-        JournalError: It cannot be read, or holds a record that this tracker does not know.
+        JournalError: The journal cannot be read, or has a record that this tracker does not know.
         StoreError: The catalog cannot be written.
     """
     headless = read_header(journal.path) is None
@@ -144,8 +148,8 @@ def apply_journal(
             segment = session.scalar(select(Segment).where(Segment.segment == journal.segment))
         if segment is not None and (segment.sealed or journal.number < segment.journal_index):
             return Applied(0, segment.offset, False, 0)
-        passed = segment is not None and segment.sequence < segment.adopted
-        if headless and not ((final or skip or passed) and size > HEADER.size):
+        is_repeated = segment is not None and segment.sequence < segment.adopted
+        if headless and not ((final or skip or is_repeated) and size > HEADER.size):
             return Applied(0, 0, False, size)
         batch = _read_batch(
             store, journal, segment, finalize, refused, final=final, skip=skip, headless=headless
@@ -154,11 +158,16 @@ def apply_journal(
             return Applied(0, batch.offset, batch.more, batch.tail, settling=batch.settling)
         started = batch.state.started
         if segment is None and started is not None and is_deleted(store.layout, started, journal.segment):
-            with suppress(IntegrityError), store.writing() as session:  # or somebody else was as quick
+            with suppress(IntegrityError), store.writing() as session:  # another process may add it too
                 session.add(publish_tombstone(journal.segment, started.time))
             continue
-        # Before the commit: the segment may be sealed right after it, which removes its notes.
-        drafts = [said.draft for _, said in batch.said if type(said) is ArtifactLogged and said.draft]
+        # Before the commit: another process may seal the segment right after the commit, and remove its
+        # notes.
+        drafts = [
+            record.draft
+            for _, record in batch.artifacts_and_edits
+            if type(record) is ArtifactLogged and record.draft
+        ]
         for token in drafts:
             note_draft(store.layout, token, journal.segment)
         part = _cold_part(store, journal.segment, segment, batch)
@@ -168,10 +177,10 @@ def apply_journal(
                 continue
         except IntegrityError as error:
             named = False
-            # Somebody else made the segment or the run at the same moment.
+            # Another process added the segment or the run at the same moment.
             if (attempts := attempts + 1) < LARGEST_ATTEMPTS:
                 continue
-            raise StoreError(f"the catalog refuses what {journal.path} holds: {error.orig}") from error
+            raise StoreError(f"the catalog refuses the records of {journal.path}: {error.orig}") from error
         except _RefusedError as error:
             named = False
             refused[error.sequence] = error.reason
@@ -194,7 +203,7 @@ def _spill_captured(store: Store, name: str) -> None:
 
 
 def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) -> NewPart | None:
-    """Write the batch's rows, behind the segment's hot ones, as a part when there are enough of them."""
+    """Write the segment's hot rows and the batch's rows as a part; return None if there are too few rows."""
     hot_count = segment.hot_count if segment is not None else 0
     hot_bytes = segment.hot_bytes if segment is not None else 0
     started = batch.state.started
@@ -216,32 +225,37 @@ def finish_segment(
     """Note that a segment's writer has ended, and close its open row.
 
     Args:
-        store: Where.
-        segment_id: 32 hex digits; an unknown one is passed over.
-        ended: ``"finished"``, ``"failed"``, ``"preempted"`` or ``"crashed"``; decides the run's state when
-            the segment is the primary writer's newest.
-        silent_since: When the writer was last heard of, if nothing else is known of it (unix seconds).
-        gone: How it is known. A reason that is in the records already stays.
+        store: The store.
+        segment_id: The segment, 32 hex digits. An unknown segment is ignored.
+        ended: ``"finished"``, ``"failed"``, ``"preempted"`` or ``"crashed"``. This becomes the state of the
+            run if the segment is the newest one of the primary writer.
+        silent_since: When the writer last wrote, in unix seconds, if its silence is the only sign of its end.
+        gone: The reason why the writer counts as dead. None keeps a reason that the segment already has.
     """
 
     def change(session: Session, aggregates: Aggregates) -> None:
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
         if segment is None:
             return
-        folder = SegmentFold(unpack_state(segment.state))
-        if segment.ended is not None and folder.state.silent_since in (None, silent_since):
-            return  # it is known already
-        rows = folder.flush()
-        folder.state.silent_since = silent_since
-        folder.state.gone = gone or folder.state.gone
+        fold = SegmentFold(unpack_state(segment.state))
+        if segment.ended is not None and fold.state.silent_since in (None, silent_since):
+            return  # this end is noted already
+        rows = fold.flush()
+        fold.state.silent_since = silent_since
+        fold.state.gone = gone or fold.state.gone
         add_hot(session, segment, rows)
-        _note_end(store, session, segment, ended, folder.state, aggregates)
+        _note_end(store, session, segment, ended, fold.state, aggregates)
 
     write_run(store, change)
 
 
 def withdraw_end(store: Store, segment_id: str) -> None:
-    """Note that a writer which was taken for dead because it was silent has been heard of."""
+    """Note that a segment's writer is alive after all. The writer counted as dead only because it was silent.
+
+    Args:
+        store: The store.
+        segment_id: The writer's segment, 32 hex digits.
+    """
 
     def change(session: Session, aggregates: Aggregates) -> None:
         segment = session.scalar(select(Segment).where(Segment.segment == segment_id))
@@ -285,20 +299,20 @@ def _read_batch(
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
-    # A catalog that is made anew goes past what the former one had gone past: its rows do not go away.
-    passed = segment.adopted if segment is not None else 0
-    going_on = final or skip
+    # A rebuilt catalog skips damage that the former catalog skipped, so that no row disappears by a rebuild.
+    repeated_to = segment.adopted if segment is not None else 0
+    skips_damage = final or skip
     state = unpack_state(segment.state) if segment is not None else SegmentState()
-    folder = SegmentFold(state)
+    fold = SegmentFold(state)
     start, tail, more, count, row_bytes = offset, 0, False, 0, 0
     if headless and start == HEADER.size:
         state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
     rows: list[FinishedRow] = []
     files: list[tuple[int, FileSaved | FileRemoved]] = []
-    said: list[tuple[int, SaidRecord]] = []
+    artifacts_and_edits: list[tuple[int, ArtifactOrEdit]] = []
     captured = Captured([], {})
     settling = False
-    skipping = going_on or sequence < passed
+    skipping = skips_damage or sequence < repeated_to
     for outcome in read_frames(journal.path, journal.segment, offset, sequence, final=final, skip=skipping):
         if isinstance(outcome, Frame):
             try:
@@ -306,34 +320,34 @@ def _read_batch(
             except JournalError:
                 if not count:
                     raise
-                more = True  # what comes before it is applied first; the next batch raises
+                more = True  # apply the records before this one first; the next batch raises
                 break
             if type(record) is FileSaved or type(record) is FileRemoved:
                 files.append((outcome.sequence, record))
             elif outcome.sequence in refused:
                 state.problems.append(refused[outcome.sequence])
-            elif isinstance(record, SaidRecord):
+            elif isinstance(record, ArtifactOrEdit):
                 adopted = segment is not None and outcome.sequence < segment.adopted
                 if type(record) is ArtifactLogged and not adopted:
-                    found = artifacts.with_manifest(store, record, finalize)
+                    found = artifacts.complete_record(store, record, finalize)
                     if found is None:
                         settling = True
                         break
                     if isinstance(found, str):
                         state.problems.append(found)
                     else:
-                        said.append((outcome.sequence, found))
+                        artifacts_and_edits.append((outcome.sequence, found))
                 else:
-                    said.append((outcome.sequence, record))
+                    artifacts_and_edits.append((outcome.sequence, record))
             else:
-                rows += folder.fold(record)
+                rows += fold.fold(record)
                 if type(record) is Row:
                     row_bytes += len(outcome.payload)
                 elif isinstance(record, (SystemSample, ConsoleLines)) and state.started is not None:
                     captured.take(record, outcome.sequence, state.started.time, state.started.runtime_base)
             offset, sequence, count = outcome.end, outcome.sequence + 1, count + 1
         elif isinstance(outcome, Corrupt):
-            if not going_on and sequence >= passed:
+            if not skips_damage and sequence >= repeated_to:
                 tail = journal.path.stat().st_size - outcome.offset
                 break
             gone = (
@@ -345,7 +359,7 @@ def _read_batch(
             )
             offset, count = outcome.end, count + 1
             if outcome.missing:
-                sequence = outcome.missing[1] + 1  # reported: a batch that ends here must not do it again
+                sequence = outcome.missing[1] + 1  # a batch that begins here must not report the gap again
         elif isinstance(outcome, (NotYet, TornTail)):
             tail = outcome.size
             if isinstance(outcome, TornTail):
@@ -358,7 +372,7 @@ def _read_batch(
             more = True
             break
     read = (offset, sequence, count, more, tail, settling)
-    return _Batch(folder.state, rows, row_bytes, files, said, *read, captured)
+    return _Batch(fold.state, rows, row_bytes, files, artifacts_and_edits, *read, captured)
 
 
 def _commit(
@@ -370,9 +384,9 @@ def _commit(
     session: Session,
     aggregates: Aggregates,
 ) -> bool:
-    """Write one batch; undo it and return False when somebody else has moved the offset since it was read."""
+    """Write one batch; undo it and return False if another process has moved the offset since it was read."""
     state = batch.state
-    state.silent_since = None  # this is news
+    state.silent_since = None  # the writer has written
     if seen is not None and seen.ended == "crashed":
         state.gone = None
     fields: dict[str, Any] = {
@@ -380,8 +394,8 @@ def _commit(
         "offset": batch.offset,
         "sequence": batch.sequence,
         "state": pack_state(state),
-        "fault": None,  # whoever cannot apply what follows notes it again
-        # A writer that was taken for dead and goes on is not dead.
+        "fault": None,  # a process that cannot apply the next record notes the fault again
+        # A writer that counted as dead and writes again is alive.
         "ended": state.finished.state if state.finished is not None else None,
     }
     if state.started is not None:
@@ -419,7 +433,7 @@ def _commit(
         session.rollback()
         return False
     if state.started is None:
-        return True  # nothing but damage so far: rows wait in the segment for a run
+        return True  # the record that names the run is missing so far: rows wait in the segment for a run
     run = find_or_make_run(session, state.started)
     segment.run_id = run.id
     for sequence, file in batch.files:
@@ -432,22 +446,22 @@ def _commit(
         session.merge(
             RunFile(run_id=run.id, path=file.path, sha256=file.sha256, size=file.size, mimetype=file.mimetype)
         )
-    for sequence, said in batch.said:
+    for sequence, record in batch.artifacts_and_edits:
         if sequence >= segment.adopted:
-            _apply_said(store, session, run, said, (journal.segment, sequence), aggregates)
+            _apply_artifact_or_edit(store, session, run, record, (journal.segment, sequence), aggregates)
     refresh_run(session, run, aggregates)
-    # Who reads without a catalog learns there which of the logged artifacts have been given a version.
-    # A use of what was not there then is passed over for good: a rebuild must not find it later.
-    now = seen is None or state.finished is not None or bool(batch.said)
+    # Readers without a catalog find in the run's file which of the logged artifacts have a version.
+    # A use of a version that does not exist yet is ignored for ever: a rebuild must not find the use later.
+    now = seen is None or state.finished is not None or bool(batch.artifacts_and_edits)
     published.publish_run(store.layout, session, run, now=now)
     return True
 
 
-def _apply_said(
+def _apply_artifact_or_edit(
     store: Store,
     session: Session,
     run: Run,
-    record: SaidRecord,
+    record: ArtifactOrEdit,
     made_by: tuple[str, int],
     aggregates: Aggregates,
 ) -> None:
@@ -461,7 +475,7 @@ def _apply_said(
         artifacts.add_use(store, session, run, record)
     elif isinstance(record, RunEdited):
         try:
-            take_edit(session, run, record, aggregates)
+            merge_edit(session, run, record, aggregates)
         except UsageError as error:
             raise _RefusedError(sequence, f"an edit was refused: {error.message}") from error
     elif isinstance(record, ArtifactChanged):
@@ -471,5 +485,5 @@ def _apply_said(
 
 
 def segment_process(segment: Segment) -> Process | None:
-    """Return which process writes a segment."""
+    """Return the process that writes a segment; None before its first record is applied."""
     return _decode_process(segment.process) if segment.process else None

@@ -1,4 +1,4 @@
-"""What people change of artifact versions without a run: applied at once, like a journal's records."""
+"""People's changes of artifact versions, outside of a run. They are applied directly, without a journal."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from tracker.store.store import Store
 
 
 def change_artifact(store: Store, change: ArtifactChanged) -> ArtifactDetail:
-    """Change what is said of a version, or delete it; return it as it is, or was.
+    """Change the description of a version, or delete the version.
+
+    Returns:
+        The version after the change; a deleted version as it was before.
 
     Raises:
-        NotFoundError: There is no such version.
+        NotFoundError: The version does not exist.
     """
     place = (change.entity, change.project, change.name)
     with store.writing() as session:
@@ -36,10 +39,10 @@ def link_artifact(store: Store, link: ArtifactLinked) -> None:
     """Link a version into another collection.
 
     Raises:
-        NotFoundError: There is no such version.
+        NotFoundError: The version does not exist.
     """
     with store.writing() as session:
-        # A name of its own for what no run's record asked for.
+        # A random segment id, as no record of a run made this link.
         version = add_link(store, session, link, os.urandom(16).hex(), 0)
         if version is None:
             raise NotFoundError(
@@ -49,7 +52,7 @@ def link_artifact(store: Store, link: ArtifactLinked) -> None:
 
 
 def note_version(session: Session, version: Version) -> None:
-    """Let whoever watches the run that logged it know."""
+    """Count a change of the run that logged a version, so that programs that watch the run see the change."""
     run = session.get(Run, version.run_id) if version.run_id is not None else None
     if run is not None:
         note_change(session, run)

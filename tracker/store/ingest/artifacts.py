@@ -1,8 +1,9 @@
-"""What runs and people say of artifacts, applied: versions, aliases, uses, changes, links.
+"""Applying records about artifacts: versions, aliases, uses, changes and links.
 
-A version's number is taken by creating ``versions/N.json`` exclusively. The file carries the segment
-and sequence number of the record that asked for it; after a crash between that and the catalog's commit, the
-same record finds its own file and adopts the number instead of taking another.
+A process takes a version number by creating ``versions/N.json`` exclusively. The file contains the segment
+and the sequence number of the record that asked for the version. After a crash between the creation of the
+file and the commit of the catalog, the same record finds its file and keeps the number instead of taking
+another one.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from tracker.store.published.runs import publish_run
 from tracker.store.published.versions import StoredCollection, find_collection, find_version
 from tracker.store.store import Store
 
-# Settles a draft of a store, or returns None: not yet, it is being done.
+# Finalizes a draft of a store; returns None while another thread is still finalizing the draft.
 Finalize = Callable[[Store, str], FinalizedDraft | None]
 
 
 def finalize_now(store: Store, token: str) -> FinalizedDraft:
-    """Finalize a draft and wait for it; small contents that the store has are not stored again."""
+    """Finalize a draft and wait for the result. Small contents that the store has are not stored again."""
 
     def known(names: list[str]) -> dict[str, PackPosition]:
         with store.reading() as session:
@@ -38,19 +39,20 @@ def finalize_now(store: Store, token: str) -> FinalizedDraft:
     return finalize_draft(store.layout, token, known)
 
 
-def with_manifest(store: Store, record: ArtifactLogged, finalize: Finalize) -> ArtifactLogged | str | None:
-    """Return a record of a logged draft with what became of the draft.
+def complete_record(store: Store, record: ArtifactLogged, finalize: Finalize) -> ArtifactLogged | str | None:
+    """Return the record of a logged artifact with the digest and the manifest of its draft.
 
     Args:
-        store: Where.
-        record: What was logged.
-        finalize: Settles the draft.
+        store: The store.
+        record: The record.
+        finalize: Finalizes the draft.
 
     Returns:
-        The record with digest and manifest; a text when there is no such artifact, and why; None: not yet.
+        The completed record; a text with the reason if the artifact cannot be made; None if the draft is
+        not finalized yet.
 
     Raises:
-        StoreError: The draft is not here.
+        StoreError: The draft is not in the store.
     """
     if record.draft is None:
         return record
@@ -65,19 +67,22 @@ def with_manifest(store: Store, record: ArtifactLogged, finalize: Finalize) -> A
 def add_version(
     store: Store, session: Session, run: Run, record: ArtifactLogged, segment: str, sequence: int
 ) -> Version:
-    """Give what a run logged a version, unless its content is the newest version's; move the aliases.
+    """Add a version for a logged artifact, unless the newest version has the same content; move the aliases.
 
     Args:
-        store: Where.
-        session: The write transaction of the batch that holds the record.
-        run: Who logged it.
-        record: What was logged, with its manifest.
-        segment: Segment of the record.
-        sequence: Its number in the segment: together they name the record for ever.
+        store: The store.
+        session: The write transaction of the batch that contains the record.
+        run: The run that logged the artifact.
+        record: The record, with its manifest.
+        segment: The segment of the record.
+        sequence: The number of the record in its segment. Both together always name the same record.
+
+    Returns:
+        The new version, or the newest one if it has the same content.
 
     Raises:
-        InvalidManifestError: The bytes of its manifest are not a manifest: no version is made.
-        StoreError: Its content has not come yet.
+        InvalidManifestError: The bytes of the manifest are not a manifest. No version is added.
+        StoreError: The store does not have the artifact's content yet.
     """
     row = _find_or_make_collection(session, run.project, record.name, record.artifact_type)
     made_by = RecordId(segment, sequence)
@@ -86,12 +91,19 @@ def add_version(
         _sync_content(store, session, run, record)
     version = collection.store(collection.log(record, run.run_id, made_by), run.id)
     if version.run_id is None and version.segment == segment and version.sequence == sequence:
-        version.run_id = run.id  # a rebuild found its file, and not its run
+        version.run_id = run.id  # a rebuild found the file of the version, but not its run
     return version
 
 
 def add_use(store: Store, session: Session, run: Run, record: ArtifactUsed) -> None:
-    """Note that a run uses a version; one that this store does not have is passed over."""
+    """Note that a run uses a version. A version that this store does not have is ignored.
+
+    Args:
+        store: The store.
+        session: The write transaction of the batch that contains the record.
+        run: The run.
+        record: The record of the use.
+    """
     place = (record.entity, record.project, record.name)
     version = find_version(store.layout, session, place, record.version, record.digest)
     used = [version]
@@ -103,7 +115,16 @@ def add_use(store: Store, session: Session, run: Run, record: ArtifactUsed) -> N
 
 
 def apply_change(store: Store, session: Session, record: ArtifactChanged) -> Version | None:
-    """Change what is said of a version, or delete it; return it, or None when there is no such version."""
+    """Change the description of a version, or delete the version.
+
+    Args:
+        store: The store.
+        session: A write transaction.
+        record: The change.
+
+    Returns:
+        The version; None if it does not exist.
+    """
     row = find_collection(session, record.entity, record.project, record.name)
     if row is None:
         return None
@@ -117,14 +138,25 @@ def apply_change(store: Store, session: Session, record: ArtifactChanged) -> Ver
     version = collection.store(outcome)
     run = session.get(Run, version.run_id) if version.run_id is not None else None
     if record.deleted and run is not None:
-        publish_run(store.layout, session, run)  # it lists the versions that there are
+        publish_run(store.layout, session, run)  # the run's file lists its versions
     return version
 
 
 def add_link(
     store: Store, session: Session, record: ArtifactLinked, segment: str, sequence: int
 ) -> Version | None:
-    """Link a version into another collection; return the version there, or None without such a source."""
+    """Link a version into another collection.
+
+    Args:
+        store: The store.
+        session: A write transaction.
+        record: The link.
+        segment: The segment of the record.
+        sequence: The number of the record in its segment.
+
+    Returns:
+        The linked version in the other collection; None if the source does not exist.
+    """
     found = find_collection(session, record.entity, record.project, record.name)
     if found is None:
         return None
@@ -152,17 +184,17 @@ def _find_or_make_collection(session: Session, project: Project, name: str, kind
 
 
 def _sync_content(store: Store, session: Session, run: Run, record: ArtifactLogged) -> None:
-    """Force the content of a new version to the disk, and note where its small files are."""
+    """Force the content of a new version to the disk, and note the packs that contain its small files."""
     try:
         manifest = read_manifest(store.blobs, record.manifest)
     except InvalidManifestError:
         raise
     except (NotFoundError, ArtifactError) as error:
-        # The journal stays until its content has come: a version without entries would be wrong for ever.
+        # The journal stays until the content is in the store: a version without entries would stay wrong.
         raise StoreError(f"artifact {record.name} of run {run.run_id}: {error}") from error
     for sha256 in (record.manifest, *manifest.blobs):
         if not store.blobs.path(sha256).exists() and store.blobs.has(sha256):
-            # The same content was a run's file too, and moved into a pack since it was found here.
+            # The same content was a run's file too, and has moved into a pack since the draft was finalized.
             store.blobs.add_bytes(store.blobs.read(sha256))
         store.blobs.sync(sha256)
     note_version(session, record.manifest, manifest.entries)

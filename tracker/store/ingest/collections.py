@@ -1,4 +1,4 @@
-"""What people say of an artifact collection: its description and tags, published beside its versions."""
+"""Changes of an artifact collection: its description and tags, published next to its versions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 def change_collection(
     store: Store, entity: str, project: str, name: str, values: dict[str, Any]
 ) -> CollectionInfo:
-    """Give a collection another ``description`` or other ``tags``; return it as it is then.
+    """Change the ``description`` or the ``tags`` of a collection; return the changed collection.
+
+    Args:
+        store: The store.
+        entity: The entity of the project.
+        project: The name of the project.
+        name: The name of the collection.
+        values: The new values by field name.
 
     Raises:
-        NotFoundError: There is no such collection.
-        UsageError: A field cannot be changed, or not be given that value.
+        NotFoundError: The collection does not exist, or all its versions are deleted.
+        UsageError: The field cannot be changed, or the value is invalid.
     """
     checked = {field: _checked(field, value) for field, value in values.items()}
     with store.writing() as session:
@@ -51,13 +58,14 @@ def change_collection(
 def _checked(field: str, value: Any) -> Any:
     if field == "description":
         if value is not None and not isinstance(value, str):
-            raise UsageError("description is a text or None")
+            raise UsageError(f"a description is a string or None, not {value!r:.80}")
         return without_surrogates(value) if value is not None else None
     if field == "tags":
         texts = value if isinstance(value, list) else [None]
         if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in texts):
             raise UsageError(
-                "tags are a list of texts of letters, digits, hyphens, underscores, and spaces between"
+                f"invalid tags {value!r:.80}: use a list of strings of letters, digits, hyphens and "
+                "underscores, with spaces only between words"
             )
         return sorted(set(texts))
-    raise UsageError(f"{field!r} of a collection cannot be changed: only description and tags")
+    raise UsageError(f"cannot change {field!r} of a collection: only description and tags can be changed")

@@ -1,9 +1,11 @@
-"""Deleting a run, for good: its rows, files and journals go; what nobody names then, ``tracker gc`` deletes.
+"""Permanent deletion of a run: its rows, files and journals. ``tracker gc`` later deletes unreferenced blobs.
 
-A tombstone is published first, ``deleted.json`` in the run's folder; then one transaction takes the run out
-of the catalog; then its files go. The tombstone stays: a rebuild, and journals of the run that come later
-from another host, find there that the run is deleted. A crash behind the tombstone leaves the run as it was
-until it is deleted again, or the catalog is made anew. An id that is used again afterwards is a new run.
+First, a tombstone is published: ``deleted.json`` in the run's folder. Then one transaction removes the run
+from the catalog. Last, the run's files are deleted. The tombstone stays, so that a rebuild does not restore
+the run, and so that journals of the run that come later from another host are not applied.
+
+After a crash between the tombstone and the transaction, the catalog still has the run until the deletion is
+repeated or the catalog is rebuilt. If the id is used again after the deletion, it is a new run.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from tracker.store.catalog.models import (
     Version,
 )
 from tracker.store.ingest.artifact_edits import change_artifact
-from tracker.store.ingest.run_row import tick
+from tracker.store.ingest.run_row import count_change
 from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.published.models import PublishedDeletion
 from tracker.store.queries.runs import get_run
@@ -46,15 +48,16 @@ def delete_run(
     """Delete a run that has ended.
 
     Args:
-        store: Where.
-        entity: Whose project.
-        project: The project.
-        run_id: The run.
-        delete_artifacts: Whether the artifact versions that it logged go too; else they stay, without it.
+        store: The store.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_id: The id of the run.
+        delete_artifacts: Also delete the artifact versions that the run logged. By default these stay,
+            without a run.
 
     Raises:
-        NotFoundError: There is no such run.
-        UsageError: One of its writers goes on.
+        NotFoundError: The run does not exist.
+        UsageError: A writer of the run has not ended.
     """
     if delete_artifacts:
         _delete_artifacts(store, entity, project, run_id)
@@ -63,14 +66,14 @@ def delete_run(
         run = get_run(session, entity, project, run_id)
         segments = session.scalars(select(Segment).where(Segment.run_id == run.id)).all()
         if any(segment.ended is None for segment in segments):
-            raise UsageError(f"run {entity}/{project}/{run_id} goes on: end it first")
+            raise UsageError(f"run {entity}/{project}/{run_id} is still running: end it first")
         named = [segment.segment for segment in segments]
         journals = {segment.segment: segment.journal_index for segment in segments}
-        said = PublishedDeletion(1, entity, project, run_id, time.time(), named)
+        deletion = PublishedDeletion(1, entity, project, run_id, time.time(), named)
         path = layout.tombstone(entity, project, run_id)
         store.check_lease()
-        publish_checksummed(layout.new_temporary(), path, msgspec.to_builtins(said))
-        _take_out(session, run)
+        publish_checksummed(layout.new_temporary(), path, msgspec.to_builtins(deletion))
+        _remove_from_catalog(session, run)
     for child in layout.run(entity, project, run_id).iterdir():
         if child == path:
             continue
@@ -105,7 +108,7 @@ def _delete_artifacts(store: Store, entity: str, project: str, run_id: str) -> N
         change_artifact(store, change)
 
 
-def _take_out(session: Session, run: Run) -> None:
+def _remove_from_catalog(session: Session, run: Run) -> None:
     own = select(Segment.id).where(Segment.run_id == run.id).scalar_subquery()
     parts = select(Part.id).where(Part.segment_id.in_(own)).scalar_subquery()
     session.execute(delete(Rung).where(Rung.part_id.in_(parts)))
@@ -120,4 +123,4 @@ def _take_out(session: Session, run: Run) -> None:
         .values(run_id=None, sealed=True, hot_count=0, hot_bytes=0, state=pack_state(SegmentState()))
     )
     session.execute(delete(Run).where(Run.id == run.id))
-    tick(session)
+    count_change(session)

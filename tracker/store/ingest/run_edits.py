@@ -1,4 +1,4 @@
-"""What people change of a run after the fact: name, tags, notes, group, job type, config and summary."""
+"""People's edits of a logged run: its name, tags, notes, group, job type, config and summary."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ FIELDS = (*EDITABLE, *KEYED)
 
 
 class RunEdit(msgspec.Struct, frozen=True):
-    """A person gives fields of a run new values: a record like those of journals, applied at once.
+    """New values that a person gives to fields of a run. An edit is applied immediately, without a journal.
 
     Attributes:
-        time: Unix seconds; decides against a later attempt of the run (``tracker.store.ingest.run_row``).
-        values: New values by field; None takes notes, group or job type away. ``config`` and ``summary`` are
-            dicts with the keys that change; ``config_removed`` and ``summary_removed`` list keys that go.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_id: The id of the run.
+        time: When the edit was made, in unix seconds. A later attempt of the run can replace the values:
+            see ``tracker.runstate.merge``.
+        values: The new values by field. None removes the notes, the group or the job type. ``config`` and
+            ``summary`` are dicts of the changed keys. ``config_removed`` and ``summary_removed`` list the
+            removed keys.
     """
 
     entity: str
@@ -41,23 +46,35 @@ class RunEdit(msgspec.Struct, frozen=True):
 
 
 def make_edit(entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunEdit:
-    """Return the edit that happens now.
+    """Return an edit with the current time.
+
+    Args:
+        entity: The entity of the project.
+        project: The name of the project.
+        run_id: The id of the run.
+        values: The new values: see ``RunEdit``.
 
     Raises:
-        UsageError: A field cannot be edited, or not be given that value.
+        UsageError: A field cannot be edited, or a value is invalid.
     """
     if not values:
-        raise UsageError(f"nothing to change: give {', '.join(FIELDS)}")
+        raise UsageError(f"nothing to change: give one of {', '.join(FIELDS)}")
     return RunEdit(
         entity, project, run_id, time.time(), {name: _checked(name, value) for name, value in values.items()}
     )
 
 
-def take_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggregates) -> None:
-    """Take over an edit that was made in another store; a field that was edited later here stays.
+def merge_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggregates) -> None:
+    """Apply an edit that was made in another store. A field that was edited later in this store stays.
+
+    Args:
+        session: A write transaction.
+        run: The run.
+        record: The edit.
+        aggregates: Gives segments the aggregates that they lack: see ``refresh_run``.
 
     Raises:
-        UsageError: A field cannot be edited, or not be given that value.
+        UsageError: A field cannot be edited, or a value is invalid.
     """
     values = {name: _checked(name, value) for name, value in record.values.items()}
 
@@ -78,10 +95,10 @@ def take_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggrega
 
 
 def apply_edit(store: Store, edit: RunEdit) -> None:
-    """Apply an edit: like a journal's records, published first and committed second.
+    """Apply an edit. The run's file is published first, then the catalog is committed.
 
     Raises:
-        NotFoundError: There is no such run.
+        NotFoundError: The run does not exist.
     """
 
     def change(session: Session, aggregates: Aggregates) -> None:
@@ -93,7 +110,7 @@ def apply_edit(store: Store, edit: RunEdit) -> None:
 
 
 def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> None:
-    # A new dict: a change inside the old one would not be seen.
+    # A new dict, as SQLAlchemy does not see changes inside the old one.
     edits = {
         **run.edits,
         **{
@@ -113,24 +130,26 @@ def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> 
 def _checked(name: str, value: Any) -> Any:
     if name == "name":
         if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME:
-            raise UsageError(f"a run's name is a text of 1 to {LONGEST_NAME} characters, not {_shown(value)}")
+            raise UsageError(
+                f"a run's name is a string of 1 to {LONGEST_NAME} characters, not {_shown(value)}"
+            )
     elif name == "tags":
         if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in value):
-            raise UsageError(f"tags are a list of texts that are not empty, not {_shown(value)}")
+            raise UsageError(f"tags are a list of non-empty strings, not {_shown(value)}")
         return list(dict.fromkeys(without_surrogates(tag) for tag in value))
     elif name in EDITABLE:
         if value is not None and not isinstance(value, str):
-            raise UsageError(f"{name} is a text or None, not {_shown(value)}")
+            raise UsageError(f"{name} is a string or None, not {_shown(value)}")
     elif name in KEYED:
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise UsageError(f"{name} is a dict of the keys that change, not {_shown(value)}")
+            raise UsageError(f"{name} is a dict of the changed keys, not {_shown(value)}")
         return _plain(name, value)
     elif name in _REMOVED:
         if not isinstance(value, (list, tuple)) or not all(isinstance(key, str) for key in value):
             raise UsageError(f"{name} is a list of keys, not {_shown(value)}")
         return [without_surrogates(key) for key in value]
     else:
-        raise UsageError(f"{name!r} of a run cannot be changed: only {', '.join(FIELDS)}")
+        raise UsageError(f"cannot change {name!r} of a run: only {', '.join(FIELDS)} can be changed")
     return without_surrogates(value) if isinstance(value, str) else value
 
 
@@ -141,7 +160,7 @@ def _plain(name: str, value: dict[str, Any]) -> Any:
     except TypeError as error:
         raise UsageError(f"{name}: {error}") from None
     except (UnicodeEncodeError, RecursionError):
-        raise UsageError(f"{name} holds a text that is no Unicode, or is nested too deeply") from None
+        raise UsageError(f"{name} contains a string with a lone surrogate, or is nested too deeply") from None
     return plain
 
 

@@ -1,16 +1,19 @@
-"""Files of a run that has ended move into packs: thousands of small images are then one file.
+"""Packing the files of an ended run: thousands of small images become one file.
 
-A small file of a run is a blob of its own first. When a segment is sealed, the contents that no pack has yet
-are written to a pack, forced to the disk and renamed; one transaction notes where they are; then the blobs
-go. A kill leaves a pack that nobody names, or blobs whose content is in a pack too: sealing the segment again
-removes the latter, ``tracker gc`` the former.
+At first, each small file of a run is a separate blob. When a segment is sealed, the contents that are not in
+a pack yet are written to a pack, which is forced to the disk and renamed. One transaction notes the
+positions of the contents. Then the blobs are removed. A kill can leave an unreferenced pack, which ``tracker
+gc`` removes. It can also leave blobs whose content is in a pack too: sealing the segment again removes
+these.
 
-A blob goes only while the catalog says that its content is in a pack, and only under the lock of a write
-transaction, so a version that names the blob itself keeps it (``tracker.store.blobs.packs``). Who names the
-content later by a run file finds it in the pack; whoever stores it again makes a blob, which goes when that
-run is sealed. Collection of garbage waits for ``locks/naming.lock``, which is shared from the writing of the
-pack to its row. A pack that has been there before is touched first, as any blob is that somebody is about to
-rely on.
+A blob is removed only in a write transaction in which the catalog has its content in a pack. So a blob stays
+if a version names the blob itself (``tracker.store.blobs.packs``). A run file that names the content later
+uses the pack. If a process stores the content again, it makes a new blob, which is removed when that run is
+sealed.
+
+Garbage collection waits for ``locks/naming.lock``. The packing process shares this lock from the writing of a
+pack to the commit of its row. A pack that exists already is touched before it is used, like any other blob,
+so that garbage collection keeps it.
 """
 
 from __future__ import annotations
@@ -29,15 +32,16 @@ from tracker.store.catalog.locks import shared
 from tracker.store.catalog.models import RunFile
 from tracker.store.store import Store
 
-# Each pack is written, named and its blobs removed before the next: so much is there twice at the most.
+# The size of a pack. The blobs of a pack are removed before the next pack is written, so at most this much
+# content is stored twice.
 PACK_BYTES = 256 * 1024 * 1024
 
 
 def pack_run_files(store: Store, run_id: int) -> None:
-    """Move the small contents of a run's files, of which each is a blob, into packs. Idempotent.
+    """Move the small contents of a run's files from blobs into packs. Idempotent.
 
     Args:
-        store: Where.
+        store: The store.
         run_id: The run's number in the catalog.
     """
     query = select(RunFile.sha256).where(RunFile.run_id == run_id, RunFile.size < PACKED_BELOW)
@@ -55,7 +59,7 @@ def pack_run_files(store: Store, run_id: int) -> None:
         _remove_blobs(store, list(known))
     fresh = [name for name in sizes if name not in known]
     if len(fresh) < 2:
-        return  # one alone is a file either way
+        return  # a pack of one content would save no file
     for group in _groups(fresh, sizes):
         with shared(store.layout.naming_lock):
             pieces = write_pack(store.blobs, _read(store, group))
@@ -65,7 +69,7 @@ def pack_run_files(store: Store, run_id: int) -> None:
 
 
 def _sizes_of_blobs(store: Store, names: Iterable[str]) -> dict[str, int]:
-    """Return the sizes of those of the contents that are small blobs under their own names."""
+    """Return the sizes of the contents that are stored as small blobs, by name."""
     sizes = {}
     for name in names:
         with suppress(FileNotFoundError):
@@ -88,7 +92,7 @@ def _groups(names: Iterable[str], sizes: dict[str, int]) -> Iterator[list[str]]:
 
 
 def _read(store: Store, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield contents; those that are damaged, or cannot be read, stay where they are."""
+    """Yield names and contents of blobs. Skip a blob that is damaged or cannot be read: the blob stays."""
     for name in names:
         with suppress(NotFoundError, OSError):
             data = store.blobs.read(name)
@@ -105,5 +109,5 @@ def _remove_blobs(store: Store, names: list[str]) -> None:
             store.check_lease()
             for name, piece in pieces.items():
                 if piece.pack != name and piece.pack in there:
-                    with suppress(OSError):  # another user's stays
+                    with suppress(OSError):  # a blob of another user stays
                         store.layout.blob(name).unlink()

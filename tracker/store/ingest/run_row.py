@@ -1,4 +1,4 @@
-"""A run as the catalog shows it: what all its writers said, one view, with people's edits laid over."""
+"""The row of a run in the catalog: the merged view of all its segments, with people's edits applied."""
 
 from __future__ import annotations
 
@@ -25,14 +25,21 @@ from tracker.store.store import Store
 
 # Rows that could not be read are tried again after this long: `refresh_run` is called for each batch.
 DAMAGED_SECONDS = 600.0
-# So often rows are read before a transaction that finds other ones.
+# The number of transactions that may fail because rows have to be read first. The next one reads them inside.
 ATTEMPTS = 3
 _damaged: dict[str, float] = {}
 T = TypeVar("T")
 
 
 def find_or_make_project(session: Session, entity: str, name: str, created_at: float) -> Project:
-    """Return a project; a new one was created at ``created_at``."""
+    """Return a project; add the project if it does not exist.
+
+    Args:
+        session: A write transaction.
+        entity: The entity of the project.
+        name: The name of the project.
+        created_at: The creation time of a new project, in unix seconds.
+    """
     project = session.scalar(select(Project).where(Project.entity == entity, Project.name == name))
     if project is None:
         project = Project(entity=entity, name=name, created_at=created_at)
@@ -42,7 +49,7 @@ def find_or_make_project(session: Session, entity: str, name: str, created_at: f
 
 
 def find_or_make_run(session: Session, started: RunStarted) -> Run:
-    """Return the run that a segment belongs to."""
+    """Return the run of a segment's first record; add the run if it does not exist."""
     project = find_or_make_project(session, started.entity, started.project, started.time)
     run = session.scalar(select(Run).where(Run.project_id == project.id, Run.run_id == started.run_id))
     if run is None:
@@ -66,11 +73,11 @@ def find_or_make_run(session: Session, started: RunStarted) -> Run:
 
 
 class RowsNeededError(Exception):
-    """Segments of a run lack aggregates, and computing them inside the transaction would keep others waiting.
+    """Segments of a run lack aggregates. Their computation inside the transaction would block other writers.
 
     Args:
         segments: All segments of the run, as the transaction sees them.
-        pieces: The rows of those that lack some.
+        pieces: The rows of the segments that lack aggregates, by segment.
     """
 
     def __init__(self, segments: list[SegmentView], pieces: dict[str, HistorySource]) -> None:
@@ -79,24 +86,25 @@ class RowsNeededError(Exception):
 
 
 class Aggregates:
-    """Aggregates that segments lacked, computed from their rows.
+    """Aggregates that segments lacked, computed from the segments' rows.
 
     Args:
         root: The store's folder.
-        inside: Whether rows are read inside the transaction; others wait meanwhile.
+        inside: Whether to read rows inside the transaction, while other writers wait.
     """
 
     def __init__(self, root: Path, *, inside: bool = False) -> None:
         self._root, self._inside = root, inside
-        # What a segment's state becomes, if it is still the one from which that was computed.
+        # The new state of a segment, and the old state: the new one is valid only while the old one is
+        # current.
         self._computed: dict[str, tuple[bytes, SegmentState]] = {}
-        self._missing: set[str] = set()  # parts that were gone once: merged meanwhile, or lost
+        self._missing: set[str] = set()  # parts that were missing once: they are merged, or lost
 
     def fill(self, session: Session, run: Run) -> tuple[list[SegmentView], list[SegmentView]]:
-        """Return all segments of a run, none of which lacks an aggregate, and those that changed by that.
+        """Return all segments of a run with their aggregates, and the segments that changed by this.
 
         Raises:
-            RowsNeededError: Rows are needed that may not be read now.
+            RowsNeededError: Aggregates need rows that may not be read inside this transaction.
         """
         segments, changed, pieces = segment_views(session, run), [], {}
         for at, each in enumerate(segments):
@@ -105,37 +113,37 @@ class Aggregates:
                 segments[at] = each._replace(state=state)
                 changed.append(segments[at])
 
-        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        def read_rows_of(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
             if time.monotonic() - _damaged.get(segment.segment, -math.inf) < DAMAGED_SECONDS:
                 raise StoreError(f"rows of segment {segment.segment} could not be read")
             segment_id = session.scalars(select(Segment.id).where(Segment.segment == segment.segment)).one()
             piece = segment_source(session, segment_id, self._root)
             if self._inside:
-                return self._read_rows(piece, segment, keys)
+                return self._read_source_rows(piece, segment, keys)
             hot = piece.hot()
             pieces[segment.segment] = piece._replace(hot=lambda: hot)
-            raise StoreError("these rows are read before the transaction begins again")
+            raise StoreError("these rows are read between this transaction and the next one")
 
-        changed += fill_aggregates(segments, read_rows)
+        changed += fill_aggregates(segments, read_rows_of)
         if pieces:
             raise RowsNeededError(segments, pieces)
         return segments, changed
 
     def compute(self, needed: RowsNeededError) -> None:
-        """Compute what a transaction lacked, between two attempts at it."""
+        """Compute the aggregates that a transaction lacked, before the transaction is tried again."""
         before = {
             each.segment: pack_state(each.state) for each in needed.segments if each.segment in needed.pieces
         }
 
-        def read_rows(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+        def read_rows_of(segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
             if segment.segment not in needed.pieces:
                 raise StoreError(f"rows of segment {segment.segment} could not be read")
-            return self._read_rows(needed.pieces[segment.segment], segment, keys)
+            return self._read_source_rows(needed.pieces[segment.segment], segment, keys)
 
-        for each in fill_aggregates(needed.segments, read_rows):
+        for each in fill_aggregates(needed.segments, read_rows_of):
             self._computed[each.segment] = before[each.segment], each.state
 
-    def _read_rows(
+    def _read_source_rows(
         self, piece: HistorySource, segment: SegmentView, keys: list[str]
     ) -> Iterator[FinishedRow]:
         try:
@@ -150,10 +158,11 @@ class Aggregates:
 
 
 def write_run(store: Store, change: Callable[[Session, Aggregates], T]) -> T:
-    """Return what ``change`` does in a write transaction.
+    """Call ``change`` in a write transaction and return its result.
 
-    Where it raises ``RowsNeededError``, it is rolled back, the rows are read, and it is called again: while
-    ten million rows are read, others would wait longer than they may.
+    When ``change`` raises ``RowsNeededError``, the transaction is rolled back, the rows are read, and
+    ``change`` is called again. Other writers would reach their time limit if a transaction read ten million
+    rows.
     """
     aggregates = Aggregates(store.root)
     for _ in range(ATTEMPTS):
@@ -162,17 +171,17 @@ def write_run(store: Store, change: Callable[[Session, Aggregates], T]) -> T:
                 return change(session, aggregates)
         except RowsNeededError as needed:
             aggregates.compute(needed)
-    with store.writing() as session:  # others change the segments each time: now they wait
+    with store.writing() as session:  # other writers changed the segments each time: now let them wait
         return change(session, Aggregates(store.root, inside=True))
 
 
 def refresh_run(session: Session, run: Run, aggregates: Aggregates) -> None:
-    """Work out the run's merged view from all its segments; see ``merge_segments``.
+    """Compute the run's merged view from all its segments: see ``merge_segments``.
 
     Args:
         session: A write transaction.
         run: The run.
-        aggregates: Gives a segment the aggregates that it lacks.
+        aggregates: Adds the aggregates that a segment lacks.
 
     Raises:
         RowsNeededError: See ``write_run``.
@@ -189,13 +198,13 @@ def refresh_run(session: Session, run: Run, aggregates: Aggregates) -> None:
 
 
 def note_change(session: Session, run: Run) -> None:
-    """Bring what is derived from a run's row up to date, and count the change."""
-    run.revision = tick(session)
+    """Update the fields that are derived from a run's row, and count a change of the run."""
+    run.revision = count_change(session)
     refresh_fields(session, run)
 
 
-def tick(session: Session) -> int:
-    """Count a change; return its number."""
+def count_change(session: Session) -> int:
+    """Count a change of the store; return the number of the change."""
     clock = session.get(Clock, 1)
     if clock is None:
         clock = Clock(id=1, revision=0)

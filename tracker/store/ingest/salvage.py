@@ -1,4 +1,4 @@
-"""After a rebuild: rows of an unsealed segment that its journal no longer gives are taken from old parts."""
+"""Recovery of rows after a rebuild: old parts give the rows of an unsealed segment that its journal lacks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def salvage(store: Store, forgotten: list[Path]) -> list[str]:
-    """Apply the journals of the segments whose parts a rebuild forgot, then take from these what they lack.
+    """Apply the journals of segments whose parts a rebuild forgot; then copy missing rows from these parts.
 
     Args:
-        store: The rebuilt store, which nobody else has open.
-        forgotten: ``Rebuilt.forgotten``.
+        store: The rebuilt store. No other process has it open.
+        forgotten: The parts: ``Rebuilt.forgotten``.
 
     Returns:
-        What is to be said, line by line.
+        Lines of text for the user.
     """
     names = {path.name.partition("-")[0] for path in forgotten}
     unapplied: set[str] = set()
@@ -39,20 +39,20 @@ def salvage(store: Store, forgotten: list[Path]) -> list[str]:
                 while apply_journal(store, journal).records:
                     pass
             except (Error, OSError):
-                unapplied.add(journal.segment)  # who follows the store meets it again, and says why
+                unapplied.add(journal.segment)  # the recorder gets the same error and reports it
     return clear_forgotten(store, forgotten, unapplied)
 
 
 def clear_forgotten(store: Store, paths: list[Path], unapplied: set[str]) -> list[str]:
-    """Remove the parts that a rebuild forgot, now that the journals have given their rows again.
+    """Remove the parts that a rebuild forgot; first copy rows that the applied journals did not contain.
 
     Args:
-        store: The rebuilt store, its journals applied, nothing sealed since.
-        paths: Parts as they lay there before the rebuild.
-        unapplied: Segments whose journals could not be applied: their parts stay for now.
+        store: The rebuilt store. Its journals have been applied, and nothing has been sealed since.
+        paths: The parts that were there before the rebuild.
+        unapplied: Segments whose journals could not be applied. Their parts stay for now.
 
     Returns:
-        One line for each segment whose journal lacked rows; they were kept.
+        One line for each segment whose journal lacked rows, and for each segment with an unreadable part.
     """
     lines = []
     for name, files in groupby(sorted(paths), key=lambda path: path.name.partition("-")[0]):
@@ -61,19 +61,24 @@ def clear_forgotten(store: Store, paths: list[Path], unapplied: set[str]) -> lis
         try:
             kept = _clear(store, name, list(files))
         except (StoreError, ValueError, OSError) as error:
-            lines.append(f"an old part of segment {name} cannot be read and was left alone: {error}")
+            lines.append(f"an old part of segment {name} cannot be read and was left in place: {error}")
             continue
         if kept:
             lines.append(
-                f"the journal of segment {name} lacks {kept} rows: they were kept from Parquet files"
+                f"the journal of segment {name} lacks {kept} rows: they were copied from Parquet files"
             )
     return lines
 
 
 def keep_rows(store: Store, segment_id: int, paths: list[Path]) -> None:
-    """Keep the rows that only parts have which nobody names: a rebuild that was killed may leave such.
+    """Copy rows that only unnamed parts contain. A rebuild that was killed can leave such parts.
 
-    One that cannot be read, or that its maker takes back meanwhile, has none.
+    A part that cannot be read, or that its writer has removed meanwhile, is ignored.
+
+    Args:
+        store: The store.
+        segment_id: The segment's number in the catalog.
+        paths: The parts of the segment that the catalog does not name.
     """
     with store.writing() as session:
         segment = session.get_one(Segment, segment_id)
@@ -86,7 +91,7 @@ def _clear(store: Store, name: str, files: list[Path]) -> int:
     with store.writing() as session:
         segment = session.scalar(select(Segment).where(Segment.segment == name))
         if segment is None or segment.sealed:
-            return 0  # sealing has removed what nobody names
+            return 0  # sealing has removed the unnamed parts
         present = _named(store, session, segment)
         old = [path for path in files if path not in present]
         lost = _lacking(store, session, segment, old)
@@ -103,10 +108,10 @@ def _named(store: Store, session: Session, segment: Segment) -> set[Path]:
 
 
 def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]) -> list[FinishedRow]:
-    """Return the rows in ``paths`` that the catalog has neither hot nor in a part that it names."""
+    """Return the rows in ``paths`` that are not hot rows and not in a part that the catalog names."""
     import numpy as np
 
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     hot = session.scalars(select(HotRow.row).where(HotRow.segment_id == segment.id)).all()
     known = np.concatenate(
@@ -116,7 +121,7 @@ def _lacking(store: Store, session: Session, segment: Segment, paths: list[Path]
     for path in paths:
         if len(missing := np.setdiff1d(_row_numbers(path), known)):
             wanted = set(missing.tolist())
-            lost.update({row.row: row for row in read_rows(path) if row.row in wanted})
+            lost.update({row.row: row for row in read_part_rows(path) if row.row in wanted})
     return [lost[row] for row in sorted(lost)]
 
 

@@ -1,9 +1,9 @@
-"""From hot to cold: an ended segment's rows leave the catalog for Parquet, its journals leave the disk.
+"""Sealing of an ended segment: its rows move from the catalog to Parquet, and its journals are deleted.
 
-The small files of its run move into packs (``tracker.store.ingest.run_files``).
+The small files of the segment's run move into packs (``tracker.store.ingest.run_files``).
 
-The file comes first, fsynced and renamed; then one transaction names it and removes the hot rows;
-only when that commit is durable may a sealed segment's journals go.
+First, the Parquet file is written, forced to the disk and renamed. Then one transaction names the file and
+removes the hot rows. The journals of a sealed segment are deleted only when this commit is durable.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from tracker.store.store import Store
 
 
 def spill(store: Store, segment_id: int) -> bool:
-    """Move a segment's hot rows into a Parquet part; return whether there were any."""
+    """Move a segment's hot rows into a Parquet part.
+
+    Returns:
+        Whether there were hot rows. If True, call again: there may be more.
+    """
     with store.reading() as session:
         segment = session.get_one(Segment, segment_id)
         run = session.get(Run, segment.run_id) if segment.run_id else None
@@ -39,7 +43,7 @@ def spill(store: Store, segment_id: int) -> bool:
     part = write_part(store, folder, segment.segment, rows)
     with store.writing() as session:
         now = session.get_one(Segment, segment_id)
-        # As many rows with as many bytes may be others: what was seen went to another part, more came.
+        # Equal counts of rows and bytes are not enough: the rows may have moved, and other rows have come.
         same = (now.journal_index, now.offset) == (segment.journal_index, segment.offset)
         moved = same and take_hot(session, segment)
         if moved:
@@ -48,13 +52,14 @@ def spill(store: Store, segment_id: int) -> bool:
             session.rollback()
     if not moved:
         discard(part)
-    return True  # whoever was faster may have left some, or late rows came between: look again
+    return True  # another process may have left rows, and late rows may have come: look again
 
 
 def seal(store: Store, segment_id: int) -> None:
-    """Make an ended segment's history cold and let its journals go. Idempotent.
+    """Seal an ended segment: move its rows to Parquet and delete its journals. Idempotent.
 
-    The caller has applied its journals to their end; one that holds more is kept, and nothing is sealed.
+    The caller has applied the journals to their end. If a journal has unapplied records, it is kept, and the
+    segment is not sealed.
     """
     with store.reading() as session:
         segment = session.get_one(Segment, segment_id)
@@ -88,7 +93,7 @@ def seal(store: Store, segment_id: int) -> None:
         segment = session.get_one(Segment, segment_id)
         journals = _journals(store, segment)
         if segment.ended is None or segment.run_id is None or segment.hot_count or journals is None:
-            return  # its writer went on after all: look again when that has been applied
+            return  # the writer has written again: the caller seals after applying its records
         run = session.get_one(Run, segment.run_id)
         notes = notes_of(store.layout, segment.segment)
         if not segment.sealed:
@@ -98,14 +103,14 @@ def seal(store: Store, segment_id: int) -> None:
             segment.state = pack_state(state)
             publish_run(store.layout, session, run)
         unnamed = _unnamed(store, session, segment) + unnamed_captured(store, session, segment)
-    # A crash between a part's publishing and its commit left rows twice for who reads the folder.
-    # A sealed segment gets no more parts, so what nobody names now nobody ever will.
+    # After a crash between the publishing of a part and its commit, the folder contains rows twice.
+    # A sealed segment does not get more parts, so the catalog will never name these files.
     for path in [*unnamed, *journals, *notes]:
         path.unlink(missing_ok=True)
 
 
 def _unnamed(store: Store, session: Session, segment: Segment) -> list[Path]:
-    """Return the parts that lie in the run's folder and that the catalog does not name."""
+    """Return the segment's parts in the run's folder that the catalog does not name."""
     run = session.get(Run, segment.run_id) if segment.run_id else None
     if run is None:
         return []
@@ -116,7 +121,7 @@ def _unnamed(store: Store, session: Session, segment: Segment) -> list[Path]:
 
 
 def _journals(store: Store, segment: Segment) -> list[Path] | None:
-    """Return a segment's journals; None when one holds what was not applied."""
+    """Return a segment's journals; None if one has unapplied bytes."""
     found = []
     for journal in store.layout.segment_journals(segment.segment, segment.journal_index + 1):
         applied = segment.offset if journal.number == segment.journal_index else HEADER.size

@@ -1,1 +1,1 @@
-"""Questions to the store. Each answers with typed, frozen records."""
+"""Queries of the store. Each query returns typed, frozen records."""

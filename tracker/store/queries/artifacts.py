@@ -1,4 +1,4 @@
-"""Artifacts: lists, and finding one by version, alias or digest."""
+"""Queries about artifacts: lists of versions, and one version by number, alias or digest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ VERSION = re.compile(r"v(\d{1,9})")
 def list_artifacts(
     session: Session, entity: str, project: str, *, run_id: str | None = None, name: str | None = None
 ) -> list[ArtifactInfo]:
-    """Return a project's artifact versions, newest first; only a run's, or a collection's, if asked."""
+    """Return a project's artifact versions, newest first.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_id: Return only versions that this run logged.
+        name: Return only versions of this collection.
+    """
     query = (
         select(Version)
         .join(Collection)
@@ -41,13 +49,13 @@ def list_artifacts(
 
 
 def list_places(session: Session) -> list[tuple[str, str]]:
-    """Return entity and project of all that have artifacts, sorted."""
+    """Return the entity and the name of each project that has artifacts, sorted."""
     query = select(Project.entity, Project.name).join(Collection).distinct()
     return [(entity, name) for entity, name in session.execute(query.order_by(Project.entity, Project.name))]
 
 
 def used_artifacts(session: Session, run: Run) -> list[ArtifactInfo]:
-    """Return the versions that a run used, in the order in which it did."""
+    """Return the versions that a run used, in the order of use."""
     versions = session.scalars(
         select(Version)
         .join(ArtifactUse, ArtifactUse.version_id == Version.id)
@@ -60,7 +68,14 @@ def used_artifacts(session: Session, run: Run) -> list[ArtifactInfo]:
 def list_collections(
     session: Session, entity: str, project: str, type_name: str | None = None
 ) -> list[CollectionInfo]:
-    """Return a project's collections by name; only those of a type, if given."""
+    """Return a project's collections that have versions, by name.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        type_name: Return only collections of this artifact type.
+    """
     query = select(Collection).join(Project).where(Project.entity == entity, Project.name == project)
     if type_name is not None:
         query = query.where(Collection.type == type_name)
@@ -96,11 +111,7 @@ def list_collections(
 
 
 def artifact_detail(session: Session, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-    """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
-
-    Raises:
-        NotFoundError: There is none; the message says which there are.
-    """
+    """Return one version and the runs that used it. See ``find_named`` for arguments and errors."""
     version = find_named(session, entity, project, name, reference)
     users = session.execute(
         select(Project.entity, Project.name, Run.run_id)
@@ -117,7 +128,7 @@ def artifact_detail(session: Session, entity: str, project: str, name: str, refe
 
 
 def links_of(session: Session, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-    """Return the links that stand for a version, in other collections, oldest first."""
+    """Return the links to a version in other collections, oldest first."""
     name = f"{artifact.entity}/{artifact.project}/{artifact.name}:{artifact.version}"
     links = session.scalars(
         select(Version).where(Version.source == name, Version.deleted_at.is_(None)).order_by(Version.id)
@@ -130,10 +141,17 @@ def links_of(session: Session, artifact: ArtifactDetail) -> list[ArtifactDetail]
 
 
 def find_named(session: Session, entity: str, project: str, name: str, reference: str) -> Version:
-    """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
+    """Return the catalog row of the version that ``reference`` names.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        name: The name of the collection.
+        reference: A version such as ``v3``, an alias, or a digest.
 
     Raises:
-        NotFoundError: There is none; the message says which there are.
+        NotFoundError: The version does not exist. The message lists the versions and aliases.
     """
     collection = find_collection(session, entity, project, name)
     if collection is None:
@@ -154,10 +172,10 @@ def find_named(session: Session, entity: str, project: str, name: str, reference
             select(Alias.alias).where(Alias.collection_id == collection.id).order_by(Alias.alias)
         )
         newest = newest_version(session, collection)
-        there_is = f"versions v0 to v{newest.index}" if newest else "no version yet"
+        described = f"versions v0 to v{newest.index}" if newest else "no version yet"
         raise NotFoundError(
             f"artifact {entity}/{project}/{name} has no version or alias {reference!r}; "
-            f"there is {there_is}, aliases: {', '.join(aliases) or 'none'}"
+            f"it has {described}, aliases: {', '.join(aliases) or 'none'}"
         )
     return found
 

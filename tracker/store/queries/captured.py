@@ -1,4 +1,4 @@
-"""A run's system metrics and output, out of the catalog and its files."""
+"""Queries about the system metrics and the output of a run, from the catalog and Parquet files."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from tracker.store.history.captured import captured_rows
 def system(
     session: Session, run: Run, root: Path, *, segment: str | None = None, points: int | None = None
 ) -> list[SystemMetrics]:
-    """Return what a run's writers sampled, the primary writer's oldest attempt first.
+    """Return the system metrics of a run by segment, the primary writer's oldest attempt first.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
-        segment: Only this one's.
-        points: Of each segment at most so many samples, evenly spaced, the last included.
+        segment: Return only samples of this segment.
+        points: Return at most this many samples of each segment, evenly spaced, with the last one.
 
     Raises:
         NotFoundError: The run has no such segment.
     """
     segments = _segments(session, run, segment)
     found = []
-    # Children behind all writers: they have the largest ranks.
+    # Children have the largest ranks, so they come after all writers.
     for each in sorted(segments, key=lambda each: (each.rank, each.attempt, each.started_at)):
         rows = list(captured_rows(session, each.id, "system", root))
         if points is not None and len(rows) > points > 0:
@@ -52,7 +52,13 @@ def system(
 
 
 class _Stretch(NamedTuple):
-    """A segment's lines: which it is, and how many lines those before it have."""
+    """The lines of one segment in the output of a run.
+
+    Attributes:
+        segment_id: The segment's number in the catalog.
+        start: The number of lines in the segments before this one.
+        lines: The number of lines in this segment.
+    """
 
     segment_id: int
     start: int
@@ -69,16 +75,16 @@ def console(
     limit: int | None = None,
     search: str = "",
 ) -> Output:
-    """Return lines of a run's output, of one segment or of the primary writer's attempts in a row.
+    """Return lines of a run's output: of one segment, or of all attempts of the primary writer in sequence.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
-        segment: Only this one's.
-        offset: First line; negative: counted from the end.
-        limit: How many lines at most; None: all.
-        search: Only lines that contain this text, whatever the case of its letters.
+        segment: Return only lines of this segment.
+        offset: The first line. A negative offset counts from the end.
+        limit: The largest number of lines. None: all lines.
+        search: Return only lines that contain this text. Case is ignored.
 
     Raises:
         NotFoundError: The run has no such segment.

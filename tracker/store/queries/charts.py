@@ -1,7 +1,7 @@
-"""Chart data: numeric columns, thinned to what a chart can show without losing a spike.
+"""Chart data: numeric columns, reduced to the number of points that a chart can show. No spike is lost.
 
-Long parts are not read: their overview ladder is, at the rung that has a few buckets for each point
-asked for. Zooming in takes a finer rung, and in the end the rows themselves.
+For a long part, the query reads the overview ladder instead of the rows. It uses the coarsest rung that has
+at least one bucket per point. A smaller window needs a finer rung, and the smallest windows need the rows.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from tracker.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One key's line.
+    """The line of one key.
 
     Attributes:
         key: The history key.
         kind: ``"points"`` (columns x, y) or ``"buckets"`` (x, last, min, max, mean, count, nonfinite,
             min_step, max_step).
-        columns: Float64 columns of equal length; y may be NaN or infinite. A bucket's x is that of its
-            last value; last, min, max and mean are those of its finite values (NaN when it has none),
-            min_step and max_step the steps at which the extremes stood; ``nonfinite`` counts the others.
+        columns: Float64 columns of equal length. y can be NaN or infinite. The x of a bucket is the x of
+            its last value. last, min, max and mean cover the finite values of the bucket; they are NaN if
+            there are none. min_step and max_step are the steps of the smallest and of the largest value.
+            count covers all values, and nonfinite those that are NaN or infinite.
     """
 
     key: str
@@ -45,19 +46,19 @@ class Series:
 
 
 class Window(NamedTuple):
-    """What of the x axis is asked for."""
+    """The requested interval of the x axis."""
 
     x: str
     low: float
     high: float
 
     def all(self) -> bool:
-        """Whether it is the whole axis."""
+        """Return whether the window is the whole axis."""
         return self.low == -np.inf and self.high == np.inf
 
 
 class Line(NamedTuple):
-    """Some of a line: x positions and values, or x positions and buckets."""
+    """A piece of a line: x positions with values and steps, or x positions with buckets."""
 
     x: np.ndarray
     values: np.ndarray | None
@@ -65,7 +66,7 @@ class Line(NamedTuple):
     buckets: Buckets | None
 
     def as_buckets(self) -> Buckets:
-        """Return the buckets, or one for each value."""
+        """Return the buckets, or one bucket for each value."""
         if self.buckets is not None:
             return self.buckets
         assert self.values is not None and self.steps is not None
@@ -90,14 +91,14 @@ def chart(
         store: The store.
         session: A read transaction.
         run: The run.
-        keys: History keys, the names of the axes too; one without numbers gives an empty line.
-        x: ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds) or a numeric key. A row in
-            which the key is no finite number stands at the segment's last one before; where there is
-            none yet, it is left out.
-        points: More values than this are put into that many buckets.
-        low: Only x from here.
-        high: Only x up to here.
-        segment: See ``visible_sources``.
+        keys: History keys, or names of axes. A key without numbers gives an empty line.
+        x: The x axis: ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds) or a numeric key. A
+            row without a finite number for this key takes the previous x of its segment. Rows before the
+            first x are left out.
+        points: The largest number of points. More values are put into this many buckets.
+        low: The smallest x. None: no limit.
+        high: The largest x. None: no limit.
+        segment: Use the rows of this segment: see ``visible_sources``.
     """
     window = Window(x, -np.inf if low is None else low, np.inf if high is None else high)
     pieces = visible_sources(session, run, store.root, segment)
@@ -107,24 +108,26 @@ def chart(
         bucket_rows = ladders.rows_in(window) / points
         for piece in held:
             for part in piece.parts:
-                size = ladders.fitting(part, bucket_rows)
+                size = ladders.find_rung_size(part, bucket_rows)
                 if size is None:
                     _read_part(part, ladders, window, piece.before, lines)
                 else:
                     _read_rungs(part, size, ladders, window, piece.before, lines)
-            _read_hot(session, piece, window, ladders.carried_behind(piece), lines)
-    return [_thin(key, found, points) for key, found in lines.items()]
+            _read_hot(session, piece, window, ladders.x_after(piece), lines)
+    return [_reduce(key, found, points) for key, found in lines.items()]
 
 
 class Axis(NamedTuple):
-    """Where the buckets of a part stand on the x axis: NaN where nothing was logged as x so far.
+    """The positions of a part's buckets on the x axis: arrays with one element per bucket.
+
+    The positions are NaN as long as the segment has no x yet.
 
     Attributes:
-        low: Smallest x of a bucket's rows; of those that have none, the last one before counts.
-        high: Largest.
-        last: The last.
-        rows: How many rows a bucket has.
-        torn: Some of the rows come before the first x, and some behind.
+        low: The smallest x of the bucket's rows. A row without an x has the x of the row before it.
+        high: The largest x.
+        last: The x of the last row.
+        rows: The number of rows.
+        torn: Whether some rows come before the first x of the segment and some after it.
     """
 
     low: np.ndarray
@@ -135,7 +138,7 @@ class Axis(NamedTuple):
 
 
 class _Ladders:
-    """The rungs of some parts, and the x that is carried into each, fetched when they are wanted."""
+    """The rungs of all parts, and the x at which each part begins, read from the store when needed."""
 
     def __init__(self, session: Session, pieces: list[HistorySource], x: str) -> None:
         self._session = session
@@ -154,20 +157,20 @@ class _Ladders:
         for part_id, size in found:
             self._sizes.setdefault(part_id, []).append(size)
 
-    def fitting(self, part: PartFile, bucket_rows: float) -> int | None:
-        """Return the coarsest rung of a part with buckets of at most so many rows."""
+    def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
+        """Return the bucket size of the coarsest rung whose buckets have at most ``bucket_rows`` rows."""
         fitting = [size for size in self._sizes.get(part.id, ()) if size <= bucket_rows]
         return fitting[-1] if fitting else None
 
     def rung(self, part: PartFile, key: str, size: int) -> Buckets | None:
-        """Return one rung of a key; None when the part has no numbers of it."""
+        """Return one rung of a key; None if the part has no numbers of this key."""
         data = self._session.scalar(
             select(Rung.data).where(Rung.part_id == part.id, Rung.key == key, Rung.bucket_rows == size)
         )
         return None if data is None else unpack(data)
 
     def axis(self, part: PartFile, size: int) -> Axis:
-        """Return where a part's buckets of ``size`` rows stand."""
+        """Return the positions of a part's buckets of ``size`` rows."""
         rung = self.rung(part, self._x, size)
         count = -(-part.rows // size)
         low, high, last, known = np.full((4, count), np.nan)
@@ -180,25 +183,25 @@ class _Ladders:
                 rung.count - rung.nonfinite,
             )
         rows = np.minimum(size, part.rows - size * np.arange(count))
-        carried = self.carried(part)
-        last = _carry(last, carried)
+        carried = self.x_before(part)
+        last = _fill_gaps(last, carried)
         before = np.concatenate([[carried], last[:-1]])
-        some = ~(known == rows)  # rows without an x: the first of them may stand at that of the bucket before
+        some = ~(known == rows)  # some rows have no x: they may have the last x of the bucket before
         low, high = np.where(some, np.fmin(low, before), low), np.where(some, np.fmax(high, before), high)
         return Axis(low, high, last, rows, some & np.isnan(before) & ~np.isnan(last))
 
-    def carried(self, part: PartFile, row: int = 0) -> float:
-        """Return the last x of the segment before a row of a part; NaN when there is none."""
+    def x_before(self, part: PartFile, row: int = 0) -> float:
+        """Return the last x of the segment before a row of a part; NaN if there is none."""
         if self._x in AXES:
-            return np.nan  # each row has its own
+            return np.nan  # each row has its own x
         if row:
             found = last_number(part, self._x, row)
             if not np.isnan(found):
                 return found
         return self._latest(self._before[part.path])
 
-    def carried_behind(self, piece: HistorySource) -> float:
-        """Return the last x of a piece's parts; NaN when there is none."""
+    def x_after(self, piece: HistorySource) -> float:
+        """Return the last x in the parts of a piece; NaN if there is none."""
         return np.nan if self._x in AXES else self._latest(piece.parts)
 
     def _latest(self, parts: list[PartFile]) -> float:
@@ -218,24 +221,27 @@ class _Ladders:
         return float(finite[-1]) if len(finite) else np.nan
 
     def rows_in(self, window: Window) -> float:
-        """Return about how many rows stand in a window."""
+        """Return an estimate of the number of rows in a window."""
         total = 0.0
         for part in self._parts:
             sizes = self._sizes.get(part.id)
             whole = window.all() or not sizes
-            total += part.rows if whole or not sizes else _share(self.axis(part, sizes[-1]), window)
+            total += part.rows if whole or not sizes else _estimate_rows(self.axis(part, sizes[-1]), window)
         return total
 
     def row_range(self, part: PartFile, window: Window) -> tuple[int, int]:
-        """Return the rows of a part outside which nothing is in the window."""
+        """Return a range of a part's rows that contains all rows in the window."""
         if window.all() or part.id not in self._sizes:
             return 0, part.rows
         index = np.flatnonzero(_inside(self.axis(part, FINEST), window))
         return (int(index[0]) * FINEST, int(index[-1] + 1) * FINEST) if len(index) else (0, 0)
 
 
-def _carry(values: np.ndarray, before: float) -> np.ndarray:
-    """Return values with the last finite one, at first ``before``, in the place of those that are not."""
+def _fill_gaps(values: np.ndarray, before: float) -> np.ndarray:
+    """Return values in which each gap (a value that is not finite) is filled with the last finite value.
+
+    ``before`` fills a gap at the beginning.
+    """
     latest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
     return np.where(latest >= 0, values[latest], before) if len(values) else values
 
@@ -244,8 +250,8 @@ def _inside(axis: Axis, window: Window) -> np.ndarray:
     return (axis.high >= window.low) & (axis.low <= window.high)  # False for NaN
 
 
-def _share(axis: Axis, window: Window) -> float:
-    """Return how many rows stand in a window, if they are even within each bucket."""
+def _estimate_rows(axis: Axis, window: Window) -> float:
+    """Return the number of rows in a window, as if the rows of each bucket had even distances."""
     inside = _inside(axis, window)
     low, high = axis.low[inside], axis.high[inside]
     width = high - low
@@ -264,15 +270,15 @@ def _read_rungs(
 ) -> None:
     axis = ladders.axis(part, size)
     shown = _inside(axis, window)
-    # Buckets of which not all rows show: the rows themselves tell.
-    _read_torn(part, size, ladders, window, before, lines, shown & axis.torn)
+    # If only some rows of a bucket are visible, read the rows.
+    _read_torn_buckets(part, size, ladders, window, before, lines, shown & axis.torn)
     shown &= ~axis.torn
     if before is not None:
         steps = ladders.rung(part, "_step", size)
         assert steps is not None
         torn = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
-        _read_torn(part, size, ladders, window, before, lines, torn)
+        _read_torn_buckets(part, size, ladders, window, before, lines, torn)
     for key, found in lines.items():
         rung = ladders.rung(part, key, size)
         if rung is not None:
@@ -280,7 +286,7 @@ def _read_rungs(
             found.append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
 
 
-def _read_torn(
+def _read_torn_buckets(
     part: PartFile,
     size: int,
     ladders: _Ladders,
@@ -305,13 +311,17 @@ def _read_part(
     only: np.ndarray | None = None,
     size: int = 1,
 ) -> None:
-    """Read a part's rows: all that are in the window, or those of a span that are in the buckets ``only``."""
+    """Read the rows of a part that are in the window.
+
+    Given ``span`` and ``only``, read only rows in this span and in the buckets that the mask ``only``
+    selects; ``size`` is the number of rows per bucket.
+    """
     first, last = span or ladders.row_range(part, window)
     if first >= last:
         return
     numbers = read_numbers(part, window.x, list(lines), (first, last))
-    x = _carry(numbers.x, ladders.carried(part, numbers.start))
-    shown = (x >= window.low) & (x <= window.high)  # False for NaN: what stands at no x cannot be drawn
+    x = _fill_gaps(numbers.x, ladders.x_before(part, numbers.start))
+    shown = (x >= window.low) & (x <= window.high)  # False for NaN: a row without an x cannot be drawn
     if before is not None:
         shown &= numbers.steps < before
     if only is not None:
@@ -322,12 +332,12 @@ def _read_part(
 
 
 def _read_hot(
-    session: Session, piece: HistorySource, window: Window, carried: float, lines: dict[str, list[Line]]
+    session: Session, piece: HistorySource, window: Window, x_before: float, lines: dict[str, list[Line]]
 ) -> None:
     columns: dict[str, tuple[list[float], list[float], list[int]]] = {key: ([], [], []) for key in lines}
     names = list(dict.fromkeys([*lines, window.x]))
     x_at, on_axis = names.index(window.x), [name in AXES for name in names]
-    at = carried
+    at = x_before
     for row, cells in read_hot_keys(session, piece.segment_id, names):
         numbers = [
             _on_axis(row, name) if own else _as_double(cell) if _is_number(cell) else None
@@ -336,7 +346,7 @@ def _read_hot(
         x = numbers[x_at]
         at = x if x is not None and math.isfinite(x) else at
         if not piece.shows(row.step) or not window.low <= at <= window.high:
-            continue  # what stands at no x cannot be drawn
+            continue  # also if ``at`` is NaN: a row without an x cannot be drawn
         for value, (xs, ys, steps) in zip(numbers, columns.values(), strict=False):
             if value is not None:
                 xs.append(at)
@@ -362,7 +372,7 @@ def _as_double(value: float) -> float:
         return np.inf if value > 0 else -np.inf
 
 
-def _thin(key: str, lines: list[Line], points: int) -> Series:
+def _reduce(key: str, lines: list[Line], points: int) -> Series:
     if not lines:
         return Series(key, "points", {"x": np.empty(0), "y": np.empty(0)})
     x = np.concatenate([line.x for line in lines])

@@ -1,4 +1,4 @@
-"""Files of a run: media, and whatever else was saved with it."""
+"""A query for the files of a run: media and other saved files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker.store.queries.media import list_files
 
 
 def run_files(blobs: BlobStore, session: Session, run: Run) -> list[FileInfo]:
-    """Return a run's files by path."""
+    """Return the files of a run, sorted by path."""
     found = []
     files = list_files(session, run)
     pieces = pieces_of(session, [file.sha256 for file in files])

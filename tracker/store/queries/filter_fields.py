@@ -1,7 +1,7 @@
-"""What runs can be asked about in a filter: a key of config or summary, the tags, a column of the run.
+"""The fields of a filter: keys of the config or the summary, the tags, and columns of the run.
 
-Each answers with conditions on the id of a run that are true or false, never unknown, so that they can
-be turned round: a run without a key is a run whose key is not 3.
+Each field makes SQL conditions on the id of a run. A condition is true or false, never NULL, so that NOT
+works: a run without a key fulfils the condition that the key is not 3.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
 
 Kind = Literal["text", "number", "time"]
 
-# wandb's names and ours; in wandb's words a run's ``name`` is its id.
+# The names of columns, both wandb's and ours. In wandb's API a run's ``name`` is its id.
 COLUMNS: dict[str, tuple[InstrumentedAttribute[Any], Kind]] = {
     "name": (Run.run_id, "text"),
     "id": (Run.run_id, "text"),
@@ -65,15 +65,16 @@ COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 
 class FilterScope(NamedTuple):
-    """Where a question is put.
+    """The query for which a field makes conditions.
 
     Attributes:
         session: A read transaction.
-        project_id: Only this project's runs are asked.
-        run_id: The column that holds a run's id: ``Run.id``, or that of a table to be walked instead.
-        probe: Look each run up that is walked, instead of listing first all that match: cheaper where
-            many match and few are walked.
-        matched: What patterns have matched already.
+        project_id: The project whose runs are filtered.
+        run_id: The column that contains a run's id: ``Run.id``, or that of another table that the query
+            reads row by row.
+        probe: Test each run that the query reads, instead of first listing all matching runs. This is
+            cheaper if many runs match and the query reads only few.
+        matched: The ids of the runs that each key and pattern has matched, as a cache.
     """
 
     session: Session
@@ -84,14 +85,14 @@ class FilterScope(NamedTuple):
 
 
 class FilterField(ABC):
-    """One thing that runs are asked about, and the conditions that can be put on it.
+    """A field that a filter names. Its methods return conditions on the field.
 
     Args:
-        scope: Where.
-        key: How the user wrote it.
+        scope: The query.
+        key: The name of the field as the user wrote it.
 
     Raises:
-        UsageError: No text that a database can be asked for; every method may raise it as well.
+        UsageError: The name or a value is invalid. Every method can raise this error.
     """
 
     def __init__(self, scope: FilterScope, key: str) -> None:
@@ -101,35 +102,35 @@ class FilterField(ABC):
 
     @abstractmethod
     def holds(self, test: ColumnElement[bool]) -> ColumnElement[bool]:
-        """Return that the runs for whose value ``test`` is true are meant."""
+        """Return a condition for the runs whose value makes ``test`` true."""
 
     @abstractmethod
     def exists(self) -> ColumnElement[bool]:
-        """Return that there is a value, and that it is not None."""
+        """Return a condition for the runs that have a value other than None."""
 
     @abstractmethod
     def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
-        """Return a test for ``holds``."""
+        """Return a comparison of the value with ``operand``: a test for ``holds``."""
 
     @abstractmethod
     def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
-        """Return that the value equals one of these; None stands for no value."""
+        """Return a condition for runs whose value equals an operand. The operand None means: no value."""
 
     @abstractmethod
     def texts(self) -> Iterable[tuple[int, str | None]]:
-        """Return runs and the texts that patterns look into."""
+        """Return the ids of runs with the texts that patterns are matched against."""
 
     def matches(self, pattern: str) -> ColumnElement[bool]:
-        """Return that a text holds a match of an RE2 pattern."""
+        """Return a condition for the runs with a text that an RE2 pattern matches somewhere."""
         check_text(pattern)
         found = self.scope.matched.get((self.key, pattern))
         if found is None:
             found = self.scope.matched[self.key, pattern] = self._match(pattern)
-        # The catalog's own integers, written out: there may be more of them than parameters.
+        # Integers from the catalog, written into the statement: there may be more of them than parameters.
         return self.scope.run_id.in_([literal_column(str(int(run))) for run in found]) if found else false()
 
     def _match(self, pattern: str) -> list[int]:
-        # RE2, which is what wandb has too: it takes time in proportion to the text, whatever the pattern.
+        # RE2 needs time in proportion to the text with any pattern. wandb uses RE2 too.
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -138,27 +139,27 @@ class FilterField(ABC):
             hits = pc.match_substring_regex(pa.array([text for _, text in asked], pa.string()), pattern)
         except pa.ArrowInvalid as error:
             reason = str(error).removeprefix("Invalid regular expression: ")
-            raise self.refuse(f"{shown(pattern)} is no RE2 pattern: {reason}") from None
+            raise self.refuse(f"{shown(pattern)} is not a valid RE2 pattern: {reason}") from None
         return [asked[at][0] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
 
     def refuse(self, why: str) -> UsageError:
-        """Return the error that says what is wrong with a question."""
+        """Return an error about this field."""
         return UsageError(f"{self.key}: {why}")
 
     def refuse_operand(self, operand: Any, kinds: str) -> UsageError:
-        """Return the error for a value of the wrong kind."""
+        """Return an error about a value of the wrong kind; ``kinds`` names the valid kinds."""
         return self.refuse(f"can be compared with {kinds}, not with {shown(operand)}")
 
 
 class Field(FilterField):
-    """A key of the config or the summary. A comparison holds only between values of one kind."""
+    """A key of the config or the summary. A comparison is true only between values of the same kind."""
 
     def __init__(self, scope: FilterScope, key: str, name: str) -> None:
         super().__init__(scope, key)
         self.name = name
 
     def holds(self, test: ColumnElement[bool] | None) -> ColumnElement[bool]:
-        """See ``FilterField``; without a test all runs that have the key are meant."""
+        """See ``FilterField.holds``; without a test, the condition is for all runs that have the key."""
         tests = [RunField.field == self.name] if test is None else [RunField.field == self.name, test]
         if self.scope.probe:
             return exists().where(RunField.run_id == self.scope.run_id, *tests)
@@ -174,12 +175,12 @@ class Field(FilterField):
         if isinstance(operand, float) and math.isinf(operand):
             return COMPARISONS[operator](RunField.number, operand)
         value = self._value(operand)
-        if value == OTHER:  # an integer beyond all doubles
+        if value == OTHER:  # an integer beyond the range of a double
             return COMPARISONS[operator](RunField.number, math.inf if operand > 0 else -math.inf)
         if value.number is not None:
             return COMPARISONS[operator](RunField.number, value.number)
         if not isinstance(operand, str):
-            raise self.refuse("nothing is more or less than NaN: use $eq")
+            raise self.refuse("cannot compare with NaN: use $eq")
         return COMPARISONS[operator](RunField.text, value.text)
 
     def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
@@ -187,8 +188,8 @@ class Field(FilterField):
         found = [self.holds(test) for test in self._equal(operands)]
         return or_(false(), *found, *([not_(self.exists())] if None in operands else []))
 
-    def driving(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
-        """Return a test of ``run_fields`` that says the same, if there is one: runs can be counted by it."""
+    def index_test(self, operator: str, operand: Any) -> ColumnElement[bool] | None:
+        """Return an equal test on ``run_fields``, with which runs can be counted; None if there is none."""
         if operator in COMPARISONS:
             return self.compared(operator, operand)
         if operator != "$eq" or operand is None:
@@ -220,7 +221,7 @@ class Field(FilterField):
 
 
 class Tags(Field):
-    """The tags: a question is whether any of them is so."""
+    """The tags of a run. A condition holds if it is true for any of the tags."""
 
     def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
         """See ``FilterField``."""
@@ -280,7 +281,7 @@ class Column(FilterField):
     def texts(self) -> Iterable[tuple[int, str | None]]:
         """See ``FilterField``."""
         if self.kind != "text":
-            raise self.refuse("$regex is for strings")
+            raise self.refuse("cannot use $regex: the field is not a string")
         found = select(Run.id, self.column).where(Run.project_id == self.scope.project_id)
         return [(run, text) for run, text in self.scope.session.execute(found)]
 
@@ -299,30 +300,30 @@ class Column(FilterField):
         return self._seconds(operand) if self.kind == "time" else operand
 
     def _seconds(self, text: str) -> float:
-        """Return unix seconds; a time without a zone is UTC, as in wandb."""
+        """Return unix seconds. A time without a zone is UTC."""
         try:
-            # Python 3.10 does not read "Z".
+            # Python 3.10 cannot parse "Z".
             time = datetime.fromisoformat(f"{text[:-1]}+00:00" if text[-1:] in ("Z", "z") else text)
         except ValueError:
             raise self.refuse(
-                f"{shown(text)} is no time: write unix seconds or ISO 8601, such as 2026-01-31T12:00:00Z"
+                f"{shown(text)} is not a time: use unix seconds or ISO 8601, such as 2026-01-31T12:00:00Z"
             ) from None
         return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def shown(value: Any) -> str:
-    """Return a value as an error message shows it."""
+    """Return a value as an error message shows it: its ``repr``, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_text(text: str) -> None:
-    """Refuse what is no Unicode text, and so nothing that a database can be asked for.
+    """Raise an error if a string is not valid Unicode, which a database needs.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The string contains a lone surrogate.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{text!r} holds half a surrogate pair: that is no text") from None
+        raise UsageError(f"{text!r} is not valid Unicode: it contains half a surrogate pair") from None

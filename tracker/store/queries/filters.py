@@ -1,8 +1,8 @@
-"""Filters of runs, written as wandb's public API has them: MongoDB's query language, in SQL.
+"""Filters of runs in MongoDB's query language, which wandb's public API uses. A filter becomes SQL.
 
-A filter becomes a condition on the id of a run. Each test of a field is ``id IN (SELECT run_id ...)``
-over one range of an index of ``run_fields``: that costs the runs that match, in whatever order the
-list is walked. Every value is a bound parameter.
+A filter is compiled to a condition on the id of a run. Each test of a field is ``id IN (SELECT run_id ...)``
+over one range of an index of ``run_fields``. So a test costs time in proportion to the matching runs, in any
+order of the list. Every value is a bound parameter.
 """
 
 from __future__ import annotations
@@ -29,27 +29,32 @@ from tracker.store.queries.filter_fields import (
 OPERATORS = ("$eq", "$ne", *COMPARISONS, "$in", "$nin", "$exists", "$regex", "$all", "$not")
 GROUPS = ("$and", "$or", "$nor", "$not")
 
-# SQLite parses expressions up to 1,000 deep and takes 32,766 parameters.
+# SQLite accepts expressions up to 1,000 levels deep, and 32,766 parameters.
 LARGEST_CONDITIONS = 400
 LARGEST_DEPTH = 20
 LARGEST_OPERANDS = 10_000
 
 
 def canonical(field: str) -> str:
-    """Return a field's name with wandb's ``summary_metrics.`` as ``summary.``."""
+    """Return the name of a field with ``summary.`` in place of wandb's prefix ``summary_metrics.``."""
     name = field.removeprefix("summary_metrics.")
     return field if name == field else f"summary.{name}"
 
 
 def resolve(session: Session, project_id: int, field: str) -> str:
-    """Return the name in ``run_fields`` of ``config.KEY`` or ``summary.KEY``.
+    """Return the name of ``config.KEY`` or ``summary.KEY`` in ``run_fields``.
 
-    wandb writes ``config.KEY.value``, and ``config.KEY.value.INNER`` of a dict; that is ``config.KEY``
-    unless a run has a key spelt so.
+    wandb also accepts ``config.KEY.value``, and ``config.KEY.value.INNER`` for a dict. The part ``.value`` is
+    removed, unless a run of the project has a key with exactly this name.
+
+    Args:
+        session: A read transaction.
+        project_id: The project.
+        field: The name as the user wrote it.
     """
     name = canonical(field)
     parts = name.split(".")
-    if parts[0] != "config" or "value" not in parts[2:]:  # a key itself may be named so
+    if parts[0] != "config" or "value" not in parts[2:]:  # "value" in parts[1] is the key itself
         return name
     known = select(RunField.run_id).where(RunField.project_id == project_id, RunField.field == name).limit(1)
     if session.scalar(known) is not None:
@@ -59,27 +64,27 @@ def resolve(session: Session, project_id: int, field: str) -> str:
 
 
 def parse(text: str) -> Any:
-    """Return the filter that JSON spells.
+    """Return a filter from its JSON text.
 
     Raises:
-        UsageError: It is no JSON.
+        UsageError: The text is not valid JSON.
     """
     try:
         return values.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"filters: this is no JSON: {error}") from None
+        raise UsageError(f"filters: the text is not valid JSON: {error}") from None
 
 
 class Filter:
-    """A filter of one project's runs.
+    """A filter of the runs of one project.
 
     Args:
-        session: A read transaction; patterns are matched when the filter is made.
+        session: A read transaction. Patterns are matched when the filter is made.
         project_id: The project whose runs are filtered.
-        written: What the user wrote, a plain value.
+        written: The filter as the user wrote it: a dict of plain values.
 
     Raises:
-        UsageError: The filter is wrong; the message says where.
+        UsageError: The filter is invalid. The message names the wrong field or operator.
     """
 
     def __init__(self, session: Session, project_id: int, written: Any) -> None:
@@ -90,22 +95,22 @@ class Filter:
         self.on(Run.id)
 
     def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
-        """Return the condition on a column that holds ids of runs; for ``probe`` see ``FilterScope``."""
+        """Return the condition on a column of run ids. For ``probe`` see ``FilterScope``."""
         return self._compile(self._written, run_id, probe)
 
     def counted(self) -> Select[int]:
-        """Return the query that counts the runs: over a range of an index where one test allows it."""
+        """Return a query that counts the runs, if possible by reading only one range of an index."""
         for key, test in self._written.items():
             if not canonical(key).startswith(("config.", "summary.")) or canonical(key) in COLUMNS:
                 continue
             tests = test if isinstance(test, dict) else {"$eq": test}
             scope = FilterScope(self._session, self._project_id, RunField.run_id, False, self._matched)
             field = _field(scope, key)
-            found = [field.driving(operator, operand) for operator, operand in tests.items()]
-            driving = [each for each in found if each is not None]
-            if len(driving) == len(found):
+            found = [field.index_test(operator, operand) for operator, operand in tests.items()]
+            index_tests = [each for each in found if each is not None]
+            if len(index_tests) == len(found):
                 query = select(func.count(RunField.run_id)).where(
-                    RunField.project_id == self._project_id, RunField.field == field.name, *driving
+                    RunField.project_id == self._project_id, RunField.field == field.name, *index_tests
                 )
                 rest = {name: other for name, other in self._written.items() if name != key}
                 return query.where(self._compile(rest, RunField.run_id, False)) if rest else query
@@ -122,12 +127,12 @@ def _field(scope: FilterScope, key: str) -> Field:
 
 class _Compiler:
     def __init__(self, scope: FilterScope) -> None:
-        self._place = scope
+        self._scope = scope
         self._conditions = 0
         self._operands = 0
 
     def group(self, filters: Any, depth: int) -> ColumnElement[bool]:
-        """Compile ``{field: test, "$and": [...], ...}``: all must hold."""
+        """Compile ``{field: test, "$and": [...], ...}``: all entries must be true."""
         if not isinstance(filters, dict):
             raise UsageError(f"a filter is a dict such as {{'config.lr': 0.1}}, not {shown(filters)}")
         self._check_depth(depth)
@@ -145,13 +150,13 @@ class _Compiler:
                 joined = and_(*parts) if key == "$and" else or_(*parts)
                 found.append(not_(joined) if key == "$nor" else joined)
             elif key.startswith("$"):
-                raise UsageError(f"there is no {key}: use {', '.join(GROUPS)}, or the name of a field")
+                raise UsageError(f"unknown operator {key}: use {', '.join(GROUPS)}, or the name of a field")
             else:
-                found.append(self._tests(self._asked(key), test, depth))
+                found.append(self._tests(self._find_field(key), test, depth))
         return and_(true(), *found)
 
-    def _tests(self, asked: FilterField, test: Any, depth: int) -> ColumnElement[bool]:
-        """Compile what is asked of one field: a value, or ``{operator: operand, ...}``."""
+    def _tests(self, field: FilterField, test: Any, depth: int) -> ColumnElement[bool]:
+        """Compile the test of one field: a value, or ``{operator: operand, ...}``."""
         self._check_depth(depth)
         if not (isinstance(test, dict) and any(str(name).startswith("$") for name in test)):
             test = {"$eq": test}
@@ -160,57 +165,57 @@ class _Compiler:
             self._count()
             if operator == "$not":
                 if not isinstance(operand, dict):
-                    raise asked.refuse(f"$not takes a dict such as {{'$gt': 1}}, not {shown(operand)}")
-                found.append(not_(self._tests(asked, operand, depth + 1)))
+                    raise field.refuse(f"$not takes a dict such as {{'$gt': 1}}, not {shown(operand)}")
+                found.append(not_(self._tests(field, operand, depth + 1)))
             elif operator == "$exists":
                 if operand not in (True, False):
-                    raise asked.refuse(f"$exists takes true or false, not {shown(operand)}")
-                found.append(asked.exists() if operand else not_(asked.exists()))
+                    raise field.refuse(f"$exists takes true or false, not {shown(operand)}")
+                found.append(field.exists() if operand else not_(field.exists()))
             elif operator == "$regex":
                 if not isinstance(operand, str):
-                    raise asked.refuse(f"$regex takes a string, not {shown(operand)}")
-                found.append(asked.matches(operand))
+                    raise field.refuse(f"$regex takes a string, not {shown(operand)}")
+                found.append(field.matches(operand))
             elif operator in COMPARISONS:
-                together.append(asked.compared(operator, operand))
+                together.append(field.compared(operator, operand))
             elif operator in OPERATORS:
-                found.append(self._equality(asked, operator, operand))
+                found.append(self._equality(field, operator, operand))
             else:
-                raise asked.refuse(f"there is no operator {operator!r}: use {', '.join(OPERATORS)}")
-        if together:  # one range of the index
-            found.append(asked.holds(and_(*together)))
+                raise field.refuse(f"unknown operator {operator!r}: use {', '.join(OPERATORS)}")
+        if together:  # as one test, so that the database reads one range of the index
+            found.append(field.holds(and_(*together)))
         return and_(true(), *found)
 
-    def _equality(self, asked: FilterField, operator: str, operand: Any) -> ColumnElement[bool]:
+    def _equality(self, field: FilterField, operator: str, operand: Any) -> ColumnElement[bool]:
         if operator in ("$eq", "$ne"):
             operand = [operand]
         elif not isinstance(operand, list):
-            raise asked.refuse(f"{operator} takes a list, not {shown(operand)}")
+            raise field.refuse(f"{operator} takes a list, not {shown(operand)}")
         self._operands += len(operand)
         if self._operands > LARGEST_OPERANDS:
-            raise UsageError(f"the filter names more than {LARGEST_OPERANDS} values")
+            raise UsageError(f"the filter has more than {LARGEST_OPERANDS} values")
         if operator == "$all":
             for _ in operand:
                 self._count()
-            return and_(true(), *(asked.is_one_of([each]) for each in operand))
-        one_of = asked.is_one_of(operand)
+            return and_(true(), *(field.is_one_of([each]) for each in operand))
+        one_of = field.is_one_of(operand)
         return not_(one_of) if operator in ("$ne", "$nin") else one_of
 
-    def _asked(self, key: str) -> FilterField:
+    def _find_field(self, key: str) -> FilterField:
         name = canonical(key)
         if name in COLUMNS:
-            return Column(self._place, key, *COLUMNS[name])
+            return Column(self._scope, key, *COLUMNS[name])
         if name == "tags":
-            return Tags(self._place, key, name)
+            return Tags(self._scope, key, name)
         if name.startswith(("config.", "summary.")):
-            return _field(self._place, key)
+            return _field(self._scope, key)
         known = ", ".join(sorted({name for name in COLUMNS if "." not in name and name.islower()} | {"tags"}))
         raise UsageError(f"cannot filter by {key!r}: use config.KEY, summary_metrics.KEY or one of {known}")
 
     def _count(self) -> None:
         self._conditions += 1
         if self._conditions > LARGEST_CONDITIONS:
-            raise UsageError(f"the filter has more than {LARGEST_CONDITIONS} conditions: try $in")
+            raise UsageError(f"the filter has more than {LARGEST_CONDITIONS} conditions: use $in")
 
     def _check_depth(self, depth: int) -> None:
         if depth > LARGEST_DEPTH:
-            raise UsageError(f"the filter is nested more than {LARGEST_DEPTH} deep")
+            raise UsageError(f"the filter is nested more than {LARGEST_DEPTH} levels deep")

@@ -1,4 +1,4 @@
-"""A run's history out of the catalog: which rows show, and reading them, hot and cold."""
+"""Queries for a run's history: its visible rows, from hot rows in the catalog and from Parquet parts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def visible_sources(
     session: Session, run: Run, root: Path, segment: str | None = None
 ) -> list[HistorySource]:
-    """Return what shows of a run's history, oldest attempt first.
+    """Return the visible pieces of a run's history, oldest attempt first.
 
     Args:
         session: A read transaction.
         run: The run.
         root: The store's folder.
-        segment: All rows of this segment (32 hex digits); by default the newest branch of the
-            primary writer (rank 0, else the first).
+        segment: Return all rows of this segment (32 hex digits). None: the newest branch of the primary
+            writer, which is the writer with the smallest rank.
 
     Raises:
         NotFoundError: The run has no such segment.
@@ -48,7 +48,14 @@ def visible_sources(
 
 
 def segment_source(session: Session, segment_id: int, root: Path, before: int | None = None) -> HistorySource:
-    """Return the history of a segment, or what shows of it."""
+    """Return the history of a segment.
+
+    Args:
+        session: A read transaction.
+        segment_id: The segment's number in the catalog.
+        root: The store's folder.
+        before: Only rows before this step are visible. None: all rows.
+    """
     found = session.execute(
         select(Part.id, Part.path, Part.rows)
         .where(Part.segment_id == segment_id)
@@ -67,14 +74,31 @@ def rows(
     complete: bool = False,
     segment: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the run's history as wandb gives rows; see ``rows_of`` and ``visible_sources``."""
+    """Return the run's history as a list of dicts. See ``rows_of`` and ``visible_sources``.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        keys: Return only these keys, and only rows that have at least one of them.
+        complete: Return only rows that have all of ``keys``.
+        segment: Return the rows of this segment.
+    """
     return rows_of(visible_sources(session, run, root, segment), keys, complete=complete)
 
 
 def table(
     session: Session, run: Run, root: Path, keys: Sequence[str] | None = None, *, segment: str | None = None
 ) -> pa.Table:
-    """Return the run's history as columns; see ``source_table`` and ``visible_sources``."""
-    from tracker.store.history.arrow_tables import source_table  # pyarrow is heavy, and lists need it not
+    """Return the run's history as columns. See ``source_table`` and ``visible_sources``.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        keys: Return only these keys, and only rows that have at least one of them.
+        segment: Return the rows of this segment.
+    """
+    from tracker.store.history.arrow_tables import source_table  # pyarrow is heavy, and rarely needed
 
     return source_table(visible_sources(session, run, root, segment), keys)

@@ -1,4 +1,4 @@
-"""Media and tables of a run: steps at which a key was logged, and what stands there."""
+"""Queries about the media, tables and files of a run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,19 @@ def table(
     offset: int = 0,
     limit: int = 50,
 ) -> TablePage:
-    """Return a page of the table logged under ``key`` at ``step`` (default: the last one).
+    """Return a page of a logged table.
+
+    Args:
+        store: The store.
+        session: A read transaction.
+        run: The run.
+        key: The history key of the table.
+        step: The step at which the table was logged. None: the last one.
+        offset: The first row of the page.
+        limit: The largest number of rows.
 
     Raises:
-        NotFoundError: There is no table there, or its content is not in the store.
+        NotFoundError: There is no table under this key and step, or its content is not in the store.
     """
     logged = {
         row["_step"]: row[key]
@@ -45,7 +54,7 @@ def table(
     path = logged[at]["path"]
     content = _content(store, session, run, path)
     data = content["data"]
-    if logged[at]["_type"] == "incremental-table-file":  # each step holds what was new then
+    if logged[at]["_type"] == "incremental-table-file":  # each step has only the rows that were new then
         before = [logged[step] for step in sorted(logged) if step < at]
         data = [row for each in before for row in _content(store, session, run, each["path"])["data"]] + data
     return TablePage(
@@ -56,7 +65,15 @@ def table(
 def objects(
     store: Store, session: Session, run: Run, key: str, *, limit: int = 300
 ) -> list[tuple[int, dict[str, Any] | list[Any]]]:
-    """Return what was logged under ``key`` that is no plain value: at most ``limit`` steps, evenly."""
+    """Return the dicts and lists (such as media) that were logged under a key, with their steps.
+
+    Args:
+        store: The store.
+        session: A read transaction.
+        run: The run.
+        key: The history key.
+        limit: The largest number of steps; more steps are reduced to evenly spaced ones.
+    """
     found = [
         (row["_step"], row[key])
         for row in rows(session, run, store.root, [key])
@@ -74,10 +91,15 @@ def _content(store: Store, session: Session, run: Run, path: str) -> dict[str, A
 
 
 def run_file(session: Session, run: Run, path: str) -> RunFile:
-    """Return the catalog's entry of a run's file.
+    """Return the catalog row of a run's file.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        path: The path of the file in the run.
 
     Raises:
-        NotFoundError: The run has no such file.
+        NotFoundError: The run has no file of this path.
     """
     found = session.get(RunFile, (run.id, path))
     if found is None:
@@ -86,5 +108,5 @@ def run_file(session: Session, run: Run, path: str) -> RunFile:
 
 
 def list_files(session: Session, run: Run) -> list[RunFile]:
-    """Return all files of a run, by path."""
+    """Return the catalog rows of all files of a run, sorted by path."""
     return list(session.scalars(select(RunFile).where(RunFile.run_id == run.id).order_by(RunFile.path)))

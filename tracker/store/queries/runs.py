@@ -1,4 +1,4 @@
-"""Projects and runs: lists, one run, what a run logged."""
+"""Queries about projects and runs: lists, the detail of one run, and changed runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
 
 LARGEST_PAGE = 1000
-# So many times a page are looked at before all runs that match a filter are listed.
+# The query first looks for a page among this many times as many runs, before it lists all matching runs.
 WALKED = 4
 LARGEST_WALK = 4000
 ORDERS: dict[str, InstrumentedAttribute[Any]] = {
@@ -28,7 +28,7 @@ ORDERS: dict[str, InstrumentedAttribute[Any]] = {
     "last_step": Run.last_step,
     "duration": Run.duration,
 }
-# What else wandb and its users call these.
+# Other names of these orders, which wandb and its users use.
 ORDER_NAMES = {
     "createdAt": "created_at",
     "updatedAt": "updated_at",
@@ -40,7 +40,7 @@ ORDER_NAMES = {
     "summary._runtime": "duration",
     "summary._timestamp": "updated_at",
 }
-# A run's columns in the order of ``RunInfo``, behind entity and project.
+# A run's columns in the order of ``RunInfo``, without entity and project, which come first.
 _COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(
     Run.run_id if each.name == "id" else getattr(Run, each.name) for each in fields(RunInfo)[2:]
 )
@@ -48,7 +48,7 @@ _COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(
 
 def list_projects(session: Session) -> list[ProjectInfo]:
     """Return all projects, the most recently changed first."""
-    # Each is the length, or the end, of one range of an index.
+    # Each of these reads one range of an index: its length or its end.
     runs_of = select(func.count(Run.id)).where(Run.project_id == Project.id).scalar_subquery()
     latest_of = select(func.max(Run.updated_at)).where(Run.project_id == Project.id).scalar_subquery()
     first_of = select(func.min(Run.created_at)).where(Run.project_id == Project.id).scalar_subquery()
@@ -77,29 +77,29 @@ def list_runs(
 ) -> RunPage:
     """Return a page of a project's runs.
 
-    Ordered by a key, runs with a number come first, then those with a string, then the others;
-    runs that are equal in the order come newest first.
+    In the order of a key, runs with a number come first, then runs with a string, then the others. Runs that
+    are equal in the order come newest first.
 
     Args:
         session: A read transaction.
-        entity: Whose project.
-        project: Its name; an unknown one has no runs.
-        limit: At most this many, up to 1000.
-        offset: How many to pass over.
-        order: A column of ``ORDERS``, ``summary.KEY`` or ``config.KEY``; ``-`` in front turns it round.
-        search: Only runs whose name or id contains this.
-        filters: Only runs for which this is true, see ``tracker.store.queries.filters``.
+        entity: The entity of the project.
+        project: The name of the project. An unknown project has no runs.
+        limit: The largest number of runs, up to 1000.
+        offset: The number of runs to skip.
+        order: A column of ``ORDERS``, ``summary.KEY`` or ``config.KEY``; with ``-`` in front, descending.
+        search: Return only runs whose name or id contains this text.
+        filters: Return only runs that match this filter: see ``tracker.store.queries.filters``.
 
     Raises:
-        UsageError: There is no such order, or the filter is wrong.
+        UsageError: The order does not exist, or the filter is invalid.
     """
     at = session.scalar(select(Project.id).where(Project.entity == entity, Project.name == project)) or 0
     listing = _Listing(session, at, search, filters)
-    by_field, key, down = _order(session, at, order)
+    by_field, key, descending = _parse_order(session, at, order)
     limit = min(limit, LARGEST_PAGE, listing.total - offset)
     ids: list[int] = []
     if limit > 0:
-        ids = (listing.by_field if by_field else listing.by_column)(key, down, limit, offset)
+        ids = (listing.by_field if by_field else listing.by_column)(key, descending, limit, offset)
     found = {
         row[0]: RunInfo(entity, project, *row[1:])
         for row in session.execute(select(Run.id, *_COLUMNS).where(Run.id.in_(ids)))
@@ -107,8 +107,8 @@ def list_runs(
     return RunPage(listing.total, revision(session), [found[each] for each in ids])
 
 
-def _order(session: Session, project_id: int, order: str) -> tuple[bool, str, bool]:
-    """Return whether an order is by a field of ``run_fields``, which one or which column, and if it falls."""
+def _parse_order(session: Session, project_id: int, order: str) -> tuple[bool, str, bool]:
+    """Return whether an order uses ``run_fields``, its field or column, and whether it is descending."""
     name = order[1:] if order.startswith(("-", "+")) else order
     check_text(name)
     known = ORDER_NAMES.get(canonical(name), name)
@@ -120,7 +120,7 @@ def _order(session: Session, project_id: int, order: str) -> tuple[bool, str, bo
 
 
 class _Listing:
-    """The runs of one project that match a search and a filter: how many, and which in an order."""
+    """The runs of one project that match a search and a filter: their number, and their ids in an order."""
 
     def __init__(self, session: Session, project_id: int, search: str, filters: Any) -> None:
         check_text(search)
@@ -141,27 +141,27 @@ class _Listing:
             )
         return self._session.scalar(query) or 0
 
-    def by_column(self, key: str, down: bool, limit: int, offset: int) -> list[int]:
+    def by_column(self, key: str, descending: bool, limit: int, offset: int) -> list[int]:
         column = ORDERS[key]
         query = self._restrict(select(Run.id).where(Run.project_id == self._project_id), Run.id)
         if column.nullable:
             query = query.order_by(column.is_(None))
-        query = query.order_by(column.desc() if down else column.asc(), Run.id.desc())
+        query = query.order_by(column.desc() if descending else column.asc(), Run.id.desc())
         return list(self._session.scalars(query.limit(limit).offset(offset)))
 
-    def by_field(self, key: str, down: bool, limit: int, offset: int) -> list[int]:
-        """Walk an index that has the order already; what it does not list comes last."""
+    def by_field(self, key: str, descending: bool, limit: int, offset: int) -> list[int]:
+        """Return ids in the order of an index of ``run_fields``, then those of runs that lack the field."""
         of_field = (RunField.project_id == self._project_id, RunField.field == key)
         ids: list[int] = []
         for column in (RunField.number, RunField.text):
             has_it = select(RunField.run_id).where(*of_field, column.is_not(None))
-            found = self._walk(has_it, column, down, limit - len(ids), offset)
+            found = self._walk(has_it, column, descending, limit - len(ids), offset)
             ids += found
             if len(ids) == limit:
                 return ids
             if found or not offset:
                 offset = 0
-            else:  # all of these are passed over
+            else:  # the page begins after all of these
                 counted = has_it.with_only_columns(func.count(RunField.run_id))
                 offset -= self._session.scalar(self._restrict(counted, RunField.run_id)) or 0
         listed = exists().where(
@@ -171,18 +171,18 @@ class _Listing:
         rest = rest.order_by(Run.id.desc()).limit(limit - len(ids)).offset(offset)
         return ids + list(self._session.scalars(rest))
 
-    def _walk(self, rows: Select[Any], column: Any, down: bool, limit: int, offset: int) -> list[int]:
-        """Return the runs of some of the rows of ``run_fields``, in the order of one of its columns."""
+    def _walk(self, rows: Select[Any], column: Any, descending: bool, limit: int, offset: int) -> list[int]:
+        """Return the run ids in rows of ``run_fields``, in the order of one of its columns."""
 
         def page(query: Select[Any], place: Any, run_id: Any, *, probe: bool = False) -> list[int]:
             query = self._restrict(query, run_id, probe=probe)
-            query = query.order_by(place.desc() if down else place.asc(), run_id.desc())
+            query = query.order_by(place.desc() if descending else place.asc(), run_id.desc())
             return list(self._session.scalars(query.limit(limit).offset(offset)))
 
         if self._filter is not None and WALKED * (offset + limit) <= min(self.total, LARGEST_WALK):
-            # Where many runs match, the page is full long before all that match would be listed.
+            # If many runs match, a few rows fill the page, and the matching runs need not all be listed.
             first = rows.add_columns(column.label("place"))
-            first = first.order_by(column.desc() if down else column.asc(), RunField.run_id.desc())
+            first = first.order_by(column.desc() if descending else column.asc(), RunField.run_id.desc())
             walked = first.limit(WALKED * (offset + limit)).subquery()
             found = page(select(walked.c.run_id), walked.c.place, walked.c.run_id, probe=True)
             if len(found) == limit:
@@ -192,7 +192,7 @@ class _Listing:
     def _restrict(
         self, query: Select[Any], run_id: SQLColumnExpression[int], *, probe: bool = False
     ) -> Select[Any]:
-        """Add search and filter to a query over a column that holds ids of runs."""
+        """Add the search and the filter to a query over a column of run ids."""
         if self._named is not None and run_id is Run.id:
             query = query.where(self._named)
         elif self._named is not None:
@@ -202,10 +202,16 @@ class _Listing:
 
 
 def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
-    """Return a run's catalog row.
+    """Return the catalog row of a run.
+
+    Args:
+        session: A read or write transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_id: The id of the run.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: The run does not exist.
     """
     run = session.scalar(
         select(Run)
@@ -218,7 +224,7 @@ def get_run(session: Session, entity: str, project: str, run_id: str) -> Run:
 
 
 def segment_views(session: Session, run: Run) -> list[SegmentView]:
-    """Return what the catalog holds of a run's segments, in the order in which they became known."""
+    """Return a run's segments with their states, in the order in which they came into the catalog."""
     found = session.execute(
         select(
             Segment.segment,
@@ -237,17 +243,13 @@ def segment_views(session: Session, run: Run) -> list[SegmentView]:
 
 
 def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunDetail:
-    """Return a run with its keys and problems.
-
-    Raises:
-        NotFoundError: There is no such run.
-    """
+    """Return a run with its segments, keys and problems. See ``get_run`` for arguments and errors."""
     run = get_run(session, entity, project, run_id)
     return RunDetail(**_info(run), **describe_segments(segment_views(session, run)))
 
 
 def changes_since(session: Session, since: int | None) -> Changes:
-    """Return the runs that changed after revision ``since``; none when it is None."""
+    """Return the runs that changed after revision ``since``; no runs if ``since`` is None."""
     now = revision(session)
     if since is None or since >= now:
         return Changes(now)
@@ -259,7 +261,7 @@ def changes_since(session: Session, since: int | None) -> Changes:
         .limit(LARGEST_PAGE)
     ).all()
     if len(changed) == LARGEST_PAGE:
-        now = changed[-1].revision  # the rest comes to whoever asks again from there
+        now = changed[-1].revision  # the caller gets the other runs when it asks again from this revision
     return Changes(now, [ChangedRun(*row[:3]) for row in changed])
 
 

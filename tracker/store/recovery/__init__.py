@@ -1,1 +1,1 @@
-"""Opening a catalog that may be lost, making it anew, reading everything again, and giving records back."""
+"""Opening and rebuilding a lost catalog, private copies, verification of a store, replay of sealed runs."""

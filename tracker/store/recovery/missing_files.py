@@ -1,4 +1,4 @@
-"""Published files that are gone, as the catalog and the files that are left show."""
+"""Detection of missing published files, from the catalog and from the remaining files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tracker.store.published.models import (
 
 
 class KnownFile(NamedTuple):
-    """A published file that a catalog can describe.
+    """A published file whose content a catalog has.
 
     Attributes:
-        table: The table that has its content.
-        key: Primary key there.
-        digest: Of a version.
-        revision: Of a run.
+        table: The table with the content.
+        key: The primary key of the row in this table.
+        digest: The digest of a version; empty for other files.
+        revision: The revision of a run; 0 for other files.
     """
 
     table: str
@@ -72,7 +72,11 @@ SELECT {_PLACE}, c.id FROM {_COLLECTION} WHERE c.description IS NOT NULL OR c.ta
 
 
 def known_files(layout: Layout, catalog: sqlite3.Connection) -> dict[Path, KnownFile]:
-    """Return the published files that a catalog can describe; nothing of tables that cannot be read."""
+    """Return the published files whose content a catalog has. Tables that cannot be read are ignored.
+
+    Raises:
+        sqlite3.OperationalError: Another program is using the catalog.
+    """
     found: dict[Path, KnownFile] = {}
 
     def ask(query: str) -> list[tuple[Any, ...]]:
@@ -80,7 +84,7 @@ def known_files(layout: Layout, catalog: sqlite3.Connection) -> dict[Path, Known
             return catalog.execute(query).fetchall()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) and is_busy(error):
-                raise  # asked again: it does not look like a catalog that knows nothing
+                raise  # the caller retries; a busy catalog must not look like an empty one
             return []
 
     for *run, created_at, revision, key in ask(_RUNS):
@@ -99,11 +103,11 @@ def known_files(layout: Layout, catalog: sqlite3.Connection) -> dict[Path, Known
 
 
 def examine_files(layout: Layout, known: Mapping[Path, KnownFile]) -> Iterator[str]:
-    """Yield a line for each published file that is gone, or that cannot be read, changing nothing.
+    """Yield a line for each published file that is missing or cannot be read. This function changes nothing.
 
     Args:
         layout: The store.
-        known: The files that the catalog can describe.
+        known: The files whose content the catalog has.
     """
     runs: list[PublishedName] = []
     versions: dict[Path, PublishedVersion] = {}
@@ -115,7 +119,7 @@ def examine_files(layout: Layout, known: Mapping[Path, KnownFile]) -> Iterator[s
             continue
         runs.append(run)
         for segment in run.segments:
-            # Parts of an unsealed segment may be merged at this moment.
+            # Parts of an unsealed segment are not checked: they may be merged at this moment.
             for part in [*segment.parts, *segment.captured] if segment.sealed else []:
                 if not (layout.root / part.path).exists():
                     yield f"{layout.root / part.path} is missing: its rows are lost"
@@ -136,13 +140,13 @@ def find_missing(
     versions: Mapping[Path, PublishedVersion],
     known: Mapping[Path, KnownFile],
 ) -> Iterator[str]:
-    """Yield a line for each run or version that the files that are left name, and that has no file.
+    """Yield a line for each run or version that has no file, but that remaining files refer to.
 
     Args:
         layout: The store.
-        runs: What its run files say.
-        versions: What its version files say.
-        known: The files that the catalog can describe.
+        runs: The contents of the run files.
+        versions: The contents of the version files, by path.
+        known: The files whose content the catalog has.
     """
     logged = {(path, each.digest): "the catalog" for path, each in known.items() if each.table == "versions"}
     for run in runs:
@@ -152,7 +156,7 @@ def find_missing(
     for (path, digest), source in logged.items():
         if path in versions and versions[path].digest != digest:
             yield (
-                f"{path} describes another version than {source}, as after two stores were merged: "
+                f"{path} describes a different version than {source} (two stores may have been merged): "
                 f"the version with digest {digest} is lost"
             )
     yield from _missing_versions(layout, {path for path, _ in logged}, known)
@@ -163,7 +167,9 @@ def find_missing(
             here = journals.issuperset(part.name.partition("-")[0] for part in parts)
             if not here and folder / "run.json" not in known:
                 yield f"{folder} has no run.json: the run is lost, its rows are in {parts[0].parent}"
-    makers = {home_of(version): version for version in versions.values() if version.segment not in journals}
+    makers = {
+        run_of_version(version): version for version in versions.values() if version.segment not in journals
+    }
     for maker, version in makers.items():
         if maker is None or layout.run(*maker).exists() or layout.run_file(*maker) in known:
             continue
@@ -179,7 +185,7 @@ def _missing_versions(layout: Layout, logged: set[Path], known: Mapping[Path, Kn
         paths = {number: folder / f"{number}.json" for number in found}
         there = sorted(number for number, path in paths.items() if path.exists() or path in known)
         before = -1
-        for number in (*there, max(found) + 1):  # without gaps: a deleted version keeps its file
+        for number in (*there, max(found) + 1):  # a deleted version keeps its file, so there are no gaps
             if number == before + 2:
                 yield f"{folder}/{before + 1}.json is missing: the version is lost"
             elif number > before + 2:
@@ -187,11 +193,15 @@ def _missing_versions(layout: Layout, logged: set[Path], known: Mapping[Path, Kn
             before = number
         aliases = folder.parent / "aliases"
         if there and not aliases.is_dir() and all(path.parent != aliases for path in known):
-            yield f"{aliases} is missing: which versions its aliases named is lost"
+            yield f"{aliases} is missing: the aliases of this collection are lost"
 
 
-def home_of(version: PublishedVersion) -> tuple[str, str, str] | None:
-    """Return the run that logged a version, or the version that it links to; None when no run did."""
+def run_of_version(version: PublishedVersion) -> tuple[str, str, str] | None:
+    """Return the run that logged a version, or that logged the source of a link; None if no run did.
+
+    Returns:
+        The entity, the project and the id of the run.
+    """
     place = (version.entity, version.project, version.name)
     if version.source is not None:
         place, _ = parse_version_name(version.source)

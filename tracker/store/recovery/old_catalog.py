@@ -1,7 +1,7 @@
-"""The catalog that a rebuild replaces: what only it knows is read from it, then it makes room.
+"""The former catalog, which a rebuild reads and then replaces.
 
-SQLite keeps a log beside a database. A new database beside an old log is damaged, so the old log is
-folded into the old database first, or moved away together with it.
+SQLite keeps a write-ahead log next to a database. A new database next to an old log would be damaged. So the
+old log is first folded into the old database, or moved away together with it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from tracker.store.objects.atomic_files import sync_folder
 from tracker.store.objects.layout import Layout
 from tracker.store.recovery.missing_files import KnownFile, known_files
 
-# A process that ends may close its connections a moment after it lets go of the store's lock.
+# An ending process may close its connections a moment after it releases the store's lock.
 PATIENCE_SECONDS = 2.0
 LOGS = ("-wal", "-shm")
 
 
 class OldCatalog(NamedTuple):
-    """What a former catalog says that published files may not.
+    """The content of a former catalog that published files may lack.
 
     Attributes:
-        keys: Hashes of API keys, and when they were made; None when they cannot be read.
+        keys: The hash and the creation time of each API key; None if they cannot be read.
         clock: The store's revision.
-        folded: Whether it is one whole file now.
-        files: The published files that it can describe.
-        sequences: How many records of each unsealed segment it has.
+        folded: Whether the log is folded into the database, which is then one whole file.
+        files: The published files whose content the catalog has.
+        sequences: The number of applied records of each unsealed segment.
     """
 
     keys: list[tuple[str, float]] | None = None
@@ -44,11 +44,14 @@ class OldCatalog(NamedTuple):
 
 
 def read_old_catalog(layout: Layout, catalog: Path) -> OldCatalog | None:
-    """Read what can be read of a former catalog, and fold its log into it; None when there is none.
+    """Read a former catalog as far as possible, and fold its log into it.
+
+    Returns:
+        The content; None if there is no catalog.
 
     Raises:
-        StoreVersionError: A newer tracker made it; nothing was changed.
-        StoreError: Some program has it open.
+        StoreVersionError: A newer tracker made the catalog. Nothing was changed.
+        StoreError: Another program has the catalog open.
     """
     if not catalog.is_file():
         return None
@@ -73,13 +76,13 @@ def _read_former(layout: Layout, catalog: Path) -> OldCatalog:
         files = known_files(layout, connection)
         unsealed = "SELECT segment, sequence FROM segments WHERE NOT sealed AND run_id IS NOT NULL"
         sequences = dict(_read(connection, unsealed) or [])
-        # Fails while another connection is open; leaves no log behind.
+        # This fails while another connection is open. After it, there is no log.
         folded = _read(connection, FOLD) == [("delete",)]
         return OldCatalog(keys, clock[0][0] if clock else 0, folded, files, sequences)
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:
-    """Return what a query finds; None when the catalog is damaged there, or lacks the table."""
+    """Return the rows of a query; None if this part of the catalog is damaged, or the table is missing."""
     try:
         return connection.execute(query).fetchall()
     except sqlite3.DatabaseError as error:
@@ -89,9 +92,19 @@ def _read(connection: sqlite3.Connection, query: str) -> list[Any] | None:
 
 
 def install(catalog: Path, new: Path, former: OldCatalog | None) -> Path | None:
-    """Put a new catalog in the place of the former one; return where a damaged one was kept.
+    """Replace the former catalog with a new one.
 
-    A crash in between leaves the former one, the new one, or none; the next opener rebuilds it then.
+    A crash leaves the former catalog, the new one, or none. In the last case, the next process that opens the
+    store rebuilds the catalog.
+
+    Args:
+        catalog: The path of the catalog.
+        new: The file of the new catalog.
+        former: The content of the former catalog. If there is none, or if it is not folded, the file of the
+            former catalog is kept.
+
+    Returns:
+        The path under which a damaged former catalog was kept; None if none was kept.
     """
     kept: Path | None = None
     if former is None or not former.folded:

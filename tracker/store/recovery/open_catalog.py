@@ -1,8 +1,9 @@
-"""Opening a store's catalog: new, old, or lost; and having it alone, to exchange it.
+"""Opening a store's catalog: an existing, a new or a lost one; and opening a store exclusively.
 
 All processes that have the store open share one lock, and their host's lease on the catalog
-(``tracker.store.catalog.lease``). A catalog that is gone while published files tell of runs is never begun
-empty, as its first run file would then replace one that says more: it is rebuilt.
+(``tracker.store.catalog.lease``). If the catalog is missing and published files exist, the catalog is
+rebuilt. It is never started empty then, because the first run file that it publishes would replace a more
+complete one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from tracker.store.objects.layout import Layout
 from tracker.store.published.runs import publish_run
 from tracker.store.recovery.rebuild import rebuild
 
-# Others who open the store at this moment let go at once; who still has it open then is at work.
+# A process that opens the store at the same moment releases the lock soon. A process that still holds the
+# lock after this time is using the store.
 PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
@@ -37,12 +39,13 @@ def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
 
     Args:
         layout: The store.
-        takes_over: Whether to take the catalog over from a host that is silent; that takes time to find out.
+        takes_over: Whether to take the catalog over from a host that is silent. It takes time to find out
+            whether a host is silent.
 
     Raises:
         HeldElsewhereError: Another host holds the catalog.
-        StoreError: It cannot be opened, or is gone while another program uses it.
-        StoreVersionError: A newer tracker made it.
+        StoreError: The catalog cannot be opened, or is gone while another program uses the store.
+        StoreVersionError: A newer tracker made the catalog.
     """
     lock = _open_lock(layout)
     hold: Hold | None = None
@@ -72,11 +75,11 @@ def open_catalog(layout: Layout, *, takes_over: bool = True) -> Opened:
 
 
 @contextmanager
-def alone(layout: Layout) -> Iterator[Hold]:
-    """Have the store alone; whoever opens it meanwhile waits. Yield the lease on its catalog.
+def hold_exclusively(layout: Layout) -> Iterator[Hold]:
+    """Hold the store exclusively, and yield the lease on its catalog. Processes that open the store wait.
 
     Raises:
-        StoreError: Somebody has it open, or another host holds its catalog.
+        StoreError: Another process has the store open, or another host holds the catalog.
     """
     lock = _open_lock(layout)
     try:
@@ -107,7 +110,7 @@ def _user(layout: Layout) -> str:
 
 
 def _open_filled(catalog: Path) -> Engine | None:
-    """Return an engine on the catalog; None when it is not there, or nobody has made its tables."""
+    """Return an engine for the catalog; None if the file is missing or has no tables."""
     if not catalog.is_file():
         return None
     engine = open_engine(catalog)
@@ -122,7 +125,7 @@ def _open_filled(catalog: Path) -> Engine | None:
 
 
 def _is_lost(layout: Layout, catalog: Path) -> bool:
-    """Whether there is no catalog where there should be one."""
+    """Return whether the catalog is missing although the store has published files."""
     engine = _open_filled(catalog)
     if engine is not None:
         engine.dispose()
@@ -135,20 +138,20 @@ def _has_published(layout: Layout) -> bool:
 
 
 def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
-    """Rebuild a lost catalog; of several processes that find it lost, one does.
+    """Rebuild a lost catalog. If several processes find it lost, one of them rebuilds it and the others wait.
 
     Returns:
-        The parts that the rebuild forgot. While there are any, the lock stays held alone.
+        The parts that the rebuild forgot. If there are any, the lock stays exclusive.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while _is_lost(layout, hold.catalog):
         if lock.try_alone():
-            forgotten = _rebuild_aloud(layout, hold) if _is_lost(layout, hold.catalog) else []
+            forgotten = _rebuild_with_message(layout, hold) if _is_lost(layout, hold.catalog) else []
             if not forgotten:
                 lock.free()
             return forgotten
         if not lock.try_share():
-            lock.share()  # somebody rebuilds it now: wait
+            lock.share()  # another process is rebuilding the catalog: wait
         lock.free()
         if time.monotonic() > deadline:
             raise StoreError(
@@ -159,10 +162,11 @@ def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
     return []
 
 
-def _rebuild_aloud(layout: Layout, hold: Hold) -> list[Path]:
-    """Rebuild a lost catalog and say so; return the parts that were forgotten."""
-    found = rebuild(layout, hold, asked=False)
-    keys = "" if found.keys is not None else "; API keys come from backup or `tracker key`"
+def _rebuild_with_message(layout: Layout, hold: Hold) -> list[Path]:
+    """Rebuild a lost catalog and print the result; return the parts that were forgotten."""
+    found = rebuild(layout, hold, requested=False)
+    lost_keys = "; API keys are lost: restore a backup, or make a new key with `tracker key`"
+    keys = "" if found.keys is not None else lost_keys
     say(
         f"{hold.catalog} was gone: rebuilt from published files ({found.runs} runs, "
         f"{found.versions} artifact versions){keys}"
@@ -173,7 +177,7 @@ def _rebuild_aloud(layout: Layout, hold: Hold) -> list[Path]:
 
 
 def _publish_uses(layout: Layout, engine: Engine) -> None:
-    """Publish what run files of an earlier catalog revision lacked: which artifacts the run used."""
+    """Publish the run files again that lack the artifacts that the run used, as older trackers wrote them."""
     with database.transaction(engine, write=True) as session:
         for run in session.scalars(select(Run).where(Run.id.in_(select(ArtifactUse.run_id)))):
             publish_run(layout, session, run)

@@ -1,9 +1,9 @@
-"""A private copy of the catalog of a store that this process may read and not write to.
+"""A private copy of a catalog, for a process that can read a store but not write to it.
 
-SQLite cannot read a catalog with a write-ahead log where it may not make files beside it, and reading without
-the log would leave out the newest commits. So the catalog and its log are copied to a folder of this process,
-and journals that nobody has applied are applied to the copy. Blobs, Parquet parts and journals are read where
-they are. Nothing is written to the store, nor deleted from it.
+SQLite cannot read a catalog with a write-ahead log if it cannot create files next to the catalog. Reading
+without the log would miss the newest commits. So this process copies the catalog and the log to a folder of
+its own, and applies journals that no process has applied to the copy. It reads blobs, Parquet parts and
+journals in the store. Nothing is written to the store or deleted from it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.queries.runs import revision
 from tracker.store.store import Store, find_piece
 
-# A program that writes the catalog moves its log into it now and then. Few copies meet that.
+# From time to time, a program that writes the catalog moves the log into the catalog. A copy must be
+# repeated then.
 _ATTEMPTS = 5
-# Longer than the unit of file times: a write after this changes them.
+# Longer than the resolution of file times, so that a later write changes them.
 _TICK_SECONDS = 0.02
-# The beginning of a write-ahead log: it changes when the log begins anew.
+# The size of the header of a write-ahead log. The header changes when the log is restarted.
 _LOG_HEADER = 32
 
 
 class CopyLayout(Layout):
-    """Paths of a private copy: what is written is in ``root``, what is read may be in the other store.
+    """Paths of a private copy. Files are written in ``root``, and read there or in the original store.
 
-    Small files that are read first and then replaced are links here until they are replaced.
+    A small file that is read first and replaced later is a symbolic link here until it is replaced.
     """
 
     def __init__(self, root: Path, store: Layout) -> None:
@@ -53,15 +54,15 @@ class CopyLayout(Layout):
         self.trash = store.trash
 
     def list_journals(self, host: str | None = None) -> list[JournalPath]:
-        """Return the journals of the store; in their place may be a link, or a FIFO, which are left out."""
+        """Return the journals of the store. A link or a FIFO in the place of a journal is left out."""
         return [journal for journal in self._store.list_journals(host) if is_regular(journal.path)]
 
     def host_journals(self, host: str) -> Path:
-        """Folder of the journals of the store that were written on ``host``."""
+        """Return the folder of the store's journals that were written on ``host``."""
         return self._store.host_journals(host)
 
     def segment_journals(self, segment: str, last: int) -> list[JournalPath]:
-        """Return one segment's journals in the store."""
+        """Return the journals of one segment in the store."""
         return [each for each in self._store.segment_journals(segment, last) if is_regular(each.path)]
 
     def list_blobs(self) -> Iterable[os.DirEntry[str]]:  # type: ignore[override]
@@ -69,7 +70,7 @@ class CopyLayout(Layout):
         return self._store.list_blobs()
 
     def blob_places(self, sha256: str) -> tuple[Path, ...]:
-        """Where a blob may be: here, in a draft of the store, or among its blobs."""
+        """Return the paths where a blob may be: in the copy, in a draft of the store, or among its blobs."""
         own = self.blob(sha256)
         with suppress(OSError):
             own = own.readlink()
@@ -80,17 +81,17 @@ class CopyLayout(Layout):
         return self._store.list_packs()
 
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
-        """File of the store that says that a run was deleted."""
+        """Return the path of a run's tombstone in the store."""
         return self._store.tombstone(entity, project, run_id)
 
     def alias(self, entity: str, project: str, name: str, alias: str) -> Path:
-        """File that says which version an alias names."""
+        """Return the path of an alias file in the copy; link the path to the store's file first."""
         own = super().alias(entity, project, name, alias)
         _link(own, self._store.alias(entity, project, name, alias))
         return own
 
     def draft(self, token: str) -> Path:
-        """Folder of a draft."""
+        """Return the folder of a draft in the copy; link its files to those of the store first."""
         own, folder = super().draft(token), self._store.draft(token)
         if not own.exists() and folder.is_dir() and not folder.is_symlink():
             for path in folder.iterdir():
@@ -99,14 +100,14 @@ class CopyLayout(Layout):
         return own
 
     def settled(self, token: str) -> Path:
-        """File that says what became of a draft that is gone."""
+        """Return the path of a finalized draft's result in the copy; link it to the store's file first."""
         own = super().settled(token)
         _link(own, self._store.settled(token))
         return own
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a path is a regular file, and no link to one."""
+    """Return whether a path is a regular file, and not a link to one."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -114,14 +115,20 @@ def is_regular(path: Path) -> bool:
 
 
 def _link(own: Path, path: Path) -> None:
-    """Let a name of the copy stand for a regular file of the store, where the copy has none yet."""
+    """Make a symbolic link in the copy to a regular file of the store, unless the copy has this file."""
     if is_regular(path) and not os.path.lexists(own):
         make_folder(own.parent, durable=False)
         own.symlink_to(path)
 
 
 class CatalogState(NamedTuple):
-    """What changes when a catalog does: inode, size and time of its file and of its log, the log's header."""
+    """A fingerprint of a catalog, which changes with each commit.
+
+    Attributes:
+        catalog: The inode, size and modification time (ns) of the catalog; None if the file is missing.
+        log: The same of the write-ahead log.
+        header: The header of the write-ahead log.
+    """
 
     catalog: tuple[int, int, int] | None
     log: tuple[int, int, int] | None
@@ -129,23 +136,23 @@ class CatalogState(NamedTuple):
 
 
 class PrivateCopy(Store):
-    """A store whose catalog is a copy, in a folder of this process. Journals may be applied to it.
+    """A store whose catalog is a copy in a folder of this process. Journals can be applied to the copy.
 
     Attributes:
-        state: The state of the catalog that was copied.
+        state: The fingerprint of the catalog that was copied.
         copied_revision: The revision of the catalog that was copied.
 
     Args:
-        layout: Where, and the store that is copied.
-        former: An earlier copy: its API keys are kept, and revisions continue those of it.
+        layout: The paths of the copy and of the store.
+        former: An earlier copy. Its API keys are kept, and the revisions continue from its revisions.
 
     Raises:
-        StoreError: The catalog is not there, is damaged, or is written all the time.
-        StoreVersionError: A newer tracker made it.
+        StoreError: The catalog is missing or damaged, or changes during each copy.
+        StoreVersionError: A newer tracker made the catalog.
     """
 
     def __init__(self, layout: CopyLayout, former: PrivateCopy | None = None) -> None:
-        # Not ``Store.__init__``: nobody else knows of this catalog, so there are no locks and no lease.
+        # Not ``Store.__init__``: no other process uses this catalog, so it needs no locks and no lease.
         self.layout = layout
         for folder in (layout.temporary, layout.locks):
             folder.mkdir(parents=True)
@@ -153,8 +160,8 @@ class PrivateCopy(Store):
         self.state = copy_catalog(source, layout.catalog)
         if self.state.catalog is None and any(True for _ in Layout(layout.source).run_files()):
             raise StoreError(
-                f"the catalog of {layout.source} is not here ({source}): read the store on the host that has "
-                "it, or copy the folder to one that you may write to; `tracker rebuild` makes a catalog there"
+                f"the catalog of {layout.source} is not on this host ({source}): read the store on the host "
+                "that has the catalog, or copy the store to a writable folder and run `tracker rebuild` there"
             )
         self._engine = open_engine(layout.catalog)
         self.blobs = BlobStore(layout, partial(find_piece, self._engine))
@@ -167,11 +174,11 @@ class PrivateCopy(Store):
 
     @property
     def catalog(self) -> Path:
-        """The file of the copy."""
+        """The file of the copied catalog."""
         return self.layout.catalog
 
     def check_lease(self) -> None:
-        """Return: no other host knows of the copy."""
+        """Do nothing, as no other host can take over the copy."""
 
     def close(self) -> None:
         """Close all connections and remove the copy."""
@@ -181,7 +188,7 @@ class PrivateCopy(Store):
     def _adapt(self, former: PrivateCopy | None) -> None:
         with self.reading() as session:
             self.copied_revision = revision(session)
-        if is_network(self.layout.source):  # a client may remember what a file was
+        if is_network(self.layout.source):  # a network file system may return old content from its cache
             found = find_damage(self.catalog, "quick_check")
             if found is not None:
                 raise StoreError(f"the copy of the catalog of {self.layout.source} is damaged: {found}")
@@ -192,7 +199,7 @@ class PrivateCopy(Store):
                 )
                 if (path := session.scalar(text(outside))) is not None:
                     raise StoreError(
-                        f"the catalog of {self.layout.source} names a file that is not its own: {path}"
+                        f"the catalog of {self.layout.source} names a file outside of the store: {path}"
                     )
                 session.execute(
                     text(f"UPDATE {table} SET path = :folder || path"), {"folder": f"{self.layout.source}/"}
@@ -208,32 +215,33 @@ class PrivateCopy(Store):
                 for key in keys
                 if key.sha256 not in known
             )
-            # What has changed since the former copy gets revisions above those that were seen there.
+            # Changes since the former copy get revisions above all revisions that readers saw there.
             session.execute(text("UPDATE runs SET revision = revision + :shift"), {"shift": shift})
             session.merge(Clock(id=1, revision=self.copied_revision + shift))
 
 
 def find_catalog(layout: Layout) -> Path:
-    """Return the catalog of a store.
+    """Return the path of a store's catalog.
 
     Raises:
-        StoreError: The lease names a file outside of the store that is not of the store's owner.
+        StoreError: The lease names a file outside of the store that does not belong to the store's owner.
     """
     found = catalog_of(layout)
     with suppress(FileNotFoundError):
         if found.parent != layout.root and found.stat().st_uid != layout.root.stat().st_uid:
-            raise StoreError(f"the lease of {layout.root} names a catalog that is another user's: {found}")
+            raise StoreError(f"the lease of {layout.root} names a catalog of another user: {found}")
     return found
 
 
 def copy_catalog(source: Path, target: Path) -> CatalogState:
-    """Copy a catalog and its log as they are at one moment; return the state of what was copied.
+    """Copy a consistent state of a catalog and its log; return the fingerprint of the copied catalog.
 
-    A program may write the catalog meanwhile. It appends to the log, and a part of that is a log, too. When
-    it moves the log into the catalog, or begins the log anew, both are copied again.
+    Another program may write the catalog at the same time. Usually it appends to the log, and the beginning
+    of a log is a valid log. When it moves the log into the catalog, or restarts the log, both files are
+    copied again.
 
     Raises:
-        StoreError: It cannot be read, or changes all the time.
+        StoreError: The catalog cannot be read, or changes during each copy.
     """
     try:
         for _ in range(_ATTEMPTS):
@@ -246,14 +254,14 @@ def copy_catalog(source: Path, target: Path) -> CatalogState:
                 return before
     except OSError as error:
         raise StoreError(f"cannot copy {source} to {target.parent}: {error.strerror or error}") from error
-    raise StoreError(f"{source} is written all the time while it is copied: try again")
+    raise StoreError(f"{source} changed during each of {_ATTEMPTS} copies: try again")
 
 
 def catalog_state(catalog: Path) -> CatalogState:
-    """Return the state of a catalog; it may be missing.
+    """Return the fingerprint of a catalog, which may be missing.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The catalog cannot be read.
     """
     found: list[tuple[int, int, int] | None] = []
     header = b""
@@ -264,7 +272,7 @@ def catalog_state(catalog: Path) -> CatalogState:
             continue
         with file:
             state = os.fstat(file.fileno())
-            header = file.read(_LOG_HEADER)  # of the log, unless there is none
+            header = file.read(_LOG_HEADER)  # the log comes last, so this is its header if there is a log
         found.append((state.st_ino, state.st_size, state.st_mtime_ns))
     return CatalogState(found[0], found[1], header if found[1] is not None else b"")
 

@@ -1,12 +1,16 @@
-"""Making the catalog anew from published files. Journals are applied afterwards, as ever.
+"""Rebuilding the catalog from published files. Journals are applied afterwards in the normal way.
 
-What a sealed segment said stands in its run's file and Parquet parts. Of an unsealed one only its place
-is kept: its journal has all of it, and is applied from the start by whoever follows the store next. Where it
-lacks records that the former catalog has, what that catalog has of the segment is taken over.
-What its records did beyond the segment (versions, aliases, files, uses) is taken from published
-files and not done again (``Segment.adopted``), so numbers stay and aliases do not move back.
+The content of a sealed segment is in its run's file and in Parquet parts.
 
-The new catalog is built beside the former one and takes its place by one rename.
+For an unsealed segment the new catalog gets an empty entry, because its journal contains all its records. The
+recorder then applies the journal from the start. If the journal lacks records that the former catalog has
+applied, the segment is copied from the former catalog.
+
+Records also have effects outside of their segment: versions, aliases, files and uses. These are read from
+published files, and the records do not repeat them (``Segment.adopted``). So version numbers stay, and
+aliases do not move back.
+
+The new catalog is built under another name and replaces the former one by one rename.
 """
 
 from __future__ import annotations
@@ -64,25 +68,26 @@ from tracker.store.published.models import (
 )
 from tracker.store.published.tombstones import publish_tombstone
 from tracker.store.published.versions import new_row, path_of
-from tracker.store.recovery.missing_files import find_missing, home_of
+from tracker.store.recovery.missing_files import find_missing, run_of_version
 from tracker.store.recovery.old_catalog import OldCatalog, install, read_old_catalog
 from tracker.store.recovery.restore_files import Restorer
 
-# No journal has so large a number: a segment that stands there takes none.
+# Larger than the number of any journal: a segment with this journal number does not accept a journal.
 PAST_ALL_JOURNALS = 1_000_000
 T = TypeVar("T")
 
 
 class Rebuilt(NamedTuple):
-    """What a rebuild found.
+    """The result of a rebuild.
 
     Attributes:
-        runs: Runs in run files.
-        versions: Artifact versions.
-        keys: API keys taken over from the former catalog; None when it could not be read.
-        kept: Where a damaged former catalog was moved to.
-        broken: One line for each file that could not be read, or that is missing.
-        forgotten: Parts of unsealed segments: applying their journals makes them again.
+        runs: The number of runs.
+        versions: The number of artifact versions.
+        keys: The number of API keys from the former catalog; None if they could not be read.
+        kept: The path under which a damaged former catalog was kept; None if none was kept.
+        broken: One line for each loss: files that are missing, cannot be read or were left out.
+        forgotten: Parts of unsealed segments that the new catalog does not name. Applying the journals writes
+            their rows again.
         restored: Published files that were written again, from the former catalog.
     """
 
@@ -95,47 +100,50 @@ class Rebuilt(NamedTuple):
     restored: list[Path]
 
 
-def rebuild(layout: Layout, hold: Hold, *, asked: bool = True) -> Rebuilt:
-    """Make the catalog anew; the caller has the store alone (``tracker.store.recovery.open_catalog.alone``).
+def rebuild(layout: Layout, hold: Hold, *, requested: bool = True) -> Rebuilt:
+    """Rebuild the catalog. The caller holds the store exclusively: see ``open_catalog.hold_exclusively``.
 
     Args:
         layout: The store.
         hold: This host's lease on the catalog.
-        asked: Whether a person asked for it: only then missing published files are written again.
+        requested: Whether a user requested the rebuild. If not, some missing files are not written again:
+            see ``Restorer``.
 
     Raises:
-        HeldElsewhereError: Another host has taken the catalog over; nothing was changed.
-        StoreVersionError: A newer tracker wrote a file, or the former catalog; nothing was changed.
+        HeldElsewhereError: Another host has taken the catalog over. Nothing was changed.
+        StoreVersionError: A newer tracker wrote a file, or the former catalog. Nothing was changed.
         StoreError: The former catalog is open in another program.
     """
-    for path in layout.described_files():  # a newer one is refused before anything is changed
+    for path in layout.described_files():  # before any change, refuse a file of a newer tracker
         with suppress(ValueError, OSError):
             read_published_model(path, dict)
     former = read_old_catalog(layout, hold.catalog)
     if former is None and hold.damaged is not None:
         former = read_old_catalog(layout, hold.damaged)
-        # There is nothing under the catalog's own name.
+        # There is no file under the catalog's own name that could be folded or restored from.
         former = former and former._replace(folded=False, files={})
     new = layout.new_temporary()
-    if hold.catalog.parent != layout.root:  # on a disk of this host: renamed there
+    if hold.catalog.parent != layout.root:  # the catalog is on a local disk: a rename needs the same disk
         new = hold.catalog.with_name(new.name)
     try:
         engine = open_engine(new)
         try:
             database.migrate(engine, layout.locks / "catalog.lock")
             with (
-                Restorer(layout, hold.catalog, former.files if former else {}, hold.check, asked) as restorer,
+                Restorer(
+                    layout, hold.catalog, former.files if former else {}, hold.check, requested
+                ) as restorer,
                 database.transaction(engine, write=True) as session,
             ):
                 builder = _Builder(layout, session, former, restorer)
                 builder.build()
         finally:
             engine.dispose()
-        fold(new)  # one file, no log beside it
+        fold(new)  # the catalog is then one file, without a log
         sync_file(new)
         hold.check()
         if former is not None and restorer.found_damage:
-            former = former._replace(folded=False)  # it is kept
+            former = former._replace(folded=False)  # so that ``install`` keeps the damaged file
         kept = install(hold.catalog, new, former)
     finally:
         for ending in ("", "-wal", "-shm"):
@@ -161,11 +169,11 @@ class _Builder:
         self._run_ids: dict[tuple[str, str, str], int] = {}
         self._numbers: set[int] = set()
         self._segments: set[str] = set()
-        # Segments of which the former catalog has records that their journals lack.
-        self._taken = {
+        # Segments that are copied from the former catalog, which has records that their journals lack.
+        self._from_former = {
             name
             for name, sequence in self._former.sequences.items()
-            if not _holds(self._journals.get(name, []), sequence)
+            if not _has_all_records(self._journals.get(name, []), sequence)
         }
         self._crashed: set[str] = set()
         self._collections: dict[Path, Collection] = {}
@@ -175,12 +183,12 @@ class _Builder:
         self.runs = 0
 
     def build(self) -> None:
-        """Fill it."""
+        """Fill the catalog."""
         self._restorer.restore_missing()
         found = self._read_all(self._layout.run_files(), PublishedRun)
         deleted = self._read_all(self._layout.tombstones(), PublishedDeletion)
-        gone = {(each.entity, each.project, each.id): each.time for _, each in deleted}
-        found = [(path, each) for path, each in found if not _is_gone(each, gone)]
+        deleted_at = {(each.entity, each.project, each.id): each.time for _, each in deleted}
+        found = [(path, each) for path, each in found if not _is_deleted(each, deleted_at)]
         found.sort(key=lambda each: (each[1].number or math.inf, each[1].created_at, each[0]))
         clock = max([self._former.clock, *(each.revision for _, each in found)])
         self._session.add(Clock(id=1, revision=clock))
@@ -213,29 +221,30 @@ class _Builder:
         try:
             found = read_published_model(path, kind)
             if isinstance(found, PublishedRun):
-                taken = self._taken.intersection(each.segment for each in found.segments if not each.sealed)
-                if taken or found.uses is None:  # the catalog knows more, or an older tracker wrote the file
+                unsealed = {each.segment for each in found.segments if not each.sealed}
+                copied = self._from_former & unsealed
+                if copied or found.uses is None:  # the catalog has more, or an older tracker wrote the file
                     if self._restorer.restore(path, found.revision):
                         return read_published_model(path, kind)
-                    self._taken -= taken
+                    self._from_former -= copied
             return found
         except (ValueError, OSError) as error:
             if kind is PublishedRun:
                 _keep_copy(path)
             if self._restorer.restore(path):
                 return read_published_model(path, kind)
-            said = getattr(error, "strerror", None) or error
-            self.broken.append(f"{path} cannot be read and was left out: {said}")
+            reason = getattr(error, "strerror", None) or error
+            self.broken.append(f"{path} cannot be read and was left out: {reason}")
             return None
 
     def _is_in_place(self, path: Path, run: PublishedRun) -> bool:
         name = f"{run.entity}/{run.project}/{run.id}"
         if path != self._layout.run_file(run.entity, run.project, run.id):
-            self.broken.append(f"{path} was left out: it describes run {name}, whose place is elsewhere")
+            self.broken.append(f"{path} was left out: it describes run {name}, which has another folder")
             return False
         twice = [each.segment for each in run.segments if each.segment in self._segments]
         if twice:
-            self.broken.append(f"{path} was left out: another run has its segment {twice[0]}")
+            self.broken.append(f"{path} was left out: its segment {twice[0]} also belongs to another run")
             return False
         self._segments.update(each.segment for each in run.segments)
         return True
@@ -274,7 +283,7 @@ class _Builder:
             state=pack_state(SegmentState()),
         )
         self._session.add(added)
-        self._session.flush()  # one by one: their order is asked for
+        self._session.flush()  # one by one, so that the ids keep the order of the segments
         if described.sealed and described.state is not None:
             added.sealed = True
             added.ended = described.ended
@@ -285,57 +294,59 @@ class _Builder:
             self._add_parts(added, described.parts)
             self._add_captured(added, described.captured)
             if described.segment in self._journals:
-                self._set_place(added)
+                self._set_offset_to_end(added)
             return
         added.adopted = described.sequence
         files = self._journals.get(described.segment, [])
-        if files and described.segment not in self._taken:
+        if files and described.segment not in self._from_former:
             self._apply_again(run, added, described, files)
             return
         parts = self._add_parts(added, described.parts)
         self._add_captured(added, described.captured)
-        if described.segment in self._taken:
+        if described.segment in self._from_former:
             state, kept = self._restorer.copy_segment(self._session, added), "the former catalog"
-            whole = _go_on_from(added, files)
+            whole = _limit_offset(added, files)
         else:
             state, kept, whole = self._fold_parts(run, described, parts), "Parquet files", False
-            # Were the journal put back, it would be applied on top of this: only another rebuild may.
+            # If the journal comes back, its rows must not be added to these rows. A new rebuild can apply it.
             added.journal_index = PAST_ALL_JOURNALS
-        folder = SegmentFold(state)
+        segment_fold = SegmentFold(state)
         if not whole:
             how = "lacks records that had been applied" if files else "is gone"
-            self._note_loss(run, added, how, f"what it had beyond {kept}")
-            problem = f"the journal {how}: what was not in {kept} yet is lost"
+            self._note_loss(run, added, how, kept)
+            problem = f"the journal {how}: records that were not in {kept} yet are lost"
             if problem not in state.problems:
                 state.problems.append(problem)
         added.ended = described.ended
         if not files:
-            add_hot(self._session, added, folder.flush())
+            add_hot(self._session, added, segment_fold.flush())
             added.ended = described.ended or "crashed"
             self._crashed.add(added.segment)
-        added.state = pack_state(folder.state)
+        added.state = pack_state(segment_fold.state)
 
     def _apply_again(
         self, run: PublishedRun, added: Segment, described: PublishedSegment, files: list[JournalPath]
     ) -> None:
-        """Leave a segment to who applies its journals: they give its parts again."""
+        """Leave a segment empty, as its journals are applied again, and forget its parts."""
         history = self._layout.run(run.entity, run.project, run.id) / "history"
         self.forgotten += history.glob(f"{described.segment}-*.parquet")
-        if not _holds(files, described.sequence):
-            self._note_loss(run, added, "lacks records that had been applied", "what Parquet files lack too")
-            if files[0].number > 0:  # the record that says whose the rows are
+        if not _has_all_records(files, described.sequence):
+            self._note_loss(run, added, "lacks records that had been applied", "Parquet files")
+            if files[0].number > 0:  # the first journal is missing, and with it the record that names the run
                 added.state = pack_state(self._fold_parts(run, described, []))
 
-    def _note_loss(self, run: PublishedRun, segment: Segment, how: str, what: str) -> None:
+    def _note_loss(self, run: PublishedRun, segment: Segment, how: str, kept: str) -> None:
+        """Add a line about the journal of a segment; ``kept`` names the place of the records that remain."""
         self.broken.append(
             f"run {run.entity}/{run.project}/{run.id}: the journal of segment {segment.segment} {how}; "
-            f"{what} is lost"
+            f"records that are not in {kept} are lost"
         )
 
-    def _set_place(self, sealed: Segment) -> None:
-        """Let a sealed segment stand at the end of the journals that a kill left, if it has all of them.
+    def _set_offset_to_end(self, sealed: Segment) -> None:
+        """Set a sealed segment's offset to the end of its remaining journals, if it has all their records.
 
-        Sealing then removes them. One whose writer went on after all stays.
+        A kill can leave journals of a sealed segment. Sealing the segment again removes them. Journals with
+        further records of the writer stay.
         """
         files = self._journals[sealed.segment]
         try:
@@ -368,7 +379,7 @@ class _Builder:
                 self.broken.append(f"{path} is missing: its {part.rows} rows are lost")
 
     def _add_rungs(self, part: Part, path: Path) -> None:
-        from tracker.store.history.ladder import (  # pyarrow is heavy, most parts are small
+        from tracker.store.history.ladder import (  # pyarrow is heavy, and small parts do not need it
             LADDER_ROWS,
             rungs_of_part,
         )
@@ -387,11 +398,11 @@ class _Builder:
             self._session.execute(insert(Rung), rungs)
 
     def _fold_parts(self, run: PublishedRun, segment: PublishedSegment, parts: list[Path]) -> SegmentState:
-        """Return the state of a segment of which only its parts and its run's file are left."""
-        from tracker.store.history.parquet import read_rows
+        """Return the state of a segment from its parts and its run's file, if nothing else remains."""
+        from tracker.store.history.parquet import read_part_rows
 
-        folder = SegmentFold(SegmentState())
-        folder.state.started = RunStarted(
+        segment_fold = SegmentFold(SegmentState())
+        segment_fold.state.started = RunStarted(
             run.entity,
             run.project,
             run.id,
@@ -409,10 +420,10 @@ class _Builder:
         )
         last_time, runtime = segment.started_at, 0.0
         for path in parts:
-            for row in read_rows(path):
+            for row in read_part_rows(path):
                 last_time, runtime = max(last_time, row.time), max(runtime, row.runtime)
-                folder.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
-        state = folder.state
+                segment_fold.fold(Row(row.row, row.step, COMMIT, row.time, row.data))
+        state = segment_fold.state
         if run.reason is not None and run.last_seen is not None:
             state.gone = Gone(run.reason, run.last_seen)
         state.last_time, state.runtime = last_time, runtime
@@ -442,7 +453,7 @@ class _Builder:
             collection = self._collections.get(folder)
             if collection is None:
                 collection = self._collections[folder] = self._add_collection(described)
-            logged_by = home_of(described)
+            logged_by = run_of_version(described)
             run_id = None if logged_by is None else self._run_ids.get(logged_by)
             version = new_row(collection, index, described, run_id)
             self._session.add(version)
@@ -457,7 +468,7 @@ class _Builder:
             try:
                 found = {each.sha256: Piece(path.stem, each.offset, each.size) for each in read_index(path)}
             except (ValueError, OSError) as error:
-                self.broken.append(f"{path}: the files of runs in it are lost: {error}")
+                self.broken.append(f"{path} cannot be read: the run files in this pack are lost: {error}")
             else:
                 note_pieces(self._session, found)
 
@@ -467,7 +478,8 @@ class _Builder:
             note_version(self._session, described.manifest, entries)
         except (NotFoundError, ArtifactError) as error:
             self.broken.append(
-                f"{described.entity}/{described.project}/{described.name}: its files are lost: {error}"
+                f"the files of artifact {described.entity}/{described.project}/{described.name} "
+                f"are lost: {error}"
             )
 
     def _add_collection(self, described: PublishedVersion) -> Collection:
@@ -480,9 +492,9 @@ class _Builder:
         self._session.add(collection)
         self._session.flush()
         path = self._layout.collection_file(described.entity, described.project, described.name)
-        said = self._read(path, PublishedCollection) if path.exists() else None
-        if said is not None:
-            collection.description, collection.tags = said.description, said.tags
+        found = self._read(path, PublishedCollection) if path.exists() else None
+        if found is not None:
+            collection.description, collection.tags = found.description, found.tags
             self._session.flush()
         return collection
 
@@ -505,7 +517,10 @@ class _Builder:
                 continue
             version = self.versions.get((*place, described.version))
             if version is None or path != self._layout.alias(*place, described.alias):
-                self.broken.append(f"{path} was left out: there is no version {described.version} beside it")
+                self.broken.append(
+                    f"{path} was left out: the collection has no version {described.version}, "
+                    "or the alias has another name than its file"
+                )
                 continue
             self._session.add(Alias(collection_id=collection.id, alias=described.alias, version_id=version))
 
@@ -515,13 +530,13 @@ class _Builder:
             if version is None:
                 self.broken.append(
                     f"run {described.entity}/{described.project}/{described.id} used "
-                    f"{use.entity}/{use.project}/{use.name}:v{use.version}, which is not there"
+                    f"{use.entity}/{use.project}/{use.name}:v{use.version}, which does not exist"
                 )
             elif self._session.get(ArtifactUse, (run.id, version)) is None:
                 self._session.add(ArtifactUse(run_id=run.id, version_id=version, used_at=use.used_at))
 
 
-# Columns of a run that its file has under the same name.
+# Columns of a run that have the same name in the run's file.
 _MERGED = (
     *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
     *("error", "reason", "last_seen", "group", "job_type", "tags", "notes", "host", "program"),
@@ -529,35 +544,35 @@ _MERGED = (
 )
 
 
-def _is_gone(run: PublishedRun, gone: dict[tuple[str, str, str], float]) -> bool:
-    """Whether a run's file was left by a deletion; one that a later writer went on with was not deleted."""
-    time = gone.get((run.entity, run.project, run.id))
+def _is_deleted(run: PublishedRun, deleted_at: dict[tuple[str, str, str], float]) -> bool:
+    """Return whether a run was deleted. A run with a segment that began after the deletion was not."""
+    time = deleted_at.get((run.entity, run.project, run.id))
     return time is not None and all(segment.started_at <= time for segment in run.segments)
 
 
 def _sequences(files: list[JournalPath]) -> Iterator[int]:
-    """Yield the numbers of the records that a segment's journals have."""
+    """Yield the numbers of the records in a segment's journals."""
     for journal in files:
         for outcome in read_frames(journal.path, journal.segment, final=True):
             if isinstance(outcome, Frame):
                 yield outcome.sequence
 
 
-def _holds(files: list[JournalPath], count: int) -> bool:
-    """Whether a segment's journals have each of its first ``count`` records; True if one cannot be read."""
+def _has_all_records(files: list[JournalPath], count: int) -> bool:
+    """Return whether a segment's journals have all first ``count`` records, or a journal cannot be read."""
     expected = 0
     try:
         for sequence in _sequences(files):
             if sequence > expected or expected >= count:
                 break
             expected = max(expected, sequence + 1)
-    except JournalError:  # who follows the store meets it again, and says why
+    except JournalError:  # the recorder gets the same error and reports it
         return True
     return expected >= count
 
 
-def _go_on_from(segment: Segment, files: list[JournalPath]) -> bool:
-    """Let a segment go on where it was applied up to; return whether its journal still reaches that far."""
+def _limit_offset(segment: Segment, files: list[JournalPath]) -> bool:
+    """Limit a segment's offset to the size of its journal; return whether the journal reaches the offset."""
     for journal in files:
         if journal.number == segment.journal_index:
             size = journal.path.stat().st_size
@@ -568,9 +583,9 @@ def _go_on_from(segment: Segment, files: list[JournalPath]) -> bool:
 
 
 def _keep_copy(path: Path) -> None:
-    """Keep a damaged run file beside itself: a journal that is applied next publishes a new one there."""
+    """Keep a damaged run file under another name, as the next applied journal replaces the run file."""
     copy = path.with_name(path.name + ".broken")
     try:
         os.link(path, copy)
     except OSError:
-        pass  # there is one already, or it cannot even be read
+        pass  # the copy exists already, or the file system has no hard links

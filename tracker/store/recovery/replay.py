@@ -1,8 +1,9 @@
-"""From the catalog and the Parquet files of an ended run back to the records that give it again.
+"""Replay of a sealed run: records from the catalog and Parquet files that give the same run when applied.
 
-Sending a run to a server needs these records, as the journals of a sealed segment are gone. The records of a
-segment are its own; what is known of the run as a whole (files, uses, links, edits) is a further segment
-whose id is the digest of its content: the same content is the same segment, and later edits are a new one.
+These records are needed to send a run to a server, as the journals of a sealed segment are deleted. Each
+segment is replayed under its own id. The data of the run as a whole (files, uses, links, edits) is an extra
+segment. Its id is a digest of its content, so the same content is the same segment, and later edits make a
+new one.
 """
 
 from __future__ import annotations
@@ -54,19 +55,19 @@ from tracker.store.history.captured import STREAM_NUMBERS, captured_rows
 from tracker.store.published.versions import aliases_of
 from tracker.store.store import Store
 
-# The lines of one record.
+# The largest number of output lines in one record.
 _LINES = 500
-# What a record of another kind gives again, or what only an unfinished segment has.
+# Fields of the state that other records restore, or that only an unfinished segment has.
 _NOT_RESTORED = ("started", "finished", "open", "changes", "drafts")
 
 
 class Replay(NamedTuple):
-    """A segment to be written again.
+    """The records of a replayed segment.
 
     Attributes:
-        segment: Its id.
-        records: Its records in order.
-        left_out: One line for each thing whose content is not in the store.
+        segment: The id of the segment.
+        records: The records in order.
+        left_out: One line for each artifact or file whose content is not in the store.
     """
 
     segment: str
@@ -77,13 +78,12 @@ class Replay(NamedTuple):
 def replay_segment(store: Store, segment_id: int) -> Replay:
     """Return the records of a sealed segment.
 
-    Applied in order, they give the same rows, values, summary, samples, output and artifact versions.
+    Applied in order, the records give the same rows, values, summary, samples, output and artifact versions.
+    They are read during the iteration, which raises StoreError if a part is damaged.
 
     Args:
-        store: The store that holds it.
-        segment_id: Its number in the catalog.
-
-    The records are read while they are iterated over, which may raise StoreError where a part is damaged.
+        store: The store that has the segment.
+        segment_id: The segment's number in the catalog.
     """
     left_out: list[str] = []
     with store.reading() as session:
@@ -103,7 +103,7 @@ def _segment_records(
     parts: Iterable[str],
     artifacts: Iterable[ArtifactLogged],
 ) -> Iterator[Record]:
-    from tracker.store.history.parquet import read_rows
+    from tracker.store.history.parquet import read_part_rows
 
     started = state.started
     assert started is not None  # a sealed segment belongs to a run
@@ -112,7 +112,7 @@ def _segment_records(
         values: Any = {field: change.value}
         yield RunChanged(change.time, values)
     for path in parts:
-        for row in read_rows(store.root / path):
+        for row in read_part_rows(store.root / path):
             yield Row(row.row, row.step, COMMIT, _time_of_call(row, started), row.data)
     with store.reading() as session:
         for row in captured_rows(session, segment_id, "system", store.root):
@@ -130,16 +130,19 @@ def _segment_records(
 
 
 def replay_run(store: Store, run_id: int) -> Replay:
-    """Return what is known of a run as a whole, as a segment from outside; no records where there is nothing.
+    """Return a run's files, uses, links and edits as an extra segment of rank ``OUTSIDE``.
 
     Args:
-        store: The store that holds it.
+        store: The store that has the run.
         run_id: The run's number in the catalog.
+
+    Returns:
+        The segment; without records if there is no such data.
     """
     left_out: list[str] = []
     with store.reading() as session:
         run = session.get_one(Run, run_id)
-        said: list[Record] = [
+        data: list[Record] = [
             *_files(store, session, run, left_out),
             *_uses(session, run),
             *_links(session, run),
@@ -147,20 +150,21 @@ def replay_run(store: Store, run_id: int) -> Replay:
         ]
         first = session.scalars(select(Segment).where(Segment.run_id == run_id).order_by(Segment.id)).first()
         started = unpack_state(first.state).started if first is not None else None
-        if not said or started is None:
+        if not data or started is None:
             return Replay("", [], left_out)
         begin = RunStarted(
             run.project.entity, run.project.name, run.run_id, run.created_at, started.process, rank=OUTSIDE
         )
-    records = [begin, *said, RunFinished(run.created_at, "finished")]
+    records = [begin, *data, RunFinished(run.created_at, "finished")]
     digest = hashlib.sha256(b"".join(map(pack, records))).hexdigest()
     return Replay(digest[:32], records, left_out)
 
 
 def _time_of_call(row: FinishedRow, started: RunStarted) -> float:
-    """Return when a row was logged: the time from which its runtime was computed, to the last bit.
+    """Return the time of the ``log`` call of a row, from which the row's runtime was computed.
 
-    A row's own time is another one where the script logged ``_timestamp``.
+    The time gives the same runtime to the last bit. A row's own time is different if the script logged
+    ``_timestamp``.
     """
     near = row.runtime - started.runtime_base + started.time
     below, above = math.nextafter(near, -math.inf), math.nextafter(near, math.inf)
@@ -171,7 +175,7 @@ def _time_of_call(row: FinishedRow, started: RunStarted) -> float:
 
 
 def _artifacts(store: Store, session: Session, segment: str, left_out: list[str]) -> Iterator[ArtifactLogged]:
-    """Yield the versions that a segment logged and that were not deleted."""
+    """Yield records for the versions that a segment logged, without deleted versions."""
     found = session.scalars(
         select(Version)
         .where(Version.segment == segment, Version.deleted_at.is_(None), Version.source.is_(None))
@@ -227,7 +231,7 @@ def _uses(session: Session, run: Run) -> Iterator[ArtifactUsed]:
 
 
 def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
-    """Yield the links to versions that the run logged; any run or person may have made them."""
+    """Yield records for the links to versions that the run logged. Any run or person can make such links."""
     links = session.scalars(
         select(Version)
         .where(Version.run_id == run.id, Version.deleted_at.is_(None), Version.source.is_not(None))
@@ -249,7 +253,7 @@ def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
 
 
 def _edits(edits: dict[str, Any]) -> Iterator[RunEdited]:
-    """Yield a run's edits, those of one moment in one record."""
+    """Yield records for a run's edits, one record for all edits of the same time."""
     moments: dict[float, dict[str, Any]] = {}
     for field, edit in edits.items():
         if field not in KEYED:

@@ -1,4 +1,4 @@
-"""Writing published files again that are gone or damaged, from a sound catalog or from other files."""
+"""Restoring missing or damaged published files, from an undamaged catalog or from other published files."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ from tracker.store.recovery.missing_files import KnownFile
 
 
 class Restorer(ExitStack):
-    """Writes published files again; the catalog is opened when the first one is wanted.
+    """Writer of missing and damaged published files. It opens the catalog when a file is first needed.
 
     Attributes:
+        known: The files whose content the catalog has.
         restored: The files that were written.
-        found_damage: The catalog is damaged: no file was written.
-        broken: What could not be written, for people.
+        found_damage: Whether the catalog is damaged. Then no file is written from it.
+        broken: One line of text for each file that is lost or could not be written completely.
 
     Args:
         layout: The store.
-        catalog: The catalog that is about to be replaced. It is brought to this tracker's revision.
-        known: The files that it can describe.
-        check: Raises when nothing may be published.
-        asked: Whether a person asked for the rebuild. Otherwise no file is written that only other files
-            know of: the store may be a copy that is under way, and the file still come.
+        catalog: The catalog that will be replaced. It is migrated to this tracker's revision.
+        known: The files whose content the catalog has.
+        check: Raises an error if this process may not publish files any more.
+        requested: Whether a user requested the rebuild. If not, a file that the catalog does not have is not
+            written: the store may be a copy that is not complete yet, and the file may still come.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class Restorer(ExitStack):
         catalog: Path,
         known: Mapping[Path, KnownFile],
         check: Callable[[], None],
-        asked: bool,
+        requested: bool,
     ) -> None:
         super().__init__()
-        self._layout, self._catalog, self._check, self._asked = layout, catalog, check, asked
+        self._layout, self._catalog, self._check, self._requested = layout, catalog, check, requested
         self.known = dict(known)
         self._session: Session | None = None
         self.restored: list[Path] = []
@@ -66,17 +67,20 @@ class Restorer(ExitStack):
         self.broken: list[str] = []
 
     def restore_missing(self) -> None:
-        """Write all files that are gone."""
+        """Write all missing files whose content the catalog has."""
         for path in self.known:
             if not path.exists():
                 self.restore(path)
 
     def restore(self, path: Path, revision: int = 0) -> bool:
-        """Write a file again; return False when the catalog does not know it, or is damaged.
+        """Write a file from the catalog.
 
         Args:
             path: The file.
-            revision: Of a run that the file describes: what is older in the catalog is not written.
+            revision: The revision of the run in the file. A run that is older in the catalog is not written.
+
+        Returns:
+            False if the catalog does not have the file or is damaged, or if the file cannot be written.
         """
         known = self.known.get(path)
         session = self._open() if known is not None and known.revision >= revision else None
@@ -85,13 +89,13 @@ class Restorer(ExitStack):
         try:
             self._publish(path, _describe(session, known))
         except OSError as error:
-            self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
+            self.broken.append(f"{path} cannot be written again: {error.strerror or error}")
             return False
         self.restored.append(path)
         return True
 
     def _open(self) -> Session | None:
-        """Open the catalog; return None when there is none that is sound."""
+        """Open the catalog; return None if it is damaged, or has none of the files."""
         if self._session is None and self.known:
             if find_damage(self._catalog) is not None:
                 self.known, self.found_damage = {}, True
@@ -104,7 +108,12 @@ class Restorer(ExitStack):
         return self._session
 
     def copy_segment(self, target: Session, added: Segment) -> SegmentState:
-        """Copy what only the catalog has of a segment whose run was restored; return the segment's state."""
+        """Copy the rows and fields that only the catalog has of a segment; return the segment's state.
+
+        Args:
+            target: A write transaction of the new catalog.
+            added: The segment in the new catalog. Its run's file was restored from the old catalog.
+        """
         session = self._open()
         assert session is not None
         segment = session.scalars(select(Segment).where(Segment.segment == added.segment)).one()
@@ -121,9 +130,18 @@ class Restorer(ExitStack):
         return unpack_state(segment.state)
 
     def restore_logged(self, path: Path, run: PublishedRun, logged: PublishedLogged) -> PublishedVersion:
-        """Write the file of a version that is gone, as its run's file knows it; return what it says."""
+        """Write the missing file of a version from the list of versions in its run's file.
+
+        Args:
+            path: The file.
+            run: The content of the run's file.
+            logged: The version in the run's file.
+
+        Returns:
+            The content of the version's file.
+        """
         size = count = 0
-        with suppress(NotFoundError, ArtifactError):  # named when the files of all versions are looked for
+        with suppress(NotFoundError, ArtifactError):  # the rebuild reports a missing manifest later
             manifest = read_manifest(BlobStore(self._layout), logged.manifest)
             size, count = manifest.size, len(manifest.entries)
         version = VersionState(
@@ -144,23 +162,26 @@ class Restorer(ExitStack):
         )
         described = published(version)
         self.known[path] = KnownFile("versions", (), logged.digest)
-        lost = f"as far as run {run.id} knows it: its description, metadata, tags and aliases are lost"
-        if not self._asked:
-            self.broken.append(f"{path} is missing; the version is there {lost} unless the file comes")
+        lost = "its description, metadata, tags and aliases are lost"
+        if not self._requested:
+            self.broken.append(
+                f"{path} is missing: the version was rebuilt from the file of run {run.id}; "
+                f"{lost} unless the missing file comes back"
+            )
             return msgspec.convert(described, PublishedVersion)
         try:
             self._publish(path, described)
         except OSError as error:
-            self.broken.append(f"{path} is gone and cannot be written again: {error.strerror or error}")
+            self.broken.append(f"{path} cannot be written again: {error.strerror or error}")
         else:
-            self.broken.append(f"{path} was gone and is written again {lost}")
+            self.broken.append(f"{path} was missing and was written from the file of run {run.id}: {lost}")
         return msgspec.convert(described, PublishedVersion)
 
     def restore_latest(self, place: CollectionPath, newest: int) -> None:
-        """Let ``latest`` name the newest version of a collection whose aliases are all gone."""
+        """Write the alias ``latest`` for the newest version of a collection that has lost all its aliases."""
         path = self._layout.alias(*place, "latest")
-        if self._asked:
-            with suppress(OSError):  # the catalog has it
+        if self._requested:
+            with suppress(OSError):  # the new catalog has the alias anyway
                 self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
 
     def _publish(self, path: Path, described: dict[str, Any]) -> None:
@@ -176,8 +197,8 @@ def _describe(session: Session, known: KnownFile) -> dict[str, Any]:
     if known.table == "aliases":
         alias = session.get_one(Alias, known.key)
         version = session.get_one(Version, alias.version_id)
-        # When it was moved is not known: no later than a record that was not applied yet.
+        # The time of the alias is not known. This one is not later than that of any unapplied record.
         return {"alias": alias.alias, "version": version.index, "moved_at": version.created_at}
     collection = session.get_one(Collection, known.key)
-    said = (collection.description, collection.tags)
-    return msgspec.structs.asdict(PublishedCollection(1, *path_of(collection), *said))
+    described = (collection.description, collection.tags)
+    return msgspec.structs.asdict(PublishedCollection(1, *path_of(collection), *described))

@@ -1,8 +1,8 @@
-"""Reading a whole store again: is every stored byte what was written?
+"""Verification of a store: read every file and compare its content with its checksum.
 
-In this order: Parquet parts (their names have a checksum of the file), blobs (their names are their
-digests), published files (their last field is a checksum) and journals (frame checksums). The place is
-noted every few seconds: an interrupted verification continues there.
+The files are read in this order: Parquet parts (the name contains a checksum of the file), blobs (the name
+is the digest), published files (the last field is a checksum) and journals (each frame has a checksum). The
+current file is noted every few seconds, so that an interrupted verification can resume from there.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ NOTED_SECONDS = 5.0
 
 
 class Item(NamedTuple):
-    """One file to read.
+    """One file to verify.
 
     Attributes:
         kind: ``part``, ``blob``, ``published`` or ``journal``.
         path: The file.
-        size: Bytes; 0 when it is missing.
+        size: The size in bytes; 0 if the file is missing.
     """
 
     kind: str
@@ -54,14 +54,14 @@ class Item(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What was read: how many files of which kind, and how many of an older tracker, without checksums."""
+    """The number of verified files by kind, and the number of these without a checksum (older trackers)."""
 
     files: dict[str, int]
     unchecked: dict[str, int]
 
 
 def list_items(store: Store) -> list[Item]:
-    """Return everything there is to read, in an order that stays."""
+    """Return all files to verify, in an order that is the same each time."""
     layout = store.layout
     with store.reading() as session:
         parts = [*session.scalars(select(Part.path)), *session.scalars(select(CapturedPart.path))]
@@ -70,7 +70,7 @@ def list_items(store: Store) -> list[Item]:
     journals = [journal.path for journal in layout.list_journals()]
     found: list[Item] = []
     named = [store.root / path for path in parts]
-    if layout.is_copy:  # not what was made of journals just now
+    if layout.is_copy:  # leave out parts that this process has just made from journals
         named = [path for path in named if path.is_relative_to(layout.source)]
     for kind, paths in (("part", named), ("blob", blobs), ("published", published), ("journal", journals)):
         found += [Item(kind, path, _size(path)) for path in sorted(paths)]
@@ -80,13 +80,13 @@ def list_items(store: Store) -> list[Item]:
 def verify(
     store: Store, items: list[Item], say_fault: Callable[[str], None], advance: Callable[[int], None]
 ) -> Verified:
-    """Read all items; what an interrupted verification has read already is passed over.
+    """Read all items, except those that an interrupted verification has read already.
 
     Args:
         store: The store.
-        items: See ``list_items``.
-        say_fault: Called with a line for each file that is missing or damaged.
-        advance: Called with the bytes of each file that was read, or passed over.
+        items: The items: see ``list_items``.
+        say_fault: Called with a line of text for each fault: a missing or damaged file.
+        advance: Called with the size in bytes of each file that was read or skipped.
     """
     files: dict[str, int] = {}
     unchecked: dict[str, int] = {}
@@ -115,12 +115,12 @@ def verify(
 
 
 def forget_mark(layout: Layout) -> None:
-    """Begin the next verification anew."""
+    """Make the next verification start from the first file."""
     layout.verified_to.unlink(missing_ok=True)
 
 
 def _read(item: Item) -> tuple[list[str], bool]:
-    """Read a file; return what is wrong with it, and whether it has a checksum as far as can be seen."""
+    """Read a file; return its faults, and whether it has a checksum (True for a file that cannot be read)."""
     try:
         if item.kind == "part":
             return [], _read_part(item.path)
@@ -131,7 +131,8 @@ def _read(item: Item) -> tuple[list[str], bool]:
             return [], True
         return [*_damage(item.path)], True
     except FileNotFoundError:
-        return [f"{item.path} is missing"] if item.kind in ("part", "blob") else [], True  # others may go
+        # Published files and journals may be removed at any time.
+        return [f"{item.path} is missing"] if item.kind in ("part", "blob") else [], True
     except StoreError as error:
         named = error.message if str(item.path) in error.message else f"{item.path}: {error.message}"
         return [named], True
@@ -140,13 +141,13 @@ def _read(item: Item) -> tuple[list[str], bool]:
 
 
 def _read_part(path: Path) -> bool:
-    """Read a part; return whether it has checksums."""
+    """Read a part; return whether its name has checksums."""
     from tracker.store.history.parquet import checksums_of, file_checksum, opened
 
     checksums = checksums_of(path)
     if checksums.whole is not None:
         if file_checksum(path) != checksums.whole:
-            raise StoreError("its bytes are not those that were written; restore this file from a backup")
+            raise StoreError("its checksum is wrong; restore this file from a backup")
         return True
     with opened(path) as file:
         for group in range(file.num_row_groups):
@@ -160,7 +161,7 @@ def _read_blob(path: Path) -> None:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != blob_name(str(path)):
-        raise StoreError("its bytes are not those that its name stands for; restore this file from a backup")
+        raise StoreError("its SHA-256 differs from its name; restore this file from a backup")
 
 
 def _read_published(path: Path) -> bool:
@@ -181,7 +182,7 @@ def _kind_of(path: Path) -> type:
 def _damage(path: Path) -> Iterator[str]:
     header = read_header(path)
     if header is None:
-        yield f"{path} has no whole header"
+        yield f"{path} is damaged: its header is incomplete"
         return
     try:
         for outcome in read_frames(path, header.segment, final=True, skip=True):
