@@ -100,7 +100,7 @@ def test_content_that_is_not_there(blobs: BlobStore) -> None:
         list(blobs.chunks(absent))
     blobs.sync(absent)  # an absent one is passed over
     assert not blobs.has(absent)
-    with pytest.raises(NotFoundError, match="'abcd': that is not a SHA-256"):
+    with pytest.raises(NotFoundError, match="'abcd': give a SHA-256"):
         blobs.read("abcd")
 
 

@@ -16,7 +16,7 @@ from tracker.store.blobs.finalize import (
     finalize_draft,
     forget_finalized,
     note_draft,
-    settled,
+    read_finalized,
 )
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.store import Store
@@ -60,7 +60,7 @@ def test_a_draft_that_goes_while_it_is_read_has_been_settled(
         return found
 
     monkeypatch.setattr(finalize, "read_draft", read_then_lose)
-    assert finalize_draft(store.layout, draft.token) == others[0] == settled(store.layout, draft.token)
+    assert finalize_draft(store.layout, draft.token) == others[0] == read_finalized(store.layout, draft.token)
     assert others[0].file_count == 2
 
 

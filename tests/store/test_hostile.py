@@ -265,7 +265,7 @@ def test_a_kind_to_come_waits_for_an_upgrade(store: Store) -> None:
 def test_names_on_disk_are_made_of_digests_and_tokens_only(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     for name in OUTSIDE:
-        for place in (layout.blob, layout.draft, layout.settled):
+        for place in (layout.blob, layout.draft, layout.finalized):
             with pytest.raises(NotFoundError):
                 place(name)
 

@@ -56,9 +56,9 @@ class FinalizedDraft(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(FinalizedDraft).decode
 
 
-def settled(layout: Layout, token: str) -> FinalizedDraft | None:
+def read_finalized(layout: Layout, token: str) -> FinalizedDraft | None:
     """Return what became of a draft, if that is known."""
-    for path in (_within(layout, token), layout.settled(token)):
+    for path in (_within(layout, token), layout.finalized(token)):
         try:
             return _decode(path.read_bytes())
         except (OSError, msgspec.DecodeError):
@@ -75,7 +75,7 @@ def with_content(record: ArtifactLogged, found: FinalizedDraft) -> ArtifactLogge
 
 def receive_finalized(layout: Layout, token: str, found: FinalizedDraft) -> None:
     """Note what became of a draft that was settled elsewhere."""
-    _publish(layout, layout.settled(token), found)
+    _publish(layout, layout.finalized(token), found)
 
 
 def forget_finalized(layout: Layout, token: str) -> None:
@@ -99,9 +99,9 @@ def note_draft(layout: Layout, token: str, segment: str = "") -> None:
         token: The draft.
         segment: Whose record named it: the note goes when that is sealed. Empty: a day later.
     """
-    found = settled(layout, token)
+    found = read_finalized(layout, token)
     if found is not None:
-        _publish(layout, layout.settled(token), msgspec.structs.replace(found, segment=segment))
+        _publish(layout, layout.finalized(token), msgspec.structs.replace(found, segment=segment))
 
 
 def discard_draft(layout: Layout, token: str) -> None:
@@ -142,17 +142,19 @@ def finalize_draft(
         StoreError: The draft is not here, or damaged.
         OSError: A file cannot be read, or a blob not written.
     """
-    found = settled(layout, token)
+    found = read_finalized(layout, token)
     if found is not None:
         return found
     try:
         with _lock(layout.draft(token)):
-            found = settled(layout, token)  # whoever held the lock has done it
+            found = read_finalized(layout, token)  # whoever held the lock has done it
             if found is None:
-                found = _settle(layout, token, known or (lambda _: {}), again)
+                found = _finalize(layout, token, known or (lambda _: {}), again)
                 _publish(layout, _within(layout, token), found)
     except (StoreError, FileNotFoundError):
-        found = settled(layout, token)  # somebody else has, and committed it, and cleared the draft away
+        found = read_finalized(
+            layout, token
+        )  # somebody else has, and committed it, and cleared the draft away
         if found is None:
             raise
     return found
@@ -176,19 +178,19 @@ class _Changed(Exception):
     """A file that was added as immutable has been written to since, or one taken over is gone."""
 
 
-def _settle(layout: Layout, token: str, known: Known, again: bool) -> FinalizedDraft:
+def _finalize(layout: Layout, token: str, known: Known, again: bool) -> FinalizedDraft:
     elsewhere = layout.remote.exists()
     blobs, folder = BlobStore(layout), layout.draft(token)
     draft = read_draft(layout, token)
     try:
         for entry in draft.entries:
             if entry.captured is not None and entry.captured.file is not None:
-                _settle_file(blobs, folder, entry.path, entry.captured)
+                _finalize_file(blobs, folder, entry.path, entry.captured)
         if again or not elsewhere:
             _find_stored(blobs, draft.entries, known, elsewhere=elsewhere)
     except _Changed as error:
         return FinalizedDraft("", "", 0, 0, str(error))
-    places = _settle_pack(blobs, folder, draft.entries, known, elsewhere=elsewhere)
+    places = _finalize_pack(blobs, folder, draft.entries, known, elsewhere=elsewhere)
     manifest = make_manifest(_entry(entry, places) for entry in draft.entries)
     named = write_manifest(blobs, manifest)
     return FinalizedDraft(named.sha256, manifest.digest, manifest.size, len(manifest.entries))
@@ -216,7 +218,7 @@ def _find_stored(blobs: BlobStore, entries: list[DraftEntry], known: Known, *, e
             raise _Changed(f"{entry.path} was deleted with the version that it was taken from")
 
 
-def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
+def _finalize_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
     file = folder / (taken.file or "")
     saving = threading.Thread(target=_sync_quietly, args=(file,))
     saving.start()  # the disk is at work while the digests are computed
@@ -256,7 +258,7 @@ def _sync_quietly(file: Path) -> None:
         sync_file(file)  # done again, and answered for, before the commit
 
 
-def _settle_pack(
+def _finalize_pack(
     blobs: BlobStore, folder: Path, entries: list[DraftEntry], known: Known, *, elsewhere: bool
 ) -> dict[str, PackPosition]:
     """Make a blob of the small contents that the store lacks; return where each small content lies.

@@ -42,7 +42,7 @@ from tracker.errors import StoreError
 from tracker.ground.processes import is_alive
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import owner_of, read_draft
-from tracker.store.blobs.finalize import settled
+from tracker.store.blobs.finalize import read_finalized
 from tracker.store.blobs.packs import forget_packs
 from tracker.store.blobs.trash import Trash, is_young
 from tracker.store.catalog.locks import FileLock
@@ -268,7 +268,7 @@ class _Collection:
         waiting = [NamedManifest(each, f"the artifact in journal ({each})") for each in said.manifests]
         old: list[NamedManifest] = []
         for token in {*drafts.kept, *said.drafts}:
-            found = settled(self._layout, token)
+            found = read_finalized(self._layout, token)
             if found is not None:
                 waiting.append(NamedManifest(found.manifest, f"draft {token}"))
                 continue
@@ -277,7 +277,7 @@ class _Collection:
                 named.update(each.stored.blob or "" for each in entries if each.stored is not None)
         for path in drafts.notes if self._receives else ():
             # Of an upload, this and the blobs may have come, and the record not yet.
-            if _mtime(path) >= self._limit and (found := settled(self._layout, path.stem)) is not None:
+            if _mtime(path) >= self._limit and (found := read_finalized(self._layout, path.stem)) is not None:
                 old.append(NamedManifest(found.manifest, path.stem))
         named.update(blobs_of(self._blobs, waiting, strict=True))
         named.update(blobs_of(self._blobs, old, strict=False))

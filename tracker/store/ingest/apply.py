@@ -47,7 +47,7 @@ from tracker.store.ingest.run_edits import take_edit
 from tracker.store.ingest.run_row import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
-from tracker.store.published.tombstones import is_deleted, publish_tombstone
+from tracker.store.published.tombstones import deleted_segment, is_deleted
 from tracker.store.store import Store
 
 # One transaction takes at most this much of a journal, so that others get their turn.
@@ -155,7 +155,7 @@ def apply_journal(
         started = batch.state.started
         if segment is None and started is not None and is_deleted(store.layout, started, journal.segment):
             with suppress(IntegrityError), store.writing() as session:  # or somebody else was as quick
-                session.add(publish_tombstone(journal.segment, started.time))
+                session.add(deleted_segment(journal.segment, started.time))
             continue
         # Before the commit: the segment may be sealed right after it, which removes its notes.
         drafts = [said.draft for _, said in batch.said if type(said) is ArtifactLogged and said.draft]

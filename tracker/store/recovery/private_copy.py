@@ -98,10 +98,10 @@ class CopyLayout(Layout):
                     _link(own / path.name, path)
         return own
 
-    def settled(self, token: str) -> Path:
+    def finalized(self, token: str) -> Path:
         """File that says what became of a draft that is gone."""
-        own = super().settled(token)
-        _link(own, self._store.settled(token))
+        own = super().finalized(token)
+        _link(own, self._store.finalized(token))
         return own
 
 
