@@ -123,7 +123,7 @@ def test_a_pack_whose_index_is_damaged_is_named(store: Store) -> None:
     pack.chmod(0o644)
     pack.write_bytes(pack.read_bytes()[:-1])
     store, found = again(store)
-    assert found.broken == [f"{pack}: the files of runs in it are lost: it does not end with an index"]
+    assert found.broken == [f"{pack}: the files of runs in it are lost: the pack does not end with an index"]
     store.close()
 
 

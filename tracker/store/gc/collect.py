@@ -310,7 +310,7 @@ class _Collection:
                 # A run that was sealed since has touched the packs that it relies on.
                 found = [(path, state) for path, state in found if not self._is_young(path)]
                 forget_packs(session, [blob_name(os.fspath(path)) for path, _ in found])
-            if self._trash.holds:
+            if self._trash.delays_unlink:
                 self._report.notes.append(
                     "this is a network file system: the bytes are free after the next collection"
                 )
