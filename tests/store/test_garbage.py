@@ -312,7 +312,7 @@ def test_forgotten_temporary_files_go(store: Store) -> None:
 
 def test_one_collection_at_a_time(store: Store) -> None:
     lock = FileLock(store.layout.garbage_lock)
-    assert lock.try_alone()
+    assert lock.try_exclusive()
     with pytest.raises(StoreError, match="another garbage collection is at work"):
         gc()
     lock.close()

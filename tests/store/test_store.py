@@ -74,7 +74,7 @@ def test_newer_catalog_is_refused_and_nothing_changed(store: Store) -> None:
     connection.executescript("UPDATE alembic_version SET version_num = '9999'; CREATE TABLE tomorrow (x);")
     connection.close()
     before = content(store.root)
-    with pytest.raises(StoreVersionError, match="catalog revision 9999, this one knows up to") as raised:
+    with pytest.raises(StoreVersionError, match="catalog revision 9999, this tracker knows up to") as raised:
         open_store(store.root)
     assert "\n" not in str(raised.value)
     assert content(store.root) == before

@@ -153,7 +153,7 @@ def _alone(layout: Layout) -> Iterator[None]:
     make_folder(layout.locks, durable=False)
     lock = FileLock(layout.garbage_lock)
     try:
-        if not lock.try_alone():
+        if not lock.try_exclusive():
             raise StoreError(f"another garbage collection is at work in {layout.root}: wait for it")
         yield
     finally:
@@ -422,7 +422,7 @@ def _wait_for_naming(layout: Layout) -> None:
     lock = FileLock(layout.naming_lock)
     try:
         end = time.monotonic() + NAMING_PATIENCE
-        while not lock.try_alone():
+        while not lock.try_exclusive():
             if time.monotonic() > end:
                 raise StoreError(
                     f"a process has kept {layout.naming_lock} for {NAMING_PATIENCE:.0f} s: it stores a file "
