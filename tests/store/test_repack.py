@@ -117,9 +117,11 @@ def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> N
     stale = tracker.Api().artifact("p/two:v0")
     assert stale.manifest is not None
     first.delete()
-    assert "would be written anew: 4040 of 20190 bytes are wanted" in "".join(gc(dry_run=True).notes)
+    assert "would repack 1 pack of small files: 4040 of 20190 bytes are in use" in "".join(
+        gc(dry_run=True).notes
+    )
     report = gc()
-    assert any("1 pack of small files were written anew" in note for note in report.notes)
+    assert any("repacked 1 pack of small files" in note for note in report.notes)
     # Who had read the manifest of before still finds what it says.
     assert Path(stale.download("stale"), "file7").read_bytes() == small["file7"]
     gc()
@@ -155,6 +157,6 @@ def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
     os.utime(pack, ns=(age.st_atime_ns, age.st_mtime_ns))
     first.delete()
     (note,) = gc().notes
-    assert note.startswith(f"pack {pack.name} stays as it is")
-    assert "the content of file3 in it is damaged" in note
+    assert note.startswith(f"pack {pack.name} cannot be repacked")
+    assert "its content of file3 is damaged" in note
     assert pack.exists()

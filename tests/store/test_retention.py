@@ -45,7 +45,7 @@ def losses(*values: Any) -> list[ArtifactInfo]:
 
 
 def kept(rule: str, versions: list[ArtifactInfo]) -> list[int]:
-    gone = {each.version for each in decide(parse_rule(EVERY, rule), versions).go}
+    gone = {each.version for each in decide(parse_rule(EVERY, rule), versions).delete}
     return sorted(int(each.version[1:]) for each in versions if each.version not in gone)
 
 
@@ -96,11 +96,11 @@ def test_nan_is_worse_than_any_number_and_infinities_are_numbers() -> None:
 def test_a_version_without_the_value_is_kept_and_named() -> None:
     versions = losses(0.1, None, 0.3, "low", True, 0.2)
     decision = decide(parse_rule(EVERY, "best 1 by val_loss"), versions)
-    assert [each.version for each in decision.go] == ["v2"]
+    assert [each.version for each in decision.delete] == ["v2"]
     assert [note.split(" is kept: ")[0] for note in decision.notes] == [
         f"local/p/model:v{at}" for at in (4, 3, 1)
     ]
-    assert "no number 'val_loss'" in decision.notes[0]
+    assert "no number for 'val_loss'" in decision.notes[0]
 
 
 def test_keys_with_dots() -> None:
@@ -125,14 +125,14 @@ def test_lightnings_checkpoints_count_for_their_monitor_in_its_mode() -> None:
 )
 def test_what_is_no_rule_says_what_is_allowed(rule: str) -> None:
     with pytest.raises(
-        UsageError, match=r"is no retention rule: there are 'best N by KEY \[min\|max\]', 'last N'"
+        UsageError, match=r"invalid retention rule '.*': use 'best N by KEY \[min\|max\]', 'last N'"
     ):
         parse_rule(EVERY, rule)
 
 
 @pytest.mark.parametrize("glob", ["", "model", "p/model", "a/b/c/d", "a//b"])
 def test_what_names_no_collections(glob: str) -> None:
-    with pytest.raises(UsageError, match="names no collections: write ENTITY/PROJECT/NAME"):
+    with pytest.raises(UsageError, match=r"invalid pattern '.*': write ENTITY/PROJECT/NAME"):
         parse_rule(glob, "last 1")
 
 

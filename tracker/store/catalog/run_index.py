@@ -25,7 +25,7 @@ NONFINITE_TEXT = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 class Value(NamedTuple):
-    """The indexed form of a value. Lists, dicts and numbers beyond the range of a double have neither field."""
+    """The indexed form of a value. Lists, dicts and integers too large for a double have neither field."""
 
     number: float | None = None
     text: str | None = None
