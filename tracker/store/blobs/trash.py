@@ -89,7 +89,7 @@ class Trash:
             trash.unlink()
         return True
 
-    def left(self, named: set[str], now: int) -> Iterator[tuple[Path, os.stat_result, bool]]:
+    def leftovers(self, named: set[str], now: int) -> Iterator[tuple[Path, os.stat_result, bool]]:
         """Yield the blobs that earlier collections have left in the trash, if this one can decide about them.
 
         Args:

@@ -347,8 +347,8 @@ class _Collection:
             return False
 
     def _empty_trash(self, named: set[str]) -> None:
-        for path, state, goes in self._trash.left(named, self._now):
-            if goes:
+        for path, state, deletable in self._trash.leftovers(named, self._now):
+            if deletable:
                 self._unlink(path, state, "blob", "left in the trash")
             elif not self._dry_run:
                 self._trash.give_back(path)

@@ -155,7 +155,13 @@ def claim(temporary: Path, path: Path) -> bool:
 
 
 def publish_json(temporary: Path, path: Path, value: Any) -> None:
-    """Publish a plain value as JSON. Replace an existing file."""
+    """Publish a plain value as JSON. Replace an existing file.
+
+    Args:
+        temporary: Path for the new file until it is complete, on the same file system.
+        path: Path of the published file.
+        value: The value (``tracker.ground.values``).
+    """
     write_new(temporary, values.dumps(value, indent=1).encode("utf-8", "replace"))
     publish(temporary, path)
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-How = Literal["reflink", "link", "copy"]
+Method = Literal["reflink", "link", "copy"]
 
 # ioctl FICLONE: the copy shares the blocks of the source until one of the two files is written.
 _FICLONE = 0x40049409
@@ -20,7 +20,7 @@ _CANNOT = frozenset(
 _PIECE = 64 * 1024 * 1024
 
 
-def clone(source: str | os.PathLike[str], target: Path, *, link: bool = False) -> How:
+def clone(source: str | os.PathLike[str], target: Path, *, link: bool = False) -> Method:
     """Create ``target`` with the current content of ``source``.
 
     Args:
@@ -48,7 +48,7 @@ def clone(source: str | os.PathLike[str], target: Path, *, link: bool = False) -
         os.close(origin)
 
 
-def _write_new(origin: int, target: Path, *, copy: bool) -> How | None:
+def _write_new(origin: int, target: Path, *, copy: bool) -> Method | None:
     """Create ``target`` by a reflink, or by a copy if ``copy`` is true.
 
     Returns:
