@@ -49,9 +49,9 @@ DRAFT = """
 from tracker.store.blobs.drafts import read_draft
 write(layout.draft(token) / "draft.json", '{"entries": []}')
 """
-SETTLED = """
-from tracker.store.blobs.finalize import settled
-write(layout.settled(token), '{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
+FINALIZED = """
+from tracker.store.blobs.finalize import read_finalized
+write(layout.finalized(token), '{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
 """
 PUBLISHED = """
 from tracker.store.published.models import PublishedAlias, read_published_model
@@ -69,7 +69,7 @@ page = {"total": 0, "revision": 0, "runs": []}
         pytest.param(STATE, "unpack_state(data)", id="state"),
         pytest.param(MANIFEST, "parse_manifest(data, name)", id="manifest"),
         pytest.param(DRAFT, "read_draft(layout, token)", id="draft"),
-        pytest.param(SETTLED, "settled(layout, token)", id="settled"),
+        pytest.param(FINALIZED, "read_finalized(layout, token)", id="finalized"),
         pytest.param(PUBLISHED, "read_published_model(path, PublishedAlias)", id="published"),
         pytest.param(ANSWER, "msgspec.convert(page, RunPage)", id="answer"),
     ],

@@ -153,7 +153,7 @@ def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
     left = [each.version for each in tracker.Api().artifacts("dataset", "p/model")]
     assert left == ["v3"]
     (files / "tracker-store" / "retention.txt").write_text("local/p/model: newest\n")
-    fail(files, "retention.txt, line 1: 'newest' is no retention rule: there are 'best N by KEY", "gc")
+    fail(files, "retention.txt, line 1: invalid retention rule 'newest': use 'best N by KEY", "gc")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
         (("artifact", "ls", "--store", "other"), "there is no store at"),
         (("gc", "--store", "other"), "there is no store at"),
         (("gc", "--keep", "last 1"), "--keep needs --only"),
-        (("gc", "--keep", "last", "--only", "*/*/*"), "'last' is no retention rule"),
+        (("gc", "--keep", "last", "--only", "*/*/*"), "invalid retention rule 'last'"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(made: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -210,7 +210,7 @@ def test_on_a_server(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         succeed(files, "artifact", "rm", "p/model:best", "--aliases")
         monkeypatch.delenv("TRACKER_BASE_URL")
         told = succeed(files, "gc", "--store", "served", "--grace", "0")
-        assert "content came over HTTP in the last day" in told
+        assert "this store received uploads in the last day" in told
         assert "0 B freed" in told
     # What had been sent is freed in the outbox.
     told = succeed(files, "gc", "--grace", "0")

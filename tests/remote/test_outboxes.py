@@ -270,7 +270,7 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     store = open_store(tmp_path / "served" / "store")
     report = collect(store, grace=0.0, ahead=2 * DAY)
     store.close()
-    assert any("written anew" in note for note in report.notes)
+    assert any(note.startswith("repacked") for note in report.notes)
     by_hand.poll(patient=False)
     found = tracker.Api().artifact("p/data:v2")
     down = Path(found.download("down"))

@@ -100,11 +100,11 @@ def test_an_immutable_file_that_is_changed_creates_no_version(tmp_path: Path) ->
         file.write(b"WRONG")
     run.log_artifact(artifact)
     run.log({"loss": 1.0})
-    with pytest.raises(ArtifactError, match=r"model\.ckpt was written to after add_file"):
+    with pytest.raises(ArtifactError, match=r"model\.ckpt was changed after add_file"):
         artifact.wait()
     run.finish()
     found = tracker.Api().run(f"p/{run.id}")
-    assert [line for line in found._info.problems if "model.ckpt was written to" in line]
+    assert [line for line in found._info.problems if "model.ckpt was changed after" in line]
     assert found.summary["loss"] == 1.0  # later records are still applied
     assert found.logged_artifacts() == []
 

@@ -1,4 +1,4 @@
-"""Blobs, manifests, on-disk names, and files that appear whole or not at all."""
+"""Blobs, manifests, names on disk and atomic writes."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def test_blob_cannot_be_written_by_accident_and_leaves_no_temporary(blobs: BlobS
     assert list(layout.temporary.iterdir()) == []
 
 
-def test_content_that_is_not_what_was_announced(blobs: BlobStore, layout: Layout) -> None:
+def test_content_with_another_digest_than_announced_is_an_error(blobs: BlobStore, layout: Layout) -> None:
     wrong = "00" * 32
     with blobs.open_new() as new:
         new.write(b"some")
         new.write(b"thing")
-        with pytest.raises(ArtifactError, match=f"announced as SHA-256 {wrong} but has"):
+        with pytest.raises(ArtifactError, match=f"but {wrong} was announced"):
             new.keep(expect=wrong)
     assert not blobs.has(hashlib.sha256(b"something").hexdigest())
     assert list(layout.temporary.iterdir()) == []
 
 
-def test_a_name_without_its_content_is_given_it(blobs: BlobStore) -> None:
-    """What a power cut may leave: the rename reached the disk, the bytes did not."""
+def test_a_blob_without_content_is_written_again(blobs: BlobStore) -> None:
+    """After a power loss the name of a blob may be on the disk without its bytes."""
     blob = blobs.add_bytes(b"content")
     path = blobs.path(blob.sha256)
     path.unlink()
@@ -81,7 +81,7 @@ def test_a_name_without_its_content_is_given_it(blobs: BlobStore) -> None:
     assert blobs.read(blob.sha256) == b"content"
 
 
-def test_source_that_fails_midway_leaves_nothing(blobs: BlobStore, layout: Layout) -> None:
+def test_an_error_of_the_source_leaves_no_blob(blobs: BlobStore, layout: Layout) -> None:
     def chunks() -> object:
         yield b"begun"
         raise OSError(5, "Input/output error")
@@ -92,19 +92,19 @@ def test_source_that_fails_midway_leaves_nothing(blobs: BlobStore, layout: Layou
     assert list(layout.blobs.iterdir()) == []
 
 
-def test_content_that_is_not_there(blobs: BlobStore) -> None:
+def test_missing_content_is_an_error(blobs: BlobStore) -> None:
     absent = "ab" * 32
     with pytest.raises(NotFoundError, match=f"content {absent} is not in the store"):
         blobs.read(absent)
     with pytest.raises(NotFoundError, match=f"content {absent} is not in the store"):
         list(blobs.chunks(absent))
-    blobs.sync(absent)  # an absent one is passed over
+    blobs.sync(absent)  # a missing blob is ignored
     assert not blobs.has(absent)
-    with pytest.raises(NotFoundError, match="'abcd': that is not a SHA-256"):
+    with pytest.raises(NotFoundError, match="'abcd': give a SHA-256"):
         blobs.read("abcd")
 
 
-# Manifests: digests as the real client computes them
+# Manifests: their digests equal those of the wandb client
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_content_that_is_not_there(blobs: BlobStore) -> None:
         ("great-file.txt", "585b9ada17797e37c9cbab391e69b8c5"),
     ],
 )
-def test_digest_is_wandbs(blobs: BlobStore, name: str, digest: str) -> None:
+def test_the_digest_of_an_artifact_is_that_of_wandb(blobs: BlobStore, name: str, digest: str) -> None:
     blob = blobs.add_bytes(b"hello")
     assert blob.md5 == HELLO_MD5
     manifest = make_manifest([Entry(name, blob.md5, blob.size, blob.sha256)])
@@ -128,12 +128,12 @@ def test_digest_depends_on_names_and_contents_not_on_order() -> None:
     assert make_manifest([]).digest == hashlib.md5(b"wandb-artifact-manifest-v1\n").hexdigest()
 
 
-def test_manifest_comes_back(blobs: BlobStore) -> None:
+def test_a_manifest_is_read_as_it_was_written(blobs: BlobStore) -> None:
     manifest = make_manifest([Entry("sub/größe.txt", HELLO_MD5, 5, "ab" * 32)])
     assert read_manifest(blobs, write_manifest(blobs, manifest).sha256) == manifest
 
 
-def test_damaged_manifest(blobs: BlobStore) -> None:
+def test_a_damaged_manifest_is_an_error(blobs: BlobStore) -> None:
     blob = write_manifest(blobs, make_manifest([]))
     path = blobs.path(blob.sha256)
     path.chmod(0o644)
@@ -156,7 +156,7 @@ names = st.one_of(
 
 
 @given(names, names)
-def test_any_name_is_one_component_of_its_own(one: str, other: str) -> None:
+def test_any_name_becomes_one_unique_path_component(one: str, other: str) -> None:
     layout = Layout("/store")
     path = layout.run("e", "p", one)
     assert path.parent == Path("/store/runs/e/p")
@@ -225,7 +225,7 @@ def test_failed_write_leaves_no_file(layout: Layout) -> None:
     assert not temporary.exists()
 
 
-def test_only_one_of_many_claims_a_name(layout: Layout) -> None:
+def test_only_one_of_several_threads_claims_a_name(layout: Layout) -> None:
     path = layout.root / "versions" / "0.json"
     won: list[bytes] = []
     barrier = threading.Barrier(8)

@@ -1,4 +1,4 @@
-"""A bit that flips in a sealed part is never read as another value: a read is right, or fails in one way."""
+"""Flipped bits in sealed parts: a read returns the right values or raises a ``StoreError``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLIPS = 1500
 
 
 def part_of(store: Store) -> Path:
-    """Log rows of every kind of column, seal them, and return the one part."""
+    """Log rows with every type of column, seal them, and return the part."""
     writer = Writer(store.layout, A)
     for at in range(60):
         writer.log(
@@ -46,7 +46,7 @@ def part_of(store: Store) -> Path:
 
 
 def answers(path: Path) -> list[Any]:
-    """Everything that is read of a part, in each way in which it is read."""
+    """Return the results of every function that reads a part."""
     with opened(path) as file:
         table = file.read().to_pydict()
     return [
@@ -79,7 +79,7 @@ def test_no_flipped_bit_is_read_as_another_value(store: Store, tmp_path: Path) -
 
 
 def test_verify_finds_every_flipped_bit(store: Store) -> None:
-    """Those too that no reader looks at: in page headers, in the first magic number."""
+    """Readers do not check some of these bits, for example in page headers and the first magic number."""
     part = part_of(store)
     data = part.read_bytes()
     part.chmod(0o644)
@@ -127,7 +127,7 @@ def test_verify_finds_every_flipped_bit_of_published_files(store: Store) -> None
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 100, -1, -9])
-def test_a_part_that_is_cut_off_is_one_error(store: Store, tmp_path: Path, size: int) -> None:
+def test_a_truncated_part_raises_a_store_error(store: Store, tmp_path: Path, size: int) -> None:
     part = part_of(store)
     copy = tmp_path / part.name
     copy.write_bytes(part.read_bytes()[:size])
@@ -163,7 +163,7 @@ def test_a_damaged_part_is_not_merged_into_a_sound_one(store: Store, monkeypatch
     assert paths[0].read_bytes() == bytes(data)
 
 
-def test_output_and_samples_have_checksums_too(store: Store) -> None:
+def test_parts_of_output_and_samples_have_checksums(store: Store) -> None:
     from tracker.ground.records import ConsoleLines, SystemSample
 
     writer = Writer(store.layout, A)

@@ -1,4 +1,4 @@
-"""Deleting runs: what goes and stays, crashes in between, rebuilds, ids used again, late journals."""
+"""Deletion of runs: removed and kept files, crashes, rebuilds, reused ids and late journals."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ Api().run("team/demo/gone").delete()
 
 
 def names(folder: Path) -> list[str]:
-    """Return the runs that a new process finds."""
+    """Return the ids of the runs that a new process finds."""
     code = 'from tracker.api.api import Api\nprint(*sorted(run.id for run in Api().runs("team/demo")))'
     return scripts.run(code, folder).stdout.split()
 
 
-def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
+def test_a_deleted_run_does_not_come_back_after_a_rebuild(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     api = Api({"entity": "team", "project": "demo"})
     run = api.run("gone")
@@ -65,7 +65,7 @@ def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
     folder = tmp_path / "tracker-store/runs/team/demo/gone"
     assert [path.name for path in folder.iterdir()] == ["deleted.json"]
     assert len(json.loads((folder / "deleted.json").read_text())["segments"]) == 1
-    kept = api.artifact("data-gone:latest")  # what it had made stays
+    kept = api.artifact("data-gone:latest")  # its artifacts are kept
     assert kept.logged_by() is None and Path(kept.download(tmp_path / "down")).is_dir()
     assert [user.id for user in api.artifact("data-kept:latest").used_by()] == ["kept"]
     api._reader.close()
@@ -77,7 +77,7 @@ def test_a_run_that_is_deleted_is_gone_and_stays_so(tmp_path: Path) -> None:
     with_store.close()
 
 
-def test_artifacts_go_along_when_that_is_asked_for(tmp_path: Path) -> None:
+def test_artifacts_of_a_run_are_deleted_on_request(tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     with serving(tmp_path / "tracker-store", key=True) as server:
         api = Api(
@@ -96,7 +96,7 @@ def test_artifacts_go_along_when_that_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["_take_out", "shutil.rmtree"])
-def test_a_crash_in_between(where: str, tmp_path: Path) -> None:
+def test_a_crash_during_a_deletion(where: str, tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     assert scripts.run(CRASHING.format(where=where), tmp_path, check=False).returncode == 9
     behind = where != "_take_out"  # the commit
@@ -107,7 +107,7 @@ def test_a_crash_in_between(where: str, tmp_path: Path) -> None:
     rebuild(tmp_path / "tracker-store")
     assert names(tmp_path) == ["kept"]
     again = LOGGING.replace('("kept", "gone")', '("gone",)').replace("range(5)", "range(2)")
-    scripts.run(again, tmp_path)  # the id is free
+    scripts.run(again, tmp_path)  # the id can be used again
     assert names(tmp_path) == ["gone", "kept"]
     code = 'from tracker.api.api import Api\nprint(len(Api().run("team/demo/gone").history(pandas=False)))'
     assert scripts.run(code, tmp_path).stdout.split() == ["2"]
@@ -116,7 +116,7 @@ def test_a_crash_in_between(where: str, tmp_path: Path) -> None:
     assert scripts.run(code, tmp_path).stdout.split() == ["2"]
 
 
-def test_a_run_that_goes_on_is_not_deleted(tmp_path: Path) -> None:
+def test_a_running_run_is_not_deleted(tmp_path: Path) -> None:
     run = tracker.init(entity="team", project="demo", id="live", settings={"silent": True})
     run.log({"x": 1})
     found = Api({"entity": "team", "project": "demo"}).run("live")
@@ -126,7 +126,7 @@ def test_a_run_that_goes_on_is_not_deleted(tmp_path: Path) -> None:
     found.delete()
 
 
-def test_journals_that_come_late_stay_out(store: Store) -> None:
+def test_late_journals_of_a_deleted_run_are_not_applied(store: Store) -> None:
     first = Writer(store.layout, "aa" * 16)
     first.log({"x": 1})
     first.finish()
@@ -134,7 +134,7 @@ def test_journals_that_come_late_stay_out(store: Store) -> None:
     late.log({"x": 2})
     late.finish()
     hidden = store.root / "elsewhere.journal"
-    late.path.rename(hidden)  # it is on its way from another node
+    late.path.rename(hidden)  # the journal is still being copied from another host
     apply_all(store)
     delete_run(store, ENTITY, PROJECT, "run1")
     hidden.rename(Layout(store.root).journal(HOST, "bb" * 16, 0))

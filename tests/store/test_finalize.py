@@ -1,4 +1,4 @@
-"""Settling drafts: what is gone, or settled by somebody else meanwhile."""
+"""Finalizing drafts that are missing, or that another process has finalized."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracker.store.blobs.finalize import (
     finalize_draft,
     forget_finalized,
     note_draft,
-    settled,
+    read_finalized,
 )
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.store import Store
@@ -30,22 +30,22 @@ def log(store: Store, tmp_path: Path) -> Draft:
     return draft
 
 
-def test_a_draft_that_is_not_here(store: Store) -> None:
-    with pytest.raises(StoreError, match="are not here"):
+def test_a_missing_draft_is_an_error(store: Store) -> None:
+    with pytest.raises(StoreError, match="have not arrived yet"):
         finalize_draft(store.layout, "ab" * 16)
 
 
-def test_a_file_of_a_draft_that_is_gone(store: Store, tmp_path: Path) -> None:
+def test_a_missing_file_of_a_draft_is_an_error(store: Store, tmp_path: Path) -> None:
     draft = log(store, tmp_path)
     (draft.folder / "0").unlink()
     with pytest.raises(FileNotFoundError):
         finalize_draft(store.layout, draft.token)
 
 
-def test_a_draft_that_goes_while_it_is_read_has_been_settled(
+def test_another_process_may_finalize_and_remove_a_draft_that_is_being_read(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process commits it, and clears it away, between two steps of this one."""
+    """The other process commits and removes the draft between two steps of this process."""
     draft = log(store, tmp_path)
     original = finalize.read_draft
     others: list[FinalizedDraft] = []
@@ -53,19 +53,19 @@ def test_a_draft_that_goes_while_it_is_read_has_been_settled(
     def read_then_lose(*args: object) -> object:
         found = original(*args)  # type: ignore[arg-type]
         monkeypatch.undo()
-        (draft.folder / "lock").unlink()  # the other one holds no lock that is waited for
+        (draft.folder / "lock").unlink()  # so that the inner call does not wait for the lock of the outer one
         others.append(finalize_draft(store.layout, draft.token))
         note_draft(store.layout, draft.token)
         discard_draft(store.layout, draft.token)
         return found
 
     monkeypatch.setattr(finalize, "read_draft", read_then_lose)
-    assert finalize_draft(store.layout, draft.token) == others[0] == settled(store.layout, draft.token)
+    assert finalize_draft(store.layout, draft.token) == others[0] == read_finalized(store.layout, draft.token)
     assert others[0].file_count == 2
 
 
-def test_a_draft_that_is_settled_again_writes_into_no_blob(store: Store) -> None:
-    """Its pack without what the store had is a blob by now, read-only, and another inode must be written."""
+def test_finalizing_a_draft_again_does_not_write_to_a_blob(store: Store) -> None:
+    """``pack.fresh`` of the first attempt is a read-only blob now; the second attempt writes a new file."""
     draft = Draft(store.layout)
     draft.finish([DraftEntry(name, draft.capture_bytes(name.encode() * 50)) for name in ("a", "b", "c")])
     known = store.blobs.add_bytes(b"a" * 50)

@@ -1,4 +1,4 @@
-"""Frozen stores of every format there was: they are read as on the day they were made."""
+"""Frozen stores of every earlier format give the same answers as on the day they were made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def copy(version: int, name: str, tmp_path: Path) -> Path:
 
 
 def said(store: Store) -> str:
-    """What a store answers, without the fields that answers have got since the fixtures were made."""
+    """Return the answers of a store, without fields that were added after the fixtures were made."""
     return dumps(as_before(answers(store)), indent=1, sort_keys=True)
 
 

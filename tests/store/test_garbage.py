@@ -1,4 +1,4 @@
-"""Garbage collection: deleting frees bytes, and nothing that anybody names, or is about to name, goes."""
+"""Garbage collection frees disk space, and keeps everything that is referenced or about to be referenced."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_deleting_an_artifact_frees_its_bytes(run: tracker.Run) -> None:
     assert gc().items == []
 
 
-def test_a_blob_that_another_version_shares_stays(run: tracker.Run) -> None:
+def test_a_blob_of_another_version_is_kept(run: tracker.Run) -> None:
     content = os.urandom(LARGE)
     first = log(run, "one", weights=content, other=os.urandom(LARGE))
     second = log(run, "two", weights=content)
@@ -72,7 +72,7 @@ def test_a_blob_that_another_version_shares_stays(run: tracker.Run) -> None:
     assert Path(second.download(), "weights").read_bytes() == content
 
 
-def test_a_pack_stays_as_long_as_one_of_its_files_is_wanted(run: tracker.Run) -> None:
+def test_a_pack_is_kept_while_one_of_its_files_is_referenced(run: tracker.Run) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     first = log(run, "one", **small)
     second = log(run, "two", file3=small["file3"])
@@ -83,12 +83,12 @@ def test_a_pack_stays_as_long_as_one_of_its_files_is_wanted(run: tracker.Run) ->
     second.delete()
     gc()
     assert blobs() == set()
-    # Nobody is sent to the pack that is gone.
+    # New versions do not use the deleted pack.
     third = log(run, "three", **small)
     assert Path(third.download("again"), "file7").read_bytes() == small["file7"]
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(run: tracker.Run) -> None:
+def test_a_dry_run_reports_the_same_items_and_changes_nothing(run: tracker.Run) -> None:
     log(run, "kept", weights=os.urandom(LARGE))
     log(run, "gone", weights=os.urandom(LARGE)).delete()
     for _ in range(3):
@@ -119,7 +119,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(run: tracker.Run) -> None:
     assert done.bytes == planned.bytes > 4 * LARGE
 
 
-def test_the_grace_period_keeps_what_is_young_or_was_touched(store: Store) -> None:
+def test_the_grace_period_keeps_new_and_touched_blobs(store: Store) -> None:
     old, touched = store.blobs.add_bytes(b"old"), store.blobs.add_bytes(b"touched")
     report = gc(grace=DAY)
     assert (report.items, report.young, report.young_bytes) == ([], 2, 10)
@@ -131,7 +131,7 @@ def test_the_grace_period_keeps_what_is_young_or_was_touched(store: Store) -> No
     assert gc(grace=DAY, ahead=DAY + 1500).bytes == len(b"touched")
 
 
-def test_files_of_runs_stay_applied_or_not(store: Store) -> None:
+def test_files_of_runs_are_kept_before_and_after_applying(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.file("media/a.txt", b"applied")
     gc()
@@ -144,25 +144,25 @@ def test_files_of_runs_stay_applied_or_not(store: Store) -> None:
     assert gc(ahead=10 * DAY).items == []
 
 
-def test_what_waits_in_a_journal_that_cannot_be_read_might_name_anything(store: Store) -> None:
+def test_nothing_is_deleted_if_a_journal_cannot_be_read(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 1})
-    store.blobs.add_bytes(b"nobody's")
+    store.blobs.add_bytes(b"unreferenced")
     foreign = store.layout.journal("elsewhere", "bb" * 16, 0)
     foreign.parent.mkdir()
     foreign.write_bytes(b"no journal" * 100)
     with pytest.raises(StoreError, match=r"nothing was deleted.*does not begin with a journal header"):
         gc()
     foreign.unlink()
-    assert gc().bytes == len(b"nobody's")
+    assert gc().bytes == len(b"unreferenced")
 
 
-def test_a_version_whose_manifest_is_lost_might_name_anything(run: tracker.Run) -> None:
+def test_nothing_is_deleted_if_a_manifest_is_lost(run: tracker.Run) -> None:
     artifact = log(run, "model", weights=os.urandom(LARGE))
     (name,) = blobs() - {artifact.contents.manifest.entries[0].sha256}
     Layout(ROOT).blob(name).unlink()
     with pytest.raises(
-        StoreError, match=r"nothing was deleted, as the files of local/p/model:v0 are not known"
+        StoreError, match=r"nothing was deleted, because the files of local/p/model:v0 are unknown"
     ):
         gc()
     artifact.delete()
@@ -183,7 +183,7 @@ def drafts() -> list[Path]:
     return [path for path in (ROOT / "drafts").iterdir() if path.is_dir()]
 
 
-def test_a_draft_goes_when_nobody_can_log_it_any_more(tmp_path: Path) -> None:
+def test_a_draft_is_deleted_when_its_process_is_dead(tmp_path: Path) -> None:
     code = (
         CAPTURE + "print('captured', flush=True); sys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -199,7 +199,7 @@ def test_a_draft_goes_when_nobody_can_log_it_any_more(tmp_path: Path) -> None:
     assert drafts() == []
 
 
-def test_a_logged_draft_of_a_dead_process_is_waited_for(tmp_path: Path) -> None:
+def test_a_logged_draft_of_a_dead_process_is_kept(tmp_path: Path) -> None:
     code = CAPTURE + "run.log_artifact(artifact); os.kill(os.getpid(), signal.SIGKILL)"
     scripts.run(code, tmp_path, check=False, TRACKER_JOURNAL_ONLY="1")
     assert gc(look=False).items == []
@@ -208,7 +208,7 @@ def test_a_logged_draft_of_a_dead_process_is_waited_for(tmp_path: Path) -> None:
     assert Path(tracker.Api().artifact("p/model").download("out"), "note.txt").read_text() == "small"
 
 
-def test_what_became_of_a_draft_is_known_for_a_day(run: tracker.Run) -> None:
+def test_the_note_of_a_draft_is_kept_for_a_day(run: tracker.Run) -> None:
     log(run, "model", w=b"x")
     assert len(list((ROOT / "drafts").glob("*.json"))) == 1
     assert gc().items == []
@@ -216,8 +216,8 @@ def test_what_became_of_a_draft_is_known_for_a_day(run: tracker.Run) -> None:
     assert list((ROOT / "drafts").iterdir()) == []
 
 
-def test_content_that_a_draft_touches_while_it_is_settled_stays(store: Store) -> None:
-    blob = store.blobs.add_bytes(b"named by nobody yet")
+def test_content_that_finalizing_a_draft_touches_is_kept(store: Store) -> None:
+    blob = store.blobs.add_bytes(b"not referenced yet")
     folder = store.layout.draft("ab" * 16)
     folder.mkdir()
     (folder / "lock").touch()
@@ -227,7 +227,7 @@ def test_content_that_a_draft_touches_while_it_is_settled_stays(store: Store) ->
     assert gc().bytes == blob.size
 
 
-def test_a_draft_that_takes_over_what_is_gone_makes_no_version(run: tracker.Run) -> None:
+def test_a_draft_with_deleted_content_does_not_become_a_version(run: tracker.Run) -> None:
     first = log(run, "model", weights=os.urandom(LARGE))
     draft = first.new_draft()
     with draft.new_file("more") as file:
@@ -239,7 +239,7 @@ def test_a_draft_that_takes_over_what_is_gone_makes_no_version(run: tracker.Run)
     assert log(run, "model", w=b"x").version == "v1"
 
 
-def test_a_draft_keeps_what_it_takes_over(run: tracker.Run, tmp_path: Path) -> None:
+def test_content_that_a_logged_draft_takes_over_is_kept(run: tracker.Run, tmp_path: Path) -> None:
     first = log(run, "model", weights=os.urandom(LARGE))
     run.finish()
     code = """
@@ -258,7 +258,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert Path(second.download("out"), "weights").stat().st_size == LARGE
 
 
-def test_expired_versions_go_but_not_what_a_registry_links_to(run: tracker.Run) -> None:
+def test_expired_versions_are_deleted_unless_a_link_names_them(run: tracker.Run) -> None:
     hour = timedelta(hours=1)
     log(run, "model", hour, weights=os.urandom(LARGE))
     linked = log(run, "model", hour, weights=os.urandom(LARGE))
@@ -277,7 +277,7 @@ def test_expired_versions_go_but_not_what_a_registry_links_to(run: tracker.Run) 
     assert Path(tracker.Api().artifact("model-registry/best").download(), "weights").stat().st_size == LARGE
 
 
-def test_an_outbox_keeps_what_its_journals_name(store: Store) -> None:
+def test_content_that_journals_of_an_outbox_name_is_kept(store: Store) -> None:
     url = "http://127.0.0.1:9"
     outbox = Layout(outbox_folder(store.root, url))
     make_folders(outbox)
@@ -292,17 +292,17 @@ def test_an_outbox_keeps_what_its_journals_name(store: Store) -> None:
     assert len(blobs(outbox.root)) == 1
 
 
-def test_what_a_server_received_in_the_last_day_stays(store: Store) -> None:
+def test_content_that_a_server_received_in_the_last_day_is_kept(store: Store) -> None:
     blob = store.blobs.add_bytes(b"uploaded")
     receive_finalized(store.layout, "ab" * 16, FinalizedDraft(blob.sha256, "", 0, 0))
     store.layout.uploads.touch()
     report = gc()
     assert report.items == []
-    assert "content came over HTTP" in report.notes[0]
+    assert "this store received uploads" in report.notes[0]
     assert kinds(gc(ahead=DAY + 60)) == {"blob": 1, "note": 1}
 
 
-def test_forgotten_temporary_files_go(store: Store) -> None:
+def test_abandoned_temporary_files_are_deleted(store: Store) -> None:
     left = store.layout.new_temporary()
     left.write_bytes(b"half")
     assert gc().items == []
@@ -310,16 +310,16 @@ def test_forgotten_temporary_files_go(store: Store) -> None:
     assert not left.exists()
 
 
-def test_one_collection_at_a_time(store: Store) -> None:
+def test_a_second_collection_at_the_same_time_is_an_error(store: Store) -> None:
     lock = FileLock(store.layout.garbage_lock)
-    assert lock.try_alone()
-    with pytest.raises(StoreError, match="another garbage collection is at work"):
+    assert lock.try_exclusive()
+    with pytest.raises(StoreError, match="another garbage collection is running"):
         gc()
     lock.close()
     gc()
 
 
-def test_whoever_stores_a_file_is_waited_for_until_its_record_is_written(
+def test_collection_waits_until_a_stored_file_has_its_record(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting, reports = threading.Event(), []
@@ -342,7 +342,7 @@ def test_whoever_stores_a_file_is_waited_for_until_its_record_is_written(
     assert len(blobs()) == 1
 
 
-# Every interleaving of a deletion with somebody who is about to name the blob.
+# Every interleaving of a deletion with a writer that is about to reference the blob.
 
 
 @pytest.fixture
@@ -391,7 +391,7 @@ def test_touched_before_and_stored_again_after(
     assert store.layout.list_trash() == []
 
 
-def test_exchanged_by_an_old_file_before_the_rename(
+def test_replaced_by_an_old_file_before_the_rename(
     store: Store, doomed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = store.root / "old"
@@ -402,7 +402,9 @@ def test_exchanged_by_an_old_file_before_the_rename(
     assert store.blobs.read(doomed) == b"doomed"
 
 
-def test_read_between_rename_and_return(store: Store, doomed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_between_the_rename_and_the_move_back(
+    store: Store, doomed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     at_rename(
         monkeypatch,
@@ -442,13 +444,13 @@ def test_a_kill_between_rename_and_unlink(run: tracker.Run, tmp_path: Path) -> N
     assert Layout(ROOT).list_trash() == []
 
 
-def test_what_a_kill_left_in_the_trash_comes_back_when_it_is_named(run: tracker.Run, tmp_path: Path) -> None:
+def test_a_referenced_blob_in_the_trash_is_moved_back_after_a_kill(run: tracker.Run, tmp_path: Path) -> None:
     content = os.urandom(LARGE)
     first = log(run, "model", weights=content)
     name = first.contents.manifest.entries[0].sha256
     layout = Layout(ROOT)
     layout.trash.mkdir()
-    # As if it had been touched, and named, right before the rename.
+    # The state after a writer has touched and referenced the blob right before the rename.
     os.rename(layout.blob(name), layout.trash / name)
     assert b"".join(BlobStore(layout).chunks(name)) == content
     assert gc(dry_run=True).items == []
@@ -472,7 +474,7 @@ for at in range(24):
     with artifact.new_file("which") as file: file.write(str(at))
     made.append(run.log_artifact(artifact))
     if at >= 2:
-        made[at - 2].wait().delete()  # what it had is logged again soon, perhaps by another
+        made[at - 2].wait().delete()  # its content is logged again soon, perhaps by another writer
 run.finish()
 """
 SOAKING_COLLECTOR = """
@@ -485,7 +487,7 @@ from tracker.recorder.open_store import open_store
 repack.LARGEST_SHARE = 0.999
 rename = os.rename
 def late(source, target):
-    time.sleep(0.03)  # widens the moment in which a writer may find the blob that is about to go
+    time.sleep(0.03)  # gives writers more time to find the blob before it is renamed
     rename(source, target)
 trash.os.rename = late
 given_back = []
@@ -499,14 +501,14 @@ rounds = files = packs = 0
 while not done.is_set():
     follower.poll(seal_ended=False)
     report = collect(store, grace=0)
-    assert all("written anew" in note for note in report.notes), report.notes
+    assert all(note.startswith("repacked") for note in report.notes), report.notes
     rounds, files, packs = rounds + 1, files + len(report.items), packs + len(report.notes)
 print(rounds, files, len(given_back), packs, flush=True)
 """
 
 
 @pytest.mark.slow
-def test_collecting_all_the_time_loses_nothing_beside_writers(tmp_path: Path) -> None:
+def test_permanent_collection_loses_no_content_of_writers(tmp_path: Path) -> None:
     open_store(ROOT).close()
     collector = scripts.start(SOAKING_COLLECTOR, tmp_path)
     seed = random.randrange(1000)
@@ -520,12 +522,12 @@ def test_collecting_all_the_time_loses_nothing_beside_writers(tmp_path: Path) ->
     out, errors = collector.communicate("\n", timeout=60)
     assert collector.returncode == 0, (seed, errors)
     rounds, files, given_back, packs = map(int, out.split())
-    # How many were touched at the last moment is left to chance: that has tests of its own, above.
-    print(f"{rounds} collections, {files} files deleted, {given_back} given back, {packs} times packs anew")
+    # The number of blobs that are touched at the last moment is random. The tests above cover these cases.
+    print(f"{rounds} collections, {files} files deleted, {given_back} moved back, {packs} repacks")
     assert rounds > 5
     assert files > 50, "too little was deleted to prove anything"
     gc()
-    gc()  # what was written anew
+    gc()  # deletes the old packs
     named = set()
     for at in range(3):
         versions = tracker.Api().artifacts("model", f"p/name{at}")

@@ -1,4 +1,4 @@
-"""A store in a folder that a group shares, used by two real users of the group and asked by one outside."""
+"""A store in a group-shared folder, used by two users of the group and one user outside the group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from users import PACKAGES, find_python
 
 from tracker.store.catalog.locks import is_held
 
-# Numbers without an entry in /etc/passwd: (user, group).
+# Ids of users and groups (user, group) without an entry in /etc/passwd.
 FIRST, SECOND, OUTSIDER = (54_001, 54_100), (54_002, 54_100), (54_003, 54_101)
 Run = Callable[..., subprocess.Popen[str]]
 
@@ -61,22 +61,22 @@ print([row["x"] for row in tracker.Api().run(f"p/{sys.argv[1]}").history(pandas=
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """An interpreter that other users may run."""
+    """Return the path of an interpreter that other users may run."""
     return find_python(FIRST)
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user can go through; those that pytest makes are for root alone."""
+    """Return a folder that every user can enter. Only root can enter the folders of pytest."""
     folder = Path(tempfile.mkdtemp(prefix="tracker-group-"))
     folder.chmod(0o755)
     yield folder
-    without_recorders(folder)  # one that has just begun would make the store again
+    without_recorders(folder)  # a recorder that has just started would create the store again
     shutil.rmtree(folder)
 
 
 def without_recorders(folder: Path) -> None:
-    """Wait until no recorder follows a store in a folder."""
+    """Wait until the recorders of all stores in a folder have ended."""
     locks = list(folder.glob("shared/store/**/locks/recorder-*"))
     scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
 
@@ -91,7 +91,7 @@ def shared_folder(place: Path, mode: int) -> Path:
 
 @pytest.fixture
 def start(place: Path, python: str) -> Run:
-    """Start Python as a user whose files are for that user alone, in a folder of the user's own."""
+    """Start Python as a user, with umask 077, in a folder of that user."""
 
     def start(user: tuple[int, int], *arguments: str, **variables: str) -> subprocess.Popen[str]:
         home = place / str(user[0])
@@ -121,12 +121,12 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def modes(root: Path) -> dict[str, int]:
-    """Return the modes of a store's folder and of all in it, but for what is one user's own."""
+    """Return the modes of the folder of a store and of its content, except private files of users."""
     own = [root / "server.key", *root.glob("locks/recorder-*"), *root.glob("outbox/*/remote.json")]
     paths = [path for path in (root, *root.rglob("*")) if path not in own]
     found = {}
     for path in paths:
-        with suppress(FileNotFoundError):  # a recorder that leaves closes the catalog
+        with suppress(FileNotFoundError):  # a recorder that ends closes the catalog and removes its log
             found[str(path.relative_to(root))] = path.lstat()
     assert {each.st_gid for each in found.values()} == {FIRST[1]}
     return {name: stat.S_IMODE(each.st_mode) for name, each in found.items()}
@@ -134,13 +134,11 @@ def modes(root: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o2770, 0o2775])
-def test_what_one_member_logs_another_applies_reads_and_goes_on_with(
-    place: Path, start: Run, mode: int
-) -> None:
+def test_one_member_applies_reads_and_resumes_a_run_of_another(place: Path, start: Run, mode: int) -> None:
     root = shared_folder(place, mode) / "store"
     for user, other, name in ((FIRST, SECOND, "one"), (SECOND, FIRST, "two")):
         ended(start(user, "-c", WRITE, name, TRACKER_JOURNAL_ONLY="1"))
-        assert list(root.glob("journals/*/*")), "somebody has applied it already"
+        assert list(root.glob("journals/*/*")), "another process has already applied the journal"
         ended(start(other, "-m", "tracker.cli.main", "sync"))
         assert not list(root.glob("journals/*/*"))
     for user, name in ((FIRST, "two"), (SECOND, "one")):
@@ -157,7 +155,7 @@ def test_what_one_member_logs_another_applies_reads_and_goes_on_with(
     assert unusual == {}
 
 
-def test_members_that_begin_a_store_at_once_keep_nobody_out(place: Path, start: Run) -> None:
+def test_members_can_create_a_store_at_the_same_time(place: Path, start: Run) -> None:
     shared_folder(place, 0o2770)
     names = [f"run{number}" for number in range(6)]
     writers = [start(FIRST if number % 2 else SECOND, "-c", WRITE, name) for number, name in enumerate(names)]
@@ -167,7 +165,7 @@ def test_members_that_begin_a_store_at_once_keep_nobody_out(place: Path, start: 
         ended(start(user, "-c", READ, *names))
 
 
-def test_a_user_outside_of_the_group_reads_nothing(place: Path, start: Run) -> None:
+def test_a_user_outside_the_group_cannot_read_the_store(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))
     code = """
@@ -191,14 +189,14 @@ def test_each_member_has_an_outbox_for_a_server(place: Path, start: Run) -> None
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
 
 
-def test_a_store_that_does_not_know_its_mode_keeps_what_it_has(place: Path, start: Run) -> None:
+def test_a_store_without_a_recorded_mode_keeps_its_modes(place: Path, start: Run) -> None:
     root = shared_folder(place, 0o2770) / "store"
     ended(start(FIRST, "-c", WRITE, "one"))
-    without_recorders(place)  # they know the mode
+    without_recorders(place)  # running recorders have read the mode
     (root / "store.json").write_text('{"format": 1, "id": "0123456789abcdef0123456789abcdef"}')
     before = modes(root)
     ended(start(FIRST, "-c", WRITE, "two"))
-    # SQLite gives its logs the mode of the catalog.
+    # SQLite copies the mode of the catalog to its logs.
     new = {
         name: mode
         for name, mode in modes(root).items()

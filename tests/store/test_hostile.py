@@ -1,4 +1,4 @@
-"""Hostile records, manifests and published files: nothing outside is read or deleted, nobody is held up."""
+"""Hostile records, manifests and published files do not read, delete or block anything outside the store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OUTSIDE = ("xx/etc/passwd", "../../../../etc/passwd", "/etc/passwd", "", "ab" * 
 
 
 def put_raw(writer: Writer, record: Any) -> None:
-    """Write a record without the checks that an honest writer has."""
+    """Write a record without the checks of a normal writer."""
     writer.journal.append(record if isinstance(record, bytes) else encode(record))
 
 
@@ -44,7 +44,7 @@ def file_paths(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_a_file_that_is_named_by_a_path_is_refused_and_the_rest_applied(store: Store, name: str) -> None:
+def test_a_file_record_with_a_path_as_digest_is_rejected_alone(store: Store, name: str) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 1})
     put_raw(writer, FileSaved("stolen.txt", name, 3, "text/plain"))
@@ -58,13 +58,13 @@ def test_a_file_that_is_named_by_a_path_is_refused_and_the_rest_applied(store: S
     assert "FileSaved" in problem and "refused" in problem
 
 
-def test_an_honest_writer_cannot_write_such_a_record() -> None:
+def test_a_normal_writer_cannot_write_such_a_record() -> None:
     with pytest.raises(records.UsageError, match="FileSaved cannot be recorded"):
         pack(FileSaved("a", "../../x", 1, "text/plain"))
 
 
 @pytest.mark.parametrize("draft", ["../../victim", "..", "", "x" * 32, "/"])
-def test_a_draft_that_leads_out_of_the_store_deletes_nothing(store: Store, draft: str) -> None:
+def test_a_draft_token_with_a_path_deletes_nothing(store: Store, draft: str) -> None:
     victim = store.root.parent / "victim"
     victim.mkdir()
     (victim / "settled.json").write_text('{"manifest": "", "digest": "", "size": 0, "file_count": 0}')
@@ -89,7 +89,7 @@ def test_a_draft_that_leads_out_of_the_store_deletes_nothing(store: Store, draft
         "no entry",
     ],
 )
-def test_a_manifest_with_a_path_for_a_digest_makes_no_version(store: Store, entry: Any) -> None:
+def test_a_manifest_with_a_path_as_digest_does_not_become_a_version(store: Store, entry: Any) -> None:
     data = msgspec.json.encode({"entries": [entry]})
     named = store.blobs.add_bytes(data).sha256
     writer = Writer(store.layout, A)
@@ -108,7 +108,7 @@ def test_a_manifest_with_a_path_for_a_digest_makes_no_version(store: Store, entr
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "linked folder"])
-def test_what_is_no_regular_file_is_neither_read_nor_waited_for(store: Store, kind: str) -> None:
+def test_only_regular_files_are_read_and_a_fifo_does_not_block(store: Store, kind: str) -> None:
     secret = store.root.parent / "secret"
     secret.write_bytes(b"secret")
     name = hashlib.sha256(b"secret").hexdigest()
@@ -135,7 +135,7 @@ def test_what_is_no_regular_file_is_neither_read_nor_waited_for(store: Store, ki
         assert b"secret" not in answer.content
 
 
-def test_a_catalog_that_an_older_tracker_let_be_poisoned_serves_nothing_else(store: Store) -> None:
+def test_a_catalog_with_hostile_rows_does_not_serve_other_files(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.file("a.txt", b"mine")
     writer.artifact("model", {"f": b"one"})
@@ -159,7 +159,7 @@ def test_a_catalog_that_an_older_tracker_let_be_poisoned_serves_nothing_else(sto
         ("last_step", 2**70),
     ],
 )
-def test_a_hostile_run_file_is_named_by_a_rebuild(store: Store, field: str, value: Any) -> None:
+def test_a_rebuild_reports_a_hostile_run_file(store: Store, field: str, value: Any) -> None:
     for segment, run in ((A, "bad"), (B, "good")):
         writer = Writer(store.layout, segment, run)
         writer.log({"x": 1})
@@ -223,7 +223,7 @@ ANY = st.tuples(st.sampled_from(TAGS), st.lists(NASTY, max_size=16))
 
 @settings(max_examples=30)
 @given(st.lists(st.one_of(ANY, RESTORED, EDITED), min_size=1, max_size=8))
-def test_no_record_stops_its_journal_or_another(
+def test_a_hostile_record_does_not_stop_any_journal(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[Any]]]
 ) -> None:
     folder = tmp_path_factory.mktemp("hostile")
@@ -232,7 +232,7 @@ def test_no_record_stops_its_journal_or_another(
         hostile = Writer(store.layout, A, "hostile")
         for tag, fields in drawn:
             payload = msgspec.msgpack.encode([tag, *fields])
-            # One that ends the run, or names content that may still come, rightly stops what follows it.
+            # Skip records that may delay later records: the end of a run, and content that may still arrive.
             decoded = records.decode(payload)
             if not isinstance(decoded, (RunFinished, ArtifactLogged)):
                 put_raw(hostile, payload)
@@ -251,11 +251,11 @@ def test_no_record_stops_its_journal_or_another(
     assert sorted(each.name for each in folder.iterdir()) == ["store"]
 
 
-def test_a_kind_to_come_waits_for_an_upgrade(store: Store) -> None:
+def test_a_record_of_an_unknown_kind_waits_for_an_upgrade(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.log({"x": 1})
     apply_all(store)
-    put_raw(writer, msgspec.msgpack.encode([99, "what a newer tracker says"]))
+    put_raw(writer, msgspec.msgpack.encode([99, "from a newer tracker"]))
     writer.log({"x": 2})
     with pytest.raises(records.JournalError, match="record kind 99 is not known"):
         apply_all(store)
@@ -265,12 +265,12 @@ def test_a_kind_to_come_waits_for_an_upgrade(store: Store) -> None:
 def test_names_on_disk_are_made_of_digests_and_tokens_only(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     for name in OUTSIDE:
-        for place in (layout.blob, layout.draft, layout.settled):
+        for place in (layout.blob, layout.draft, layout.finalized):
             with pytest.raises(NotFoundError):
                 place(name)
 
 
-def test_damaged_content_is_not_served_as_what_it_was(store: Store) -> None:
+def test_damaged_content_is_not_served(store: Store) -> None:
     writer = Writer(store.layout, A)
     writer.file("a.txt", b"as it was")
     writer.artifact("model", {"f.bin": b"weights"})

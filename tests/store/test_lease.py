@@ -1,7 +1,7 @@
-"""One host holds the catalog of a store; another takes it over when that host is gone.
+"""One host holds the catalog of a store. Another host takes over the catalog when the first host is silent.
 
-The hosts are processes of this machine with boot ids of their own, on a folder that none of them takes for a
-local disk. `tests/mounts` has the same on two mounts that share no locks.
+Each "host" is a process of this machine with its own boot id, for which the folder is not on a local disk.
+`tests/two_hosts` tests the same on two mounts that do not share locks.
 """
 
 import os
@@ -33,7 +33,7 @@ from tracker.store.objects.layout import Layout
 from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.store import Store
 
-# A process of another host: it opens the store, says so, and does what the lines on its stdin ask for.
+# A process of another host. It opens the store, prints a line, and executes the commands from its stdin.
 OTHER = """
 import os, sys
 from tracker.errors import Error
@@ -79,7 +79,7 @@ for line in sys.stdin:
 
 
 class Host:
-    """A process of a host of that name that has a store open, or was refused."""
+    """A process of another host that has opened the store, or has failed to."""
 
     def __init__(self, name: str, root: Path, **variables: str) -> None:
         self.process = subprocess.Popen(
@@ -92,25 +92,25 @@ class Host:
         )
 
     def says(self) -> str:
-        """Return the next line that it prints."""
+        """Return the next line that the process prints."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
     def ask(self, what: str) -> None:
-        """Ask it for something."""
+        """Send a command to the process."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
 
     def end(self) -> str:
-        """Kill it; return what it printed on stderr."""
+        """Kill the process and return its output on stderr."""
         self.process.kill()
         return self.process.communicate()[1]
 
 
 @contextmanager
 def host(name: str, root: Path, **variables: str) -> Iterator[Host]:
-    """Run a process of another host, and end it."""
+    """Run a process of another host during the ``with`` block."""
     started = Host(name, root, **variables)
     try:
         yield started
@@ -120,14 +120,14 @@ def host(name: str, root: Path, **variables: str) -> Iterator[Host]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a host be silent after a second, and this process be a host that sees a network file system."""
+    """Count a host as silent after a second, and all file systems as network file systems."""
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "1")
     monkeypatch.setattr(lease, "LOCAL_TYPES", frozenset())
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A store with a run that is sealed, a key, and nobody who has it open."""
+    """Return the folder of a closed store with a sealed run and an API key."""
     store = open_store(tmp_path / "tracker-store")
     writer = Writer(store.layout, "a" * 32)
     writer.log({"x": 1})
@@ -140,13 +140,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def key_count(store: Store) -> int:
-    """Return how many API keys there are."""
+    """Return the number of API keys."""
     with sqlite3.connect(store.catalog) as catalog:
         return int(catalog.execute("SELECT count(*) FROM api_keys").fetchone()[0])
 
 
 def revision(catalog: Path) -> int:
-    """Return the revision of the store that a catalog says."""
+    """Return the revision counter in a catalog."""
     with sqlite3.connect(catalog) as connection:
         return int(connection.execute("SELECT revision FROM clock").fetchone()[0])
 
@@ -156,7 +156,7 @@ def catalogs(root: Path) -> set[str]:
     return {path.name for path in root.glob("catalog*.db")}
 
 
-def test_a_store_without_leases_opens_as_it_was(root: Path) -> None:
+def test_a_store_without_leases_can_be_opened(root: Path) -> None:
     for path in (root / "leases").iterdir():
         path.unlink()
     (root / "leases").rmdir()
@@ -166,7 +166,7 @@ def test_a_store_without_leases_opens_as_it_was(root: Path) -> None:
     assert catalogs(root) == {"catalog.db"}
 
 
-def test_another_host_is_refused_while_the_holder_lives(
+def test_another_host_is_rejected_while_the_holder_is_alive(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with host("login1", root) as holder:
@@ -186,7 +186,7 @@ def test_another_host_is_refused_while_the_holder_lives(
 
 
 @pytest.mark.parametrize("ending", ["close", "exit"])
-def test_after_a_clean_end_another_host_uses_the_same_file_at_once(
+def test_after_a_clean_end_another_host_opens_the_same_catalog_immediately(
     root: Path, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with host("login1", root) as holder:
@@ -206,7 +206,7 @@ def test_after_a_clean_end_another_host_uses_the_same_file_at_once(
     assert len(list((root / "leases").glob("*.json"))) == 1
 
 
-def test_a_forked_child_that_ends_leaves_the_lease_alone(root: Path) -> None:
+def test_a_forked_child_does_not_free_the_lease_at_its_end(root: Path) -> None:
     with host("login1", root) as holder:
         assert holder.says().startswith("open")
         holder.ask("fork")
@@ -216,7 +216,7 @@ def test_a_forked_child_that_ends_leaves_the_lease_alone(root: Path) -> None:
         assert holder.says() == "done"
 
 
-def test_after_a_kill_the_same_host_goes_on_at_once(root: Path) -> None:
+def test_after_a_kill_the_same_host_opens_the_catalog_immediately(root: Path) -> None:
     with host("login1", root) as holder:
         assert holder.says().startswith("open")
         before = read_lease(Layout(root))
@@ -226,7 +226,7 @@ def test_after_a_kill_the_same_host_goes_on_at_once(root: Path) -> None:
         assert again.end() == ""
 
 
-def test_a_disk_of_this_machine_needs_no_waiting_after_a_reboot(
+def test_a_store_on_a_local_disk_opens_immediately_after_a_reboot(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()
@@ -247,7 +247,7 @@ def test_a_disk_of_this_machine_needs_no_waiting_after_a_reboot(
     assert capsys.readouterr().err == ""
 
 
-def test_a_suspended_holder_that_wakes_up_after_a_takeover_does_no_harm(
+def test_a_holder_that_wakes_up_after_a_takeover_does_no_harm(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with host("login1", root) as holder:
@@ -270,15 +270,15 @@ def test_a_suspended_holder_that_wakes_up_after_a_takeover_does_no_harm(
         assert revision(root / "catalog.db") == before
         with store.writing() as session:
             session.get_one(Clock, 1).revision += 1
-    store.close()  # the last one, as these hosts do share locks
-    # The next clean opening removes the file that nobody reads.
+    store.close()  # this process is the last one, because the "hosts" of this test share file locks
+    # The next opening after a clean end removes the unused catalog.
     store = open_store(root)
     assert catalogs(root) == {store.catalog.name}
     assert revision(store.catalog) == before + 1
     store.close()
 
 
-def test_a_transaction_that_a_takeover_overtakes_is_refused_at_its_end(root: Path) -> None:
+def test_a_transaction_during_a_takeover_fails_at_its_end(root: Path) -> None:
     with host("login1", root) as holder:
         assert holder.says().startswith("open")
         before = revision(root / "catalog.db")
@@ -287,7 +287,7 @@ def test_a_transaction_that_a_takeover_overtakes_is_refused_at_its_end(root: Pat
         holder.process.send_signal(signal.SIGSTOP)
         store = open_store(root)
         holder.process.send_signal(signal.SIGCONT)
-        holder.ask("go on")
+        holder.ask("continue")
         assert holder.says().startswith("HeldElsewhereError")
         assert revision(store.catalog) == before
         store.close()
@@ -313,11 +313,11 @@ def test_nothing_is_published_or_deleted_after_a_takeover(root: Path) -> None:
 
 
 def _freeze(store: Store) -> None:
-    """Let this process's beat stop, as SIGSTOP would."""
+    """Stop the beat of this process, like SIGSTOP."""
     store._hold._ended.set()
 
 
-def test_of_two_hosts_that_take_over_at_once_one_wins(root: Path) -> None:
+def test_only_one_of_two_simultaneous_takeovers_succeeds(root: Path) -> None:
     with host("login1", root) as holder:
         assert holder.says().startswith("open")
         holder.process.send_signal(signal.SIGSTOP)
@@ -362,12 +362,12 @@ def test_a_catalog_on_a_local_disk(root: Path, tmp_path: Path, monkeypatch: pyte
         holder.ask("exit")
         holder.process.wait()
     (catalog,) = disk.glob("*.db")
-    store = open_store(root)  # it stays there while nobody names another place
+    store = open_store(root)  # the catalog stays there without TRACKER_CATALOG
     assert store.catalog == catalog
     assert key_count(store) == 1
     store.close()
     assert catalogs(root) == set()
-    catalog.rename(tmp_path / "elsewhere.db")  # as another host sees it
+    catalog.rename(tmp_path / "elsewhere.db")  # another host does not see the local disk
     store = open_store(root)
     assert store.catalog.parent == root
     assert len(read_history(store)) == 1
@@ -383,7 +383,7 @@ def test_a_catalog_on_a_local_disk(root: Path, tmp_path: Path, monkeypatch: pyte
     store.close()
 
 
-def test_a_lease_that_a_power_cut_emptied_is_free(root: Path) -> None:
+def test_an_empty_lease_after_a_power_loss_is_free(root: Path) -> None:
     (path,) = (root / "leases").glob("*.json")
     path.write_bytes(b"")
     store = open_store(root)
@@ -391,7 +391,7 @@ def test_a_lease_that_a_power_cut_emptied_is_free(root: Path) -> None:
     store.close()
 
 
-def test_a_time_that_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_lease_time_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_LEASE_SECONDS", "soon")
     with pytest.raises(UsageError, match="TRACKER_LEASE_SECONDS is 'soon'"):
         open_store(root)
@@ -405,7 +405,7 @@ def test_doctor_names_the_holder(root: Path) -> None:
         assert found.text.startswith(f"login1 (process {holder.process.pid}) holds it since")
 
 
-def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
+def test_init_only_writes_journals_while_another_host_holds_the_catalog(root: Path) -> None:
     script = (
         "import tracker; from tracker.store.catalog import lease; lease.LOCAL_TYPES = frozenset(); "
         "run = tracker.init(project='p'); run.log({'x': 1}); run.finish(); tracker.Api().runs('local/p')"
@@ -414,7 +414,7 @@ def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
         assert holder.says().startswith("open")
         done = scripts.run(script, root.parent, check=False)
         lines = [line for line in done.stderr.splitlines() if "holds the catalog" in line]
-        assert len(lines) == 2  # of init, and the error of Api
+        assert len(lines) == 2  # a warning of init, and an error of Api
         assert "login1 holds the catalog" in lines[0]
         assert "lists and histories are read" in lines[1]
         assert len(Layout(root).list_journals()) == 1
@@ -426,7 +426,7 @@ def test_init_beside_another_host_writes_journals_only(root: Path) -> None:
 
 def test_garbage_collection_deletes_nothing_after_a_takeover(root: Path) -> None:
     store = open_store(root)
-    blob = store.blobs.add_bytes(b"a version of the new holder may name it").sha256
+    blob = store.blobs.add_bytes(b"a version of the new holder may reference it").sha256
     judged = store.layout.blob(blob).stat()
     _freeze(store)
     with host("login1", root) as taker:
@@ -440,7 +440,7 @@ def test_garbage_collection_deletes_nothing_after_a_takeover(root: Path) -> None
     store.close()
 
 
-def test_a_recorder_that_wakes_up_after_a_takeover_ends_and_no_other_is_started(root: Path) -> None:
+def test_a_recorder_ends_after_a_takeover_and_is_not_replaced(root: Path) -> None:
     script = (
         "import sys, tracker; run = tracker.init(project='p', id='live'); run.log({'x': 0}); "
         "print('ready', flush=True); sys.stdin.readline(); run.log({'x': 1}); run.finish()"

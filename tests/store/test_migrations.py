@@ -1,4 +1,4 @@
-"""Catalogs of earlier revisions are brought to this one, and newer ones are left alone."""
+"""Catalogs of earlier revisions are migrated to the current one. Newer catalogs are rejected."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from tracker.store.store import Store
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 EXPECTED = values.loads((FIXTURES / "revision-0001" / "expected.json").read_text(encoding="utf-8"))
 # The second attempt of a run does not repeat the definition of the first: definitions belong to the run
-# (decision 30). Once journals are applied, the summary has the aggregate over the rows of both that show.
+# (decision 30). After applying the journals, the summary has the aggregate over the visible rows of both.
 LOSS = {"min": -0.0, "mean": (sum(1.0 / (at + 1) for at in range(10)) + 7.0) / 12}
 for _run in (EXPECTED["ended"]["team/demo"]["runs"][2], EXPECTED["ended"]["team/demo/alpha"]["run"]):
     assert _run["id"] == "alpha" and _run["summary"]["loss"] == math.inf
     _run["summary"]["loss"] = LOSS
 A_RUN = "team/demo/alpha"
 
-# Opens a store, and is killed by its own hand just before, or just after, the N-th statement of the upgrade
-# (0: never). Prints how many there were.
+# Opens a store, and kills itself just before or just after the N-th statement of the upgrade (0: never).
+# Prints the number of statements.
 UPGRADE = """
 import os, signal, sys
 from pathlib import Path
@@ -79,7 +79,7 @@ print(seen)
 def copy(tmp_path: Path, fixture: str = "revision-0001/store") -> Path:
     root = Path(shutil.copytree(FIXTURES / fixture, tmp_path / "tracker-store"))
     for journal in root.glob("journals/*/*"):
-        journal.touch()  # their writers may live
+        journal.touch()  # recent journals, whose writers may be alive
     return root
 
 
@@ -88,7 +88,7 @@ def said(store: Store) -> str:
 
 
 def text_of(found: dict[str, Any]) -> str:
-    """What queries answered, without fields that answers have got since the fixture was made."""
+    """Return the answers of queries as text, without fields that were added after the fixture was made."""
     return values.dumps(as_before(found), indent=1, sort_keys=True)
 
 
@@ -120,7 +120,7 @@ def upgrade(root: Path, at: int = 0, when: str = "never") -> subprocess.Complete
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file of a store but locks, and what reading a database leaves beside it."""
+    """Return the files of a store, except locks and temporary files of SQLite."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
@@ -131,8 +131,8 @@ def contents(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_what_older_versions_wrote_is_as_they_wrote_it() -> None:
-    """A new fixture adds lines; none is ever changed, nor the script that made it."""
+def test_fixtures_of_older_versions_are_unchanged() -> None:
+    """A new fixture adds lines to the list. Fixtures and the scripts that made them never change."""
     listed = dict(reversed(line.split("  ")) for line in (FIXTURES / "SHA256SUMS").read_text().splitlines())
     paths = [path for path in FIXTURES.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     found = {
@@ -143,7 +143,7 @@ def test_what_older_versions_wrote_is_as_they_wrote_it() -> None:
     assert found == listed
 
 
-def test_migrations_import_nothing_that_can_change() -> None:
+def test_migrations_do_not_import_the_package() -> None:
     for path in Path(migrations.__file__).parent.joinpath("versions").glob("*.py"):
         assert not re.findall(r"^(?:from|import) tracker", path.read_text(), re.MULTILINE), path.name
 
@@ -171,7 +171,7 @@ def test_an_older_store_answers_as_before(tmp_path: Path) -> None:
 
 
 def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
-    """Their version files list their entries; they are rebuilt, changed and linked like newer ones."""
+    """Their version files contain entries. They are rebuilt, changed and linked like newer versions."""
     expected = values.loads((FIXTURES / "revision-0002" / "expected.json").read_text(encoding="utf-8"))
     root = copy(tmp_path, "revision-0002/store")
     assert revision(root) == "0002"
@@ -200,7 +200,7 @@ def test_artifacts_of_revision_0002(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_of_revision_0003_takes_what_is_captured_from_now_on(tmp_path: Path) -> None:
+def test_a_store_of_revision_0003_accepts_output_and_samples(tmp_path: Path) -> None:
     expected = values.loads((FIXTURES / "revision-0003" / "expected.json").read_text(encoding="utf-8"))
     root = copy(tmp_path, "revision-0003/store")
     assert revision(root) == "0003"
@@ -223,7 +223,7 @@ def test_a_store_of_revision_0003_takes_what_is_captured_from_now_on(tmp_path: P
 
 
 def test_a_store_of_revision_0004_keeps_its_blobs(tmp_path: Path) -> None:
-    """The files of its runs are found where they are, also when a new run has the same content."""
+    """Files of its runs stay in their blobs, even if a new run has the same content."""
     expected = values.loads((FIXTURES / "revision-0004" / "expected.json").read_text(encoding="utf-8"))
     root = copy(tmp_path, "revision-0004/store")
     assert revision(root) == "0004"
@@ -260,7 +260,7 @@ def test_runs_of_revision_0005_have_no_reason(tmp_path: Path) -> None:
         assert rebuild(Layout(root), hold).broken == []
 
 
-def test_its_runs_are_found_by_filters(tmp_path: Path) -> None:
+def test_filters_find_runs_of_an_older_store(tmp_path: Path) -> None:
     store = open_store(copy(tmp_path), create=False)
     assert found(store, {"config.lr": 0.1}) == ["alpha"]
     assert found(store, {"config.lr": {"$gt": 0.0}}) == ["alpha", "beta"]
@@ -272,7 +272,7 @@ def test_its_runs_are_found_by_filters(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) -> None:
+def test_journals_of_an_older_store_are_applied_sealed_and_rebuilt(tmp_path: Path) -> None:
     root = copy(tmp_path)
     store = open_store(root, create=False)
     apply_all(store, final=True)
@@ -298,8 +298,8 @@ def test_the_rest_of_its_journals_is_applied_sealed_and_rebuilt(tmp_path: Path) 
     again.close()
 
 
-def test_it_is_rebuilt_before_its_journals_are_applied(tmp_path: Path) -> None:
-    """Parts that the older code made of a segment that is not sealed are in its journal too."""
+def test_an_older_store_is_rebuilt_before_its_journals_are_applied(tmp_path: Path) -> None:
+    """The rows in parts of a segment that is not sealed are also in its journal."""
     root = copy(tmp_path)
     open_store(root, create=False).close()
     done = command("rebuild", "--store", str(root), folder=tmp_path)
@@ -310,7 +310,7 @@ def test_it_is_rebuilt_before_its_journals_are_applied(tmp_path: Path) -> None:
     store.close()
 
 
-def test_it_is_rebuilt_without_being_upgraded_first(tmp_path: Path) -> None:
+def test_an_older_store_is_rebuilt_without_an_upgrade(tmp_path: Path) -> None:
     root = copy(tmp_path)
     done = command("rebuild", "--store", str(root), folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -322,7 +322,7 @@ def test_it_is_rebuilt_without_being_upgraded_first(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["revision-0001/store", "format-1/sealed"])
-def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fixture: str) -> None:
+def test_the_next_process_completes_a_killed_upgrade(tmp_path: Path, fixture: str) -> None:
     whole = upgrade(copy(tmp_path / "whole", fixture))
     assert whole.returncode == 0, whole.stderr
     statements = int(whole.stdout)
@@ -345,7 +345,7 @@ def test_an_upgrade_that_is_killed_is_done_by_the_next_opener(tmp_path: Path, fi
         store.close()
 
 
-def test_several_openers_upgrade_it_once(tmp_path: Path) -> None:
+def test_several_processes_upgrade_a_store_once(tmp_path: Path) -> None:
     root = copy(tmp_path)
     code = (
         "import sys; from tracker.recorder.open_store import open_store; "
@@ -360,7 +360,7 @@ def test_several_openers_upgrade_it_once(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_newer_catalog_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_newer_catalog_is_rejected_and_not_changed(tmp_path: Path) -> None:
     root = copy(tmp_path)
     open_store(root, create=False).close()
     catalog = sqlite3.connect(root / "catalog.db")

@@ -1,4 +1,4 @@
-"""The private copy through which a store is read that may not be written to."""
+"""The private copy of a catalog, through which a process reads a read-only store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of private copies, in which none is left."""
+    """Set the folder of private copies, and check at the end that no copy is left."""
     folder = tmp_path / "private"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -48,7 +48,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def read() -> Iterator[Callable[[Path], ReadOnlyStore]]:
-    """Open a store for reading; it is closed at the end."""
+    """Return a function that opens a store for reading. The store is closed at the end."""
     opened: list[ReadOnlyStore] = []
 
     def read(root: Path) -> ReadOnlyStore:
@@ -67,7 +67,9 @@ ARCHIVES = [f"revision-000{number}/store" for number in (1, 2, 3)] + ["format-1/
 
 
 @pytest.mark.parametrize("fixture", ARCHIVES)
-def test_an_archive_answers_as_a_copy_that_is_opened(tmp_path: Path, read: Read, fixture: str) -> None:
+def test_a_read_only_archive_gives_the_same_answers_as_an_opened_copy(
+    tmp_path: Path, read: Read, fixture: str
+) -> None:
     archive, copy = (Path(shutil.copytree(FIXTURES / fixture, tmp_path / name)) for name in "ab")
     before = {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
     store = open_store(copy, create=False)
@@ -77,8 +79,8 @@ def test_an_archive_answers_as_a_copy_that_is_opened(tmp_path: Path, read: Read,
     assert {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()} == before
 
 
-def test_rows_of_parts_and_of_journals_are_one_history(store: Store, read: Read) -> None:
-    """Rows are in the parts of the store, in its catalog, and in parts that only the copy has."""
+def test_rows_in_parts_and_in_journals_are_one_history(store: Store, read: Read) -> None:
+    """The rows are in parts of the store, in its catalog, and in parts of the copy."""
     writer = Writer(store.layout, "a1" * 16)
     count = 0
 
@@ -89,7 +91,7 @@ def test_rows_of_parts_and_of_journals_are_one_history(store: Store, read: Read)
             count += 1
         writer.put(SystemSample(writer.tick(), {"cpu": float(count)}))
 
-    for _ in range(3):  # one more would have all of them merged
+    for _ in range(3):  # a fourth part would merge all of them
         log(4100)
         apply_all(store)
     log(100)
@@ -108,13 +110,13 @@ def test_rows_of_parts_and_of_journals_are_one_history(store: Store, read: Read)
     writer.finish()
     apply_all(store)
     end_segments(store)
-    seal_all(store)  # merges parts that the copy names
+    seal_all(store)  # merges parts that the copy references
     reader.refresh()
     assert read_answer(reader) == list(range(count))
 
 
 def read_answer(reader: ReadOnlyStore) -> list[int]:
-    """Return a run's values as ``Api`` and the server read them."""
+    """Return the values of a run, read like ``Api`` and the server."""
     from tracker.store.queries import history
 
     def ask(session: object) -> list[int]:
@@ -124,7 +126,7 @@ def read_answer(reader: ReadOnlyStore) -> list[int]:
     return reader.answer(ask)
 
 
-def test_a_catalog_that_changes_all_the_time_is_copied_seldom(
+def test_a_catalog_that_changes_permanently_is_copied_rarely(
     store: Store, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_only, "COPY_SECONDS", 1.0)
@@ -165,7 +167,7 @@ while True:
 """
 
 
-def test_a_copy_of_a_catalog_that_is_written_is_of_one_moment(tmp_path: Path) -> None:
+def test_a_copy_of_a_changing_catalog_is_consistent(tmp_path: Path) -> None:
     source = tmp_path / "source.db"
     with closing(sqlite3.connect(source)) as catalog:
         catalog.execute("PRAGMA journal_mode=WAL")
@@ -180,7 +182,7 @@ def test_a_copy_of_a_catalog_that_is_written_is_of_one_moment(tmp_path: Path) ->
         try:
             copied = last = 0
             for turn in range(24):
-                if turn % 3 == 2:  # a writer that pauses, as all do
+                if turn % 3 == 2:  # the writer pauses, like any real writer
                     process.send_signal(signal.SIGSTOP)
                 target = tmp_path / f"copy-{turn}.db"
                 try:
@@ -205,7 +207,7 @@ def test_a_copy_of_a_catalog_that_is_written_is_of_one_moment(tmp_path: Path) ->
             process.wait()
 
 
-def test_a_store_without_its_catalog_says_where_it_is(store: Store) -> None:
+def test_the_error_for_a_missing_catalog_names_its_path(store: Store) -> None:
     writer = Writer(store.layout, "a1" * 16)
     writer.log({"x": 1})
     apply_all(store)
@@ -277,7 +279,7 @@ def answers_runs(reader: ReadOnlyStore) -> list[object]:
         return list_runs(session, "team", PROJECT).runs  # type: ignore[return-value]
 
 
-def test_what_a_killed_reader_leaves_is_removed(store: Store, temporary: Path, read: Read) -> None:
+def test_the_copy_of_a_killed_reader_is_removed(store: Store, temporary: Path, read: Read) -> None:
     code = f"""
 import os, signal, tempfile
 tempfile.tempdir = {str(temporary)!r}
@@ -288,7 +290,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     scripts.run(code, temporary.parent, check=False)
     (left,) = temporary.iterdir()
     living = read(store.root)
-    assert left.exists()  # it is young: its process may be about to lock it
+    assert left.exists()  # a new copy is kept, because its process may be about to lock it
     for home in temporary.iterdir():
         os.utime(home, (1, 1))
     read(store.root)
@@ -296,7 +298,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert living.catalog.exists()
 
 
-def test_readers_in_threads_see_whole_answers_while_it_is_copied(
+def test_threads_read_consistent_answers_during_a_copy(
     store: Store, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_only, "COPY_SECONDS", 0.0)

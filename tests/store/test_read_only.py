@@ -1,4 +1,4 @@
-"""A store that may only be read: on a read-only mount, as root, and as a user without write rights."""
+"""Read-only stores: on a read-only mount as root, and for a user without write permission."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tracker.store.objects.layout import Layout
 
 READER = (54_011, 54_111)
 Start = Callable[..., subprocess.Popen[str]]
-# Makes $0 a read-only mount that only the command sees.
+# Mounts $0 read-only, visible only to the command.
 MOUNT = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 
 pytestmark = [
@@ -71,7 +71,7 @@ for name in sys.argv[1:]:
 assert sorted(run.id for run in api.runs("p")) == sorted(sys.argv[1:])
 assert [each.id for each in api.runs("p", {"summary_metrics.best": 7})]
 """
-# Leaves the catalog as a killed process does: with a log that is not in it.
+# Leaves the catalog like a killed process, with a write-ahead log.
 HOLD = """
 import os, signal, sys
 from tracker.recorder.follow import Follower
@@ -107,13 +107,13 @@ for change in (edit, alias, run.delete, delete, lambda: run.upload_file("new")):
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """An interpreter that other users may run."""
+    """Return the path of an interpreter that other users may run."""
     return find_python(READER)
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user can go through; those that pytest makes are for root alone."""
+    """Return a folder that every user can enter. Only root can enter the folders of pytest."""
     folder = Path(tempfile.mkdtemp(prefix="tracker-read-only-"))
     folder.chmod(0o755)
     yield folder
@@ -122,7 +122,7 @@ def place() -> Iterator[Path]:
 
 
 def without_recorders(folder: Path) -> None:
-    """Wait until no recorder follows the store."""
+    """Wait until the recorders of the store have ended."""
     locks = list(folder.glob("store/locks/recorder-*"))
     scripts.wait_for(lambda: not any(is_held(lock) for lock in locks), "the recorders to leave", 60)
 
@@ -142,7 +142,7 @@ def write(place: Path, code: str, *arguments: str, check: bool = True, **variabl
 
 
 def closed_store(place: Path) -> list[str]:
-    """Make a store that is closed in good order."""
+    """Make a store that was closed cleanly."""
     write(place, WRITE, "one")
     without_recorders(place)
     assert not list((place / "store").glob("*-wal"))
@@ -150,7 +150,7 @@ def closed_store(place: Path) -> list[str]:
 
 
 def store_of_a_killed_process(place: Path) -> list[str]:
-    """Make a store whose catalog has a log."""
+    """Make a store whose catalog has a write-ahead log."""
     write(place, WRITE, "one", TRACKER_JOURNAL_ONLY="1")
     write(place, HOLD, str(place / "store"), check=False)
     assert catalog_of(Layout(place / "store")).with_name("catalog.db-wal").stat().st_size > 0
@@ -158,7 +158,7 @@ def store_of_a_killed_process(place: Path) -> list[str]:
 
 
 def store_with_journals(place: Path) -> list[str]:
-    """Make a store with an applied run, one that was killed, and one that ended, both with journals only."""
+    """Make a store with an applied run, and with a killed and a finished run that only have journals."""
     names = closed_store(place)
     write(place, WRITE, "two", "killed", check=False, TRACKER_JOURNAL_ONLY="1")
     write(place, WRITE, "three", TRACKER_JOURNAL_ONLY="1")
@@ -167,7 +167,7 @@ def store_with_journals(place: Path) -> list[str]:
 
 
 def store_of_journals_only(place: Path) -> list[str]:
-    """Make a store that no process has applied anything to, so that it has no catalog."""
+    """Make a store with journals that were never applied, so that it does not have a catalog."""
     write(place, WRITE, "one", TRACKER_JOURNAL_ONLY="1")
     assert not list((place / "store").glob("catalog*"))
     return ["one"]
@@ -177,7 +177,7 @@ STORES = [closed_store, store_of_a_killed_process, store_with_journals, store_of
 
 
 def tree(root: Path) -> dict[str, tuple[int, ...]]:
-    """Return what shows that nothing in a folder was written, made or removed."""
+    """Return the state of all files in a folder, to detect any change."""
     paths = [root, *root.rglob("*")]
     found = {str(path.relative_to(root)): path.lstat() for path in paths}
     return {
@@ -188,7 +188,7 @@ def tree(root: Path) -> dict[str, tuple[int, ...]]:
 
 @pytest.fixture(params=["mount", "user"])
 def start(request: pytest.FixtureRequest, place: Path, python: str) -> Iterator[Start]:
-    """Start Python where the store can only be read, in a folder of its own."""
+    """Start Python in a new folder, as a process that can only read the store."""
     home = place / "home"
     home.mkdir()
     temporary = home / "tmp"
@@ -232,11 +232,11 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("make", STORES)
-def test_api_reads_it_and_changes_nothing(
+def test_api_reads_a_read_only_store_and_changes_nothing(
     place: Path, start: Start, make: Callable[[Path], list[str]]
 ) -> None:
     names = make(place)
-    ended(start("-c", "import tracker"))  # gives others the right to read
+    ended(start("-c", "import tracker"))  # `start` gives the reader permissions on the store
     before = tree(place / "store")
     ended(start("-c", READ, *names))
     ended(start("-c", EDITS, names[-1]))
@@ -256,7 +256,7 @@ for line in sys.argv[1:]:
 """
 
 
-def test_commands_read_it(place: Path, start: Start) -> None:
+def test_commands_read_a_read_only_store(place: Path, start: Start) -> None:
     names = store_with_journals(place)
 
     def command(*arguments: str) -> str:
@@ -276,7 +276,7 @@ def test_commands_read_it(place: Path, start: Start) -> None:
     assert tree(place / "store") == before
 
 
-def test_commands_that_would_change_it_say_so_in_one_line(place: Path, start: Start) -> None:
+def test_commands_that_change_a_store_fail_with_one_line(place: Path, start: Start) -> None:
     closed_store(place)
     ended(start("-c", "import tracker"))
     before = tree(place / "store")
@@ -305,7 +305,7 @@ def test_commands_that_would_change_it_say_so_in_one_line(place: Path, start: St
     assert tree(place / "store") == before
 
 
-def test_a_run_is_kept_elsewhere(place: Path, start: Start) -> None:
+def test_a_run_is_logged_to_another_store(place: Path, start: Start) -> None:
     closed_store(place)
     ended(start("-c", "import tracker"))
     before = tree(place / "store")
@@ -358,7 +358,7 @@ def ask(process: subprocess.Popen[str], line: object) -> str:
     return said
 
 
-def test_a_reader_sees_a_store_grow(place: Path, start: Start) -> None:
+def test_a_reader_sees_new_rows_of_a_read_only_store(place: Path, start: Start) -> None:
     store = {"TRACKER_STORE": str(place / "store"), "TRACKER_SILENT": "true"}
     writer = scripts.start(LIVE, place, **store)
     assert ask(writer, 0) == "logged"
@@ -393,7 +393,7 @@ def test_a_reader_sees_a_store_grow(place: Path, start: Start) -> None:
 
 
 class ReadOnlyServer:
-    """A server of the store; see ``serving.Server``."""
+    """A server of the read-only store; see ``serving.Server``."""
 
     def __init__(self, start: Start, *arguments: str) -> None:
         self.process = start("-m", "tracker.cli.main", "server", "--port", "0", *arguments)
@@ -413,7 +413,7 @@ class ReadOnlyServer:
         _, self.errors = self.process.communicate(timeout=60)
 
 
-def test_a_server_shows_it_and_refuses_changes(place: Path, start: Start) -> None:
+def test_a_server_shows_a_read_only_store_and_rejects_changes(place: Path, start: Start) -> None:
     store_with_journals(place)
     ended(start("-c", "import tracker"))
     before = tree(place / "store")
@@ -465,7 +465,7 @@ def test_a_server_with_a_key_signs_a_browser_in(place: Path, start: Start) -> No
         assert client.patch("/projects/local/p/runs/one", json={"tags": ["new"]}).status_code == 401
         link = server.process.stdout.readline().split()[-1]  # type: ignore[union-attr]
         assert client.get(link).status_code == 303
-        for name in ("two", "three"):  # the key outlives copies of the catalog
+        for name in ("two", "three"):  # the key stays valid with each new copy of the catalog
             write(place, WRITE, name)
             scripts.wait_for(
                 lambda: client.get("/projects/local/p/runs").json()["total"] == (2 if name == "two" else 3),  # noqa: B023
@@ -475,7 +475,7 @@ def test_a_server_with_a_key_signs_a_browser_in(place: Path, start: Start) -> No
     without_recorders(place)
 
 
-def test_a_server_tells_what_is_new(place: Path, start: Start) -> None:
+def test_a_server_reports_changes_of_a_read_only_store(place: Path, start: Start) -> None:
     closed_store(place)
     ended(start("-c", "import tracker"))
     server = ReadOnlyServer(start, "--no-key")

@@ -1,4 +1,4 @@
-"""Packs written anew: nothing that is wanted goes, whoever looks at whatever moment."""
+"""Repacking: readers and writers find all referenced content at any moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCES = {"__init__.py": b"", "a.py": b"a" * 300, "b.py": b"b" * 200, "empty.tx
 WEIGHTS = {"weights.bin": b"w" * 100_000}
 
 
-def test_an_empty_file_stands_where_the_next_one_does(run: tracker.Run) -> None:
+def test_an_empty_file_has_the_offset_of_the_next_file(run: tracker.Run) -> None:
     first = log(run, "code", **SOURCES, **WEIGHTS)
     log(run, "code", **SOURCES)
     first.delete()
@@ -39,7 +39,7 @@ def test_an_empty_file_stands_where_the_next_one_does(run: tracker.Run) -> None:
     assert "whole" in command("artifact", "verify", "p/code:v1", folder=Path.cwd()).stdout
 
 
-def test_all_that_was_looked_up_before_finds_its_files_after(run: tracker.Run) -> None:
+def test_a_manifest_and_a_draft_from_before_a_repack_are_still_readable(run: tracker.Run) -> None:
     first = log(run, "code", **SOURCES, **WEIGHTS)
     log(run, "code", **SOURCES)
     looked_up = tracker.Api().artifact("p/code:v1")
@@ -71,7 +71,7 @@ collect(open_store(Path("tracker-store")), grace=0.0)
 """
 
 
-def test_a_kill_between_the_published_file_and_the_commit(run: tracker.Run, tmp_path: Path) -> None:
+def test_a_repack_survives_a_kill_between_publishing_and_the_commit(run: tracker.Run, tmp_path: Path) -> None:
     first = log(run, "code", **SOURCES, **WEIGHTS)
     kept = log(run, "code", **SOURCES)
     first.delete()
@@ -79,7 +79,7 @@ def test_a_kill_between_the_published_file_and_the_commit(run: tracker.Run, tmp_
     assert done.returncode == 9, done.stderr
     published = Layout(ROOT).version("local", "p", "code", 1)
     assert read_json(published)["manifest"] != kept._version.manifest
-    # The pack is wanted again, so the next collection has no reason to write it anew.
+    # Most of the pack is referenced again, so the next collection does not repack the pack.
     log(run, "other", **WEIGHTS)
     gc()
     assert not Layout(ROOT).repacking.exists()
@@ -96,7 +96,7 @@ def test_a_kill_between_the_published_file_and_the_commit(run: tracker.Run, tmp_
     assert read(tracker.Api().artifact("p/code:v1"), "down") == SOURCES
 
 
-def test_a_pack_that_is_half_wanted_or_more_stays(run: tracker.Run) -> None:
+def test_a_pack_with_half_or_more_of_it_referenced_is_not_repacked(run: tracker.Run) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(10)}
     first = log(run, "data", **small)
     second = log(run, "data", **dict(list(small.items())[:6]))
@@ -105,7 +105,7 @@ def test_a_pack_that_is_half_wanted_or_more_stays(run: tracker.Run) -> None:
     assert tracker.Api().artifact("p/data:v1").contents.manifest == second.contents.manifest
 
 
-def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> None:
+def test_a_pack_with_little_referenced_content_is_repacked(run: tracker.Run) -> None:
     small = {f"file{at}": os.urandom(1000 + at) for at in range(20)}
     first = log(run, "one", **small)
     kept = {name: small[name] for name in ("file3", "file7", "file11")}
@@ -117,10 +117,12 @@ def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> N
     stale = tracker.Api().artifact("p/two:v0")
     assert stale.manifest is not None
     first.delete()
-    assert "would be written anew: 4040 of 20190 bytes are wanted" in "".join(gc(dry_run=True).notes)
+    assert "would repack 1 pack of small files: 4040 of 20190 bytes are in use" in "".join(
+        gc(dry_run=True).notes
+    )
     report = gc()
-    assert any("1 pack of small files were written anew" in note for note in report.notes)
-    # Who had read the manifest of before still finds what it says.
+    assert any("repacked 1 pack of small files" in note for note in report.notes)
+    # The files of the old manifest are still readable.
     assert Path(stale.download("stale"), "file7").read_bytes() == small["file7"]
     gc()
     assert pack not in blobs()
@@ -131,19 +133,19 @@ def test_a_pack_of_which_little_is_wanted_is_written_anew(run: tracker.Run) -> N
     assert {name: (down / name).read_bytes() for name in kept} == kept
     assert (down / "new").read_bytes() == b"new"
     assert Path(fresh[1].download("alone"), "other").read_bytes() == small["file19"]
-    # What is wanted is known at its new place, and what has gone is stored again.
+    # A new version finds kept content at its new place, and stores deleted content again.
     again = log(run, "again", **small)
     places = {entry.path: entry.pack for entry in again.contents.manifest.entries}
     moved = {entry.path: entry.pack for entry in fresh[0].contents.manifest.entries}
     assert places["file3"] == moved["file3"] != places["file0"]
     assert Path(again.download("all"), "file0").read_bytes() == small["file0"]
     assert not gc().notes
-    # A rebuild goes by what is published.
+    # A rebuild reads the published file, so this file must have the new manifest.
     published = read_json(Layout(ROOT).version("local", "p", "two", 0))
     assert published["manifest"] == fresh[0]._version.manifest != stale._version.manifest
 
 
-def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
+def test_a_damaged_pack_is_not_repacked(run: tracker.Run) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
     first = log(run, "one", **small)
     log(run, "two", file3=small["file3"])
@@ -155,6 +157,6 @@ def test_a_damaged_pack_is_not_written_anew(run: tracker.Run) -> None:
     os.utime(pack, ns=(age.st_atime_ns, age.st_mtime_ns))
     first.delete()
     (note,) = gc().notes
-    assert note.startswith(f"pack {pack.name} stays as it is")
-    assert "the content of file3 in it is damaged" in note
+    assert note.startswith(f"pack {pack.name} cannot be repacked")
+    assert "its content of file3 is damaged" in note
     assert pack.exists()

@@ -1,4 +1,4 @@
-"""Retention rules: what each clause keeps, what a rule may look like, and that versions really go."""
+"""Retention rules: the effect of each clause, the syntax of rules, and the deletion of versions."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def version(index: int, metadata: dict[str, Any] | None = None, *aliases: str) -
 
 
 def losses(*values: Any) -> list[ArtifactInfo]:
-    """Versions v0, v1, ... with these losses, newest first."""
+    """Return versions v0, v1, ... with these losses, newest first."""
     found = [version(at, {"val_loss": value}) for at, value in enumerate(values)]
     return found[::-1]
 
 
 def kept(rule: str, versions: list[ArtifactInfo]) -> list[int]:
-    gone = {each.version for each in decide(parse_rule(EVERY, rule), versions).go}
+    gone = {each.version for each in decide(parse_rule(EVERY, rule), versions).delete}
     return sorted(int(each.version[1:]) for each in versions if each.version not in gone)
 
 
@@ -54,7 +54,7 @@ def kept(rule: str, versions: list[ArtifactInfo]) -> list[int]:
     [
         ("last 1", [5]),
         ("last 2", [4, 5]),
-        ("last 0", [5]),  # the newest always stays
+        ("last 0", [5]),  # the newest version is always kept
         ("last 99", [0, 1, 2, 3, 4, 5]),
         ("best 1 by val_loss", [1, 5]),
         ("best 2 by val_loss", [1, 3, 5]),
@@ -69,7 +69,7 @@ def test_best_and_last(rule: str, expected: list[int]) -> None:
     assert kept(rule, losses(0.8, 0.1, 0.5, 0.2, 0.9, 0.3)) == expected
 
 
-def test_what_aliases_keep() -> None:
+def test_versions_with_aliases_are_kept() -> None:
     versions = [
         version(4, None, "latest"),
         version(3),
@@ -82,7 +82,7 @@ def test_what_aliases_keep() -> None:
     assert kept("last 1", versions) == [4]
 
 
-def test_of_equals_the_newer_one_stays() -> None:
+def test_of_equal_versions_the_newer_is_kept() -> None:
     assert kept("best 1 by val_loss", losses(0.5, 0.5, 0.9)) == [1, 2]
 
 
@@ -93,23 +93,23 @@ def test_nan_is_worse_than_any_number_and_infinities_are_numbers() -> None:
     assert kept("best 4 by val_loss", values) == [1, 2, 3, 4]
 
 
-def test_a_version_without_the_value_is_kept_and_named() -> None:
+def test_a_version_without_the_value_is_kept_and_reported() -> None:
     versions = losses(0.1, None, 0.3, "low", True, 0.2)
     decision = decide(parse_rule(EVERY, "best 1 by val_loss"), versions)
-    assert [each.version for each in decision.go] == ["v2"]
+    assert [each.version for each in decision.delete] == ["v2"]
     assert [note.split(" is kept: ")[0] for note in decision.notes] == [
         f"local/p/model:v{at}" for at in (4, 3, 1)
     ]
-    assert "no number 'val_loss'" in decision.notes[0]
+    assert "no number for 'val_loss'" in decision.notes[0]
 
 
 def test_keys_with_dots() -> None:
     versions = [version(2), version(1, {"a": {"b": 0.5}}), version(0, {"a": {"b": 0.1}, "a.b": 0.9})]
-    assert kept("best 1 by a.b", versions) == [1, 2]  # the whole key comes first
+    assert kept("best 1 by a.b", versions) == [1, 2]  # a key with a dot takes precedence over nested keys
     assert kept("best 1 by a.b max", versions) == [0, 2]
 
 
-def test_lightnings_checkpoints_count_for_their_monitor_in_its_mode() -> None:
+def test_checkpoints_of_lightning_are_ranked_by_their_monitor_and_mode() -> None:
     def checkpoint(index: int, score: float, mode: str = "max") -> ArtifactInfo:
         return version(index, {"score": score, "ModelCheckpoint": {"monitor": "val_accuracy", "mode": mode}})
 
@@ -123,20 +123,20 @@ def test_lightnings_checkpoints_count_for_their_monitor_in_its_mode() -> None:
 @pytest.mark.parametrize(
     "rule", ["", "best", "best x by loss", "last", "last two", "first 3", "aliased, ", "last -1"]
 )
-def test_what_is_no_rule_says_what_is_allowed(rule: str) -> None:
+def test_an_invalid_rule_is_an_error_with_the_allowed_clauses(rule: str) -> None:
     with pytest.raises(
-        UsageError, match=r"is no retention rule: there are 'best N by KEY \[min\|max\]', 'last N'"
+        UsageError, match=r"invalid retention rule '.*': use 'best N by KEY \[min\|max\]', 'last N'"
     ):
         parse_rule(EVERY, rule)
 
 
 @pytest.mark.parametrize("glob", ["", "model", "p/model", "a/b/c/d", "a//b"])
-def test_what_names_no_collections(glob: str) -> None:
-    with pytest.raises(UsageError, match="names no collections: write ENTITY/PROJECT/NAME"):
+def test_an_invalid_pattern_is_an_error(glob: str) -> None:
+    with pytest.raises(UsageError, match=r"invalid pattern '.*': write ENTITY/PROJECT/NAME"):
         parse_rule(glob, "last 1")
 
 
-def test_the_first_line_of_the_file_that_matches_counts(tmp_path: Path) -> None:
+def test_the_first_matching_line_of_the_file_applies(tmp_path: Path) -> None:
     path = tmp_path / "retention.txt"
     assert read_rules(path) == []
     path.write_text(
@@ -156,14 +156,14 @@ def test_the_first_line_of_the_file_that_matches_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["local/p/model last 2", "model: last 2", "*/*/*: newest 2"])
-def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
+def test_the_error_for_an_invalid_line_has_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "retention.txt"
     path.write_text(f"# first\n{line}\n")
     with pytest.raises(UsageError, match=r"retention\.txt, line 2: "):
         read_rules(path)
 
 
-def test_versions_that_a_rule_lets_go_are_deleted_and_their_bytes_freed() -> None:
+def test_versions_that_a_rule_does_not_keep_are_deleted() -> None:
     run = tracker.init(project="p", settings={"silent": True})
     for at, loss in enumerate((0.5, 0.1, 0.9, 0.7, 0.8)):
         artifact = tracker.Artifact("model", "model", metadata={"val_loss": loss})
@@ -190,10 +190,10 @@ def test_versions_that_a_rule_lets_go_are_deleted_and_their_bytes_freed() -> Non
         each.verify(f"out/{each.version}")
 
 
-def test_a_dry_run_knows_which_links_would_have_gone() -> None:
+def test_a_dry_run_considers_links_that_would_be_deleted() -> None:
     run = tracker.init(project="p", settings={"silent": True})
     linked = tracker.Artifact("linked", "model")
-    # The collection of links is the older one.
+    # The collection with the links has the smaller id, so its versions are deleted first.
     first = tracker.Artifact("source", "model")
     with first.new_file("x") as file:
         file.write("first")

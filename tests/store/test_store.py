@@ -1,4 +1,4 @@
-"""Opening a store: a new one, by several at once, one of a newer tracker, a broken one."""
+"""Opening a store: a new store, simultaneous openings, a store of a newer tracker, a damaged store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Everything below ``folder`` but SQLite's own working files, and the leases on the catalog."""
+    """Return the files below ``folder``, except leases and temporary files of SQLite."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -48,7 +48,7 @@ def test_new_store(tmp_path: Path) -> None:
     again.close()
 
 
-def test_no_store_is_made_unless_asked_for(tmp_path: Path) -> None:
+def test_a_missing_store_is_only_created_on_request(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is no store at .*: log a run there first"):
         open_store(tmp_path / "nowhere", create=False)
     assert list(tmp_path.iterdir()) == []
@@ -74,7 +74,7 @@ def test_newer_catalog_is_refused_and_nothing_changed(store: Store) -> None:
     connection.executescript("UPDATE alembic_version SET version_num = '9999'; CREATE TABLE tomorrow (x);")
     connection.close()
     before = content(store.root)
-    with pytest.raises(StoreVersionError, match="catalog revision 9999, this one knows up to") as raised:
+    with pytest.raises(StoreVersionError, match="catalog revision 9999, this tracker knows up to") as raised:
         open_store(store.root)
     assert "\n" not in str(raised.value)
     assert content(store.root) == before
@@ -88,22 +88,22 @@ def test_damaged_description(tmp_path: Path, text: str) -> None:
     assert (tmp_path / "store.json").read_text() == text
 
 
-def test_catalog_that_is_no_database(store: Store) -> None:
+def test_a_catalog_that_is_not_a_database_is_an_error(store: Store) -> None:
     store.close()
-    store.layout.catalog.write_bytes(b"this is no database, however long it may be" * 100)
+    store.layout.catalog.write_bytes(b"this is not a database, although it is long" * 100)
     before = content(store.root)
     with pytest.raises(StoreError, match=r"catalog.db: file is not a database"):
         open_store(store.root)
     assert content(store.root) == before
 
 
-def test_folder_that_cannot_be_one(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StoreError, match=r"cannot use .*file/store as a store: Not a directory"):
         open_store(tmp_path / "file" / "store")
 
 
-def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_new_store(tmp_path: Path) -> None:
     open_store(tmp_path / "deep" / "store").close()
     assert (tmp_path / "deep" / "store").stat().st_mode & 0o777 == 0o700
 
@@ -120,7 +120,7 @@ def test_a_store_in_a_folder_of_a_group_and_one_that_exists_keep_their_modes(tmp
     assert made.stat().st_mode & 0o777 == 0o755
 
 
-def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> None:
+def test_folder_names_with_special_characters_of_sqlite_urls(tmp_path: Path) -> None:
     root = tmp_path / "a b%20c?mode=ro#größe"
     store = open_store(root)
     Writer(store.layout, "aa" * 16).log({"x": 1})
@@ -130,7 +130,7 @@ def test_folder_names_that_sqlite_addresses_could_trip_over(tmp_path: Path) -> N
     assert (root / "catalog.db").is_file()
 
 
-def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
+def test_migrations_create_the_tables_of_the_models(tmp_path: Path) -> None:
     engine = sqlite.open_engine(tmp_path / "migrated.db")
     database._upgrade(engine)
     with engine.connect() as connection:
@@ -139,7 +139,7 @@ def test_migrations_make_what_the_models_say(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_new_catalog_is_what_the_migrations_make(store: Store, tmp_path: Path) -> None:
+def test_a_new_catalog_equals_a_migrated_catalog(store: Store, tmp_path: Path) -> None:
     migrated = sqlite.open_engine(tmp_path / "migrated.db")
     database._upgrade(migrated)
     assert schema(store._engine) == schema(migrated)
@@ -148,7 +148,7 @@ def test_a_new_catalog_is_what_the_migrations_make(store: Store, tmp_path: Path)
 
 
 def schema(engine: Engine) -> dict[str, Any]:
-    """Return what the database itself says of its tables, whatever the order of their columns."""
+    """Return the schema of the database, independent of the order of columns."""
     found = inspect(engine)
     return {
         name: {
@@ -179,7 +179,7 @@ def test_revision_is_the_newest_migration() -> None:
     assert tuple(oldest_first) == migrations.REVISIONS
 
 
-def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
+def test_several_processes_create_a_store_at_the_same_time(tmp_path: Path) -> None:
     root = tmp_path / "new"
     code = (
         "import sys; from tracker.recorder.open_store import open_store\n"
@@ -214,7 +214,7 @@ def test_several_processes_make_a_new_store_at_once(tmp_path: Path) -> None:
     assert list(store.layout.temporary.iterdir()) == []
 
 
-def test_error_in_a_write_leaves_nothing(store: Store) -> None:
+def test_an_error_rolls_back_a_write(store: Store) -> None:
     with pytest.raises(RuntimeError):
         with store.writing() as session:
             session.connection().exec_driver_sql("INSERT INTO projects VALUES (1, 'e', 'p', 0)")

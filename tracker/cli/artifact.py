@@ -264,7 +264,7 @@ def _verify(options: argparse.Namespace) -> None:
             wrong += 1
             name = f"{version.entity}/{version.project}/{version.name}:{version.version}"
             what = fault.path or "the list of its files"
-            print(f"{name}  {what}: {fault.what} ({store.blobs.path(fault.blob)})")
+            print(f"{name}  {what}: {fault.state} ({store.blobs.path(fault.blob)})")
     what = f"{wrong} files are WRONG" if wrong else "whole"
     print(f"{len(versions)} versions, {as_size(checker.bytes)} read: {what}")
     store.close()

@@ -25,7 +25,7 @@ from tracker.recorder.liveness import first_record
 from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState
 from tracker.runstate.merge import SegmentView, describe_run, newest_branch
 from tracker.runstate.missing_aggregates import fill_aggregates
-from tracker.store.blobs.finalize import settled
+from tracker.store.blobs.finalize import read_finalized
 from tracker.store.history.part_file import PartFile
 from tracker.store.history.sources import HistorySource, read_source, rows_of
 from tracker.store.objects.layout import JournalPath, Layout
@@ -246,7 +246,7 @@ def _add_unsealed(layout: Layout, found: CatalogFreeRun, name: str, files: list[
             sequence = outcome.sequence + 1
             record = decode(outcome.payload, str(journal.path), outcome.offset)
             if isinstance(record, ArtifactLogged) and record.draft is not None:
-                became = settled(layout, record.draft)
+                became = read_finalized(layout, record.draft)
                 if became is None or became.problem is not None:
                     return False
             rows += folder.fold(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tracker.store.blobs.finalize import FinalizedDraft, settled
+from tracker.store.blobs.finalize import FinalizedDraft, read_finalized
 from tracker.store.ingest.artifacts import finalize_now
 from tracker.store.store import Store
 
@@ -26,7 +26,7 @@ class Finalizer:
         Raises:
             Exception: The draft could not be completed. The next call tries again.
         """
-        found = settled(store.layout, token)
+        found = read_finalized(store.layout, token)
         if found is not None:
             return found
         if self._thread is None:
@@ -41,7 +41,7 @@ class Finalizer:
         self._thread = None
         if self._token == token and self._error is not None:
             raise self._error
-        return settled(store.layout, token)
+        return read_finalized(store.layout, token)
 
     def _finalize(self, store: Store, token: str) -> None:
         try:

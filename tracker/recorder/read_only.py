@@ -179,6 +179,6 @@ def _remove_abandoned() -> None:
             if found.st_uid != os.getuid() or time.time() - found.st_mtime < _ABANDONED_SECONDS:
                 continue
             lock = FileLock(CopyLayout(home, Layout(home)).store_lock)
-            if lock.try_alone():
+            if lock.try_exclusive():
                 shutil.rmtree(home, ignore_errors=True)
             lock.close()

@@ -44,7 +44,7 @@ from tracker.store.blobs.finalize import (
     finalize_draft,
     forget_finalized,
     note_draft,
-    refuse,
+    write_failure,
 )
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.objects.atomic_files import is_older
@@ -310,7 +310,7 @@ class Sender:
             found = finalize_draft(self._layout, token, self._known_places, again=True)
             if found.problem is None and (lost := self._send_files(found)):
                 problem = f"content {lost[0]} was deleted together with the version that it came from"
-                found = refuse(self._layout, token, problem)
+                found = write_failure(self._layout, token, problem)
         self._client.post("ingest", "drafts", token, body=msgspec.to_builtins(found))
 
     def _send_files(self, found: FinalizedDraft) -> list[str]:

@@ -1,1 +1,1 @@
-"""The store: catalog, Parquet history, blobs and published files. See docs/store-layout.md."""
+"""The store: catalog, Parquet history, blobs and published files. docs/store-layout.md describes it."""

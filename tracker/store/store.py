@@ -1,4 +1,4 @@
-"""A store on a file system: its folders, its catalog and its blobs, opened together."""
+"""An open store: the folders, the catalog and the blobs of one store on a file system."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from tracker.store.catalog.models import Part
 from tracker.store.objects.layout import Layout
 
 T = TypeVar("T")
-# Whoever merges parts takes as long as a reader: so often in a row it does not win.
+# Merging parts takes about as long as reading them, so a reader does not lose this many races in a row.
 LARGEST_ATTEMPTS = 10
 
 
 class Store:
-    """An open store. Reading and writing go through short transactions.
+    """An open store. Callers read and write in short transactions.
 
-    Made by ``tracker.recorder.open_store.open_store``.
+    ``tracker.recorder.open_store.open_store`` creates it.
 
     Args:
-        layout: Its folder.
-        opened: Its catalog.
+        layout: The paths of the store.
+        opened: The open catalog, with its lease and its lock.
     """
 
     def __init__(self, layout: Layout, opened: Opened) -> None:
         self.layout = layout
         self._engine, self._hold = opened.engine, opened.hold
-        # Not a method: a store that nobody names any more is to be closed at once.
+        # A bound method would create a reference cycle and delay the finalizer below.
         self.blobs = BlobStore(self.layout, partial(find_piece, opened.engine))
-        # A store that nobody closed must not keep others from a rebuild, nor another host from its catalog.
-        self._close = weakref.finalize(self, _let_go, opened, os.getpid())
+        # A store that was not closed must not block a rebuild, or keep the catalog from another host.
+        self._close = weakref.finalize(self, _release, opened, os.getpid())
 
     @property
     def root(self) -> Path:
@@ -55,16 +55,17 @@ class Store:
         return self._hold.catalog
 
     def reading(self) -> AbstractContextManager[Session]:
-        """Open a read transaction: one consistent view."""
+        """Open a read transaction, which sees one consistent state of the catalog."""
         return database.transaction(self._engine, write=False)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open the one write transaction that may run at a time.
+        """Open a write transaction. Only one can run at a time.
 
         Raises:
-            HeldElsewhereError: Another host has taken the catalog over, before or meanwhile. The transaction
-                may then be missing in the catalog of that host, so nothing may be deleted because of it.
+            HeldElsewhereError: Another host has taken over the catalog, before or during the transaction. The
+                catalog of that host may lack the transaction, so the caller must not delete anything that
+                the transaction replaced.
         """
         self.check_lease()
         with database.transaction(self._engine, write=True, check=self.check_lease) as session:
@@ -72,28 +73,29 @@ class Store:
         self.check_lease()
 
     def refresh(self) -> None:
-        """Take in what others have written, where a private copy is read: see ``Layout.is_copy``."""
+        """Do nothing; a private copy (``Layout.is_copy``) reads the changes of its source here."""
 
     def writing_keys(self) -> AbstractContextManager[Session]:
         """Open a write transaction for API keys."""
         return self.writing()
 
     def check_lease(self) -> None:
-        """Raise unless this host still holds the catalog. To be called before something is deleted.
+        """Check that this host still holds the catalog. Call this before deleting a file.
 
         Raises:
-            HeldElsewhereError: Another host has taken it over.
+            HeldElsewhereError: Another host has taken over the catalog.
         """
         self._hold.check()
 
     def answer(self, question: Callable[[Session], T]) -> T:
-        """Return what ``question`` answers in a read transaction.
+        """Return the result of ``question``, which is called in a read transaction.
 
-        Asked again when a part was gone that the catalog had named: its rows have been merged into
-        another one meanwhile.
+        A compaction may delete a part after ``question`` has read its name in the catalog. Then
+        ``question`` is called again in a new transaction.
 
         Raises:
-            StoreError: The catalog names it still: it is lost.
+            StoreError: A part is missing and the catalog still names it, so the part is lost. Or compactions
+                have interrupted ``LARGEST_ATTEMPTS`` reads.
         """
         for _ in range(LARGEST_ATTEMPTS):
             try:
@@ -103,14 +105,14 @@ class Store:
                 missing = error
                 if self._names(str(error.filename)):
                     raise StoreError(
-                        f"a file that the catalog names is gone ({error}): restore it from a backup"
+                        f"a file that the catalog names is missing ({error}): restore the file from a backup"
                     ) from error
         raise StoreError(
-            f"the parts of the run were merged {LARGEST_ATTEMPTS} times while they were read: read again"
+            f"the parts of the run were merged {LARGEST_ATTEMPTS} times during the read: read again"
         ) from missing
 
     def _names(self, path: str) -> bool:
-        """Whether the catalog names a part that has been missed already; it is unnamed before it goes."""
+        """Return whether the catalog names a part. Compaction removes the name before it deletes the file."""
         with suppress(ValueError), self.reading() as session:
             known = str(Path(path).relative_to(self.root))
             return session.scalar(select(Part.id).where(Part.path == known).limit(1)) is not None
@@ -122,14 +124,14 @@ class Store:
 
 
 def find_piece(engine: Engine, sha256: str) -> Piece | None:
-    """Return where a content is that has no blob of its own, as a catalog says."""
+    """Return the place of a content in a pack, as the catalog records it, or None."""
     with database.transaction(engine, write=False) as session:
         return pieces_of(session, [sha256]).get(sha256)
 
 
-def _let_go(opened: Opened, pid: int) -> None:
+def _release(opened: Opened, pid: int) -> None:
     if os.getpid() != pid:
-        return  # a forked child: all of this is its parent's
+        return  # a forked child: the parent owns the connections, the lease and the lock
     idle = not isinstance(opened.engine.pool, QueuePool) or opened.engine.pool.checkedout() == 0
     opened.engine.dispose()
     opened.hold.release(free=idle)

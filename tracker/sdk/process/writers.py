@@ -173,7 +173,7 @@ def _lock(path: Path) -> FileLock | None:
     try:
         lock = FileLock(path)
         until, pause = time.monotonic() + LOCK_TIMEOUT_SECONDS, 0.002
-        while not lock.try_alone() and time.monotonic() < until:
+        while not lock.try_exclusive() and time.monotonic() < until:
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
     except OSError:

@@ -1,1 +1,1 @@
-"""Content: blobs by SHA-256, packs of small ones, drafts on their way to them, manifests that list them."""
+"""Content of the store: blobs named by SHA-256, packs of small contents, drafts and manifests."""

@@ -1,4 +1,4 @@
-"""Reading stored content again: which files of a version are missing, or not what its manifest says."""
+"""Verification of stored content: finds missing and damaged files of versions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,25 @@ State = Literal["whole", "missing", "damaged"]
 
 
 class Fault(NamedTuple):
-    """A file of a version that cannot be had as it was; an empty path stands for the list of its files."""
+    """A missing or damaged file of a version.
+
+    Attributes:
+        path: Path of the file in the version; empty for the manifest of the version.
+        state: ``missing`` or ``damaged``.
+        blob: SHA-256 of the blob that contains the file.
+    """
 
     path: str
-    what: State
+    state: State
     blob: str
 
 
 class Checker:
-    """Checks versions of one store; a blob that several of them share is read once."""
+    """Checks versions of one store. Reads a blob once, even if several versions share the blob.
+
+    Attributes:
+        bytes: Bytes that were read so far.
+    """
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -30,7 +40,11 @@ class Checker:
         self.bytes = 0
 
     def check(self, manifest: str) -> Iterator[Fault]:
-        """Yield what is wrong with the version that has this manifest."""
+        """Yield the faults of a version.
+
+        Args:
+            manifest: SHA-256 of the manifest of the version.
+        """
         try:
             entries = read_manifest(self._blobs, manifest).entries
         except NotFoundError:
@@ -41,7 +55,7 @@ class Checker:
             return
         for entry in entries:
             if entry.blob is None:
-                continue  # a reference: its bytes are not here
+                continue  # a reference: its bytes are outside the store
             state = self._state(entry.blob)
             if state == "damaged" and entry.pack is not None:
                 state = self._state_inside(entry)
@@ -54,7 +68,7 @@ class Checker:
         return self._known[sha256]
 
     def _state_inside(self, entry: Entry) -> State:
-        """Return how one of the files is whose pack is damaged somewhere."""
+        """Return the state of one file in a damaged pack. The damage may be in another file of the pack."""
         assert entry.pack is not None
         return self._read(entry.pack, entry.sha256, entry.offset, entry.size)
 
@@ -67,5 +81,5 @@ class Checker:
         except NotFoundError:
             return "missing"
         except OSError:
-            return "damaged"  # the disk refuses to read it
+            return "damaged"  # a read error of the disk
         return "whole" if digest.hexdigest() == expected else "damaged"

@@ -1,4 +1,4 @@
-"""Content-addressed files: SHA-256 in, written once, never handed out writable."""
+"""Blobs: files that are named by the SHA-256 of their content and never change."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ CHUNK = 1024 * 1024
 
 
 class NewBlob:
-    """A blob that is being written under a temporary name; gone unless ``keep`` is called.
+    """A blob that is being written to a temporary file. ``keep`` gives the blob its name.
 
-    Not forced to the disk here, where training may wait: see ``BlobStore.sync``.
+    Use it as a context manager, which removes the temporary file at the end. The content is not forced to the
+    disk, because training may wait for this call: see ``BlobStore.sync``.
     """
 
     def __init__(self, blobs: BlobStore, temporary: Path) -> None:
@@ -34,26 +35,28 @@ class NewBlob:
         self._size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Add a piece."""
+        """Append bytes."""
         self._sha256.update(chunk)
         self._md5.update(chunk)
         self._size += len(chunk)
         self._file.write(chunk)
 
     def keep(self, expect: str | None = None, *, as_pack: bool = False) -> Digests:
-        """Give the content its name and return it.
+        """Give the content its name in the store and return its digests.
 
         Args:
-            expect: The SHA-256 that it must have, when known.
-            as_pack: The content is a pack with an index.
+            expect: The SHA-256 that the content must have, if the caller knows it.
+            as_pack: Whether the content is a pack with an index.
 
         Raises:
-            ArtifactError: It has another one; nothing is stored.
+            ArtifactError: The content has another SHA-256. Nothing is stored.
         """
         self._file.flush()
         digest = self._sha256.hexdigest()
         if expect is not None and digest != expect:
-            raise ArtifactError(f"content was announced as SHA-256 {expect} but has {digest}: send it again")
+            raise ArtifactError(
+                f"the received content has SHA-256 {digest}, but {expect} was announced: send it again"
+            )
         known = self._blobs.pack_path(digest) if as_pack else self._blobs.path(digest)
         if not (self._is_there(known) and self._blobs.touch(digest)):
             protect(self._temporary, self._file.fileno())
@@ -64,7 +67,8 @@ class NewBlob:
 
     def _is_there(self, target: Path) -> bool:
         try:
-            return target.stat().st_size == self._size  # else a power cut left a name without its content
+            # A file of another size was left by a power loss: its name survived, its content did not.
+            return target.stat().st_size == self._size
         except FileNotFoundError:
             return False
 
@@ -73,18 +77,18 @@ class NewBlob:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._file.close()  # writes what is buffered, which a full disk refuses once more
+            self._file.close()  # writes the buffer, which fails again on a full disk
         finally:
             self._temporary.unlink(missing_ok=True)
 
 
 class Piece(NamedTuple):
-    """Where a content is that has no blob of its own.
+    """The place of a content inside a pack.
 
     Attributes:
-        pack: SHA-256 of the blob.
-        offset: Where it begins in the blob.
-        size: Bytes.
+        pack: SHA-256 of the pack.
+        offset: Offset of the content in the pack, in bytes.
+        size: Size of the content in bytes.
     """
 
     pack: str
@@ -93,11 +97,12 @@ class Piece(NamedTuple):
 
 
 class BlobStore:
-    """The blobs of one store.
+    """The blobs of one store or outbox.
 
     Args:
-        layout: The store or outbox.
-        find: Says where a content is that has no blob of its own. Without a catalog nobody knows.
+        layout: The paths of the store or outbox.
+        find: Returns the place of a content in a pack, given its SHA-256. The default, for use without a
+            catalog, finds none.
     """
 
     def __init__(self, layout: Layout, find: Callable[[str], Piece | None] = lambda _: None) -> None:
@@ -106,38 +111,41 @@ class BlobStore:
 
     @property
     def root(self) -> Path:
-        """The folder of the store or outbox that holds the blobs."""
+        """The folder of the store or outbox."""
         return self._layout.root
 
     def path(self, sha256: str) -> Path:
-        """Return the blob's file, or the name that it gets; open it for reading only."""
+        """Return the path of an existing or future blob. Open the file only for reading."""
         places = self._layout.blob_places(sha256)
         return next((place for place in places if place.exists()), places[0])
 
     def place(self, sha256: str) -> Path:
-        """Where a new blob goes."""
+        """Return the path for a new blob."""
         return self._layout.blob(sha256)
 
     def pack_path(self, sha256: str) -> Path:
-        """Return the name that a pack with an index gets."""
+        """Return the path for a new pack with an index."""
         return self._layout.pack(sha256)
 
     def has(self, sha256: str) -> bool:
-        """Whether the content is there, as a blob or in a pack."""
+        """Return whether the store has the content, as a blob or in a pack."""
         if self.path(sha256).is_file():
             return True
         piece = self._find(sha256)
         return piece is not None and self.path(piece.pack).is_file()
 
     def touch(self, sha256: str) -> bool:
-        """Keep a blob from garbage collection for the grace period; return whether that could be done.
+        """Protect a blob from garbage collection for the grace period, by setting its mtime.
 
-        Whoever is about to name a blob that is there already calls this first. Of another user's blob it
-        cannot be done, unless a group shares the store: store the content again, in its place. One that has
-        another name too (a draft's, or the user's own file, whose time must not change) is not collected
-        anyway.
+        Call this before a new record or file names an existing blob. A blob with other hard links (a file of
+        a draft, or the user's own file, whose mtime must not change) is not touched, because garbage
+        collection does not delete such a blob.
+
+        Returns:
+            False if the blob is missing, or if it belongs to another user and no group shares the store. Then
+            store the content again.
         """
-        if self._layout.is_copy:  # its blobs are another's, which are not changed
+        if self._layout.is_copy:  # the blobs of a private copy belong to its source, which must not change
             return self.path(sha256).is_file()
         path = self.path(sha256)
         try:
@@ -148,64 +156,79 @@ class BlobStore:
         return True
 
     def adopt(self, file: Path, sha256: str) -> None:
-        """Give a finished file of this file system its second name, as the blob that it is.
+        """Make a blob from a finished file of this file system, as a hard link.
 
-        The file itself stays; nobody may write to it any more.
+        The file keeps its name. It must not be written to any more.
+
+        Args:
+            file: The file.
+            sha256: SHA-256 of its content.
         """
         found = file.stat()
-        # One of another size is a name that a power cut left without its content.
+        # A blob of another size was left by a power loss: its name survived, its content did not.
         if self.touch(sha256) and self.path(sha256).stat().st_size == found.st_size:
             return
         target = self.place(sha256)
         make_folder(target.parent, durable=False)
         temporary = self._layout.new_temporary()
-        if file.is_symlink():  # in a private copy: the file is in the store that is read
+        if file.is_symlink():  # in a private copy, a file of a draft is a link to the source store
             temporary.symlink_to(file.readlink())
         else:
             if found.st_nlink == 1:
                 protect(file)
             os.link(file, temporary)
         os.replace(temporary, target)
-        temporary.unlink(missing_ok=True)  # rename leaves it when both are one file already
+        temporary.unlink(missing_ok=True)  # os.replace does nothing if both are links to the same file
 
     def name(self, data: bytes) -> Digests:
-        """Return what ``data`` would be called here, without storing it."""
+        """Return the digests of ``data`` without storing it."""
         return digests_of(data)
 
     def add_bytes(self, data: bytes) -> Digests:
-        """Store ``data``; return its name. When this returns, the bytes are safe."""
+        """Store ``data`` as a blob and return its digests.
+
+        The blob survives a kill of the process, and a power loss after ``sync``.
+        """
         return self.add_chunks((data,))
 
     def add_chunks(self, chunks: Iterable[bytes]) -> Digests:
-        """Store content that arrives in pieces; return its name."""
+        """Store the joined ``chunks`` as a blob and return its digests."""
         with self.open_new() as new:
             for chunk in chunks:
                 new.write(chunk)
             return new.keep()
 
     def open_new(self) -> NewBlob:
-        """Begin a blob whose content is written piece by piece."""
+        """Return a new blob for writing in pieces."""
         make_folder(self._layout.temporary, durable=False)
         return NewBlob(self, self._layout.new_temporary())
 
     def sync(self, sha256: str) -> None:
-        """Force a blob to the disk; done before a catalog commit names it. An absent one is passed over."""
+        """Force a blob to the disk. Call this before a commit to the catalog names the blob.
+
+        A missing blob is ignored, because readers report it.
+        """
         if not self._layout.is_copy:
-            sync_named(self.path(sha256))  # one that did not come with its journal: readers say so
+            sync_named(self.path(sha256))
 
     def read(self, sha256: str) -> bytes:
-        """Return a small blob's content.
+        """Return a content as one bytes object. Use ``chunks`` for a large content.
 
         Raises:
-            NotFoundError: It is not in the store.
+            NotFoundError: The content is not in the store.
         """
         return b"".join(self.chunks(sha256))
 
     def chunks(self, sha256: str, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
-        """Yield a blob's content in pieces, or ``size`` bytes of it from ``offset`` on.
+        """Yield a content, or a range of it, in pieces of at most ``CHUNK`` bytes.
+
+        Args:
+            sha256: SHA-256 of the content, which may be a blob or in a pack.
+            offset: First byte to yield.
+            size: Number of bytes to yield. None: up to the end.
 
         Raises:
-            NotFoundError: It is not in the store.
+            NotFoundError: The content is not in the store.
         """
         try:
             file = self._open(sha256)
@@ -226,7 +249,7 @@ class BlobStore:
 
     def _open(self, sha256: str) -> IO[bytes]:
         places = self._layout.blob_places(sha256)
-        # Garbage collection takes a blob away for a moment, and gives it back when somebody has touched it.
+        # Garbage collection moves a blob to the trash, and moves it back if the blob was touched meanwhile.
         for place in (*places, *(self._layout.trash / place.name for place in places), *places):
             with suppress(FileNotFoundError):
                 return os.fdopen(open_regular(place), "rb")

@@ -1,14 +1,14 @@
-"""Drafts: the files that an artifact has captured, on their way to becoming blobs.
+"""Drafts: the captured files of an artifact before they become blobs.
 
-drafts/TOKEN/owner.json     the process that makes it
-drafts/TOKEN/0, 1, ...      files, captured one by one
-drafts/TOKEN/pack           small files, one behind the other
-drafts/TOKEN/draft.json     what the artifact consists of; written when it is logged
-drafts/TOKEN/settled.json   the manifest that it became; written by ``tracker.store.blobs.finalize``
-drafts/TOKEN.json           the same, until the segment is sealed; in an outbox for a day
+drafts/TOKEN/owner.json     the process that creates the draft
+drafts/TOKEN/0, 1, ...      captured files
+drafts/TOKEN/pack           small files, one after another
+drafts/TOKEN/draft.json     the list of files, written when the artifact is logged
+drafts/TOKEN/settled.json   the resulting manifest, written by ``tracker.store.blobs.finalize``
+drafts/TOKEN.json           the same content, kept until the segment is sealed, in an outbox for a day
 
-A draft lies in the store's own folder, so what it captured becomes a blob without another copy. Capturing
-computes no digest of a large file: whoever applies the journal does.
+A draft is in the folder of the store, so its files become blobs without another copy. Capturing a large file
+does not compute its digests. The process that applies the journal computes them.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import Digests, digests_of, digests_of_file
 from tracker.store.objects.layout import Layout
 
-# Smaller files go into the draft's pack: one inode for many of them. Two digests of 256 KiB cost 0.7 ms on
-# the caller's thread; a file of its own costs a create, a link, two fsyncs and an unlink.
+# Smaller files are stored in the pack of the draft: one inode for many files. Two digests of 256 KiB take
+# 0.7 ms on the caller's thread. A separate file needs a create, a link, two fsyncs and an unlink.
 PACKED_BELOW = 256 * 1024
 PACK = "pack"
 _PIECE = 1024 * 1024
 
-# Inode, size, mtime and ctime (ns) of a hard link: whether somebody has written to it since.
+# Inode, size, mtime and ctime (ns) of a hard link, to detect a later write to the file.
 Guard = tuple[int, int, int, int]
 
 
 class Captured(msgspec.Struct, omit_defaults=True, gc=False):
-    """One content that a draft has taken.
+    """One content that a draft has captured.
 
     Attributes:
-        size: Bytes.
-        file: Name of its own file in the draft's folder; None when it stands in the pack.
-        offset: Where it begins in the pack.
-        md5: Base64, once known.
-        sha256: Hex, once known.
-        guard: State of the file when it was linked; None for a copy that nobody else can reach.
+        size: Size in bytes.
+        file: Name of its file in the folder of the draft; None for a content in the pack.
+        offset: Offset in the pack, in bytes.
+        md5: MD5 in Base64; empty until it is computed.
+        sha256: SHA-256 in hex; empty until it is computed.
+        guard: State of the file when it was linked; None for a copy, which only the draft uses.
     """
 
     size: Count
@@ -62,7 +62,7 @@ class Captured(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class DraftEntry(msgspec.Struct, omit_defaults=True, gc=False):
-    """One file of a draft: a captured content, or an entry that has its place already."""
+    """One file of a draft: a captured content, or an entry whose content is in the store already."""
 
     path: str
     captured: Captured | None = None
@@ -70,7 +70,7 @@ class DraftEntry(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         if self.captured is not None:
             return self.captured.size
         return self.stored.size if self.stored is not None else 0
@@ -88,13 +88,13 @@ _decode_owner = msgspec.json.Decoder(Process).decode
 
 
 class Draft:
-    """The capturing side of one artifact that is being made. Not for several threads at once.
+    """The draft of one artifact that this process creates. Only one thread at a time may use a draft.
 
     Args:
-        layout: The store or outbox that it is made in; the folders are there.
+        layout: The paths of the store or outbox for the draft. Its folders must exist.
 
     Raises:
-        OSError: The folder cannot be made.
+        OSError: The folder of the draft cannot be created.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -110,14 +110,15 @@ class Draft:
         self._files = 0
 
     def capture_file(self, source: str | os.PathLike[str], *, immutable: bool = False) -> Captured:
-        """Take a file's present content. When this returns, the caller may change or delete the file.
+        """Capture the current content of a file. The caller may change or delete the file afterwards.
 
         Args:
             source: A regular file.
-            immutable: The caller promises never to write to the file again: a hard link will do.
+            immutable: Whether the caller promises never to write to the file again. Then a hard link may
+                replace the copy.
 
         Raises:
-            OSError: It cannot be read, or the store not written.
+            OSError: The file cannot be read, or the store cannot be written.
         """
         small = _read_small(source)
         if small is not None:
@@ -129,7 +130,7 @@ class Draft:
         return Captured(found.st_size, name, guard=guard_of(found) if how == "link" else None)
 
     def capture_bytes(self, data: bytes) -> Captured:
-        """Take a content that is in memory."""
+        """Capture a content in memory. It is stored in the pack, each content once."""
         digests = digests_of(data)
         known = self._packed.get(digests.sha256)
         if known is not None:
@@ -143,11 +144,11 @@ class Draft:
         return taken
 
     def new_file(self) -> Path:
-        """Return where a new content can be written; ``capture_new`` takes it from there."""
+        """Return a path where the caller can write a file, to capture it with ``capture_new``."""
         return self.folder / self._next_name()
 
     def capture_new(self, path: Path) -> Captured:
-        """Take a file that was written at a path which ``new_file`` gave."""
+        """Capture a file at a path that ``new_file`` has returned."""
         size = path.stat().st_size
         if size < PACKED_BELOW:
             taken = self.capture_bytes(path.read_bytes())
@@ -156,14 +157,14 @@ class Draft:
         return Captured(size, path.name)
 
     def digests(self, taken: Captured) -> Digests:
-        """Return the digests of a captured content; computed when first asked for."""
+        """Return the digests of a captured content. The first call computes them."""
         if not taken.sha256:
             assert taken.file is not None
             taken.sha256, taken.md5, _ = digests_of_file(self.folder / taken.file)
         return Digests(taken.sha256, taken.md5, taken.size)
 
     def finish(self, entries: list[DraftEntry]) -> None:
-        """Write down what the artifact consists of; a record may then name the draft."""
+        """Write ``draft.json``. After that a record may name the draft."""
         if self._pack is not None:
             self._pack.close()
         data = msgspec.json.encode(DraftFile(entries))
@@ -172,11 +173,11 @@ class Draft:
         os.replace(temporary, self.folder / "draft.json")
         if is_shared_by_group(self.folder):
             for path in self.folder.iterdir():
-                if path.lstat().st_nlink == 1:  # else it is the user's own file too
+                if path.lstat().st_nlink == 1:  # a file with more links is also the user's own file
                     share(path)
 
     def move(self, layout: Layout) -> None:
-        """Move the draft to another store or outbox, before it is finished."""
+        """Move the draft to another store or outbox. Call this before ``finish``."""
         if self._pack is not None:
             self._pack.flush()
         target = layout.draft(self.token)
@@ -195,8 +196,8 @@ class Draft:
 
 
 def _read_small(source: str | os.PathLike[str]) -> bytes | None:
-    """Return a file's content if it goes into the pack."""
-    # Not a file object: of very many files, making those is what takes longest.
+    """Return the content of a file that is small enough for the pack, else None."""
+    # A file descriptor, because creating file objects takes most of the time for many files.
     descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
@@ -204,34 +205,34 @@ def _read_small(source: str | os.PathLike[str]) -> bytes | None:
             return None
         data = os.read(descriptor, size + 1)
         while len(data) < PACKED_BELOW and (more := os.read(descriptor, PACKED_BELOW - len(data))):
-            data += more  # somebody is writing to it
+            data += more  # another process is writing to the file
         return data if len(data) < PACKED_BELOW else None
     finally:
         os.close(descriptor)
 
 
 def guard_of(found: os.stat_result) -> Guard:
-    """Return what shows that a file was not written to."""
+    """Return the state of a file that changes when the file is written to."""
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def read_draft(layout: Layout, token: str) -> DraftFile:
-    """Return what a logged draft consists of.
+    """Return the content of ``draft.json`` of a logged draft.
 
     Raises:
-        StoreError: It is not here, or damaged.
+        StoreError: The file is missing or damaged.
     """
     path = layout.draft(token) / "draft.json"
     try:
         return _decode(path.read_bytes())
     except FileNotFoundError:
-        raise StoreError(f"the files of a logged artifact are not here (yet): {path} is missing") from None
+        raise StoreError(f"{path} is missing: the files of a logged artifact have not arrived yet") from None
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
 
 
 def owner_of(folder: Path) -> Process | None:
-    """Return which process makes, or made, the draft in ``folder``; None when it does not say."""
+    """Return the process that created the draft in ``folder``, or None if ``owner.json`` is unreadable."""
     try:
         return _decode_owner((folder / "owner.json").read_bytes())
     except (OSError, msgspec.DecodeError):

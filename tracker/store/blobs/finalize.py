@@ -1,8 +1,8 @@
-"""Settling a draft: its files get their digests and become blobs, and a manifest says which.
+"""Finalizing a draft: compute the digests of its files, make blobs of them and write a manifest.
 
-Done by whoever applies or sends the record that names the draft, or by a process that wants to know the
-digest; twice, at once or after a kill anywhere, it gives the same artifact. The draft's own files stay
-until the version is committed; blobs are second names of them.
+The process that applies or sends the record of the draft finalizes it, or a process that needs the digest.
+Two processes may do so at the same time, or one after a kill of another: the artifact is the same. Blobs are
+hard links to the files of the draft, which stay until the version is committed.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from tracker.store.objects.atomic_files import publish_json, sync_file
 from tracker.store.objects.digests import Digests, digests_of_file, sha256_of_file
 from tracker.store.objects.layout import Layout
 
-# Where small contents lie already: by SHA-256, the pack (None: a blob of its own) and the offset in it.
+# Place of a small content in the store: SHA-256 of the pack (None: a separate blob) and the offset in it.
 PackPosition = tuple[str | None, int]
+# Takes SHA-256s and returns the places of those contents that the store has.
 Known = Callable[[list[str]], dict[str, PackPosition]]
 _PIECE = 1024 * 1024
 
 
 class FinalizedDraft(msgspec.Struct, frozen=True):
-    """``settled.json``: what became of a draft.
+    """``settled.json``: the result of finalizing a draft.
 
     Attributes:
-        manifest: SHA-256 of the blob that lists the entries.
-        digest: The artifact's digest, as wandb's.
-        size: Bytes of all entries.
-        file_count: How many entries.
-        problem: Why there is no such artifact, in one line; None when all went well.
-        segment: Whose record named the draft, once that is applied; empty before.
+        manifest: SHA-256 of the manifest.
+        digest: Digest of the artifact (``Manifest.digest``).
+        size: Size of all entries in bytes.
+        file_count: Number of entries.
+        problem: Reason for a failure, in one line; None after success.
+        segment: Segment of the record that named the draft; empty until the record is applied.
     """
 
     manifest: DigestOrEmpty
@@ -56,9 +57,9 @@ class FinalizedDraft(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(FinalizedDraft).decode
 
 
-def settled(layout: Layout, token: str) -> FinalizedDraft | None:
-    """Return what became of a draft, if that is known."""
-    for path in (_within(layout, token), layout.settled(token)):
+def read_finalized(layout: Layout, token: str) -> FinalizedDraft | None:
+    """Return the result of finalizing a draft, or None if the draft is not finalized."""
+    for path in (_path_in_draft(layout, token), layout.finalized(token)):
         try:
             return _decode(path.read_bytes())
         except (OSError, msgspec.DecodeError):
@@ -67,50 +68,63 @@ def settled(layout: Layout, token: str) -> FinalizedDraft | None:
 
 
 def with_content(record: ArtifactLogged, found: FinalizedDraft) -> ArtifactLogged:
-    """Return the record of a logged draft with what the draft became."""
+    """Return the record of a logged draft with the digest, manifest and sizes of the finalized draft."""
     return msgspec.structs.replace(
         record, digest=found.digest, manifest=found.manifest, size=found.size, file_count=found.file_count
     )
 
 
 def receive_finalized(layout: Layout, token: str, found: FinalizedDraft) -> None:
-    """Note what became of a draft that was settled elsewhere."""
-    _publish(layout, layout.settled(token), found)
+    """Store the result of a draft that was finalized in an outbox.
+
+    Args:
+        layout: The paths of the store.
+        token: Token of the draft.
+        found: The result.
+    """
+    _publish(layout, layout.finalized(token), found)
 
 
 def forget_finalized(layout: Layout, token: str) -> None:
-    """Forget what became of a draft that is still here, so that it is settled anew."""
+    """Delete the result of a draft that still exists, so that the draft is finalized again."""
     if (layout.draft(token) / "draft.json").exists():
-        _within(layout, token).unlink(missing_ok=True)
+        _path_in_draft(layout, token).unlink(missing_ok=True)
 
 
-def refuse(layout: Layout, token: str, problem: str) -> FinalizedDraft:
-    """Note that there is no such artifact, and why."""
+def write_failure(layout: Layout, token: str, problem: str) -> FinalizedDraft:
+    """Store a failure as the result of a draft.
+
+    Args:
+        layout: The paths of the store or outbox.
+        token: Token of the draft.
+        problem: Reason for the failure, in one line.
+    """
     found = FinalizedDraft("", "", 0, 0, problem)
-    _publish(layout, _within(layout, token), found)
+    _publish(layout, _path_in_draft(layout, token), found)
     return found
 
 
 def note_draft(layout: Layout, token: str, segment: str = "") -> None:
-    """Note what a draft became, beside the draft, which is about to go.
+    """Copy the result of a draft to a note outside the draft, which is about to be removed.
 
     Args:
-        layout: The store or outbox that holds it.
-        token: The draft.
-        segment: Whose record named it: the note goes when that is sealed. Empty: a day later.
+        layout: The paths of the store or outbox.
+        token: Token of the draft.
+        segment: Segment of the record that named the draft. The note is deleted when the segment is sealed.
+            Empty: garbage collection deletes the note after a day.
     """
-    found = settled(layout, token)
+    found = read_finalized(layout, token)
     if found is not None:
-        _publish(layout, layout.settled(token), msgspec.structs.replace(found, segment=segment))
+        _publish(layout, layout.finalized(token), msgspec.structs.replace(found, segment=segment))
 
 
 def discard_draft(layout: Layout, token: str) -> None:
-    """Remove a draft that has become a version; the note stays."""
+    """Remove a draft that has become a version. Its note stays."""
     shutil.rmtree(layout.draft(token), ignore_errors=True)
 
 
 def notes_of(layout: Layout, segment: str) -> dict[Path, FinalizedDraft]:
-    """Return the notes of what became of the drafts that a segment's records named."""
+    """Return the notes of the drafts that records of a segment named, by path."""
     found = {}
     for path in layout.list_drafts():
         with suppress(OSError, msgspec.DecodeError):
@@ -123,36 +137,38 @@ def _publish(layout: Layout, path: Path, found: FinalizedDraft) -> None:
     publish_json(layout.new_temporary(), path, msgspec.to_builtins(found))
 
 
-def _within(layout: Layout, token: str) -> Path:
+def _path_in_draft(layout: Layout, token: str) -> Path:
     return layout.draft(token) / "settled.json"
 
 
 def finalize_draft(
     layout: Layout, token: str, known: Known | None = None, *, again: bool = False
 ) -> FinalizedDraft:
-    """Return what becomes of a draft; find out first when nobody has.
+    """Return the result of finalizing a draft. Finalize the draft first, unless another process has.
 
     Args:
-        layout: The store or outbox that holds it.
-        token: The draft.
-        known: Says which small contents the store has already; without it they are stored again.
-        again: The server that has the rest lacks some of it: look for all that was taken over from a version.
+        layout: The paths of the store or outbox.
+        token: Token of the draft.
+        known: Returns the small contents that the store has. Without this function all of them are stored.
+        again: Whether, in an outbox, to look up the contents that the draft took over from versions. Needed
+            when the server has reported that it lacks some of them.
 
     Raises:
-        StoreError: The draft is not here, or damaged.
-        OSError: A file cannot be read, or a blob not written.
+        StoreError: The draft is missing or damaged.
+        OSError: A file cannot be read, or a blob cannot be written.
     """
-    found = settled(layout, token)
+    found = read_finalized(layout, token)
     if found is not None:
         return found
     try:
         with _lock(layout.draft(token)):
-            found = settled(layout, token)  # whoever held the lock has done it
+            found = read_finalized(layout, token)  # the previous holder of the lock may have finalized it
             if found is None:
-                found = _settle(layout, token, known or (lambda _: {}), again)
-                _publish(layout, _within(layout, token), found)
+                found = _finalize(layout, token, known or (lambda _: {}), again)
+                _publish(layout, _path_in_draft(layout, token), found)
     except (StoreError, FileNotFoundError):
-        found = settled(layout, token)  # somebody else has, and committed it, and cleared the draft away
+        # Another process may have finalized and committed the draft, and removed it.
+        found = read_finalized(layout, token)
         if found is None:
             raise
     return found
@@ -160,11 +176,11 @@ def finalize_draft(
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Hold the draft's lock, where there is a draft: it only saves work, so a refusal is no error."""
+    """Hold the lock of a draft, if possible. The lock only avoids duplicate work, so failures are ignored."""
     try:
         file = open(folder / "lock", "ab", opener=create)  # noqa: SIM115 - closed below
     except FileNotFoundError:
-        yield  # what is wrong with the draft, if anything is, shows when it is read
+        yield  # the draft is missing: reading it raises the error
         return
     with file:
         with suppress(OSError):
@@ -173,29 +189,39 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 class _Changed(Exception):
-    """A file that was added as immutable has been written to since, or one taken over is gone."""
+    """The draft cannot become an artifact: an immutable file was written to, or a content was deleted."""
 
 
-def _settle(layout: Layout, token: str, known: Known, again: bool) -> FinalizedDraft:
+def _finalize(layout: Layout, token: str, known: Known, again: bool) -> FinalizedDraft:
     elsewhere = layout.remote.exists()
     blobs, folder = BlobStore(layout), layout.draft(token)
     draft = read_draft(layout, token)
     try:
         for entry in draft.entries:
             if entry.captured is not None and entry.captured.file is not None:
-                _settle_file(blobs, folder, entry.path, entry.captured)
+                _finalize_file(blobs, folder, entry.path, entry.captured)
         if again or not elsewhere:
             _find_stored(blobs, draft.entries, known, elsewhere=elsewhere)
     except _Changed as error:
         return FinalizedDraft("", "", 0, 0, str(error))
-    places = _settle_pack(blobs, folder, draft.entries, known, elsewhere=elsewhere)
+    places = _finalize_pack(blobs, folder, draft.entries, known, elsewhere=elsewhere)
     manifest = make_manifest(_entry(entry, places) for entry in draft.entries)
     named = write_manifest(blobs, manifest)
     return FinalizedDraft(named.sha256, manifest.digest, manifest.size, len(manifest.entries))
 
 
 def _find_stored(blobs: BlobStore, entries: list[DraftEntry], known: Known, *, elsewhere: bool) -> None:
-    """Keep what a draft took over from a version, which may have been packed anew or deleted since."""
+    """Protect the contents that a draft took over from versions, and update their places after a repack.
+
+    Args:
+        blobs: The blobs of the store or outbox.
+        entries: The entries of the draft; their places are updated.
+        known: Returns the places of small contents in the store or on the server.
+        elsewhere: Whether this is an outbox, so that the contents are on the server.
+
+    Raises:
+        _Changed: A content was deleted with its version.
+    """
     there: dict[str, bool] = {}
     lost = []
     for entry in entries:
@@ -212,14 +238,14 @@ def _find_stored(blobs: BlobStore, entries: list[DraftEntry], known: Known, *, e
         place = places.get(entry.stored.sha256)
         if place is not None and (elsewhere or blobs.touch(place[0] or entry.stored.sha256)):
             entry.stored = msgspec.structs.replace(entry.stored, pack=place[0], offset=place[1])
-        elif not elsewhere:  # a server says itself what it lacks
+        elif not elsewhere:  # a server reports missing contents itself
             raise _Changed(f"{entry.path} was deleted with the version that it was taken from")
 
 
-def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
+def _finalize_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> None:
     file = folder / (taken.file or "")
     saving = threading.Thread(target=_sync_quietly, args=(file,))
-    saving.start()  # the disk is at work while the digests are computed
+    saving.start()  # the disk writes while this thread computes the digests
     try:
         if taken.guard is not None:
             taken.sha256, taken.md5, taken.size = _digests_of_link(file, path, taken.guard)
@@ -231,13 +257,13 @@ def _settle_file(blobs: BlobStore, folder: Path, path: str, taken: Captured) -> 
 
 
 def _digests_of_link(file: Path, path: str, guard: Guard) -> Digests:
-    """Return the digests of a file that has other names, if nobody has written to it since it was added.
+    """Return the digests of a hard-linked file, if it was not written to since the artifact captured it.
 
-    Its change time moves with every name that it gets or loses, another draft's too: when that happened
-    while it was read, it is read again.
+    The ctime of the file changes whenever a link to it is added or removed, for example by another draft. If
+    the ctime changes during the read, the file is read again.
 
     Raises:
-        _Changed: Somebody has written to it.
+        _Changed: The file was written to.
     """
     last: Digests | None = None
     while True:
@@ -245,7 +271,7 @@ def _digests_of_link(file: Path, path: str, guard: Guard) -> Digests:
         found = digests_of_file(file)
         after = guard_of(file.stat())
         if not before[:3] == after[:3] == guard[:3]:
-            raise _Changed(f"{path} was written to after add_file(policy='immutable'): its content is lost")
+            raise _Changed(f"{path} was changed after add_file(policy='immutable'): its old content is lost")
         if before == after or found == last:
             return found
         last = found
@@ -253,20 +279,23 @@ def _digests_of_link(file: Path, path: str, guard: Guard) -> Digests:
 
 def _sync_quietly(file: Path) -> None:
     with suppress(OSError):
-        sync_file(file)  # done again, and answered for, before the commit
+        sync_file(file)  # the blob is synced again before the commit, and an error is reported then
 
 
-def _settle_pack(
+def _finalize_pack(
     blobs: BlobStore, folder: Path, entries: list[DraftEntry], known: Known, *, elsewhere: bool
 ) -> dict[str, PackPosition]:
-    """Make a blob of the small contents that the store lacks; return where each small content lies.
+    """Make a blob of the small contents that the store lacks.
 
     Args:
-        blobs: Where to.
-        folder: The draft's.
-        entries: The draft's.
-        known: Says what the store has.
-        elsewhere: The store is a server's, which has touched what it says it has.
+        blobs: The blobs of the store or outbox.
+        folder: The folder of the draft.
+        entries: The entries of the draft.
+        known: Returns the places of small contents that the store or the server has.
+        elsewhere: Whether this is an outbox. Then the server has touched the contents that ``known`` returns.
+
+    Returns:
+        The place of each small content, by SHA-256.
     """
     packed = {
         entry.captured.sha256: entry.captured
@@ -286,15 +315,19 @@ def _settle_pack(
         pack, fresh = _without_known(folder, fresh)
     name = sha256_of_file(pack)
     blobs.adopt(pack, name)
-    for taken in fresh:  # a pack of one content is that content's blob
+    for taken in fresh:  # a pack with one content is the blob of that content
         places[taken.sha256] = (None, 0) if taken.sha256 == name else (name, taken.offset)
     return places
 
 
 def _without_known(folder: Path, fresh: list[Captured]) -> tuple[Path, list[Captured]]:
-    """Write a pack of ``fresh`` alone; return it, and them at their offsets in it."""
+    """Write a pack with only the contents ``fresh``.
+
+    Returns:
+        The path of the pack, and the contents with their offsets in it.
+    """
     path = folder / "pack.fresh"
-    path.unlink(missing_ok=True)  # of an earlier attempt, and perhaps a blob by now
+    path.unlink(missing_ok=True)  # a file of an earlier attempt may be linked to a blob: do not overwrite it
     moved, at = [], 0
     with (folder / PACK).open("rb") as old, open(path, "wb", _PIECE, opener=create) as new:
         for taken in fresh:

@@ -1,4 +1,4 @@
-"""An artifact's manifest: the list of its entries, kept as a blob of JSON."""
+"""Manifests: the list of the entries of an artifact version, stored as a JSON blob."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tracker.store.objects.digests import Digests
 
 
 class InvalidManifestError(ArtifactError):
-    """The bytes are those that the digest names, and they are no manifest: no other copy will be one."""
+    """A blob with the right digest does not contain a manifest. Another copy of the blob cannot help."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One file of an artifact.
 
     Attributes:
-        path: Its name inside the artifact, with ``/``.
-        digest: Base64 of the MD5 of its bytes, as in wandb's manifests; of a reference what its scheme gives.
-        size: Bytes.
-        sha256: SHA-256 of its bytes, and the blob that holds them; empty for a reference.
-        pack: SHA-256 of the blob that holds its bytes among others; None when they are a blob of their own.
-        offset: Where they begin in the pack.
-        ref: URI of a reference, whose bytes are not here.
-        extra: What its scheme needs to find the same bytes again (``etag``, ``versionID``).
+        path: Path inside the artifact, with ``/``.
+        digest: MD5 of the content in Base64. For a reference, the digest that its scheme provides.
+        size: Size in bytes.
+        sha256: SHA-256 of the content, and name of its blob if ``pack`` is None; empty for a reference.
+        pack: SHA-256 of the pack that contains the content; None if the content is a separate blob.
+        offset: Offset of the content in the pack, in bytes.
+        ref: URI of a reference. The store does not have the content of a reference.
+        extra: Data for finding the same content of a reference again (``etag``, ``versionID``).
     """
 
     path: str
@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def blob(self) -> str | None:
-        """The blob that must be in the store for this entry; None for a reference."""
+        """SHA-256 of the blob with the content of this entry; None for a reference."""
         return self.pack or self.sha256 or None
 
 
@@ -55,18 +55,21 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """The artifact's digest, equal to wandb's for the same files."""
+        """Digest of the artifact, equal to that of wandb for the same files.
+
+        (wandb: ``sdk/artifacts/artifact_manifests/artifact_manifest_v1.py``)
+        """
         lines = "".join([f"{entry.path}:{entry.digest}\n" for entry in self.entries])
         return hashlib.md5(f"wandb-artifact-manifest-v1\n{lines}".encode(), usedforsecurity=False).hexdigest()
 
     @property
     def size(self) -> int:
-        """Bytes of all entries together."""
+        """Size of all entries in bytes."""
         return sum(entry.size for entry in self.entries)
 
     @property
     def blobs(self) -> list[str]:
-        """The blobs that hold the entries' bytes, each once."""
+        """SHA-256s of the blobs with the contents of the entries, without duplicates."""
         return list(dict.fromkeys(blob for entry in self.entries if (blob := entry.pack or entry.sha256)))
 
 
@@ -79,29 +82,30 @@ def make_manifest(entries: Iterable[Entry]) -> Manifest:
 
 
 def write_manifest(blobs: BlobStore, manifest: Manifest) -> Digests:
-    """Store a manifest; return the blob that a record names."""
+    """Store a manifest as a blob and return the digests of the blob."""
     return blobs.add_bytes(msgspec.json.encode(manifest))
 
 
 def read_manifest(blobs: BlobStore, sha256: str) -> Manifest:
-    """Return the manifest kept as blob ``sha256``.
+    """Return the manifest in the blob ``sha256``.
 
     Raises:
         NotFoundError: The blob is not in the store.
-        ArtifactError: It is damaged.
+        ArtifactError: The blob is damaged.
+        InvalidManifestError: The blob does not contain a manifest.
     """
     return parse_manifest(blobs.read(sha256), sha256)
 
 
 def parse_manifest(data: bytes, sha256: str) -> Manifest:
-    """Return the manifest that has these bytes.
+    """Return the manifest in ``data``.
 
     Raises:
-        InvalidManifestError: They are no manifest.
-        ArtifactError: They are not those that ``sha256`` names.
+        InvalidManifestError: ``data`` is not a manifest.
+        ArtifactError: ``data`` does not have the digest ``sha256``.
     """
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise ArtifactError(f"the manifest {sha256} is damaged: its bytes have another digest")
+        raise ArtifactError(f"the manifest {sha256} is damaged: its content has another SHA-256")
     try:
         return _decode(data)
     except msgspec.DecodeError as error:

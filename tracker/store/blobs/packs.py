@@ -1,13 +1,13 @@
-"""Packs: blobs that hold many small contents, and what the catalog knows of them.
+"""Packs: blobs that contain many small contents, and the table ``packed`` with their places.
 
-The pack of an artifact's small files is content behind content; manifests say where each begins. A pack of
-run files has an index behind its contents, as no manifest names them: a rebuild reads the index. Its name
-ends with ``.pack``:
+The pack of the small files of an artifact is a concatenation of contents. Manifests contain their offsets. A
+pack of run files also has an index at its end, because no manifest contains the offsets: a rebuild reads the
+index. The name of such a pack ends with ``.pack``:
 
     contents | index, as JSON | length of the index (8 bytes, little-endian) | ``trackpk1``
 
-The table ``packed`` says where each content is. A blob that a version names has a row there too, with itself
-as the pack: then the blob stays, whatever other packs have its content.
+The table ``packed`` contains the place of each content. A blob that a version names also has a row, with
+itself as the pack. This row stays even if other packs have the same content.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tracker.store.catalog.models import Packed
 from tracker.store.catalog.sqlite import upsert
 from tracker.store.objects.atomic_files import open_regular
 
-# SQLite takes 32,766 variables in one statement; long lists of them only cost parsing.
+# Names in one statement. SQLite allows 32,766 variables, but longer statements are not faster.
 AT_ONCE = 500
 _END = struct.Struct("<Q8s")
 _MAGIC = b"trackpk1"
@@ -38,7 +38,7 @@ _COLUMNS, _KEY = ("sha256", "pack", "pack_offset", "size"), ("sha256",)
 
 
 class Indexed(NamedTuple):
-    """A content in the index of a pack."""
+    """A content in the index of a pack; offset and size are in bytes."""
 
     sha256: Digest
     offset: Count
@@ -54,7 +54,15 @@ _decode = msgspec.json.Decoder(_Index).decode
 
 
 def write_pack(blobs: BlobStore, contents: Iterable[tuple[str, bytes]]) -> dict[str, Piece]:
-    """Write a pack with an index and force it to the disk; return where each content is."""
+    """Write a pack with an index and force it to the disk.
+
+    Args:
+        blobs: The blobs of the store.
+        contents: SHA-256 and bytes of each content.
+
+    Returns:
+        The place of each content, by SHA-256.
+    """
     found: list[Indexed] = []
     at = 0
     with blobs.open_new() as new:
@@ -70,11 +78,11 @@ def write_pack(blobs: BlobStore, contents: Iterable[tuple[str, bytes]]) -> dict[
 
 
 def read_index(path: Path) -> list[Indexed]:
-    """Return what is in a pack with an index.
+    """Return the contents in a pack with an index, in the order of their offsets.
 
     Raises:
-        ValueError: Its end is damaged.
-        OSError: It cannot be read.
+        ValueError: The index is missing or damaged.
+        OSError: The pack cannot be read.
     """
     with os.fdopen(open_regular(path), "rb") as file:
         end = file.seek(0, 2) - _END.size
@@ -82,17 +90,20 @@ def read_index(path: Path) -> list[Indexed]:
         last = file.read()
         size, magic = _END.unpack(last) if len(last) == _END.size else (0, b"")
         if magic != _MAGIC or size > end:
-            raise ValueError("it does not end with an index")
+            raise ValueError("the pack does not end with an index")
         file.seek(end - size)
         return _decode(file.read(size)).contents
 
 
 def pieces_of(session: Session, names: Iterable[str]) -> dict[str, Piece]:
-    """Return where the catalog says that contents are; a size that it does not know is 0.
+    """Return the places of contents in packs, as the catalog records them.
 
     Args:
         session: A transaction of the catalog.
-        names: SHA-256 of each, 64 hex digits.
+        names: SHA-256 of each content, 64 hex digits.
+
+    Returns:
+        The place of each content that the catalog knows, by SHA-256. An unknown size is 0.
     """
     found: dict[str, Piece] = {}
     wanted = [bytes.fromhex(name) for name in names]
@@ -105,7 +116,7 @@ def pieces_of(session: Session, names: Iterable[str]) -> dict[str, Piece]:
 
 
 def known_places(session: Session, names: list[str]) -> dict[str, PackPosition]:
-    """Return where small contents are already, of those that are: what a manifest may name."""
+    """Return the places of those contents that the catalog knows, in the form for a manifest."""
     return {
         name: (None if piece.pack == name else piece.pack, piece.offset)
         for name, piece in pieces_of(session, names).items()
@@ -113,8 +124,14 @@ def known_places(session: Session, names: list[str]) -> dict[str, PackPosition]:
 
 
 def note_version(session: Session, manifest: str, entries: list[Entry]) -> None:
-    """Note where the contents are that a manifest finds in packs, and which blobs it names."""
-    rows = sorted(  # in the order of the table: half the time
+    """Add the contents and blobs of a version to the table ``packed``.
+
+    Args:
+        session: A write transaction.
+        manifest: SHA-256 of the manifest of the version.
+        entries: The entries of the manifest.
+    """
+    rows = sorted(  # inserting in the order of the table takes half the time
         (bytes.fromhex(entry.sha256), bytes.fromhex(entry.pack), entry.offset, entry.size)
         for entry in entries
         if entry.pack is not None
@@ -127,7 +144,7 @@ def note_version(session: Session, manifest: str, entries: list[Entry]) -> None:
 
 
 def note_pieces(session: Session, pieces: dict[str, Piece]) -> None:
-    """Note where contents are now; a blob that a version names keeps its row."""
+    """Store new places of contents in the table ``packed``. The row of a blob that a version names stays."""
     rows = sorted(
         (bytes.fromhex(name), bytes.fromhex(piece.pack), piece.offset, piece.size)
         for name, piece in pieces.items()
@@ -137,7 +154,7 @@ def note_pieces(session: Session, pieces: dict[str, Piece]) -> None:
 
 
 def forget_packs(session: Session, packs: list[str]) -> None:
-    """Forget what is in packs that go. Other blobs among ``packs`` do no harm."""
+    """Remove all rows with these packs from the table ``packed``. The list may contain any blobs."""
     for start in range(0, len(packs), AT_ONCE):
         names = [bytes.fromhex(name) for name in packs[start : start + AT_ONCE]]
         session.execute(delete(Packed).where(Packed.pack.in_(names)))

@@ -1,1 +1,1 @@
-"""The catalog: its tables, its file, who holds it, and its rows before they are Parquet."""
+"""The catalog: its tables, its file, the lease on it, and history rows that are not in a Parquet part yet."""

@@ -1,4 +1,4 @@
-"""A catalog's transactions and migrations."""
+"""Transactions and migrations of a catalog."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from tracker.store.catalog.models import Base
 
 @contextmanager
 def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None = None) -> Iterator[Session]:
-    """Open a session in one transaction; a write is committed at the end, or rolled back by an error.
+    """Open a session in a transaction. An error rolls back a write transaction, otherwise it is committed.
 
     Args:
-        engine: The catalog.
+        engine: Engine of the catalog.
         write: Whether to take the write lock.
-        check: Raises when nothing may be published; ``check_lease`` calls it.
+        check: Raises if this host does not hold the catalog any more. ``check_lease`` calls this function.
+
+    Raises:
+        StoreError: The catalog is damaged, or cannot be read or written.
     """
     try:
         with (
@@ -35,16 +38,16 @@ def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None
         ):
             yield session
     except IntegrityError:
-        raise  # the caller's own doing, or a race that it knows of
+        raise  # an error of the caller, or a race that the caller handles
     except DatabaseError as error:
-        raise _refusal(engine, error) from error
+        raise _store_error(engine, error) from error
 
 
 def check_lease(session: Session) -> None:
-    """Raise when another host has taken the catalog over: what this transaction knows must not be published.
+    """Check that this host still holds the catalog. Call this before publishing a file in a transaction.
 
     Raises:
-        HeldElsewhereError: It has.
+        HeldElsewhereError: Another host has taken over the catalog.
     """
     check = session.info.get("check")
     if check is not None:
@@ -52,18 +55,22 @@ def check_lease(session: Session) -> None:
 
 
 def migrate(engine: Engine, lock: Path) -> str | None:
-    """Bring the catalog to this code's revision; a catalog of a newer one is refused, untouched.
+    """Create the tables of a new catalog, or migrate a catalog to the revision of this code.
+
+    Args:
+        engine: Engine of the catalog.
+        lock: Path of a lock file, which serializes migrations.
 
     Returns:
-        The revision that it had; None when it was new.
+        The previous revision; None for a new catalog.
 
     Raises:
-        StoreVersionError: A newer tracker made it.
+        StoreVersionError: A newer tracker wrote the catalog. The catalog is not changed.
     """
     if revision_of(engine) == REVISION:
         return REVISION
     with open(lock, "a", opener=create) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # several processes may find a new store at once
+        fcntl.flock(file, fcntl.LOCK_EX)  # several processes may open a new store at the same time
         found = revision_of(engine)
         if found == REVISION:
             return found
@@ -76,23 +83,27 @@ def migrate(engine: Engine, lock: Path) -> str | None:
 
 
 def check_revision(found: str, catalog: str) -> None:
-    """Refuse a catalog of a revision that this code does not know.
+    """Check that this code knows the revision of a catalog.
+
+    Args:
+        found: The revision.
+        catalog: Path of the catalog, for the error message.
 
     Raises:
-        StoreVersionError: A newer tracker made it.
+        StoreVersionError: A newer tracker wrote the catalog.
     """
     if found not in REVISIONS:
         raise StoreVersionError(
-            f"{catalog} was made by a newer tracker (catalog revision {found}, this one "
+            f"{catalog} was made by a newer tracker (catalog revision {found}, this tracker "
             f"knows up to {REVISION}): upgrade airgap-tracker to open it. Nothing was changed."
         )
 
 
 def revision_of(engine: Engine) -> str | None:
-    """Return a catalog's revision; None while nobody has made its tables.
+    """Return the revision of a catalog; None if the catalog has no tables yet.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The catalog cannot be read.
     """
     try:
         with engine.connect() as connection:
@@ -100,21 +111,21 @@ def revision_of(engine: Engine) -> str | None:
                 return None
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     except DatabaseError as error:
-        raise _refusal(engine, error) from error
+        raise _store_error(engine, error) from error
 
 
-def _refusal(engine: Engine, error: DatabaseError) -> StoreError:
-    said = f"catalog {engine.url.database}: {error.orig}"
-    if type(error) is DatabaseError:  # no kind of its own: damaged, or not a database
-        said += "; `tracker rebuild` makes a new one from the published files and journals beside it"
-    return StoreError(said)
+def _store_error(engine: Engine, error: DatabaseError) -> StoreError:
+    message = f"catalog {engine.url.database}: {error.orig}"
+    if type(error) is DatabaseError:  # not a subclass: the file is damaged or not a database
+        message += "; `tracker rebuild` makes a new catalog from the published files and journals"
+    return StoreError(message)
 
 
 def _create(engine: Engine) -> None:
-    """Make the tables of a new catalog as the models describe them, in one transaction."""
+    """Create the tables of a new catalog in one transaction."""
     with engine.execution_options(write=True).begin() as connection:
         Base.metadata.create_all(connection)
-        # Alembic's own table: the next upgrade starts from this revision.
+        # The table of Alembic: the next migration starts from this revision.
         connection.execute(
             text(
                 "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
@@ -125,7 +136,7 @@ def _create(engine: Engine) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
-    # Importing Alembic costs 150 ms of CPU; only a catalog of an older revision needs it.
+    # Importing Alembic takes 150 ms of CPU time; only a catalog of an older revision needs it.
     from alembic import command
     from alembic.config import Config
 

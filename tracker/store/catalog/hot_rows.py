@@ -1,4 +1,4 @@
-"""Hot rows: history that lies in the catalog until there is enough of it for a Parquet part."""
+"""Hot rows: history rows in the catalog, before there are enough rows for a Parquet part."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tracker.ground.records import encode, packable, read_extension
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.models import HotRow, Segment
 
-# With so many rows, or bytes of packed rows, a segment's hot rows become a part. Charts unpack each
-# hot row in Python, so there should be few; a part of a wide run should hold more than a few rows.
+# At this number of rows, or of bytes of packed rows, the hot rows of a segment become a part. Charts unpack
+# hot rows in Python, so there should be few. A part of a run with many keys should have more than a few rows.
 HOT_ROWS = 4096
 HOT_BYTES = 32 * 1024 * 1024
 
@@ -25,20 +25,20 @@ _COLUMNS = (HotRow.row, HotRow.step, HotRow.time, HotRow.runtime, HotRow.data)
 
 
 def pack_data(data: dict[str, object]) -> bytes:
-    """Return a row's data as hot rows keep it."""
+    """Return the data of a row as msgpack, for the column ``HotRow.data``."""
     try:
         return encode(data)
-    except OverflowError:  # integers beyond 64 bits
+    except OverflowError:  # msgpack has no integers beyond 64 bits
         return encode(packable(data))
 
 
 def unpack_data(data: bytes) -> dict[str, Any]:
-    """Return the data that ``pack_data`` was given."""
+    """Return the data of a row from the result of ``pack_data``."""
     return _decode(data)
 
 
 def read_hot(session: Session, segment_id: int) -> list[FinishedRow]:
-    """Return a segment's hot rows in order of logging."""
+    """Return the hot rows of a segment in the order of logging."""
     found = session.execute(select(*_COLUMNS).where(HotRow.segment_id == segment_id).order_by(HotRow.row))
     return [FinishedRow(row, step, time, runtime, _decode(data)) for row, step, time, runtime, data in found]
 
@@ -46,9 +46,17 @@ def read_hot(session: Session, segment_id: int) -> list[FinishedRow]:
 def read_hot_keys(
     session: Session, segment_id: int, keys: list[str]
 ) -> Iterator[tuple[FinishedRow, tuple[Any, ...]]]:
-    """Yield a segment's hot rows, without data, each with the values of ``keys`` (UNSET: not logged).
+    """Yield the hot rows of a segment, with the values of some keys.
 
-    The other keys are passed over in C: of a row with 10,000 keys a chart wants two.
+    The decoder skips the other keys in C, because a chart needs only two of 10,000 keys.
+
+    Args:
+        session: A transaction of the catalog.
+        segment_id: ``Segment.id`` of the segment.
+        keys: The wanted keys.
+
+    Yields:
+        The row without its data, and the value of each key (``msgspec.UNSET`` if the row lacks the key).
     """
     pick = _picker(list(dict.fromkeys(keys)))
     found = session.execute(select(*_COLUMNS).where(HotRow.segment_id == segment_id).order_by(HotRow.row))
@@ -57,21 +65,27 @@ def read_hot_keys(
 
 
 def _picker(names: list[str]) -> Callable[[bytes], tuple[Any, ...]]:
-    """Return what takes the values of ``names`` out of packed data."""
+    """Return a function that returns the values of ``names`` from packed data."""
     try:
         shape = msgspec.defstruct(
             "Keys",
             [(f"k{at}", Any, msgspec.UNSET) for at in range(len(names))],
             rename={f"k{at}": key for at, key in enumerate(names)},
         )
-    except ValueError:  # quotes, backslashes and control characters are no names of fields
+    except ValueError:  # msgspec does not allow quotes, backslashes and control characters in field names
         return lambda data: tuple(map(_decode(data).get, names, repeat(msgspec.UNSET)))
     decode = msgspec.msgpack.Decoder(shape, ext_hook=read_extension).decode
     return lambda data: msgspec.structs.astuple(decode(data))
 
 
 def add_hot(session: Session, segment: Segment, rows: list[FinishedRow]) -> None:
-    """Store rows; one whose beginning is stored already is joined with it."""
+    """Store hot rows. Join a row with a stored row of the same number.
+
+    Args:
+        session: A write transaction.
+        segment: The segment of the rows.
+        rows: The rows, in the order of logging.
+    """
     if not rows:
         return
     rows = join([], rows)
@@ -97,10 +111,14 @@ def add_hot(session: Session, segment: Segment, rows: list[FinishedRow]) -> None
 
 
 def take_hot(session: Session, seen: Segment) -> bool:
-    """Remove all hot rows of a segment.
+    """Remove all hot rows of a segment, unless they have changed.
+
+    Args:
+        session: A write transaction.
+        seen: The segment as it was when the caller read the rows.
 
     Returns:
-        False, and nothing was removed, when they are not what they were when ``seen`` was read.
+        False if the rows have changed since then. Nothing is removed in this case.
     """
     segment = session.get_one(Segment, seen.id)
     if (segment.hot_count, segment.hot_bytes) != (seen.hot_count, seen.hot_bytes):
@@ -110,10 +128,10 @@ def take_hot(session: Session, seen: Segment) -> bool:
 
 
 def join(stored: list[FinishedRow], rows: list[FinishedRow]) -> list[FinishedRow]:
-    """Return both lists as one, in order of logging; the parts of one row become one.
+    """Return both lists as one, in the order of logging. Rows with the same number become one row.
 
-    The open row of a writer that was taken for dead has been closed; when the writer goes on, it may
-    add to that row.
+    Such rows occur when a writer seems to be dead: its open row is closed and stored. If the writer is alive
+    and continues, it may add values to that row.
     """
     joined = {row.row: row for row in stored}
     for row in rows:

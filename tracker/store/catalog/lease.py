@@ -1,22 +1,24 @@
-"""Which host holds a store's catalog: at most one, and which file the catalog is.
+"""Leases on the catalog: the lease names the one host that holds the catalog, and the file of the catalog.
 
-SQLite is safe only among processes that share file locks, so one host at a time writes the catalog. A lease
-is a file ``leases/N.json`` that is created exclusively; the largest N is in force. All processes of the host
-share it. Its state is
+SQLite is safe only among processes that share file locks, so only one host at a time writes the catalog. A
+lease is a file ``leases/N.json``, which is created exclusively. The lease with the largest N is in force. All
+processes of the host share the lease. The state of a lease is
 
 * ``held``: the holder writes a random token to ``leases/N.beat`` several times in each ``silent_seconds()``.
-  A host that has seen the same token for that long, by its own monotonic clock, may take the catalog over.
-* ``free``: the last process of the holder has closed the store. Any host may create lease N+1, with the same
+  If another host has seen the same token for that time, by its own monotonic clock, it may take over the
+  catalog.
+* ``free``: the last process of the holder has closed the store. Any host may create lease N+1 with the same
   catalog file.
-* ``taken``: another host takes the catalog over. It marks lease N first, then copies the catalog to a new
-  name, then creates lease N+1 with that name. The former holder may wake up at any time: it finds the mark
-  before it begins a transaction and after it has committed one, and what it wrote meanwhile is in a file that
-  nobody reads.
+* ``taken``: another host takes over the catalog. First it sets this state in lease N. Then it copies the
+  catalog to a new name and creates lease N+1 with that name. The former holder may wake up at any time. It
+  checks the state before each transaction and after each commit. Its writes in between are in the old file,
+  which is not read any more.
 
-A commit after which there was no mark is in the copy, so what it made superfluous may be deleted.
+If the state after a commit is not ``taken``, the copy contains the commit. Then files that the commit made
+superfluous may be deleted.
 
-Files are opened anew for each look: network file systems compare an opened file with the server, while what
-``stat`` returns may be a minute old. Lease files have one size, as a client may also remember sizes.
+Each check opens the file again. Network file systems validate a file at open, but the result of ``stat`` may
+be a minute old. All lease files have the same size, because a client may also cache sizes.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from tracker.store.objects.atomic_files import sync_folder, write_new
 from tracker.store.objects.layout import Layout
 
 SILENT_SECONDS = 60.0
-# How many beats there are in the time after which a holder counts as silent.
+# Number of beats in the time after which a holder counts as silent.
 BEATS = 6
 FILE_SIZE = 2048
 
@@ -46,12 +48,12 @@ class Holder(msgspec.Struct, frozen=True):
     """The host that a lease belongs to, and the process that created the lease.
 
     Attributes:
-        boot: The kernel's boot id.
-        device: ``st_dev`` of the store's folder: processes of one boot that see the same device share locks.
-        local: Whether the holder sees the store on a file system that only one kernel mounts.
-        host: The host's name; for messages only, as containers change it.
-        pid: For messages only.
-        since: Unix seconds; for messages only.
+        boot: Boot id of the kernel.
+        device: ``st_dev`` of the store's folder. Processes with the same boot id and device share file locks.
+        local: Whether the store is on a local file system for the holder, which only one kernel mounts.
+        host: Name of the host. Only for messages, because containers change the name.
+        pid: Id of the process. Only for messages.
+        since: Time of the lease in Unix seconds. Only for messages.
     """
 
     boot: str
@@ -66,9 +68,9 @@ class Lease(msgspec.Struct, frozen=True):
     """One lease on a catalog.
 
     Attributes:
-        state: ``held``, ``free`` or ``taken``. The first field: ``held`` becomes ``free`` in place.
-        number: The epoch: each lease that is created has a larger one.
-        catalog: The catalog's name in the store, or an absolute path on a disk of the holder.
+        state: ``held``, ``free`` or ``taken``. The first field, because ``mark_free`` overwrites it in place.
+        number: Number of the lease. Each new lease has a larger number.
+        catalog: Name of the catalog in the store, or its absolute path on a disk of the holder.
         holder: The host that created the lease; in state ``taken`` the host that takes over. None before the
             first lease.
     """
@@ -83,10 +85,10 @@ _decode = msgspec.json.Decoder(Lease).decode
 
 
 def read_lease(layout: Layout) -> Lease:
-    """Return the lease in force; in a store without any, a free one on ``catalog.db``.
+    """Return the lease in force. In a store without leases, return a free lease on ``catalog.db``.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The lease cannot be read.
     """
     while True:
         number = max(_numbers(layout), default=0)
@@ -96,31 +98,31 @@ def read_lease(layout: Layout) -> Lease:
         try:
             content = read_small(path)
             if not content.strip(b"\0"):
-                # A power cut left the name alone. Leases on any other file are forced to the disk.
+                # After a power loss the file is empty. Leases on other catalog files are forced to the disk.
                 return Lease("free", number, layout.catalog.name, None)
             return _decode(content)
         except FileNotFoundError:
-            # A newer one has been created; a network client may list the old one for a while.
+            # A newer lease exists, but a network client may still list the old one.
             time.sleep(0.01)
         except (msgspec.MsgspecError, OSError) as error:
             raise StoreError(f"cannot read {path}: {error}") from error
 
 
 def catalog_of(layout: Layout) -> Path:
-    """Return the catalog that the lease names; it may be missing."""
+    """Return the path of the catalog in the lease. The file may be missing."""
     return layout.root / read_lease(layout).catalog
 
 
 def held_elsewhere(layout: Layout) -> Holder | None:
-    """Return the other host that holds the catalog, or None. The host may be dead: only watching tells."""
+    """Return the other host that holds the catalog, or None. That host may be dead."""
     lease = read_lease(layout)
-    if lease.state == "free" or lease.holder is None or is_here(layout, lease.holder):
+    if lease.state == "free" or lease.holder is None or is_this_host(layout, lease.holder):
         return None
     return lease.holder
 
 
 def refusal(layout: Layout, holder: Holder) -> HeldElsewhereError:
-    """Return the error that names the holder and says what to do."""
+    """Return the error for a catalog that another host holds."""
     return HeldElsewhereError(
         f"{holder.host} (process {holder.pid}) holds the catalog of {layout.root}: run this on that host, or "
         "stop the tracker processes there first; `tracker sync` takes over from a host that is gone"
@@ -128,7 +130,7 @@ def refusal(layout: Layout, holder: Holder) -> HeldElsewhereError:
 
 
 def silent_seconds() -> float:
-    """Return for how long the beat of a holder must not have changed before another host takes over.
+    """Return the time in seconds after which another host may take over from a holder without a new beat.
 
     Raises:
         UsageError: ``TRACKER_LEASE_SECONDS`` is not a number above 0.
@@ -139,20 +141,20 @@ def silent_seconds() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise UsageError(f"TRACKER_LEASE_SECONDS is {text!r}; give seconds, like 60")
+        raise UsageError(f"TRACKER_LEASE_SECONDS is {text!r}; give a number of seconds above 0, like 60")
     return seconds
 
 
 def this_holder(layout: Layout) -> Holder:
-    """Return what a lease that this process creates says of its host."""
+    """Return the holder for a lease that this process creates."""
     device = os.stat(layout.root).st_dev
     return Holder(boot_id(), device, _is_local(str(layout.root)), host_name(), os.getpid(), time.time())
 
 
-def is_here(layout: Layout, holder: Holder) -> bool:
-    """Whether this process shares file locks with the holder's processes, if any of them lives."""
+def is_this_host(layout: Layout, holder: Holder) -> bool:
+    """Return whether this process shares file locks with the processes of the holder that are alive."""
     if holder.local and _is_local(str(layout.root)):
-        return True  # one kernel mounts the disk: it is this boot, or a former one that is over
+        return True  # only one kernel mounts the disk, so the holder is this boot or an earlier one
     return (holder.boot, holder.device) == (boot_id(), os.stat(layout.root).st_dev)
 
 
@@ -162,18 +164,18 @@ def _is_local(root: str) -> bool:
 
 
 def create_lease(layout: Layout, lease: Lease) -> bool:
-    """Create a lease; return False when another host, or process, was first."""
+    """Create a lease; return False if another host or process has created a lease of this number first."""
     temporary = _write(layout, lease)
     path = layout.lease(lease.number)
     try:
         os.link(temporary, path)
     except FileExistsError:
-        # A network file system may have repeated a request that had been done.
+        # A network file system may repeat a request that has succeeded: then the file has two links.
         if temporary.stat().st_nlink == 1:
             return False
     finally:
         temporary.unlink(missing_ok=True)
-    if max(_numbers(layout)) > lease.number:  # one that was cleaned up long ago
+    if max(_numbers(layout)) > lease.number:  # the name was free because this lease was removed as outdated
         path.unlink(missing_ok=True)
         return False
     if is_durable(layout, lease):
@@ -182,14 +184,17 @@ def create_lease(layout: Layout, lease: Lease) -> bool:
 
 
 def replace_lease(layout: Layout, lease: Lease) -> None:
-    """Change the state of a lease."""
+    """Replace the file of a lease by one with another state."""
     os.replace(_write(layout, lease), layout.lease(lease.number))
     if is_durable(layout, lease):
         sync_folder(layout.leases)
 
 
 def mark_free(layout: Layout, lease: Lease) -> None:
-    """Change the state in place; when another host exchanges the file meanwhile, in the old file."""
+    """Change the state to ``free`` in place.
+
+    If another host replaces the file at the same time, only the old file changes.
+    """
     content = encode_lease(lease)
     descriptor = os.open(layout.lease(lease.number), os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -214,12 +219,12 @@ def _write(layout: Layout, lease: Lease) -> Path:
 
 
 def is_durable(layout: Layout, lease: Lease) -> bool:
-    """Whether a power cut must not take the lease: what it says of the catalog is more than the default."""
+    """Return whether the lease must survive a power loss, because its catalog is not the default file."""
     return lease.catalog != layout.catalog.name
 
 
 def encode_lease(lease: Lease) -> bytes:
-    """Return the content of a lease's file."""
+    """Return the content of the file of a lease, padded to ``FILE_SIZE`` bytes."""
     return msgspec.json.encode(lease).ljust(FILE_SIZE - 1) + b"\n"
 
 
@@ -233,7 +238,7 @@ def _numbers(layout: Layout) -> list[int]:
 
 
 def read_small(path: Path) -> bytes:
-    """Return the content of a lease or a beat as the file system has it now."""
+    """Return the current content of the file of a lease or a beat."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, FILE_SIZE)
@@ -242,7 +247,7 @@ def read_small(path: Path) -> bytes:
 
 
 def read_beat(path: Path) -> bytes:
-    """Return the token of a beat; empty before the first."""
+    """Return the token of a beat; empty if the file does not exist yet."""
     try:
         return read_small(path)
     except FileNotFoundError:
@@ -250,7 +255,7 @@ def read_beat(path: Path) -> bytes:
 
 
 def write_beat(path: Path) -> None:
-    """Exchange the token in place: a full disk has room for that, once the file is there."""
+    """Write a new token in place, which succeeds on a full disk once the file exists."""
     descriptor = group_files.create(path, os.O_WRONLY)
     try:
         os.write(descriptor, os.urandom(16).hex().encode())

@@ -1,4 +1,4 @@
-"""Holding the catalog: a process's share of its host's lease, and taking over from a host that is gone."""
+"""Holding the catalog: a process shares the lease of its host, or takes over from a host that is silent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tracker.store.catalog.lease import (
     create_lease,
     encode_lease,
     is_durable,
-    is_here,
+    is_this_host,
     mark_free,
     read_beat,
     read_lease,
@@ -44,11 +44,12 @@ _CATALOG_NAME = re.compile(r"catalog(-\d+-[0-9a-f]{8})?\.db")
 
 
 class Hold:
-    """This process's share of the lease that its host holds. Keeps the beat until ``release``.
+    """The share of this process in the lease of its host. A thread writes the beat until ``release``.
 
     Attributes:
-        catalog: The catalog.
-        damaged: What was copied in a takeover and proved damaged; a rebuild takes the API keys from it.
+        catalog: Path of the catalog.
+        damaged: Path of a copy that was made in a takeover and is damaged, or None. A rebuild takes the API
+            keys from it.
     """
 
     def __init__(self, layout: Layout, lease: Lease, lock: FileLock, damaged: Path | None = None) -> None:
@@ -62,15 +63,15 @@ class Hold:
         self._pid = os.getpid()
         self._ended = threading.Event()
         self._seconds_between = silent_seconds() / BEATS
-        with suppress(RuntimeError):  # the interpreter shuts down: the process needs no beat any more
-            # `threading.Thread.start` waits until the thread runs: opening a store would take twice as long.
+        with suppress(RuntimeError):  # during interpreter shutdown; then the process needs no beat
+            # `threading.Thread.start` waits until the thread runs, which doubles the time of opening a store.
             _thread.start_new_thread(self._keep_beat, ())
 
     def check(self) -> None:
-        """Raise unless this host still holds the lease.
+        """Check that this host still holds the lease.
 
         Raises:
-            HeldElsewhereError: Another host has taken the catalog over.
+            HeldElsewhereError: Another host has taken over the catalog.
             StoreError: The lease cannot be read.
         """
         try:
@@ -83,22 +84,26 @@ class Hold:
             raise self._taken()
 
     def release(self, *, free: bool = True) -> None:
-        """Let go; the last process of the host marks the lease as free, unless ``free`` is False."""
-        if self._ended.is_set() or os.getpid() != self._pid:  # a forked child has no part in it
+        """Stop the beat and leave the lease.
+
+        Args:
+            free: Whether the last process of the host marks the lease as free.
+        """
+        if self._ended.is_set() or os.getpid() != self._pid:  # a forked child does not share the lease
             return
         self._ended.set()
         try:
-            if free and self._lock.try_alone():
+            if free and self._lock.try_exclusive():
                 mark_free(self._layout, self._lease)
         except OSError:
-            pass  # it is another host's by now, or stays held: others wait until the beat is old
+            pass  # another host has taken over, or the lease stays held and others wait until the beat is old
         finally:
             self._lock.close()
 
     def _keep_beat(self) -> None:
         path = self._layout.beat(self._lease.number)
         while not self._ended.wait(self._seconds_between):
-            with suppress(OSError):  # a missed beat is no harm; a taken lease is found by `check`
+            with suppress(OSError):  # one missed beat does no harm, and `check` detects a takeover
                 write_beat(path)
 
     def _taken(self) -> HeldElsewhereError:
@@ -106,25 +111,25 @@ class Hold:
         who = "another host" if now.holder is None else now.holder.host
         since = "" if now.holder is None else time.strftime(" at %H:%M:%S", time.localtime(now.holder.since))
         return HeldElsewhereError(
-            f"{who} has taken over the catalog of {self._layout.root}{since}, as this host had been silent: "
-            "nothing is written here any more. Journals are applied there"
+            f"{who} has taken over the catalog of {self._layout.root}{since}, because this host was silent: "
+            "this process does not write to the store any more. The other host applies the journals"
         )
 
 
 def hold_catalog(layout: Layout, *, takes_over: bool = True) -> Hold:
-    """Return a share of this host's lease on the catalog; create the lease if no host has one.
+    """Return a share in the lease of this host on the catalog. Create the lease if no host has one.
 
     Args:
-        layout: The store.
-        takes_over: Whether to wait until a holder that may be dead is known to be silent, and then to take
-            its catalog over. Otherwise the call fails at once.
+        layout: The paths of the store.
+        takes_over: Whether to wait until another holder is known to be silent, and then take over its
+            catalog. Otherwise the call fails immediately if another host holds the catalog.
 
     Raises:
-        HeldElsewhereError: Another host holds the catalog, and lives, or was not waited for.
+        HeldElsewhereError: Another host holds the catalog and is alive, or ``takes_over`` is false.
         StoreError: The lease cannot be read or written.
-        UsageError: ``TRACKER_CATALOG`` names a folder that cannot be used.
+        UsageError: ``TRACKER_CATALOG`` or ``TRACKER_LEASE_SECONDS`` is invalid.
     """
-    silent_seconds()  # refused before anything is written
+    silent_seconds()  # reject an invalid setting before anything is written
     try:
         lock = FileLock(layout.lease_lock)
         try:
@@ -141,18 +146,18 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
     while True:
         lease = read_lease(layout)
         if lease.state == "held" and lease.holder is not None:
-            if is_here(layout, lease.holder):
+            if is_this_host(layout, lease.holder):
                 return Hold(layout, lease, lock)
             if not takes_over:
                 raise refusal(layout, lease.holder)
             if not _is_silent(layout, lease):
                 continue
-            _require_room(layout, lease)  # before the holder is told that it has lost the catalog
+            _require_room(layout, lease)  # check before the holder loses the catalog
             lease = Lease("taken", lease.number, lease.catalog, this_holder(layout))
             replace_lease(layout, lease)
         elif lease.state == "taken" and lease.holder is not None and not takes_over:
             raise refusal(layout, lease.holder)
-        name, new = _place_for(layout, lease)
+        name, new = _next_catalog(layout, lease)
         damaged = None
         if new and (layout.root / lease.catalog).is_file():
             damaged = _copy(layout, lease, layout.root / name)
@@ -165,15 +170,15 @@ def _hold(layout: Layout, lock: FileLock, takes_over: bool) -> Hold:
 
 
 def _require_room(layout: Layout, lease: Lease) -> None:
-    from tracker.store.catalog.takeover import require_room  # few openings need it
+    from tracker.store.catalog.takeover import require_room  # imported late, because takeovers are rare
 
-    source, (name, _) = layout.root / lease.catalog, _place_for(layout, lease)
+    source, (name, _) = layout.root / lease.catalog, _next_catalog(layout, lease)
     if source.is_file():
         require_room(source, (layout.root / name).parent)
 
 
 def _copy(layout: Layout, lease: Lease, target: Path) -> Path | None:
-    from tracker.store.catalog.takeover import copy_catalog  # few openings need it
+    from tracker.store.catalog.takeover import copy_catalog  # imported late, because takeovers are rare
 
     try:
         return copy_catalog(layout.root / lease.catalog, target)
@@ -183,16 +188,16 @@ def _copy(layout: Layout, lease: Lease, target: Path) -> Path | None:
 
 
 def remove_catalog(path: Path) -> None:
-    """Remove a catalog that nobody uses, and its logs."""
+    """Remove an unused catalog and its logs."""
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def _is_silent(layout: Layout, lease: Lease) -> bool:
-    """Watch a holder's beat until it is old; return False when there is another lease by then.
+    """Watch the beat of a holder for ``silent_seconds()``; return False if the lease has changed meanwhile.
 
     Raises:
-        HeldElsewhereError: The holder lives.
+        HeldElsewhereError: The beat has changed, so the holder is alive.
     """
     assert lease.holder is not None
     patience = silent_seconds()
@@ -204,7 +209,7 @@ def _is_silent(layout: Layout, lease: Lease) -> bool:
     first, since = read_beat(path), time.monotonic()
     while True:
         time.sleep(1 / LOOKS_PER_SECOND)
-        waited = time.monotonic() - since  # before the look: this process may be suspended in between
+        waited = time.monotonic() - since  # before the check: this process may be suspended in between
         if read_lease(layout) != lease:
             return False
         if read_beat(path) != first:
@@ -213,13 +218,13 @@ def _is_silent(layout: Layout, lease: Lease) -> bool:
             return True
 
 
-def _place_for(layout: Layout, former: Lease) -> tuple[str, bool]:
-    """Return where the catalog of the next lease is, and whether that is a new file."""
+def _next_catalog(layout: Layout, former: Lease) -> tuple[str, bool]:
+    """Return the catalog for the next lease (``Lease.catalog``), and whether that is a new file."""
     folder = os.environ.get(CATALOG_FOLDER)
     place = Path(folder).expanduser().absolute() if folder else None
     if place is not None and place != layout.root and is_network(_existing(place)):
         raise UsageError(
-            f"{CATALOG_FOLDER} is {folder!r}, on a network file system: name a folder on a local disk"
+            f"{CATALOG_FOLDER} is {folder!r}, on a network file system: set it to a folder on a local disk"
         )
     at = layout.root / former.catalog
     asked = place in (None, at.parent)
@@ -236,7 +241,7 @@ def _place_for(layout: Layout, former: Lease) -> tuple[str, bool]:
 
 
 def _store_id(layout: Layout) -> str:
-    """Return the random id in the store's description."""
+    """Return the id of the store from ``store.json``."""
     described: dict[str, Any] = read_json(layout.description) or {}
     return str(described["id"])
 
@@ -248,7 +253,7 @@ def _existing(place: Path) -> Path:
 
 
 def _clean_up(layout: Layout, former: Lease, created: Lease) -> None:
-    """Remove older leases; after a clean end of the one before, also catalogs that are in use no more."""
+    """Remove older leases. If the previous holder has freed its lease, also remove unused catalogs."""
     for name in os.listdir(layout.leases):
         number = name.partition(".")[0]
         if number.isdecimal() and int(number) < created.number:
@@ -266,14 +271,14 @@ def _clean_up(layout: Layout, former: Lease, created: Lease) -> None:
 
 
 class Opened(NamedTuple):
-    """An open catalog, and what is kept while it is used.
+    """An open catalog, with its lease and its lock.
 
     Attributes:
-        engine: Connections.
-        hold: This process's share of its host's lease.
-        lock: The store's lock: shared, or held alone while there are forgotten parts.
-        forgotten: ``Rebuilt.forgotten``, where this call has rebuilt a lost catalog. The caller salvages
-            their rows, before anybody seals, and shares the lock.
+        engine: Engine of the catalog.
+        hold: The share of this process in the lease of its host.
+        lock: The lock of the store: shared, or exclusive while there are forgotten parts.
+        forgotten: ``Rebuilt.forgotten``, if opening has rebuilt a lost catalog. The caller salvages the rows
+            of these parts before a process seals a segment, and then shares the lock.
     """
 
     engine: Engine

@@ -1,4 +1,4 @@
-"""Who has a store open, and who may exchange its catalog: a lock that the kernel frees with its holder."""
+"""File locks for opening a store and replacing its catalog. The kernel frees the locks of a dead process."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from tracker.ground.group_files import create
 
 
 class FileLock:
-    """An advisory lock on a file that is made for it; several may share it, or one has it alone.
+    """An advisory lock on a file, shared or exclusive.
 
     Args:
-        path: The file. Reading it is enough: another user's is good too.
+        path: The file, which is created if it is missing. Read permission is enough, so users can share a
+            lock file.
     """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = create(path, os.O_RDONLY, 0o644)
         self._close = weakref.finalize(self, os.close, self._descriptor)
-        # A process that ends keeps it to the last moment: its database connections close later than this.
+        # At exit, keep the lock until the process is gone: its database connections close after finalizers.
         self._close.atexit = False
 
     def share(self) -> None:
-        """Wait until nobody has the lock alone, then share it."""
+        """Take the lock shared. Wait while another process has the lock exclusively."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def try_share(self) -> bool:
-        """Share the lock unless somebody has it alone."""
+        """Take the lock shared without waiting; return whether that succeeded."""
         return self._try(fcntl.LOCK_SH)
 
-    def try_alone(self) -> bool:
-        """Take the lock alone if nobody else has it."""
+    def try_exclusive(self) -> bool:
+        """Take the lock exclusively without waiting; return whether that succeeded."""
         return self._try(fcntl.LOCK_EX)
 
     def free(self) -> None:
-        """Let go; the lock may be taken again. A forked child that inherited it lets go too."""
+        """Release the lock. It can be taken again. A forked child that inherited the lock loses it too."""
         if self._close.alive:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go for good."""
+        """Release the lock and close the file."""
         self.free()
         self._close()
 
@@ -56,11 +57,14 @@ class FileLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody has the lock on an existing file alone."""
+    """Return whether a process has the lock on an existing file exclusively.
+
+    Return False if this process may not open the file.
+    """
     try:
         lock = FileLock(path)
     except OSError:
-        return False  # another user's: nothing can be said
+        return False
     try:
         return not lock.try_share()
     finally:
@@ -69,7 +73,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def shared(path: Path | None) -> Iterator[None]:
-    """Share the lock on a file for a moment; where that cannot be, or without a path, go on without."""
+    """Share the lock on a file during a ``with`` block. Without a path or permission, do not lock."""
     try:
         lock = FileLock(path) if path is not None else None
     except OSError:

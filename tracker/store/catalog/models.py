@@ -1,4 +1,4 @@
-"""The catalog's tables. It is an index: everything but users and keys can be read from files."""
+"""Tables of the catalog. The catalog is an index: a rebuild restores it from files, except the API keys."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Annotated, Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-# Steps, offsets and sizes outgrow the 32 bits that PostgreSQL gives an INTEGER.
+# Steps, offsets and sizes can exceed 32 bits, the size of an INTEGER in PostgreSQL.
 Big = Annotated[int, mapped_column(BigInteger)]
 
 
 class Base(DeclarativeBase):
-    """Base of all tables. Plain values are kept as exact JSON (``tracker.ground.values``)."""
+    """Base class of all tables. Plain values are stored as exact JSON (``tracker.ground.values``)."""
 
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}
 
 
 class Clock(Base):
-    """One row: counts committed changes, so that readers can ask what is newer."""
+    """A table with one row, which counts committed changes. Readers use the count to find newer rows."""
 
     __tablename__ = "clock"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -37,7 +37,7 @@ class Project(Base):
 
 
 class Run(Base):
-    """A run: the merged view of what its writers said."""
+    """A run: the merged state of the records of all its writers."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -74,14 +74,14 @@ class Run(Base):
 
 
 class RunField(Base):
-    """One value of a run's config or summary, or one tag, for filters and orders; derived from them.
+    """One value of the config or summary of a run, or one tag, for filters and sort orders.
 
-    A number or a bool stands in ``number``, a string in ``text``: see ``tracker.store.catalog.run_index``.
+    A number or a bool is in ``number``, a string in ``text``: see ``tracker.store.catalog.run_index``.
     """
 
     __tablename__ = "run_fields"
     __table_args__ = (
-        # The first one finds all rows of a field, the second only strings.
+        # The first index contains all rows, the second only strings.
         Index("ix_run_fields_number", "project_id", "field", "number", "run_id"),
         Index(
             "ix_run_fields_text",
@@ -92,7 +92,7 @@ class RunField(Base):
             sqlite_where=text("text IS NOT NULL"),
             postgresql_where=text("text IS NOT NULL"),
         ),
-        {"sqlite_with_rowid": False},  # the rows lie in their primary key: a third less to store
+        {"sqlite_with_rowid": False},  # rows are stored in the primary key, which saves a third of the space
     )
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     field: Mapped[str] = mapped_column(primary_key=True)
@@ -102,10 +102,10 @@ class RunField(Base):
 
 
 class Segment(Base):
-    """What one writer wrote in one attempt, and how far it has been applied.
+    """The records of one writer in one attempt, and the position up to which they have been applied.
 
-    After a rebuild, what records before ``adopted`` did beyond the segment (files, versions, aliases,
-    uses) stands in published files already; applying them again gives only rows, config and summary.
+    After a rebuild, published files already contain the files, versions, aliases and uses of records before
+    ``adopted``. Applying these records again restores only rows, config and summary.
     """
 
     __tablename__ = "segments"
@@ -131,7 +131,7 @@ class Segment(Base):
 
 
 class HotRow(Base):
-    """A history row that is not in a Parquet part yet; ``data`` is msgpack."""
+    """A history row that is not in a Parquet part yet. ``data`` is msgpack."""
 
     __tablename__ = "hot_rows"
     segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"), primary_key=True)
@@ -143,7 +143,7 @@ class HotRow(Base):
 
 
 class Part(Base):
-    """A Parquet file with history rows of one segment; ``path`` is relative to the store."""
+    """A Parquet file with history rows of one segment. ``path`` is relative to the store."""
 
     __tablename__ = "parts"
     __table_args__ = (Index("ix_parts_segment", "segment_id"),)
@@ -167,7 +167,7 @@ class Rung(Base):
 
 
 class Sample(Base):
-    """A sample of system metrics that is not in a Parquet file yet; ``data`` is msgpack."""
+    """A sample of system metrics that is not in a Parquet file yet. ``data`` is msgpack."""
 
     __tablename__ = "samples"
     segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"), primary_key=True)
@@ -178,7 +178,7 @@ class Sample(Base):
 
 
 class ConsoleLine(Base):
-    """A line of a segment's output that is not in a Parquet file yet. Stream 1 is stdout, 2 stderr."""
+    """A line of console output that is not in a Parquet file yet. ``stream``: 1 is stdout, 2 is stderr."""
 
     __tablename__ = "console_lines"
     segment_id: Mapped[int] = mapped_column(ForeignKey("segments.id"), primary_key=True)
@@ -204,7 +204,7 @@ class CapturedPart(Base):
 
 
 class RunFile(Base):
-    """A file of a run (media and others): a path and the blob that holds its bytes."""
+    """A file of a run, for example a media file: its path, and the SHA-256 of its content."""
 
     __tablename__ = "run_files"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
@@ -215,7 +215,7 @@ class RunFile(Base):
 
 
 class Collection(Base):
-    """An artifact collection: versions of one thing under one name."""
+    """An artifact collection: a name, a type and the versions of one artifact."""
 
     __tablename__ = "collections"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
@@ -229,10 +229,10 @@ class Collection(Base):
 
 
 class Version(Base):
-    """One version of an artifact; ``manifest`` is the blob that lists its entries.
+    """One version of an artifact. ``manifest`` is the SHA-256 of its manifest.
 
-    A version that was deleted keeps its row, as its number is never given again. ``source`` names the version
-    that a link points to, ``ENTITY/PROJECT/NAME:vN``.
+    A deleted version keeps its row, because its number is never used again. A link has the name of its source
+    version in ``source``, as ``ENTITY/PROJECT/NAME:vN``.
     """
 
     __tablename__ = "versions"
@@ -263,7 +263,7 @@ class Version(Base):
 
 
 class Alias(Base):
-    """An alias names one version of its collection."""
+    """An alias of one version of a collection."""
 
     __tablename__ = "aliases"
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"), primary_key=True)
@@ -272,10 +272,10 @@ class Alias(Base):
 
 
 class Packed(Base):
-    """Where a small content is that shares a blob with others: its digest, its pack, its offset, its size.
+    """The place of a small content in a pack: its SHA-256, the pack, the offset and the size in bytes.
 
-    A blob that a version names has a row too, its own name being the pack: ``tracker.store.blobs.packs``.
-    ``size`` is null in rows that were written before catalog revision 0005.
+    A blob that a version names has a row too, with itself as the pack: see ``tracker.store.blobs.packs``.
+    ``size`` is null for such blobs, and in rows that were written before catalog revision 0005.
     """
 
     __tablename__ = "packed"
@@ -287,7 +287,7 @@ class Packed(Base):
 
 
 class ArtifactUse(Base):
-    """A run used a version."""
+    """A use of an artifact version by a run."""
 
     __tablename__ = "artifact_uses"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
@@ -296,7 +296,7 @@ class ArtifactUse(Base):
 
 
 class ApiKey(Base):
-    """A key that opens the server; only its SHA-256 is kept."""
+    """An API key of the server. Only the SHA-256 of the key is stored."""
 
     __tablename__ = "api_keys"
     id: Mapped[int] = mapped_column(primary_key=True)

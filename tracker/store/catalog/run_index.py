@@ -1,7 +1,7 @@
-"""What runs are found by: the table ``run_fields``, derived from their config, summary and tags.
+"""The table ``run_fields``: config, summary and tags of runs, indexed for filters and sort orders.
 
-Fields are named ``config.KEY`` and ``summary.KEY``, keys of nested dicts joined by dots, and
-``tags.TAG``; ``tags`` stands for having any. ``tracker.store.queries.filters`` asks for them.
+Fields have names ``config.KEY`` and ``summary.KEY``, with the keys of nested dicts joined by dots, and
+``tags.TAG``. The field ``tags`` exists if a run has a tag. ``tracker.store.queries.filters`` uses the table.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from sqlalchemy.orm import Session
 
 from tracker.store.catalog.models import Run, RunField
 
-# Runs that are in memory at once while all are looked at.
+# Number of runs in memory while the fields of all runs are refreshed.
 RUNS_AT_ONCE = 100
-# Strings are kept whole up to this many characters; of longer ones that many, and their hash.
+# A longer string is stored as its first 256 characters and a hash.
 LONGEST_TEXT = 256
-# The whole strings that NaN and the infinities are found as, and what wandb writes in their place.
+# NaN and the infinities are indexed as these strings, which wandb also writes in their place.
 NONFINITE_TEXT = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 class Value(NamedTuple):
-    """How one value is kept. Lists, dicts and numbers that no double can stand for have neither."""
+    """The indexed form of a value. Lists, dicts and integers too large for a double have neither field."""
 
     number: float | None = None
     text: str | None = None
 
 
-# A value as it is kept: what ``Value`` is, but quicker made, and there are many.
+# The fields of a ``Value`` as a plain tuple, which is faster to create. There are many of them.
 Kept = tuple[float | None, str | None]
 
 OTHER = Value()
@@ -39,7 +39,7 @@ PRESENT = Value(1.0)
 
 
 def value_of(value: Any) -> Value:
-    """Return how a plain value is kept and asked for."""
+    """Return the indexed form of a plain value. Filters use the same form."""
     if isinstance(value, str):
         return Value(text=text_of(value))
     if isinstance(value, (int, float)):
@@ -54,7 +54,7 @@ def value_of(value: Any) -> Value:
 
 
 def text_of(text: str) -> str:
-    """Return how a string is kept: equal strings, and only they, are kept alike."""
+    """Return the indexed form of a string. Only equal strings have the same form."""
     if len(text) <= LONGEST_TEXT:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -62,7 +62,13 @@ def text_of(text: str) -> str:
 
 
 def fields_of(config: Mapping[str, Any], summary: Mapping[str, Any], tags: Iterable[str]) -> dict[str, Kept]:
-    """Return the fields of a run. A value of None counts as missing."""
+    """Return the fields of a run. A value of None counts as missing.
+
+    Args:
+        config: Config of the run.
+        summary: Summary of the run.
+        tags: Tags of the run.
+    """
     found: dict[str, Kept] = {}
     _flatten("config.", config, found)
     _flatten("summary.", summary, found)
@@ -76,7 +82,7 @@ def _flatten(prefix: str, values: Mapping[str, Any], found: dict[str, Kept]) -> 
     for key, value in values.items():
         kind = type(value)
         if kind is dict:
-            # A key that has the dots itself is not hidden by nested ones that spell the same.
+            # A nested key does not replace a key that contains dots and has the same name.
             found.setdefault(prefix + key, OTHER)
             nested: dict[str, Kept] = {}
             _flatten(f"{prefix}{key}.", value, nested)
@@ -90,11 +96,11 @@ def _flatten(prefix: str, values: Mapping[str, Any], found: dict[str, Kept]) -> 
 
 
 def refresh_fields(session: Session, run: Run) -> None:
-    """Make a run's rows of ``run_fields`` what its config, summary and tags say; writes what differs.
+    """Update the rows of a run in ``run_fields`` to its config, summary and tags. Write only differences.
 
     Args:
-        session: A write transaction, in which the run already has its id.
-        run: The run, as it will be committed.
+        session: A write transaction, in which the run already has an id.
+        run: The run in its final state for this transaction.
     """
     wanted = fields_of(run.config, run.summary, run.tags)
     with session.no_autoflush:
@@ -108,7 +114,7 @@ def refresh_fields(session: Session, run: Run) -> None:
                 added.append(row_of(run.id, run.project_id, field, value))
             elif before != value:
                 changed.append({"at": field, "number": value[0], "text": value[1]})
-        if stored:  # what is left is not there any more
+        if stored:  # the remaining fields do not exist any more
             connection.execute(
                 delete(RunField).where(RunField.run_id == run.id, RunField.field == bindparam("at")),
                 [{"at": field} for field in stored],
@@ -122,13 +128,20 @@ def refresh_fields(session: Session, run: Run) -> None:
 
 
 def refresh_all_fields(session: Session) -> None:
-    """Make ``run_fields`` what all runs say; see ``refresh_fields``."""
+    """Update the rows of all runs in ``run_fields``. See ``refresh_fields``."""
     for run in session.scalars(select(Run).order_by(Run.id).execution_options(yield_per=RUNS_AT_ONCE)):
         refresh_fields(session, run)
 
 
 def row_of(run: int, project: int, field: str, value: Kept) -> dict[str, Any]:
-    """Return a row of ``run_fields``."""
+    """Return a row of ``run_fields``.
+
+    Args:
+        run: ``Run.id`` of the run.
+        project: ``Project.id`` of its project.
+        field: Name of the field.
+        value: The indexed form of the value.
+    """
     return {
         "run_id": run,
         "field": field,

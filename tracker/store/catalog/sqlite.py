@@ -1,4 +1,4 @@
-"""What only SQLite has: connections, locks, checks of its files, statements of its dialect."""
+"""Code that is specific to SQLite: connections, locks, integrity checks and statements of its dialect."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from tracker.ground import values
 from tracker.ground.group_files import create, is_shared_by_group
 from tracker.store.catalog.models import Base
 
-# Longer than any transaction of ours; past it something is stuck and the user should know.
+# Longer than any transaction of tracker. After this time a process hangs, and the user should see an error.
 BUSY_SECONDS = 60
-# What the write-ahead log keeps of the disk once its pages are in the catalog.
+# Size in bytes to which SQLite truncates the write-ahead log after a checkpoint.
 LARGEST_LOG = 4 * 1024 * 1024
-# Makes one file of a catalog and its log; fails while another connection is open.
+# Moves the log into the catalog and removes the log. Fails while another connection is open.
 FOLD = "PRAGMA journal_mode=DELETE"
 
 
 def open_engine(path: Path) -> Engine:
     """Return an engine on the SQLite catalog at ``path``."""
     if is_shared_by_group(path):
-        # SQLite gives its log the mode of the catalog. Not of one that is open: closing would free its locks.
+        # Create the catalog with the mode for the group: SQLite copies this mode to its log. An existing
+        # catalog is not opened here, because closing the file would free the locks of other connections.
         with suppress(FileExistsError):
             os.close(create(path, os.O_WRONLY | os.O_EXCL))
     engine = create_engine(
@@ -40,8 +41,8 @@ def open_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        # FULL: a commit that says "sealed" must be durable before its journal may go.
+        connection.isolation_level = None  # `_begin` starts transactions
+        # FULL: the commit that seals a segment must be durable before its journals are deleted.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
@@ -49,7 +50,7 @@ def open_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A deferred transaction that turns into a writer fails at once when another wrote meanwhile.
+        # A deferred transaction fails at its first write if another process has written since it began.
         write = connection.get_execution_options().get("write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
@@ -57,9 +58,10 @@ def open_engine(path: Path) -> Engine:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Use a write-ahead log; a process that closes the catalog at this moment is waited for.
+    """Switch a connection to the write-ahead log.
 
-    The one that closes last removes the log, and SQLite then refuses others at once, whatever the timeout.
+    The process that closes the catalog last removes the log. Meanwhile SQLite rejects other connections
+    without waiting for the timeout, so this function retries.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -82,18 +84,18 @@ def upsert(
     replaced: tuple[str, ...] = (),
     where: str = "",
 ) -> None:
-    """Insert rows; of one that is there already, some columns are replaced.
+    """Insert rows. If a row with the same key exists, replace some of its columns.
 
-    The rows go straight to the driver: through the mapping of a table, 100,000 take four times as long.
+    The rows are passed to the driver directly: through the ORM, 100,000 rows take four times as long.
 
     Args:
         session: A write transaction.
-        table: Where to.
-        columns: Names of columns.
-        rows: Their values.
-        key: The columns that say which row is the same.
-        replaced: The columns that are replaced.
-        where: A condition on the row that is there.
+        table: The table.
+        columns: Names of the columns.
+        rows: Values of the columns for each row.
+        key: The columns that identify a row.
+        replaced: The columns to replace in an existing row. Empty: keep the row.
+        where: A condition, in SQL, on the existing row. The row is replaced only if the condition holds.
     """
     conflict = "NOTHING"
     if replaced:
@@ -107,13 +109,24 @@ def upsert(
 
 
 def fold(catalog: Path) -> None:
-    """Fold a catalog's log into it."""
+    """Move the write-ahead log of a catalog into the catalog and remove the log.
+
+    Raises:
+        sqlite3.Error: Another connection is open, or the catalog is damaged.
+    """
     with closing(sqlite3.connect(catalog, timeout=1)) as connection:
         connection.execute(FOLD)
 
 
 def find_damage(catalog: Path, check: str = "integrity_check") -> str | None:
-    """Fold a catalog's log into it and return what is wrong with it; ``quick_check`` skips the indexes."""
+    """Check the pages of a catalog and return a description of the damage, or None.
+
+    Closing the last connection also moves the write-ahead log into the catalog.
+
+    Args:
+        catalog: Path of the catalog.
+        check: The pragma: ``integrity_check``, or ``quick_check``, which does not check indexes.
+    """
     try:
         with closing(sqlite3.connect(catalog)) as connection:
             (found,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
@@ -123,6 +136,6 @@ def find_damage(catalog: Path, check: str = "integrity_check") -> str | None:
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Whether another connection is in the way."""
+    """Return whether the error is a lock of another connection."""
     code: int | None = getattr(error, "sqlite_errorcode", None)  # not in Python 3.10
     return "locked" in str(error) if code is None else code & 0xFF in (5, 6)  # SQLITE_BUSY, _LOCKED

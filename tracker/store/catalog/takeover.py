@@ -1,4 +1,4 @@
-"""Copying a catalog whose holder may wake up at any moment, and checking the copy."""
+"""Takeover of a catalog: copies and checks a catalog whose former holder may wake up at any time."""
 
 from __future__ import annotations
 
@@ -14,34 +14,38 @@ from tracker.ground.terminal import say
 from tracker.store.catalog.sqlite import find_damage
 from tracker.store.objects.atomic_files import sync_file, sync_folder
 
-# A former holder that has woken up ends at once; a transaction that it was in may still be written.
+# A former holder that wakes up stops after its current transaction, so few attempts are enough.
 ATTEMPTS = 5
 _LOG = "-wal"
 
 
 def require_room(source: Path, folder: Path) -> None:
-    """Check that a copy of a catalog and its log has room in a folder.
+    """Check that a folder has enough free space for a copy of a catalog and its log.
 
     Raises:
-        StoreError: It has none.
+        StoreError: The disk does not have enough free space.
     """
     size = sum(state[0] for state in _state(source) if state is not None)
     free = shutil.disk_usage(folder).free
     if free < size:
         raise StoreError(
-            f"cannot take over {source}: its copy needs {size} bytes and {folder} has {free} free"
+            f"cannot take over {source}: its copy needs {size} bytes, but {folder} has only {free} bytes free"
         )
 
 
 def copy_catalog(source: Path, target: Path) -> Path | None:
-    """Copy a catalog and its write-ahead log to a new name, and check every page of the copy.
+    """Copy a catalog and its write-ahead log, and check every page of the copy.
+
+    Args:
+        source: Path of the catalog.
+        target: Path of the copy.
 
     Returns:
-        None, or where the copy was moved because it is damaged: there is no ``target`` then.
+        None, or the path of a damaged copy. In that case there is no file ``target``.
 
     Raises:
-        StoreError: The source changes all the time.
-        OSError: It cannot be copied.
+        StoreError: The source changed during each attempt.
+        OSError: The source cannot be copied.
     """
     for _ in range(ATTEMPTS):
         before = _state(source)
@@ -50,7 +54,7 @@ def copy_catalog(source: Path, target: Path) -> Path | None:
         if _state(source) == before:
             break
     else:
-        raise StoreError(f"{source} is written while it is copied: stop the process that writes it")
+        raise StoreError(f"cannot copy {source}, because a process is writing to it: stop that process")
     found = find_damage(target)
     if found is None:
         sync_file(target)
@@ -60,7 +64,7 @@ def copy_catalog(source: Path, target: Path) -> Path | None:
     os.replace(target, broken)
     target.with_name(target.name + _LOG).unlink(missing_ok=True)
     target.with_name(target.name + "-shm").unlink(missing_ok=True)
-    say(f"the copy of {source} is damaged ({found}) and kept as {broken}")
+    say(f"the copy of the catalog {source} is damaged ({found}); it is kept as {broken}")
     return broken
 
 
@@ -83,9 +87,9 @@ def _state(source: Path) -> list[tuple[int, int] | None]:
 
 @contextmanager
 def _second_name(path: Path) -> Iterator[Path | None]:
-    """Give a file a second name for a moment: a network client may remember the size under the first.
+    """Yield a temporary hard link to a file, because a network client may cache the size under its name.
 
-    None when there is no such file: a catalog that was closed has no log.
+    Yield None if the file does not exist: a closed catalog does not have a log.
     """
     again = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
     try:

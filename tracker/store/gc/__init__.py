@@ -1,1 +1,1 @@
-"""Garbage collection: what nobody names any more, and which versions may go."""
+"""Garbage collection: deletes unreferenced files, and versions that expired or that no rule keeps."""

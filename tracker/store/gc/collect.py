@@ -1,29 +1,31 @@
-"""Garbage collection: what nobody names any more goes, beside writers that go on.
+"""Garbage collection: deletes unreferenced files while writers continue.
 
-What is named (``tracker.store.gc.references``): blobs of versions that are not deleted and of runs' files, of
-records in journals that are not applied yet, and of drafts that somebody may still log. Everything else
-goes once it has been left alone for the grace period. How a blob goes, and comes back, is in
-``tracker.store.blobs.trash``: there a touch protects when it comes after ``limit``.
-``limit`` is taken from the clock of the file system *before* anything else is looked at, so a touch that
-comes later always does. For one that came earlier, with
-a name that cannot be seen yet, there is no danger while the grace period is longer than the time between the
-two. As it may be 0, it is also seen to that the name is found:
+References (``tracker.store.gc.references``) come from versions that are not deleted, files of runs, records
+in journals that are not applied yet, and drafts that a process may still log. A file without reference is
+deleted after the grace period. ``tracker.store.blobs.trash`` describes the deletion of a blob. There, a touch
+protects a blob if the touch is later than ``limit``.
 
-* Artifacts: content is touched while a draft is settled, between the making of ``DRAFT/lock`` and of
-  ``settled.json``. A draft with the first and without the second moves the limit back to before the first.
-  ``settled.json`` names what it touched, and stays until the catalog's commit; the catalog is read last.
-* Content that a draft took over from an earlier version is named by ``draft.json``, once that is written; if
-  it has gone before, settling says so, and no version is made.
-* Files of runs: from the touch to the journal's record the writer shares ``locks/naming.lock``. Having had
-  that lock alone for a moment, after the limit was taken, means that all who had begun before are through.
-* Uploads take several requests. Who received one in the last day has a grace period of a day at least;
-  a sender that takes longer asks again what is here.
+``limit`` is read from the clock of the file system *before* anything else, so any later touch protects. A
+touch may also be earlier, while its reference is not visible yet. A grace period longer than the time between
+touch and reference prevents a deletion. Because the grace period may be 0, collection also finds such
+references:
 
-A blob that holds many small files (a pack) is forgotten in the catalog before it goes, so that nobody is sent
-to it; who was sent to it before finds that it cannot be touched. One of which little is wanted is written
-anew first (``tracker.store.gc.repack``). Two collections at once: there is a lock, and the second one says so
-and ends. What is named and cannot be read (a damaged manifest, a journal of a newer tracker) names nobody
-knows what: then nothing goes.
+* Artifacts: finalizing a draft touches contents after it creates ``DRAFT/lock`` and before it creates
+  ``settled.json``. A draft with the first file and without the second moves the limit to a time before the
+  first. ``settled.json`` references the touched contents, and it stays until the commit to the catalog. The
+  catalog is read last.
+* Contents that a draft takes over from an earlier version: ``draft.json`` references them. If such a content
+  is deleted before ``draft.json`` is written, finalizing reports an error and does not make a version.
+* Files of runs: a writer shares ``locks/naming.lock`` from the touch until the record is in the journal.
+  Collection takes that lock exclusively once after reading the limit, so all earlier writers have finished.
+* Uploads need several requests. A store that received an upload in the last day has a grace period of at
+  least one day. A sender that takes longer asks the server again for missing contents.
+
+Before a pack (a blob with many small files) is deleted, its rows in the catalog are deleted, so that no
+writer finds its contents there. A writer that found them earlier cannot touch the pack any more. Packs with
+little referenced content are first repacked (``tracker.store.gc.repack``). A lock prevents two collections at
+the same time: the second one raises an error. If a reference cannot be read (a damaged manifest, a journal of
+a newer tracker), nothing is deleted.
 """
 
 from __future__ import annotations
@@ -42,46 +44,47 @@ from tracker.errors import StoreError
 from tracker.ground.processes import is_alive
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.drafts import owner_of, read_draft
-from tracker.store.blobs.finalize import settled
+from tracker.store.blobs.finalize import read_finalized
 from tracker.store.blobs.packs import forget_packs
 from tracker.store.blobs.trash import Trash, is_young
 from tracker.store.catalog.locks import FileLock
-from tracker.store.gc.expiry import Going, let_go
+from tracker.store.gc.expiry import DueVersion, delete_due
 from tracker.store.gc.references import (
     NamedManifest,
     PendingReferences,
-    applied_to,
+    applied_positions,
     blobs_of,
     files_of_runs,
     manifests_of_versions,
-    said_in_journals,
+    pending_references,
 )
-from tracker.store.gc.repack import find_sparse, finish_broken_off, repack
+from tracker.store.gc.repack import find_sparse, finish_interrupted_repack, repack
 from tracker.store.gc.retention import Rule
 from tracker.store.objects.atomic_files import make_folder
 from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.store import Store
 
 DAY = 86_400.0
-# A process on a host that cannot be asked is taken for dead when its draft has been left alone for so long.
+# If the process of a draft is on another host, it counts as dead after this time without a change.
 UNKNOWN_OWNER = 7 * DAY
-# A temporary file is written, and gets its name, in one go; nobody needs one of before this.
+# A temporary file is written and renamed without a pause, so an older one is abandoned.
 LONGEST_WRITE = 3600.0
 LONGEST_LOG = 90 * DAY
-# Nobody is between storing a file and writing its record for longer; else a process is stopped there.
+# Longest time between storing a file and writing its record. A process that needs longer is stopped.
 NAMING_PATIENCE = 60.0
 _NS = 1_000_000_000
 
 
 class Item(NamedTuple):
-    """Something that goes.
+    """A deleted version or file.
 
     Attributes:
-        kind: ``version``, ``blob``, ``draft``, ``note`` (what became of a draft), ``temporary`` or ``log``.
-        name: Which.
-        bytes: What the disk gets back: nothing for a version, whose bytes are its blobs', or for a file that
-            has another name elsewhere.
-        reason: Why.
+        kind: ``version``, ``blob``, ``draft``, ``note`` (the result of a removed draft), ``temporary`` or
+            ``log``.
+        name: Name of the version or file.
+        bytes: Disk space that is freed, in bytes. 0 for a version, because its blobs are separate items, and
+            for a file with other links.
+        reason: Reason for the deletion.
     """
 
     kind: str
@@ -92,13 +95,13 @@ class Item(NamedTuple):
 
 @dataclass
 class Report:
-    """What one collection did, or would do.
+    """The result of a collection, or of a dry run.
 
     Attributes:
-        items: What goes.
-        notes: What somebody should know.
-        young: Blobs that nobody names, and that the grace period keeps.
-        young_bytes: Their bytes.
+        items: The deleted versions and files.
+        notes: Messages for the user.
+        young: Number of unreferenced blobs that are kept because of the grace period.
+        young_bytes: Size of these blobs in bytes.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -108,7 +111,7 @@ class Report:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the disk gets back."""
+        """Disk space that is freed, in bytes."""
         return sum(item.bytes for item in self.items)
 
 
@@ -121,63 +124,72 @@ def collect(
     dry_run: bool = False,
     ahead: float = 0.0,
 ) -> Report:
-    """Delete what nobody names any more. Its journals have been applied, as far as they can be.
+    """Delete unreferenced files, and versions that have expired or that no rule keeps.
+
+    Call this after the journals of the store have been applied, as far as possible.
 
     Args:
-        store: Where; None: in outboxes only.
-        outboxes: The store's outboxes.
-        rules: Which versions are kept; those of collections that no rule matches are until they expire.
-        grace: Seconds for which a blob must have been left alone.
-        dry_run: Change nothing, only say what would go.
-        ahead: Act as if it were so many seconds later.
+        store: The store. None: collect only in the outboxes.
+        outboxes: The outboxes of the store.
+        rules: Retention rules. Versions of collections without a matching rule are kept until they expire.
+        grace: Grace period in seconds. A blob is deleted if it has not been touched for this time.
+        dry_run: Whether to change nothing and only report.
+        ahead: Number of seconds to add to the current time, to see the effect of a later collection.
 
     Raises:
-        StoreError: What is named cannot be known, or another collection is at work; nothing was deleted then,
-            or versions only.
+        StoreError: A reference cannot be read, or another collection is running. At most versions have been
+            deleted then.
     """
     report = Report()
     if store is not None:
-        with _alone(store.layout):
-            gone, notes = let_go(store, rules, time.time() + ahead, dry_run=dry_run)
+        with _exclusive(store.layout):
+            gone, notes = delete_due(store, rules, time.time() + ahead, dry_run=dry_run)
             report.notes += notes
-            report.items += [Item("version", going.name, 0, going.reason) for going in gone]
+            report.items += [Item("version", due.name, 0, due.reason) for due in gone]
             _Collection(store.layout, store, report, gone, grace, ahead, dry_run).run()
     for outbox in outboxes:
-        with _alone(outbox):
+        with _exclusive(outbox):
             _Collection(outbox, None, report, [], grace, ahead, dry_run).run()
     return report
 
 
 @contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
+def _exclusive(layout: Layout) -> Iterator[None]:
     make_folder(layout.locks, durable=False)
     lock = FileLock(layout.garbage_lock)
     try:
-        if not lock.try_alone():
-            raise StoreError(f"another garbage collection is at work in {layout.root}: wait for it")
+        if not lock.try_exclusive():
+            raise StoreError(f"another garbage collection is running in {layout.root}: wait until it ends")
         yield
     finally:
         lock.close()
 
 
 class _Drafts(NamedTuple):
-    """What lies in ``drafts/``."""
+    """The content of ``drafts/``.
 
-    kept: list[str]  # somebody may log them, or has
-    dead: list[Path]  # nobody can log them any more; a journal may name them
-    notes: list[Path]  # what became of drafts that are gone
-    settling_since: int | None
+    Attributes:
+        kept: Tokens of drafts that a process may log, or has logged.
+        dead: Drafts of processes that have ended. A journal may reference them.
+        notes: Results of removed drafts.
+        finalizing_since: Time in ns since which a draft is being finalized; None if there is no such draft.
+    """
+
+    kept: list[str]
+    dead: list[Path]
+    notes: list[Path]
+    finalizing_since: int | None
 
 
 class _Collection:
-    """Garbage collection in one store, or (without ``store``) in one outbox. All times are ns."""
+    """A garbage collection in one store, or (without ``store``) in one outbox. All times are in ns."""
 
     def __init__(
         self,
         layout: Layout,
         store: Store | None,
         report: Report,
-        gone: list[Going],
+        gone: list[DueVersion],
         grace: float,
         ahead: float,
         dry_run: bool,
@@ -188,44 +200,44 @@ class _Collection:
         self._gone = gone
         self._dry_run = dry_run
         self._blobs = BlobStore(layout)
-        self._former: list[NamedManifest] = []  # of versions that are deleted
-        self._links: dict[tuple[int, int], int] = {}  # how many names of a file have gone
+        self._former: list[NamedManifest] = []  # manifests of deleted versions
+        self._links: dict[tuple[int, int], int] = {}  # remaining links of each file, by device and inode
         self._now = _clock(layout) + int(ahead * _NS)
         self._limit = self._now - int(grace * _NS)
         self._receives = _mtime(layout.uploads) > self._now - int(DAY * _NS)
         if self._receives and grace < DAY:
             self._limit = self._now - int(DAY * _NS)
-            report.notes.append("content came over HTTP in the last day: the grace period is a day")
+            report.notes.append("this store received uploads in the last day: the grace period is a day")
 
     def run(self) -> None:
-        """Delete what nobody names."""
+        """Delete unreferenced files."""
         if self._store is not None:
             self._repack(self._store)
         _wait_for_naming(self._layout)
-        # In this order: what leaves a place has reached a later one before.
-        drafts = self._look_at_drafts()
-        applied = applied_to(self._store) if self._store is not None else {}
-        said = said_in_journals(self._layout, applied)
-        named = self._named(drafts, said)
-        if drafts.settling_since is not None:
-            self._limit = min(self._limit, drafts.settling_since)
+        # In this order, because references move from drafts to journals and then to the catalog.
+        drafts = self._read_drafts()
+        applied = applied_positions(self._store) if self._store is not None else {}
+        pending = pending_references(self._layout, applied)
+        named = self._named(drafts, pending)
+        if drafts.finalizing_since is not None:
+            self._limit = min(self._limit, drafts.finalizing_since)
         self._trash = Trash(self._layout, self._limit, self._check)
         self._empty_trash(named)
-        self._delete_blobs(named)  # before drafts: taking a second name away makes a blob look young
-        self._delete_drafts(drafts, said)
-        unfinished = "written by a process that did not finish it"
+        self._delete_blobs(named)  # before drafts: removing a link to a blob changes the ctime of the blob
+        self._delete_drafts(drafts, pending)
+        unfinished = "left by a process that did not finish writing it"
         self._delete_old(self._layout.list_temporary(), LONGEST_WRITE, "temporary", unfinished)
-        self._delete_old(self._layout.list_logs(), LONGEST_LOG, "log", "nobody has written to it for 90 days")
+        self._delete_old(self._layout.list_logs(), LONGEST_LOG, "log", "unchanged for 90 days")
 
     def _check(self) -> None:
-        """Raise when another host has taken the catalog over: it may name what nothing names here."""
+        """Raise if another host has taken over the catalog, because its catalog may have new references."""
         if self._store is not None:
             self._store.check_lease()
 
     def _repack(self, store: Store) -> None:
-        """Write packs anew of which little is wanted; the old ones go by a later collection."""
+        """Repack packs with little referenced content. A later collection deletes the old packs."""
         if not self._dry_run:
-            finish_broken_off(store)
+            finish_interrupted_repack(store)
         found = find_sparse(store, {each.id for each in self._gone}, self._limit)
         problems = {} if self._dry_run else repack(store, found)
         self._report.notes += problems.values()
@@ -234,18 +246,18 @@ class _Collection:
             count = "1 pack" if len(done) == 1 else f"{len(done)} packs"
             wanted, size = sum(each.wanted_bytes for each in done), sum(each.size for each in done)
             self._report.notes.append(
-                f"{count} of small files {'would be' if self._dry_run else 'were'} written anew: {wanted} of "
-                f"{size} bytes are wanted; the rest is free after a collection behind the grace period"
+                f"{'would repack' if self._dry_run else 'repacked'} {count} of small files: {wanted} of "
+                f"{size} bytes are in use; a collection after the grace period frees the rest"
             )
 
-    def _look_at_drafts(self) -> _Drafts:
+    def _read_drafts(self) -> _Drafts:
         drafts = _Drafts([], [], [], None)
         since = []
         for path in self._layout.list_drafts():
             if path.suffix == ".json":
                 drafts.notes.append(path)
                 continue
-            # Asked before journals are read: a dead process has written all its records by then.
+            # Checked before the journals are read: a dead process has written all its records by then.
             if self._is_dead(path):
                 drafts.dead.append(path)
             else:
@@ -253,7 +265,7 @@ class _Collection:
             begun = _mtime(path / "lock")
             if begun and not _mtime(path / "settled.json"):
                 since.append(begun)
-        return drafts._replace(settling_since=min(since, default=None))
+        return drafts._replace(finalizing_since=min(since, default=None))
 
     def _is_dead(self, folder: Path) -> bool:
         owner = owner_of(folder)
@@ -262,22 +274,22 @@ class _Collection:
             return _mtime(folder) < min(self._limit, self._now - int(UNKNOWN_OWNER * _NS))
         return not alive and _mtime(folder) < self._limit
 
-    def _named(self, drafts: _Drafts, said: PendingReferences) -> set[str]:
-        """Return every blob that somebody names."""
-        named = set(said.blobs)
-        waiting = [NamedManifest(each, f"the artifact in journal ({each})") for each in said.manifests]
+    def _named(self, drafts: _Drafts, pending: PendingReferences) -> set[str]:
+        """Return the SHA-256s of all referenced blobs."""
+        named = set(pending.blobs)
+        waiting = [NamedManifest(each, f"the artifact in journal ({each})") for each in pending.manifests]
         old: list[NamedManifest] = []
-        for token in {*drafts.kept, *said.drafts}:
-            found = settled(self._layout, token)
+        for token in {*drafts.kept, *pending.drafts}:
+            found = read_finalized(self._layout, token)
             if found is not None:
                 waiting.append(NamedManifest(found.manifest, f"draft {token}"))
                 continue
-            with suppress(StoreError):  # not logged yet, or gone: then it is a version
+            with suppress(StoreError):  # not logged yet, or removed because it has become a version
                 entries = read_draft(self._layout, token).entries
                 named.update(each.stored.blob or "" for each in entries if each.stored is not None)
         for path in drafts.notes if self._receives else ():
-            # Of an upload, this and the blobs may have come, and the record not yet.
-            if _mtime(path) >= self._limit and (found := settled(self._layout, path.stem)) is not None:
+            # An upload may have sent the note and the blobs, but not the record yet.
+            if _mtime(path) >= self._limit and (found := read_finalized(self._layout, path.stem)) is not None:
                 old.append(NamedManifest(found.manifest, path.stem))
         named.update(blobs_of(self._blobs, waiting, strict=True))
         named.update(blobs_of(self._blobs, old, strict=False))
@@ -285,7 +297,7 @@ class _Collection:
             going = {each.id for each in self._gone}
             stay, self._former = manifests_of_versions(self._store, going)
             named.update(blobs_of(self._blobs, stay, strict=True))
-            named.update(files_of_runs(self._store, said.blobs))
+            named.update(files_of_runs(self._store, pending.blobs))
         return named
 
     def _delete_blobs(self, named: set[str]) -> None:
@@ -303,22 +315,22 @@ class _Collection:
                     found.append((Path(entry.path), state))
         if not found:
             return
-        # Read now, as what they are called in is about to go.
+        # Read the manifests of deleted versions now, because they are about to be deleted too.
         former = blobs_of(self._blobs, self._former, strict=False)
         if self._store is not None and not self._dry_run:
             with self._store.writing() as session:
-                # A run that was sealed since has touched the packs that it relies on.
+                # A run that was sealed in the meantime has touched the packs that it references.
                 found = [(path, state) for path, state in found if not self._is_young(path)]
                 forget_packs(session, [blob_name(os.fspath(path)) for path, _ in found])
-            if self._trash.holds:
+            if self._trash.delays_unlink:
                 self._report.notes.append(
-                    "this is a network file system: the bytes are free after the next collection"
+                    "the store is on a network file system: the next collection frees the disk space"
                 )
         here = "" if self._store is not None else f" in outbox {self._layout.root.name}"
         for path, state in found:
             name = blob_name(os.fspath(path))
             version = former.get(name)
-            reason = f"nothing names it{here}" if version is None else f"of {version}, which is deleted"
+            reason = f"not referenced{here}" if version is None else f"of {version}, which is deleted"
             if self._dry_run or self._take(path, state):
                 self._note("blob", name, state, reason)
 
@@ -335,22 +347,22 @@ class _Collection:
             return False
 
     def _empty_trash(self, named: set[str]) -> None:
-        for path, state, goes in self._trash.left(named, self._now):
-            if goes:
+        for path, state, deletable in self._trash.leftovers(named, self._now):
+            if deletable:
                 self._unlink(path, state, "blob", "left in the trash")
             elif not self._dry_run:
                 self._trash.give_back(path)
 
-    def _delete_drafts(self, drafts: _Drafts, said: PendingReferences) -> None:
+    def _delete_drafts(self, drafts: _Drafts, pending: PendingReferences) -> None:
         for folder in drafts.dead:
-            if folder.name not in said.drafts:
+            if folder.name not in pending.drafts:
                 self._delete_draft(folder)
         day_ago = self._now - int(DAY * _NS)
         for path in drafts.notes:
-            # One that is gone was its segment's, which has been sealed.
+            # Sealing a segment deletes its notes, perhaps at this moment.
             with suppress(FileNotFoundError):
-                if _mtime(path) < min(day_ago, self._limit) and path.stem not in said.drafts:
-                    self._unlink(path, path.lstat(), "note", "what became of a draft, older than a day")
+                if _mtime(path) < min(day_ago, self._limit) and path.stem not in pending.drafts:
+                    self._unlink(path, path.lstat(), "note", "the result of a draft, older than a day")
 
     def _delete_draft(self, folder: Path) -> None:
         size = 0
@@ -364,7 +376,7 @@ class _Collection:
         self._report.items.append(Item("draft", folder.name, size, reason))
 
     def _delete_old(self, paths: Iterable[Path], seconds: float, kind: str, reason: str) -> None:
-        """Delete files that nobody has written to for so long."""
+        """Delete regular files that have not changed for ``seconds``."""
         limit = min(self._limit, self._now - int(seconds * _NS))
         for path in paths:
             with suppress(FileNotFoundError):
@@ -386,10 +398,10 @@ class _Collection:
         self._report.items.append(Item(kind, name, self._freed(state), reason))
 
     def _freed(self, state: os.stat_result) -> int:
-        """Return what the disk gets back when one name of a file goes: nothing while it has others.
+        """Return the bytes that removing one link of a file frees: 0 while other links remain.
 
         Args:
-            state: As it was when the first of its names was about to go.
+            state: State of the file before the collection removes its first link.
         """
         if state.st_nlink == 1:
             return state.st_size
@@ -400,7 +412,7 @@ class _Collection:
 
 
 def _clock(layout: Layout) -> int:
-    """Return what time it is for the file system: another host's, perhaps, and a tick behind ours."""
+    """Return the time of the file system in ns. It may be that of another host, or slightly behind ours."""
     probe = layout.new_temporary()
     make_folder(probe.parent, durable=False)
     try:
@@ -418,15 +430,15 @@ def _mtime(path: Path) -> int:
 
 
 def _wait_for_naming(layout: Layout) -> None:
-    """Wait until all who had stored a file when this was called have written the record that names it."""
+    """Wait until every writer that has stored a file by now has written the record that references it."""
     lock = FileLock(layout.naming_lock)
     try:
         end = time.monotonic() + NAMING_PATIENCE
-        while not lock.try_alone():
+        while not lock.try_exclusive():
             if time.monotonic() > end:
                 raise StoreError(
-                    f"a process has kept {layout.naming_lock} for {NAMING_PATIENCE:.0f} s: it stores a file "
-                    "and does not get on; nothing was deleted"
+                    f"a process has held {layout.naming_lock} for {NAMING_PATIENCE:.0f} s and seems to hang "
+                    "while it stores a file; nothing was deleted"
                 )
             time.sleep(0.005)
     finally:

@@ -1,4 +1,4 @@
-"""Versions whose time has come: expired, or let go by a retention rule."""
+"""Versions that are due for deletion: they have expired, or their retention rule does not keep them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ from tracker.store.queries.artifacts import list_artifacts
 from tracker.store.store import Store
 
 
-class Going(NamedTuple):
-    """A version that goes, and why."""
+class DueVersion(NamedTuple):
+    """A version that is due for deletion.
+
+    Attributes:
+        id: ``Version.id`` of the row.
+        version: The version.
+        reason: Reason for the deletion.
+    """
 
     id: int
     version: ArtifactInfo
@@ -34,40 +40,43 @@ class Going(NamedTuple):
         return name_of(self.version)
 
 
-def let_go(
+def delete_due(
     store: Store, rules: Sequence[Rule], now: float, *, dry_run: bool
-) -> tuple[list[Going], list[str]]:
-    """Delete the versions whose time has come; return them, and what somebody should know of others.
+) -> tuple[list[DueVersion], list[str]]:
+    """Delete the versions that have expired or that no rule keeps.
 
     Args:
-        store: Where.
-        rules: The first that matches a collection is the one that counts there.
-        now: Unix seconds.
-        dry_run: Only say which.
+        store: The store.
+        rules: Retention rules. Only the first rule that matches a collection applies to it.
+        now: Current time in Unix seconds.
+        dry_run: Whether to return the versions without deleting them.
+
+    Returns:
+        The deleted versions, and messages for the user about versions that are kept.
     """
-    gone: list[Going] = []
+    gone: list[DueVersion] = []
     ids: set[int] = set()
     notes: list[str] = []
     with store.reading() as session:
         places = [
             (collection.project.entity, collection.project.name, collection.name)
             for collection in session.scalars(select(Collection).order_by(Collection.id))
-            if _is_concerned(session, collection, rules, now)
+            if _may_have_due(session, collection, rules, now)
         ]
     for place in places:
-        # Looked at again inside the transaction that deletes: an alias may have been moved meanwhile.
+        # Selected inside the transaction that deletes, because an alias may move at any time.
         with store.reading() if dry_run else store.writing() as session:
-            found, said = _going(store.layout, session, place, rules, now, ids)
+            found, kept_notes = _find_due(store.layout, session, place, rules, now, ids)
             if not dry_run:
-                for going in found:
-                    _delete(store, session, going, now)
+                for due in found:
+                    _delete(store, session, due, now)
         gone += found
-        ids.update(going.id for going in found)
-        notes += said
+        ids.update(due.id for due in found)
+        notes += kept_notes
     return gone, notes
 
 
-def _is_concerned(session: Session, collection: Collection, rules: Sequence[Rule], now: float) -> bool:
+def _may_have_due(session: Session, collection: Collection, rules: Sequence[Rule], now: float) -> bool:
     project = collection.project
     if rule_for(rules, project.entity, project.name, collection.name) is not None:
         return True
@@ -77,14 +86,14 @@ def _is_concerned(session: Session, collection: Collection, rules: Sequence[Rule
     return session.scalar(expired.limit(1)) is not None
 
 
-def _going(
+def _find_due(
     layout: Layout,
     session: Session,
     place: tuple[str, str, str],
     rules: Sequence[Rule],
     now: float,
     gone: set[int],
-) -> tuple[list[Going], list[str]]:
+) -> tuple[list[DueVersion], list[str]]:
     entity, project, name = place
     versions = list_artifacts(session, entity, project, name=name)
     reasons = {
@@ -96,7 +105,7 @@ def _going(
     rule = rule_for(rules, *place)
     if rule is not None:
         decision = decide(rule, [version for version in versions if version.version not in reasons])
-        reasons.update((version.version, f"not kept by '{rule.text}'") for version in decision.go)
+        reasons.update((version.version, f"not kept by '{rule.text}'") for version in decision.delete)
         notes += decision.notes
     links = session.execute(
         select(Version.id, Version.source).where(Version.source.is_not(None), Version.deleted_at.is_(None))
@@ -112,12 +121,12 @@ def _going(
             continue
         row = find_version(layout, session, place, int(version.version[1:]))
         assert row is not None
-        found.append(Going(row.id, version, reason))
+        found.append(DueVersion(row.id, version, reason))
     return found, notes
 
 
-def _delete(store: Store, session: Session, going: Going, now: float) -> None:
-    version = going.version
+def _delete(store: Store, session: Session, due: DueVersion, now: float) -> None:
+    version = due.version
     change = ArtifactChanged(
         version.entity,
         version.project,

@@ -1,4 +1,4 @@
-"""What still names a blob: versions, files of runs, records that wait in journals, drafts."""
+"""References to blobs from versions, files of runs, and records in journals that are not applied yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from tracker.store.store import Store
 
 
 class Applied(NamedTuple):
-    """How far a segment's journals are in the catalog."""
+    """The position in the journals of a segment up to which records are applied to the catalog.
+
+    Attributes:
+        number: Number of the journal.
+        offset: Offset in that journal, in bytes.
+        sealed: Whether the segment is sealed.
+    """
 
     number: int
     offset: int
@@ -28,67 +34,80 @@ class Applied(NamedTuple):
 
 
 class PendingReferences(NamedTuple):
-    """What records that wait in journals name."""
+    """References from records that are not applied yet.
+
+    Attributes:
+        blobs: SHA-256s of files of runs.
+        manifests: SHA-256s of manifests.
+        drafts: Tokens of drafts.
+    """
 
     blobs: set[str]
     manifests: set[str]
     drafts: set[str]
 
 
-def applied_to(store: Store) -> dict[str, Applied]:
-    """Return how far each segment is applied; asked before journals are read, as more may be meanwhile."""
+def applied_positions(store: Store) -> dict[str, Applied]:
+    """Return the applied position of each segment, by segment id.
+
+    Call this before ``pending_references``, because other processes continue to apply journals.
+    """
     query = select(Segment.segment, Segment.journal_index, Segment.offset, Segment.sealed)
     with store.reading() as session:
         found = session.execute(query)
         return {name: Applied(number, offset, sealed) for name, number, offset, sealed in found}
 
 
-def said_in_journals(layout: Layout, applied: dict[str, Applied]) -> PendingReferences:
-    """Return what the journals of all hosts name, as far as they are not applied.
+def pending_references(layout: Layout, applied: dict[str, Applied]) -> PendingReferences:
+    """Return the references in the journals of all hosts, from records that are not applied.
+
+    Args:
+        layout: The paths of the store or outbox.
+        applied: The applied position of each segment.
 
     Raises:
-        StoreError: One cannot be read: what it names is not known, so nothing may be deleted.
+        StoreError: A journal cannot be read. Nothing may be deleted, because its references are unknown.
     """
-    said = PendingReferences(set(), set(), set())
+    pending = PendingReferences(set(), set(), set())
     for journal in layout.list_journals():
         try:
-            _read_journal(journal, applied.get(journal.segment), said)
+            _read_journal(journal, applied.get(journal.segment), pending)
         except (StoreError, OSError) as error:
-            # One that is gone was sealed: the catalog, which is read later, says what it said.
+            # Sealing a segment deletes its journals. The catalog, which is read later, has the references.
             if journal.path.exists():
                 raise StoreError(
-                    f"nothing was deleted, as what a journal names is not known: {error}"
+                    f"nothing was deleted, because the references in a journal are unknown: {error}"
                 ) from error
-    return said
+    return pending
 
 
-def _read_journal(journal: JournalPath, applied: Applied | None, said: PendingReferences) -> None:
+def _read_journal(journal: JournalPath, applied: Applied | None, pending: PendingReferences) -> None:
     if applied is not None and (applied.sealed or journal.number < applied.number):
         return
     if read_header(journal.path) is None:
         return
     begun = applied is not None and applied.number == journal.number
     start = max(applied.offset, HEADER.size) if applied is not None and begun else HEADER.size
-    # Read to its end, past bad regions, as whoever applies it does one day.
+    # Read to the end and skip damaged regions, because applying the journal will do the same.
     for outcome in read_frames(journal.path, journal.segment, start, final=True):
         if not isinstance(outcome, Frame):
             continue
         record = decode(outcome.payload, str(journal.path), outcome.offset)
         if isinstance(record, FileSaved):
-            said.blobs.add(record.sha256)
+            pending.blobs.add(record.sha256)
         elif isinstance(record, ArtifactLogged):
             if record.draft is not None:
-                said.drafts.add(record.draft)
+                pending.drafts.add(record.draft)
             if record.manifest:
-                said.manifests.add(record.manifest)
+                pending.manifests.add(record.manifest)
 
 
 def files_of_runs(store: Store, waiting: set[str]) -> set[str]:
-    """Return the blobs that runs' files are in.
+    """Return the SHA-256s of the blobs and packs with the files of runs.
 
     Args:
-        store: Where.
-        waiting: Contents that records in journals name as files of runs.
+        store: The store.
+        waiting: SHA-256s of files of runs in records that are not applied yet.
     """
     with store.reading() as session:
         names = waiting.union(session.scalars(select(RunFile.sha256).distinct()))
@@ -96,14 +115,19 @@ def files_of_runs(store: Store, waiting: set[str]) -> set[str]:
 
 
 class NamedManifest(NamedTuple):
-    """A version's manifest, and the version's name."""
+    """The SHA-256 of a manifest, and the name of its version for messages."""
 
     sha256: str
     version: str
 
 
 def manifests_of_versions(store: Store, going: set[int]) -> tuple[list[NamedManifest], list[NamedManifest]]:
-    """Return the manifests of the versions that stay, and of those that are deleted or ``going``."""
+    """Return the manifests of the versions that stay, and those of deleted versions.
+
+    Args:
+        store: The store.
+        going: ``Version.id`` of versions that count as deleted, for a dry run.
+    """
     columns = (Version.id, Version.manifest, Version.deleted_at, Version.index)
     query = select(*columns, Collection.name, Project.name, Project.entity)
     stay: list[NamedManifest] = []
@@ -117,15 +141,19 @@ def manifests_of_versions(store: Store, going: set[int]) -> tuple[list[NamedMani
 
 
 def blobs_of(blobs: BlobStore, manifests: Iterable[NamedManifest], *, strict: bool) -> dict[str, str]:
-    """Return the blobs that manifests name, themselves included, each with a version that does.
+    """Return the blobs that manifests reference, including the manifests.
 
     Args:
-        blobs: Where the manifests are.
-        manifests: Which.
-        strict: Whether one that is not here, or damaged, is an error; it is passed over otherwise.
+        blobs: The blobs of the store.
+        manifests: The manifests.
+        strict: Whether a missing or damaged manifest is an error. Otherwise it is ignored.
+
+    Returns:
+        The name of a version that references the blob, by SHA-256 of the blob.
 
     Raises:
-        StoreError: What one of them names cannot be known, so nothing may be deleted.
+        StoreError: A manifest is missing or damaged. Nothing may be deleted, because its references are
+            unknown.
     """
     found: dict[str, str] = {}
     read: set[str] = set()
@@ -139,8 +167,8 @@ def blobs_of(blobs: BlobStore, manifests: Iterable[NamedManifest], *, strict: bo
         except (NotFoundError, ArtifactError) as error:
             if strict:
                 raise StoreError(
-                    f"nothing was deleted, as the files of {version} are not known: {error.message}; "
-                    "bring the blob back from a backup, or remove what names it"
+                    f"nothing was deleted, because the files of {version} are unknown: {error.message}; "
+                    f"restore the blob from a backup, or delete {version}"
                 ) from error
             continue
         found.update(dict.fromkeys(manifest.blobs, version))

@@ -1,16 +1,17 @@
-"""Writing packs anew of which little is wanted any more, so that deleting some of many files frees bytes.
+"""Repacking: copies the referenced contents of sparse packs to new packs, to allow deleting the old packs.
 
-Versions want contents, and so do files of runs: where the latter are, only the catalog and the pack's index
-say, so nothing of a run is published anew.
+A pack is a blob, and a blob never changes. So the referenced contents are copied to a new pack, and versions
+get new manifests with the places in the new pack. Digests and files of the versions stay the same. The places
+of files of runs are only in the catalog and in the index of the pack, so no file of a run is published again.
 
-A blob never changes, and a pack is one. What is still wanted of it is copied into a new pack, and the
-versions get manifests that name that one; their digests and files stay as they are. The old pack is then like
-any blob that nobody names. It and the old manifests are touched: who has just read one of these finds it for
-the grace period. A draft that was sent to the old pack touches it, which keeps it as any other blob.
+After that the old pack is unreferenced, like any other blob that garbage collection deletes. The old pack and
+the old manifests are touched, so that a process that has just read a manifest finds them for the grace
+period. A draft that was told to use the old pack touches the pack, which also protects it.
 
-A kill may leave a version's file that says the new manifest and a catalog that says the old one. Both are
-right, and who reads either finds its files; but a collection goes by the catalog. So the versions are written
-down first, and the next collection publishes those again as the catalog has them, before anything goes.
+If the process is killed, the file of a version may contain the new manifest and the catalog the old one. Both
+manifests are valid, and readers of either find the files. But garbage collection reads the catalog. So the
+ids of the versions are first written to a file, and the next collection publishes these versions again from
+the catalog before it deletes anything.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ from tracker.store.objects.atomic_files import publish_json, read_json
 from tracker.store.published.versions import publish_version
 from tracker.store.store import Store
 
-# A pack is written anew when no more of it is wanted than this: what is freed is at least what is written.
+# Largest referenced share of a pack to repack. Repacking then frees at least as many bytes as it writes.
 LARGEST_SHARE = 0.5
 
 
 class Sparse(NamedTuple):
-    """A pack of which little is wanted.
+    """A pack with little referenced content.
 
     Attributes:
-        pack: SHA-256 of the blob.
-        size: Its bytes.
-        wanted: The files in it that versions or runs name, one entry for each content, in the pack's order.
+        pack: SHA-256 of the pack.
+        size: Size of its contents in bytes.
+        wanted: The contents that versions or runs reference, one entry for each content, ordered by offset.
     """
 
     pack: str
@@ -54,20 +55,21 @@ class Sparse(NamedTuple):
 
     @property
     def wanted_bytes(self) -> int:
-        """Bytes of what is wanted."""
+        """Size of the referenced contents in bytes."""
         return sum(entry.size for entry in self.wanted)
 
 
 def find_sparse(store: Store, going: set[int], limit: int) -> list[Sparse]:
-    """Return the packs that are worth writing anew.
+    """Return the packs to repack.
 
     Args:
-        store: Where.
-        going: Ids of versions that are about to be deleted.
-        limit: Packs that were touched or made then or later stay as they are (ns since 1970).
+        store: The store.
+        going: ``Version.id`` of versions that count as deleted, for a dry run.
+        limit: Time in ns since 1970. Packs that were created or touched at this time or later are not
+            repacked.
     """
-    sizes: dict[str, int] = {}  # 0: of no interest
-    # By digest: an empty file stands at the offset of the next one.
+    sizes: dict[str, int] = {}  # 0: do not repack
+    # By SHA-256 and not by offset, because an empty file has the same offset as the next file.
     wanted: dict[str, dict[str, Entry]] = {}
     bytes_of: dict[str, int] = {}
     manifests = _manifests(store, manifests_of_versions(store, going)[0])
@@ -92,8 +94,8 @@ def find_sparse(store: Store, going: set[int], limit: int) -> list[Sparse]:
     ]
 
 
-def finish_broken_off(store: Store) -> None:
-    """Let published files say what the catalog says, where a kill came between the two."""
+def finish_interrupted_repack(store: Store) -> None:
+    """Publish versions again whose files may differ from the catalog, because a repack was killed."""
     begun = read_json(store.layout.repacking)
     if begun is not None:
         with store.writing() as session:
@@ -103,28 +105,32 @@ def finish_broken_off(store: Store) -> None:
 
 
 def repack(store: Store, found: list[Sparse]) -> dict[str, str]:
-    """Write what is wanted of packs anew; return why it could not be, for those of which it could not."""
+    """Copy the referenced contents of packs to new packs, and update the catalog and the versions.
+
+    Returns:
+        The reason of each failure, by SHA-256 of the pack.
+    """
     problems: dict[str, str] = {}
     moved: dict[str, dict[str, Piece]] = {}
     for sparse in found:
         try:
             moved[sparse.pack] = _copy(store.blobs, sparse)
         except (ArtifactError, NotFoundError, OSError) as error:
-            problems[sparse.pack] = f"pack {sparse.pack} stays as it is: {error}"
+            problems[sparse.pack] = f"pack {sparse.pack} cannot be repacked: {error}"
     if not moved:
         return problems
-    anew = []
+    replaced = []
     for old, manifest in _manifests(store, manifests_of_versions(store, set())[0]):
         entries = [_moved(entry, moved) for entry in manifest.entries]
         if entries != manifest.entries:
             new = write_manifest(store.blobs, make_manifest(entries)).sha256
             store.blobs.sync(new)
-            anew.append((old, new, entries))
+            replaced.append((old, new, entries))
     with store.writing() as session:
         for pieces in moved.values():
             note_pieces(session, pieces)
         changed = []
-        for old, new, entries in anew:
+        for old, new, entries in replaced:
             query = select(Version).where(Version.manifest == old, Version.deleted_at.is_(None))
             changed += [(version, new) for version in session.scalars(query)]
             note_version(session, new, entries)
@@ -134,13 +140,13 @@ def repack(store: Store, found: list[Sparse]) -> dict[str, str]:
             version.manifest = new
             publish_version(store.layout, session, version)
     store.layout.repacking.unlink()
-    for name in (*moved, *(old for old, _, _ in anew)):
+    for name in (*moved, *(old for old, _, _ in replaced)):
         store.blobs.touch(name)
     return problems
 
 
 def _copy(blobs: BlobStore, sparse: Sparse) -> dict[str, Piece]:
-    """Write the new pack; return where each content is now."""
+    """Write a new pack, or a blob for a single content; return the new place of each content."""
     if len(sparse.wanted) > 1:
         return write_pack(blobs, _read(blobs, sparse))
     ((name, data),) = _read(blobs, sparse)
@@ -153,7 +159,7 @@ def _read(blobs: BlobStore, sparse: Sparse) -> Iterator[tuple[str, bytes]]:
     for entry in sparse.wanted:
         data = b"".join(blobs.chunks(sparse.pack, entry.offset, entry.size))
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise ArtifactError(f"the content of {entry.path} in it is damaged")
+            raise ArtifactError(f"its content of {entry.path} is damaged")
         yield entry.sha256, data
 
 
@@ -161,12 +167,12 @@ def _moved(entry: Entry, moved: dict[str, dict[str, Piece]]) -> Entry:
     piece = moved.get(entry.pack or "", {}).get(entry.sha256)
     if piece is None:
         return entry
-    pack = None if piece.pack == entry.sha256 else piece.pack  # one content alone is a blob
+    pack = None if piece.pack == entry.sha256 else piece.pack  # a single content is stored as a blob
     return msgspec.structs.replace(entry, pack=pack, offset=piece.offset)
 
 
 def _entries_of_runs(store: Store) -> Iterator[Entry]:
-    """Yield the contents of runs' files that are in packs."""
+    """Yield the files of runs that are in packs, as entries."""
     with store.reading() as session:
         names = session.scalars(select(RunFile.sha256).distinct().where(RunFile.size < PACKED_BELOW)).all()
         for name, piece in pieces_of(session, names).items():
@@ -175,7 +181,7 @@ def _entries_of_runs(store: Store) -> Iterator[Entry]:
 
 
 def _manifests(store: Store, named: list[NamedManifest]) -> Iterator[tuple[str, Manifest]]:
-    """Yield each manifest that can be read, once; of the others collection says something."""
+    """Yield each readable manifest once. Garbage collection reports the others."""
     for sha256 in dict.fromkeys(each.sha256 for each in named):
         try:
             yield sha256, read_manifest(store.blobs, sha256)

@@ -1,4 +1,4 @@
-"""Retention rules: which versions of a collection stay, as in ``best 3 by val_loss, last 2, aliased``."""
+"""Retention rules: which versions of a collection to keep, like ``best 3 by val_loss, last 2, aliased``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ _ALIASED = re.compile(r"(?:everything )?aliased")
 
 
 class Best(NamedTuple):
-    """Keeps the versions with the best values of one key of their metadata; ``mode`` None: see ``_mode``."""
+    """A clause that keeps the versions with the best values of a key of their metadata.
+
+    Attributes:
+        number: Number of versions to keep.
+        key: The key; dots separate the keys of nested dicts.
+        mode: Whether small or large values are best. None: see ``_mode``.
+    """
 
     number: int
     key: str
@@ -28,14 +34,14 @@ class Best(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What is kept in collections; the newest version always is.
+    """A retention rule for collections. Every rule keeps the newest version.
 
     Attributes:
-        glob: Which collections: ``ENTITY/PROJECT/NAME``, each with ``*``, ``?`` and ``[...]``.
-        text: The rule as it was written.
+        glob: Pattern ``ENTITY/PROJECT/NAME`` of the collections. Each part may use ``*``, ``?``, ``[...]``.
+        text: Text of the rule.
         best: Clauses ``best N by KEY``.
-        last: How many of the newest are kept.
-        aliased: Whether every version is kept that an alias other than ``latest`` names.
+        last: Number of newest versions to keep.
+        aliased: Whether to keep every version with an alias other than ``latest``.
     """
 
     glob: str
@@ -45,27 +51,40 @@ class Rule(NamedTuple):
     aliased: bool
 
     def matches(self, entity: str, project: str, name: str) -> bool:
-        """Whether the rule is for this collection."""
+        """Return whether the rule applies to a collection.
+
+        Args:
+            entity: Entity of the collection.
+            project: Project of the collection.
+            name: Name of the collection.
+        """
         parts = self.glob.split("/")
         return all(map(fnmatchcase, (entity, project, name), parts))
 
 
 class Decision(NamedTuple):
-    """What a rule says of a collection: the versions that go, and what somebody should know of the others."""
+    """The result of a rule for a collection.
 
-    go: list[ArtifactInfo]
+    Attributes:
+        delete: Versions to delete.
+        notes: Messages for the user about versions that are kept.
+    """
+
+    delete: list[ArtifactInfo]
     notes: list[str]
 
 
 def parse_rule(glob: str, text: str) -> Rule:
-    """Return a rule.
+    """Return the rule in ``text`` for the collections that match ``glob``.
 
     Raises:
-        UsageError: It is none; says what is allowed.
+        UsageError: The pattern or the rule is invalid.
     """
     parts = glob.split("/")
     if len(parts) != 3 or not all(parts):
-        raise UsageError(f"{glob!r} names no collections: write ENTITY/PROJECT/NAME, * and ? stand for any")
+        raise UsageError(
+            f"invalid pattern {glob!r}: write ENTITY/PROJECT/NAME, where * and ? match any characters"
+        )
     best, last, aliased = [], 0, False
     for clause in text.removeprefix("keep ").split(","):
         words = " ".join(clause.split())
@@ -76,15 +95,15 @@ def parse_rule(glob: str, text: str) -> Rule:
         elif _ALIASED.fullmatch(words):
             aliased = True
         else:
-            raise UsageError(f"{words!r} is no retention rule: there are {ALLOWED}")
+            raise UsageError(f"invalid retention rule {words!r}: use {ALLOWED}")
     return Rule(glob, " ".join(text.split()), tuple(best), last, aliased)
 
 
 def read_rules(path: Path) -> list[Rule]:
-    """Return the rules of a store, lines ``GLOB: RULE``; none when there is no such file.
+    """Return the rules in a file with lines ``GLOB: RULE``. A missing file has no rules.
 
     Raises:
-        UsageError: A line is no rule; says which, and what is allowed.
+        UsageError: A line is not a rule.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -92,13 +111,13 @@ def read_rules(path: Path) -> list[Rule]:
         return []
     rules = []
     for number, line in enumerate(lines, 1):
-        said = line.partition("#")[0].strip()
-        if not said:
+        entry = line.partition("#")[0].strip()
+        if not entry:
             continue
-        glob, colon, text = said.partition(":")
+        glob, colon, text = entry.partition(":")
         try:
             if not colon:
-                raise UsageError(f"{said!r} is no retention rule: write ENTITY/PROJECT/NAME: RULE")
+                raise UsageError(f"invalid retention rule {entry!r}: write ENTITY/PROJECT/NAME: RULE")
             rules.append(parse_rule(glob.strip(), text.strip()))
         except UsageError as error:
             raise UsageError(f"{path}, line {number}: {error.message}") from None
@@ -106,16 +125,23 @@ def read_rules(path: Path) -> list[Rule]:
 
 
 def rule_for(rules: Sequence[Rule], entity: str, project: str, name: str) -> Rule | None:
-    """Return the first rule that is for a collection."""
+    """Return the first rule that applies to a collection, or None.
+
+    Args:
+        rules: The rules, in their order in the file.
+        entity: Entity of the collection.
+        project: Project of the collection.
+        name: Name of the collection.
+    """
     return next((rule for rule in rules if rule.matches(entity, project, name)), None)
 
 
 def decide(rule: Rule, versions: Sequence[ArtifactInfo]) -> Decision:
-    """Return which versions of one collection go.
+    """Return the versions of a collection that a rule does not keep.
 
     Args:
         rule: The rule.
-        versions: All of them, newest first.
+        versions: All versions of the collection, newest first.
     """
     kept = {version.version for version in versions[: max(rule.last, 1)]}
     if rule.aliased:
@@ -127,7 +153,7 @@ def decide(rule: Rule, versions: Sequence[ArtifactInfo]) -> Decision:
         for version in without:
             if version.version not in kept:
                 kept.add(version.version)
-                notes.append(f"{name_of(version)} is kept: its metadata has no number {clause.key!r}")
+                notes.append(f"{name_of(version)} is kept: its metadata has no number for {clause.key!r}")
     return Decision([version for version in versions if version.version not in kept], notes)
 
 
@@ -137,7 +163,7 @@ def name_of(version: ArtifactInfo) -> str:
 
 
 def _best_of(clause: Best, versions: Sequence[ArtifactInfo]) -> tuple[list[ArtifactInfo], list[ArtifactInfo]]:
-    """Return the best versions, the newer one of equals, and those that have no value."""
+    """Return the best versions, and the versions without a value. Of equal versions the newer is better."""
     values = [(version, _value(version.metadata, clause.key)) for version in versions]
     sign = -1 if _mode(clause, versions) == "max" else 1
     ranked = [
@@ -150,7 +176,10 @@ def _best_of(clause: Best, versions: Sequence[ArtifactInfo]) -> tuple[list[Artif
 
 
 def _mode(clause: Best, versions: Sequence[ArtifactInfo]) -> Mode:
-    """Return whether small or large values are good: as said, else as a checkpoint's callback says."""
+    """Return whether small or large values are best.
+
+    Without a mode in the clause, use the mode of the checkpoint callback in the metadata, else ``min``.
+    """
     if clause.mode is not None:
         return clause.mode
     for version in versions:
@@ -161,7 +190,10 @@ def _mode(clause: Best, versions: Sequence[ArtifactInfo]) -> Mode:
 
 
 def _value(metadata: dict[str, Any], key: str) -> float | None:
-    """Return a number of the metadata; a Lightning checkpoint has its monitor's value under ``score``."""
+    """Return the number for ``key`` in the metadata, or None.
+
+    For the monitored key of a Lightning checkpoint, the number may be in ``score``.
+    """
     found: Any = metadata
     for part in [key] if key in metadata else key.split("."):
         found = found.get(part) if isinstance(found, dict) else None

@@ -50,7 +50,7 @@ from tracker.store.ingest.run_edits import merge_edit
 from tracker.store.ingest.run_row import Aggregates, find_or_make_run, refresh_run, write_run
 from tracker.store.objects.layout import JournalPath
 from tracker.store.published import runs as published
-from tracker.store.published.tombstones import is_deleted, publish_tombstone
+from tracker.store.published.tombstones import deleted_segment, is_deleted
 from tracker.store.store import Store
 
 # One transaction applies about this much of a journal, so that other writers do not wait long.
@@ -159,7 +159,7 @@ def apply_journal(
         started = batch.state.started
         if segment is None and started is not None and is_deleted(store.layout, started, journal.segment):
             with suppress(IntegrityError), store.writing() as session:  # another process may add it too
-                session.add(publish_tombstone(journal.segment, started.time))
+                session.add(deleted_segment(journal.segment, started.time))
             continue
         # Before the commit: another process may seal the segment right after the commit, and remove its
         # notes.

@@ -1,1 +1,1 @@
-"""Files by key: how they are written, named, copied, described and checked."""
+"""Files of a store: atomic writes, names on disk, copies, digests and checksums."""

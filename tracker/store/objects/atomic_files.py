@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves either the old content, the new one, or a temporary name."""
+"""Atomic writes: a crash leaves the old content or the new content, and perhaps a temporary file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracker.ground import group_files, values
 
 
 def make_folder(folder: Path, *, durable: bool = True) -> None:
-    """Make a folder and those above it, where they are missing; ``durable`` ones survive power loss."""
+    """Make a folder and its missing parents. With ``durable``, the new folders survive a power loss."""
     if folder.is_dir():
         return
     if folder.parent != folder:
@@ -22,10 +22,10 @@ def make_folder(folder: Path, *, durable: bool = True) -> None:
     try:
         group_files.make_folder(folder)
     except FileExistsError:
-        if not folder.is_dir():  # asked again: another process may have made it meanwhile
+        if not folder.is_dir():  # another process may have made the folder after the first check
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder)) from None
     if durable:
-        with suppress(OSError):  # one that may be written and not read cannot be forced
+        with suppress(OSError):  # a folder without read permission cannot be opened for fsync
             sync_folder(folder.parent)
 
 
@@ -44,15 +44,16 @@ def sync_file(path: Path) -> None:
 
 
 def is_older(changed_at: float, seconds: float, temporary: Path) -> bool:
-    """Return whether a file was changed more than ``seconds`` ago, by the clock that gives files their times.
+    """Return whether a file was changed more than ``seconds`` ago, by the clock of the file system.
 
-    The clocks of hosts differ, and a file server gives files the time of its own. Where this host's clock
-    says yes, the time of a new file decides.
+    The clocks of hosts differ, and a file server sets the times of files from its own clock. If the clock of
+    this host finds the file old, the function compares with the time of a new file.
 
     Args:
-        changed_at: The file's time, in unix seconds.
-        seconds: The span.
-        temporary: A name that nobody uses, on the same file system.
+        changed_at: Modification time of the file, in Unix seconds.
+        seconds: Age in seconds.
+        temporary: Path of a file that does not exist, on the same file system. The function creates the file
+            and removes it.
     """
     if time.time() - changed_at <= seconds:
         return False
@@ -70,12 +71,12 @@ def is_older(changed_at: float, seconds: float, temporary: Path) -> bool:
 def open_regular(path: Path) -> int:
     """Open a file of the store for reading and return its descriptor.
 
-    In a shared store another user may have put something else in the place of the file or of its folder: a
-    link to a file that only this process may read, or a FIFO, which would block the reader for ever.
+    In a shared store another user may have replaced the file or its folder: by a link to a file that only
+    this process may read, or by a FIFO, which would block the reader forever.
 
     Raises:
-        FileNotFoundError: It is not there, or it is not a regular file, or its folder is a link.
-        OSError: It cannot be opened.
+        FileNotFoundError: The file is missing or not a regular file, or its folder is a link.
+        OSError: The file cannot be opened.
     """
     missing = FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
     try:
@@ -86,7 +87,7 @@ def open_regular(path: Path) -> int:
         finally:
             os.close(folder)
     except OSError as error:
-        # A link (or, for O_DIRECTORY, no folder), and a socket or a device without a driver.
+        # ELOOP: a link. ENOTDIR: the parent is not a folder. ENXIO: a socket, or a device without a driver.
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
             raise missing from error
         raise
@@ -97,7 +98,10 @@ def open_regular(path: Path) -> int:
 
 
 def sync_named(path: Path) -> None:
-    """Force a file, its name and that of its folder to the disk; what is gone, or no file, is passed over."""
+    """Force a file and the entries of its folder and the folder above to the disk.
+
+    Do nothing if the file is missing or not a regular file.
+    """
     with suppress(FileNotFoundError):
         descriptor = open_regular(path)
         try:
@@ -109,12 +113,12 @@ def sync_named(path: Path) -> None:
 
 
 def write_new(temporary: Path, data: bytes, *, private: bool = False) -> None:
-    """Write ``data`` to a new file and force it to the disk; a failure leaves no file behind.
+    """Write ``data`` to a new file and force it to the disk. If that fails, remove the file.
 
     Args:
-        temporary: The file.
-        data: Its content.
-        private: Whether only the owner may read it, in a store that a group shares too.
+        temporary: Path of the file, which must not exist.
+        data: Content of the file.
+        private: Whether only the owner may read the file, even in a store that a group shares.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600 if private else 0o644)
@@ -131,14 +135,14 @@ def write_new(temporary: Path, data: bytes, *, private: bool = False) -> None:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Move a finished file to its name, replacing what is there, atomically and durably."""
+    """Rename a finished file to ``path``, atomically and durably. Replace an existing file."""
     make_folder(path.parent)
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
 def claim(temporary: Path, path: Path) -> bool:
-    """Move a finished file to its name only if nobody has it; return whether it was free."""
+    """Rename a finished file to ``path`` unless that name exists; return whether the name was free."""
     make_folder(path.parent)
     try:
         os.link(temporary, path)  # unlike rename, fails when the name is taken
@@ -151,13 +155,24 @@ def claim(temporary: Path, path: Path) -> bool:
 
 
 def publish_json(temporary: Path, path: Path, value: Any) -> None:
-    """Publish a plain value as JSON, replacing what is there."""
+    """Publish a plain value as JSON. Replace an existing file.
+
+    Args:
+        temporary: Path for the new file until it is complete, on the same file system.
+        path: Path of the published file.
+        value: The value (``tracker.ground.values``).
+    """
     write_new(temporary, values.dumps(value, indent=1).encode("utf-8", "replace"))
     publish(temporary, path)
 
 
 def read_json(path: Path) -> Any | None:
-    """Return the plain value that is published at ``path``, or None when nothing is."""
+    """Return the plain value in the JSON file at ``path``, or None if the file is missing.
+
+    Raises:
+        ValueError: The file is not valid JSON.
+        OSError: The file cannot be read.
+    """
     try:
         return values.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -1,6 +1,6 @@
-"""Published files that carry a checksum of themselves: JSON with one field more, the last one.
+"""JSON files with a checksum of their own content in a last field ``checksum``.
 
-Readers do not need it, so a person may edit such a file; ``tracker verify --all`` names it then.
+Readers ignore the checksum, so a person may edit such a file. ``tracker verify --all`` then reports the file.
 """
 
 from __future__ import annotations
@@ -14,36 +14,45 @@ from tracker.errors import StoreError
 from tracker.ground import values
 from tracker.store.objects.atomic_files import publish, write_new
 
-# Whatever bytes are where the field is: a damaged name must not hide the checksum.
+# The name may be any 8 bytes: a file with a damaged field name must not count as a file without checksum.
 _LAST_FIELD = re.compile(rb',\n "(.{8})": "(.{16})"\n}\Z', re.DOTALL)
 _NAME = b"checksum"
 _END = b"\n}"
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """Return a description as JSON; its field ``checksum`` is of all the bytes without that field."""
+    """Return ``value`` as JSON with a field ``checksum``, computed from the JSON without that field."""
     text = values.dumps(value, indent=1).encode("utf-8", "replace")
     return text.removesuffix(_END) + b',\n "%s": "%s"' % (_NAME, _checksum(text)) + _END
 
 
 def publish_checksummed(temporary: Path, path: Path, value: dict[str, Any]) -> None:
-    """Publish a description, replacing what is there."""
+    """Publish ``value`` as JSON with a checksum. Replace an existing file.
+
+    Args:
+        temporary: Path for the new file until it is complete, on the same file system.
+        path: Path of the published file.
+        value: The content.
+    """
     write_new(temporary, encode(value))
     publish(temporary, path)
 
 
 def check(data: bytes) -> bool:
-    """Compare a published file with its checksum; return False for one of an older tracker, which has none.
+    """Check the bytes of a published file against its checksum.
+
+    Returns:
+        False if the file has no checksum, because an older tracker wrote it.
 
     Raises:
-        StoreError: It is not the file that was written.
+        StoreError: The checksum does not match.
     """
     found = _LAST_FIELD.search(data)
     if found is None:
         return False
     name, checksum = found.groups()
     if name != _NAME or checksum != _checksum(data[: found.start()] + _END):
-        raise StoreError("its bytes are not those that were written; `tracker rebuild` reads it as it is")
+        raise StoreError("its checksum does not match its content; `tracker rebuild` still reads the file")
     return True
 
 

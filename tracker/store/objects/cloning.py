@@ -1,4 +1,4 @@
-"""Copies of files, as cheap as the file system allows: reflink, hard link, copy in the kernel."""
+"""Cheap copies of files: a reflink, a hard link, or a copy inside the kernel."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ import os
 from pathlib import Path
 from typing import Literal
 
-How = Literal["reflink", "link", "copy"]
+Method = Literal["reflink", "link", "copy"]
 
-# ioctl FICLONE: the copy shares the source's blocks until one of them is written.
+# ioctl FICLONE: the copy shares the blocks of the source until one of the two files is written.
 _FICLONE = 0x40049409
-# What kernels and file systems answer that cannot do it this way; anything else is a real error.
+# Errors that mean "this method is not supported here". Any other error is a real failure.
 _CANNOT = frozenset(
     (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM, errno.EMLINK)
 )
-# One system call moves at most this much, so that Ctrl-C comes through.
+# Largest number of bytes for one system call, so that Ctrl-C can interrupt a copy.
 _PIECE = 64 * 1024 * 1024
 
 
-def clone(source: str | os.PathLike[str], target: Path, *, link: bool = False) -> How:
-    """Make ``target``, which must not exist, a file with the present content of ``source``.
+def clone(source: str | os.PathLike[str], target: Path, *, link: bool = False) -> Method:
+    """Create ``target`` with the current content of ``source``.
 
     Args:
         source: A regular file.
-        target: Its copy; independent of the source unless it is a hard link.
-        link: Take a hard link where the file system cannot share blocks. Who writes to one of the two
-            then writes to both.
+        target: Path of the copy, which must not exist. The copy is independent of the source unless it is a
+            hard link.
+        link: Whether to make a hard link if the file system cannot share blocks. A later write to one of the
+            two files then changes both.
 
     Returns:
-        How it was done.
+        The method that was used.
 
     Raises:
-        OSError: The source cannot be read, or the target not written; nothing is left at ``target`` then.
+        OSError: The source cannot be read or the target cannot be written. Then there is no file ``target``.
     """
     origin = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -47,8 +48,12 @@ def clone(source: str | os.PathLike[str], target: Path, *, link: bool = False) -
         os.close(origin)
 
 
-def _write_new(origin: int, target: Path, *, copy: bool) -> How | None:
-    """Write a new file from an open one; None, and no file, when only copying would do and may not."""
+def _write_new(origin: int, target: Path, *, copy: bool) -> Method | None:
+    """Create ``target`` by a reflink, or by a copy if ``copy`` is true.
+
+    Returns:
+        The method, or None (without a file) if a reflink is not supported and ``copy`` is false.
+    """
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         if _reflink(origin, descriptor):
@@ -76,19 +81,19 @@ def _reflink(origin: int, descriptor: int) -> bool:
 
 
 def _hard_link(source: str | os.PathLike[str], origin: int, target: Path) -> bool:
-    """Link ``target`` to the file that is open as ``origin``; False when that cannot be."""
+    """Make ``target`` a hard link to the file that is open as ``origin``; return False if that fails."""
     try:
-        os.link(os.path.realpath(source), target)  # link(2) does not follow a link, it links to it
+        os.link(os.path.realpath(source), target)  # link(2) does not follow a symbolic link
     except OSError:
         return False
     if os.path.samestat(os.stat(target), os.fstat(origin)):
         return True
-    target.unlink()  # another file took the source's name meanwhile
+    target.unlink()  # another file has replaced the source since it was opened
     return False
 
 
 def _copy(origin: int, descriptor: int) -> None:
-    """Copy the content inside the kernel; holes stay holes."""
+    """Copy the content inside the kernel and keep holes in sparse files."""
     at, size = 0, os.fstat(origin).st_size
     while at < size:
         start, end = _next_data(origin, at, size)
@@ -98,18 +103,18 @@ def _copy(origin: int, descriptor: int) -> None:
         while left and (done := _copy_piece(origin, descriptor, min(left, _PIECE))):
             left -= done
         at = end
-    os.ftruncate(descriptor, size)  # a hole at the end
+    os.ftruncate(descriptor, size)  # the file may end with a hole
 
 
 def _next_data(origin: int, at: int, size: int) -> tuple[int, int]:
-    """Return where the next stretch that is no hole begins and ends."""
+    """Return the start and the end of the next range of data (not a hole) from ``at``."""
     try:
         start = os.lseek(origin, at, os.SEEK_DATA)
         return start, min(os.lseek(origin, start, os.SEEK_HOLE), size)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # nothing but a hole is left
+        if error.errno == errno.ENXIO:  # the rest of the file is a hole
             return size, size
-        return at, size  # the file system knows no holes
+        return at, size  # the file system does not support holes
 
 
 def _copy_piece(origin: int, descriptor: int, size: int) -> int:

@@ -1,4 +1,4 @@
-"""The two digests of a file: SHA-256 names its content here, MD5 is what wandb's manifests give."""
+"""The two digests of a content: SHA-256 names it in the store, MD5 is the digest in wandb's manifests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import os
 import threading
 from typing import NamedTuple
 
-# Large enough that handing a piece to the other thread costs nothing, small enough for the caches.
+# Large enough to make the cost of the second thread negligible, small enough for the CPU caches.
 _PIECE = 1024 * 1024
 
 
 class Digests(NamedTuple):
-    """What a content is called.
+    """Digests and size of a content.
 
     Attributes:
-        sha256: 64 hex digits.
-        md5: Base64 of the MD5.
-        size: Bytes.
+        sha256: SHA-256 as 64 hex digits.
+        md5: MD5 in Base64.
+        size: Size in bytes.
     """
 
     sha256: str
@@ -33,10 +33,10 @@ def digests_of(data: bytes) -> Digests:
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file, 64 hex digits.
+    """Return the SHA-256 of a file as 64 hex digits.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
@@ -46,10 +46,12 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
 
 
 def digests_of_file(path: str | os.PathLike[str]) -> Digests:
-    """Return the digests of a file, computed on two cores at once: as fast as MD5, the slower one.
+    """Return the digests of a file.
+
+    A second thread computes MD5, the slower digest, so both together take as long as MD5 alone.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size <= _PIECE:
@@ -57,7 +59,7 @@ def digests_of_file(path: str | os.PathLike[str]) -> Digests:
         md5 = _InThread()
         try:
             sha256, size = hashlib.sha256(), 0
-            # Each piece is read into a buffer of its own: the other thread may still be at the last one.
+            # Read each piece into a new buffer: the other thread may still use an earlier one.
             while piece := file.read(_PIECE):
                 md5.update(piece)
                 sha256.update(piece)
@@ -68,7 +70,7 @@ def digests_of_file(path: str | os.PathLike[str]) -> Digests:
 
 
 class _InThread:
-    """An MD5 that is computed in another thread, a few pieces behind at most."""
+    """An MD5 that another thread computes, at most four pieces behind the caller."""
 
     def __init__(self) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)

@@ -1,30 +1,30 @@
-"""Every on-disk name of a store, built and parsed in this one file.
+"""Paths of a store. Only this module builds and parses the names of files on disk.
 
-store.json                                   format version and id of the store; the mode that a group shares
-catalog.db                                   SQLite index of everything below; see leases
-leases/N.json, leases/N.beat                 which host holds the catalog, and which file it is
-journals/HOST/SEGMENT-INDEX.journal          what writers append to
+store.json                                   format version and id of the store, mode of a group-shared store
+catalog.db                                   SQLite index of everything below; a lease may name another file
+leases/N.json, leases/N.beat                 the host that holds the catalog, and the name of the catalog
+journals/HOST/SEGMENT-INDEX.journal          records that writers append
 blobs/sha256/abcdef...                       content, named by its SHA-256; stores of format 1: ab/cdef...
 blobs/sha256/abcdef....pack                  a pack of small contents, with an index
-runs/ENTITY/PROJECT/RUN/run.json             the run, self-describing
-runs/ENTITY/PROJECT/RUN/history/*.parquet    its sealed history
-runs/ENTITY/PROJECT/RUN/deleted.json         the run was deleted: nothing else is left of it
+runs/ENTITY/PROJECT/RUN/run.json             description of a run
+runs/ENTITY/PROJECT/RUN/history/*.parquet    sealed history of a run
+runs/ENTITY/PROJECT/RUN/deleted.json         tombstone: the only file that is left of a deleted run
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
-artifacts/ENTITY/PROJECT/NAME/collection.json     its description and tags, if somebody gave any
-artifacts/ENTITY/PROJECT/NAME/aliases/best.json   which version an alias names
-sweeps/ENTITY/PROJECT/SWEEP/sweep.json       what a sweep searches
-sweeps/ENTITY/PROJECT/SWEEP/state.json       what a person said of it: paused, canceled, finished
+artifacts/ENTITY/PROJECT/NAME/collection.json     description and tags of a collection, if it has any
+artifacts/ENTITY/PROJECT/NAME/aliases/best.json   the version that an alias names
+sweeps/ENTITY/PROJECT/SWEEP/sweep.json       the parameters that a sweep searches
+sweeps/ENTITY/PROJECT/SWEEP/state.json       the state that a person set: paused, canceled, finished
 sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by exclusive creation
-sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    which trial a run is
-drafts/TOKEN/                                what an artifact captured that has no version yet
+sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    the trial that a run belongs to
+drafts/TOKEN/                                captured files of an artifact that is not a version yet
 trash/SHA256                                 blobs that garbage collection is deleting
-logs/HOST-USER-ROLE.log                      what went wrong in tracker itself; FILE.1 is the one before
-retention.txt                                which versions garbage collection keeps
-remote.json                                  in an outbox: the server that it is for
-sending/SERVER/                              runs of this store on their way to a server
+logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is the previous file
+retention.txt                                retention rules for garbage collection
+remote.json                                  only in an outbox: the server that receives its content
+sending/SERVER/                              runs of this store that are being sent to a server
 server.key                                   the API key of the store's owner; only the owner can read it
 tmp/                                         files being written, on the same file system
-locks/                                       election of recorders, who has the store open, who begins a run
+locks/                                       locks of recorders, open stores, starting runs; state files
 """
 
 from __future__ import annotations
@@ -43,23 +43,24 @@ from tracker.ground.parsed_types import is_digest, is_token
 from tracker.store.objects.atomic_files import make_folder
 
 FORMAT_VERSION = 2
-# Stands for a host in the names of journals that came over HTTP.
+# Takes the place of the host in the paths of journals that a server received.
 INGEST = "@ingest"
-# Linux file systems take names of 255 bytes; .json and temporary endings need some of them.
+# Linux file systems allow names of 255 bytes; ".json" and temporary endings need some of them.
 LONGEST_COMPONENT = 200
 DIGEST_LENGTH = 64
-# Of the name of a pack with an index.
+# End of the file name of a pack with an index.
 PACK_ENDING = ".pack"
+# Characters that are kept of a longer name; a digest of the whole name follows them.
 KEPT_OF_LONG = 150
-# Jobs that begin at once rarely share one of so many.
+# With 64 locks, jobs that begin at the same time rarely share a lock.
 STARTING_LOCKS = 64
 JOURNAL_NAME = re.compile(r"([0-9a-f]{32})-(\d{6})\.journal")
-# Beyond so many names of journals, listing a folder is quicker than to look for each.
+# For more names than this, listing the folders is faster than testing each name.
 _MOST_TRIED = 100
 
 
 class JournalPath(NamedTuple):
-    """A journal file and what its name says."""
+    """A journal file, with the segment and the number from its name."""
 
     path: Path
     segment: str
@@ -67,11 +68,11 @@ class JournalPath(NamedTuple):
 
 
 class Layout:
-    """Paths inside the store at ``root``; nothing here touches the disk except ``make``."""
+    """Paths of the store at ``root``. Only ``make`` writes to the disk."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.abspath(root))
-        # Another store in ``tracker.store.recovery.private_copy``: the one that a private copy shows.
+        # A private copy (``tracker.store.recovery.private_copy``) sets this to the root of the copied store.
         self.source = self.root
         self.description = self.root / "store.json"
         # The name of a new store's catalog; `tracker.store.catalog.lease.catalog_of` returns the one in use.
@@ -89,21 +90,27 @@ class Layout:
         self.server_key = self.root / "server.key"
 
     def make(self) -> None:
-        """Create the folders that writers need; keep what is there."""
+        """Create the folders that writers need. Keep existing folders."""
         folders = (self.temporary, self.journals, self.blobs, self.drafts, self.locks, self.leases)
         for folder in folders:
             make_folder(folder)
 
     def host_journals(self, host: str) -> Path:
-        """Folder of the journals written on ``host``."""
+        """Return the folder of the journals written on ``host``."""
         return self.journals / _component(host)
 
     def journal(self, host: str, segment: str, index: int) -> Path:
-        """Journal file ``index`` of a segment that is written on ``host``."""
+        """Return the path of a journal.
+
+        Args:
+            host: Name of the host where the writer of the segment runs.
+            segment: Id of the segment.
+            index: Number of the journal in the segment, from 0.
+        """
         return self.host_journals(host) / f"{segment}-{index:06d}.journal"
 
     def list_journals(self, host: str | None = None) -> list[JournalPath]:
-        """Return the journals of one host, or of all, by segment and index."""
+        """Return the journals of one host, or of all hosts, ordered by segment and number."""
         folders = [self.host_journals(host)] if host else _children(self.journals)
         found = []
         for folder in folders:
@@ -113,7 +120,10 @@ class Layout:
         return sorted(found, key=lambda journal: (journal.segment, journal.number))
 
     def segment_journals(self, segment: str, last: int) -> list[JournalPath]:
-        """Return one segment's journals up to number ``last``; few are found without listing all others."""
+        """Return the journals of one segment with numbers up to ``last``.
+
+        If ``last`` is small, the method tests each name, so its cost does not depend on other journals.
+        """
         if last > _MOST_TRIED:
             return [each for each in self.list_journals() if each.segment == segment and each.number <= last]
         names = [(number, f"{segment}-{number:06d}.journal") for number in range(last + 1)]
@@ -125,29 +135,29 @@ class Layout:
         ]
 
     def blob(self, sha256: str) -> Path:
-        """The blob of that SHA-256 (64 hex digits).
+        """Return the path of the blob with that SHA-256 (64 hex digits).
 
         Raises:
-            NotFoundError: It is no SHA-256, so no blob has that name.
+            NotFoundError: ``sha256`` is not a SHA-256.
         """
         if not is_digest(sha256):
-            raise NotFoundError(f"there is no content {sha256!r}: that is not a SHA-256 in lower-case hex")
+            raise NotFoundError(f"there is no content {sha256!r}: give a SHA-256, 64 lower-case hex digits")
         return self.blobs / sha256
 
     def blob_places(self, sha256: str) -> tuple[Path, ...]:
-        """Where a blob may be: its own name, that of a pack with an index, that of a store of format 1.
+        """Return the possible paths of a blob: as a blob, as a pack with an index, in a store of format 1.
 
         Raises:
-            NotFoundError: It is no SHA-256, so no blob has that name.
+            NotFoundError: ``sha256`` is not a SHA-256.
         """
         return self.blob(sha256), self.pack(sha256), self.blobs / sha256[:2] / sha256[2:]
 
     def pack(self, sha256: str) -> Path:
-        """The blob of that SHA-256 that is a pack with an index."""
+        """Return the path of the pack with an index that has that SHA-256."""
         return self.blobs / f"{sha256}{PACK_ENDING}"
 
     def list_packs(self) -> list[Path]:
-        """Return the packs with an index; files with other names than ours are left out."""
+        """Return the packs with an index, sorted. Ignore files with unknown names."""
         return sorted(
             path
             for path in _children(self.blobs)
@@ -156,173 +166,221 @@ class Layout:
 
     @property
     def is_copy(self) -> bool:
-        """Whether this is a private copy of a store that this process may only read."""
+        """Return whether this is a private copy of a store that this process may only read."""
         return self.source != self.root
 
     def draft(self, token: str) -> Path:
-        """Folder of a draft.
+        """Return the folder of a draft.
 
         Raises:
-            NotFoundError: It is no token, so no draft has that name.
+            NotFoundError: ``token`` is not a token of a draft.
         """
         return self.drafts / _checked_token(token)
 
-    def settled(self, token: str) -> Path:
-        """File that says what became of a draft that is gone."""
+    def finalized(self, token: str) -> Path:
+        """Return the path of the note that remains of a finalized draft after the draft is removed."""
         return self.drafts / f"{_checked_token(token)}.json"
 
     def list_drafts(self) -> list[Path]:
-        """Return the folders of all drafts, and the files of those that are gone."""
+        """Return the folders of all drafts, and the notes of removed drafts."""
         return _children(self.drafts)
 
     def new_temporary(self) -> Path:
-        """A name in the store's temporary folder that nobody else uses."""
+        """Return a new random path in the temporary folder of the store."""
         return self.temporary / os.urandom(16).hex()
 
     def run(self, entity: str, project: str, run_id: str) -> Path:
-        """Folder of one run's published files."""
+        """Return the folder with the published files of a run.
+
+        Args:
+            entity: Entity of the run.
+            project: Project of the run.
+            run_id: Id of the run, unique in the project.
+        """
         return self.root / "runs" / _component(entity) / _component(project) / _component(run_id)
 
     def run_file(self, entity: str, project: str, run_id: str) -> Path:
-        """The run's self-describing file."""
+        """Return the path of ``run.json`` of a run. See ``Layout.run``."""
         return self.run(entity, project, run_id) / "run.json"
 
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
-        """File that says that a run was deleted; all else of its folder is gone."""
+        """Return the path of the tombstone of a deleted run. See ``Layout.run``.
+
+        The tombstone is the only file in the folder of a deleted run.
+        """
         return self.run(entity, project, run_id) / "deleted.json"
 
     def tombstones(self) -> Iterator[Path]:
-        """Yield the files of all deleted runs."""
+        """Yield the tombstones of all deleted runs."""
         return self.root.glob("runs/*/*/*/deleted.json")
 
     def collection(self, entity: str, project: str, name: str) -> Path:
-        """Folder of one artifact collection."""
+        """Return the folder of an artifact collection.
+
+        Args:
+            entity: Entity of the collection.
+            project: Project of the collection.
+            name: Name of the collection, unique in the project.
+        """
         return self.root / "artifacts" / _component(entity) / _component(project) / _component(name)
 
     def collection_file(self, entity: str, project: str, name: str) -> Path:
-        """Published file of what people said of a collection; absent unless somebody did."""
+        """Return the path of ``collection.json``, with the description and tags. See ``Layout.collection``.
+
+        The file is absent until a person sets one of them.
+        """
         return self.collection(entity, project, name) / "collection.json"
 
     def version(self, entity: str, project: str, name: str, index: int) -> Path:
-        """Published file of one artifact version."""
+        """Return the path of the published file of an artifact version.
+
+        Args:
+            entity: Entity of the collection.
+            project: Project of the collection.
+            name: Name of the collection.
+            index: Number of the version, from 0.
+        """
         return self.collection(entity, project, name) / "versions" / f"{index}.json"
 
     def alias(self, entity: str, project: str, name: str, alias: str) -> Path:
-        """Published file that says which version an alias names."""
+        """Return the path of the published file that contains the version of an alias.
+
+        Args:
+            entity: Entity of the collection.
+            project: Project of the collection.
+            name: Name of the collection.
+            alias: The alias.
+        """
         return self.collection(entity, project, name) / "aliases" / f"{_component(alias)}.json"
 
     def list_versions(self, entity: str, project: str, name: str) -> list[int]:
-        """Return the version numbers that are published, ascending."""
+        """Return the numbers of the published versions, ascending. See ``Layout.collection``."""
         folder = self.collection(entity, project, name) / "versions"
         return sorted(
             int(path.stem) for path in _children(folder) if path.suffix == ".json" and path.stem.isdigit()
         )
 
     def alias_files(self, entity: str, project: str, name: str) -> list[Path]:
-        """Return the published files of a collection's aliases; each says its alias and version."""
+        """Return the published files of the aliases of a collection. See ``Layout.collection``."""
         folder = self.collection(entity, project, name) / "aliases"
         return sorted(path for path in _children(folder) if path.suffix == ".json")
 
     def sweep(self, entity: str, project: str, sweep: str) -> Path:
-        """Folder of one sweep."""
+        """Return the folder of a sweep.
+
+        Args:
+            entity: Entity of the sweep.
+            project: Project of the sweep.
+            sweep: Id of the sweep, unique in the project.
+        """
         return self.sweeps(entity, project) / _component(sweep)
 
     def sweeps(self, entity: str, project: str) -> Path:
-        """Folder of a project's sweeps."""
+        """Return the folder of the sweeps of a project."""
         return self.root / "sweeps" / _component(entity) / _component(project)
 
     def sweep_run(self, entity: str, project: str, sweep: str, run_id: str) -> Path:
-        """File that says which trial of a sweep a run is."""
+        """Return the path of the file that names the trial of a run in a sweep.
+
+        Args:
+            entity: Entity of the sweep.
+            project: Project of the sweep.
+            sweep: Id of the sweep.
+            run_id: Id of the run.
+        """
         return self.sweep(entity, project, sweep) / "runs" / f"{_component(run_id)}.json"
 
     def run_files(self) -> Iterator[Path]:
-        """Yield every published run file, of all entities and projects."""
+        """Yield the file ``run.json`` of every run."""
         return self.root.glob("runs/*/*/*/run.json")
 
     def run_folders(self) -> Iterator[Path]:
-        """Yield the folders of all runs, of all entities and projects."""
+        """Yield the folder of every run, deleted runs included."""
         return self.root.glob("runs/*/*/*")
 
     def version_files(self) -> Iterator[Path]:
-        """Yield every published version file."""
+        """Yield the published file of every artifact version."""
         return self.root.glob("artifacts/*/*/*/versions/*.json")
 
     def described_files(self) -> Iterator[Path]:
-        """Yield every published file that says of which format it is."""
+        """Yield every published file that has a field ``format``."""
         yield from self.run_files()
         yield from self.tombstones()
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
 
     def starting_lock(self, run: str) -> Path:
-        """File whose lock a process holds while it begins a run; a few runs share one."""
+        """Return the path of the lock that a process holds while it begins a run.
+
+        Several runs may share a lock.
+        """
         return self.locks / f"starting-{crc32(run.encode('utf-8', 'replace')) % STARTING_LOCKS:02}.lock"
 
     @property
     def store_lock(self) -> Path:
-        """File whose lock everybody shares who has the store open."""
+        """Path of the lock that every process shares while it has the store open."""
         return self.locks / "store.lock"
 
     def lease(self, number: int) -> Path:
-        """File of one lease on the catalog; the one of the largest number is in force."""
+        """Return the path of a lease on the catalog. The lease with the largest number is in force."""
         return self.leases / f"{number}.json"
 
     def beat(self, number: int) -> Path:
-        """File whose content changes while the holder of that lease lives."""
+        """Return the path of the file that the holder of a lease rewrites regularly while it is alive."""
         return self.leases / f"{number}.beat"
 
     @property
     def lease_lock(self) -> Path:
-        """File whose lock all processes of the host share that use its lease."""
+        """Path of the lock that all processes share while they use the lease of their host."""
         return self.locks / "lease.lock"
 
     @property
     def garbage_lock(self) -> Path:
-        """File whose lock garbage collection has alone."""
+        """Path of the exclusive lock of garbage collection."""
         return self.locks / "garbage.lock"
 
     @property
     def naming_lock(self) -> Path:
-        """File whose lock is shared from storing a run's file to writing the record that names it."""
+        """Path of the lock that a writer shares from storing a run file until its record is written."""
         return self.locks / "naming.lock"
 
     @property
     def repacking(self) -> Path:
-        """File that names the versions whose packs a collection is about to replace; gone when it has."""
+        """Path of the file with the versions that a garbage collection is repacking; absent otherwise."""
         return self.locks / "repacking.json"
 
     @property
     def sign_in(self) -> Path:
-        """Folder of the tokens that sign a browser in; a file for each, named by its hash."""
+        """Folder of the sign-in tokens for browsers. A token is a file, named by the hash of the token."""
         return self.locks / "sign-in"
 
     @property
     def served_at(self) -> Path:
-        """File that says where the server listens that was started last."""
+        """Path of the file with the address of the server that was started last."""
         return self.locks / "server.json"
 
     @property
     def sending_progress(self) -> Path:
-        """File of an outbox whose mtime changes whenever the server has taken bytes."""
+        """Path of a file in an outbox. Its mtime changes whenever the server has accepted bytes."""
         return self.locks / "sending-progress"
 
     @property
     def server_away(self) -> Path:
-        """File of an outbox that is there while the server cannot be reached, or refuses the key."""
+        """Path of a file in an outbox. It exists while the server is unreachable or rejects the API key."""
         return self.locks / "server-away"
 
     @property
     def verified_to(self) -> Path:
-        """File that says up to where an interrupted `tracker verify --all` has read."""
+        """Path of the file with the position at which an interrupted `tracker verify --all` resumes."""
         return self.locks / "verified.json"
 
     @property
     def uploads(self) -> Path:
-        """File whose mtime says when something last came over HTTP that no record named yet."""
+        """Path of a file whose mtime is the time of the last upload of content before its record."""
         return self.locks / "uploads"
 
     def list_blobs(self) -> Iterator[os.DirEntry[str]]:
-        """Yield every blob; ``blob_name`` says which it is."""
+        """Yield the directory entry of every blob. ``blob_name`` returns the SHA-256 for its path."""
         with suppress(FileNotFoundError), os.scandir(self.blobs) as entries:
             for entry in entries:
                 if entry.is_dir():
@@ -332,57 +390,60 @@ class Layout:
                     yield entry
 
     def list_trash(self) -> list[Path]:
-        """Return what garbage collection had taken away and not deleted."""
+        """Return the blobs that garbage collection has moved to the trash and not deleted yet."""
         return _children(self.trash)
 
     def list_logs(self) -> list[Path]:
-        """Return what the processes of all hosts and users logged."""
+        """Return the log files of the processes of all hosts and users."""
         return _children(self.logs)
 
     def list_temporary(self) -> list[Path]:
-        """Return the files that are being written, and those that nobody finished."""
+        """Return the temporary files: those that are being written, and those that were abandoned."""
         return _children(self.temporary)
 
     def recorder_locks(self) -> list[Path]:
-        """Return the lock files of all recorders there were."""
+        """Return the lock files of all past and present recorders."""
         return [path for path in _children(self.locks) if path.name.startswith("recorder-")]
 
     def recorder_lock(self, host: str) -> Path:
-        """File whose lock the recorder of ``host`` holds."""
+        """Return the path of the lock that this user's recorder on ``host`` holds."""
         return self.locks / f"recorder-{_component(host)}-{os.getuid()}.lock"
 
     def recorder_failures(self, host: str) -> Path:
-        """File that says what the recorder of ``host`` cannot do; absent while all is well."""
+        """Return the path of the file with the failures of this user's recorder on ``host``.
+
+        The file is absent while there are no failures.
+        """
         return self.locks / f"failures-{_component(host)}-{os.getuid()}.json"
 
 
 def blob_name(path: str) -> str:
-    """Return the SHA-256 that the path of a blob stands for."""
+    """Return the SHA-256 from the path of a blob."""
     folder, name = os.path.split(path.removesuffix(PACK_ENDING))
     return name if len(name) == DIGEST_LENGTH else os.path.basename(folder) + name
 
 
 def parse_journal_name(name: str) -> tuple[str, int] | None:
-    """Return the segment and the number in ``SEGMENT-NUMBER`` (a journal's name without ending)."""
+    """Return the segment and the number of a journal name without ending (``SEGMENT-NUMBER``), or None."""
     match = JOURNAL_NAME.fullmatch(name + ".journal")
     return (match[1], int(match[2])) if match else None
 
 
 def _checked_token(token: str) -> str:
     if not is_token(token):
-        raise NotFoundError(f"there is no draft {token!r}: that is not 32 lower-case hex digits")
+        raise NotFoundError(f"there is no draft {token!r}: give a token of 32 lower-case hex digits")
     return token
 
 
 def _component(name: str) -> str:
-    """Return ``name`` as one safe path component: percent-encoded, never ``.`` or ``..``.
+    """Return ``name`` as a safe path component: percent-encoded, never ``.`` or ``..``.
 
-    One that would be too long for a file system is cut, with a digest of the whole behind ``%~``,
-    which encoding never produces. The files inside say the full name.
+    A name that is too long for a file system is cut. The result then ends with ``%~``, which encoding never
+    produces, and a digest of the whole name. The files in such a folder contain the full name.
     """
     quoted = quote(name, safe=" +=@,()")
     if len(quoted) > LONGEST_COMPONENT:
-        import hashlib  # few names are so long
+        import hashlib  # imported late, because few names are that long
 
         return f"{quoted[:KEPT_OF_LONG]}%~{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted

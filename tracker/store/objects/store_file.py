@@ -16,11 +16,11 @@ from tracker.store.objects.layout import FORMAT_VERSION, Layout
 
 
 def check_description(layout: Layout) -> dict[str, Any] | None:
-    """Refuse a store that a newer tracker wrote; return what it says, None when it is absent.
+    """Return the content of ``store.json``, or None if the file is missing.
 
     Raises:
-        StoreVersionError: Its format is newer than this code's.
-        StoreError: The description is there but cannot be read.
+        StoreVersionError: A newer tracker wrote the store, in a format that this code does not know.
+        StoreError: The file cannot be read or is not a description of a store.
     """
     try:
         described = read_json(layout.description)
@@ -29,7 +29,7 @@ def check_description(layout: Layout) -> dict[str, Any] | None:
     if described is None:
         return None
     if not isinstance(described, dict):
-        raise StoreError(f"cannot read {layout.description}: it is no description of a store")
+        raise StoreError(f"cannot read {layout.description}: it does not describe a store")
     found = described.get("format")
     if not isinstance(found, int) or found > FORMAT_VERSION:
         raise StoreVersionError(
@@ -40,11 +40,11 @@ def check_description(layout: Layout) -> dict[str, Any] | None:
 
 
 def require_store(layout: Layout) -> None:
-    """Check that there is a store that this code can read.
+    """Check that a store exists that this code can read.
 
     Raises:
-        StoreError: There is none.
-        StoreVersionError: A newer tracker wrote it.
+        StoreError: There is no store at ``layout.root``.
+        StoreVersionError: A newer tracker wrote the store.
     """
     if not layout.description.is_file():
         raise StoreError(f"there is no store at {layout.root}: log a run there first, or name another folder")
@@ -52,30 +52,31 @@ def require_store(layout: Layout) -> None:
 
 
 def is_read_only(layout: Layout) -> bool:
-    """Whether this process may read a store and not write to it: a read-only mount, or no write rights."""
+    """Return whether this process may not write to an existing store (permissions, or a read-only mount)."""
     return not os.access(layout.root, os.W_OK | os.X_OK) and layout.description.is_file()
 
 
 def require_writable(layout: Layout) -> None:
-    """Check that this process may write to a store; an absent one is fine.
+    """Check that this process may write to a store. A store that does not exist passes the check.
 
     Raises:
-        ReadOnlyError: It may only read the store.
+        ReadOnlyError: The process may only read the store.
     """
     if is_read_only(layout):
         raise ReadOnlyError(
             f"the store {layout.root} is read-only for this user: run this as a user who may write to it, or "
-            "copy the folder to one that you may write to, and name that with --store or TRACKER_STORE"
+            "copy the store to a writable folder and name that folder with --store or TRACKER_STORE"
         )
 
 
 def write_description(layout: Layout, store_id: str, group_mode: int = 0) -> None:
-    """Write the description of a new store; another process may be first.
+    """Write the description of a new store, unless another process has written one.
 
     Args:
-        layout: The store.
-        store_id: Its id.
-        group_mode: The mode of its folders when a group shares it: see ``tracker.ground.group_files``.
+        layout: The paths of the store.
+        store_id: Random id of the store.
+        group_mode: Mode of its folders if a group shares the store, else 0. See
+            ``tracker.ground.group_files``.
     """
     temporary = layout.new_temporary()
     shared = f', "group_mode": "{group_mode:o}"' if group_mode else ""
@@ -87,11 +88,11 @@ def write_description(layout: Layout, store_id: str, group_mode: int = 0) -> Non
 
 
 def make_folders(layout: Layout) -> None:
-    """Make a store's folders and description, or check those that are there. Needs no catalog.
+    """Make the folders and the description of a store, or check existing ones. The catalog is not needed.
 
     Raises:
         StoreError: The folder cannot be used.
-        StoreVersionError: A newer tracker wrote it.
+        StoreVersionError: A newer tracker wrote the store.
     """
     described = check_description(layout)
     try:
@@ -105,7 +106,7 @@ def make_folders(layout: Layout) -> None:
 
 
 def _raise_format(layout: Layout, described: dict[str, Any]) -> None:
-    """Let an older tracker refuse a store of its own format in which this one is about to write."""
+    """Raise the format of a store, so that an older tracker refuses the store after this one writes to it."""
     temporary = layout.new_temporary()
     write_new(temporary, json.dumps({**described, "format": FORMAT_VERSION}).encode() + b"\n")
     temporary.chmod(layout.description.stat().st_mode & 0o777)
@@ -113,7 +114,7 @@ def _raise_format(layout: Layout, described: dict[str, Any]) -> None:
 
 
 def _make_new(layout: Layout) -> None:
-    """Make a store's folder and description; for its owner alone, unless a group shares the folder."""
+    """Make the folder and description of a store. Only the owner has access, unless a group shares it."""
     _make_folder(layout.root, 0o700)
     mode = group_mode_of(layout.root)
     _make_folder(layout.temporary, 0o777)
@@ -121,14 +122,20 @@ def _make_new(layout: Layout) -> None:
 
 
 def _make_folder(folder: Path, private: int) -> None:
-    """Make a folder and those above it, where they are missing, with the mode of a shared one above."""
+    """Make a folder and its missing parents.
+
+    Args:
+        folder: Path of the folder.
+        private: Mode of the new folder, unless a group shares the folder above it. Then the new folder gets
+            the mode of that one.
+    """
     if folder.is_dir():
         return
     _make_folder(folder.parent, 0o777)
-    with suppress(FileExistsError):  # another process was first
+    with suppress(FileExistsError):  # another process has made the folder
         if mode := group_mode_of(folder.parent):
             make_shared(folder, folder.with_name(f".{folder.name}.{os.urandom(8).hex()}"), mode)
         else:
             folder.mkdir(private)
-    with suppress(OSError):  # one that may be written and not read cannot be forced
+    with suppress(OSError):  # a folder without read permission cannot be opened for fsync
         sync_folder(folder.parent)

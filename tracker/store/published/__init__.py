@@ -1,1 +1,1 @@
-"""Files that describe themselves, beside the catalog: run files, versions, what is left of deleted runs."""
+"""Published files, which describe runs, versions, aliases and deleted runs without the catalog."""

@@ -1,6 +1,6 @@
-"""Published files read back as typed records: what ``tracker.store.published.runs`` and ``artifacts`` wrote.
+"""Typed records of published files, which ``tracker.store.published`` and ``tracker.store.ingest`` write.
 
-Fields that older files lack have defaults; fields that are not known here are passed over.
+Fields that older files lack have defaults. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMAT = 1
 
 
 class PublishedPart(msgspec.Struct):
-    """A Parquet file of a segment."""
+    """A Parquet file with history rows of a segment."""
 
     path: RelativePath
     rows: Integer
@@ -50,7 +50,7 @@ class PublishedCapture(msgspec.Struct):
 
 
 class PublishedSegment(msgspec.Struct):
-    """A segment in ``run.json``; ``state`` is there once it is sealed."""
+    """A segment in ``run.json``. Only a sealed segment has a ``state``."""
 
     segment: Token
     rank: Integer = 0
@@ -66,7 +66,7 @@ class PublishedSegment(msgspec.Struct):
 
 
 class PublishedFile(msgspec.Struct):
-    """A file of a run."""
+    """A file of a run in ``run.json``."""
 
     path: str
     sha256: Digest
@@ -98,7 +98,7 @@ class PublishedLogged(msgspec.Struct):
 
 
 class PublishedName(msgspec.Struct, kw_only=True):
-    """Which run a ``run.json`` describes, and which versions it logged; older files do not list them."""
+    """The identity of a run in ``run.json``, and the versions that the run logged. Older files lack these."""
 
     format: int
     entity: str
@@ -108,7 +108,7 @@ class PublishedName(msgspec.Struct, kw_only=True):
 
 
 class PublishedRun(PublishedName, kw_only=True):
-    """``run.json``. ``number``, ``uses``, ``edits`` and ``revision`` came with catalog revision 0002."""
+    """``run.json``. Catalog revision 0002 added ``number``, ``uses``, ``edits`` and ``revision``."""
 
     name: str
     state: str
@@ -138,7 +138,7 @@ class PublishedRun(PublishedName, kw_only=True):
 
 
 class PublishedVersion(VersionState, kw_only=True):
-    """``versions/N.json``. Files written before catalog revision 0003 have ``entries`` for ``file_count``."""
+    """``versions/N.json``. Before catalog revision 0003, files had ``entries`` instead of ``file_count``."""
 
     format: int
     entries: list[Any] = []
@@ -158,7 +158,7 @@ class PublishedAlias(msgspec.Struct):
 
 
 class PublishedDeletion(msgspec.Struct):
-    """``deleted.json``: when a run was deleted, and its segments then."""
+    """``deleted.json``: the time of a run's deletion, and the segments that the run had then."""
 
     format: int
     entity: str
@@ -185,21 +185,21 @@ T = TypeVar("T")
 
 
 def read_published_model(path: Path, kind: type[T]) -> T:
-    """Return what a published file says.
+    """Return the content of a published file as a record of type ``kind``.
 
     Raises:
-        ValueError: It is damaged.
-        OSError: It cannot be read.
-        StoreVersionError: A newer tracker wrote it.
+        ValueError: The file is damaged.
+        OSError: The file cannot be read.
+        StoreVersionError: A newer tracker wrote the file.
     """
     try:
         plain = values.loads(path.read_bytes())
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError("its JSON is nested too deeply") from error
     found = plain.get("format", FORMAT) if isinstance(plain, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise StoreVersionError(
             f"{path} has format {found}, this tracker reads up to {FORMAT}: "
             "upgrade airgap-tracker to read it. Nothing was changed."
         )
-    return msgspec.convert(plain, kind)  # its ValidationError is a ValueError
+    return msgspec.convert(plain, kind)  # msgspec.ValidationError is a ValueError

@@ -1,4 +1,7 @@
-"""Files that describe themselves, beside the catalog: it can be rebuilt from them, nodes can read them."""
+"""``run.json``: the published description of a run.
+
+A rebuild restores the catalog from these files, and hosts that do not hold the catalog read them.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,18 @@ from tracker.store.catalog.models import (
 from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.objects.layout import Layout
 
-# While a run goes on its file is refreshed at most this often; its journal has what is newer.
+# Shortest interval between two updates of the file of an active run; its journal has newer records.
 REFRESH_SECONDS = 5.0
 
 
 def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True) -> None:
-    """Write the run's ``run.json``: all that the catalog knows of it but its unsealed rows.
+    """Write ``run.json`` of a run: everything about the run in the catalog except its unsealed rows.
 
     Args:
-        layout: Where.
-        session: A transaction that sees the run as it is to be described.
+        layout: The paths of the store.
+        session: A transaction that sees the run in the state to publish.
         run: The run.
-        now: False to leave a file that is only a few seconds old as it is.
+        now: Whether to write even if the file is younger than ``REFRESH_SECONDS``.
     """
     path = layout.run_file(run.project.entity, run.project.name, run.run_id)
     if not now:
@@ -106,7 +109,7 @@ def _describe_uses(session: Session, run: Run) -> list[dict[str, Any]]:
 
 
 def _describe_versions(session: Session, run: Run) -> list[dict[str, Any]]:
-    """Describe the versions that a run logged, so that a rebuild has them without their files."""
+    """Describe the versions that a run logged, so that a rebuild can restore versions without a file."""
     fields = (Version.digest, Version.manifest, Version.created_at, Version.segment, Version.sequence)
     versions = session.execute(
         select(Collection.name, Version.index.label("version"), Collection.type, *fields)
@@ -118,7 +121,7 @@ def _describe_versions(session: Session, run: Run) -> list[dict[str, Any]]:
 
 
 def describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
-    """Return what ``run.json`` says of a segment."""
+    """Return the description of a segment in ``run.json``."""
     parts = session.scalars(select(Part).where(Part.segment_id == segment.id).order_by(Part.first_row)).all()
     described: dict[str, Any] = {
         "segment": segment.segment,
@@ -128,7 +131,7 @@ def describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
         "start_step": segment.start_step,
         "ended": segment.ended,
         "sealed": segment.sealed,
-        # Of the first record whose effects are not all in published files.
+        # Sequence number of the first record whose effects are not all in published files.
         "sequence": max(segment.sequence, segment.adopted),
         "parts": [
             {
@@ -152,6 +155,6 @@ def describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
             for part in captured
         ]
     if segment.sealed:
-        # Nothing can be folded again once the journal is gone: keep what folding remembered.
+        # Without the journal the records cannot be folded again, so keep the state of the fold.
         described["state"] = msgspec.to_builtins(unpack_state(segment.state))
     return described

@@ -1,4 +1,4 @@
-"""What is left of deleted runs: a tombstone, and rows in the catalog that keep their journals out."""
+"""Deleted runs: a tombstone file, and rows in the catalog that prevent applying their journals."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ from tracker.store.published.models import PublishedDeletion, read_published_mod
 
 
 def is_deleted(layout: Layout, started: RunStarted, segment: str) -> bool:
-    """Whether a segment that the catalog does not know belongs to a run that was deleted after it began."""
+    """Return whether the run of an unknown segment was deleted after the segment began.
+
+    Args:
+        layout: The paths of the store.
+        started: The first record of the segment.
+        segment: Id of the segment, which is not in the catalog.
+    """
     with suppress(FileNotFoundError, ValueError):
-        said = read_published_model(
+        deletion = read_published_model(
             layout.tombstone(started.entity, started.project, started.run_id), PublishedDeletion
         )
-        return segment in said.segments or started.time <= said.time
+        return segment in deletion.segments or started.time <= deletion.time
     return False
 
 
-def publish_tombstone(segment: str, started_at: float = 0.0) -> Segment:
-    """Return the catalog's row of a segment of a deleted run: nothing of it is applied, its journals go."""
+def deleted_segment(segment: str, started_at: float = 0.0) -> Segment:
+    """Return a catalog row for a segment of a deleted run. Its records are not applied.
+
+    The row is sealed, so the journals of the segment are deleted.
+    """
     return Segment(
         segment=segment,
         sealed=True,

@@ -1,7 +1,7 @@
 """Artifact versions and aliases as published files and catalog rows.
 
-``tracker.runstate.collection`` decides what a record does; a ``StoredCollection`` gives it what the catalog
-knows, and stores the outcome.
+``tracker.runstate.collection`` computes the outcome of a record. A ``StoredCollection`` provides the state of
+the catalog for that, and stores the outcome.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tracker.store.objects.atomic_files import claim, read_json, write_new
 from tracker.store.objects.checksummed_json import encode, publish_checksummed
 from tracker.store.objects.layout import Layout
 
-# What a row and a version's file call by the same name.
+# Fields with the same name in a row and in the file of a version.
 _COLUMNS = (
     *("digest", "manifest", "size", "file_count", "created_at", "updated_at", "expires_at", "deleted_at"),
     *("description", "tags", "source", "segment", "sequence"),
@@ -29,12 +29,19 @@ _COLUMNS = (
 
 
 def path_of(collection: Collection) -> CollectionPath:
-    """Return entity, project and name of a collection."""
+    """Return the entity, the project and the name of a collection."""
     return collection.project.entity, collection.project.name, collection.name
 
 
 def find_collection(session: Session, entity: str, project: str, name: str) -> Collection | None:
-    """Return a collection by name."""
+    """Return a collection by name, or None.
+
+    Args:
+        session: A transaction of the catalog.
+        entity: Entity of the collection.
+        project: Project of the collection.
+        name: Name of the collection.
+    """
     return session.scalar(
         select(Collection)
         .join(Project)
@@ -43,7 +50,7 @@ def find_collection(session: Session, entity: str, project: str, name: str) -> C
 
 
 def newest_version(session: Session, collection: Collection) -> Version | None:
-    """Return the newest version that is not deleted."""
+    """Return the newest version of a collection that is not deleted, or None."""
     return session.scalar(
         select(Version)
         .where(Version.collection_id == collection.id, Version.deleted_at.is_(None))
@@ -53,7 +60,7 @@ def newest_version(session: Session, collection: Collection) -> Version | None:
 
 
 def describe(session: Session, row: Version) -> VersionState:
-    """Return what the catalog knows of a version."""
+    """Return the state of a version from the catalog."""
     run = session.get(Run, row.run_id) if row.run_id is not None else None
     entity, project, name = path_of(row.collection)
     return VersionState(
@@ -68,7 +75,14 @@ def describe(session: Session, row: Version) -> VersionState:
 
 
 def new_row(collection: Collection, number: int, version: VersionState, run_id: int | None) -> Version:
-    """Return the row of a version; ``run_id`` is the row of the run that logged it."""
+    """Return a new row for a version.
+
+    Args:
+        collection: The collection of the version.
+        number: Number of the version.
+        version: State of the version.
+        run_id: ``Run.id`` of the run that logged the version, if a run did.
+    """
     return Version(
         collection_id=collection.id,
         collection=collection,
@@ -80,7 +94,13 @@ def new_row(collection: Collection, number: int, version: VersionState, run_id: 
 
 
 def publish_version(layout: Layout, session: Session, row: Version) -> None:
-    """Publish a version anew, after it was changed."""
+    """Publish a version again after a change.
+
+    Args:
+        layout: The paths of the store.
+        session: The transaction with the change.
+        row: The version.
+    """
     described = published(describe(session, row))
     check_lease(session)
     publish_checksummed(
@@ -94,16 +114,16 @@ def published(version: VersionState) -> dict[str, Any]:
 
 
 class StoredCollection(CollectionState):
-    """A collection of the catalog, as far as one record can change it: its rows are not all loaded.
+    """A collection of the catalog. Only the rows that one record can change are loaded.
 
     Args:
-        layout: The store.
+        layout: The paths of the store.
         session: The write transaction.
         row: The collection.
         aliases: The aliases that the record names.
-        made_by: The record, if it may add a version.
-        number: The version that it is about, as its writer saw it.
-        digest: The digest of that version.
+        made_by: Id of the record, if the record may add a version.
+        number: Number of the version that the record changes, as its writer saw the version.
+        digest: Digest of that version.
     """
 
     def __init__(
@@ -122,7 +142,7 @@ class StoredCollection(CollectionState):
         self.rows: dict[int, Version] = {}
         own = select(Version).where(Version.collection_id == row.id)
         newest = own.where(Version.deleted_at.is_(None)).order_by(Version.index.desc())
-        wanted = [newest.limit(2)]  # the second is the latest when the first is deleted
+        wanted = [newest.limit(2)]  # the second version becomes the latest when the first is deleted
         if made_by is not None:
             wanted.append(own.where(Version.segment == made_by.segment, Version.sequence == made_by.sequence))
         if number is not None:
@@ -131,23 +151,29 @@ class StoredCollection(CollectionState):
             for version in session.scalars(query):
                 self.rows[version.index] = version
         self.versions = {number: describe(session, version) for number, version in self.rows.items()}
-        if number is not None:  # nothing else takes aliases away
+        if number is not None:  # only a record about an existing version can remove aliases
             named = select(Alias.alias, Version.index).join(Version, Version.id == Alias.version_id)
             for alias, index in session.execute(named.where(Alias.collection_id == row.id)):
                 self.aliases[alias] = index
         for alias in {"latest", *aliases}:
-            moved_at = readpublished(layout.alias(*self.place, alias)).get("moved_at")
+            moved_at = _read_published(layout.alias(*self.place, alias)).get("moved_at")
             if isinstance(moved_at, (int, float)):
                 self.moved_at[alias] = moved_at
 
     def claim(self, version: VersionState) -> tuple[int, bool]:
-        """Create the file of a new version under the next free number, unless its record has before."""
+        """Create the file of a new version under the next free number.
+
+        If an earlier attempt to apply the same record has created a file, adopt that file.
+
+        Returns:
+            The number, and whether the file existed.
+        """
         numbers = select(Version.index).where(Version.collection_id == self._row.id)
         committed = set(self._session.scalars(numbers))
         made_by = (version.segment, version.sequence)
         for number in self._layout.list_versions(*self.place):
             if number not in committed:
-                found = readpublished(self._layout.version(*self.place, number))
+                found = _read_published(self._layout.version(*self.place, number))
                 if (found.get("segment"), found.get("sequence")) == made_by:
                     return number, True
         data = encode(published(version))
@@ -161,7 +187,12 @@ class StoredCollection(CollectionState):
             number += 1
 
     def store(self, outcome: Outcome, run_id: int | None = None) -> Version:
-        """Store what a record did; return the version. ``run_id`` is the row of the run that logged it."""
+        """Store the outcome of a record and return the row of its version.
+
+        Args:
+            outcome: The outcome of the record.
+            run_id: ``Run.id`` of the run that logged the version, if a run did.
+        """
         version = self.versions[outcome.number]
         if outcome.added:
             self.rows[outcome.number] = new_row(self._row, outcome.number, version, run_id)
@@ -197,7 +228,7 @@ class StoredCollection(CollectionState):
 def find_version(
     layout: Layout, session: Session, place: CollectionPath, number: int, digest: str = ""
 ) -> Version | None:
-    """Return a version that is not deleted; see ``CollectionState.find``."""
+    """Return the row of a version that is not deleted, or None. See ``CollectionState.find``."""
     row = find_collection(session, *place)
     if row is None:
         return None
@@ -207,14 +238,17 @@ def find_version(
 
 
 def aliases_of(session: Session, version: Version) -> list[str]:
-    """Return the aliases that name a version, sorted."""
+    """Return the aliases of a version, sorted."""
     return list(
         session.scalars(select(Alias.alias).where(Alias.version_id == version.id).order_by(Alias.alias))
     )
 
 
-def readpublished(path: Path) -> dict[str, Any]:
-    """Return what a published file says; a damaged one says nothing, and must not stop what is new."""
+def _read_published(path: Path) -> dict[str, Any]:
+    """Return the content of a published file, or an empty dict if the file is missing or damaged.
+
+    A damaged file must not prevent a new version or alias.
+    """
     try:
         found = read_json(path)
     except ValueError:

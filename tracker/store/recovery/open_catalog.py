@@ -83,7 +83,7 @@ def hold_exclusively(layout: Layout) -> Iterator[Hold]:
     """
     lock = _open_lock(layout)
     try:
-        if not lock.try_alone():
+        if not lock.try_exclusive():
             if (holder := held_elsewhere(layout)) is not None:  # a network file system may share locks
                 raise refusal(layout, holder)
             raise StoreError(f"{layout.root} is in use: {_user(layout)}, then try again")
@@ -145,7 +145,7 @@ def _restore(layout: Layout, lock: FileLock, hold: Hold) -> list[Path]:
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while _is_lost(layout, hold.catalog):
-        if lock.try_alone():
+        if lock.try_exclusive():
             forgotten = _rebuild_with_message(layout, hold) if _is_lost(layout, hold.catalog) else []
             if not forgotten:
                 lock.free()

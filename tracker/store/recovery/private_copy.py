@@ -99,10 +99,10 @@ class CopyLayout(Layout):
                     _link(own / path.name, path)
         return own
 
-    def settled(self, token: str) -> Path:
+    def finalized(self, token: str) -> Path:
         """Return the path of a finalized draft's result in the copy; link it to the store's file first."""
-        own = super().settled(token)
-        _link(own, self._store.settled(token))
+        own = super().finalized(token)
+        _link(own, self._store.finalized(token))
         return own
 
 

@@ -66,7 +66,7 @@ from tracker.store.published.models import (
     PublishedVersion,
     read_published_model,
 )
-from tracker.store.published.tombstones import publish_tombstone
+from tracker.store.published.tombstones import deleted_segment
 from tracker.store.published.versions import new_row, path_of
 from tracker.store.recovery.missing_files import find_missing, run_of_version
 from tracker.store.recovery.old_catalog import OldCatalog, install, read_old_catalog
@@ -197,7 +197,7 @@ class _Builder:
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
         for _, tombstone in deleted:
             for name in set(tombstone.segments) - self._segments:
-                self._session.add(publish_tombstone(name))
+                self._session.add(deleted_segment(name))
                 self._segments.add(name)
         self._add_packs()
         versions = self._add_versions([described for described, _ in runs])

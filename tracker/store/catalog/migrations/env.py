@@ -1,8 +1,9 @@
-"""What Alembic runs: the migrations, on the engine that ``database.migrate`` hands over.
+"""The script that Alembic runs: it applies the migrations on the engine from ``database.migrate``.
 
-A migration imports nothing of this package: what it does must stay as it was. What is derived from the
-rest is made by today's code, after them and in their transaction. That code is handed over too: Alembic
-loads this file by its place, so an import would not know which name the package has in this process.
+A migration does not import this package, because its effect must never change. Current code updates the
+derived tables after the migrations, in the same transaction. ``database.migrate`` passes that code as
+``refresh``: Alembic loads this file by its path, so an import would have to know the name of the package in
+this process.
 """
 
 from alembic import context
@@ -14,9 +15,9 @@ with engine.connect() as connection:
         connection=connection,
         target_metadata=context.config.attributes["metadata"],
         render_as_batch=True,
-        transactional_ddl=True,  # one transaction for all
+        transactional_ddl=True,  # one transaction for all migrations
     )
     with context.begin_transaction():
         context.run_migrations()
-        with Session(connection) as session:  # whose end leaves the transaction open
+        with Session(connection) as session:  # closing the session leaves the transaction open
             context.config.attributes["refresh"](session)
