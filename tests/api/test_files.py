@@ -117,7 +117,7 @@ def test_a_name_that_leads_out_of_the_folder(tmp_path: Path) -> None:
     stored = picture._info
     odd = FileInfo("../../out.png", stored.size, stored.mimetype, stored.sha256)
     with pytest.raises(ValueError, match="leads out of"):
-        File(picture._reader, picture._place, odd, None).download(tmp_path / "a" / "b")
+        File(picture._reader, picture._run_path, odd, None).download(tmp_path / "a" / "b")
     assert not (tmp_path / "out.png").exists()
 
 

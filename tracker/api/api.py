@@ -99,9 +99,9 @@ class Api(ArtifactQueries, UnsupportedMethods):
             ApiNotFoundError: There is no such run (wandb: CommError).
             ApiUsageError: The path names no run.
         """
-        place = parse_path(path, self._settings.entity, self._settings.project)
+        run_path = parse_path(path, self._settings.entity, self._settings.project)
         try:
-            return Run(self._reader, self._reader.run(*place))
+            return Run(self._reader, self._reader.run(*run_path))
         except NotFoundError as error:
             raise ApiNotFoundError(error.message) from None
 
@@ -200,17 +200,17 @@ class Api(ArtifactQueries, UnsupportedMethods):
         Raises:
             UsageError: A name is not allowed, or there is such a run.
         """
-        place = (
+        run_path = (
             check_entity(entity or self._settings.entity),
             check_project(project or self._settings.project),
             check_run_id(run_id) if run_id is not None else new_run_id(),
         )
         if run_id is not None:
             with suppress(NotFoundError):
-                self._reader.run(*place)
-                raise ApiUsageError(f"there is a run {'/'.join(place)}: use another id")
-        begin_run(self._reader, place, new_run_name())
-        return Run(self._reader, self._reader.run(*place))
+                self._reader.run(*run_path)
+                raise ApiUsageError(f"there is a run {'/'.join(run_path)}: use another id")
+        begin_run(self._reader, run_path, new_run_name())
+        return Run(self._reader, self._reader.run(*run_path))
 
     def sync_tensorboard(
         self, root_dir: str, run_id: str | None = None, project: str | None = None, entity: str | None = None

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from tracker.api.captured import output_lines
 from tracker.artifacts.paginators import PaginatedList
+from tracker.ground.names import RunPath
 from tracker.ground.read_models import OutputLine
 from tracker.reading.reader import HistoryReader
 
@@ -35,10 +36,10 @@ class ConsoleLogs(PaginatedList[ConsoleLogLine]):
 
 
 def console_logs(
-    reader: HistoryReader, place: tuple[str, str, str], per_page: int = 1000, last: int | None = None
+    reader: HistoryReader, run_path: RunPath, per_page: int = 1000, last: int | None = None
 ) -> ConsoleLogs:
     """Return a run's output; only its last lines, if ``last`` is given."""
-    return ConsoleLogs(map(_line, output_lines(reader, place, last=last)), per_page)
+    return ConsoleLogs(map(_line, output_lines(reader, run_path, last=last)), per_page)
 
 
 def _line(line: OutputLine) -> ConsoleLogLine:

@@ -36,11 +36,9 @@ class File(Attrs):
         mimetype: What it is.
     """
 
-    def __init__(
-        self, reader: Reader, place: tuple[str, str, str], info: FileInfo, made: bytes | None
-    ) -> None:
+    def __init__(self, reader: Reader, run_path: RunPath, info: FileInfo, made: bytes | None) -> None:
         self._reader = reader
-        self._place = place
+        self._run_path = run_path
         self._info = info
         self._made = made  # content of one that is made when somebody asks
         self.name = info.path
@@ -49,7 +47,7 @@ class File(Attrs):
     @property
     def id(self) -> str:
         """The run's path and the file's."""
-        return "/".join((*self._place, self.name))
+        return "/".join((*self._run_path, self.name))
 
     @property
     def size(self) -> int:
@@ -79,7 +77,7 @@ class File(Attrs):
         """
         base = self._reader.url
         if base is not None and self._made is None:
-            entity, project, run = (quote(part, safe="") for part in self._place)
+            entity, project, run = (quote(part, safe="") for part in self._run_path)
             path = quote(self.name)
             return f"{base.rstrip('/')}/api/v1/projects/{entity}/{project}/runs/{run}/files/{path}"
         stored = self._reader.blob(self._info.sha256) if self._made is None else None
@@ -149,7 +147,7 @@ class File(Attrs):
             yield self._made
             return
         try:
-            yield from self._reader.file_chunks(*self._place, self._info)
+            yield from self._reader.file_chunks(*self._run_path, self._info)
         except NotFoundError as error:
             raise ArtifactError(f"{self.name}: {error.message}") from None
         except CommError as error:
@@ -163,7 +161,7 @@ class File(Attrs):
         """
         if self._made is not None:
             raise ApiUsageError(f"{self.name} is made from what the run logged: it cannot be deleted")
-        append_records(self._reader, self._place, [FileRemoved(self.name)])
+        append_records(self._reader, self._run_path, [FileRemoved(self.name)])
 
     def _fields(self) -> dict[str, Any]:
         return {"sizeBytes": self.size}
@@ -181,7 +179,7 @@ class Files(PaginatedList[File]):
 
 def find_files(
     reader: Reader,
-    place: RunPath,
+    run_path: RunPath,
     made: Made,
     names: list[str] | None = None,
     pattern: str | None = None,
@@ -191,7 +189,7 @@ def find_files(
 
     Args:
         reader: Where the run is.
-        place: Entity, project and id of the run.
+        run_path: Entity, project and id of the run.
         made: Makes each of the latter by name; None: there is nothing to make it of. One that was stored is
             not made.
         names: Only these, unless empty.
@@ -208,27 +206,27 @@ def find_files(
     def is_wanted(path: str) -> bool:
         return path in names if names else like is None or like.fullmatch(path) is not None
 
-    stored = {each.path: each for each in reader.files(*place)}
-    found = [File(reader, place, info, None) for path, info in stored.items() if is_wanted(path)]
+    stored = {each.path: each for each in reader.files(*run_path)}
+    found = [File(reader, run_path, info, None) for path, info in stored.items() if is_wanted(path)]
     for path, make in made.items():
         if path not in stored and is_wanted(path) and (content := make()) is not None:
             kind = "application/json" if path.endswith(".json") else "text/plain"
             info = FileInfo(path, len(content), kind, hashlib.sha256(content).hexdigest())
-            found.append(File(reader, place, info, content))
+            found.append(File(reader, run_path, info, content))
     return Files(sorted(found, key=lambda file: file.name), per_page)
 
 
 def find_file(
-    reader: Reader, place: tuple[str, str, str], made: dict[str, Callable[[], bytes | None]], name: str
+    reader: Reader, run_path: RunPath, made: dict[str, Callable[[], bytes | None]], name: str
 ) -> File:
     """Return one file of a run.
 
     Raises:
         ApiNotFoundError: There is none of that name (wandb: an IndexError).
     """
-    found = find_files(reader, place, made, [name])
+    found = find_files(reader, run_path, made, [name])
     if not found:
-        raise ApiNotFoundError(f"run {'/'.join(place)} has no file {name}: run.files() lists them")
+        raise ApiNotFoundError(f"run {'/'.join(run_path)} has no file {name}: run.files() lists them")
     return found[0]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ApiUsageError
+from tracker.ground.names import RunPath
 from tracker.reading.reader import HistoryReader
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def sampled(rows: list[Row], samples: int | None) -> list[Row]:
 
 def read_rows(
     reader: HistoryReader,
-    place: tuple[str, str, str],
+    run_path: RunPath,
     keys: list[str] | None,
     complete: bool,
     segment: str | None,
@@ -50,17 +51,17 @@ def read_rows(
 
     Args:
         reader: Where.
-        place: Entity, project and id of the run.
+        run_path: Entity, project and id of the run.
         keys: Only these keys, and rows that have any (or, ``complete``, all) of them.
         complete: See ``keys``.
         segment: All rows of one writer's attempt; None: the newest branch.
     """
     dotted = [key for key in keys or () if "." in key]
     if keys is None or not dotted:
-        return reader.history(*place, keys, complete, segment)
+        return reader.history(*run_path, keys, complete, segment)
     wanted = [*keys, *(key.split(".", 1)[0] for key in dotted)]
     found = []
-    for row in reader.history(*place, list(dict.fromkeys(wanted)), False, segment):
+    for row in reader.history(*run_path, list(dict.fromkeys(wanted)), False, segment):
         picked = {key: value for key in keys if (value := _dig(row, key, _MISSING)) is not _MISSING}
         if picked and (not complete or len(picked) == len(keys)):
             found.append({"_step": row["_step"], **picked})
@@ -86,7 +87,7 @@ class HistoryScan:
     def __init__(
         self,
         reader: HistoryReader,
-        place: tuple[str, str, str],
+        run_path: RunPath,
         keys: list[str] | None,
         min_step: int,
         max_step: int | None,
@@ -94,7 +95,7 @@ class HistoryScan:
         segment: str | None,
     ) -> None:
         self._reader = reader
-        self._place = place
+        self._run_path = run_path
         self._segment = segment
         self._stop_step = max_step
         self._rows: Iterator[Row] | None = None
@@ -120,7 +121,7 @@ class HistoryScan:
 
     def _scan(self) -> Iterator[Row]:
         first, stop = self.min_step, self._stop_step
-        for row in read_rows(self._reader, self._place, self.keys, True, self._segment):
+        for row in read_rows(self._reader, self._run_path, self.keys, True, self._segment):
             step = row["_step"]
             # A script may have logged negative steps: 0, the default, leaves none of them out.
             if (first == 0 or step >= first) and (stop is None or step < stop):

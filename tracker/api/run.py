@@ -27,6 +27,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
 from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiUsageError, ArtifactError, NotFoundError, UnsupportedError
+from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactUsed
 from tracker.ground.values import loads
@@ -92,14 +93,14 @@ class Run(RunFields):
         """
         wanted = check_keys(keys)
         if stream in ("system", "events"):
-            rows = system_rows(self._reader, self._place, wanted, segment)
+            rows = system_rows(self._reader, self._run_path, wanted, segment)
         elif stream != "default":
             raise ApiUsageError(f"stream is {stream!r}; use 'default' or 'system'")
         elif wanted and x_axis not in ("_step", *wanted):
-            rows = read_rows(self._reader, self._place, [x_axis, *wanted], False, segment)
+            rows = read_rows(self._reader, self._run_path, [x_axis, *wanted], False, segment)
             rows = [row for row in rows if any(key in row for key in wanted)]
         else:
-            rows = read_rows(self._reader, self._place, wanted, False, segment)
+            rows = read_rows(self._reader, self._run_path, wanted, False, segment)
         rows = sampled(rows, samples)
         if not pandas:
             return rows
@@ -115,7 +116,7 @@ class Run(RunFields):
             per_page: Accepted for compatibility.
             last: Only so many lines, from the end.
         """
-        return console_logs(self._reader, self._place, per_page, last)
+        return console_logs(self._reader, self._run_path, per_page, last)
 
     def history_arrow(self, keys: list[str] | None = None, *, segment: str | None = None) -> pa.Table:
         """Return the history as whole columns: the fast way to read much of it.
@@ -128,7 +129,7 @@ class Run(RunFields):
             keys: Only these keys, and rows that have at least one of them.
             segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
         """
-        return self._reader.table(*self._place, keys, segment)
+        return self._reader.table(*self._run_path, keys, segment)
 
     def scan_history(
         self,
@@ -154,7 +155,7 @@ class Run(RunFields):
             ApiUsageError: ``keys`` is no list of strings.
         """
         wanted = check_keys(keys) or None
-        return HistoryScan(self._reader, self._place, wanted, min_step, max_step, page_size, segment)
+        return HistoryScan(self._reader, self._run_path, wanted, min_step, max_step, page_size, segment)
 
     def beta_scan_history(
         self,
@@ -201,7 +202,7 @@ class Run(RunFields):
         Raises:
             ApiUsageError: Both names and a pattern are given.
         """
-        return find_files(self._reader, self._place, self._made(), names, pattern, per_page)
+        return find_files(self._reader, self._run_path, self._made(), names, pattern, per_page)
 
     def file(self, name: str) -> File:
         """Return one of the run's files.
@@ -209,7 +210,7 @@ class Run(RunFields):
         Raises:
             ApiNotFoundError: It has none of that name.
         """
-        return find_file(self._reader, self._place, self._made(), name)
+        return find_file(self._reader, self._run_path, self._made(), name)
 
     @property
     def metadata(self) -> dict[str, Any] | None:
@@ -231,7 +232,7 @@ class Run(RunFields):
         return {
             "config.yaml": lambda: config_yaml(self.rawconfig),
             "wandb-summary.json": lambda: summary_json(self.summary_metrics),
-            OUTPUT_FILE: lambda: output_log(self._reader, self._place) or None,
+            OUTPUT_FILE: lambda: output_log(self._reader, self._run_path) or None,
         }
 
     def upload_file(self, path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> File:
@@ -249,19 +250,19 @@ class Run(RunFields):
         name = os.path.relpath(source, os.path.abspath(root)).replace(os.sep, "/")
         if name.startswith("../"):
             raise ApiUsageError(f"{source} does not lie below {os.path.abspath(root)}: give another root")
-        add_file(self._reader, self._place, name, Path(source))
+        add_file(self._reader, self._run_path, name, Path(source))
         return self.file(name)
 
     # Artifacts
 
     def logged_artifacts(self, per_page: int = 100) -> PaginatedList[Artifact]:
         """Return the artifact versions that this run logged, newest first."""
-        found = self._reader.artifacts(*self._place[:2], self.id, None)
+        found = self._reader.artifacts(*self._run_path[:2], self.id, None)
         return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def used_artifacts(self, per_page: int = 100) -> PaginatedList[Artifact]:
         """Return the artifact versions that this run used, in the order in which it did."""
-        found = self._reader.used_artifacts(*self._place)
+        found = self._reader.used_artifacts(*self._run_path)
         return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def use_artifact(self, artifact: Artifact, use_as: str | None = None) -> Artifact:
@@ -283,7 +284,7 @@ class Run(RunFields):
             time.time(),
             version.digest,
         )
-        append_records(self._reader, self._place, [used])
+        append_records(self._reader, self._run_path, [used])
         return artifact
 
     def log_artifact(
@@ -334,7 +335,7 @@ class Run(RunFields):
             NotFoundError: It is not there any more.
             UsageError: It goes on.
         """
-        self._reader.delete_run(*self._place, delete_artifacts)
+        self._reader.delete_run(*self._run_path, delete_artifacts)
 
     def stop(self) -> None:
         """Raise UnsupportedError: nothing here reaches into another process."""
@@ -349,7 +350,7 @@ class Run(RunFields):
     @property
     def sweep_name(self) -> str | None:
         """The id of its sweep; None when it belongs to none."""
-        return next(sweeps_of_run(store_of(self._reader), *self._place), None)
+        return next(sweeps_of_run(store_of(self._reader), *self._run_path), None)
 
     @property
     def sweep(self) -> Sweep | None:
@@ -371,7 +372,7 @@ class Run(RunFields):
         return folder
 
     @property
-    def _place(self) -> tuple[str, str, str]:
+    def _run_path(self) -> RunPath:
         return self.entity, self.project, self.id
 
 
@@ -387,4 +388,4 @@ def _version(artifact: Any) -> ArtifactDetail:
 
 def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:
     """Return an artifact whose lineage leads to runs that are read from the same place."""
-    return Artifact.from_version(version, reader, lambda *place: Run(reader, reader.run(*place)))
+    return Artifact.from_version(version, reader, lambda *run_path: Run(reader, reader.run(*run_path)))

@@ -40,7 +40,7 @@ class Runs:
         per_page: int,
     ) -> None:
         self._reader = reader
-        self._place = (entity, project)
+        self._project_path = (entity, project)
         self._filters = _plain_filters(filters)
         self._next: Iterator[Run] | None = None
         self.entity, self.project = entity, project
@@ -155,11 +155,11 @@ class Runs:
 
     def _page(self, limit: int, offset: int) -> RunPage:
         return self._reader.runs(
-            *self._place, limit=limit, offset=offset, order=self.order, filters=self._filters
+            *self._project_path, limit=limit, offset=offset, order=self.order, filters=self._filters
         )
 
     def __repr__(self) -> str:
-        return f"<Runs {'/'.join(self._place)}>"
+        return f"<Runs {'/'.join(self._project_path)}>"
 
 
 def _plain_filters(filters: dict[str, Any] | None) -> Any:

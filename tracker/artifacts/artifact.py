@@ -372,7 +372,7 @@ class Artifact(Lineage):
             TypeError: It was not logged.
         """
         self._check_logged()
-        return _find_again, (self._reading("pickle").place, self.qualified_name)
+        return _find_again, (self._reading("pickle").api_overrides, self.qualified_name)
 
     def _check_logged(self) -> None:
         if self.is_draft():
@@ -412,6 +412,6 @@ class Artifact(Lineage):
         )
 
 
-def _find_again(place: dict[str, str], name: str) -> Artifact:
-    found: Artifact = public_package.package.Api(place).artifact(name)
+def _find_again(api_overrides: dict[str, str], name: str) -> Artifact:
+    found: Artifact = public_package.package.Api(api_overrides).artifact(name)
     return found

@@ -38,7 +38,7 @@ class CatalogFreeReader:
         return None
 
     @property
-    def place(self) -> dict[str, str]:
+    def api_overrides(self) -> dict[str, str]:
         """See ``Reader``."""
         return {"store": str(self._layout.root), "mode": "offline"}
 

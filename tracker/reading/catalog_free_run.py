@@ -85,7 +85,7 @@ class CatalogFreeRunReader:
         return None
 
     @property
-    def place(self) -> dict[str, str]:
+    def api_overrides(self) -> dict[str, str]:
         """See ``Reader``."""
         return {"store": str(self._layout.root), "mode": "offline"}
 
@@ -158,27 +158,28 @@ class CatalogFreeRunReader:
         return None
 
 
-def find_catalog_free_run(layout: Layout, place: RunPath) -> CatalogFreeRun | None:
+def find_catalog_free_run(layout: Layout, run_path: RunPath) -> CatalogFreeRun | None:
     """Return a run, found without the catalog; None when it has not ended, or is not this easy to read.
 
     Args:
         layout: The store.
-        place: Entity, project and id of the run.
+        run_path: Entity, project and id of the run.
 
     Raises:
         JournalError: A journal could not be read: it may just have been sealed.
         OSError: The published file cannot be read.
         ValueError: It is damaged.
     """
-    journals = _journals_of(layout, place)  # before the published file: what goes meanwhile is sealed there
+    # Read journals before the published file: a journal that is deleted in between has been sealed into it.
+    journals = _journals_of(layout, run_path)
     try:
-        published: PublishedRun | None = read_published_model(layout.run_file(*place), PublishedRun)
+        published: PublishedRun | None = read_published_model(layout.run_file(*run_path), PublishedRun)
     except FileNotFoundError:
         published = None
     found = CatalogFreeRun([], {}, {}, dict(published.edits) if published is not None else {})
     if journals is None or (published is None and not journals):
         return None
-    if layout.tombstone(*place).exists():
+    if layout.tombstone(*run_path).exists():
         return None  # it was deleted: the catalog knows whether that was all
     for segment in published.segments if published is not None else []:
         if segment.sealed and segment.state is not None:
@@ -193,7 +194,7 @@ def find_catalog_free_run(layout: Layout, place: RunPath) -> CatalogFreeRun | No
     return found if found.segments else None
 
 
-def _journals_of(layout: Layout, place: RunPath) -> dict[str, list[JournalPath]] | None:
+def _journals_of(layout: Layout, run_path: RunPath) -> dict[str, list[JournalPath]] | None:
     """Return the journals of a run's segments, by age; None when they are long, or another host's.
 
     What other hosts wrote, the catalog takes in when their journals are applied: until then it is
@@ -205,7 +206,7 @@ def _journals_of(layout: Layout, place: RunPath) -> dict[str, list[JournalPath]]
     for name, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         files = list(group)
         first = first_record(files[0])
-        if first is None or (first.entity, first.project, first.run_id) != place:
+        if first is None or (first.entity, first.project, first.run_id) != run_path:
             continue
         if files[0].path.parent != own:
             return None

@@ -24,32 +24,32 @@ from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_writable
 
 
-def append_records(reader: Reader, place: RunPath, records: Sequence[Record]) -> None:
+def append_records(reader: Reader, run_path: RunPath, records: Sequence[Record]) -> None:
     """Record something of a run that exists; it can be read when this returns.
 
     Raises:
         ReadOnlyError: The store may only be read.
         CommError: A server did not take it now; it is kept here, and sent later.
     """
-    _carry(reader, _write(reader.journals(), place, records, OUTSIDE, None))
+    _carry(reader, _write(reader.journals(), run_path, records, OUTSIDE, None))
 
 
-def begin_run(reader: Reader, place: RunPath, name: str) -> None:
+def begin_run(reader: Reader, run_path: RunPath, name: str) -> None:
     """Make a run without rows that somebody may resume; until then it has finished.
 
     Raises:
         ReadOnlyError: The store may only be read.
         CommError: A server did not take it now; it is kept here, and sent later.
     """
-    _carry(reader, _write(reader.journals(), place, (), 0, name))
+    _carry(reader, _write(reader.journals(), run_path, (), 0, name))
 
 
-def add_file(reader: Reader, place: RunPath, path: str, source: Path) -> None:
+def add_file(reader: Reader, run_path: RunPath, path: str, source: Path) -> None:
     """Add a file to a run that exists, or another content for one that it has.
 
     Args:
         reader: Where the run is.
-        place: Entity, project and id of the run.
+        run_path: Entity, project and id of the run.
         path: The file's name in the run.
         source: Where its content is read from.
 
@@ -66,17 +66,17 @@ def add_file(reader: Reader, place: RunPath, path: str, source: Path) -> None:
         blob = BlobStore(layout).add_chunks(iter(lambda: file.read(CHUNK), b""))
         mimetype = guess_type(path)[0] or "application/octet-stream"
         saved = FileSaved(path, blob.sha256, blob.size, mimetype)
-        journal = _write(layout, place, (saved,), OUTSIDE, None)
+        journal = _write(layout, run_path, (saved,), OUTSIDE, None)
     _carry(reader, journal)
 
 
-def _write(layout: Layout, place: RunPath, records: Sequence[Record], rank: int, name: str | None) -> Path:
+def _write(layout: Layout, run_path: RunPath, records: Sequence[Record], rank: int, name: str | None) -> Path:
     require_writable(layout)
     segment = os.urandom(16).hex()
     path = layout.journal(host_name(), segment, 0)
     make_folder(path.parent)
     now = time.time()
-    started = RunStarted(*place, now, this_process(), name=name, rank=rank)
+    started = RunStarted(*run_path, now, this_process(), name=name, rank=rank)
     writer = JournalWriter(path, segment)
     try:
         for record in (started, *records, RunFinished(now, "finished")):

@@ -52,7 +52,7 @@ class LocalReader:
         return None
 
     @property
-    def place(self) -> dict[str, str]:
+    def api_overrides(self) -> dict[str, str]:
         """See ``Reader``."""
         return {"store": str(self._store.layout.source), "mode": "offline"}
 

@@ -36,7 +36,7 @@ class AnyReader(Protocol):
         """Address of the server that is asked; None where nothing serves the store."""
 
     @property
-    def place(self) -> dict[str, str]:
+    def api_overrides(self) -> dict[str, str]:
         """What ``Api`` is given to read there, from another process too."""
 
     def catch_up(self) -> None:

@@ -63,7 +63,7 @@ class RemoteReader:
         return self._remote.url
 
     @property
-    def place(self) -> dict[str, str]:
+    def api_overrides(self) -> dict[str, str]:
         """See ``Reader``."""
         return {"base_url": self._remote.url, "mode": "online"}
 

@@ -44,7 +44,7 @@ class ResumeState:
     """What a node can tell of a run that exists.
 
     Args:
-        place: Which run.
+        run_path: Which run.
         segments: What its writers wrote, by segment: at least one.
         edits: What people changed.
         here: The segments whose writer is known to live: a process of this host.
@@ -54,14 +54,14 @@ class ResumeState:
 
     def __init__(
         self,
-        place: RunPath,
+        run_path: RunPath,
         segments: dict[str, SegmentView],
         edits: dict[str, Any],
         here: Set[str],
         rest: SegmentView | None,
         layout: Layout,
     ) -> None:
-        self.place = place
+        self.run_path = run_path
         self.segments = segments
         self.edits = edits
         self.here = here
@@ -86,8 +86,8 @@ class ResumeState:
         from tracker.runstate.merge import merge_segments
         from tracker.runstate.missing_aggregates import fill_aggregates
 
-        fill_aggregates(self.views, partial(read_rows, self.layout, self.place))
-        return merge_segments(self.place[2], self.views, self.edits)
+        fill_aggregates(self.views, partial(read_rows, self.layout, self.run_path))
+        return merge_segments(self.run_path[2], self.views, self.edits)
 
     @property
     def primary(self) -> int:
@@ -100,7 +100,7 @@ def join_resume_states(older: ResumeState | None, newer: ResumeState | None) -> 
     if older is None or newer is None:
         return older or newer
     return ResumeState(
-        newer.place,
+        newer.run_path,
         {**older.segments, **newer.segments},
         {**older.edits, **newer.edits},
         {*older.here, *newer.here},
@@ -121,10 +121,10 @@ def find_run(
         run_id: The run.
         writing: The segments that this very process writes. Others of its identity are of before ``exec``.
     """
-    place = (entity, project, run_id)
+    run_path = (entity, project, run_id)
     # Journals before the published file: what is sealed meanwhile is gone here, and stands there.
-    unapplied = {view.segment: (view, here) for view, here in _unapplied(layout, place, writing)}
-    published = _published(layout, place)
+    unapplied = {view.segment: (view, here) for view, here in _unapplied(layout, run_path, writing)}
+    published = _published(layout, run_path)
     if published is None and not unapplied:
         return None
     from tracker.runstate.merge import SegmentView
@@ -152,20 +152,20 @@ def find_run(
         segments[each.segment] = known
     rest = None
     if published is not None and partly:
-        rest = as_one_segment(place, msgspec.structs.asdict(published), segments.values())
+        rest = as_one_segment(run_path, msgspec.structs.asdict(published), segments.values())
     segments.update((segment, view) for segment, (view, _) in unapplied.items())
     if not segments:
         return None
     edits = published.edits if published is not None else {}
     here = {segment for segment, (_, lives) in unapplied.items() if lives}
-    return ResumeState(place, segments, edits, here, rest, layout)
+    return ResumeState(run_path, segments, edits, here, rest, layout)
 
 
-def as_one_segment(place: RunPath, run: Mapping[str, Any], segments: Iterable[SegmentView]) -> SegmentView:
+def as_one_segment(run_path: RunPath, run: Mapping[str, Any], segments: Iterable[SegmentView]) -> SegmentView:
     """Return what is known of a run as a whole as if its primary writer had said it at last.
 
     Args:
-        place: Which run.
+        run_path: Which run.
         run: Its fields, by name.
         segments: Its segments.
     """
@@ -173,7 +173,7 @@ def as_one_segment(place: RunPath, run: Mapping[str, Any], segments: Iterable[Se
 
     newest = order_segments(segments)[-1]
     shown = {field: run[field] for field in SHOWN}
-    started = RunStarted(*place, newest.started_at, Process("", "", 0, 0, 0), **shown)
+    started = RunStarted(*run_path, newest.started_at, Process("", "", 0, 0, 0), **shown)
     state = _state_at(run["last_step"], run["duration"])
     state.started, state.config, state.summary = started, dict(run["config"]), dict(run["summary"])
     return newest._replace(segment="", state=state)
@@ -185,9 +185,9 @@ def _state_at(last_step: int | None, runtime: float) -> SegmentState:
     return SegmentState(last_step=last_step, runtime=runtime)
 
 
-def _published(layout: Layout, place: RunPath) -> PublishedRun | None:
+def _published(layout: Layout, run_path: RunPath) -> PublishedRun | None:
     """Return what is published of a run, unless a deletion that a crash cut short left it."""
-    path = layout.run_file(*place)
+    path = layout.run_file(*run_path)
     if not path.exists():
         return None
     from tracker.store.published.models import PublishedRun, read_published_model
@@ -196,19 +196,19 @@ def _published(layout: Layout, place: RunPath) -> PublishedRun | None:
         published = read_published_model(path, PublishedRun)
     except FileNotFoundError:
         return None
-    deleted = read_json(layout.tombstone(*place))
+    deleted = read_json(layout.tombstone(*run_path))
     if deleted and all(each.started_at <= deleted["time"] for each in published.segments):
         return None
     return published
 
 
-def _unapplied(layout: Layout, place: RunPath, writing: Set[str]) -> Iterator[tuple[SegmentView, bool]]:
+def _unapplied(layout: Layout, run_path: RunPath, writing: Set[str]) -> Iterator[tuple[SegmentView, bool]]:
     """Yield what the journals say of a run's segments, and whether the writer is known to live."""
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         journals = list(group)
         folder: SegmentFold | None = None
         for _sequence, record in _records(journals, True):
-            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != place:
+            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != run_path:
                 break
             folder = folder or _new_folder()
             folder.fold(record)
@@ -252,7 +252,9 @@ def _new_folder() -> SegmentFold:
     return SegmentFold(SegmentState())
 
 
-def read_rows(layout: Layout, place: RunPath, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
+def read_rows(
+    layout: Layout, run_path: RunPath, segment: SegmentView, keys: list[str]
+) -> Iterator[FinishedRow]:
     """Yield the rows of a segment that have some of the keys: of a live one those that its state has.
 
     Raises:
@@ -269,7 +271,7 @@ def read_rows(layout: Layout, place: RunPath, segment: SegmentView, keys: list[s
     from tracker.store.history.parquet import read_rows as read_part
     from tracker.store.published.models import PublishedRun, read_published_model
 
-    for each in read_published_model(layout.run_file(*place), PublishedRun).segments:
+    for each in read_published_model(layout.run_file(*run_path), PublishedRun).segments:
         for part in each.parts if each.segment == segment.segment else ():
             yield from read_part(layout.root / part.path, keys)
 
