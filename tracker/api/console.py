@@ -1,4 +1,4 @@
-"""What a run wrote to stdout and stderr, as ``Api`` gives it."""
+"""``ConsoleLogs``: the lines that a run wrote to stdout and stderr."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class ConsoleLogLine:
     """A line of a run's output.
 
     Attributes:
-        number: Its position, from 0.
-        timestamp: When it was captured (UTC).
-        level: ``"error"`` for stderr, else empty.
-        label: Which process wrote it, where several do; else empty.
-        content: Its text.
+        number: The position of the line, from 0.
+        timestamp: The time of the capture (UTC).
+        level: ``"error"`` for stderr, otherwise empty.
+        label: Always empty here. In wandb, the process that wrote the line.
+        content: The text.
     """
 
     number: int
@@ -38,7 +38,14 @@ class ConsoleLogs(PaginatedList[ConsoleLogLine]):
 def console_logs(
     reader: HistoryReader, run_path: RunPath, per_page: int = 1000, last: int | None = None
 ) -> ConsoleLogs:
-    """Return a run's output; only its last lines, if ``last`` is given."""
+    """Return the output of a run.
+
+    Args:
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        per_page: Accepted for compatibility.
+        last: Return only this number of lines from the end.
+    """
     return ConsoleLogs(map(_line, output_lines(reader, run_path, last=last)), per_page)
 
 
