@@ -92,7 +92,7 @@ class Artifact(Lineage):
         # A collection's name, and wandb's own types, are not allowed for a new artifact.
         artifact._name, artifact.type = version.name, version.type
         artifact._find_run = find_run
-        artifact._became(version, reader)
+        artifact._set_version(version, reader)
         return artifact
 
     # What is said of it; ``save`` keeps what was changed of a version
@@ -109,12 +109,12 @@ class Artifact(Lineage):
     @property
     def aliases(self) -> list[str]:
         """The aliases that named it when it was looked up. Change the list and ``save``."""
-        self._known("aliases")
+        self._require_version("aliases")
         return self._aliases
 
     @aliases.setter
     def aliases(self, aliases: Sequence[str]) -> None:
-        self._known("aliases")
+        self._require_version("aliases")
         self._aliases = list(aliases)
 
     @property
@@ -196,7 +196,7 @@ class Artifact(Lineage):
         Raises:
             ArtifactError: A file's content is missing or wrong; says which file.
         """
-        self._known("download")
+        self._require_version("download")
         prefix = "" if path_prefix is None else os.fspath(path_prefix)
         wanted = [entry for entry in self.contents.manifest.entries if entry.path.startswith(prefix)]
         return self.download_some(wanted, root, link=link, allow_missing_references=allow_missing_references)
@@ -210,7 +210,7 @@ class Artifact(Lineage):
         allow_missing_references: bool = False,
     ) -> str:
         """Download these of its files; see ``download``."""
-        version, reader = self._known("download"), self._reading("download")
+        version, reader = self._require_version("download"), self._require_reader("download")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
         options = {"link": link, "allow_missing_references": allow_missing_references}
         try:
@@ -236,7 +236,7 @@ class Artifact(Lineage):
         Raises:
             ArtifactError: A file's content is missing or wrong; says which file.
         """
-        self._known("checkout")
+        self._require_version("checkout")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self._name
         known = {path_on_disk(entry.path) for entry in self.contents.manifest.entries}
         remove_obstacles(known, folder)
@@ -260,7 +260,7 @@ class Artifact(Lineage):
         Raises:
             ArtifactError: A file is missing, differs, or is none of the artifact's; says which.
         """
-        self._known("verify")
+        self._require_version("verify")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
         verify_entries(self.contents.manifest.entries, folder, self.name)
 
@@ -283,12 +283,12 @@ class Artifact(Lineage):
             ) as own:
                 own.log_artifact(self)
             return
-        version, reader = self._known("save"), self._reading("save")
-        change = edits.change_of(
+        version, reader = self._require_version("save"), self._require_reader("save")
+        change = edits.build_change(
             version, self._aliases, self._tags, self.description, self._metadata, self._ttl
         )
         if change is not None:
-            self._became(edits.apply(reader, version, change), reader)
+            self._set_version(edits.apply(reader, version, change), reader)
 
     def delete(self, delete_aliases: bool = False) -> None:
         """Delete this version. Its bytes go with ``tracker gc``, when nothing else has them.
@@ -299,15 +299,15 @@ class Artifact(Lineage):
         Raises:
             ValueError: Aliases name it, and ``delete_aliases`` is False.
         """
-        version = self._known("delete")
-        reader = self._reading("delete")
+        version = self._require_version("delete")
+        reader = self._require_reader("delete")
         fresh = reader.artifact(version.entity, version.project, version.name, version.version)
         held = [alias for alias in fresh.aliases if alias != "latest"]
         if held and not delete_aliases:
             raise ValueError(
                 f"artifact {self.name} has the aliases {', '.join(held)}: pass delete_aliases=True"
             )
-        edits.apply(reader, version, edits.deletion_of(version))
+        edits.apply(reader, version, edits.build_deletion(version))
         self._reader = None
 
     def link(self, target_path: str, aliases: Iterable[str] | None = None) -> Artifact:
@@ -320,11 +320,11 @@ class Artifact(Lineage):
         Raises:
             ValueError: An alias or the collection's name is not allowed.
         """
-        version = self._known("link")
-        record = edits.link_of(version, target_path, list(aliases or ()))
-        linked = edits.apply_link(self._reading("link"), record)
+        version = self._require_version("link")
+        record = edits.build_link(version, target_path, list(aliases or ()))
+        linked = edits.apply_link(self._require_reader("link"), record)
         assert self._find_run is not None
-        return Artifact.from_version(linked, self._reading("link"), self._find_run)
+        return Artifact.from_version(linked, self._require_reader("link"), self._find_run)
 
     def unlink(self) -> None:
         """Take a link out of its collection; the version that it stands for stays.
@@ -344,7 +344,7 @@ class Artifact(Lineage):
         Raises:
             UsageError: It was not logged.
         """
-        self._known("new_draft")
+        self._require_version("new_draft")
         draft = Artifact(self.source_name.partition(":")[0], self.type, self.description, self._metadata)
         draft.contents.keep(self.contents.manifest)
         return draft
@@ -372,7 +372,7 @@ class Artifact(Lineage):
             TypeError: It was not logged.
         """
         self._check_logged()
-        return _find_again, (self._reading("pickle").api_overrides, self.qualified_name)
+        return _find_again, (self._require_reader("pickle").api_overrides, self.qualified_name)
 
     def _check_logged(self) -> None:
         if self.is_draft():
@@ -400,10 +400,10 @@ class Artifact(Lineage):
         self._logged, self._resolve, self._find_run = True, resolve, find_run
         return token
 
-    def _became(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
+    def _set_version(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
         if self._version is None or self._version.manifest != version.manifest:
             self._contents = None
-        super()._became(version, reader)
+        super()._set_version(version, reader)
         self.description = version.description
         self._metadata = as_plain_metadata(version.metadata)
         self._aliases, self._tags = list(version.aliases), list(version.tags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.artifacts.reference_errors import MissingError, changed
+from tracker.artifacts.reference_errors import MissingError, changed_error
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.read_models import ArtifactDetail
 from tracker.reading.reader import ArtifactReader
@@ -36,13 +36,13 @@ class ArtifactReferences:
         seen: set[str] = set()
         while True:
             seen.add(address)
-            place, path = _parse(address)
-            if place not in self._known:
-                self._known[place] = self._read(place)
-            version, entries = self._known[place]
+            version_name, path = _parse(address)
+            if version_name not in self._known:
+                self._known[version_name] = self._read(version_name)
+            version, entries = self._known[version_name]
             entry = entries.get(path)
             if entry is None:
-                raise MissingError(f"artifact {place} has no file {path}")
+                raise MissingError(f"artifact {version_name} has no file {path}")
             if entry.ref is None or not entry.ref.startswith(SCHEME):
                 return version, entry
             address = entry.ref
@@ -69,11 +69,11 @@ class ArtifactReferences:
         """
         version, found = self.find(entry.ref or "")
         if found.digest != entry.digest:
-            raise changed(entry, found.digest)
+            raise changed_error(entry, found.digest)
         return version, found
 
-    def _read(self, place: str) -> tuple[ArtifactDetail, dict[str, Entry]]:
-        above, _, reference = place.partition(":")
+    def _read(self, version_name: str) -> tuple[ArtifactDetail, dict[str, Entry]]:
+        above, _, reference = version_name.partition(":")
         entity, project, name = above.split("/")
         try:
             version = self._reader.artifact(entity, project, name, reference)

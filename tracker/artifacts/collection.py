@@ -35,9 +35,9 @@ class ArtifactCollection:
     ) -> None:
         self._reader = reader
         self._make_version = make_version
-        self._take(info)
+        self._set_info(info)
 
-    def _take(self, info: CollectionInfo) -> None:
+    def _set_info(self, info: CollectionInfo) -> None:
         self._info = info
         self.entity = info.entity
         self.project = info.project
@@ -120,7 +120,7 @@ class ArtifactCollection:
         now = {"description": self.description, "tags": check_tags(self._tags)}
         changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
         if changed:
-            self._take(self._reader.change_collection(self.entity, self.project, self.name, changed))
+            self._set_info(self._reader.change_collection(self.entity, self.project, self.name, changed))
 
     def delete(self) -> None:
         """Delete all its versions."""

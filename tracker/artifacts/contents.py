@@ -167,10 +167,10 @@ def files_below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
     def walk(path: str, inside: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         found = os.stat(path)
-        place = (found.st_dev, found.st_ino)
-        if place in above:
+        file_id = (found.st_dev, found.st_ino)
+        if file_id in above:
             return  # a link to a folder that it lies in
-        above.add(place)
+        above.add(file_id)
         with os.scandir(path) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
         for entry in entries:
@@ -182,7 +182,7 @@ def files_below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 yield from walk(entry.path, f"{inside}{entry.name}/")
             elif is_file:
                 yield inside + entry.name, entry
-        above.discard(place)
+        above.discard(file_id)
 
     return walk(os.fspath(folder), "")
 

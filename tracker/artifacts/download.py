@@ -11,13 +11,13 @@ from pathlib import Path
 
 from tracker.artifacts import references
 from tracker.artifacts.artifact_references import SCHEME, ArtifactReferences
-from tracker.artifacts.reference_errors import AT_ONCE, MissingError
+from tracker.artifacts.reference_errors import PARALLEL_REQUESTS, MissingError
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.names import path_on_disk
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.terminal import say
 from tracker.reading.reader import ArtifactReader
-from tracker.reading.transfer.place_file import damaged, temporary_beside, write_small
+from tracker.reading.transfer.place_file import checksum_error, temporary_path, write_small_file
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
 from tracker.store.objects.digests import sha256_of_file
@@ -53,10 +53,10 @@ def download_entries(
     wanted: list[tuple[ArtifactDetail, Entry, str]] = []
     elsewhere: list[tuple[Entry, str]] = []
     for entry in entries:
-        target = writer.place(entry.path)
+        target = writer.prepare_target(entry.path)
         if entry.ref is not None:
             elsewhere.append((entry, target))
-        elif not _is_there(target, entry, None if link else reader):
+        elif not _is_current(target, entry, None if link else reader):
             wanted.append((artifact, entry, target))
     wanted += _fetch_references(reader, artifact, elsewhere, allow_missing_references)
     remote: dict[str, tuple[ArtifactDetail, list[tuple[Entry, str]]]] = {}
@@ -144,9 +144,9 @@ class _Writer:
         _make_folder(folder)
         self._folder = os.fspath(folder)
         self._base = os.path.realpath(folder)
-        self._made: set[str] = set()
+        self._created: set[str] = set()
 
-    def place(self, path: str) -> str:
+    def prepare_target(self, path: str) -> str:
         """Return where the file ``path`` goes; its folder is there then.
 
         Raises:
@@ -154,14 +154,14 @@ class _Writer:
         """
         path = path_on_disk(path)
         above, _, name = path.rpartition("/")
-        if above not in self._made:
+        if above not in self._created:
             parts = above.split("/") if above else []
             outside = path.startswith("/") or not {"", ".", ".."}.isdisjoint(parts) or "\0" in path
             there = os.path.realpath(os.path.join(self._base, above))
             if outside or not (there + "/").startswith(self._base.rstrip("/") + "/"):
                 raise self._refusal(path)
             _make_folder(Path(there))
-            self._made.add(above)
+            self._created.add(above)
         if name in ("", ".", ".."):
             raise self._refusal(path)
         return f"{self._folder}/{path}"
@@ -169,17 +169,17 @@ class _Writer:
     def write(self, entry: Entry, target: str, data: bytes) -> None:
         """Write a small file."""
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise damaged(self._artifact, entry)
-        write_small(target, data)
+            raise checksum_error(self._artifact, entry)
+        write_small_file(target, data)
 
     def clone(self, entry: Entry, target: str, blob: Path, *, link: bool) -> None:
         """Copy a blob, or link to it."""
-        temporary = Path(temporary_beside(target))
+        temporary = Path(temporary_path(target))
         try:
             if clone(blob, temporary, link=link) != "link":
                 os.chmod(temporary, 0o666 & ~_umask())
             if sha256_of_file(temporary) != entry.sha256:
-                raise damaged(self._artifact, entry)
+                raise checksum_error(self._artifact, entry)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)  # also what rename leaves when both are one file already
@@ -217,7 +217,7 @@ class _Packs:
             os.close(descriptor)
 
 
-def _is_there(target: str, entry: Entry, reader: ArtifactReader | None = None) -> bool:
+def _is_current(target: str, entry: Entry, reader: ArtifactReader | None = None) -> bool:
     """Whether a file is there already, and is no link to the store's own, which nobody may write to.
 
     Args:
@@ -249,7 +249,7 @@ def _check_case(artifact: ArtifactDetail, entries: Sequence[Entry], folder: Path
     """Refuse names that differ only in case where the file system takes them for the same."""
     if len({entry.path.casefold() for entry in entries}) == len(entries):
         return
-    probe = Path(temporary_beside(f"{folder}/case"))
+    probe = Path(temporary_path(f"{folder}/case"))
     probe.touch()
     try:
         if not probe.with_name(probe.name.upper()).exists():
@@ -274,31 +274,31 @@ def _fetch_references(
     others: list[tuple[ArtifactDetail, Entry, str]] = []
     outside: list[tuple[Entry, Entry, str]] = []
     for entry, target in wanted:
-        with _naming(artifact, entry, allow_missing):
+        with _name_file_in_errors(artifact, entry, allow_missing):
             if not (entry.ref or "").startswith(SCHEME):
                 outside.append((entry, entry, target))
                 continue
             version, found = follower.resolve(entry)
             if found.ref is not None:
                 outside.append((entry, found, target))
-            elif not _is_there(target, found):
+            elif not _is_current(target, found):
                 others.append((version, found, target))
 
     def fetch(entry: Entry, found: Entry, target: str) -> None:
-        with _naming(artifact, entry, allow_missing):
+        with _name_file_in_errors(artifact, entry, allow_missing):
             references.fetch(found, Path(target))
 
     if len(outside) == 1:
         fetch(*outside[0])
     elif outside:
-        with ThreadPoolExecutor(AT_ONCE) as threads:
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as threads:
             for done in [threads.submit(fetch, *each) for each in outside]:
                 done.result()
     return others
 
 
 @contextmanager
-def _naming(artifact: ArtifactDetail, entry: Entry, allow_missing: bool) -> Iterator[None]:
+def _name_file_in_errors(artifact: ArtifactDetail, entry: Entry, allow_missing: bool) -> Iterator[None]:
     """Let errors name the file; of one that is gone only say so, where that is allowed."""
     try:
         yield

@@ -48,7 +48,7 @@ class DraftMethods(VersionFields):
         """Its files; those of a version are read when first asked for."""
         if self._contents is None:
             assert self._version is not None
-            self._contents = Contents(self._reading("files").manifest(self._version))
+            self._contents = Contents(self._require_reader("files").manifest(self._version))
         return self._contents
 
     def add_file(
@@ -205,7 +205,9 @@ class DraftMethods(VersionFields):
         path = check_entry_path(name) if name is not None else None
         if address.startswith(artifact_references.SCHEME):
             other = uri.parent_artifact() if isinstance(uri, ArtifactManifestEntry) else None
-            reader = open_artifacts(load_settings()) if other is None else other._reading("add_reference")
+            reader = (
+                open_artifacts(load_settings()) if other is None else other._require_reader("add_reference")
+            )
             found = [artifact_references.ArtifactReferences(reader).entry_for(address, path)]
         else:
             found = add_reference(address, path, checksum, max_objects)

@@ -35,7 +35,7 @@ def check_tags(tags: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def change_of(
+def build_change(
     version: ArtifactDetail,
     aliases: Sequence[str],
     tags: Sequence[str],
@@ -63,15 +63,15 @@ def change_of(
     removed = [alias for alias in version.aliases if alias not in aliases and alias != "latest"]
     if not (values or added or removed):
         return None
-    return ArtifactChanged(*_name(version), time.time(), added, removed, values)
+    return ArtifactChanged(*_name_parts(version), time.time(), added, removed, values)
 
 
-def deletion_of(version: ArtifactDetail) -> ArtifactChanged:
+def build_deletion(version: ArtifactDetail) -> ArtifactChanged:
     """Return the record that deletes a version."""
-    return ArtifactChanged(*_name(version), time.time(), deleted=True)
+    return ArtifactChanged(*_name_parts(version), time.time(), deleted=True)
 
 
-def link_of(version: ArtifactDetail, target: str, aliases: Sequence[str]) -> ArtifactLinked:
+def build_link(version: ArtifactDetail, target: str, aliases: Sequence[str]) -> ArtifactLinked:
     """Return the record that links a version to ``[[entity/]project/]collection``.
 
     Raises:
@@ -82,7 +82,7 @@ def link_of(version: ArtifactDetail, target: str, aliases: Sequence[str]) -> Art
         raise UsageError(f"{target!r} names a version: link to a collection, [[entity/]project/]collection")
     check_collection_name(name)
     named = [check_alias(alias) for alias in aliases]
-    return ArtifactLinked(*_name(version), entity, project, name, named, time.time())
+    return ArtifactLinked(*_name_parts(version), entity, project, name, named, time.time())
 
 
 def apply(reader: ArtifactReader, version: ArtifactDetail, change: ArtifactChanged) -> ArtifactDetail:
@@ -120,5 +120,5 @@ def apply_link(reader: ArtifactReader, link: ArtifactLinked) -> ArtifactDetail:
     return reader.artifact(link.target_entity, link.target_project, link.target_name, link.digest)
 
 
-def _name(version: ArtifactDetail) -> tuple[str, str, str, int, str]:
+def _name_parts(version: ArtifactDetail) -> tuple[str, str, str, int, str]:
     return version.entity, version.project, version.name, int(version.version[1:]), version.digest

@@ -44,12 +44,12 @@ class ArtifactManifestEntry:
     @property
     def digest(self) -> str:
         """Base64 of the MD5 of its bytes; of a draft's large file it is computed when first asked for."""
-        return self._known().digest
+        return self._stored_entry().digest
 
     @property
     def sha256(self) -> str:
         """SHA-256 of its bytes, by which the store knows them; empty for a reference."""
-        return self._known().sha256
+        return self._stored_entry().sha256
 
     def parent_artifact(self) -> Artifact:
         """Return the artifact that it belongs to."""
@@ -96,7 +96,7 @@ class ArtifactManifestEntry:
         Raises:
             ArtifactError: Its content is missing or wrong.
         """
-        folder = self._artifact.download_some([self._known()], root)
+        folder = self._artifact.download_some([self._stored_entry()], root)
         return os.path.join(folder, *path_on_disk(self.path).split("/"))
 
     def ref_target(self) -> str:
@@ -130,7 +130,7 @@ class ArtifactManifestEntry:
     def __repr__(self) -> str:
         return f"ArtifactManifestEntry(path={self.path!r}, size={self.size}, ref={self.ref!r})"
 
-    def _known(self) -> Entry:
+    def _stored_entry(self) -> Entry:
         if isinstance(self._entry, Entry):
             return self._entry
         return self._artifact.contents.settled(self._entry)

@@ -8,14 +8,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tracker.artifacts.reference_errors import MissingError, changed, check_size, first_of, place_below
+from tracker.artifacts.reference_errors import (
+    MissingError,
+    changed_error,
+    check_size,
+    limit_objects,
+    path_in_artifact,
+)
 from tracker.errors import UsageError
 from tracker.store.blobs.manifest import Entry
 
 _ADDRESS = re.compile(r"gs://([^/]+)/?(.*?)(?:#(\d+))?", re.DOTALL)
 
 
-def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
+def list_entries(uri: str, name: str | None, checksum: bool, max_objects: int) -> list[Entry]:
     """Return entries for ``gs://BUCKET/KEY[#GENERATION]``: one object, or those below a prefix.
 
     Raises:
@@ -36,8 +42,8 @@ def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
         # A name that ends in a slash stands for a folder.
         objects = (each for each in bucket.list_blobs(prefix=prefix) if not each.name.endswith("/"))
         entries = [
-            _entry(place_below(each.name, prefix, name), bucket_name, each)
-            for each in first_of(objects, address, most)
+            _entry(path_in_artifact(each.name, prefix, name), bucket_name, each)
+            for each in limit_objects(objects, address, max_objects)
         ]
     except _errors() as error:
         raise ValueError(f"{uri} cannot be looked at: {error}") from error
@@ -62,7 +68,7 @@ def fetch(entry: Entry, target: Path) -> None:
         if found is None:
             raise MissingError(f"{entry.ref} is not there any more")
         if entry.digest not in (found.etag, entry.ref):
-            raise changed(entry, found.etag)
+            raise changed_error(entry, found.etag)
         found.download_to_filename(os.fspath(target))  # of this generation; checks the MD5 that it has
         check_size(entry, target.stat().st_size)
     except _errors() as error:

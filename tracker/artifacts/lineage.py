@@ -26,7 +26,7 @@ class Lineage(DraftMethods):
 
     def logged_by(self) -> Any:
         """Return the run that logged it, as ``Api().run``; None when it is not known."""
-        run = self._known("logged_by").logged_by
+        run = self._require_version("logged_by").logged_by
         if run is None:
             return None
         try:
@@ -36,8 +36,8 @@ class Lineage(DraftMethods):
 
     def used_by(self) -> list[Any]:
         """Return the runs that used it, as ``Api().run``."""
-        version = self._known("used_by")
-        fresh = self._reading("used_by").artifact(
+        version = self._require_version("used_by")
+        fresh = self._require_reader("used_by").artifact(
             version.entity, version.project, version.name, version.version
         )
         return [self._run(run.entity, run.project, run.id) for run in fresh.used_by]
@@ -45,12 +45,12 @@ class Lineage(DraftMethods):
     @property
     def history_step(self) -> int | None:
         """The last step that the run had logged when it logged this; None when that is not known."""
-        version, reader = self._known("history_step"), self._catalog()
+        version, reader = self._require_version("history_step"), self._catalog()
         if version.logged_by is None or reader is None:
             return None
-        place = (self.source_entity, self.source_project, version.logged_by)
+        run_path = (self.source_entity, self.source_project, version.logged_by)
         try:
-            rows = reader.history(*place, ["_step", "_timestamp"], False, None)
+            rows = reader.history(*run_path, ["_step", "_timestamp"], False, None)
         except NotFoundError:
             return None
         before = [row["_step"] for row in rows if row["_timestamp"] <= version.created_at]
@@ -66,16 +66,16 @@ class Lineage(DraftMethods):
         if not self.is_link:
             return cast("Artifact", self)
         entity, project, name = self.source_qualified_name.split("/")
-        reader = self._reading("source_artifact")
-        return self._like(reader.artifact(entity, project, *name.split(":")))
+        reader = self._require_reader("source_artifact")
+        return self._from_version(reader.artifact(entity, project, *name.split(":")))
 
     @property
     def linked_artifacts(self) -> list[Artifact]:
         """The links that stand for this version, in other collections; a link has none."""
         if self.is_link:
             return []
-        version = self._known("linked_artifacts")
-        return [self._like(each) for each in self._reading("linked_artifacts").links(version)]
+        version = self._require_version("linked_artifacts")
+        return [self._from_version(each) for each in self._require_reader("linked_artifacts").links(version)]
 
     @property
     def collection(self) -> ArtifactCollection:
@@ -85,7 +85,7 @@ class Lineage(DraftMethods):
             NotFoundError: All its versions are deleted.
             UnsupportedError: This host only sees the store's folder.
         """
-        version = self._known("collection")
+        version = self._require_version("collection")
         return self._collection(version.entity, version.project, version.name)
 
     @property
@@ -103,18 +103,18 @@ class Lineage(DraftMethods):
             )
         for info in reader.collections(entity, project, None):
             if info.name == name:
-                return ArtifactCollection(reader, self._like, info)
+                return ArtifactCollection(reader, self._from_version, info)
         raise NotFoundError(f"there is no collection {entity}/{project}/{name}")
 
     def _catalog(self) -> Reader | None:
         """Return who can answer more than what an artifact is; None where only files can be seen."""
-        reader = self._reading("lineage")
+        reader = self._require_reader("lineage")
         return cast("Reader", reader) if hasattr(reader, "collections") else None
 
-    def _like(self, version: ArtifactDetail) -> Artifact:
+    def _from_version(self, version: ArtifactDetail) -> Artifact:
         assert self._find_run is not None
         kind = cast("type[Artifact]", type(self))
-        return kind.from_version(version, self._reading("source_artifact"), self._find_run)
+        return kind.from_version(version, self._require_reader("source_artifact"), self._find_run)
 
     def json_encode(self) -> dict[str, Any]:
         """Return what names this version, as wandb stores it in configs."""

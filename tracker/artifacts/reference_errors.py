@@ -13,7 +13,7 @@ from tracker.store.blobs.manifest import Entry
 
 CHUNK = 1024 * 1024
 # Requests that are under way at once: each mostly waits for an answer.
-AT_ONCE = 16
+PARALLEL_REQUESTS = 16
 T = TypeVar("T")
 
 
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     size: int
 
 
-def changed(entry: Entry, found: str) -> ArtifactError:
+def changed_error(entry: Entry, found: str) -> ArtifactError:
     """Return the error for a reference whose target has another digest than was noted."""
     return ArtifactError(f"{entry.ref} has changed: its digest is {found}, {entry.digest} was noted")
 
@@ -44,15 +44,15 @@ def check_size(entry: Entry, size: int) -> None:
         raise ArtifactError(f"{entry.ref} has changed: it has {size} bytes, {entry.size} were noted")
 
 
-def first_of(objects: Iterable[T], address: str, most: int) -> Iterator[T]:
+def limit_objects(objects: Iterable[T], address: str, max_objects: int) -> Iterator[T]:
     """Yield at most so many objects; say so when there are more."""
     rest = iter(objects)
-    yield from islice(rest, most)
+    yield from islice(rest, max_objects)
     if next(rest, None) is not None:
-        say(f"{address} has more than {most} objects: only the first were added; pass max_objects")
+        say(f"{address} has more than {max_objects} objects: only the first were added; pass max_objects")
 
 
-def place_below(key: str, prefix: str, name: str | None) -> str:
+def path_in_artifact(key: str, prefix: str, name: str | None) -> str:
     """Return where an object of a prefix stands in the artifact; doubled slashes count once, as in wandb."""
     inside = PurePosixPath(key.removeprefix(prefix).lstrip("/"))
     return str(PurePosixPath(name or "") / inside)

@@ -20,7 +20,7 @@ import msgspec
 
 from tracker.artifacts import gcs, s3
 from tracker.artifacts.contents import check_entry_path, files_below
-from tracker.artifacts.reference_errors import CHUNK, MissingError, changed, check_size
+from tracker.artifacts.reference_errors import CHUNK, MissingError, changed_error, check_size
 from tracker.errors import ArtifactError
 from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.cloning import clone
@@ -38,11 +38,11 @@ class Scheme(NamedTuple):
         fetch: Writes an entry's bytes to a path; raises ArtifactError when they are not those of its digest.
     """
 
-    look: Callable[[str, str | None, bool, int], list[Entry]]
+    list_entries: Callable[[str, str | None, bool, int], list[Entry]]
     fetch: Callable[[Entry, Path], None]
 
 
-def add_reference(uri: str, name: str | None, checksum: bool, most: int | None) -> list[Entry]:
+def add_reference(uri: str, name: str | None, checksum: bool, max_objects: int | None) -> list[Entry]:
     """Return the entries for an address.
 
     Raises:
@@ -56,7 +56,7 @@ def add_reference(uri: str, name: str | None, checksum: bool, most: int | None) 
     if scheme is None:  # kept as it is, as wandb does
         entries = [Entry(name or uri.rstrip("/").split("/")[-1], uri, 0, ref=uri)]
     else:
-        entries = scheme.look(uri, name, checksum, most or LARGEST_NUMBER)
+        entries = scheme.list_entries(uri, name, checksum, max_objects or LARGEST_NUMBER)
     return [msgspec.structs.replace(entry, path=check_entry_path(entry.path)) for entry in entries]
 
 
@@ -87,7 +87,7 @@ def scheme_of(uri: str) -> str:
 # file://
 
 
-def _look_at_files(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
+def _list_files(uri: str, name: str | None, checksum: bool, max_objects: int) -> list[Entry]:
     local = _local_path(uri)
     if local.is_file():
         return [_file_entry(uri, name or local.name, local, checksum)]
@@ -95,8 +95,8 @@ def _look_at_files(uri: str, name: str | None, checksum: bool, most: int) -> lis
         raise ValueError(f"Path {uri!r} must be a valid file or directory path")
     entries: list[Entry] = []
     for inside, found in files_below(local):
-        if len(entries) == most:
-            raise ValueError(f"Exceeded {most!r} objects tracked, pass max_objects to add_reference")
+        if len(entries) == max_objects:
+            raise ValueError(f"Exceeded {max_objects!r} objects tracked, pass max_objects to add_reference")
         path = check_entry_path(f"{name}/{inside}" if name else inside)
         entries.append(
             _file_entry(f"{uri.rstrip('/')}/{_as_uri_path(inside)}", path, Path(found.path), checksum)
@@ -115,7 +115,7 @@ def _fetch_file(entry: Entry, target: Path) -> None:
         raise MissingError(f"{entry.ref} is not there any more")
     clone(local, target)
     if entry.digest not in (found := _md5(target), _md5_text(local.resolve().as_uri())):
-        raise changed(entry, found)
+        raise changed_error(entry, found)
 
 
 def _local_path(uri: str) -> Path:
@@ -144,7 +144,7 @@ def _md5_text(text: str) -> str:
 # http:// and https://
 
 
-def _look_at_url(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
+def _list_url(uri: str, name: str | None, checksum: bool, max_objects: int) -> list[Entry]:
     path = name or os.path.basename(urlsplit(uri).path) or urlsplit(uri).netloc
     if not checksum:
         return [Entry(path, uri, 0, ref=uri)]
@@ -170,7 +170,7 @@ def _fetch_url(entry: Entry, target: Path) -> None:
         with _open_url(entry.ref) as response, target.open("xb") as file:
             found, _ = _url_digest(entry.ref, response.headers)
             if entry.digest not in (found, entry.ref):
-                raise changed(entry, found)
+                raise changed_error(entry, found)
             shutil.copyfileobj(response, file, CHUNK)
             promised = response.headers.get("Content-Length")
             if promised is not None and file.tell() != int(promised):  # nobody else says so
@@ -194,9 +194,9 @@ def _url_digest(uri: str, headers: Any) -> tuple[str, dict[str, Any]]:
 
 
 SCHEMES: dict[str, Scheme] = {
-    "file": Scheme(_look_at_files, _fetch_file),
-    "http": Scheme(_look_at_url, _fetch_url),
-    "https": Scheme(_look_at_url, _fetch_url),
-    "s3": Scheme(s3.look, s3.fetch),
-    "gs": Scheme(gcs.look, gcs.fetch),
+    "file": Scheme(_list_files, _fetch_file),
+    "http": Scheme(_list_url, _fetch_url),
+    "https": Scheme(_list_url, _fetch_url),
+    "s3": Scheme(s3.list_entries, s3.fetch),
+    "gs": Scheme(gcs.list_entries, gcs.fetch),
 }

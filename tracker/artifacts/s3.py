@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tracker.artifacts.reference_errors import (
-    AT_ONCE,
     CHUNK,
+    PARALLEL_REQUESTS,
     Found,
     MissingError,
-    changed,
+    changed_error,
     check_size,
-    first_of,
-    place_below,
+    limit_objects,
+    path_in_artifact,
 )
 from tracker.errors import UsageError
 from tracker.store.blobs.manifest import Entry
@@ -27,7 +27,7 @@ _ADDRESS = re.compile(r"s3://([^/]+)/?(.*?)(?:\?versionId=([^&]+))?", re.DOTALL)
 _GONE = frozenset(("404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"))
 
 
-def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
+def list_entries(uri: str, name: str | None, checksum: bool, max_objects: int) -> list[Entry]:
     """Return entries for ``s3://BUCKET/KEY[?versionId=V]``: one object, or those below a prefix.
 
     Objects without a byte are passed over in a prefix, as wandb does: they stand for folders.
@@ -48,11 +48,11 @@ def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
         if version:
             raise ValueError(f"{uri} is not there")
         prefix = f"{key.rstrip('/')}/" if key else ""
-        objects = list(first_of(_list(client, bucket, prefix), address, most))
-        with ThreadPoolExecutor(AT_ONCE) as threads:  # a list does not say which version it shows
+        objects = list(limit_objects(_list_objects(client, bucket, prefix), address, max_objects))
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as threads:  # a list does not say which version it shows
             heads = threads.map(lambda each: _head(client, bucket, each.key, None), objects)
             entries = [
-                _entry(place_below(each.key, prefix, name), bucket, each, head or {})
+                _entry(path_in_artifact(each.key, prefix, name), bucket, each, head or {})
                 for each, head in zip(objects, heads, strict=True)
             ]
     except _errors() as error:
@@ -79,7 +79,7 @@ def fetch(entry: Entry, target: Path) -> None:
                 answer["Body"].close()
             former = None if version else _version_with(client, bucket, key, entry.digest)
             if former is None and answer is not None:
-                raise changed(entry, _etag(answer))
+                raise changed_error(entry, _etag(answer))
             if former is None:
                 raise MissingError(f"{entry.ref} is not there any more")
             answer = client.get_object(Bucket=bucket, Key=key, VersionId=former)
@@ -110,7 +110,7 @@ def _client_for(endpoint: str | None, region: str | None) -> Any:
         from botocore.config import Config
     except ImportError:
         raise UsageError("s3:// references need boto3: pip install boto3") from None
-    config = Config(max_pool_connections=AT_ONCE)
+    config = Config(max_pool_connections=PARALLEL_REQUESTS)
     return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
 
 
@@ -148,7 +148,7 @@ def _unless_gone(ask: Any) -> dict[str, Any] | None:
     return answer
 
 
-def _list(client: Any, bucket: str, prefix: str) -> Iterator[Found]:
+def _list_objects(client: Any, bucket: str, prefix: str) -> Iterator[Found]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for each in page.get("Contents", ()):
             if each["Size"] > 0:

@@ -40,22 +40,22 @@ class VersionFields:
     @property
     def detail(self) -> ArtifactDetail:
         """All that is known of the version."""
-        return self._known("detail")
+        return self._require_version("detail")
 
     @property
     def entity(self) -> str:
         """Whose project it is in."""
-        return self._known("entity").entity
+        return self._require_version("entity").entity
 
     @property
     def project(self) -> str:
         """The project."""
-        return self._known("project").project
+        return self._require_version("project").project
 
     @property
     def qualified_name(self) -> str:
         """``ENTITY/PROJECT/NAME:vN``."""
-        version = self._known("qualified_name")
+        version = self._require_version("qualified_name")
         return f"{version.entity}/{version.project}/{self.name}"
 
     @property
@@ -66,7 +66,7 @@ class VersionFields:
     @property
     def version(self) -> str:
         """``v0``, ``v1``, ..."""
-        return self._known("version").version
+        return self._require_version("version").version
 
     @property
     def state(self) -> str:
@@ -82,7 +82,9 @@ class VersionFields:
     @property
     def is_link(self) -> bool:
         """Whether it stands for a version of another collection, such as in a model registry."""
-        return (self._logged or self._version is not None) and self._known("is_link").source is not None
+        return (self._logged or self._version is not None) and self._require_version(
+            "is_link"
+        ).source is not None
 
     @property
     def linked_at(self) -> str | None:
@@ -92,7 +94,7 @@ class VersionFields:
     @property
     def commit_hash(self) -> str:
         """wandb's hash of the commit: here the digest, which stands for the content too."""
-        return self._known("commit_hash").digest
+        return self._require_version("commit_hash").digest
 
     @property
     def digest_algorithm(self) -> str:
@@ -102,7 +104,7 @@ class VersionFields:
     @property
     def url(self) -> str:
         """Where the version is shown; an empty string when nothing serves the store."""
-        version, base = self._known("url"), self._reader.url if self._reader is not None else None
+        version, base = self._require_version("url"), self._reader.url if self._reader is not None else None
         if base is None:
             return ""
         place = f"{quote(version.entity, safe='')}/{quote(version.project, safe='')}"
@@ -111,7 +113,7 @@ class VersionFields:
     @property
     def source_qualified_name(self) -> str:
         """``ENTITY/PROJECT/NAME:vN`` of the version that a link stands for; its own, unless it is one."""
-        return self._known("source_qualified_name").source or self.qualified_name
+        return self._require_version("source_qualified_name").source or self.qualified_name
 
     @property
     def source_entity(self) -> str:
@@ -138,12 +140,12 @@ class VersionFields:
     @property
     def created_at(self) -> str:
         """When it was logged, as ``2026-01-31T12:00:00Z``."""
-        return as_time(self._known("created_at").created_at)
+        return as_time(self._require_version("created_at").created_at)
 
     @property
     def updated_at(self) -> str:
         """When something was last said of it, in the same form."""
-        return as_time(self._known("updated_at").updated_at)
+        return as_time(self._require_version("updated_at").updated_at)
 
     def wait(self: T, timeout: float | None = None) -> T:
         """Wait until the artifact has a version; return it.
@@ -156,20 +158,20 @@ class VersionFields:
                 raise ArtifactNotLoggedError(
                     f"artifact {self._name} was not logged: call run.log_artifact(artifact) first"
                 )
-            self._became(*self._resolve())
+            self._set_version(*self._resolve())
         return self
 
-    def _became(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
+    def _set_version(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
         self._version, self._reader, self._logged = replace(version), reader, True
 
-    def _known(self, what: str) -> ArtifactDetail:
+    def _require_version(self, feature: str) -> ArtifactDetail:
         self.wait()
         if self._version is None:
-            raise ArtifactError(f"{what} of artifact {self._name} is known once it is logged")
+            raise ArtifactError(f"{feature} of artifact {self._name} is known once it is logged")
         return self._version
 
-    def _reading(self, what: str) -> ArtifactReader:
-        self._known(what)
+    def _require_reader(self, feature: str) -> ArtifactReader:
+        self._require_version(feature)
         if self._reader is None:
             raise ArtifactError(f"artifact {self.name} was deleted")
         return self._reader

@@ -12,7 +12,7 @@ from tracker.ground.http import Client
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.terminal import Progress
 from tracker.reading.transfer.partial_file import RANGE, PartialFile
-from tracker.reading.transfer.place_file import damaged, write_small
+from tracker.reading.transfer.place_file import checksum_error, write_small_file
 from tracker.reading.transfer.request_plan import Content, Plan, Span, Wanted, make_plan
 from tracker.recorder.outbox import Remote
 from tracker.store.blobs.manifest import Entry
@@ -142,7 +142,7 @@ class _Fetch:
             return
         if part.done[index] != length:  # the server's copy is shorter than it should be
             part.discard()
-            raise damaged(self._artifact, content.files[0][0])
+            raise checksum_error(self._artifact, content.files[0][0])
         if file.follower is None:
             part.hash_rest()  # also what lay there, where nothing was left to fetch
             self._finish(file)
@@ -155,7 +155,7 @@ class _Fetch:
         else:
             file.part.discard()
             if not file.part.resumed:
-                raise damaged(self._artifact, file.content.files[0][0])
+                raise checksum_error(self._artifact, file.content.files[0][0])
         with self._lock:
             self._open.remove(file)
             self._again += [] if right else file.content.files
@@ -176,8 +176,8 @@ class _Fetch:
 
     def _write(self, entry: Entry, target: str, data: memoryview) -> None:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise damaged(self._artifact, entry)
-        write_small(target, data)
+            raise checksum_error(self._artifact, entry)
+        write_small_file(target, data)
 
     def _bytes(
         self, client: Client, buffer: memoryview, blob: str, start: int, size: int, first: Entry

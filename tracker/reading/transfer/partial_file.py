@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.reading.transfer.place_file import temporary_beside
+from tracker.reading.transfer.place_file import temporary_path
 from tracker.store.objects.cloning import clone
 
 # A range is what one request asks for. Smaller ones cost requests; of larger ones the digest, which needs
@@ -118,7 +118,7 @@ class PartialFile:
         """Give the content its names."""
         os.ftruncate(self._descriptor, self.size)
         for target in targets[1:]:
-            temporary = Path(temporary_beside(target))
+            temporary = Path(temporary_path(target))
             try:
                 clone(self._path, temporary)
                 os.chmod(temporary, os.fstat(self._descriptor).st_mode & 0o777)
@@ -181,7 +181,7 @@ def _open(target: str, sha256: str) -> tuple[str, int, bool]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # another download is at it, or the file system knows no locks
             os.close(descriptor)
-            path = temporary_beside(target)
+            path = temporary_path(target)
             return path, os.open(path, flags | os.O_EXCL, 0o666), False
         if _is_at(descriptor, path):
             return path, descriptor, True

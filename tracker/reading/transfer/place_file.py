@@ -9,7 +9,7 @@ from tracker.ground.read_models import ArtifactDetail
 from tracker.store.blobs.manifest import Entry
 
 
-def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
+def checksum_error(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
     """Return the error for a content that is not what the manifest says."""
     return ArtifactError(
         f"{artifact.name}/{entry.path}: the content read is not what its manifest says (SHA-256 "
@@ -17,20 +17,20 @@ def damaged(artifact: ArtifactDetail, entry: Entry) -> ArtifactError:
     )
 
 
-def temporary_beside(target: str) -> str:
+def temporary_path(target: str) -> str:
     """Return a name for the unfinished file, in the same folder."""
     # Without the file's own name, which may be as long as names may be.
     return f"{target.rpartition('/')[0]}/.{os.urandom(8).hex()}.part"
 
 
-def write_small(target: str, data: bytes | memoryview) -> None:
+def write_small_file(target: str, data: bytes | memoryview) -> None:
     """Write a file whose content is in memory."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     temporary: str | None = None
     try:
         descriptor = os.open(target, flags, 0o666)
     except FileExistsError:  # another content is there
-        temporary = temporary_beside(target)
+        temporary = temporary_path(target)
         descriptor = os.open(temporary, flags, 0o666)
     try:
         written = os.write(descriptor, data)
