@@ -157,6 +157,6 @@ def test_artifacts_that_are_not_there(api: Api) -> None:
         with pytest.raises(kind, match="there is no artifact team/demo/none"):
             api.artifact("none:v0")
     for name in ("a/b/c/d", "", None):
-        with pytest.raises(tracker.CommError, match=r"Invalid artifact name|names no artifact"):
+        with pytest.raises(tracker.CommError, match="Invalid artifact name"):
             api.artifact(name)  # type: ignore[arg-type]
     assert not api.artifact_exists("none:v0")

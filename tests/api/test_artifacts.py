@@ -168,5 +168,5 @@ def test_a_node_that_only_sees_the_folder(kept: Server, monkeypatch: pytest.Monk
     found = Api({"entity": "team", "project": "demo", "store": kept.store}).artifact("net:latest")
     assert (found.version, found.url, next(iter(found.manifest.entries))) == ("v0", "", "a.txt")
     for name in ("collection", "linked_artifacts"):
-        with pytest.raises(UnsupportedError, match="only sees the store's folder"):
+        with pytest.raises(UnsupportedError, match="sees only the folder of the store"):
             getattr(found, name)

@@ -236,7 +236,7 @@ def test_names_inside_an_artifact_can_stand_side_by_side(tmp_path: Path) -> None
     (tmp_path / "file").write_text("x")
     artifact.add_file(tmp_path / "file", name="a/b")
     for name in ("a", "a/b/c", ".", "a/../b"):
-        with pytest.raises(ValueError, match=r"cannot stand beside|cannot be a file|is no name"):
+        with pytest.raises(ValueError, match=r"Cannot add the file|Invalid path"):
             artifact.add_file(tmp_path / "file", name=name)
 
 

@@ -1,4 +1,4 @@
-"""Where an artifact comes from and what became of it: runs, collections, links."""
+"""``Lineage``: the runs, collections and links of an artifact."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
     from tracker.reading.reader import Reader
 
-# Finds a run, by entity, project and id, as ``Api().run`` does.
+# Returns a run of ``Api`` for an entity, project and run id.
 FindRun = Callable[[str, str, str], Any]
 
 
 class Lineage(DraftMethods):
-    """The side of an artifact that leads to others."""
+    """The methods of ``Artifact`` that return runs, collections and other artifacts."""
 
     _find_run: FindRun | None = None
     use_as: str | None = None
 
     def logged_by(self) -> Any:
-        """Return the run that logged it, as ``Api().run``; None when it is not known."""
+        """Return the run that logged the artifact, or None if it is unknown or deleted."""
         run = self._require_version("logged_by").logged_by
         if run is None:
             return None
         try:
             return self._run(self.source_entity, self.source_project, run)
         except NotFoundError:
-            return None  # it was deleted
+            return None  # the run was deleted
 
     def used_by(self) -> list[Any]:
-        """Return the runs that used it, as ``Api().run``."""
+        """Return the runs that used the artifact."""
         version = self._require_version("used_by")
         fresh = self._require_reader("used_by").artifact(
             version.entity, version.project, version.name, version.version
@@ -44,7 +44,7 @@ class Lineage(DraftMethods):
 
     @property
     def history_step(self) -> int | None:
-        """The last step that the run had logged when it logged this; None when that is not known."""
+        """The last step that the run had logged before it logged the artifact, or None if it is unknown."""
         version, reader = self._require_version("history_step"), self._catalog()
         if version.logged_by is None or reader is None:
             return None
@@ -58,10 +58,10 @@ class Lineage(DraftMethods):
 
     @property
     def source_artifact(self) -> Artifact:
-        """The version that a link stands for; itself, unless it is one.
+        """The source version of a link. For other versions, the artifact itself.
 
         Raises:
-            NotFoundError: It is not there any more.
+            NotFoundError: The source version does not exist any more.
         """
         if not self.is_link:
             return cast("Artifact", self)
@@ -71,7 +71,7 @@ class Lineage(DraftMethods):
 
     @property
     def linked_artifacts(self) -> list[Artifact]:
-        """The links that stand for this version, in other collections; a link has none."""
+        """The links to this version in other collections. Empty for a link."""
         if self.is_link:
             return []
         version = self._require_version("linked_artifacts")
@@ -79,18 +79,18 @@ class Lineage(DraftMethods):
 
     @property
     def collection(self) -> ArtifactCollection:
-        """The collection that it was looked up in.
+        """The collection of this version; for a link, the collection of the link.
 
         Raises:
-            NotFoundError: All its versions are deleted.
-            UnsupportedError: This host only sees the store's folder.
+            NotFoundError: All versions of the collection are deleted.
+            UnsupportedError: This host sees only the folder of the store.
         """
         version = self._require_version("collection")
         return self._collection(version.entity, version.project, version.name)
 
     @property
     def source_collection(self) -> ArtifactCollection:
-        """The collection that it was logged to; see ``collection``."""
+        """The collection to which the artifact was logged. Raises the errors of ``collection``."""
         entity, project, name = self.source_qualified_name.split("/")
         return self._collection(entity, project, name.split(":")[0])
 
@@ -98,16 +98,16 @@ class Lineage(DraftMethods):
         reader = self._catalog()
         if reader is None:
             raise UnsupportedError(
-                "Artifact.collection on a host that only sees the store's folder",
-                "ask on the host that runs `tracker server`",
+                "Artifact.collection on a host that sees only the folder of the store",
+                "run this on the host that runs `tracker server`",
             )
         for info in reader.collections(entity, project, None):
             if info.name == name:
                 return ArtifactCollection(reader, self._from_version, info)
-        raise NotFoundError(f"there is no collection {entity}/{project}/{name}")
+        raise NotFoundError(f"There is no collection {entity}/{project}/{name}.")
 
     def _catalog(self) -> Reader | None:
-        """Return who can answer more than what an artifact is; None where only files can be seen."""
+        """Return the reader if it can also list runs and collections; otherwise None."""
         reader = self._require_reader("lineage")
         return cast("Reader", reader) if hasattr(reader, "collections") else None
 
@@ -117,7 +117,7 @@ class Lineage(DraftMethods):
         return kind.from_version(version, self._require_reader("source_artifact"), self._find_run)
 
     def json_encode(self) -> dict[str, Any]:
-        """Return what names this version, as wandb stores it in configs."""
+        """Return the dict that names this version in a config (wandb: ``sdk/artifacts/artifact.py``)."""
         return {
             "_type": "artifactVersion",
             "_version": "v0",
