@@ -230,7 +230,7 @@ def check(store: Store, written: list[Drawn], last: Drawn) -> None:
         == files(store, run_id)
         == answer(merge_segments(run_id, quick.segments, quick.edits))
     )
-    assert history == read_history(store, run_id) == rows_of(quick.pieces(run_id, None))
+    assert history == read_history(store, run_id) == rows_of(quick.history_sources(run_id, None))
 
 
 @settings(max_examples=12)
