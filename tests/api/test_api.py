@@ -1,4 +1,4 @@
-"""``Api`` itself: projects, paths, users, making runs, collections, and what is not there."""
+"""``Api``: projects, paths, users, new runs, collections, and methods that are not supported."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_projects_users_and_paths(api: Api) -> None:
         api.create_project("a/b", "team")
 
 
-def test_a_run_that_is_made_and_resumed(api: Api) -> None:
+def test_create_run_and_resume_it(api: Api) -> None:
     made = api.create_run(project="made")
     assert (made.state, made.project, made.history(pandas=False)) == ("finished", "made", [])
     assert made.id in [run.id for run in api.runs("made")]
@@ -79,7 +79,7 @@ def test_a_run_that_is_made_and_resumed(api: Api) -> None:
     assert project.id == "team/made"
 
 
-def test_what_is_not_there_says_so(api: Api) -> None:
+def test_unsupported_methods_raise_an_error(api: Api) -> None:
     absent = [
         name
         for name, _ in inspect.getmembers(UnsupportedMethods, inspect.isfunction)
@@ -98,7 +98,7 @@ def test_what_is_not_there_says_so(api: Api) -> None:
         api.from_path("team/demo/reports/Name--abc")
 
 
-def test_names_of_wandb_s_module() -> None:
+def test_public_names_of_wandb_apis_public() -> None:
     for name in public.__all__:
         assert hasattr(public, name)
     parameters = list(inspect.signature(Api.runs).parameters)[1:]
@@ -108,7 +108,7 @@ def test_names_of_wandb_s_module() -> None:
     ]  # fmt: skip
 
 
-def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
+def test_collections_and_their_edits(tmp_path: Path) -> None:
     log_artifacts(tmp_path)
     where = {"entity": "team", "project": "kept", "store": tmp_path / "tracker-store"}
     api = Api(where)
@@ -152,7 +152,7 @@ def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
             Api(where).artifact_collection(kind, name)
 
 
-def test_artifacts_that_are_not_there(api: Api) -> None:
+def test_missing_artifacts(api: Api) -> None:
     for kind in (tracker.CommError, ValueError, ApiNotFoundError):
         with pytest.raises(kind, match="there is no artifact team/demo/none"):
             api.artifact("none:v0")

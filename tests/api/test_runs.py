@@ -1,4 +1,4 @@
-"""Runs and lists of them as ``Api`` gives them: what scripts written for wandb read and do."""
+"""Runs and lists of runs through ``Api``, as scripts written for wandb use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tracker
 from tracker.api.api import Api
 
 
-def test_a_run_by_all_its_paths(api: Api) -> None:
+def test_all_path_forms_of_a_run(api: Api) -> None:
     for path in (
         "one",
         "/one/",
@@ -30,19 +30,19 @@ def test_a_run_by_all_its_paths(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/b/c/d/e", "team//one"])
-def test_paths_that_name_no_run(api: Api, path: str) -> None:
+def test_invalid_run_paths(api: Api, path: str) -> None:
     for kind in (tracker.CommError, ValueError, tracker.UsageError):
         with pytest.raises(kind, match="Invalid path"):
             api.run(path)
 
 
-def test_a_run_that_is_not_there(api: Api) -> None:
+def test_missing_run(api: Api) -> None:
     for kind in (tracker.CommError, ValueError, tracker.errors.NotFoundError):
         with pytest.raises(kind, match="there is no run team/demo/none"):
             api.run("none")
 
 
-def test_what_a_run_says_of_itself(api: Api) -> None:
+def test_fields_of_a_run(api: Api) -> None:
     run = api.run("two")
     assert (run.id, run.name, run.display_name, run.displayName) == ("two", "run two", "run two", "run two")
     assert (run.entity, run.username, run.user.username, run.project) == ("team", "team", "team", "demo")
@@ -81,7 +81,7 @@ def test_a_summary(api: Api) -> None:
         _ = summary["none"]
 
 
-def test_where_a_run_is_shown(api: Api, served: object) -> None:
+def test_url_of_a_run(api: Api, served: object) -> None:
     run = api.run("one")
     if api.settings["base_url"] is None:
         assert (run.url, run.to_html(), run.display()) == (None, None, False)
