@@ -44,7 +44,10 @@ class ArtifactManifest:
         return [entry for path, entry in self.entries.items() if path.startswith(f"{directory}/")]
 
     def to_manifest_json(self) -> dict[str, Any]:
-        """Return the manifest in wandb's JSON format (wandb: ``sdk/artifacts/artifact_manifests``)."""
+        """Return the manifest in wandb's JSON format.
+
+        The format is version 1 (wandb: ``sdk/artifacts/artifact_manifests/artifact_manifest_v1.py``).
+        """
         contents = {}
         for path, entry in sorted(self.entries.items()):
             fields = {"digest": entry.digest, "ref": entry.ref, "size": entry.size, "extra": entry.extra}

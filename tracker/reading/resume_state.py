@@ -148,7 +148,7 @@ def find_run(
         elif each.segment not in unapplied:
             partly = True
         elif each.ended is not None:
-            unapplied[each.segment] = _ended(*unapplied[each.segment], each.ended)
+            unapplied[each.segment] = _set_end(*unapplied[each.segment], each.ended)
         segments[each.segment] = known
     rest = None
     if published is not None and partly:
@@ -235,7 +235,7 @@ def _view(segment: str, started: RunStarted, ended: str | None, state: SegmentSt
     return SegmentView(segment, started.rank, started.attempt, started.time, state.start_step, ended, state)
 
 
-def _ended(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool]:
+def _set_end(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool]:
     """Set the end of a segment that the catalog records as ended, unless its writer runs on this host."""
     if view.ended is None and not here:
         from tracker.runstate.fold import SegmentFold
