@@ -1,4 +1,4 @@
-"""One store with a few runs, asked through its catalog and through a server."""
+"""Fixtures: a store with a few runs, read through its catalog and through a server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_runs(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of that store."""
+    """A server of a store with the runs of ``log_runs``."""
     folder = tmp_path_factory.mktemp("api")
     log_runs(folder)
     with serving(folder / "tracker-store", key=True) as server:
@@ -44,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(params=["store", "server"])
 def api(request: pytest.FixtureRequest, served: Server) -> Api:
-    """Ask the catalog, or the server."""
+    """An ``Api`` that reads the catalog, and one that reads from the server."""
     if request.param == "store":
         return Api({"entity": "team", "project": "demo", "store": served.store})
     overrides = {"entity": "team", "project": "demo", "base_url": served.url}

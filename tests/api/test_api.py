@@ -1,4 +1,4 @@
-"""``Api`` itself: projects, paths, users, making runs, collections, and what is not there."""
+"""``Api``: projects, paths, users, new runs, collections, and methods that are not supported."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_projects_users_and_paths(api: Api) -> None:
         api.create_project("a/b", "team")
 
 
-def test_a_run_that_is_made_and_resumed(api: Api) -> None:
+def test_create_run_and_resume_it(api: Api) -> None:
     made = api.create_run(project="made")
     assert (made.state, made.project, made.history(pandas=False)) == ("finished", "made", [])
     assert made.id in [run.id for run in api.runs("made")]
-    with pytest.raises(tracker.CommError, match="there is a run"):
+    with pytest.raises(tracker.CommError, match=r"exists already\. Use another id"):
         api.create_run(run_id=made.id, project="made")
     server = {"base_url": api.settings["base_url"], "api_key": api.api_key}
     settings = {"silent": True, "store": str(api._settings.store), **(server if server["base_url"] else {})}
@@ -79,7 +79,7 @@ def test_a_run_that_is_made_and_resumed(api: Api) -> None:
     assert project.id == "team/made"
 
 
-def test_what_is_not_there_says_so(api: Api) -> None:
+def test_unsupported_methods_raise_an_error(api: Api) -> None:
     absent = [
         name
         for name, _ in inspect.getmembers(UnsupportedMethods, inspect.isfunction)
@@ -98,7 +98,7 @@ def test_what_is_not_there_says_so(api: Api) -> None:
         api.from_path("team/demo/reports/Name--abc")
 
 
-def test_names_of_wandb_s_module() -> None:
+def test_public_names_of_wandb_apis_public() -> None:
     for name in public.__all__:
         assert hasattr(public, name)
     parameters = list(inspect.signature(Api.runs).parameters)[1:]
@@ -108,7 +108,7 @@ def test_names_of_wandb_s_module() -> None:
     ]  # fmt: skip
 
 
-def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
+def test_collections_and_their_edits(tmp_path: Path) -> None:
     log_artifacts(tmp_path)
     where = {"entity": "team", "project": "kept", "store": tmp_path / "tracker-store"}
     api = Api(where)
@@ -126,7 +126,7 @@ def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
     ]
     assert [each.version for each in api.artifacts("dataset", "data", order="-size")] == ["v2", "v1", "v0"]
     assert [each.version for each in api.artifacts("dataset", "data", tags="even")] == ["v2", "v0"]
-    with pytest.raises(ValueError, match="cannot order by 'taste'"):
+    with pytest.raises(ValueError, match="Invalid order 'taste'"):
         api.artifacts("dataset", "data", order="taste")
 
     collection = api.artifact_collection("dataset", "data")
@@ -148,15 +148,15 @@ def test_collections_and_what_is_said_of_them(tmp_path: Path) -> None:
     assert (again.description, again.tags) == ("what the models see ✓", ["big data", "raw"])
     for kind, name in (("model", "data"), ("dataset", "none")):
         assert not Api(where).artifact_collection_exists(name, kind)
-        with pytest.raises(tracker.CommError, match="there is no collection"):
+        with pytest.raises(tracker.CommError, match="There is no collection"):
             Api(where).artifact_collection(kind, name)
 
 
-def test_artifacts_that_are_not_there(api: Api) -> None:
+def test_missing_artifacts(api: Api) -> None:
     for kind in (tracker.CommError, ValueError, ApiNotFoundError):
         with pytest.raises(kind, match="there is no artifact team/demo/none"):
             api.artifact("none:v0")
     for name in ("a/b/c/d", "", None):
-        with pytest.raises(tracker.CommError, match=r"is no name|names no artifact"):
+        with pytest.raises(tracker.CommError, match="Invalid artifact name"):
             api.artifact(name)  # type: ignore[arg-type]
     assert not api.artifact_exists("none:v0")

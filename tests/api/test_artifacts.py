@@ -1,4 +1,4 @@
-"""What an artifact says of itself, its files, where it comes from and what became of it."""
+"""Artifacts through ``Api``: their fields, files, source runs and links."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(params=["store", "server"])
 def api(request: pytest.FixtureRequest, kept: Server) -> Api:
-    """Ask the catalog, or the server."""
+    """An ``Api`` that reads the catalog, and one that reads from the server."""
     if request.param == "store":
         return Api({"entity": "team", "project": "demo", "store": kept.store})
     return Api(
@@ -52,7 +52,7 @@ def api(request: pytest.FixtureRequest, kept: Server) -> Api:
     )
 
 
-def test_what_a_version_says_of_itself(api: Api) -> None:
+def test_fields_of_a_version(api: Api) -> None:
     found = api.artifact("net:v0", type="model")
     assert (found.source_name, found.source_version, found.source_qualified_name) == (
         "net:v0", "v0", "team/demo/net:v0",
@@ -132,7 +132,7 @@ def test_drafts_have_no_version(tmp_path: Path) -> None:
     ):
         with pytest.raises(ArtifactNotLoggedError, match="was not logged"):
             getattr(draft, name)
-        assert not hasattr(draft, name)  # an AttributeError, as wandb's
+        assert not hasattr(draft, name)  # the error is an AttributeError, as in wandb
     for call in (draft.logged_by, draft.used_by, draft.json_encode, draft.wait, draft.new_draft):
         with pytest.raises(ArtifactNotLoggedError):
             call()
@@ -145,7 +145,7 @@ def test_drafts_have_no_version(tmp_path: Path) -> None:
             tracker.Artifact("new", "dataset", **given)  # type: ignore[arg-type]
 
 
-def test_a_draft_that_is_saved_without_a_run(tmp_path: Path) -> None:
+def test_save_of_a_draft_without_a_run(tmp_path: Path) -> None:
     scripts.run(
         """
 import tracker
@@ -163,10 +163,10 @@ assert tracker.run is None
     assert (found.version, found.logged_by().job_type, found.logged_by().state) == ("v0", "auto", "finished")
 
 
-def test_a_node_that_only_sees_the_folder(kept: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_sees_only_the_folder_of_the_store(kept: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_JOURNAL_ONLY", "1")
     found = Api({"entity": "team", "project": "demo", "store": kept.store}).artifact("net:latest")
     assert (found.version, found.url, next(iter(found.manifest.entries))) == ("v0", "", "a.txt")
     for name in ("collection", "linked_artifacts"):
-        with pytest.raises(UnsupportedError, match="only sees the store's folder"):
+        with pytest.raises(UnsupportedError, match="sees only the folder of the store"):
             getattr(found, name)

@@ -1,4 +1,4 @@
-"""History as a DataFrame: every number is the one that was logged."""
+"""The history as a DataFrame: every number has its logged value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pandas = pytest.importorskip("pandas")
 BIG = 2**53 + 1
 MISSING = object()
 
-# Of each key the values of three rows, the kind of its column and what stands in it.
+# For each key: the values of three rows, the type of the column, and the cells of the column.
 COLUMNS: dict[str, tuple[list[Any], str, list[Any]]] = {
     "ints": ([BIG, 2, 3], "int64", [BIG, 2, 3]),
     "ints with a gap": ([BIG, MISSING, 3], "Int64", [BIG, MISSING, 3]),

@@ -1,4 +1,4 @@
-"""Runs and lists of them as ``Api`` gives them: what scripts written for wandb read and do."""
+"""Runs and lists of runs through ``Api``, as scripts written for wandb use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tracker
 from tracker.api.api import Api
 
 
-def test_a_run_by_all_its_paths(api: Api) -> None:
+def test_all_path_forms_of_a_run(api: Api) -> None:
     for path in (
         "one",
         "/one/",
@@ -30,19 +30,19 @@ def test_a_run_by_all_its_paths(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/b/c/d/e", "team//one"])
-def test_paths_that_name_no_run(api: Api, path: str) -> None:
+def test_invalid_run_paths(api: Api, path: str) -> None:
     for kind in (tracker.CommError, ValueError, tracker.UsageError):
         with pytest.raises(kind, match="Invalid path"):
             api.run(path)
 
 
-def test_a_run_that_is_not_there(api: Api) -> None:
+def test_missing_run(api: Api) -> None:
     for kind in (tracker.CommError, ValueError, tracker.errors.NotFoundError):
         with pytest.raises(kind, match="there is no run team/demo/none"):
             api.run("none")
 
 
-def test_what_a_run_says_of_itself(api: Api) -> None:
+def test_fields_of_a_run(api: Api) -> None:
     run = api.run("two")
     assert (run.id, run.name, run.display_name, run.displayName) == ("two", "run two", "run two", "run two")
     assert (run.entity, run.username, run.user.username, run.project) == ("team", "team", "team", "demo")
@@ -81,7 +81,7 @@ def test_a_summary(api: Api) -> None:
         _ = summary["none"]
 
 
-def test_where_a_run_is_shown(api: Api, served: object) -> None:
+def test_url_of_a_run(api: Api, served: object) -> None:
     run = api.run("one")
     if api.settings["base_url"] is None:
         assert (run.url, run.to_html(), run.display()) == (None, None, False)
@@ -111,11 +111,11 @@ def test_histories_and_scans(api: Api, tmp_path: Path) -> None:
     assert pq.read_table(result.paths).column("loss").to_pylist() == [row["loss"] for row in rows]
 
 
-def test_a_run_that_goes_on_has_no_complete_export(tmp_path: Path) -> None:
+def test_a_running_run_has_no_complete_export(tmp_path: Path) -> None:
     run = tracker.init(entity="team", project="demo", id="live", settings={"silent": True})
     run.log({"x": 1})
     found = Api({"entity": "team", "project": "demo"}).run("live")
-    with pytest.raises(Exception, match="goes on") as raised:
+    with pytest.raises(Exception, match="still running") as raised:
         found.download_history_exports(tmp_path / "exports")
     assert type(raised.value).__name__ == "IncompleteRunHistoryError"
     assert found.download_history_exports(tmp_path / "exports", False).contains_live_data
@@ -133,7 +133,7 @@ def test_lists_of_runs(api: Api) -> None:
     found = api.runs("demo", {"$or": [{"config.lr": 0}, {"display_name": {"$regex": "^run th"}}]}, lazy=False)
     assert {run.id for run in found} == {"one", "three"}
     runs.upgrade_to_full()
-    with pytest.raises(tracker.CommError, match="names no project"):
+    with pytest.raises(tracker.CommError, match="Invalid project path"):
         api.runs("a/b/c")
 
 

@@ -171,7 +171,7 @@ def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
         (("artifact", "alias", "p/model:v0", "a/b"), "Invalid alias 'a/b'"),
         (("artifact", "alias", "p/model:v0", "x", "--remove"), "has no alias 'x'"),
         (("artifact", "verify", "p/absent"), "there is no artifact local/p/absent"),
-        (("artifact", "ls", "a/b/c/d"), "names no artifact"),
+        (("artifact", "ls", "a/b/c/d"), "Invalid artifact name"),
         (("artifact", "--store", "other", "ls"), "there is no store at"),
         (("artifact", "ls", "--store", "other"), "there is no store at"),
         (("gc", "--store", "other"), "there is no store at"),

@@ -1,4 +1,4 @@
-"""Of any run the catalog, the published files alone and the process that goes on with it say the same."""
+"""For any run, three readers agree: the catalog, the published files, and a process that resumes the run."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ class Drawn(msgspec.Struct):
     """One attempt of one writer.
 
     Attributes:
-        rank: Which writer, or a child of one.
-        back: How many steps it goes back from where its rank has got to.
-        tags: What it is begun with.
-        config: Likewise.
-        actions: What it writes.
-        ends: How: in good order, or not at all, with a row that is still open or without one.
-        then: What is done behind it: journals applied, ended segments sealed, the run edited.
+        rank: The rank of the writer, or of a child.
+        back: The number of steps by which the attempt starts before the last step of its rank.
+        tags: The tags at the start.
+        config: The config at the start.
+        actions: The records of the attempt.
+        ends: The end: ``"finished"``, ``"failed"``, ``""`` for none, ``"open"`` for none and an open row.
+        then: The action after the attempt: apply journals, seal ended segments, or edit the run.
     """
 
     rank: int
@@ -124,7 +124,7 @@ def seal_ended(store: Store) -> None:
 
 
 class Process:
-    """The process that goes on with a run: what it writes goes to its own journal."""
+    """A process that resumes a run and writes to its own journal."""
 
     def __init__(self, store: Store, run_id: str, start: float, known: ResumeState, segment: Drawn) -> None:
         rank = CHILD if is_child(segment.rank) else 0
@@ -230,12 +230,12 @@ def check(store: Store, written: list[Drawn], last: Drawn) -> None:
         == files(store, run_id)
         == answer(merge_segments(run_id, quick.segments, quick.edits))
     )
-    assert history == read_history(store, run_id) == rows_of(quick.pieces(run_id, None))
+    assert history == read_history(store, run_id) == rows_of(quick.history_sources(run_id, None))
 
 
 @settings(max_examples=12)
 @given(st.lists(segments, min_size=1, max_size=3), segments)
-def test_everybody_says_the_same(store: Store, written: list[Drawn], last: Drawn) -> None:
+def test_all_readers_agree(store: Store, written: list[Drawn], last: Drawn) -> None:
     check(store, written, last)
 
 
@@ -258,12 +258,12 @@ def drawn(*actions: Action, back: int = 0) -> Drawn:
         [drawn(defined("x", "min"), logged(x=0.0)), drawn(back=1)],
     ],
 )
-def test_a_definition_that_is_taken_back_leaves_the_last_value(store: Store, written: list[Drawn]) -> None:
+def test_a_removed_definition_leaves_the_last_value(store: Store, written: list[Drawn]) -> None:
     check(store, written, drawn(defined("x")))
     check(store, written, drawn(defined("x"), logged(x=0.0)))
 
 
-def test_what_an_attempt_adds_up_to_does_not_depend_on_when_it_was_hidden(store: Store) -> None:
+def test_aggregates_do_not_depend_on_when_an_attempt_was_superseded(store: Store) -> None:
     none = [logged(y=1), defined("x", "none"), logged(x=None)]  # type: ignore[arg-type]
     check(store, [drawn(logged(x=7))], drawn(*none, back=1))
     left_open = Drawn(0, 0, None, {}, [logged(y=-1), defined("y", "min")], "open", "")
@@ -273,5 +273,5 @@ def test_what_an_attempt_adds_up_to_does_not_depend_on_when_it_was_hidden(store:
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(st.lists(segments, min_size=1, max_size=5), segments)
-def test_everybody_says_the_same_of_many_runs(store: Store, written: list[Drawn], last: Drawn) -> None:
+def test_all_readers_agree_on_many_runs(store: Store, written: list[Drawn], last: Drawn) -> None:
     check(store, written, last)

@@ -1,4 +1,4 @@
-"""Reading without a catalog gives the catalog's answers: before applying, in the middle, after sealing."""
+"""Reading without a catalog gives the catalog's answers before, during and after applying and sealing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def by_catalog(store: Store, reference: str, name: str = "model") -> ArtifactDet
             found = artifact_detail(session, ENTITY, PROJECT, name, reference)
     except NotFoundError:
         return None
-    return dataclasses.replace(found, used_by=[])  # only the catalog knows who used it
+    return dataclasses.replace(found, used_by=[])  # only the catalog knows the runs that used it
 
 
 def write_models(writer: Writer) -> None:
@@ -92,19 +92,19 @@ def test_same_answers_when_applied_up_to_any_record(tmp_path: Path) -> None:
         store.close()
 
 
-def test_content_applied_earlier_does_not_come_back_as_a_new_version(store: Store) -> None:
+def test_content_applied_earlier_does_not_become_a_new_version(store: Store) -> None:
     first = Writer(store.layout, A)
     first.artifact("model", {"w": b"0"})
     first.artifact("model", {"w": b"0"}, ["x"])
     apply_all(store)
     Writer(store.layout, B, "run2", start=START + 100).artifact("model", {"w": b"1"})
-    apply_all(store)  # the journals are still there: nobody has sealed them
+    apply_all(store)  # the journals still exist, because the segments are not sealed
     for reference in REFERENCES:
         assert by_files(store.layout, reference) == by_catalog(store, reference)
     assert by_files(store.layout, "v2") is None
 
 
-def test_records_that_come_late_change_what_applying_them_changes(store: Store) -> None:
+def test_late_records_have_the_same_effect_as_after_applying(store: Store) -> None:
     first = Writer(store.layout, A)
     logged = first.artifact("model", {"w": b"0"}, ttl=5.0)
     other = first.artifact("model", {"w": b"1"}, ["best"], ttl=5.0)
@@ -116,7 +116,9 @@ def test_records_that_come_late_change_what_applying_them_changes(store: Store) 
         late.put(change) if description == "older" else change_artifact(store, change)
     late.put(ArtifactChanged(ENTITY, PROJECT, "model", 1, other.digest, START + 10, aliases_added=["x"]))
     late.clock = START + 30
-    late.artifact("model", {"w": b"1"}, artifact_type="another", ttl=5.0)  # renewed: its time was over
+    late.artifact(
+        "model", {"w": b"1"}, artifact_type="another", ttl=5.0
+    )  # renewed after its lifetime had ended
     late.artifact("model", {"w": b"2"}, artifact_type="another")  # the collection has a type already
     before = {reference: by_files(store.layout, reference) for reference in REFERENCES}
     apply_all(store)
@@ -143,7 +145,7 @@ def test_content_of_an_artifact(store: Store) -> None:
     reader.close()
 
 
-def test_broken_and_empty_journals_hide_no_others(store: Store) -> None:
+def test_broken_and_empty_journals_do_not_hide_other_journals(store: Store) -> None:
     folder = store.layout.host_journals(HOST)
     folder.mkdir()
     (folder / f"{'00' * 16}-000000.journal").write_bytes(b"garbage" * 10)
@@ -162,7 +164,7 @@ def test_broken_and_empty_journals_hide_no_others(store: Store) -> None:
 
 
 class Sealing(Layout):
-    """A store whose ended segments a recorder seals when it has been looked at for the n-th time."""
+    """A store whose ended segments are sealed at the n-th read."""
 
     def __init__(self, store: Store, looks: int) -> None:
         super().__init__(store.root)
@@ -189,11 +191,11 @@ class Sealing(Layout):
 
 
 @pytest.mark.parametrize("looks", range(5))
-def test_a_run_that_is_sealed_while_it_is_looked_at(store: Store, looks: int) -> None:
+def test_a_run_that_is_sealed_during_the_read(store: Store, looks: int) -> None:
     writer = Writer(store.layout, A)
     for step in range(100):
         writer.log({"x": step})
-        if step in (1, 50):  # the published file is older than the journal, which lies in two files
+        if step in (1, 50):  # the published file is older than the journal, which has two files
             apply_all(store)
         if step == 60:
             writer.put(ConfigChanged({"lr": 1}))
@@ -211,7 +213,7 @@ def test_a_run_that_is_sealed_while_it_is_looked_at(store: Store, looks: int) ->
 
 
 @pytest.mark.parametrize("looks", range(6))
-def test_an_artifact_whose_run_is_sealed_while_it_is_looked_at(store: Store, looks: int) -> None:
+def test_an_artifact_whose_run_is_sealed_during_the_read(store: Store, looks: int) -> None:
     writer = Writer(store.layout, A)
     writer.artifact("model", {"w": b"0"}, ["best"])
     writer.finish()
@@ -270,7 +272,9 @@ def test_run_of_several_attempts(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("deleted_at", "known"), [(START, False), (START + 30, False), (START - 1, True)])
-def test_a_deletion_counts_for_what_began_before_it(store: Store, deleted_at: float, known: bool) -> None:
+def test_a_deletion_affects_only_segments_that_started_before_it(
+    store: Store, deleted_at: float, known: bool
+) -> None:
     Writer(store.layout, A).finish()
     apply_all(store)
     seal_all(store)
@@ -278,7 +282,7 @@ def test_a_deletion_counts_for_what_began_before_it(store: Store, deleted_at: fl
     assert (find_run(store.layout, ENTITY, PROJECT, "run1") is not None) == known
 
 
-def test_a_deleted_run_that_was_begun_again_is_known(store: Store) -> None:
+def test_a_deleted_run_that_was_started_again_is_found(store: Store) -> None:
     for name, start in ((A, START), (B, START + 60)):
         Writer(store.layout, name, attempt=int(name == B), start=start).finish()
     apply_all(store)
@@ -288,7 +292,7 @@ def test_a_deleted_run_that_was_begun_again_is_known(store: Store) -> None:
     assert found is not None and set(found.segments) == {A, B}
 
 
-def test_a_segment_whose_journal_is_lost_counts_as_it_was_published(store: Store) -> None:
+def test_a_segment_with_a_lost_journal_has_its_published_values(store: Store) -> None:
     writer = Writer(store.layout, A, name="calm-river-1", config={"lr": 1}, tags=["t"])
     writer.log({"x": 1}, step=7)
     writer.finish()

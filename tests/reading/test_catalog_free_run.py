@@ -1,4 +1,4 @@
-"""A run read from files says what the catalog says; what files cannot say is left to the catalog."""
+"""A run read from files equals the run in the catalog. The catalog answers what the files cannot answer."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def write(store: Store) -> None:
     other.finish()
 
 
-@pytest.mark.parametrize("state", ["nobody applied it", "applied", "partly sealed", "sealed"])
-def test_files_say_what_the_catalog_says(store: Store, state: str) -> None:
+@pytest.mark.parametrize("state", ["not applied", "applied", "partly sealed", "sealed"])
+def test_files_and_catalog_agree(store: Store, state: str) -> None:
     write(store)
     if state == "applied":
         apply_all(store)
@@ -85,22 +85,22 @@ def test_files_say_what_the_catalog_says(store: Store, state: str) -> None:
     if state == "sealed":
         apply_all(store)
         seal_all(store)
-    said = everything(CatalogFreeRunReader(store.layout, refuse))
+    by_files = everything(CatalogFreeRunReader(store.layout, refuse))
     apply_all(store)
-    assert said == everything(LocalReader(store))
+    assert by_files == everything(LocalReader(store))
 
 
 def test_a_copy_opens_no_catalog(store: Store) -> None:
     assert copy.copy(CatalogFreeRunReader(store.layout, refuse)).journals() == store.layout
 
 
-def test_what_is_left_to_the_catalog(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cases_that_need_the_catalog(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_catalog_free_run(store.layout, PLACE) is None
     with pytest.raises(NotFoundError):
         CatalogFreeRunReader(store.layout, lambda: LocalReader(store)).run(*PLACE)
     writer = Writer(store.layout, A)
     writer.log({"loss": 1.0})
-    assert find_catalog_free_run(store.layout, PLACE) is None  # it goes on
+    assert find_catalog_free_run(store.layout, PLACE) is None  # the run is still running
     writer.finish()
     assert find_catalog_free_run(store.layout, PLACE) is not None
     apply_all(store)
@@ -113,7 +113,7 @@ def test_what_is_left_to_the_catalog(store: Store, monkeypatch: pytest.MonkeyPat
     assert CatalogFreeRunReader(store.layout, lambda: LocalReader(store)).run(*PLACE).state == "finished"
 
 
-def test_damage_is_left_to_the_catalog(store: Store) -> None:
+def test_a_damaged_journal_needs_the_catalog(store: Store) -> None:
     writer = Writer(store.layout, A)
     middle = writer.log({"loss": 1.0})
     writer.log({"loss": 2.0})
@@ -125,7 +125,7 @@ def test_damage_is_left_to_the_catalog(store: Store) -> None:
 
 
 @pytest.mark.parametrize("lost", ["the end of the first file", "the first file"])
-def test_a_gap_between_two_files_is_left_to_the_catalog(
+def test_a_gap_between_two_files_needs_the_catalog(
     store: Store, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Writer(store.layout, A)
@@ -139,10 +139,10 @@ def test_a_gap_between_two_files_is_left_to_the_catalog(
     if lost == "the first file":
         first.unlink()
     else:
-        first.write_bytes(first.read_bytes()[:end])  # whole frames are gone: what is left looks sound
+        first.write_bytes(first.read_bytes()[:end])  # complete frames are lost, so the rest looks undamaged
     assert find_catalog_free_run(store.layout, PLACE) is None
     if lost != "the first file":
-        # The catalog waits for what may still come; here it has waited long enough.
+        # The catalog waits for missing records. Here the waiting time is over.
         monkeypatch.setattr("tracker.recorder.follow.MISSED_SECONDS", -1.0)
         run = CatalogFreeRunReader(store.layout, lambda: LocalReader(store)).run(*PLACE)
         assert any("missing" in problem or "lost" in problem for problem in run.problems), run.problems
@@ -209,7 +209,7 @@ def test_rows_at_negative_steps_and_keys_named_twice(store: Store) -> None:
     assert list(run.scan_history(["step", "step"], max_step=5)) == [{"step": -2}, {"step": 3}]
 
 
-def test_what_another_host_wrote_is_there_when_the_catalog_has_it(
+def test_journals_of_another_host_are_visible_only_after_they_are_applied(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builders, "HOST", "elsewhere")

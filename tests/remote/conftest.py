@@ -1,4 +1,4 @@
-"""Servers for runs that are sent."""
+"""Fixtures: servers to which runs are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving import Server, serving
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a key that no test ends; every test has a project of its own."""
+    """A server with a key. No test stops the server; every test has its own project."""
     with serving(tmp_path_factory.mktemp("server") / "store", key=True) as server:
         yield server
     assert server.errors == [], "".join(server.errors)
@@ -19,7 +19,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[list[Server]]:
-    """Servers that a test starts and kills itself; what is left of them is ended."""
+    """Servers that a test starts and kills itself. The fixture stops the remaining servers."""
     servers: list[Server] = []
     yield servers
     for server in servers:

@@ -32,13 +32,13 @@ SMALL = 3000
 
 
 def content(name: str, size: int) -> bytes:
-    """Return the bytes of a file, always the same."""
+    """Return the bytes of a file, which depend only on the arguments."""
     return random.Random(name).randbytes(size)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of one large artifact and one of many small files."""
+    """A server with an artifact of large files and an artifact of many small files."""
     folder = tmp_path_factory.mktemp("downloads")
     with tracker.init(project="p", settings={"store": folder / "tracker-store", "silent": True}) as run:
         big = tracker.Artifact("big", "model")
@@ -61,11 +61,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Proxy:
-    """Stands before a server, counts requests, and cuts connections when it is told to.
+    """A proxy in front of a server that counts requests and cuts connections.
 
     Args:
-        port: The server's.
-        cut: After how many bytes of answers a connection is cut, by its number; None for never.
+        port: The port of the server.
+        cut: Returns, for the number of a connection, the number of answered bytes after which the proxy cuts
+            the connection; None for never.
     """
 
     def __init__(self, port: int, cut: Callable[[int], int | None]) -> None:
@@ -86,7 +87,7 @@ class Proxy:
         return [request for request in self.requests if b"/blobs/" in request]
 
     def close(self) -> None:
-        """Take no more connections, and let go of those that wait."""
+        """Stop accepting connections and close waiting connections."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self._closed.set()
@@ -127,7 +128,7 @@ class Proxy:
 
 @contextmanager
 def through(server: Server, cut: Callable[[int], int | None] = lambda number: None) -> Iterator[Proxy]:
-    """Put a proxy before a server."""
+    """Start a proxy in front of a server."""
     proxy = Proxy(server.port, cut)
     try:
         yield proxy
@@ -136,19 +137,19 @@ def through(server: Server, cut: Callable[[int], int | None] = lambda number: No
 
 
 def version(server: Server, name: str, url: str | None = None) -> Artifact:
-    """Return the artifact as a user of the server gets it."""
+    """Return an artifact that is read from the server."""
     return tracker.Api({"base_url": url or server.url, "api_key": server.key}).artifact(f"p/{name}:v0")
 
 
 def noted(folder: Path) -> int:
-    """Return how many bytes of the large file the table behind its unfinished copy counts."""
+    """Return the number of bytes of the large file that the table of its partial file counts."""
     part = folder / f"again/.{hashlib.sha256(content('big', BIG)).hexdigest()}.part"
     table = part.read_bytes()[BIG + 16 :] if part.exists() else b""
     return sum(count for (count,) in struct.iter_unpack("<Q", table))
 
 
 def check_big(folder: Path) -> None:
-    """Compare the large artifact's files; nothing else is there."""
+    """Compare the files of the large artifact; the folder has no other files."""
     big = content("big", BIG)
     assert (folder / "big.bin").read_bytes() == big
     assert (folder / "again/big.bin").read_bytes() == big
@@ -164,7 +165,7 @@ def test_a_large_file_comes_in_ranges_over_several_connections(served: Server, t
     with through(served) as proxy:
         version(served, "big", proxy.url).download(tmp_path / "down")
         check_big(tmp_path / "down")
-        # Three ranges of the one content that two files share, and the file in the middle.
+        # Three ranges of the content that two files share, and one request for the middle file.
         assert len(proxy.ranges) == 4
         assert proxy.connections == 1 + fetching.CONNECTIONS
         assert (tmp_path / "down/big.bin").stat().st_mode == (tmp_path / "down/again/big.bin").stat().st_mode
@@ -176,7 +177,7 @@ def test_a_large_file_comes_in_ranges_over_several_connections(served: Server, t
     check_big(tmp_path / "down")
 
 
-def test_many_small_files_cost_a_request_for_each_span(served: Server, tmp_path: Path) -> None:
+def test_many_small_files_need_one_request_for_each_span(served: Server, tmp_path: Path) -> None:
     with through(served) as proxy:
         version(served, "many", proxy.url).download(tmp_path / "down")
         total = sum(at % 9_000 for at in range(SMALL))
@@ -186,7 +187,7 @@ def test_many_small_files_cost_a_request_for_each_span(served: Server, tmp_path:
     assert (tmp_path / "down/twin.bin").read_bytes() == content("8", 8)
 
 
-def test_few_of_many_files_do_not_cost_the_whole_pack(served: Server, tmp_path: Path) -> None:
+def test_a_few_of_many_files_do_not_fetch_the_whole_pack(served: Server, tmp_path: Path) -> None:
     with through(served) as proxy:
         artifact = version(served, "many", proxy.url)
         assert len(artifact.manifest.entries) == SMALL + 1
@@ -197,17 +198,17 @@ def test_few_of_many_files_do_not_cost_the_whole_pack(served: Server, tmp_path: 
     assert (tmp_path / "down/3/10.bin").read_bytes() == content("10", 10)
 
 
-def test_lost_connections_go_on_where_they_stopped(served: Server, tmp_path: Path) -> None:
+def test_lost_connections_resume(served: Server, tmp_path: Path) -> None:
     cut = 5 * 1024 * 1024
     with through(served, lambda number: None if number == 1 else cut) as proxy:
         version(served, "big", proxy.url).download(tmp_path / "down")
         assert proxy.connections > BIG // cut
-        # A byte that came is not asked for again; what was in flight when a connection was cut may be.
+        # A received byte is not requested again. Bytes in transit during a cut may be requested again.
         assert proxy.sent < BIG * 1.3
     check_big(tmp_path / "down")
 
 
-def test_a_server_that_is_gone_is_an_error_and_the_next_download_goes_on(
+def test_a_stopped_server_is_an_error_and_the_next_download_resumes(
     served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "FIRST_WAIT", 0.001)
@@ -222,7 +223,7 @@ def test_a_server_that_is_gone_is_an_error_and_the_next_download_goes_on(
     check_big(tmp_path / "down")
 
 
-def test_a_killed_download_goes_on(served: Server, tmp_path: Path) -> None:
+def test_a_killed_download_resumes(served: Server, tmp_path: Path) -> None:
     script = """
 import tracker
 tracker.Api().artifact("p/big:v0").download("down")
@@ -245,16 +246,16 @@ tracker.Api().artifact("p/big:v0").download("down")
     check_big(tmp_path / "down")
 
 
-def test_wrong_bytes_of_a_killed_download_are_fetched_anew(served: Server, tmp_path: Path) -> None:
+def test_wrong_bytes_of_a_killed_download_are_fetched_again(served: Server, tmp_path: Path) -> None:
     digest = hashlib.sha256(content("middle", 1_000_000)).hexdigest()
     (tmp_path / "down").mkdir()
-    # All bytes are there, as after a kill before the new name; a power cut has lost what they were.
+    # The file has all bytes, as after a kill before the rename, but a power cut has changed them.
     (tmp_path / f"down/.{digest}.part").write_bytes(bytes(1_000_000))
     version(served, "big").download(tmp_path / "down")
     check_big(tmp_path / "down")
 
 
-def test_two_downloads_at_once(served: Server, tmp_path: Path) -> None:
+def test_two_downloads_at_the_same_time(served: Server, tmp_path: Path) -> None:
     errors: list[BaseException] = []
 
     def download() -> None:
@@ -289,7 +290,7 @@ def test_a_wrong_byte_names_the_file_and_changes_nothing(
             with blob.open("r+b") as file:
                 file.seek(size - 10)
                 file.write(bytes([whole[size - 10] ^ 1]))
-        with pytest.raises(ArtifactError, match=f"big/(again/)?{path}: the content read is not"):
+        with pytest.raises(ArtifactError, match=f"content of big/(again/)?{path} does not match"):
             version(served, "big").download(tmp_path / "down")
     finally:
         blob.write_bytes(whole)
@@ -309,20 +310,18 @@ def test_a_wrong_byte_in_a_pack_names_the_file(served: Server, tmp_path: Path) -
     wrong[entry.offset] ^= 1
     blob.write_bytes(wrong)
     try:
-        with pytest.raises(ArtifactError, match=f"many/{entry.path}: the content read is not"):
+        with pytest.raises(ArtifactError, match=f"content of many/{entry.path} does not match"):
             version(served, "many").download(tmp_path / "down")
     finally:
         blob.write_bytes(whole)
     assert not (tmp_path / "down" / entry.path).exists()
 
 
-def test_content_that_the_server_has_not(served: Server, tmp_path: Path) -> None:
+def test_content_missing_on_the_server(served: Server, tmp_path: Path) -> None:
     blob = Layout(served.store).blob(hashlib.sha256(content("middle", 10**6)).hexdigest())
     blob.rename(tmp_path / "aside")
     try:
-        with pytest.raises(
-            ArtifactError, match=r"big cannot be downloaded: middle\.bin: .*not in this store"
-        ):
+        with pytest.raises(ArtifactError, match=r"Cannot download big: middle\.bin: .*not in this store"):
             version(served, "big").download(tmp_path / "down")
     finally:
         (tmp_path / "aside").rename(blob)
@@ -346,7 +345,7 @@ def test_the_progress_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     progress.add(2 * 1024**2)
     assert progress.line(2.0) == "downloading a:v0: 3.0 MiB of 4.0 MiB (75%), 1.0 MiB/s"
     progress.close(whole=True)
-    assert capsys.readouterr().err == "", "a short one says nothing"
+    assert capsys.readouterr().err == "", "a short one prints nothing"
     monkeypatch.setattr("tracker.ground.terminal._LONG_SECONDS", -1.0)
     Progress("downloading a:v0", 0).close(whole=True)
     assert capsys.readouterr().err.count("\n") == 1

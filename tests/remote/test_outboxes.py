@@ -1,4 +1,4 @@
-"""Sending an outbox: what is damaged, refused or from elsewhere, and keeps nothing else waiting."""
+"""Sending an outbox: damaged, refused and foreign journals do not delay other journals."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tracker.store.objects.layout import INGEST, Layout
 from tracker.store.objects.store_file import make_folders
 
 
-def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
+def test_records_after_damage_in_a_journal_are_kept(
     shared: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server takes whole frames in order only; the rest must stay here for a person to see."""
+    """The server accepts only complete frames in order. The other frames stay in the outbox."""
     use(shared, monkeypatch, key="wrong")  # nothing is sent yet
     scripts.run(
         "import tracker\nrun = tracker.init(project='damaged')\n"
@@ -49,14 +49,14 @@ def test_what_a_damaged_journal_holds_behind_the_damage_is_not_thrown_away(
     assert done.returncode == 1
     assert "it is damaged there; later records" in done.stderr
     use(shared, monkeypatch)
-    (run,) = tracker.Api().runs("damaged")  # reading goes on
+    (run,) = tracker.Api().runs("damaged")  # reading still works
     rows = [row["x"] for row in run.history(pandas=False)]
     assert rows == list(range(len(rows)))
     assert 0 < len(rows) < 20
 
 
-def test_a_segment_of_two_files_arrives_whole(shared: Server, tmp_path: Path, project: str) -> None:
-    """After a failed write a run goes on in a second file: its end is there, its beginning in the first."""
+def test_a_segment_of_two_files_arrives_completely(shared: Server, tmp_path: Path, project: str) -> None:
+    """After a failed write a run continues in a second file. The first file has only the start of the run."""
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
     outbox.make()
     for finished, segment in ((True, "a" * 32), (False, "b" * 32)):
@@ -82,7 +82,7 @@ def test_a_segment_of_two_files_arrives_whole(shared: Server, tmp_path: Path, pr
 def test_an_outbox_written_on_another_host_is_sent_from_this_one(
     shared: Server, tmp_path: Path, project: str
 ) -> None:
-    """A node that reaches no server leaves its outbox on the shared disk; the login node sends it."""
+    """A node without access to the server writes its outbox to the shared disk; the login node sends it."""
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
     writer = Writer(outbox, "c" * 32, "elsewhere", project=project)
     writer.log({"x": 0})
@@ -95,7 +95,7 @@ def test_an_outbox_written_on_another_host_is_sent_from_this_one(
         assert api.get(f"/projects/team/{project}/runs/elsewhere").json()["state"] == "finished"
 
 
-def test_one_unreachable_server_does_not_keep_the_others_waiting(
+def test_an_unreachable_server_does_not_delay_other_servers(
     shared: Server, own: list[Server], project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "served").mkdir()
@@ -115,7 +115,7 @@ def test_one_unreachable_server_does_not_keep_the_others_waiting(
 
 
 def written(outbox: Layout, server: Server, project: str, *names: str) -> None:
-    """Fill an outbox with finished runs of one row; the segment of each is its name 32 times."""
+    """Fill an outbox with finished runs of one row. The id of a segment is the run's name 32 times."""
     for name in names:
         writer = Writer(outbox, name * 32, name, project=project)
         writer.log({"x": 0})
@@ -123,10 +123,10 @@ def written(outbox: Layout, server: Server, project: str, *names: str) -> None:
     write_remote(outbox, Remote(server.url, server.key))
 
 
-def test_a_journal_that_the_server_refuses_keeps_no_other_waiting(
+def test_a_refused_journal_does_not_delay_other_journals(
     shared: Server, tmp_path: Path, project: str
 ) -> None:
-    """The server holds other bytes of it, as when a disk was copied and both copies were written on."""
+    """The server has other bytes of the journal, as if a disk was copied and both copies were continued."""
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
     written(outbox, shared, project, "1", "2")
     foreign = Writer(Layout(tmp_path / "foreign"), "1" * 32, "1", project=project, start=START + 5)
@@ -143,21 +143,19 @@ def test_a_journal_that_the_server_refuses_keeps_no_other_waiting(
         assert api.get(f"/projects/team/{project}/runs/2").json()["state"] == "finished"
 
 
-def test_a_server_that_cannot_keep_one_journal_gets_the_others_and_that_one_later(
-    own: list[Server], tmp_path: Path
-) -> None:
+def test_a_journal_that_the_server_cannot_store_is_sent_later(own: list[Server], tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     own.append(Server(tmp_path / "served" / "store"))
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", own[0].url))
     written(outbox, own[0], "p", "1", "2")
     served = Layout(tmp_path / "served" / "store")
     blocked = served.journal(INGEST, "1" * 32, 0)
-    blocked.mkdir(parents=True)  # a folder in the journal's place: writing it fails
+    blocked.mkdir(parents=True)  # a folder with the journal's name makes the write fail
     sender = Sender(outbox, Remote(own[0].url, None))
     assert sender.poll().applied > 0
     assert "the server cannot write its store" in sender.faults["1" * 32]
     assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
-    assert sender.poll().applied == 0  # quiet about it for a while, and no fault is forgotten
+    assert sender.poll().applied == 0  # the error is not repeated for a while, but not forgotten
     assert list(sender.faults) == ["1" * 32]
     blocked.rmdir()
     assert sender.poll(patient=False).applied > 0
@@ -168,7 +166,7 @@ def test_a_server_that_cannot_keep_one_journal_gets_the_others_and_that_one_late
 
 @pytest.fixture
 def by_hand(own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sender:
-    """What sends to a server of the test's own; no recorder does."""
+    """A sender to the test's own server. No recorder sends."""
     (tmp_path / "served").mkdir()
     own.append(Server(tmp_path / "served" / "store"))
     use(own[0], monkeypatch)
@@ -191,19 +189,19 @@ def log_files(files: dict[str, bytes], base: str | None = None) -> None:
 
 
 def delete_on_server(tmp_path: Path, name: str) -> None:
-    """What a collection does there, days after it was said to be there."""
+    """Delete a blob on the server, as garbage collection does days after the server reported the blob."""
     Layout(tmp_path / "served" / "store").blob(name).unlink()
 
 
 def collect_outbox(tmp_path: Path) -> None:
-    """What a collection does here to content that has been sent."""
+    """Delete sent contents in the outbox, as garbage collection does."""
     for blob in (tmp_path / "tracker-store" / "outbox").glob("*/blobs/**/*"):
         if blob.is_file():
             blob.unlink()
 
 
 @pytest.mark.parametrize("slow", [True, False])
-def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
+def test_files_that_were_collected_during_a_send_are_sent_again(
     by_hand: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
@@ -230,12 +228,12 @@ def test_what_was_collected_while_the_rest_was_sent_is_sent_again(
     if slow:
         down = Path(found.download("down"))
         assert {name: (down / name).read_bytes() for name in small} == small
-    else:  # within the hour it is not asked again: the server keeps for a day what it said it had
+    else:  # the sender does not ask again for an hour, because the server keeps reported contents for a day
         assert pack not in sent
     by_hand.close()
 
 
-def test_small_files_that_the_server_has_from_another_are_not_sent(
+def test_small_files_that_another_outbox_sent_are_not_sent_again(
     by_hand: Sender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(20)}
@@ -255,9 +253,7 @@ def test_small_files_that_the_server_has_from_another_are_not_sent(
     by_hand.close()
 
 
-def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
-    by_hand: Sender, tmp_path: Path
-) -> None:
+def test_inherited_files_may_have_been_packed_again_on_the_server(by_hand: Sender, tmp_path: Path) -> None:
     small = {f"file{at}": os.urandom(1000) for at in range(5)}
     log_files({**small, "weights": os.urandom(100_000)})
     by_hand.poll(patient=False)
@@ -265,7 +261,7 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     log_files(small)
     by_hand.poll(patient=False)
     tracker.Api().artifact("p/data:v0").delete()
-    log_files({"more": b"more"}, base="data:v1")  # nobody reads from here on: that would send it
+    log_files({"more": b"more"}, base="data:v1")  # no reads after this line: a read would send the outbox
     collect_outbox(tmp_path)
     store = open_store(tmp_path / "served" / "store")
     report = collect(store, grace=0.0, ahead=2 * DAY)
@@ -278,7 +274,7 @@ def test_what_a_draft_took_over_may_have_been_packed_anew_on_the_server(
     by_hand.close()
 
 
-def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
+def test_a_draft_with_files_of_a_deleted_version_does_not_become_a_version(
     by_hand: Sender, tmp_path: Path
 ) -> None:
     log_files({"large": os.urandom(500_000)})
@@ -294,10 +290,10 @@ def test_what_a_draft_took_over_from_a_version_that_is_gone_makes_no_version(
 
 
 @pytest.mark.parametrize("broken", [0, 1], ids=["first", "second"])
-def test_a_journal_whose_header_is_gone_is_kept_with_all_of_its_segment(
+def test_a_segment_with_a_lost_journal_header_is_kept_completely(
     shared: Server, tmp_path: Path, project: str, broken: int
 ) -> None:
-    """Its blocks read as zeros, as on a network file system; its writer said in the last that it is done."""
+    """The blocks of the header read as zeros, as on a network file system. The last journal has the end."""
     outbox = Layout(outbox_folder(tmp_path / "tracker-store", shared.url))
     name = f"{broken + 3}"
     writer = Writer(outbox, name * 32, name, project=project)
@@ -310,7 +306,7 @@ def test_a_journal_whose_header_is_gone_is_kept_with_all_of_its_segment(
     whole = [path.read_bytes() for path in files]
     files[broken].write_bytes(bytes(HEADER.size) + whole[broken][HEADER.size :])
     for path in files:
-        os.utime(path, (START, START))  # nobody has written for long
+        os.utime(path, (START, START))  # the last write was long ago
     done = command("sync", folder=tmp_path)
     assert done.returncode == 1
     assert "its header is missing" in done.stderr
@@ -342,7 +338,7 @@ def test_remote_settings_of_version_0_1_0(
     (outbox,) = list_outboxes(old / "store")
     assert remote_of(outbox) == Remote("http://127.0.0.1:9", "local-" + "0" * 34)
     remote = Remote(shared.url, shared.key)
-    make_folders(outbox)  # git keeps no empty ones
+    make_folders(outbox)  # git does not store empty folders
     write_remote(outbox, remote)
     Sender(outbox, remote, "node1").poll(patient=False)
     assert not list(outbox.journals.rglob("*.journal"))

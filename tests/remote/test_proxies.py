@@ -1,4 +1,4 @@
-"""Runs that are sent, and read, through the proxy of a login node: in plain HTTP and with TLS."""
+"""Runs that are sent and read through the proxy of a login node, with plain HTTP and with TLS."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ tracker.Api().artifact("PROJECT/model:latest").download("down")
 
 
 class Forwarding(ThreadingHTTPServer):
-    """Passes requests on to one port of this host, whichever host they name.
+    """A proxy that forwards requests for any host to one port of this host.
 
     Args:
-        port: That port.
-        password: Whether it asks for one.
-        certificate: Speak TLS.
+        port: The port.
+        password: Whether the proxy requires a password.
+        certificate: The certificate of the proxy, to use TLS; None for plain HTTP.
     """
 
     daemon_threads = True
@@ -70,7 +70,7 @@ class Forwarding(ThreadingHTTPServer):
 
 @contextmanager
 def forwarding(port: int, *, password: bool = False, certificate: Path | None = None) -> Iterator[Forwarding]:
-    """Pass requests on while the block runs; see ``Forwarding``."""
+    """Run a ``Forwarding`` proxy during the block."""
     server = Forwarding(port, password=password, certificate=certificate)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -141,7 +141,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of ``HOST`` that signs itself, and its key, in one file."""
+    """A self-signed certificate of ``HOST`` and its key, in one file."""
     if shutil.which("openssl") is None:
         pytest.skip("makes a certificate with openssl")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
@@ -157,7 +157,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_server_behind_a_proxy_gets_runs_and_is_read(shared: Server, project: str, tmp_path: Path) -> None:
+def test_runs_are_sent_to_and_read_from_a_server_behind_a_proxy(
+    shared: Server, project: str, tmp_path: Path
+) -> None:
     with forwarding(shared.port, password=True) as proxy:
         scripts.run(
             SCRIPT.replace("PROJECT", project),
@@ -190,7 +192,7 @@ def test_a_server_with_tls_behind_a_proxy(
     assert ("POST", "/api/v1/ingest/blobs/missing") in front.asked
 
 
-def test_a_proxy_that_cannot_be_used_is_named(
+def test_errors_name_an_unusable_proxy(
     shared: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with forwarding(shared.port, password=True) as proxy:
@@ -229,10 +231,10 @@ def test_a_proxy_that_cannot_be_used_is_named(
         ("http://localhost:8080", "", True),
         ("http://127.0.0.2:8080", "", True),
         ("http://[::1]:8080", "", True),
-        ("https://tracker.example", "", True),  # HTTP_PROXY is not for it
+        ("https://tracker.example", "", True),  # HTTP_PROXY does not apply to https
     ],
 )
-def test_which_servers_have_no_proxy(
+def test_servers_without_a_proxy(
     server: str, without: str, direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")

@@ -1,4 +1,4 @@
-"""One contract for all readers: the same questions to a store, to a server, and to published files."""
+"""One contract for all readers: the same calls on a store, on a server, and on published files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def _log(folder: Path) -> None:
                 with artifact.new_file(name, "wb") as file:
                     file.write(content)
             aliases = ["first", "moved"] if at == 0 else ["moved", "ü ✓"]
-            run.log_artifact(artifact, aliases=aliases).wait()  # numbered before the next run's
+            run.log_artifact(
+                artifact, aliases=aliases
+            ).wait()  # so that its version is smaller than that of the next run
         if at == 2:
             run.use_artifact("data:v1")
         run.finish()
@@ -81,7 +83,7 @@ def open_local(server: Server) -> LocalReader:
 
 
 def open_remote(server: Server) -> RemoteReader:
-    """Ask the server; nothing waits in an outbox."""
+    """Read from the server, with an empty outbox."""
     return RemoteReader(Remote(server.url, server.key), Layout(outbox_folder(server.store, server.url)))
 
 
@@ -92,7 +94,7 @@ def open_files(server: Server) -> CatalogFreeReader:
 
 @pytest.fixture(params=[open_local, open_remote], ids=["local", "remote"])
 def reader(request: pytest.FixtureRequest, served: Server) -> Iterator[Reader]:
-    """Every reader that answers all questions."""
+    """Every reader with all methods of ``Reader``."""
     opened = request.param(served)
     yield opened
     opened.close()
@@ -100,7 +102,7 @@ def reader(request: pytest.FixtureRequest, served: Server) -> Iterator[Reader]:
 
 @pytest.fixture(params=[open_local, open_remote, open_files], ids=["local", "remote", "files"])
 def artifact_reader(request: pytest.FixtureRequest, served: Server) -> Iterator[ArtifactReader]:
-    """Every reader that finds artifacts."""
+    """Every reader with the methods of ``ArtifactReader``."""
     opened = request.param(served)
     yield opened
     opened.close()
@@ -184,8 +186,8 @@ def test_a_run_is_exact(reader: Reader) -> None:
         "rare/key": (next(each.kind for each in run.keys if each.key == "rare/key"), 3),
         "step": ("number", 3),
     }
-    with pytest.raises(NotFoundError, match="there is no run team/p/nobody"):
-        reader.run("team", "p", "nobody")
+    with pytest.raises(NotFoundError, match="there is no run team/p/absent"):
+        reader.run("team", "p", "absent")
 
 
 def test_history_is_exact(reader: Reader) -> None:
@@ -200,10 +202,10 @@ def test_history_is_exact(reader: Reader) -> None:
     assert len(reader.history("team", "p", "run 0+ü", ["rare/key", "step"], True)) == 3
     assert reader.history("team", "p", "run 0+ü", ["nothing"], False) == []
     with pytest.raises(NotFoundError):
-        reader.history("team", "p", "nobody", None, False)
+        reader.history("team", "p", "absent", None, False)
 
 
-def test_both_readers_answer_alike(served: Server) -> None:
+def test_store_and_server_give_the_same_answers(served: Server) -> None:
     local, remote = open_local(served), open_remote(served)
     for run in local.runs("team", "p", limit=9, offset=0, order="name").runs:
         assert repr(remote.run("team", "p", run.id)) == repr(local.run("team", "p", run.id))
@@ -244,7 +246,7 @@ def test_a_version_by_every_name(artifact_reader: ArtifactReader, reference: str
     assert sorted(found.aliases) == (["first"] if version == "v0" else ["latest", "moved", "ü ✓"])
 
 
-def test_its_files_and_their_content(artifact_reader: ArtifactReader) -> None:
+def test_files_of_a_version(artifact_reader: ArtifactReader) -> None:
     found = artifact_reader.artifact("team", "p", "data", "latest")
     entries = artifact_reader.manifest(found).entries
     assert {entry.path: entry.size for entry in entries} == {
@@ -254,7 +256,7 @@ def test_its_files_and_their_content(artifact_reader: ArtifactReader) -> None:
     assert found.metadata == {"at": 1}
     for entry in entries:
         assert b"".join(artifact_reader.chunks(found, entry)) == CONTENT[entry.path]
-    # A reading that is given up half-way does not disturb the next one.
+    # An incomplete read does not affect the next read.
     large = max(entries, key=lambda entry: entry.size)
     for _ in artifact_reader.chunks(found, large):
         break
@@ -271,6 +273,6 @@ def test_its_files_and_their_content(artifact_reader: ArtifactReader) -> None:
         ("data", "../v0", "no version or alias|there is no"),
     ],
 )
-def test_what_is_not_there(artifact_reader: ArtifactReader, name: str, reference: str, words: str) -> None:
+def test_missing_versions(artifact_reader: ArtifactReader, name: str, reference: str, words: str) -> None:
     with pytest.raises(NotFoundError, match=words):
         artifact_reader.artifact("team", "p", name, reference)

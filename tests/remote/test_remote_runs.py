@@ -1,4 +1,4 @@
-"""Runs that are sent to a real server: rows, media, artifacts, resume, and servers that are away or die."""
+"""Runs that are sent to a real server: rows, media, artifacts, resume, and unreachable or killed servers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_rows_media_and_artifacts_arrive(
         with artifact.new_file("weights.bin", "wb") as file:
             file.write(b"weights" * 1000)
         run.log_artifact(artifact, aliases=["best"])
-        # Waiting sends what is not there yet: the version is the server's.
+        # wait() sends unsent journals first, because the server assigns the version.
         assert artifact.wait().version == "v0"
         assert sorted(artifact.aliases) == ["best", "latest"]
         live = tracker.Api().run(f"{project}/{run.id}")
@@ -70,11 +70,11 @@ def test_rows_media_and_artifacts_arrive(
         assert media["steps"][0]["value"]["caption"] == "✓"
         url = shared.url + media["steps"][0]["value"]["url"]
         assert api.get(url).headers["content-type"] == "image/png"
-    # The folder of the run keeps no catalog of its own: everything is on the server.
+    # The local folder does not have a catalog, because everything is on the server.
     assert not (tmp_path / "tracker-store" / "catalog.db").exists()
 
 
-def test_the_key_is_kept_where_only_its_owner_reads_it(
+def test_only_the_owner_can_read_the_stored_key(
     shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use(shared, monkeypatch)
@@ -109,7 +109,7 @@ def test_resume_is_decided_by_the_server(
     assert (detail.state, detail.lastHistoryStep) == ("finished", 6)
 
 
-def test_who_resumes_from_a_server_knows_what_the_server_does(
+def test_a_resumed_process_knows_the_state_on_the_server(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(shared, monkeypatch)
@@ -139,7 +139,7 @@ print(dict(tracker.Api().run("{project}/again").summary)["x"])
     ]
 
 
-def test_ranks_resume_each_from_what_the_server_knows(
+def test_each_rank_resumes_from_the_state_on_the_server(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(shared, monkeypatch)
@@ -162,10 +162,10 @@ for at in range(3 - run._started.rank): run.log({"x": at})
     assert values_of(project, "ranks") == [0, 1, 2] * 2
 
 
-def test_finish_returns_when_the_server_has_it_all(
+def test_finish_waits_until_the_server_has_everything(
     shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A job's end may take the node's disk away: what `finish` has returned for must be elsewhere."""
+    """The end of a job may delete the node's disk. When `finish` returns, the data must be on the server."""
     use(shared, monkeypatch)
     code = f"""
 import shutil, tracker
@@ -183,7 +183,7 @@ shutil.rmtree("tracker-store", ignore_errors=True)  # the recorder may still wri
     assert content.stat().st_size == 256 * 40_000
 
 
-def test_finish_does_not_wait_for_a_server_that_is_away_or_stands_still(
+def test_finish_does_not_wait_for_a_server_that_is_unreachable_or_hangs(
     own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "later" / "store"
@@ -217,7 +217,7 @@ run.finish()
     assert "bytes of run away were not sent" in said
 
 
-def test_a_signal_handler_is_known(tmp_path: Path) -> None:
+def test_signal_handlers_are_detected(tmp_path: Path) -> None:
     code = """
 import os, signal
 from tracker.sdk.process.upload_wait import is_in_signal_handler
@@ -230,7 +230,7 @@ os.kill(os.getpid(), signal.SIGUSR1)
     assert scripts.run(code, tmp_path).stdout == "False\nTrue\n"
 
 
-def test_what_waits_is_sent_when_the_server_is_back_without_another_command(
+def test_waiting_journals_are_sent_when_the_server_is_back(
     own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "later" / "store"
@@ -258,7 +258,7 @@ def test_a_server_that_starts_later_gets_everything(
     port = own[0].port
     own[0].stop()
     use(own[0], monkeypatch)
-    for name in ("first", "second"):  # returns although nobody listens
+    for name in ("first", "second"):  # returns although there is no server
         with tracker.init(project="p", name=name) as run:
             for value in range(100):
                 run.log({"x": value})
@@ -284,7 +284,7 @@ def test_a_server_that_starts_later_gets_everything(
     assert Path(tracker.Api().artifact("p/second").download()).joinpath("a").read_text() == "second"
 
 
-def test_a_wrong_key_disturbs_no_training_and_sync_sends_with_the_right_one(
+def test_a_wrong_key_does_not_stop_training_and_sync_sends_with_the_right_key(
     shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use(shared, monkeypatch, key="local-" + "0" * 40)
@@ -306,7 +306,7 @@ def test_a_wrong_key_disturbs_no_training_and_sync_sends_with_the_right_one(
 
 
 @pytest.mark.parametrize("key", ["local-x\r\nX-Injected: 1", "schlüssel-✓", "with space"])
-def test_a_key_that_no_header_can_carry_is_said_so(
+def test_a_key_with_invalid_characters_is_reported(
     shared: Server, project: str, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     use(shared, monkeypatch, key=key)
@@ -324,7 +324,7 @@ def test_a_key_read_from_a_file_may_end_in_a_newline(
 @pytest.mark.parametrize(
     "url", ["localhost:8080", "ftp://x", "http://", "http://h:port", "http://h:99999", "http://[::1", "x y"]
 )
-def test_an_address_that_is_none_is_said_so_by_init(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_reports_an_invalid_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_BASE_URL", url)
     with pytest.raises(UsageError, match="no server address"):
         tracker.init(project="p")
@@ -342,7 +342,7 @@ run.finish()
 
 
 def start_writer(run_id: str, folder: Path) -> subprocess.Popen[str]:
-    """Start a script that logs the numbers it is told."""
+    """Start a script that logs the numbers from its standard input."""
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, run_id],
         cwd=folder,
@@ -357,7 +357,7 @@ def start_writer(run_id: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def log(writer: subprocess.Popen[str], value: int) -> None:
-    """Have the script log a number; return when ``log`` has returned."""
+    """Let the script log a number; return after the script's call of ``log`` has returned."""
     assert writer.stdin is not None
     assert writer.stdout is not None
     writer.stdin.write(f"{value}\n")
@@ -366,13 +366,13 @@ def log(writer: subprocess.Popen[str], value: int) -> None:
 
 
 def shown(server: Server, run_id: str) -> int:
-    """Return how many rows the server shows of a run."""
+    """Return the number of rows of a run on the server."""
     with server.client() as api:
         answer = api.get(f"/projects/local/p/runs/{run_id}/history")
         return len(answer.json()["rows"]) if answer.status_code == 200 else 0
 
 
-def test_a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing(
+def test_a_killed_server_neither_loses_nor_duplicates_rows(
     own: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "served").mkdir()
@@ -382,7 +382,7 @@ def test_a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing(
     value = 0
     for _ in range(2):
         before = shown(own[-1], "killed")
-        while shown(own[-1], "killed") <= before:  # until it has more than it had
+        while shown(own[-1], "killed") <= before:  # until the server has more rows than before
             log(writer, value)
             value += 1
         own[-1].kill()
@@ -390,7 +390,7 @@ def test_a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing(
             log(writer, value)
             value += 1
         own.append(own[-1].again())
-    # The recorder tries again at ever longer intervals; without a writer it would leave between two.
+    # The recorder retries at increasing intervals. Without a writer it would exit between two retries.
     scripts.wait_for(lambda: shown(own[-1], "killed") == value, "all rows on the third server", seconds=60)
     writer.communicate(timeout=60)
     assert writer.returncode == 0
@@ -419,10 +419,10 @@ def test_a_killed_training_process_is_a_crashed_run_with_all_its_rows(
     assert values_of("p", "crashed") == list(range(50))
 
 
-def test_several_senders_of_one_outbox_send_it_once(
+def test_several_senders_of_an_outbox_send_it_only_once(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The recorder, `tracker sync` and reading processes may all be at it."""
+    """The recorder, `tracker sync` and reading processes may send at the same time."""
     use(shared, monkeypatch)
     run = tracker.init(project=project)
     failures: list[str] = []
@@ -456,8 +456,8 @@ def test_several_senders_of_one_outbox_send_it_once(
 def test_sending_again_changes_nothing(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy of the outbox, as on a disk that was carried over, sent after the run has arrived."""
-    use(shared, monkeypatch, key="wrong")  # so that nothing is sent before the copy is made
+    """After the run has arrived, a copy of its outbox is sent, as from a copied disk."""
+    use(shared, monkeypatch, key="wrong")  # so that the outbox is not sent before it is copied
     with tracker.init(project=project) as run:
         run.log({"x": 0})
         artifact = tracker.Artifact("data", "data")
@@ -486,7 +486,7 @@ def test_sending_again_changes_nothing(
     assert values_of(project, run.id) == [0, 1]
 
 
-def test_one_client_outlives_the_connection_and_the_server(own: list[Server], tmp_path: Path) -> None:
+def test_a_client_survives_lost_connections_and_server_restarts(own: list[Server], tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     own.append(Server(tmp_path / "served" / "store"))
     api = tracker.Api({"base_url": own[0].url})
@@ -498,10 +498,10 @@ def test_one_client_outlives_the_connection_and_the_server(own: list[Server], tm
     assert list(api.runs("p")) == []
     own[1].stop()
     own.append(own[0].again())
-    assert list(api.runs("p")) == []  # over a connection that the other end has closed meanwhile
+    assert list(api.runs("p")) == []  # over a connection that the server has closed
 
 
-def test_offline_keeps_everything_at_home(
+def test_offline_mode_sends_nothing(
     shared: Server, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(shared, monkeypatch)

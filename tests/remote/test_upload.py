@@ -1,4 +1,4 @@
-"""``tracker sync --to``: the runs of a store sent to a server, whole, once, however often it is called."""
+"""``tracker sync --to`` sends the complete runs of a store to a server, each run only once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tracker.store.catalog.models import Project, Run, Segment
 from tracker.store.history.captured import KINDS, captured_rows
 from tracker.store.queries import artifacts, media, runs
 
-# Everything that ``log_everything`` leaves out.
+# Everything that ``log_everything`` does not log.
 SCRIPT = """
 import os, time
 import tracker
@@ -81,7 +81,7 @@ def _fill(folder: Path) -> Path:
 
 
 def _content(root: Path) -> dict[str, Any]:
-    """Return all that a store answers about its runs, without what may differ between two stores."""
+    """Return all answers of a store about its runs, without the values that differ between two stores."""
     store = open_store(root, create=False)
     found: dict[str, Any] = {}
     with store.reading() as session:
@@ -115,7 +115,7 @@ def _content(root: Path) -> dict[str, Any]:
 
 
 def _captured(session: Any, segment: int, kind: str, root: Path) -> list[tuple[Any, ...]]:
-    """Return captured rows; the number of a sample is that of its record, and not compared."""
+    """Return captured rows without the number of a sample, which depends on the journal."""
     rows = captured_rows(session, segment, kind, root)
     return [tuple(row)[2:] if kind == "system" else tuple(row) for row in rows]
 
@@ -133,7 +133,7 @@ def _sync(root: Path, server: Server, *arguments: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.slow
-def test_all_of_a_store_arrives_once(tmp_path: Path) -> None:
+def test_a_whole_store_arrives_once(tmp_path: Path) -> None:
     root = _fill(tmp_path)
     with serving(tmp_path / "server-store", key=True) as server:
         done = _sync(root, server)
@@ -195,7 +195,7 @@ for at in range(3):
 
 
 def _received(folder: Path) -> int:
-    """Return how many bytes of journals have come to a server and are not sealed."""
+    """Return the number of bytes of journals on a server that are not sealed."""
     return sum(path.stat().st_size for path in folder.glob("*.journal")) if folder.is_dir() else 0
 
 
@@ -228,7 +228,9 @@ def test_named_runs_live_runs_and_deleted_runs(tmp_path: Path) -> None:
         assert (done.returncode, there()) == (0, ["live", "one", "two"])
 
 
-def test_later_edits_are_sent_and_the_newest_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_edits_are_sent_and_the_newest_edit_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with tracker.init(project="p", id="one", mode="offline", config={"a": 1, "b": 2}) as run:
         run.log({"x": 1})
@@ -258,7 +260,7 @@ def test_later_edits_are_sent_and_the_newest_holds(tmp_path: Path, monkeypatch: 
             assert len(again.get("/projects/local/p/runs/one").json()["segments"]) == 1
 
 
-def test_bad_input_gets_one_line(
+def test_invalid_input_prints_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "tracker-store"

@@ -1,4 +1,4 @@
-"""Files, media and tables that other trackers lost or named in ways that could not be read again."""
+"""Files, media and tables that other trackers lost or stored under names that they could not read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize("kind", ["image", "html"])
-def test_media_under_any_key_come_back(kind: str, tmp_path: Path) -> None:
+def test_media_under_any_key_can_be_read(kind: str, tmp_path: Path) -> None:
     """wandb/wandb#5406 (too long), #2359 (colon), #3171 (brackets), #8735 (.. and a leading slash), #4046."""
     run = tracker.init(project="keys", id="r")
     for key in KEYS:
@@ -52,7 +52,7 @@ def test_media_under_any_key_come_back(kind: str, tmp_path: Path) -> None:
         assert Path(file.name).resolve().is_relative_to(tmp_path / "got")
 
 
-def test_saved_files_are_the_run_s_own_under_the_names_they_had() -> None:
+def test_saved_files_are_copies_and_keep_their_names() -> None:
     """wandb/wandb#2967 (source deleted), #2242 and #2809 (folders), #11510 (names taken for patterns)."""
     deep = Path("src/deep")
     deep.mkdir(parents=True)
@@ -87,12 +87,12 @@ def test_saved_files_are_the_run_s_own_under_the_names_they_had() -> None:
         "link.yaml": "v1",
     }
     assert {name: texts.get(name) for name in wanted} == wanted
-    assert texts["c.txt"] in ("C", "C2")  # a live file: it may have been read again at the end
+    assert texts["c.txt"] in ("C", "C2")  # a file with the policy "live" may be read again at the end
 
 
 @pytest.mark.parametrize("mode", ["MUTABLE", "INCREMENTAL"])
-def test_rows_that_a_table_gets_after_it_was_logged_are_kept(mode: str) -> None:
-    """wandb/wandb#6935, #2981, #6341, #2768, #4027: they did not appear, or pictures were of other rows."""
+def test_rows_added_to_a_logged_table_are_kept(mode: str) -> None:
+    """wandb/wandb#6935, #2981, #6341, #2768, #4027: rows were missing, or images belonged to other rows."""
     run = tracker.init(project="tables", id="r")
     table = tracker.Table(columns=["at", "image"], log_mode=mode)
     for at in range(4):

@@ -1,4 +1,4 @@
-"""Programs that other trackers hindered: their processes, their output, their streams, their debugger."""
+"""Programs that other trackers broke: their processes, output, streams and debugger."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", ["return", "raise", "executor"])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_that_begin_a_run_and_do_not_finish_it(tmp_path: Path, method: str, how: str) -> None:
-    """wandb/wandb#1927 and #1771: such a program never ended, or a worker's error was lost."""
+def test_workers_that_start_a_run_without_finishing_it(tmp_path: Path, method: str, how: str) -> None:
+    """wandb/wandb#1927 and #1771: such a program did not end, or the error of a worker was lost."""
     (tmp_path / "script.py").write_text(WORKERS)
     done = subprocess.run(
         [sys.executable, "script.py", method, how],
@@ -83,7 +83,7 @@ run.finish()
 
 
 def test_a_progress_bar_is_one_line_in_its_last_state(tmp_path: Path) -> None:
-    """wandb/wandb#1265 and #9425, SwanHubX/SwanLab#1327: thousands of lines, or the first state for ever."""
+    """wandb/wandb#1265 and #9425, SwanHubX/SwanLab#1327: thousands of lines, or only the first state."""
     scripts.run(BARS, tmp_path)
     with tracker.Api().run("bar/r").file("output.log").download(root="got") as file:
         lines = file.read().splitlines()
@@ -145,7 +145,7 @@ logging.info("after")
 
 
 @pytest.mark.parametrize("streams", STREAMS)
-def test_streams_of_any_kind_are_left_as_they_are(tmp_path: Path, streams: str) -> None:
+def test_streams_of_any_kind_keep_working(tmp_path: Path, streams: str) -> None:
     """wandb/wandb#10832 and #1581: init failed, or streams could not be used as before."""
     done = scripts.run(IMPORTS + STREAMS[streams], tmp_path)
     assert "Traceback" not in done.stderr

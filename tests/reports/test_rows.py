@@ -1,4 +1,4 @@
-"""Rows and runs that people could not find again in other trackers; each test names the public report."""
+"""Rows and runs that users of other trackers could not find. Each test names the public report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import tracker
 
 
-def test_a_training_that_begins_at_a_late_step_is_read_whole() -> None:
+def test_a_training_that_starts_at_a_late_step_is_read_completely() -> None:
     """wandb/wandb#12067 and #11924: scans of such runs were empty."""
     first, count = 61_010, 2500
     with tracker.init(project="late", id="r") as run:
@@ -25,7 +25,7 @@ def test_a_training_that_begins_at_a_late_step_is_read_whole() -> None:
     assert [row["val"] for row in found.scan_history(keys=["val", "loss"], page_size=10)] == list(
         range(0, count, 100)
     )
-    # The last step is not included, as the real client documents it.
+    # The last step is excluded, as the documentation of wandb describes.
     assert [row["_step"] for row in found.scan_history(min_step=first, max_step=first + 30)] == steps[:10]
     assert len(list(found.scan_history(keys=["loss"], min_step=first + 3, max_step=first + 31))) == 10
     assert len(found.history(samples=10**6, pandas=False)) == count
@@ -95,5 +95,5 @@ def test_filters_find_the_runs_that_match_and_no_others() -> None:
     for filters, ids in wanted:
         found = "".join(sorted(run.id for run in tracker.Api().runs("f", filters=filters)))
         assert found == ids, filters
-    with pytest.raises(tracker.Error):  # a field that no run can have finds no run, nor all of them
+    with pytest.raises(tracker.Error):  # an unknown field is an error; it must not match all runs
         list(tracker.Api().runs("f", filters={"Name": {"$regex": ".*"}}))

@@ -54,9 +54,9 @@ def test_invalid_names_cannot_be_added(name: str, tmp_path: Path) -> None:
     tracker.init(project="p")
     artifact = tracker.Artifact("data", "dataset")
     if name:  # with an empty name, the file's own name is used
-        with pytest.raises(ValueError, match="no name for a file"):
+        with pytest.raises(ValueError, match="Invalid path inside an artifact"):
             artifact.add_file(tmp_path / "f", name=name)
-    with pytest.raises(ValueError, match="no name for a file"):
+    with pytest.raises(ValueError, match="Invalid path inside an artifact"):
         artifact.new_file(name).__enter__()
     assert artifact.file_count == 0
 
@@ -191,7 +191,7 @@ def test_a_file_where_a_folder_is_needed_is_an_error(tmp_path: Path) -> None:
     run.log_artifact(artifact).wait()
     (tmp_path / "sub").write_text("mine")
     for root in (tmp_path, tmp_path / "sub"):
-        with pytest.raises(ArtifactError, match="sub is a file, and a folder is needed there"):
+        with pytest.raises(ArtifactError, match="sub is a file, but a folder is needed there"):
             artifact.download(root)
     assert (tmp_path / "sub").read_text() == "mine"
 

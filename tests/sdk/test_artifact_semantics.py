@@ -67,7 +67,7 @@ third = run.log_artifact(make("three"), aliases=["bad"]).wait()
 try:
     third.delete()
 except ValueError as error:
-    assert "data:v2 has the aliases bad: pass delete_aliases=True" in str(error), error
+    assert "data:v2 has the aliases bad. Pass delete_aliases=True" in str(error), error
 third.delete(delete_aliases=True)
 assert third.state == "DELETED"
 assert run.use_artifact("data:latest").version == "v1"
@@ -179,14 +179,14 @@ for change in (artifact.save, artifact.delete, lambda: artifact.link("model-regi
         print(error)
 """
     done = scripts.run(code, tmp_path, TRACKER_JOURNAL_ONLY="1")
-    assert done.stdout.count("this host only sees the store's folder") == 3
+    assert done.stdout.count("This host sees only the folder of the store") == 3
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda artifact: setattr(artifact, "ttl", timedelta(0)), "has to be positive"),
-        (lambda artifact: setattr(artifact, "ttl", 7), "ttl is a datetime.timedelta"),
+        (lambda artifact: setattr(artifact, "ttl", 7), "Invalid ttl 7"),
         (lambda artifact: setattr(artifact, "tags", ["a/b"]), "Invalid tag 'a/b'"),
         (lambda artifact: (artifact.aliases.append("v7"), artifact.save()), "looks like a version"),
         (lambda artifact: artifact.link("things", ["a:b"]), "may not be empty or contain"),
@@ -339,7 +339,7 @@ def test_tables_and_images_can_be_read_back() -> None:
     )
     artifact.add(table, "in/table")
     artifact.add(tracker.Image(pixels), "picture")
-    with pytest.raises(TypeError, match="does not take objects of type"):
+    with pytest.raises(TypeError, match="Cannot add an object of type"):
         artifact.add("text", "text")  # type: ignore[arg-type]
     run.log_artifact(artifact).wait()
     found = tracker.Api().artifact("p/media")

@@ -80,7 +80,7 @@ def test_folders_and_names(tmp_path: Path) -> None:
     artifact.add_file(tmp_path / "tree/sub/b.txt", name="in/a.txt", overwrite=True)
     with pytest.raises(ValueError, match="not a file"):
         artifact.add_file("absent")
-    with pytest.raises(ValueError, match="no name for a file"):
+    with pytest.raises(ValueError, match="Invalid path inside an artifact"):
         artifact.add_file(tmp_path / "tree/a.txt", name="../../escape")
     run.log_artifact(artifact)
     with pytest.raises(tracker.UsageError, match="finalized"):
@@ -114,7 +114,7 @@ def test_bad_names_are_refused_before_anything_is_written() -> None:
         run.log_artifact(make("x"), aliases=["v3"])
     with pytest.raises(ValueError, match="may not be empty or contain"):
         run.log_artifact(make("x"), aliases=["a:b"])
-    with pytest.raises(tracker.UsageError, match="names no artifact"):
+    with pytest.raises(tracker.UsageError, match="Invalid artifact name"):
         run.use_artifact("a/b/c/d:v0")
     run.log_artifact(make("x"))
     with pytest.raises(tracker.UsageError, match="is of type 'dataset', not 'model'"):

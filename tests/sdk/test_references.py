@@ -98,19 +98,17 @@ def test_a_changed_or_missing_file_is_an_error(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "b").write_bytes(b"b")
     artifact = logged((tmp_path / "a").as_uri(), (tmp_path / "b").as_uri())
     (tmp_path / "a").write_bytes(b"A")
-    with pytest.raises(
-        ArtifactError, match=r"refs/a: file://.*/a has changed: its digest is .*, .* was noted"
-    ):
+    with pytest.raises(ArtifactError, match=r"refs/a: file://.*/a has changed: its digest is .*, not "):
         artifact.download()
     with pytest.raises(ArtifactError, match="has changed"):
         artifact.download(allow_missing_references=True)  # a changed file is not a missing file
     assert not Path("artifacts/refs:v0/a").exists()
     (tmp_path / "a").unlink()
-    with pytest.raises(ArtifactError, match=r"refs/a: file://.*/a is not there any more"):
+    with pytest.raises(ArtifactError, match=r"refs/a: file://.*/a does not exist any more"):
         artifact.download()
     folder = Path(artifact.download(allow_missing_references=True))
     assert sorted(path.name for path in folder.iterdir()) == ["b"]
-    assert "refs/a is left out: file://" in capsys.readouterr().err
+    assert "refs/a: file://" in capsys.readouterr().err
     artifact.verify()  # files that were not downloaded are not verified
 
 
@@ -138,8 +136,8 @@ def test_invalid_references_are_refused(tmp_path: Path, site: Site) -> None:
     for uri, says in {
         "/tmp/file": "References must be URIs",
         "file:///does/not/exist": "must be a valid file or directory path",
-        f"{site.url}/absent": "cannot be looked at: HTTP Error 404",
-        "http://127.0.0.1:9/x": "without a network, pass checksum=False",
+        f"{site.url}/absent": f"Cannot read {site.url}/absent: HTTP Error 404",
+        "http://127.0.0.1:9/x": "Without a network, pass checksum=False",
     }.items():
         with pytest.raises(ValueError, match=says):
             artifact.add_reference(uri)
@@ -147,15 +145,15 @@ def test_invalid_references_are_refused(tmp_path: Path, site: Site) -> None:
         (tmp_path / f"{at}").touch()
     with pytest.raises(ValueError, match="Exceeded 2 objects tracked"):
         artifact.add_reference(tmp_path.as_uri(), max_objects=2)
-    with pytest.raises(ValueError, match="no name for a file"):
+    with pytest.raises(ValueError, match="Invalid path inside an artifact"):
         artifact.add_reference(f"{site.url}/..", checksum=False)
-    with pytest.raises(ValueError, match="no name for a file"):
+    with pytest.raises(ValueError, match="Invalid path inside an artifact"):
         artifact.add_reference((tmp_path / "0").as_uri(), name="../../out")
     assert artifact.file_count == 0
     (kept,) = artifact.add_reference("ftp-like+x://host/some/thing.bin")  # unknown schemes are allowed
     assert (kept.path, kept.digest, kept.ref) == ("thing.bin", kept.ref, "ftp-like+x://host/some/thing.bin")
     tracker.run.log_artifact(artifact).wait()  # type: ignore[union-attr]
-    with pytest.raises(ArtifactError, match="its scheme is not known here"):
+    with pytest.raises(ArtifactError, match="its scheme is not supported"):
         artifact.download()
 
 
@@ -169,7 +167,7 @@ def test_http_with_an_etag(site: Site) -> None:
     folder = Path(artifact.download())
     assert (folder / "data.csv").read_bytes() == site.contents["/data.csv"]
     site.etags["/data.csv"] = '"other"'
-    with pytest.raises(ArtifactError, match=r"refs/data\.csv: .* has changed: its digest is other, abc was"):
+    with pytest.raises(ArtifactError, match=r"refs/data\.csv: .* has changed: its digest is other, not abc"):
         artifact.download("again")
     assert not Path("again/data.csv").exists()
 
@@ -181,14 +179,14 @@ def test_http_without_an_etag(site: Site) -> None:
     assert (entry.digest, entry.size, entry.extra) == (f"{site.url}/x.bin", 3_000_000, {})
     assert Path(artifact.file()).read_bytes() == site.contents["/x.bin"]
     site.breaks_off = True
-    with pytest.raises(ArtifactError, match="broke off after 1500000 of 3000000 bytes"):
+    with pytest.raises(ArtifactError, match="ended after 1500000 of 3000000 bytes"):
         artifact.download("again")
     site.breaks_off = False
     site.contents["/x.bin"] = b"shorter"
-    with pytest.raises(ArtifactError, match="it has 7 bytes, 3000000 were noted"):
+    with pytest.raises(ArtifactError, match="its size is 7 bytes, not 3000000"):
         artifact.download("again")
     del site.contents["/x.bin"]
-    with pytest.raises(ArtifactError, match="cannot be fetched: HTTP Error 404"):
+    with pytest.raises(ArtifactError, match=r"Cannot fetch .*: HTTP Error 404"):
         artifact.download("again")
     assert list(Path(artifact.download("again", allow_missing_references=True)).iterdir()) == []
 
@@ -196,8 +194,8 @@ def test_http_without_an_etag(site: Site) -> None:
 @pytest.mark.parametrize(
     ("module", "uri", "says"),
     [
-        ("boto3", "s3://bucket/key", "s3:// references need boto3: pip install boto3"),
-        ("google.cloud", "gs://bucket/key", "gs:// references need google-cloud-storage: pip install"),
+        ("boto3", "s3://bucket/key", "s3:// references need boto3. Run: pip install boto3"),
+        ("google.cloud", "gs://bucket/key", "gs:// references need google-cloud-storage. Run: pip install"),
     ],
 )
 def test_a_missing_library_is_named_in_the_error(
@@ -260,7 +258,7 @@ def test_a_deleted_artifact_is_a_missing_reference(tmp_path: Path) -> None:
     data = tracker.Artifact("data", "dataset")
     with data.new_file("a.txt") as file:
         file.write("a")
-    with pytest.raises(UsageError, match="has an address once its artifact is logged"):
+    with pytest.raises(UsageError, match="has no address yet"):
         tracker.Artifact("refs", "dataset").add_reference(data.get_entry("a.txt"))
     run.log_artifact(data).wait()
     address = data.get_entry("a.txt").ref_url()
@@ -269,9 +267,9 @@ def test_a_deleted_artifact_is_a_missing_reference(tmp_path: Path) -> None:
     assert artifact.digest == data.digest  # names and content are equal
     linked = data.link("model-registry/kept")
     assert linked.get_entry("a.txt").ref_url() == address
-    with pytest.raises(ArtifactError, match=r"artifact local/p/data:v0 has no file b\.txt"):
+    with pytest.raises(ArtifactError, match=r"Artifact local/p/data:v0 has no file b\.txt"):
         logged("tracker-artifact://local/p/data:v0/b.txt")
-    with pytest.raises(ArtifactError, match="names no file of an artifact"):
+    with pytest.raises(ArtifactError, match="Invalid address"):
         logged("tracker-artifact://data")
     data.delete()
     with pytest.raises(ArtifactError, match=r"by-text/a\.txt: artifact local/p/data has no version"):

@@ -236,7 +236,7 @@ def test_a_file_and_a_folder_of_an_artifact_cannot_share_a_name(tmp_path: Path) 
     (tmp_path / "file").write_text("x")
     artifact.add_file(tmp_path / "file", name="a/b")
     for name in ("a", "a/b/c", ".", "a/../b"):
-        with pytest.raises(ValueError, match=r"cannot stand beside|cannot be a file|is no name"):
+        with pytest.raises(ValueError, match=r"Cannot add the file|Invalid path"):
             artifact.add_file(tmp_path / "file", name=name)
 
 

@@ -55,7 +55,7 @@ def test_api_in_the_same_process_sees_the_run(tmp_path: Path) -> None:
     assert tracker.Api({"store": tmp_path / "tracker-store"}).run("p/one").state == "finished"
     log("three")
     assert [run.id for run in tracker.Api().runs("p")] == ["one", "three"]
-    with pytest.raises(tracker.UsageError, match="dir is not where the store is: give store"):
+    with pytest.raises(tracker.UsageError, match=r"'dir' is not supported\. Use 'store'"):
         tracker.Api({"dir": tmp_path})
 
 

@@ -416,7 +416,7 @@ def test_init_only_writes_journals_while_another_host_holds_the_catalog(root: Pa
         lines = [line for line in done.stderr.splitlines() if "holds the catalog" in line]
         assert len(lines) == 2  # a warning of init, and an error of Api
         assert "login1 holds the catalog" in lines[0]
-        assert "lists and histories are read" in lines[1]
+        assert "Read and edit runs on the host" in lines[1]
         assert len(Layout(root).list_journals()) == 1
         assert Layout(root).recorder_locks() == []
     store = open_store(root)

@@ -124,7 +124,7 @@ def test_a_pack_with_a_damaged_index_is_reported(store: Store) -> None:
     pack.write_bytes(pack.read_bytes()[:-1])
     store, found = again(store)
     assert found.broken == [
-        f"{pack} cannot be read: the run files in this pack are lost: it does not end with an index"
+        f"{pack} cannot be read: the run files in this pack are lost: the pack does not end with an index"
     ]
     store.close()
 

@@ -1,4 +1,7 @@
-"""Reading what was logged: ``Api``. As ``wandb.api`` libraries ask this module for the key and the entity."""
+"""The package of ``Api``, which reads runs and artifacts.
+
+Libraries also use this module in place of ``wandb.api``: they read the API key and the default entity here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from tracker.ground.settings import load_settings
 def __getattr__(name: str) -> Any:
     if name == "api_key":
         found = load_settings()
-        # A local store needs no key. Libraries take "no key" for "not logged in": Ray Tune then raises.
+        # A local store needs no key. But a library such as Ray Tune takes a missing key for "not logged in"
+        # and raises, so a local store has the key "local".
         return found.api_key or ("local" if found.base_url is None else None)
     if name == "default_entity":
         return load_settings().entity
@@ -18,13 +22,13 @@ def __getattr__(name: str) -> Any:
 
 
 def settings(key: str | None = None) -> Any:
-    """Return ``entity``, ``project`` and ``base_url`` in force, or one of them."""
+    """Return the current ``entity``, ``project`` and ``base_url``, or only the one named ``key``."""
     found = load_settings()
     known = {"entity": found.entity, "project": found.project, "base_url": found.base_url}
     return known if key is None else known.get(key)
 
 
 def viewer() -> dict[str, Any]:
-    """Return who the user is, as far as it is known here: the entity."""
+    """Return the user as a dict. Users have no accounts here, so the user name is the entity."""
     entity = load_settings().entity
     return {"entity": entity, "username": entity}

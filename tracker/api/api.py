@@ -1,4 +1,4 @@
-"""``Api``: runs and artifacts of the local store, or of the server that is named."""
+"""``Api``: read runs and artifacts of the local store, or of the server that the settings name."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ from tracker.reading.open_reader import open_artifacts, open_reader, remote_for,
 from tracker.reading.reader import Reader
 from tracker.version import __version__
 
-# What wandb's Api takes in ``overrides`` and means nothing here.
-_PASSED_OVER = ("organization", "run", "_proxies", "timeout")
+# Keys of ``overrides`` that wandb's Api accepts and that have no effect here.
+_IGNORED_OVERRIDES = ("organization", "run", "_proxies", "timeout")
 
 
 class Api(ArtifactQueries, UnsupportedMethods):
-    """Reads and edits what was logged, like ``wandb.Api``; needs no server.
+    """Reads and edits runs and artifacts, like ``wandb.Api`` (wandb: ``apis/public/api.py``).
 
-    Every answer includes all that this host has logged, with a recorder or without. Nothing is cached: each
-    call looks again.
+    ``Api`` works without a server. Every answer includes everything that this host has logged, whether or
+    not a recorder runs. ``Api`` does not cache: each call reads again.
 
     Args:
-        overrides: ``entity``, ``project``, ``base_url`` or ``store``, over what variables say; what else
-            wandb takes there is passed over. Without ``store``: that of the latest run of this process.
+        overrides: Values of ``entity``, ``project``, ``base_url`` or ``store`` that replace those of the
+            environment variables. Other keys that wandb accepts here have no effect. The default store is
+            the store of the latest run of this process.
         timeout: Accepted for compatibility.
-        api_key: Key of the server.
+        api_key: The API key of the server.
 
     Raises:
-        StoreError: There is no store where the settings say.
+        ApiUsageError: ``overrides`` has the key ``dir``.
+        StoreError: The folder that the settings name is not a store.
     """
 
     def __init__(
@@ -50,22 +52,22 @@ class Api(ArtifactQueries, UnsupportedMethods):
         timeout: int | None = None,
         api_key: str | None = None,
     ) -> None:
-        given = {key: value for key, value in (overrides or {}).items() if key not in _PASSED_OVER}
-        if given.get("username") is not None:  # wandb's former name of it
+        given = {key: value for key, value in (overrides or {}).items() if key not in _IGNORED_OVERRIDES}
+        if given.get("username") is not None:  # wandb's former name of ``entity``
             given.setdefault("entity", given["username"])
         given.pop("username", None)
         if api_key is not None:
             given["api_key"] = api_key
         if given.get("dir") is not None:
-            raise ApiUsageError("dir is not where the store is: give store, the folder of the store itself")
+            raise ApiUsageError("The override 'dir' is not supported. Use 'store', the folder of the store.")
         found = load_settings(**given)
         self._settings = found if given.get("store") is not None else used_store(found)
-        # On a node that only sees the folder, artifacts can be read; runs cannot.
+        # On a node that sees only the folder of the store, artifacts can be read and runs cannot.
         self._artifacts = open_artifacts(self._settings)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """``entity``, ``project`` and ``base_url`` (None without a server) that are in force."""
+        """The current ``entity``, ``project`` and ``base_url``; ``base_url`` is None without a server."""
         return {
             "entity": self._settings.entity,
             "project": self._settings.project,
@@ -75,7 +77,7 @@ class Api(ArtifactQueries, UnsupportedMethods):
 
     @property
     def api_key(self) -> str | None:
-        """The key shown to the server; None without one."""
+        """The API key that is sent to the server, or None."""
         return self._settings.api_key
 
     @cached_property
@@ -85,23 +87,23 @@ class Api(ArtifactQueries, UnsupportedMethods):
 
     @property
     def default_entity(self) -> str:
-        """The entity used where a path names none."""
+        """The entity of a path that does not name an entity."""
         return self._settings.entity
 
     def run(self, path: str = "") -> Run:
         """Return one run.
 
         Args:
-            path: ``[[entity/]project/]id``, ``entity/project/runs/id``, ``project:id``, or the address of its
-                page.
+            path: ``[[entity/]project/]id``, ``entity/project/runs/id``, ``project:id``, or the address of the
+                run's page.
 
         Raises:
-            ApiNotFoundError: There is no such run (wandb: CommError).
-            ApiUsageError: The path names no run.
+            ApiNotFoundError: The run does not exist. The error is also a CommError, which wandb raises.
+            ApiUsageError: The path does not name a run.
         """
-        place = parse_path(path, self._settings.entity, self._settings.project)
+        run_path = parse_path(path, self._settings.entity, self._settings.project)
         try:
-            return Run(self._reader, self._reader.run(*place))
+            return Run(self._reader, self._reader.run(*run_path))
         except NotFoundError as error:
             raise ApiNotFoundError(error.message) from None
 
@@ -114,41 +116,52 @@ class Api(ArtifactQueries, UnsupportedMethods):
         include_sweeps: bool = False,
         lazy: bool = True,
     ) -> Runs:
-        """Return a project's runs that match; oldest first unless ``order`` says otherwise.
+        """Return the runs of a project that match ``filters``, by default the oldest first.
 
         Args:
             path: ``[entity/]project``.
-            filters: Such as ``{"config.lr": {"$lt": 0.1}, "state": "finished"}``: MongoDB's query language
-                over ``config.KEY``, ``summary_metrics.KEY``, ``tags``, ``state``, ``display_name``, ``name``
-                (the id), ``group``, ``job_type``, ``created_at`` and others; docs/rest-api.md has them all.
-            order: ``created_at``, ``config.KEY``, ``summary_metrics.KEY`` or another column; ``-`` turns it
-                round.
-            per_page: Runs fetched at once.
-            include_sweeps: As in wandb; here a run's ``sweep`` is looked up when it is asked for.
-            lazy: As in wandb; here runs always come whole.
+            filters: A filter in MongoDB's query language, such as
+                ``{"config.lr": {"$lt": 0.1}, "state": "finished"}``. Fields are ``config.KEY``,
+                ``summary_metrics.KEY``, ``tags``, ``state``, ``display_name``, ``name`` (the id), ``group``,
+                ``job_type``, ``created_at`` and others: see docs/rest-api.md.
+            order: ``created_at``, ``config.KEY``, ``summary_metrics.KEY`` or another column. A leading ``-``
+                reverses the order.
+            per_page: The number of runs in one request.
+            include_sweeps: Accepted for compatibility. ``Run.sweep`` always reads the sweep when it is used.
+            lazy: Accepted for compatibility. Runs always have all their fields.
 
         Raises:
-            UsageError: The path is none, or (when the runs are looked at) filter or order are wrong.
+            UsageError: The path is invalid. A wrong filter or order raises it too, but only when the runs
+                are fetched.
         """
         entity, project = self._project(path)
         return Runs(self._reader, entity, project, filters, order, per_page)
 
     def project(self, name: str, entity: str | None = None) -> Project:
-        """Return a project, whether it is there or not: its ``id`` says so."""
+        """Return a project, even if it does not exist. ``Project.id`` raises an error for a missing project.
+
+        Args:
+            name: The name of the project.
+            entity: The entity; by default that of the settings.
+        """
         return Project(self, entity or self._settings.entity, name)
 
     def projects(self, entity: str | None = None, per_page: int = 200) -> Projects:
-        """Return an entity's projects, the most recently changed first."""
+        """Return the projects of an entity, the most recently changed first."""
         wanted = entity or self._settings.entity
         found = [each for each in self._reader.projects() if each.entity == wanted]
         return Projects((Project(self, wanted, each.name, each) for each in found), per_page)
 
     def from_path(self, path: str) -> Run | Project | Sweep:
-        """Return what a path names: ``[entity/]project``, ``entity/project/[runs/]id``.
+        """Return the project, run or sweep that a path names.
+
+        Args:
+            path: ``[entity/]project``, ``entity/project/[runs/]id`` or ``entity/project/sweeps/id``.
 
         Raises:
-            ApiUsageError: It names nothing.
-            UnsupportedError: It names a report.
+            ApiNotFoundError: The run or sweep does not exist.
+            ApiUsageError: The path is invalid.
+            UnsupportedError: The path names a report.
         """
         parts = path.strip("/ ").split("/")
         if len(parts) <= 2 and all(parts):
@@ -171,16 +184,16 @@ class Api(ArtifactQueries, UnsupportedMethods):
             path: ``[[entity/]project/]id``.
 
         Raises:
-            ApiNotFoundError: There is no such sweep (wandb: ValueError).
-            ApiUsageError: The path names none.
+            ApiNotFoundError: The sweep does not exist. The error is also a ValueError, which wandb raises.
+            ApiUsageError: The path does not name a sweep.
         """
         return Sweep(self._reader, *parse_path(path, self._settings.entity, self._settings.project))
 
     def create_project(self, name: str, entity: str) -> None:
-        """Check the names of a new project: it is there with its first run or artifact.
+        """Check the names of a new project. The first run or artifact creates the project.
 
         Raises:
-            UsageError: A name is not allowed.
+            UsageError: The name or the entity is not allowed.
         """
         check_entity(entity)
         check_project(name)
@@ -188,43 +201,45 @@ class Api(ArtifactQueries, UnsupportedMethods):
     def create_run(
         self, *, run_id: str | None = None, project: str | None = None, entity: str | None = None
     ) -> Run:
-        """Make a run without rows and return it; ``init(id=run.id, resume="must")`` goes on with it.
+        """Create a run without rows and return it; ``init(id=run.id, resume="must")`` resumes the run.
 
-        Its state is ``"finished"`` until somebody does; wandb's is ``"running"``, then ``"crashed"``.
+        The run's state is ``"finished"`` until a process resumes the run. In wandb the state is
+        ``"running"``, and later ``"crashed"``.
 
         Args:
-            run_id: Its id; a new one unless given.
-            project: Its project; that of the settings unless given.
-            entity: Whose project; that of the settings unless given.
+            run_id: The id of the run; by default a new random id.
+            project: The project; by default that of the settings.
+            entity: The entity; by default that of the settings.
 
         Raises:
-            UsageError: A name is not allowed, or there is such a run.
+            UsageError: A name is not allowed, or the run exists already.
         """
-        place = (
+        run_path = (
             check_entity(entity or self._settings.entity),
             check_project(project or self._settings.project),
             check_run_id(run_id) if run_id is not None else new_run_id(),
         )
         if run_id is not None:
             with suppress(NotFoundError):
-                self._reader.run(*place)
-                raise ApiUsageError(f"there is a run {'/'.join(place)}: use another id")
-        begin_run(self._reader, place, new_run_name())
-        return Run(self._reader, self._reader.run(*place))
+                self._reader.run(*run_path)
+                raise ApiUsageError(f"Run {'/'.join(run_path)} exists already. Use another id.")
+        begin_run(self._reader, run_path, new_run_name())
+        return Run(self._reader, self._reader.run(*run_path))
 
     def sync_tensorboard(
         self, root_dir: str, run_id: str | None = None, project: str | None = None, entity: str | None = None
     ) -> Run:
-        """Make a run of the tfevents files below a folder, those of all its folders together; return it.
+        """Create one run from all tfevents files in a folder and its subfolders; return the run.
 
         Args:
-            root_dir: The folder. A file's path below it is put in front of its tags.
-            run_id: The run's id; a new one unless given.
-            project: Its project; that of the settings unless given.
-            entity: Whose project; that of the settings unless given.
+            root_dir: The folder. The path of a file's folder, relative to ``root_dir``, is the prefix of the
+                file's tags.
+            run_id: The id of the run; by default a new random id.
+            project: The project; by default that of the settings.
+            entity: The entity; by default that of the settings.
 
         Raises:
-            UsageError: There are no such files.
+            UsageError: The folder does not contain a tfevents file.
             Error: The package tensorboard is not installed.
         """
         return self.run(
@@ -233,29 +248,29 @@ class Api(ArtifactQueries, UnsupportedMethods):
 
     @property
     def user_agent(self) -> str:
-        """How a client of wandb's version names itself; ours names tracker."""
+        """The name and version of this client. It names tracker, not wandb."""
         return f"tracker {__version__}"
 
     @property
     def viewer(self) -> User:
-        """Who asks: nobody has an account here, so it is the default entity."""
+        """The current user. Users have no accounts here, so the user is the default entity."""
         return User(self._settings.entity)
 
     def user(self, username_or_email: str) -> User | None:
-        """Return the user of an entity that has projects; None when there is none."""
+        """Return the user of an entity that has projects, or None if there is no such entity."""
         return next(iter(self.users(username_or_email)), None)
 
     def users(self, username_or_email: str) -> list[User]:
-        """Return the users of entities of that name: one, or none."""
+        """Return a list with the user of the entity of that name, or an empty list."""
         known = {each.entity for each in self._reader.projects()} | {self._settings.entity}
         return [User(username_or_email)] if username_or_email in known else []
 
     def team(self, team: str) -> Team:
-        """Return an entity as a team."""
+        """Return the team of an entity."""
         return Team(team)
 
     def flush(self) -> None:
-        """Forget what was looked up: nothing is kept here, so each call looks again anyway."""
+        """Do nothing. ``Api`` has no cache to clear."""
 
     def _project(self, path: str | None) -> tuple[str, str]:
         return parse_project(path, self._settings.entity, self._settings.project)

@@ -1,4 +1,4 @@
-"""Finding artifacts, their collections and types: the half of ``Api`` that is about them."""
+"""``ArtifactQueries``: the methods of ``Api`` that find artifacts, collections and artifact types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Orders by wandb's names, and the attributes that they are by.
+# Names of orders, lower case and without underscores, and the attribute to sort by.
 _ORDERS = {"createdat": "created_at", "updatedat": "updated_at", "name": "name", "size": "size"}
 _FILTERS = ("name", "type", "description")
 
@@ -44,13 +44,18 @@ class ArtifactQueries:
         raise NotImplementedError
 
     def artifact(self, name: str, type: str | None = None) -> Artifact:
-        """Return an artifact version: ``[[entity/]project/]name[:version|alias|digest]``.
+        """Return an artifact version.
+
+        Args:
+            name: ``[[entity/]project/]name[:version|alias|digest]``.
+            type: The expected type.
 
         Raises:
-            ApiNotFoundError: There is no such artifact, version or alias (wandb: CommError).
-            ApiUsageError: It is of another type than ``type``, or the name is none.
+            ApiNotFoundError: The artifact, version or alias does not exist. The error is also a CommError,
+                which wandb raises.
+            ApiUsageError: The name is invalid, or the artifact has another type.
         """
-        wanted = self._named(name)
+        wanted = self._parse_name(name)
         try:
             found = self._artifacts.artifact(*wanted)
         except NotFoundError as error:
@@ -63,7 +68,7 @@ class ArtifactQueries:
         return artifact
 
     def artifact_exists(self, name: str, type: str | None = None) -> bool:
-        """Return whether there is such an artifact version, of that type if one is given."""
+        """Return whether an artifact version exists and, if ``type`` is given, has that type."""
         try:
             self.artifact(name, type)
         except (ApiNotFoundError, ApiUsageError):
@@ -79,40 +84,43 @@ class ArtifactQueries:
         tags: str | list[str] | None = None,
         start: str | None = None,
     ) -> PaginatedList[Artifact]:
-        """Return all versions of a collection, newest first.
+        """Return all versions of a collection, by default the newest first.
 
         Args:
-            type_name: Their type.
+            type_name: The type of the artifacts.
             name: ``[[entity/]project/]name``.
-            order: ``created_at``, ``updated_at`` or ``size``; ``-`` turns it round.
-            per_page: Accepted for compatibility: they come all at once.
-            tags: Only those that have all of these tags.
+            order: ``created_at``, ``updated_at`` or ``size``. A leading ``-`` reverses the order.
+            per_page: Accepted for compatibility.
+            tags: Return only versions that have all these tags.
             start: Accepted for compatibility.
+
+        Raises:
+            ApiUsageError: The name is invalid, or the order is unknown.
         """
-        wanted = self._named(name)
+        wanted = self._parse_name(name)
         needed = {tags} if isinstance(tags, str) else set(tags or ())
         infos = [
             info
             for info in self._reader.artifacts(wanted.entity, wanted.project, None, wanted.name)
             if info.type == type_name and needed <= set(info.tags)
         ]
-        found = in_order(infos, order)
+        found = sort_by_order(infos, order)
         return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> PaginatedList[Artifact]:
-        """Return all versions of a collection, newest first (wandb's older name of ``artifacts``)."""
+        """Return all versions of a collection: wandb's former name of the method. See ``Api.artifacts``."""
         return self.artifacts(type_name, name, per_page=per_page)
 
     def artifact_types(
         self, project: str | None = None, start: str | None = None
     ) -> PaginatedList[ArtifactType]:
-        """Return the types of a project's artifacts, by name."""
+        """Return the types of a project's artifacts, sorted by name."""
         entity, name = self._project(project)
         types = {found.type for found in self._reader.collections(entity, name, None)}
         return PaginatedList(ArtifactType(self, entity, name, each) for each in sorted(types))
 
     def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
-        """Return one type of a project's artifacts, whether there are any or not."""
+        """Return an artifact type of a project, even if the project has no artifact of this type."""
         return ArtifactType(self, *self._project(project), type_name)
 
     def artifact_collections(
@@ -123,33 +131,38 @@ class ArtifactQueries:
         per_page: int = 50,
         start: str | None = None,
     ) -> PaginatedList[ArtifactCollection]:
-        """Return a project's collections of a type, by name.
+        """Return a project's collections of a type, by default sorted by name.
 
         Args:
             project_name: ``[entity/]project``.
-            type_name: Their type.
-            order: ``name``, ``created_at`` or ``updated_at``; ``-`` turns it round.
-            per_page: Accepted for compatibility: they come all at once.
-            start: Likewise.
+            type_name: The type of the artifacts.
+            order: ``name``, ``created_at`` or ``updated_at``. A leading ``-`` reverses the order.
+            per_page: Accepted for compatibility.
+            start: Accepted for compatibility.
         """
         return self._collections(*self._project(project_name), type_name, None, order, per_page)
 
     def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
-        """Return one collection: ``[[entity/]project/]name``.
+        """Return one collection.
+
+        Args:
+            type_name: The type of its artifacts.
+            name: ``[[entity/]project/]name``.
 
         Raises:
-            ApiNotFoundError: There is none of that name and type (wandb: CommError).
+            ApiNotFoundError: There is no collection of that name and type. The error is also a CommError,
+                which wandb raises.
         """
-        wanted = self._named(name)
+        wanted = self._parse_name(name)
         for found in self._reader.collections(wanted.entity, wanted.project, type_name):
             if found.name == wanted.name:
                 return ArtifactCollection(self._reader, self._version, found)
         raise ApiNotFoundError(
-            f"there is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}"
+            f"There is no collection {wanted.entity}/{wanted.project}/{wanted.name} of type {type_name!r}."
         )
 
     def artifact_collection_exists(self, name: str, type: str) -> bool:
-        """Return whether there is a collection of that name and type."""
+        """Return whether a collection of that name and type exists."""
         try:
             self.artifact_collection(type, name)
         except (ApiNotFoundError, ApiUsageError):
@@ -165,42 +178,40 @@ class ArtifactQueries:
         order: str | None,
         per_page: int,
     ) -> PaginatedList[ArtifactCollection]:
-        """Return collections that have what ``filters`` say, in an order; by name without one."""
+        """Return the collections that match ``filters``, by default sorted by name."""
         asked = dict(filters or {})
         if unknown := sorted(set(asked) - set(_FILTERS)):
-            raise ApiUsageError(
-                f"collections cannot be filtered by {unknown[0]!r}: use {', '.join(_FILTERS)}"
-            )
+            raise ApiUsageError(f"Invalid filter {unknown[0]!r} of collections. Use {', '.join(_FILTERS)}.")
         found: list[CollectionInfo] = [
             each
             for each in self._reader.collections(entity, project, type_name)
             if all(getattr(each, key) == value for key, value in asked.items())
         ]
         return PaginatedList(
-            (ArtifactCollection(self._reader, self._version, each) for each in in_order(found, order)),
+            (ArtifactCollection(self._reader, self._version, each) for each in sort_by_order(found, order)),
             per_page,
         )
 
     def _version(self, found: ArtifactDetail) -> Artifact:
         return Artifact.from_version(found, self._reader, self._find_run)
 
-    def _named(self, name: str) -> ArtifactReference:
+    def _parse_name(self, name: str) -> ArtifactReference:
         try:
             return parse_reference(name, self._settings.entity, self._settings.project)
         except (UsageError, AttributeError, TypeError) as error:
-            raise ApiUsageError(getattr(error, "message", f"{name!r} is no name of an artifact")) from None
+            raise ApiUsageError(getattr(error, "message", f"Invalid artifact name {name!r}.")) from None
 
 
-def in_order(found: Iterable[T], order: str | None) -> list[T]:
-    """Return what was found in an order of wandb's; as it is without one.
+def sort_by_order(found: Iterable[T], order: str | None) -> list[T]:
+    """Return the items in a given order. Without an order, keep the order of ``found``.
 
     Raises:
-        ApiUsageError: There is no such order.
+        ApiUsageError: The order is unknown.
     """
     items = list(found)
     if not order:
         return items
     name = order.lstrip("+-").replace("_", "").lower()
     if name not in _ORDERS or (items and not hasattr(items[0], _ORDERS[name])):
-        raise ApiUsageError(f"cannot order by {order!r}: use created_at, updated_at, name or size")
+        raise ApiUsageError(f"Invalid order {order!r}. Use created_at, updated_at, name or size.")
     return sorted(items, key=lambda item: getattr(item, _ORDERS[name]), reverse=order.startswith("-"))

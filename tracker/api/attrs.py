@@ -1,4 +1,4 @@
-"""What all objects of ``Api`` share: further fields as attributes, and showing themselves in a notebook."""
+"""``Attrs``: the base class of the objects of ``Api``, with extra attributes and display in a notebook."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Any
 
 
 def as_time(seconds: float) -> str:
-    """Return unix seconds as wandb's API writes a time: UTC, ``2026-01-31T12:00:00Z``."""
+    """Return Unix seconds in the format of wandb's API: UTC, such as ``2026-01-31T12:00:00Z``."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Attrs:
-    """Gives the fields that wandb's API calls ``createdAt`` as ``created_at`` and as ``createdAt``."""
+    """A base class that offers the fields of wandb's API as attributes (wandb: ``apis/attrs.py``).
+
+    A field such as ``createdAt`` is the attribute ``created_at`` and the attribute ``createdAt``.
+    """
 
     def _fields(self) -> dict[str, Any]:
-        """Return further fields by wandb's name (camelCase)."""
+        """Return the extra fields under wandb's names (camelCase)."""
         return {}
 
     def snake_to_camel(self, string: str) -> str:
-        """Return ``created_at`` as ``createdAt``."""
+        """Return ``createdAt`` for ``created_at``."""
         camel = "".join(part.title() for part in string.split("_"))
         return camel[:1].lower() + camel[1:]
 
@@ -33,11 +36,11 @@ class Attrs:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def to_html(self, height: int = 420, hidden: bool = False) -> str | None:
-        """Return HTML that shows this object; None when nothing serves it.
+        """Return HTML that shows the page of this object, or None if the object does not have a page.
 
         Args:
-            height: Of the frame, in pixels.
-            hidden: Whether it is folded away at first.
+            height: The height of the frame in pixels.
+            hidden: Whether the frame is collapsed at first.
         """
         url = getattr(self, "url", None)
         if not url:
@@ -48,11 +51,11 @@ class Attrs:
         return f"<details><summary>{name}</summary>{frame}</details>" if hidden else frame
 
     def display(self, height: int = 420, hidden: bool = False) -> bool:
-        """Show this object in a notebook; return whether there was one, and something to show."""
+        """Show this object in a notebook; return False without a notebook or without a page."""
         from sys import modules
 
         html = self.to_html(height, hidden)
-        interactive: Any = modules.get("IPython")  # a notebook has imported it
+        interactive: Any = modules.get("IPython")  # imported already if this is a notebook
         if html is None or interactive is None:
             return False
         if type(interactive.get_ipython()).__name__ != "ZMQInteractiveShell":

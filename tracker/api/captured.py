@@ -1,4 +1,4 @@
-"""System metrics and output of a run, in the form that wandb's ``Api`` gives them."""
+"""System metrics and output of a run, in the form of wandb's ``Api``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tracker.ground.read_models import OutputLine
 from tracker.reading.reader import HistoryReader
 
 OUTPUT_FILE = "output.log"
-# Lines that are asked for at once.
+# The number of lines in one request.
 _PAGE = 10_000
 
 
 def system_rows(
-    reader: HistoryReader, place: RunPath, keys: list[str] | None = None, segment: str | None = None
+    reader: HistoryReader, run_path: RunPath, keys: list[str] | None = None, segment: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return a run's samples of system metrics: ``_runtime``, ``_timestamp``, ``system.cpu`` and so on.
+    """Return a run's samples of system metrics: dicts with ``_runtime``, ``_timestamp``, ``system.cpu`` etc.
 
     Args:
-        reader: Where to look.
-        place: Entity, project and id of the run.
-        keys: Only these, and samples that have at least one of them.
-        segment: Those of one writer's attempt; by default of all attempts of the primary writer.
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        keys: Return only these keys, and only samples that have at least one of them.
+        segment: The id of a segment; by default all segments of the primary writer.
     """
-    found = reader.system(*place, segment)
+    found = reader.system(*run_path, segment)
     primary = min((each.rank for each in found if not each.child), default=0)
     rows = [
         {name if name.startswith("_") else f"system.{name}": value for name, value in row.items()}
@@ -44,26 +44,26 @@ def system_rows(
 
 
 def output_lines(
-    reader: HistoryReader, place: RunPath, *, last: int | None = None, segment: str | None = None
+    reader: HistoryReader, run_path: RunPath, *, last: int | None = None, segment: str | None = None
 ) -> Iterator[OutputLine]:
-    """Yield a run's output line by line, or only its last lines.
+    """Yield the lines of a run's output.
 
     Args:
-        reader: Where to look.
-        place: Entity, project and id of the run.
-        last: Only so many, from the end.
-        segment: That of one writer's attempt; by default of all attempts of the primary writer.
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        last: Return only this number of lines from the end.
+        segment: The id of a segment; by default all segments of the primary writer.
     """
     offset = 0 if last is None else -last
     while True:
-        page = reader.console(*place, segment=segment, offset=offset, limit=_PAGE)
+        page = reader.console(*run_path, segment=segment, offset=offset, limit=_PAGE)
         yield from page.lines
         if not page.lines or page.lines[-1].line + 1 >= page.total:
             return
         offset = page.lines[-1].line + 1
 
 
-def output_log(reader: HistoryReader, place: RunPath, *, segment: str | None = None) -> bytes:
-    """Return what the run's file ``output.log`` holds: its output, UTF-8, a line feed behind each line."""
-    lines = (line.text for line in output_lines(reader, place, segment=segment))
+def output_log(reader: HistoryReader, run_path: RunPath, *, segment: str | None = None) -> bytes:
+    """Return the content of ``output.log``: the run's output in UTF-8, with a newline after each line."""
+    lines = (line.text for line in output_lines(reader, run_path, segment=segment))
     return "".join(f"{text}\n" for text in lines).encode("utf-8", "replace")

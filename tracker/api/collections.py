@@ -1,4 +1,4 @@
-"""Artifact types, as ``Api`` returns them."""
+"""``ArtifactType``: all artifacts of one type in a project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ArtifactCollection", "ArtifactType"]
 
 
 class ArtifactType:
-    """All artifacts of one type in a project, as ``wandb``'s class of this name."""
+    """All artifacts of one type in a project (wandb: ``apis/public/artifacts.py``)."""
 
     def __init__(self, api: ArtifactQueries, entity: str, project: str, name: str) -> None:
         self._api = api
@@ -35,14 +35,14 @@ class ArtifactType:
         per_page: int = 50,
         start: str | None = None,
     ) -> PaginatedList[ArtifactCollection]:
-        """Return its collections, by name; see ``Project.collections``."""
+        """Return the collections of this type. See ``Project.collections``."""
         return self._api._collections(self.entity, self.project, self.name, filters, order, per_page)
 
     def collection(self, name: str) -> ArtifactCollection:
-        """Return one of its collections.
+        """Return one collection of this type.
 
         Raises:
-            ApiNotFoundError: There is none of that name.
+            ApiNotFoundError: The collection does not exist.
         """
         return self._api.artifact_collection(self.name, f"{self.entity}/{self.project}/{name}")
 

@@ -1,4 +1,4 @@
-"""What a run wrote to stdout and stderr, as ``Api`` gives it."""
+"""``ConsoleLogs``: the lines that a run wrote to stdout and stderr."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from tracker.api.captured import output_lines
 from tracker.artifacts.paginators import PaginatedList
+from tracker.ground.names import RunPath
 from tracker.ground.read_models import OutputLine
 from tracker.reading.reader import HistoryReader
 
@@ -16,11 +17,11 @@ class ConsoleLogLine:
     """A line of a run's output.
 
     Attributes:
-        number: Its position, from 0.
-        timestamp: When it was captured (UTC).
-        level: ``"error"`` for stderr, else empty.
-        label: Which process wrote it, where several do; else empty.
-        content: Its text.
+        number: The position of the line, from 0.
+        timestamp: The time of the capture (UTC).
+        level: ``"error"`` for stderr, otherwise empty.
+        label: Always empty here. In wandb, the process that wrote the line.
+        content: The text.
     """
 
     number: int
@@ -35,10 +36,17 @@ class ConsoleLogs(PaginatedList[ConsoleLogLine]):
 
 
 def console_logs(
-    reader: HistoryReader, place: tuple[str, str, str], per_page: int = 1000, last: int | None = None
+    reader: HistoryReader, run_path: RunPath, per_page: int = 1000, last: int | None = None
 ) -> ConsoleLogs:
-    """Return a run's output; only its last lines, if ``last`` is given."""
-    return ConsoleLogs(map(_line, output_lines(reader, place, last=last)), per_page)
+    """Return the output of a run.
+
+    Args:
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        per_page: Accepted for compatibility.
+        last: Return only this number of lines from the end.
+    """
+    return ConsoleLogs(map(_line, output_lines(reader, run_path, last=last)), per_page)
 
 
 def _line(line: OutputLine) -> ConsoleLogLine:

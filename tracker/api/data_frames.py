@@ -1,4 +1,4 @@
-"""History rows as a pandas DataFrame in which every integer is the one that was logged."""
+"""Conversion of history rows to a pandas DataFrame that keeps every integer exact."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ if TYPE_CHECKING:
 
 
 def frame_of(rows: list[dict[str, Any]]) -> DataFrame:
-    """Return rows as pandas would, but for ints: beside gaps, or among floats, it makes doubles of them."""
+    """Return rows as a DataFrame.
+
+    pandas converts ints to doubles in a column with missing values or floats. This function uses another
+    column type where a double cannot hold the ints, or where the column has only ints and missing values.
+    """
     from pandas import DataFrame, Series
 
     frame = DataFrame(rows)
@@ -23,7 +27,7 @@ def frame_of(rows: list[dict[str, Any]]) -> DataFrame:
 
 
 def _exact_kind(cells: list[Any]) -> str | None:
-    """Return the kind of column that holds the cells exactly; None when one of doubles does."""
+    """Return the column type that holds the cells exactly, or None if a column of doubles does."""
     ints = [cell for cell in cells if type(cell) is int]
     if not ints:
         return None

@@ -1,4 +1,4 @@
-"""Files of a run, as ``Api`` gives them."""
+"""``File``: the files of a run, saved ones and generated ones."""
 
 from __future__ import annotations
 
@@ -23,42 +23,47 @@ from tracker.reading.reader import Reader
 if TYPE_CHECKING:
     from tracker.api.api import Api
 
-# What makes files that nobody stored, by name; None: there is nothing to make one of.
-Made = dict[str, Callable[[], bytes | None]]
+# Functions that generate files which the run did not save, by file name. A function returns None if the run
+# logged nothing for its file.
+FileMakers = dict[str, Callable[[], bytes | None]]
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class File(Attrs):
-    """A file of a run, like ``wandb.apis.public.File``.
+    """A file of a run, like ``wandb.apis.public.File`` (wandb: ``apis/public/files.py``).
+
+    Args:
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        info: Path, size, type and checksum of the file.
+        generated: The content of a generated file; None for a saved file.
 
     Attributes:
-        name: Its path in the run.
-        mimetype: What it is.
+        name: The path of the file in the run.
+        mimetype: The MIME type.
     """
 
-    def __init__(
-        self, reader: Reader, place: tuple[str, str, str], info: FileInfo, made: bytes | None
-    ) -> None:
+    def __init__(self, reader: Reader, run_path: RunPath, info: FileInfo, generated: bytes | None) -> None:
         self._reader = reader
-        self._place = place
+        self._run_path = run_path
         self._info = info
-        self._made = made  # content of one that is made when somebody asks
+        self._generated = generated
         self.name = info.path
         self.mimetype = info.mimetype
 
     @property
     def id(self) -> str:
-        """The run's path and the file's."""
-        return "/".join((*self._place, self.name))
+        """``ENTITY/PROJECT/RUN/NAME``."""
+        return "/".join((*self._run_path, self.name))
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return self._info.size
 
     @property
     def md5(self) -> str:
-        """Base64 of the MD5 of its content, which is read for that."""
+        """The MD5 checksum of the content in Base64. Reading this attribute reads the content."""
         digest = hashlib.md5(usedforsecurity=False)
         for chunk in self.chunks():
             digest.update(chunk)
@@ -66,30 +71,31 @@ class File(Attrs):
 
     @property
     def updated_at(self) -> str | None:
-        """When its content was last stored, as ``2026-01-31T12:00:00Z``."""
+        """The time of the last write, such as ``2026-01-31T12:00:00Z``; None for a generated file."""
         return None if self._info.updated_at is None else as_time(self._info.updated_at)
 
     updatedAt = updated_at
 
     @property
     def url(self) -> str | None:
-        """Where it can be fetched: an address of the server, or of the store's own file (only read it).
+        """The address of the file on the server, or of the store's own file, which must not be changed.
 
-        None for a small file of a run that has ended, which is in a pack of the store: use ``download``.
+        None for a generated file, and for a small file of an ended run of a local store: the store keeps such
+        files in packs. Use ``download`` for these.
         """
         base = self._reader.url
-        if base is not None and self._made is None:
-            entity, project, run = (quote(part, safe="") for part in self._place)
+        if base is not None and self._generated is None:
+            entity, project, run = (quote(part, safe="") for part in self._run_path)
             path = quote(self.name)
             return f"{base.rstrip('/')}/api/v1/projects/{entity}/{project}/runs/{run}/files/{path}"
-        stored = self._reader.blob(self._info.sha256) if self._made is None else None
+        stored = self._reader.blob(self._info.sha256) if self._generated is None else None
         return None if stored is None or not stored.exists() else stored.as_uri()
 
     direct_url = directUrl = url
 
     @property
     def path_uri(self) -> str:
-        """The same as ``url``, or an empty string; wandb has the S3 address here."""
+        """The same as ``url``, or an empty string. In wandb, this is an S3 address."""
         return self.url or ""
 
     def download(
@@ -99,26 +105,29 @@ class File(Attrs):
         exist_ok: bool = False,
         api: Api | None = None,
     ) -> IO[str]:
-        """Write the file below a folder; return it opened for reading as text.
+        """Write the file into a folder; return the written file, opened for reading as text.
 
         Args:
             root: The folder.
-            replace: Whether a file that is there is written anew.
-            exist_ok: Whether one that is there is left as it is (unless ``replace``).
+            replace: Whether to replace an existing file.
+            exist_ok: Whether to keep an existing file and return it. ``replace`` takes precedence.
             api: Accepted for compatibility.
 
         Raises:
-            ApiUsageError: It is there already, and neither was said; or its name leads out of ``root``.
-            ArtifactError: Its content is missing, or not what was stored.
+            ApiUsageError: The file exists, and neither ``replace`` nor ``exist_ok`` is True; or the name of
+                the file points outside ``root``.
+            ArtifactError: The content is missing or does not match its checksum.
         """
         target = Path(root) / path_on_disk(self.name)
         if os.path.isabs(self.name) or ".." in Path(self.name).parts:
-            raise ApiUsageError(f"{self.name!r} leads out of {os.fspath(root)!r}: nothing was written")
+            raise ApiUsageError(
+                f"File name {self.name!r} points outside {os.fspath(root)!r}. The file was not written."
+            )
         if target.exists() and not replace:
             if exist_ok:
                 return target.open(encoding="utf-8", errors="replace")
             raise ApiUsageError(
-                f"{target} exists already: pass replace=True to overwrite it, or exist_ok=True to leave it"
+                f"File {target} exists already. Pass replace=True to replace it or exist_ok=True to keep it."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{os.urandom(8).hex()}.part")
@@ -135,35 +144,39 @@ class File(Attrs):
             for chunk in self.chunks():
                 digest.update(chunk)
                 file.write(chunk)
-        if self._made is None and digest.hexdigest() != self._info.sha256:
-            raise ArtifactError(f"{self.name}: the content read is not what was stored; nothing was written")
+        if self._generated is None and digest.hexdigest() != self._info.sha256:
+            raise ArtifactError(
+                f"The content of {self.name} does not match its checksum {self._info.sha256}. "
+                "The file was not written."
+            )
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield its content in pieces.
+        """Yield the content in chunks.
 
         Raises:
-            ArtifactError: It is missing.
-            CommError: The server does not send it, or not to its end, as when its bytes are damaged.
+            ArtifactError: The content is missing.
+            CommError: The server does not send the content, or sends only a part, for example because the
+                content is damaged there.
         """
-        if self._made is not None:
-            yield self._made
+        if self._generated is not None:
+            yield self._generated
             return
         try:
-            yield from self._reader.file_chunks(*self._place, self._info)
+            yield from self._reader.file_chunks(*self._run_path, self._info)
         except NotFoundError as error:
             raise ArtifactError(f"{self.name}: {error.message}") from None
         except CommError as error:
             raise type(error)(f"{self.name}: {error.message}", error) from error
 
     def delete(self) -> None:
-        """Take the file away from its run. Its bytes go with ``tracker gc``, when nothing else has them.
+        """Remove the file from the run. ``tracker gc`` frees its space if nothing else has the same content.
 
         Raises:
-            ApiUsageError: It is one that is made when somebody asks.
+            ApiUsageError: The file is a generated file.
         """
-        if self._made is not None:
-            raise ApiUsageError(f"{self.name} is made from what the run logged: it cannot be deleted")
-        append_records(self._reader, self._place, [FileRemoved(self.name)])
+        if self._generated is not None:
+            raise ApiUsageError(f"Cannot delete {self.name}: it is generated from the data of the run.")
+        append_records(self._reader, self._run_path, [FileRemoved(self.name)])
 
     def _fields(self) -> dict[str, Any]:
         return {"sizeBytes": self.size}
@@ -176,59 +189,63 @@ class File(Attrs):
 
 
 class Files(PaginatedList[File]):
-    """The files of a run, by path."""
+    """The files of a run, sorted by path."""
 
 
 def find_files(
     reader: Reader,
-    place: RunPath,
-    made: Made,
+    run_path: RunPath,
+    makers: FileMakers,
     names: list[str] | None = None,
     pattern: str | None = None,
     per_page: int = 50,
 ) -> Files:
-    """Return files of a run: those that were stored, and those that are made when somebody asks.
+    """Return the saved and the generated files of a run.
 
     Args:
-        reader: Where the run is.
-        place: Entity, project and id of the run.
-        made: Makes each of the latter by name; None: there is nothing to make it of. One that was stored is
-            not made.
-        names: Only these, unless empty.
-        pattern: Only those like this, in SQL's words: ``%`` for anything, ``_`` for one character.
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        makers: Functions that generate files, by name. A saved file replaces the generated file of its name.
+        names: Return only the files of these names. None or an empty list returns all files.
+        pattern: Return only files that match this SQL ``LIKE`` pattern: ``%`` matches any text, ``_`` matches
+            one character. Upper and lower case are equal.
         per_page: Accepted for compatibility.
 
     Raises:
         ApiUsageError: Both names and a pattern are given.
     """
     if names and pattern:
-        raise ApiUsageError("files are asked for by names or by a pattern, not both")
+        raise ApiUsageError("Run.files got both names and pattern. Pass only one of them.")
     like = None if pattern is None else _like(pattern)
 
     def is_wanted(path: str) -> bool:
         return path in names if names else like is None or like.fullmatch(path) is not None
 
-    stored = {each.path: each for each in reader.files(*place)}
-    found = [File(reader, place, info, None) for path, info in stored.items() if is_wanted(path)]
-    for path, make in made.items():
+    stored = {each.path: each for each in reader.files(*run_path)}
+    found = [File(reader, run_path, info, None) for path, info in stored.items() if is_wanted(path)]
+    for path, make in makers.items():
         if path not in stored and is_wanted(path) and (content := make()) is not None:
             kind = "application/json" if path.endswith(".json") else "text/plain"
             info = FileInfo(path, len(content), kind, hashlib.sha256(content).hexdigest())
-            found.append(File(reader, place, info, content))
+            found.append(File(reader, run_path, info, content))
     return Files(sorted(found, key=lambda file: file.name), per_page)
 
 
-def find_file(
-    reader: Reader, place: tuple[str, str, str], made: dict[str, Callable[[], bytes | None]], name: str
-) -> File:
+def find_file(reader: Reader, run_path: RunPath, makers: FileMakers, name: str) -> File:
     """Return one file of a run.
 
+    Args:
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        makers: See ``find_files``.
+        name: The path of the file in the run.
+
     Raises:
-        ApiNotFoundError: There is none of that name (wandb: an IndexError).
+        ApiNotFoundError: The run does not have a file of that name. wandb raises IndexError.
     """
-    found = find_files(reader, place, made, [name])
+    found = find_files(reader, run_path, makers, [name])
     if not found:
-        raise ApiNotFoundError(f"run {'/'.join(place)} has no file {name}: run.files() lists them")
+        raise ApiNotFoundError(f"Run {'/'.join(run_path)} has no file {name}. run.files() lists its files.")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""Files of a run that the real client uploads: made from what was logged when somebody asks for them."""
+"""Files that wandb's client uploads with each run. Here they are generated when they are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tracker.ground.values import dumps
 
 
 def config_yaml(config: dict[str, Any]) -> bytes:
-    """Return ``config.yaml``: every key with its ``value``, written as JSON, which is YAML too."""
+    """Return the content of ``config.yaml``. The values are written as JSON, which is valid YAML."""
     lines = ["wandb_version: 1\n"]
     for key, value in sorted(config.items()):
         lines.append(f"{dumps(key)}:\n    value: {dumps(value)}\n")
@@ -16,5 +16,5 @@ def config_yaml(config: dict[str, Any]) -> bytes:
 
 
 def summary_json(summary: dict[str, Any]) -> bytes:
-    """Return ``wandb-summary.json``."""
+    """Return the content of ``wandb-summary.json``."""
     return dumps(summary).encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""A run's history as ``Api`` gives it: sampled, scanned step by step, or written as Parquet."""
+"""The history of a run: sampled rows, a scan over all rows, and export to Parquet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ApiUsageError
+from tracker.ground.names import RunPath
 from tracker.reading.reader import HistoryReader
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ _MISSING = object()
 
 
 def check_keys(keys: Any) -> list[str] | None:
-    """Return keys of a history.
+    """Return ``keys`` as a list, or None.
 
     Raises:
-        ApiUsageError: They are no list of strings; wandb raises ValueError or prints a line.
+        ApiUsageError: ``keys`` is not a list of strings. wandb raises ValueError or prints a message.
     """
     if keys is None:
         return None
@@ -33,7 +34,7 @@ def check_keys(keys: Any) -> list[str] | None:
 
 
 def sampled(rows: list[Row], samples: int | None) -> list[Row]:
-    """Return at most ``samples`` rows, evenly spaced, the last one included; all when it is None."""
+    """Return at most ``samples`` rows, evenly spaced and including the last row; all rows for None or 0."""
     if samples is None or not len(rows) > samples > 0:
         return rows
     return [rows[(at + 1) * len(rows) // samples - 1] for at in range(samples)]
@@ -41,44 +42,46 @@ def sampled(rows: list[Row], samples: int | None) -> list[Row]:
 
 def read_rows(
     reader: HistoryReader,
-    place: tuple[str, str, str],
+    run_path: RunPath,
     keys: list[str] | None,
     complete: bool,
     segment: str | None,
 ) -> list[Row]:
-    """Return rows of a run's history; a key with dots also names what stands in nested dicts.
+    """Return rows of a run's history. A key with dots also names a value in nested dicts.
 
     Args:
-        reader: Where.
-        place: Entity, project and id of the run.
-        keys: Only these keys, and rows that have any (or, ``complete``, all) of them.
-        complete: See ``keys``.
-        segment: All rows of one writer's attempt; None: the newest branch.
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        keys: Return only these keys, and only rows that have at least one of them.
+        complete: Return only rows that have all keys.
+        segment: The id of a segment, to return all its rows; None for the newest branch of the run.
     """
     dotted = [key for key in keys or () if "." in key]
     if keys is None or not dotted:
-        return reader.history(*place, keys, complete, segment)
+        return reader.history(*run_path, keys, complete, segment)
     wanted = [*keys, *(key.split(".", 1)[0] for key in dotted)]
     found = []
-    for row in reader.history(*place, list(dict.fromkeys(wanted)), False, segment):
-        picked = {key: value for key in keys if (value := _dig(row, key, _MISSING)) is not _MISSING}
+    for row in reader.history(*run_path, list(dict.fromkeys(wanted)), False, segment):
+        picked = {key: value for key in keys if (value := _value_at(row, key, _MISSING)) is not _MISSING}
         if picked and (not complete or len(picked) == len(keys)):
             found.append({"_step": row["_step"], **picked})
     return found
 
 
-def _dig(row: Any, key: str, default: Any) -> Any:
+def _value_at(row: Any, key: str, default: Any) -> Any:
     if isinstance(row, dict) and key in row:
         return row[key]
     first, dot, rest = key.partition(".")
-    return _dig(row[first], rest, default) if dot and isinstance(row, dict) and first in row else default
+    return _value_at(row[first], rest, default) if dot and isinstance(row, dict) and first in row else default
 
 
 class HistoryScan:
-    """All rows of a run's history by step; each loop over it begins at the first again.
+    """An iterator over the rows of a run's history, in the order of their steps.
+
+    Each ``for`` loop starts at the first row.
 
     Attributes:
-        keys: Only rows that have all of these, and nothing else of them; None: everything.
+        keys: The scan returns only these keys, and only rows that have all of them. None returns all keys.
         min_step: The first step.
         page_size: Accepted for compatibility.
     """
@@ -86,7 +89,7 @@ class HistoryScan:
     def __init__(
         self,
         reader: HistoryReader,
-        place: tuple[str, str, str],
+        run_path: RunPath,
         keys: list[str] | None,
         min_step: int,
         max_step: int | None,
@@ -94,7 +97,7 @@ class HistoryScan:
         segment: str | None,
     ) -> None:
         self._reader = reader
-        self._place = place
+        self._run_path = run_path
         self._segment = segment
         self._stop_step = max_step
         self._rows: Iterator[Row] | None = None
@@ -104,7 +107,7 @@ class HistoryScan:
 
     @property
     def max_step(self) -> int | None:
-        """The highest step that can come; None when every step can."""
+        """The highest step that the scan includes; None without a limit."""
         return None if self._stop_step is None else self._stop_step - 1
 
     def __iter__(self) -> HistoryScan:
@@ -120,25 +123,25 @@ class HistoryScan:
 
     def _scan(self) -> Iterator[Row]:
         first, stop = self.min_step, self._stop_step
-        for row in read_rows(self._reader, self._place, self.keys, True, self._segment):
+        for row in read_rows(self._reader, self._run_path, self.keys, True, self._segment):
             step = row["_step"]
-            # A script may have logged negative steps: 0, the default, leaves none of them out.
+            # A script may have logged negative steps. The default 0 includes them.
             if (first == 0 or step >= first) and (stop is None or step < stop):
                 yield row if self.keys is None else {key: row[key] for key in self.keys}
 
 
 class IncompleteRunHistoryError(Exception):
-    """The run goes on, and its whole history was asked for."""
+    """The run is still running, but the caller requires the complete history."""
 
 
 @dataclass(frozen=True)
 class DownloadHistoryResult:
-    """What ``download_history_exports`` wrote.
+    """The result of ``Run.download_history_exports``.
 
     Attributes:
         paths: The Parquet files.
-        contains_live_data: Whether the run goes on, so that there may be more by now.
-        errors: Always None here: what cannot be written raises OSError.
+        contains_live_data: Whether the run is still running, so that the files can miss new rows.
+        errors: Always None here. A file that cannot be written raises OSError instead.
     """
 
     paths: list[Path]
@@ -147,7 +150,14 @@ class DownloadHistoryResult:
 
 
 def export_history(table: pa.Table, folder: Path, run_id: str, *, live: bool) -> DownloadHistoryResult:
-    """Write a history as one Parquet file, under its name once it is whole."""
+    """Write a history to one Parquet file. The file gets its final name when it is complete.
+
+    Args:
+        table: The history.
+        folder: The target folder; created if it does not exist.
+        run_id: The id of the run, for the file name.
+        live: Whether the run is still running.
+    """
     import os
 
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Projects as ``Api`` gives them."""
+"""``Project``: a project with its artifacts and sweeps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 
 class Project(Attrs):
-    """A project, like ``wandb.apis.public.Project``: whether it is there is asked when that matters.
+    """A project, like ``wandb.apis.public.Project`` (wandb: ``apis/public/projects.py``).
+
+    The object can name a project that does not exist. The attributes that need the project raise an error
+    then.
 
     Attributes:
-        entity: Whose it is.
-        name: Its name.
+        entity: The entity of the project.
+        name: The name.
     """
 
     def __init__(self, api: Api, entity: str, name: str, info: ProjectInfo | None = None) -> None:
@@ -37,14 +40,15 @@ class Project(Attrs):
         """``ENTITY/PROJECT``.
 
         Raises:
-            ApiNotFoundError: There is no run and no artifact in it (wandb: ValueError).
+            ApiNotFoundError: The project has no run and no artifact. The error is also a ValueError, which
+                wandb raises.
         """
         found = self._found()
         return f"{found.entity}/{found.name}"
 
     @property
     def owner(self) -> User:
-        """Whose it is."""
+        """The user of the entity."""
         return User(self.entity)
 
     @property
@@ -54,33 +58,38 @@ class Project(Attrs):
 
     @property
     def url(self) -> str | None:
-        """Where it is shown; None when nothing serves the store."""
+        """The address of the project's page, or None without a server."""
         base = self._api.settings["base_url"]
         return None if base is None else f"{base.rstrip('/')}/{quote(self.entity)}/{quote(self.name)}"
 
     def artifacts_types(self, per_page: int = 50) -> PaginatedList[ArtifactType]:
-        """Return the types of its artifacts, by name."""
+        """Return the types of the project's artifacts, sorted by name."""
         return self._api.artifact_types("/".join(self.path))
 
     def collections(
         self, filters: Mapping[str, Any] | None = None, order: str | None = None, per_page: int = 50
     ) -> PaginatedList[ArtifactCollection]:
-        """Return its artifact collections, by name.
+        """Return the project's artifact collections, by default sorted by name.
 
         Args:
-            filters: ``name``, ``type`` or ``description``, each with the value that it must have.
-            order: ``name``, ``created_at`` or ``updated_at``; ``-`` turns it round.
+            filters: Required values of ``name``, ``type`` or ``description``.
+            order: ``name``, ``created_at`` or ``updated_at``. A leading ``-`` reverses the order.
             per_page: Accepted for compatibility.
 
         Raises:
-            ApiUsageError: A filter or the order is none of these.
+            ApiUsageError: The order, or the name of a filter, is unknown.
         """
         return self._api._collections(self.entity, self.name, None, filters, order, per_page)
 
     def sweeps(
         self, per_page: int = 50, filters: dict[str, Any] | None = None, order: str | None = None
     ) -> Sweeps:
-        """Return its sweeps, the newest first.
+        """Return the project's sweeps, the newest first.
+
+        Args:
+            per_page: Accepted for compatibility.
+            filters: Not supported.
+            order: Not supported.
 
         Raises:
             UnsupportedError: Filters or an order are given.
@@ -88,7 +97,7 @@ class Project(Attrs):
         from tracker.api.sweeps import find_sweeps
 
         if filters or order:
-            raise UnsupportedError("Project.sweeps with filters or order", "pick from Project.sweeps()")
+            raise UnsupportedError("Project.sweeps with filters or order", "filter the list Project.sweeps()")
         return find_sweeps(self._api._reader, self.entity, self.name, per_page)
 
     def _found(self) -> ProjectInfo:

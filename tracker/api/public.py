@@ -1,4 +1,4 @@
-"""All that ``wandb.apis.public`` has, under its names."""
+"""The public names of ``wandb.apis.public``."""
 
 from __future__ import annotations
 

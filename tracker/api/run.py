@@ -1,4 +1,4 @@
-"""One run as ``Api`` gives it: its history, its artifacts, and what can be done with it."""
+"""``Run``: the history, files and artifacts of one run, and the actions on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tracker.api.captured import OUTPUT_FILE, output_log, system_rows
 from tracker.api.console import ConsoleLogs, console_logs
 from tracker.api.data_frames import frame_of
-from tracker.api.files import File, Files, Made, find_file, find_files
+from tracker.api.files import File, FileMakers, Files, find_file, find_files
 from tracker.api.generated_files import config_yaml, summary_json
 from tracker.api.history import (
     DownloadHistoryResult,
@@ -27,6 +27,7 @@ from tracker.artifacts.artifact import Artifact
 from tracker.artifacts.collection import as_detail
 from tracker.artifacts.paginators import PaginatedList
 from tracker.errors import ApiUsageError, ArtifactError, NotFoundError, UnsupportedError
+from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactUsed
 from tracker.ground.values import loads
@@ -40,14 +41,15 @@ if TYPE_CHECKING:
     from tracker.api.api import Api
     from tracker.api.sweeps import Sweep
 ENDED = ("finished", "failed", "crashed", "killed", "preempted")
-# Seconds between two looks at a run that is waited for.
-_PATIENCE = 0.2
+# The time between two reads of the state in ``Run.wait_until_finished``.
+_POLL_SECONDS = 0.2
 
 
 class Run(RunFields):
-    """A run, like ``wandb.apis.public.Run``."""
+    """A run, like ``wandb.apis.public.Run`` (wandb: ``apis/public/runs.py``)."""
 
-    _make_sweep: ClassVar[Callable[..., Sweep]]  # set where sweeps, which have runs, are defined
+    # sweeps.py sets this attribute, because that module imports this one.
+    _make_sweep: ClassVar[Callable[..., Sweep]]
 
     @classmethod
     def create(
@@ -58,7 +60,15 @@ class Run(RunFields):
         entity: str | None = None,
         state: Literal["running", "pending"] = "running",
     ) -> Run:
-        """Make a run without rows; see ``Api.create_run``. ``state`` is accepted for compatibility."""
+        """Create a run without rows. See ``Api.create_run``.
+
+        Args:
+            api: The ``Api`` that creates the run.
+            run_id: The id of the run; by default a new random id.
+            project: The project; by default that of the settings.
+            entity: The entity; by default that of the settings.
+            state: Accepted for compatibility.
+        """
         return api.create_run(run_id=run_id, project=project, entity=entity)
 
     # History
@@ -73,33 +83,35 @@ class Run(RunFields):
         *,
         segment: str | None = None,
     ) -> Any:
-        """Return the history rows, all of them unless ``samples`` asks for fewer.
+        """Return the rows of the history, by default all rows.
 
-        wandb returns 500 random rows by default; here none is left out.
+        The default differs from wandb, which returns 500 sampled rows.
 
         Args:
-            samples: At most this many rows, evenly spaced, the last one included.
-            keys: Only these keys, and rows that have at least one of them.
-            x_axis: A key that comes along with ``keys``.
-            pandas: Return a DataFrame when pandas is installed, else a list of dicts. Its columns of ints
-                that are not in every row are ``Int64``; ints among floats that no double holds are objects.
-            stream: ``"default"`` for what was logged, ``"system"`` (or ``"events"``) for samples of system
-                metrics, ``system.cpu`` and so on.
-            segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
+            samples: The maximum number of rows. The returned rows are evenly spaced and include the last row.
+            keys: Return only these keys, and only rows that have at least one of them.
+            x_axis: A key to return in addition to ``keys``.
+            pandas: Whether to return a DataFrame if pandas is installed; otherwise a list of dicts. A column
+                of ints with missing values has the type ``Int64``. A column of ints and floats has the type
+                ``object`` if a double cannot hold every int.
+            stream: ``"default"`` for logged rows, ``"system"`` or ``"events"`` for samples of system metrics
+                (``system.cpu`` and so on).
+            segment: The id of a segment (see ``segments``), to return all its rows; by default the newest
+                branch of the run.
 
         Raises:
-            ApiUsageError: ``keys`` is no list of strings, or there is no such stream.
+            ApiUsageError: ``keys`` is not a list of strings, or the stream is unknown.
         """
         wanted = check_keys(keys)
         if stream in ("system", "events"):
-            rows = system_rows(self._reader, self._place, wanted, segment)
+            rows = system_rows(self._reader, self._run_path, wanted, segment)
         elif stream != "default":
-            raise ApiUsageError(f"stream is {stream!r}; use 'default' or 'system'")
+            raise ApiUsageError(f"Invalid stream {stream!r}. Use 'default' or 'system'.")
         elif wanted and x_axis not in ("_step", *wanted):
-            rows = read_rows(self._reader, self._place, [x_axis, *wanted], False, segment)
+            rows = read_rows(self._reader, self._run_path, [x_axis, *wanted], False, segment)
             rows = [row for row in rows if any(key in row for key in wanted)]
         else:
-            rows = read_rows(self._reader, self._place, wanted, False, segment)
+            rows = read_rows(self._reader, self._run_path, wanted, False, segment)
         rows = sampled(rows, samples)
         if not pandas:
             return rows
@@ -109,26 +121,28 @@ class Run(RunFields):
             return rows
 
     def console_logs(self, *, per_page: int = 1000, last: int | None = None) -> ConsoleLogs:
-        """Return what the run's processes wrote to stdout and stderr, line by line, oldest first.
+        """Return the lines that the run's processes wrote to stdout and stderr, the oldest first.
 
         Args:
             per_page: Accepted for compatibility.
-            last: Only so many lines, from the end.
+            last: Return only this number of lines from the end.
         """
-        return console_logs(self._reader, self._place, per_page, last)
+        return console_logs(self._reader, self._run_path, per_page, last)
 
     def history_arrow(self, keys: list[str] | None = None, *, segment: str | None = None) -> pa.Table:
-        """Return the history as whole columns: the fast way to read much of it.
+        """Return the history as an Arrow table, the fastest way to read many rows.
 
-        Columns ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds), then the keys, by step.
-        ``.column(KEY).to_numpy()`` gives an array. Numbers are int64 or double; integers among floats, or
-        beyond 64 bits, are the nearest double; dicts and lists are JSON text. wandb has no such method.
+        The columns are ``_step``, ``_runtime`` (seconds), ``_timestamp`` (Unix seconds) and the logged keys.
+        The rows are in the order of their steps. ``.column(KEY).to_numpy()`` returns an array. Numbers are
+        int64 or double. An integer in a column of floats, or beyond 64 bits, becomes the nearest double.
+        Dicts and lists become JSON text. wandb does not have this method.
 
         Args:
-            keys: Only these keys, and rows that have at least one of them.
-            segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
+            keys: Return only these keys, and only rows that have at least one of them.
+            segment: The id of a segment (see ``segments``), to return all its rows; by default the newest
+                branch of the run.
         """
-        return self._reader.table(*self._place, keys, segment)
+        return self._reader.table(*self._run_path, keys, segment)
 
     def scan_history(
         self,
@@ -140,21 +154,22 @@ class Run(RunFields):
         *,
         segment: str | None = None,
     ) -> HistoryScan:
-        """Return an iterator over every row by step; with ``keys``, over rows that have all of them.
+        """Return an iterator over all rows in the order of their steps.
 
         Args:
-            keys: The keys.
+            keys: Return only these keys, and only rows that have all of them.
             page_size: Accepted for compatibility.
-            min_step: First step; 0 for the very first, should it be negative.
-            max_step: Step to stop before.
+            min_step: The first step. The default 0 also includes rows with negative steps.
+            max_step: The step before which the iterator stops.
             use_cache: Accepted for compatibility.
-            segment: All rows of one writer's attempt, see ``segments``; default the newest branch.
+            segment: The id of a segment (see ``segments``), to return all its rows; by default the newest
+                branch of the run.
 
         Raises:
-            ApiUsageError: ``keys`` is no list of strings.
+            ApiUsageError: ``keys`` is not a list of strings.
         """
         wanted = check_keys(keys) or None
-        return HistoryScan(self._reader, self._place, wanted, min_step, max_step, page_size, segment)
+        return HistoryScan(self._reader, self._run_path, wanted, min_step, max_step, page_size, segment)
 
     def beta_scan_history(
         self,
@@ -164,115 +179,118 @@ class Run(RunFields):
         max_step: int | None = None,
         use_cache: bool = True,
     ) -> HistoryScan:
-        """Do what ``scan_history`` does: wandb's former name of it."""
+        """Return an iterator over all rows: wandb's former name of the method. See ``Run.scan_history``."""
         return self.scan_history(keys, page_size, min_step, max_step, use_cache)
 
     def download_history_exports(
         self, download_dir: Path | str, require_complete_history: bool = True
     ) -> DownloadHistoryResult:
-        """Write the history as a Parquet file, with the columns of ``history_arrow``; return where.
+        """Write the history to a Parquet file with the columns of ``history_arrow``.
 
         Args:
-            download_dir: SegmentFold; made if there is none.
-            require_complete_history: Whether a run that goes on is refused.
+            download_dir: The target folder; created if it does not exist.
+            require_complete_history: Whether to raise an error if the run is still running.
 
         Raises:
-            IncompleteRunHistoryError: The run goes on, and that is refused.
+            IncompleteRunHistoryError: The run is still running, and ``require_complete_history`` is True.
         """
         self.load()
         live = self.state not in ENDED
         if live and require_complete_history:
-            raise IncompleteRunHistoryError(f"run {self.storage_id} goes on: its history is not complete")
+            raise IncompleteRunHistoryError(
+                f"Run {self.storage_id} is still running, so its history is not complete. "
+                "Pass require_complete_history=False to export it now."
+            )
         return export_history(self.history_arrow(), Path(download_dir), self.id, live=live)
 
     # Files
 
     def files(self, names: list[str] | None = None, pattern: str | None = None, per_page: int = 50) -> Files:
-        """Return the run's files, by path.
+        """Return the run's files, sorted by path.
 
-        ``config.yaml``, ``wandb-summary.json`` and ``output.log`` are made when asked for, unless the run
+        ``config.yaml``, ``wandb-summary.json`` and ``output.log`` are generated by this call, unless the run
         saved files of these names.
 
         Args:
-            names: Only these.
-            pattern: Only those like this, in SQL's words: ``%.json``.
+            names: Return only the files of these names.
+            pattern: Return only files that match this SQL ``LIKE`` pattern, such as ``%.json``.
             per_page: Accepted for compatibility.
 
         Raises:
             ApiUsageError: Both names and a pattern are given.
         """
-        return find_files(self._reader, self._place, self._made(), names, pattern, per_page)
+        return find_files(self._reader, self._run_path, self._file_makers(), names, pattern, per_page)
 
     def file(self, name: str) -> File:
         """Return one of the run's files.
 
         Raises:
-            ApiNotFoundError: It has none of that name.
+            ApiNotFoundError: The run does not have a file of that name.
         """
-        return find_file(self._reader, self._place, self._made(), name)
+        return find_file(self._reader, self._run_path, self._file_makers(), name)
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """What ``wandb-metadata.json`` says of the run's host, program and git commit; None without it."""
+        """The content of ``wandb-metadata.json``: host, program and git commit. None without that file."""
         try:
             content = b"".join(self.file("wandb-metadata.json").chunks())
-            said = loads(content)
+            found = loads(content)
         except (NotFoundError, ArtifactError, ValueError):
             return None
-        return said if isinstance(said, dict) else None
+        return found if isinstance(found, dict) else None
 
     @property
     def commit(self) -> str | None:
-        """The git commit that the run's program was at; None when it is not known."""
+        """The git commit of the run's program, or None if it is not known."""
         git = (self.metadata or {}).get("git")
         return git.get("commit") if isinstance(git, dict) else None
 
-    def _made(self) -> Made:
+    def _file_makers(self) -> FileMakers:
         return {
             "config.yaml": lambda: config_yaml(self.rawconfig),
             "wandb-summary.json": lambda: summary_json(self.summary_metrics),
-            OUTPUT_FILE: lambda: output_log(self._reader, self._place) or None,
+            OUTPUT_FILE: lambda: output_log(self._reader, self._run_path) or None,
         }
 
     def upload_file(self, path: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> File:
-        """Add a file to the run; return it.
+        """Add a file to the run; return the added file.
 
         Args:
             path: The file.
-            root: Its name in the run is its path from here.
+            root: The folder to which the name of the file in the run is relative.
 
         Raises:
-            ApiUsageError: It does not lie below ``root``.
-            OSError: It cannot be read.
+            ApiUsageError: The file is not inside ``root``.
+            OSError: The file cannot be read.
         """
         source = os.path.abspath(path)
         name = os.path.relpath(source, os.path.abspath(root)).replace(os.sep, "/")
         if name.startswith("../"):
-            raise ApiUsageError(f"{source} does not lie below {os.path.abspath(root)}: give another root")
-        add_file(self._reader, self._place, name, Path(source))
+            raise ApiUsageError(f"File {source} is not inside {os.path.abspath(root)}. Pass another root.")
+        add_file(self._reader, self._run_path, name, Path(source))
         return self.file(name)
 
     # Artifacts
 
     def logged_artifacts(self, per_page: int = 100) -> PaginatedList[Artifact]:
         """Return the artifact versions that this run logged, newest first."""
-        found = self._reader.artifacts(*self._place[:2], self.id, None)
+        found = self._reader.artifacts(*self._run_path[:2], self.id, None)
         return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def used_artifacts(self, per_page: int = 100) -> PaginatedList[Artifact]:
-        """Return the artifact versions that this run used, in the order in which it did."""
-        found = self._reader.used_artifacts(*self._place)
+        """Return the artifact versions that this run used, in the order of their use."""
+        found = self._reader.used_artifacts(*self._run_path)
         return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def use_artifact(self, artifact: Artifact, use_as: str | None = None) -> Artifact:
-        """Note that this run used an artifact; return it.
+        """Record that this run used an artifact; return the artifact.
 
         Args:
-            artifact: A version, as ``Api().artifact`` gives it.
+            artifact: An artifact version from ``Api().artifact``.
             use_as: Accepted for compatibility.
 
         Raises:
-            ApiUsageError: It is none.
+            ApiUsageError: ``artifact`` is not a logged artifact.
         """
         version = _version(artifact)
         used = ArtifactUsed(
@@ -283,22 +301,22 @@ class Run(RunFields):
             time.time(),
             version.digest,
         )
-        append_records(self._reader, self._place, [used])
+        append_records(self._reader, self._run_path, [used])
         return artifact
 
     def log_artifact(
         self, artifact: Artifact, aliases: Collection[str] | None = None, tags: Collection[str] | None = None
     ) -> Artifact:
-        """Give an artifact that this run logged further aliases and tags; return it.
+        """Add aliases and tags to an artifact version that this run logged; return the artifact.
 
         Args:
-            artifact: A version, as ``Api().artifact`` gives it.
-            aliases: Moved to it.
-            tags: Added to its own.
+            artifact: An artifact version from ``Api().artifact``.
+            aliases: Aliases to add. An alias of another version moves to this version.
+            tags: Tags to add.
 
         Raises:
-            ApiUsageError: It is none, or of another project.
-            UnsupportedError: Another run logged it.
+            ApiUsageError: ``artifact`` is not a logged artifact, or belongs to another project.
+            UnsupportedError: Another run logged the artifact.
         """
         version = _version(artifact)
         source = (artifact.source_entity, artifact.source_project)
@@ -307,53 +325,54 @@ class Run(RunFields):
         if version.logged_by not in (None, self.id):
             raise UnsupportedError(
                 "Run.log_artifact of an artifact that another run logged",
-                "run.use_artifact(artifact) notes it, or resume the run with init(id=..., resume='must') and "
-                "log a new version",
+                "call run.use_artifact(artifact) to record its use, or resume the run with "
+                "init(id=..., resume='must') and log a new version",
             )
         artifact.aliases = [*artifact.aliases, *(aliases or ())]
         artifact.tags = [*artifact.tags, *(tags or ())]
         artifact.save()
         return artifact
 
-    # Its life
+    # State
 
     def wait_until_finished(self) -> None:
         """Wait until the run has ended: finished, failed, crashed or preempted."""
         self.load()
         while self.state not in ENDED:
-            time.sleep(_PATIENCE)
+            time.sleep(_POLL_SECONDS)
             self.load()
 
     def delete(self, delete_artifacts: bool = False) -> None:
-        """Delete the run for good, once it has ended; the bytes of its files go with ``tracker gc``.
+        """Delete an ended run permanently. ``tracker gc`` frees the space of its files.
 
         Args:
-            delete_artifacts: Whether the artifact versions that it logged are deleted too; else they stay.
+            delete_artifacts: Whether to delete the artifact versions that the run logged too.
 
         Raises:
-            NotFoundError: It is not there any more.
-            UsageError: It goes on.
+            NotFoundError: The run does not exist any more.
+            UsageError: The run is still running.
         """
-        self._reader.delete_run(*self._place, delete_artifacts)
+        self._reader.delete_run(*self._run_path, delete_artifacts)
 
     def stop(self) -> None:
-        """Raise UnsupportedError: nothing here reaches into another process."""
+        """Raise UnsupportedError: ``Api`` cannot control the run's process."""
         raise UnsupportedError("Run.stop", "send SIGTERM to its process, which ends the run as preempted")
 
     def update_state(self, state: str) -> bool:
-        """Raise UnsupportedError: the state is what the run's writers and the recorder see."""
+        """Raise UnsupportedError: only the run's writers and the recorder set the state."""
         raise UnsupportedError(
-            "Run.update_state", "a run that is lost becomes crashed by itself; keep remarks in tags or notes"
+            "Run.update_state",
+            "a run whose process is gone becomes crashed automatically; use tags or notes for remarks",
         )
 
     @property
     def sweep_name(self) -> str | None:
-        """The id of its sweep; None when it belongs to none."""
-        return next(sweeps_of_run(store_of(self._reader), *self._place), None)
+        """The id of the run's sweep, or None."""
+        return next(sweeps_of_run(store_of(self._reader), *self._run_path), None)
 
     @property
     def sweep(self) -> Sweep | None:
-        """Its sweep; None when it belongs to none."""
+        """The run's sweep, or None."""
         found = self.sweep_name
         return None if found is None else self._make_sweep(self._reader, self.entity, self.project, found)
 
@@ -362,7 +381,10 @@ class Run(RunFields):
 
     @property
     def dir(self) -> str:
-        """A folder for files of this run, made when asked for: ``WANDB_DIR`` (or the temporary one)/PATH."""
+        """A local folder for files of this run: ENTITY/PROJECT/ID in ``WANDB_DIR`` or the temporary folder.
+
+        Reading this attribute creates the folder.
+        """
         import tempfile
 
         base = os.environ.get("WANDB_DIR") or tempfile.gettempdir()
@@ -371,7 +393,7 @@ class Run(RunFields):
         return folder
 
     @property
-    def _place(self) -> tuple[str, str, str]:
+    def _run_path(self) -> RunPath:
         return self.entity, self.project, self.id
 
 
@@ -380,11 +402,12 @@ def _version(artifact: Any) -> ArtifactDetail:
         raise ApiUsageError(f"You must pass a wandb.Api().artifact(), not a {type(artifact).__name__}")
     if artifact.is_draft():
         raise ApiUsageError(
-            "Only existing artifacts are accepted by this api: log it in a run, or `tracker artifact put` it"
+            "Only existing artifacts are accepted by this api. "
+            "Log the artifact in a run, or store it with `tracker artifact put`."
         )
     return artifact.detail
 
 
 def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:
-    """Return an artifact whose lineage leads to runs that are read from the same place."""
-    return Artifact.from_version(version, reader, lambda *place: Run(reader, reader.run(*place)))
+    """Return the artifact of a version. Its methods that return runs read them with the same reader."""
+    return Artifact.from_version(version, reader, lambda *run_path: Run(reader, reader.run(*run_path)))

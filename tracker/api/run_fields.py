@@ -1,4 +1,4 @@
-"""What ``Api`` says of a run, and which of it can be changed."""
+"""``RunFields``: the fields of a run, and the edits of those fields."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from tracker.ground.read_models import RunDetail, RunInfo, SegmentInfo
 from tracker.ground.values import dumps, to_plain
 from tracker.reading.reader import Reader
 
-# What ``summary`` has besides what was logged: derived, so no edit of it is kept.
+# Keys of ``summary`` that are computed, not logged. Edits of these keys are dropped.
 DERIVED = ("_step", "_runtime", "_timestamp", "_wandb")
 
-# Keys of a config that are the client's own.
+# Keys of a config that the client sets for itself.
 INTERNAL = ("_wandb", "wandb_version")
 
 
 class RunFields(Attrs):
-    """A run as it stood when it was looked up; ``load()`` looks again.
+    """The fields of a run at the time of the last read; ``load()`` reads them again.
 
-    Name, tags, notes, group, job type, config and summary may be changed in place
-    (``run.tags.append("x")`` will do); ``update()`` stores what was changed. wandb's other fields are
-    attributes under both spellings: ``created_at`` and ``createdAt``, ``heartbeat_at``, ``display_name``,
-    ``sweep_name``, ``history_line_count``, ``history_keys``, ``read_only``, ``commit``, ``description``.
-    wandb lacks ``reason``, ``last_seen`` and ``host``: see ``tracker.ground.read_models.RunInfo``.
+    Name, tags, notes, group, job type, config and summary can be changed in place, for example with
+    ``run.tags.append("x")``. ``update()`` stores the changes. wandb's other fields are attributes in both
+    spellings, such as ``created_at`` and ``createdAt``: ``heartbeat_at``, ``display_name``, ``sweep_name``,
+    ``history_line_count``, ``history_keys``, ``read_only``, ``commit``, ``description``. The fields
+    ``reason``, ``last_seen`` and ``host`` do not exist in wandb: see ``tracker.ground.read_models.RunInfo``.
     """
 
     def __init__(self, reader: Reader, info: RunInfo | RunDetail) -> None:
         self._reader = reader
-        self._take(info)
+        self._set_info(info)
 
-    def _take(self, info: RunInfo | RunDetail) -> None:
+    def _set_info(self, info: RunInfo | RunDetail) -> None:
         self._info = info
         self._name = info.name
         self._tags = list(info.tags)
         self._notes = info.notes
         self._group = info.group
         self._job_type = info.job_type
-        # Copies, made when somebody looks: ``update`` finds what was changed of them.
+        # Copies that the properties make at the first access. ``update`` compares them with ``_info``.
         self._config: dict[str, Any] | None = None
         self._summary: Summary | None = None
 
-    # Which run
+    # Identity
 
     @property
     def id(self) -> str:
-        """The run's id."""
+        """The id."""
         return self._info.id
 
     @property
     def storage_id(self) -> str:
-        """wandb's inner id of a run: here its whole path."""
+        """The internal id in wandb; here ``ENTITY/PROJECT/ID``."""
         return "/".join((self._info.entity, self._info.project, self._info.id))
 
     @property
     def entity(self) -> str:
-        """Whose project it is in."""
+        """The entity of the project."""
         return self._info.entity
 
     @property
     def username(self) -> str:
-        """The same as ``entity``, as in wandb."""
+        """The same as ``entity`` (wandb: ``apis/public/runs.py``)."""
         return self._info.entity
 
     @property
     def user(self) -> User:
-        """Who made it: here nobody has an account, so it is the entity."""
+        """The user who created the run. Users have no accounts here, so the user is the entity."""
         return User(self._info.entity)
 
     @property
@@ -86,7 +86,7 @@ class RunFields(Attrs):
 
     @property
     def url(self) -> str | None:
-        """Where the run can be looked at; None when it was read from a store that nothing serves."""
+        """The address of the run's page, or None if the run was read from a store without a server."""
         base = self._reader.url
         if base is None:
             return None
@@ -98,7 +98,7 @@ class RunFields(Attrs):
         """``"running"``, ``"finished"``, ``"failed"``, ``"crashed"`` or ``"preempted"`` (SIGTERM)."""
         return self._info.state
 
-    # What may be changed
+    # Editable fields
 
     @property
     def name(self) -> str:
@@ -125,7 +125,7 @@ class RunFields(Attrs):
 
     @tags.setter
     def tags(self, tags: Iterable[str]) -> None:
-        # A text is no list of tags, though list() would make one of it: update() says so.
+        # list() would split a string into letters. Keep the string, so that update() rejects it.
         self._tags = tags if isinstance(tags, str) else list(tags)  # type: ignore[assignment]
 
     @property
@@ -157,28 +157,29 @@ class RunFields(Attrs):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config; change keys, then ``update()``."""
+        """The config. Change keys, then call ``update()``."""
         if self._config is None:
-            self._config = _own(deepcopy(self._info.config))
+            self._config = _without_internal_keys(deepcopy(self._info.config))
         return self._config
 
     @property
     def rawconfig(self) -> dict[str, Any]:
-        """The config with wandb's own key ``_wandb``, if there is one."""
+        """A copy of the config that includes the internal key ``_wandb``, if it exists."""
         return deepcopy(self._info.config)
 
     @property
     def json_config(self) -> str:
-        """The config as wandb stores it: ``{"KEY": {"value": ..., "desc": null}}`` as JSON text."""
+        """The config as JSON text in wandb's form: ``{"KEY": {"value": ..., "desc": null}}``."""
         inner = {key: self._info.config[key] for key in ("_wandb",) if key in self._info.config}
         values = {**inner, **to_plain(self.config)}
         return dumps({key: {"value": value, "desc": None} for key, value in values.items()})
 
     @property
     def summary(self) -> Summary:
-        """The summary; change keys, then ``summary.update()`` or ``update()``.
+        """The summary. Change keys, then call ``summary.update()`` or ``update()``.
 
-        Its ``_step``, ``_runtime``, ``_timestamp`` and ``_wandb`` are derived: a change of them is not kept.
+        The keys ``_step``, ``_runtime``, ``_timestamp`` and ``_wandb`` are computed: their changes are
+        dropped.
         """
         if self._summary is None:
             self._summary = Summary(self.summary_metrics, self._store_summary)
@@ -198,13 +199,13 @@ class RunFields(Attrs):
             self._edit(changed)
 
     def update(self) -> None:
-        """Store what was changed.
+        """Store the changes of this object.
 
-        An edit holds against what the run's writers say, unless a later attempt gives the field, or the key
-        of config or summary, a value of its own.
+        An edit replaces the value that the run's writers logged, until a later attempt of the run sets the
+        same field, or the same key of config or summary.
 
         Raises:
-            UsageError: A value is none that the field may have.
+            UsageError: A value is not allowed for its field.
         """
         now = {
             "name": self._name,
@@ -215,85 +216,87 @@ class RunFields(Attrs):
         }
         changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
         if self._config is not None:
-            changed.update(changes_of("config", self._config, _own(self._info.config), INTERNAL))
+            changed.update(
+                changes_of("config", self._config, _without_internal_keys(self._info.config), INTERNAL)
+            )
         if self._summary is not None:
             changed.update(changes_of("summary", self._summary._json_dict, self.summary_metrics, DERIVED))
         if changed:
             self._edit(changed)
 
     def save(self) -> None:
-        """Do what ``update`` does; wandb has both names."""
+        """Store the changes of this object. See ``RunFields.update``."""
         self.update()
 
     def _edit(self, changed: dict[str, Any]) -> None:
         config, summary = self._config, self._summary
         fresh = self._reader.edit(self.entity, self.project, self.id, changed)
         if set(changed) <= {"summary", "summary_removed"}:
-            # Only that was asked for: other changes wait for ``update()``.
+            # ``summary.update()`` stores only the summary. Other changes stay until ``update()``.
             self._info = fresh
             self._config = config
         else:
-            self._take(fresh)
-        if summary is not None:  # who holds it goes on with it
+            self._set_info(fresh)
+        if summary is not None:  # the caller may hold this object, so fill it instead of replacing it
             self._summary = summary
             dict.clear(summary)
             summary._set_all(self.summary_metrics, True)
 
-    # More about it
+    # Other fields
 
     def load(self, force: bool = False) -> dict[str, Any]:
-        """Look the run up again; changes that were not stored are dropped.
+        """Read the run again. Changes that were not stored are lost.
 
         Args:
-            force: Accepted for compatibility: it is always looked up.
+            force: Accepted for compatibility.
 
         Returns:
-            Its fields by wandb's names.
+            The fields of the run, under wandb's names.
 
         Raises:
-            NotFoundError: It is not there any more.
+            NotFoundError: The run does not exist any more.
         """
-        self._take(self._reader.run(self.entity, self.project, self.id))
+        self._set_info(self._reader.run(self.entity, self.project, self.id))
         return self._fields()
 
     def load_full_data(self, force: bool = False) -> dict[str, Any]:
-        """Return its fields by wandb's names; runs always come whole here."""
+        """Return the fields of the run, under wandb's names; with ``force``, read the run again first."""
         return self.load() if force else self._fields()
 
     @property
     def segments(self) -> list[SegmentInfo]:
-        """What each writer (rank, node) wrote in each attempt: what later attempts went back behind too."""
+        """The segments: one for each writer (rank, node) and attempt, superseded attempts included."""
         return self._detail().segments
 
     def _detail(self) -> RunDetail:
         if not isinstance(self._info, RunDetail):
             found = self._reader.run(self.entity, self.project, self.id)
-            self._info = found  # what was changed of the fields stays
+            self._info = found  # unsaved changes of the fields are kept
         assert isinstance(self._info, RunDetail)
         return self._info
 
     @property
     def lastHistoryStep(self) -> int:
-        """The last step logged, -1 when there is none."""
+        """The last logged step, or -1 without rows."""
         return -1 if self._info.last_step is None else self._info.last_step
 
     @property
     def system_metrics(self) -> dict[str, Any]:
-        """The latest value of each system metric of the primary writer: ``system.cpu``, ..., as wandb's."""
+        """The latest value of each system metric of the primary writer, such as ``system.cpu``."""
         return dict(self._detail().system_metrics)
 
     systemMetrics = system_metrics
 
     @property
     def history_line_count(self) -> int:
-        """How many rows the attempts have whose history shows."""
+        """The number of rows of the segments that the history shows."""
         return sum(each.rows for each in self._detail().segments if each.shown)
 
     historyLineCount = history_line_count
 
     @property
     def history_keys(self) -> dict[str, Any]:
-        """Keys of the history, with how often each was logged, and ``lastStep``."""
+        """The keys of the history with their number of values and last step, and ``lastStep`` of the run."""
         keys = {
             each.key: {"typeCounts": [{"type": each.kind, "count": each.count}], "lastStep": each.last_step}
             for each in self._detail().keys
@@ -333,23 +336,29 @@ class RunFields(Attrs):
         return f"<Run {'/'.join(self.path)} ({self.state})>"
 
 
-def _own(config: dict[str, Any]) -> dict[str, Any]:
+def _without_internal_keys(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in INTERNAL}
 
 
 def changes_of(
-    field: str, now: Mapping[str, Any], before: Mapping[str, Any], passed_over: Iterable[str] = ()
+    field: str, now: Mapping[str, Any], before: Mapping[str, Any], ignored_keys: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Return the edit that makes ``before`` what it is ``now``: keys that changed, and those that went.
+    """Return the edit that turns ``before`` into ``now``: changed keys and removed keys.
+
+    Args:
+        field: ``"config"`` or ``"summary"``. The edit has the keys ``field`` and ``field_removed``.
+        now: The values after the edit.
+        before: The values before the edit.
+        ignored_keys: Keys that the edit leaves out.
 
     Raises:
-        UsageError: A value has no plain form.
+        UsageError: A value cannot be stored.
     """
     try:
         plain = {str(key): to_plain(value) for key, value in now.items()}
     except TypeError as error:
         raise UsageError(f"{field}: {error}") from None
-    ignored = set(passed_over)
+    ignored = set(ignored_keys)
     values = {
         key: value
         for key, value in plain.items()
@@ -361,7 +370,7 @@ def changes_of(
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two plain values are alike to the type of every number, NaN being NaN."""
+    """Return whether two plain values are equal in value and type; NaN equals NaN."""
     if type(one) is not type(other):
         return False
     return bool(one == other and type(one) in (str, bool, int)) or dumps(one) == dumps(other)

@@ -1,4 +1,4 @@
-"""The runs of a project as ``Api`` gives them, page by page."""
+"""``Runs``: the runs of a project that match a filter, fetched page by page."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tracker.ground.read_models import RunInfo, RunPage
 from tracker.ground.values import dumps, to_plain
 from tracker.reading.reader import Reader
 
-# A server gives no more runs than this at once.
+# The largest number of runs in one answer of a server.
 LARGEST_PAGE = 1000
 
 
 class Runs:
-    """The runs of a project that match a filter, fetched page by page, like ``wandb``'s class of this name.
+    """The runs of a project that match a filter, fetched page by page (wandb: ``apis/public/runs.py``).
 
-    ``len``, indices, slices, ``next(runs)`` and several loops at once work. A run that is listed is as it was
-    when its page was fetched: its ``load()`` looks again.
+    ``len``, indices, slices, ``next(runs)`` and several loops at the same time work. Each run has the values
+    from when its page was fetched; ``Run.load`` reads them again.
 
     Attributes:
-        entity: Whose project.
+        entity: The entity of the project.
         project: The project.
-        filters: As they were given.
-        order: Likewise.
-        per_page: Runs fetched at once.
+        filters: The given filter.
+        order: The given order.
+        per_page: The number of runs in one request.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Runs:
         per_page: int,
     ) -> None:
         self._reader = reader
-        self._place = (entity, project)
+        self._project_path = (entity, project)
         self._filters = _plain_filters(filters)
         self._next: Iterator[Run] | None = None
         self.entity, self.project = entity, project
@@ -65,22 +65,22 @@ class Runs:
         """Return the next run, as ``next(runs)`` does.
 
         Raises:
-            StopIteration: There is none left.
+            StopIteration: All runs have been returned.
         """
         return self.__next__()
 
     @property
     def objects(self) -> list[Run]:
-        """All the runs, fetched now; wandb has those here that were fetched before."""
+        """All matching runs, fetched now. In wandb, this is the list of the runs fetched so far."""
         return list(self)
 
     @property
     def more(self) -> bool:
-        """Whether there are pages to fetch beyond what a loop gives: never."""
+        """Whether a caller must fetch further pages. Always False: a loop fetches all pages."""
         return False
 
     def upgrade_to_full(self) -> None:
-        """Do nothing: runs always come whole here."""
+        """Do nothing. Runs always have all their fields here."""
 
     def histories(
         self,
@@ -90,18 +90,18 @@ class Runs:
         format: str = "default",
         stream: str = "default",
     ) -> Any:
-        """Return the histories of all these runs, one below the other, each row with its ``run_id``.
+        """Return the histories of all runs in one table. Each row has the key ``run_id``.
 
         Args:
-            samples: At most so many rows of each run; all by default (wandb: 500 samples).
-            keys: As in ``Run.history``.
-            x_axis: Likewise.
+            samples: The maximum number of rows of each run; by default all rows (in wandb 500).
+            keys: See ``Run.history``.
+            x_axis: See ``Run.history``.
             format: ``"default"`` for a list of dicts, ``"pandas"`` or ``"polars"`` for a DataFrame.
-            stream: ``"default"``, or ``"system"`` for machine metrics.
+            stream: ``"default"`` for logged rows, ``"system"`` for system metrics.
 
         Raises:
-            ApiUsageError: There is no such format.
-            ImportError: pandas or polars is not installed.
+            ApiUsageError: The format or the stream is unknown.
+            ImportError: The package pandas or polars is not installed.
         """
         if format not in ("default", "pandas", "polars"):
             raise ApiUsageError(f"Invalid format: {format}. Must be one of 'default', 'pandas', 'polars'")
@@ -139,7 +139,7 @@ class Runs:
         return Run(self._reader, page[0])
 
     def _slice(self, index: slice) -> list[Run]:
-        # Only what counts from the end needs to know where that is.
+        # The number of runs costs a request. Only bounds that count from the end need it.
         bounds = [each for each in (index.start, index.stop, index.step) if each is not None]
         size = len(self) if index.stop is None or min(bounds) < 0 else index.stop
         wanted = range(size)[index]
@@ -155,15 +155,19 @@ class Runs:
 
     def _page(self, limit: int, offset: int) -> RunPage:
         return self._reader.runs(
-            *self._place, limit=limit, offset=offset, order=self.order, filters=self._filters
+            *self._project_path, limit=limit, offset=offset, order=self.order, filters=self._filters
         )
 
     def __repr__(self) -> str:
-        return f"<Runs {'/'.join(self._place)}>"
+        return f"<Runs {'/'.join(self._project_path)}>"
 
 
 def _plain_filters(filters: dict[str, Any] | None) -> Any:
-    """Return a filter as JSON can carry it: of arrays' scalars, dates and tuples there is little left."""
+    """Return a filter as plain JSON values: NumPy scalars, dates and tuples are converted.
+
+    Raises:
+        UsageError: A value has no JSON form.
+    """
     try:
         plain = to_plain(filters or {})
         dumps(plain).encode()
@@ -172,4 +176,4 @@ def _plain_filters(filters: dict[str, Any] | None) -> Any:
     return plain
 
 
-PublicRun = Run  # its former name
+PublicRun = Run  # the former name of this class

@@ -1,4 +1,4 @@
-"""A run's summary as ``Api`` gives it: a dict that is stored by ``update()``."""
+"""``Summary``: the summary of a run as a dict. ``update()`` stores its changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 
 class SummarySubDict(dict[str, Any]):
-    """A dict whose keys are attributes too, nested ones included; keys lose outer spaces, as in wandb."""
+    """A dict whose keys are also attributes, in nested dicts too.
+
+    Spaces around a key are removed (wandb: ``apis/public/summary.py``).
+    """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -29,12 +32,12 @@ class SummarySubDict(dict[str, Any]):
         return super().__contains__(key.strip() if isinstance(key, str) else key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a value, or ``default`` when there is none."""
+        """Return the value of a key, or ``default`` if the key does not exist."""
         return super().get(key.strip() if isinstance(key, str) else key, default)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self:
-            raise AttributeError(f"the summary has no key {name!r}")
+            raise AttributeError(f"The summary has no key {name!r}.")
         return self[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -49,12 +52,12 @@ class SummarySubDict(dict[str, Any]):
                 self[key] = value
 
     def update(self, key_vals: Mapping[str, Any] | None = None, overwrite: bool = True) -> None:  # type: ignore[override]
-        """Set keys; see ``Summary.update``, which stores them."""
+        """Set keys. ``update`` of the whole summary stores them: see ``Summary.update``."""
         self._set_all(key_vals or {}, overwrite)
 
     @property
     def _json_dict(self) -> dict[str, Any]:
-        """The values as plain dicts, which many scripts read."""
+        """The values as plain dicts. Many scripts use this private name."""
         return {
             key: value._json_dict if isinstance(value, SummarySubDict) else value
             for key, value in self.items()
@@ -62,11 +65,11 @@ class SummarySubDict(dict[str, Any]):
 
 
 class Summary(SummarySubDict):
-    """The summary of a run, like wandb's ``HTTPSummary``: change keys, then ``update()``.
+    """The summary of a run. Change keys, then call ``update()``.
 
     Args:
-        values: As the run and earlier edits have them.
-        store: Stores what differs; called by ``update``.
+        values: The current values.
+        store: Called by ``update`` to store the changes.
     """
 
     def __init__(self, values: Mapping[str, Any], store: Callable[[], None]) -> None:
@@ -74,11 +77,11 @@ class Summary(SummarySubDict):
         self._store = store
 
     def update(self, key_vals: Mapping[str, Any] | None = None, overwrite: bool = True) -> None:  # type: ignore[override]
-        """Set keys, and store all that was changed.
+        """Set keys and store all changes of the summary.
 
         Args:
             key_vals: Keys and values.
-            overwrite: False leaves keys alone that have a value.
+            overwrite: Whether to replace existing values.
 
         Raises:
             UsageError: A value cannot be stored.

@@ -1,4 +1,4 @@
-"""Sweeps as ``Api`` gives them."""
+"""``Sweep``: a sweep with its configuration, state and runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 class Sweep(Attrs):
-    """A sweep, like ``wandb.apis.public.Sweep``: of the local store, whatever server runs are read from.
+    """A sweep, like ``wandb.apis.public.Sweep`` (wandb: ``apis/public/sweeps.py``).
+
+    Sweeps are always read from the local store, even if runs are read from a server.
 
     Attributes:
-        id: Its id.
+        id: The id.
         project: The project.
-        runs: Its runs that have begun, oldest first.
+        runs: The started runs of the sweep, the oldest first.
     """
 
     def __init__(self, reader: Reader, entity: str, project: str, sweep_id: str) -> None:
@@ -37,10 +39,10 @@ class Sweep(Attrs):
         self.load()
 
     def load(self, force: bool = False) -> dict[str, Any]:
-        """Look at the sweep again; return what is known of it.
+        """Read the sweep again; return its fields under wandb's names.
 
         Raises:
-            ApiNotFoundError: It is not there.
+            ApiNotFoundError: The sweep does not exist.
         """
         try:
             self._stored = StoredSweep(store_of(self._reader), self._entity, self.project, self.id)
@@ -56,30 +58,30 @@ class Sweep(Attrs):
 
     @property
     def entity(self) -> str:
-        """Whose project it is in."""
+        """The entity of the project."""
         return self._entity
 
     @property
     def username(self) -> str:
-        """The same as ``entity``, as in wandb."""
+        """The same as ``entity``."""
         return self._entity
 
     @property
     def config(self) -> dict[str, Any]:
-        """What it was told to do."""
+        """The configuration of the sweep."""
         return self._stored.config
 
     @property
     def name(self) -> str:
-        """Its name; its id without one."""
+        """The name, or the id of a sweep without a name."""
         return str(self.config.get("name") or self.id)
 
     @property
     def state(self) -> str:
         """``"RUNNING"``, ``"PENDING"`` (no trial yet), ``"PAUSED"``, ``"CANCELED"`` or ``"FINISHED"``."""
-        said = self._stored.requested_state
-        if said != "RUNNING":
-            return said
+        requested = self._stored.requested_state
+        if requested != "RUNNING":
+            return requested
         if not self._trials:
             return "PENDING"
         expected = self.expected_run_count
@@ -89,7 +91,10 @@ class Sweep(Attrs):
 
     @property
     def order(self) -> str | None:
-        """Its metric as an order of runs, the best first: ``"+summary_metrics.loss"``; None without one."""
+        """The order of runs by the sweep's metric, the best run first, such as ``"+summary_metrics.loss"``.
+
+        None if the sweep does not have a metric.
+        """
         metric = self.config.get("metric")
         if not metric:
             return None
@@ -97,19 +102,19 @@ class Sweep(Attrs):
         return f"{sign}summary_metrics.{metric['name']}"
 
     def best_run(self, order: str | None = None) -> Run | None:
-        """Return the best of its runs by the last value of its metric; None when there is none.
+        """Return the run with the best last value of the sweep's metric, or None without runs.
 
         Args:
-            order: Another order than that of the metric, as ``Api.runs`` takes it.
+            order: An order of ``Api.runs`` to use instead of the metric. The first run is the best run.
         """
         wanted = order or self.order
         if wanted is None:
-            say("WARNING No order specified and no metric in the sweep: this is its newest run")
+            say("WARNING No order specified and the sweep has no metric. Returning its newest run.")
         return next(iter(self._runs(wanted or "-created_at", 1)), None)
 
     @property
     def expected_run_count(self) -> int | None:
-        """How many runs it has when it is done; None when it has no end."""
+        """The number of runs of the finished sweep, or None if the sweep does not end."""
         return expected_runs(self.config)
 
     @property
@@ -119,7 +124,7 @@ class Sweep(Attrs):
 
     @property
     def url(self) -> None:
-        """Where it is shown: sweeps have no page here."""
+        """Always None: sweeps do not have a page here."""
 
     @classmethod
     def get(
@@ -132,27 +137,37 @@ class Sweep(Attrs):
         query: str | None = None,
         **kwargs: Any,
     ) -> Sweep:
-        """Return a sweep; what ``api.sweep`` does."""
+        """Return a sweep. See ``Api.sweep``.
+
+        Args:
+            api: The ``Api`` that reads the sweep.
+            entity: The entity; by default that of the settings.
+            project: The project; by default that of the settings.
+            sid: The id of the sweep.
+            order: The order of ``Sweep.runs``; by default the oldest first.
+            query: Accepted for compatibility.
+            kwargs: Accepted for compatibility.
+        """
         found = api.sweep("/".join(each for each in (entity, project, sid) if each))
         if order is not None:
             found.runs = found._runs(order, 50)
         return found
 
     def agents(self) -> list[Any]:
-        """Raise UnsupportedError: agents are not kept."""
+        """Raise UnsupportedError: the store does not record agents."""
         raise UnsupportedError(
-            "Sweep.agents", "each trial's file in the store names its host; see docs/sweeps.md"
+            "Sweep.agents", "the file of each trial in the store names its host; see docs/sweeps.md"
         )
 
     def agent(self, agent_id: str) -> Any:
-        """Raise UnsupportedError: agents are not kept."""
+        """Raise UnsupportedError: the store does not record agents."""
         raise UnsupportedError(
-            "Sweep.agent", "each trial's file in the store names its host; see docs/sweeps.md"
+            "Sweep.agent", "the file of each trial in the store names its host; see docs/sweeps.md"
         )
 
     def enqueue_run(self, config: dict[str, Any], display_name: str | None = None) -> str:
-        """Raise UnsupportedError: nothing waits for runs."""
-        raise UnsupportedError("Sweep.enqueue_run", "begin that run yourself: init(config=..., group=...)")
+        """Raise UnsupportedError: there is no queue of runs."""
+        raise UnsupportedError("Sweep.enqueue_run", "start that run yourself: init(config=..., group=...)")
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -174,7 +189,14 @@ class Sweeps(PaginatedList[Sweep]):
 
 
 def find_sweeps(reader: Reader, entity: str, project: str, per_page: int) -> Sweeps:
-    """Return a project's sweeps."""
+    """Return the sweeps of a project.
+
+    Args:
+        reader: The reader of the sweeps' runs.
+        entity: The entity.
+        project: The project.
+        per_page: Accepted for compatibility.
+    """
     found = sweep_ids(store_of(reader), entity, project)
     return Sweeps((Sweep(reader, entity, project, each) for each in found), per_page)
 

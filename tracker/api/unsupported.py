@@ -1,4 +1,4 @@
-"""What wandb's ``Api`` has and tracker has not: each says so, and what comes nearest."""
+"""Methods of wandb's ``Api`` that tracker does not support. Each error names the nearest alternative."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 from tracker.errors import UnsupportedError
 
 _LAUNCH = "start runs with your own scheduler: `tracker run python train.py` inside its job"
-_REPORTS = "the dashboard shows runs and charts; keep remarks in run.notes"
+_REPORTS = "the dashboard shows runs and charts; use run.notes for remarks"
 _REGISTRY = "link versions into a project of your own: artifact.link('ENTITY/model-registry/NAME')"
 _AUTOMATIONS = "ask Api().runs(...) or artifacts(...) from a script of your own, say in cron"
-_ACCOUNTS = "there are no accounts: whoever has a key of the server may use it (`tracker key`)"
+_ACCOUNTS = "there are no accounts; a server accepts every user who has one of its keys (`tracker key`)"
 _CHARTS = "log the figure itself: plotly and matplotlib figures, or wandb.plot"
 
 
@@ -63,7 +63,7 @@ class UnsupportedMethods:
 
     def create_team(self, team: str, admin_username: str | None = None) -> NoReturn:
         """Raise UnsupportedError."""
-        raise UnsupportedError("Api.create_team", f"an entity is there once it is named; {_ACCOUNTS}")
+        raise UnsupportedError("Api.create_team", f"a run creates the entity that it names; {_ACCOUNTS}")
 
     def create_user(self, email: str, admin: bool | None = False) -> NoReturn:
         """Raise UnsupportedError."""

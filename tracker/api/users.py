@@ -1,4 +1,4 @@
-"""Users as ``Api`` gives them: there are no accounts here, so an entity stands for its user."""
+"""``User`` and ``Team``. There are no accounts here, so each entity is one user and one team."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Team(Attrs):
 
     def invite(self, username_or_email: str, admin: bool = False) -> bool:
         """Raise UnsupportedError."""
-        raise UnsupportedError("Team.invite", "give whoever needs it a key of the server (`tracker key`)")
+        raise UnsupportedError("Team.invite", "give the new member a key of the server (`tracker key`)")
 
     def create_service_account(self, description: str) -> Any:
         """Raise UnsupportedError."""

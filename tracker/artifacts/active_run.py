@@ -1,4 +1,4 @@
-"""The run that artifacts belong to while one is active: where their files go, who writes their records."""
+"""The active run of this process, which stores the files and writes the records of artifacts."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
 
 class ActiveRun(Protocol):
-    """What artifacts need of a run that is being written."""
+    """The part of a run that artifacts use."""
 
     @property
     def layout(self) -> Layout | None:
-        """The store or outbox that it writes to; None when nothing is kept."""
+        """The store or outbox of the run; None for a disabled run."""
 
     def log_artifact(self, artifact_or_path: Artifact) -> Artifact:
-        """Log a draft."""
+        """Log a draft; return the artifact."""
 
     def record(self, record: Record) -> None:
-        """Write a record to its journal."""
+        """Write a record to the journal of the run."""
 
 
 _active: ActiveRun | None = None
 
 
 def use_run(run: ActiveRun | None) -> None:
-    """Let this run be the active one; None: there is none any more."""
+    """Set the active run; None to unset it."""
     global _active
     _active = run
 
 
 def active_run() -> ActiveRun | None:
-    """Return the active run."""
+    """Return the active run, or None."""
     return _active
 
 
 def capture_layout() -> Layout:
-    """Return where to put content now; the folders are there when this returns."""
+    """Return the store or outbox for new contents. Its folders are created."""
     layout = (_active.layout if _active is not None else None) or Layout(load_settings().store)
     make_folders(layout)
     return layout

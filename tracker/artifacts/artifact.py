@@ -1,4 +1,4 @@
-"""``Artifact``: a draft while files are added, a version once it is logged."""
+"""``Artifact``: a draft until it is logged, then a version."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from tracker.store.objects.layout import Layout
 
 
 class Artifact(Lineage):
-    """A named set of files, as ``wandb.Artifact``.
+    """A named set of files, like ``wandb.Artifact`` (wandb: ``sdk/artifacts/artifact.py``).
 
-    A new one is a draft: add files, then log it with ``run.log_artifact``. One that came from
-    ``use_artifact`` or ``Api().artifact`` is a version: read it and download it.
+    A new artifact is a draft: add files, then log the artifact with ``run.log_artifact``. An artifact from
+    ``use_artifact`` or ``Api().artifact`` is a version: its files can be read and downloaded.
 
     Args:
-        name: Letters, digits, ``-``, ``_`` and ``.``.
-        type: What it is, such as ``"model"`` or ``"dataset"``.
+        name: The name of the collection: letters, digits, ``-``, ``_`` and ``.``.
+        type: The type, such as ``"model"`` or ``"dataset"``.
         description: Free text.
-        metadata: Plain values about it.
-        incremental: As in wandb: begin with all files of the newest version when it is logged.
+        metadata: A dict of plain values.
+        incremental: Whether the logged version also contains the files of the newest version.
         use_as: Accepted for compatibility.
-        storage_region: Likewise, None only: there is one store.
-        digest_algorithm: ``"MD5"`` only.
+        storage_region: Must be None.
+        digest_algorithm: Must be ``"MD5"``.
 
     Raises:
         ValueError: The name or type is not allowed.
-        UnsupportedError: Another region or algorithm is asked for.
+        UnsupportedError: The region is not None, or the algorithm is not MD5.
     """
 
     def __init__(
@@ -64,16 +64,14 @@ class Artifact(Lineage):
     ) -> None:
         super().__init__(check_artifact_name(name))
         if storage_region is not None:
-            raise UnsupportedError("Artifact(storage_region=...)", "there is one store: leave it out")
+            raise UnsupportedError("Artifact(storage_region=...)", "omit it, because there is only one store")
         if digest_algorithm != "MD5":
             raise UnsupportedError(
                 f"Artifact(digest_algorithm={digest_algorithm!r})",
-                "leave it out: digests are MD5, as wandb's",
+                "omit it, because digests are always MD5",
             )
         if not type or type == "job" or type.startswith("wandb-"):
-            raise ValueError(
-                f"Artifact type {type!r} is not allowed: give a word such as 'model' or 'dataset'"
-            )
+            raise ValueError(f"Invalid artifact type {type!r}. Use a word such as 'model' or 'dataset'.")
         self.type = type
         self.description = description
         self.incremental = incremental
@@ -87,19 +85,26 @@ class Artifact(Lineage):
 
     @classmethod
     def from_version(cls, version: ArtifactDetail, reader: ArtifactReader, find_run: FindRun) -> Artifact:
-        """Return the artifact that a reader found."""
+        """Return the artifact of an existing version.
+
+        Args:
+            version: The version.
+            reader: The reader of its files.
+            find_run: Finds the runs that its lineage names.
+        """
+        # Set name and type afterwards: names of linked collections and wandb's own types are not allowed for
+        # a new artifact.
         artifact = cls("found", "unspecified")
-        # A collection's name, and wandb's own types, are not allowed for a new artifact.
         artifact._name, artifact.type = version.name, version.type
         artifact._find_run = find_run
-        artifact._became(version, reader)
+        artifact._set_version(version, reader)
         return artifact
 
-    # What is said of it; ``save`` keeps what was changed of a version
+    # Editable fields. ``save`` stores the changes of a version.
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Plain values about it."""
+        """A dict of plain values."""
         return self._metadata
 
     @metadata.setter
@@ -108,18 +113,18 @@ class Artifact(Lineage):
 
     @property
     def aliases(self) -> list[str]:
-        """The aliases that named it when it was looked up. Change the list and ``save``."""
-        self._known("aliases")
+        """The aliases of the version when it was read. Change the list, then call ``save``."""
+        self._require_version("aliases")
         return self._aliases
 
     @aliases.setter
     def aliases(self, aliases: Sequence[str]) -> None:
-        self._known("aliases")
+        self._require_version("aliases")
         self._aliases = list(aliases)
 
     @property
     def tags(self) -> list[str]:
-        """Its tags."""
+        """The tags."""
         return self._tags
 
     @tags.setter
@@ -128,7 +133,7 @@ class Artifact(Lineage):
 
     @property
     def ttl(self) -> timedelta | None:
-        """How long after it was logged it is kept; None: for ever."""
+        """The lifetime from the time of logging; None for an unlimited lifetime."""
         return self._ttl
 
     @ttl.setter
@@ -139,38 +144,44 @@ class Artifact(Lineage):
 
     @property
     def manifest(self) -> ArtifactManifest:
-        """The list of its files."""
+        """The list of the files."""
         return ArtifactManifest(self)
 
     @property
     def digest(self) -> str:
-        """Digest over names and contents, equal to wandb's; a draft's is computed when asked for."""
+        """The digest over names and contents, equal to wandb's. A draft computes it at each access."""
         return self._version.digest if self._version else self.contents.manifest.digest
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """The size of all files in bytes."""
         return self._version.size if self._version else self.contents.size
 
     @property
     def file_count(self) -> int:
-        """How many files there are."""
+        """The number of files."""
         return self._version.file_count if self._version else len(self.contents)
 
     def files(
         self, names: Iterable[str] | None = None, per_page: int = 50, start: str | None = None
     ) -> PaginatedList[ArtifactManifestEntry]:
-        """Return the files in path order; only those called ``names``, if given. wandb refuses drafts."""
+        """Return the files, sorted by path. In wandb, this method does not work for drafts.
+
+        Args:
+            names: Return only the files of these names.
+            per_page: Accepted for compatibility.
+            start: Accepted for compatibility.
+        """
         wanted = None if names is None else set(names)
         found = self.files_now()
         return PaginatedList((each for each in found if wanted is None or each.path in wanted), per_page)
 
     def files_now(self) -> list[ArtifactManifestEntry]:
-        """Return the files there are, of a draft too."""
+        """Return the current files of a draft or a version."""
         return [self._entry(entry) for entry in self.contents.entries()]
 
     def get(self, name: str) -> Any:
-        """Return the media object that was added under ``name``; None when there is none."""
+        """Return the media object that was added under ``name``, or None."""
         return stored_objects.find(self, name)
 
     def download(
@@ -182,21 +193,22 @@ class Artifact(Lineage):
         multipart: bool | None = None,
         link: bool = False,
     ) -> str:
-        """Write all files below ``root`` and return it; those that are there already and right are kept.
+        """Write all files into the folder ``root``; return ``root``. Files that are already correct are kept.
 
         Args:
-            root: ``./artifacts/NAME:vN`` unless given (or below ``WANDB_ARTIFACT_DIR``).
-            allow_missing_references: Whether a reference whose target is gone is passed over.
+            root: The folder; by default ``./artifacts/NAME:vN``, or ``NAME:vN`` in ``WANDB_ARTIFACT_DIR``.
+            allow_missing_references: Whether to skip references whose target does not exist any more.
             skip_cache: Accepted for compatibility.
-            path_prefix: Only files whose path begins so.
-            multipart: Accepted for compatibility: large files come in parallel ranges anyway.
-            link: Make read-only hard links to the store's own files where that can be. Never write to them:
-                root can, and the stored content is then damaged.
+            path_prefix: Download only files whose path starts with this prefix.
+            multipart: Accepted for compatibility. Large files are always downloaded in parallel ranges.
+            link: Whether to create read-only hard links to the store's own files where this is possible.
+                Never write to these files. The user root can write to them, which damages the store.
 
         Raises:
-            ArtifactError: A file's content is missing or wrong; says which file.
+            ArtifactError: The content of a file is missing or does not match its checksum. The message names
+                the file.
         """
-        self._known("download")
+        self._require_version("download")
         prefix = "" if path_prefix is None else os.fspath(path_prefix)
         wanted = [entry for entry in self.contents.manifest.entries if entry.path.startswith(prefix)]
         return self.download_some(wanted, root, link=link, allow_missing_references=allow_missing_references)
@@ -209,8 +221,18 @@ class Artifact(Lineage):
         link: bool = False,
         allow_missing_references: bool = False,
     ) -> str:
-        """Download these of its files; see ``download``."""
-        version, reader = self._known("download"), self._reading("download")
+        """Download the files of some entries; return the folder.
+
+        Args:
+            entries: The entries of the files.
+            root: See ``download``.
+            link: See ``download``.
+            allow_missing_references: See ``download``.
+
+        Raises:
+            ArtifactError: See ``download``.
+        """
+        version, reader = self._require_version("download"), self._require_reader("download")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
         options = {"link": link, "allow_missing_references": allow_missing_references}
         try:
@@ -219,7 +241,7 @@ class Artifact(Lineage):
             fresh = reader.artifact(version.entity, version.project, version.name, version.version)
             if fresh.manifest == version.manifest:
                 raise
-            # Its files have been packed anew since it was looked up, and the former packs are gone.
+            # After this version was read, its files were packed again and the former packs were deleted.
             self._version, self._contents = replace(version, manifest=fresh.manifest), None
             moved = {entry.path: entry for entry in self.contents.manifest.entries}
             download_entries(
@@ -228,50 +250,54 @@ class Artifact(Lineage):
         return str(folder)
 
     def checkout(self, root: str | os.PathLike[str] | None = None) -> str:
-        """Make ``root`` hold the artifact's files and no others; return it.
+        """Write all files into the folder ``root`` and delete all other files there; return ``root``.
 
         Args:
-            root: ``./artifacts/NAME`` unless given.
+            root: The folder; by default ``./artifacts/NAME``.
 
         Raises:
-            ArtifactError: A file's content is missing or wrong; says which file.
+            ArtifactError: The content of a file is missing or does not match its checksum. The message names
+                the file.
         """
-        self._known("checkout")
+        self._require_version("checkout")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self._name
         known = {path_on_disk(entry.path) for entry in self.contents.manifest.entries}
         remove_obstacles(known, folder)
-        self.download(folder)  # before the rest goes: one that cannot be had leaves that alone
+        self.download(folder)  # a download that fails must not delete other files, so download first
         remove_others(known, folder)
         return str(folder)
 
     def file(self, root: str | os.PathLike[str] | None = None) -> str:
-        """Download an artifact of one file; return the file's path.
+        """Download the only file of the artifact; return its path.
 
         Raises:
-            ValueError: It has several files.
+            ValueError: The number of files is not 1.
         """
         if self.file_count != 1:
             raise ValueError("This artifact contains more than one file, call `.download()` to get all files")
         return self.files()[0].download(root)
 
     def verify(self, root: str | os.PathLike[str] | None = None) -> None:
-        """Check the downloaded files below ``root`` against the manifest; there may be no others.
+        """Check that the folder ``root`` contains the artifact's files, unchanged, and no other files.
 
         Raises:
-            ArtifactError: A file is missing, differs, or is none of the artifact's; says which.
+            ArtifactError: A file is missing, has another content, or does not belong to the artifact. The
+                message names the file.
         """
-        self._known("verify")
+        self._require_version("verify")
         folder = Path(root) if root is not None else load_settings().artifact_dir / self.name
         verify_entries(self.contents.manifest.entries, folder, self.name)
 
     # Changing
 
     def save(self, project: str | None = None, settings: Any = None) -> None:
-        """Log a draft to the active run, or keep what was changed of a version.
+        """Log a draft, or store the changes of a version.
+
+        A draft is logged to the active run. Without an active run, a new run of job type ``auto`` logs it.
 
         Args:
-            project: Where a draft is logged when no run is active: by a run of its own, of job type ``auto``.
-            settings: Of that run.
+            project: The project of the new run.
+            settings: The settings of the new run.
         """
         if self._version is None and not self._logged:
             run = active_run()
@@ -283,54 +309,56 @@ class Artifact(Lineage):
             ) as own:
                 own.log_artifact(self)
             return
-        version, reader = self._known("save"), self._reading("save")
-        change = edits.change_of(
+        version, reader = self._require_version("save"), self._require_reader("save")
+        change = edits.build_change(
             version, self._aliases, self._tags, self.description, self._metadata, self._ttl
         )
         if change is not None:
-            self._became(edits.apply(reader, version, change), reader)
+            self._set_version(edits.apply(reader, version, change), reader)
 
     def delete(self, delete_aliases: bool = False) -> None:
-        """Delete this version. Its bytes go with ``tracker gc``, when nothing else has them.
+        """Delete this version. ``tracker gc`` frees the space of contents that nothing else uses.
 
         Args:
-            delete_aliases: Whether it may go although aliases other than ``latest`` name it.
+            delete_aliases: Whether to delete a version that has aliases other than ``latest``.
 
         Raises:
-            ValueError: Aliases name it, and ``delete_aliases`` is False.
+            ValueError: The version has aliases, and ``delete_aliases`` is False.
         """
-        version = self._known("delete")
-        reader = self._reading("delete")
+        version = self._require_version("delete")
+        reader = self._require_reader("delete")
         fresh = reader.artifact(version.entity, version.project, version.name, version.version)
         held = [alias for alias in fresh.aliases if alias != "latest"]
         if held and not delete_aliases:
             raise ValueError(
-                f"artifact {self.name} has the aliases {', '.join(held)}: pass delete_aliases=True"
+                f"Artifact {self.name} has the aliases {', '.join(held)}. "
+                "Pass delete_aliases=True to delete it."
             )
-        edits.apply(reader, version, edits.deletion_of(version))
+        edits.apply(reader, version, edits.build_deletion(version))
         self._reader = None
 
     def link(self, target_path: str, aliases: Iterable[str] | None = None) -> Artifact:
-        """Link this version into another collection, such as a registered model; return it as it is there.
+        """Link this version into another collection, such as a registered model; return the linked version.
 
         Args:
-            target_path: ``[[entity/]project/]collection``; ``model-registry`` is the project of a registry.
-            aliases: Moved to it in that collection; ``latest`` always is.
+            target_path: ``[[entity/]project/]collection``. The project of a registry is ``model-registry``.
+            aliases: Aliases of the linked version in that collection, in addition to ``latest``. An alias of
+                another version there moves to the linked version.
 
         Raises:
             ValueError: An alias or the collection's name is not allowed.
         """
-        version = self._known("link")
-        record = edits.link_of(version, target_path, list(aliases or ()))
-        linked = edits.apply_link(self._reading("link"), record)
+        version = self._require_version("link")
+        record = edits.build_link(version, target_path, list(aliases or ()))
+        linked = edits.apply_link(self._require_reader("link"), record)
         assert self._find_run is not None
-        return Artifact.from_version(linked, self._reading("link"), self._find_run)
+        return Artifact.from_version(linked, self._require_reader("link"), self._find_run)
 
     def unlink(self) -> None:
-        """Take a link out of its collection; the version that it stands for stays.
+        """Remove a linked version from its collection. The source version is not deleted.
 
         Raises:
-            ValueError: It is no link.
+            ValueError: This version is not a link.
         """
         if not self.is_link:
             raise ValueError(
@@ -339,21 +367,21 @@ class Artifact(Lineage):
         self.delete(delete_aliases=True)
 
     def new_draft(self) -> Artifact:
-        """Return a draft with all of this version's files and what is said of it, to add to and log anew.
+        """Return a draft with the files, description and metadata of this version.
 
         Raises:
-            UsageError: It was not logged.
+            UsageError: This artifact is a draft.
         """
-        self._known("new_draft")
+        self._require_version("new_draft")
         draft = Artifact(self.source_name.partition(":")[0], self.type, self.description, self._metadata)
         draft.contents.keep(self.contents.manifest)
         return draft
 
     def __deepcopy__(self, memo: object) -> Artifact:
-        """Return another object for the same version, whose aliases, tags and metadata can be changed apart.
+        """Return a second object for the same version. Its editable fields change independently.
 
         Raises:
-            TypeError: It was not logged: its files are not finished.
+            TypeError: The artifact is a draft.
         """
         self._check_logged()
         twin = Artifact.__new__(Artifact)
@@ -366,22 +394,22 @@ class Artifact(Lineage):
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle a logged artifact as its name and the place where it is found again.
+        """Pickle a version as its name and the store or server that has it.
 
         Raises:
-            TypeError: It was not logged.
+            TypeError: The artifact is a draft.
         """
         self._check_logged()
-        return _find_again, (self._reading("pickle").place, self.qualified_name)
+        return _find_again, (self._require_reader("pickle").api_overrides, self.qualified_name)
 
     def _check_logged(self) -> None:
         if self.is_draft():
             raise TypeError(
-                f"artifact {self._name} cannot be copied or pickled before it is logged: "
-                "call run.log_artifact(artifact) first"
+                f"Artifact {self._name} cannot be copied or pickled before it is logged. "
+                "Call run.log_artifact(artifact) first."
             )
 
-    # What ``log_artifact`` uses
+    # For ``log_artifact``
 
     def logged_to(
         self,
@@ -389,21 +417,21 @@ class Artifact(Lineage):
         resolve: Resolve,
         find_run: FindRun,
     ) -> str:
-        """Seal the draft and hand its files to a run's store or outbox; return the draft's token.
+        """Finish the draft and move its files to a run's store or outbox; return the draft's token.
 
         Args:
-            layout: Where the run writes.
-            resolve: Finds the version that the artifact became, and who can read it.
-            find_run: Finds the runs that its lineage names.
+            layout: The store or outbox of the run.
+            resolve: Finds the version that the draft became, and the reader of that version.
+            find_run: Finds the runs that the artifact's lineage names.
         """
         token = self.contents.finish(layout)
         self._logged, self._resolve, self._find_run = True, resolve, find_run
         return token
 
-    def _became(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
+    def _set_version(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
         if self._version is None or self._version.manifest != version.manifest:
             self._contents = None
-        super()._became(version, reader)
+        super()._set_version(version, reader)
         self.description = version.description
         self._metadata = as_plain_metadata(version.metadata)
         self._aliases, self._tags = list(version.aliases), list(version.tags)
@@ -412,6 +440,6 @@ class Artifact(Lineage):
         )
 
 
-def _find_again(place: dict[str, str], name: str) -> Artifact:
-    found: Artifact = public_package.package.Api(place).artifact(name)
+def _find_again(api_overrides: dict[str, str], name: str) -> Artifact:
+    found: Artifact = public_package.package.Api(api_overrides).artifact(name)
     return found

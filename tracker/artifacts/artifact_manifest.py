@@ -1,4 +1,4 @@
-"""``ArtifactManifest``: the list of an artifact's files, as scripts see it."""
+"""``ArtifactManifest``: the list of an artifact's files, for scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ArtifactManifest:
-    """The files of an artifact as they are now, as ``wandb``'s class of this name."""
+    """The current files of an artifact (wandb: ``sdk/artifacts/artifact_manifest.py``)."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._artifact = artifact
@@ -24,7 +24,7 @@ class ArtifactManifest:
 
     @cached_property
     def entries(self) -> dict[str, ArtifactManifestEntry]:
-        """Every file by its path; made when first asked for."""
+        """The entries by path. The first access reads them."""
         return {entry.path: entry for entry in self._artifact.files_now()}
 
     def digest(self) -> str:
@@ -32,19 +32,22 @@ class ArtifactManifest:
         return self._artifact.digest
 
     def size(self) -> int:
-        """Return the bytes of all files together."""
+        """Return the size of all files in bytes."""
         return self._artifact.size
 
     def get_entry_by_path(self, path: str) -> ArtifactManifestEntry | None:
-        """Return the file of that path; None when there is none."""
+        """Return the entry of a path, or None."""
         return self.entries.get(path)
 
     def get_entries_in_directory(self, directory: str) -> list[ArtifactManifestEntry]:
-        """Return the files below a folder."""
+        """Return the entries in a folder and its subfolders."""
         return [entry for path, entry in self.entries.items() if path.startswith(f"{directory}/")]
 
     def to_manifest_json(self) -> dict[str, Any]:
-        """Return the list in wandb's form."""
+        """Return the manifest in wandb's JSON format.
+
+        The format is version 1 (wandb: ``sdk/artifacts/artifact_manifests/artifact_manifest_v1.py``).
+        """
         contents = {}
         for path, entry in sorted(self.entries.items()):
             fields = {"digest": entry.digest, "ref": entry.ref, "size": entry.size, "extra": entry.extra}

@@ -1,4 +1,4 @@
-"""Parsing what names an artifact: ``[[ENTITY/]PROJECT/]NAME[:VERSION|ALIAS|DIGEST]``."""
+"""Parsing of artifact names: ``[[ENTITY/]PROJECT/]NAME[:VERSION|ALIAS|DIGEST]``."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class ArtifactReference(NamedTuple):
 
 
 def parse_reference(text: str, entity: str, project: str) -> ArtifactReference:
-    """Return the parts of ``text``.
+    """Return the parts of an artifact name.
 
     Args:
         text: The name.
-        entity: Used when it names none.
-        project: Likewise.
+        entity: The entity of a name without an entity.
+        project: The project of a name without a project.
 
     Raises:
-        UsageError: It is no artifact name.
+        UsageError: The name is invalid.
     """
     path, colon, reference = text.partition(":")
     parts = path.split("/")
     if not 1 <= len(parts) <= 3 or not all(parts) or (colon and not reference):
-        raise UsageError(f"{text!r} names no artifact: write [[entity/]project/]name[:version or alias]")
+        raise UsageError(f"Invalid artifact name {text!r}. Use [[entity/]project/]name[:version or alias].")
     name = parts.pop()
     if parts:
         project = parts.pop()

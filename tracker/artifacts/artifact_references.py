@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.artifacts.reference_errors import MissingError, changed
+from tracker.artifacts.reference_errors import MissingError, changed_error
 from tracker.errors import ArtifactError, NotFoundError
 from tracker.ground.read_models import ArtifactDetail
 from tracker.reading.reader import ArtifactReader
@@ -17,10 +17,10 @@ def address_of(qualified_name: str, path: str) -> str:
 
 
 class ArtifactReferences:
-    """Finds what such addresses stand for, each version's manifest read once.
+    """Finds the targets of references to other artifacts. Reads the manifest of each version only once.
 
     Args:
-        reader: Where the other artifacts are.
+        reader: The reader of the other artifacts.
     """
 
     def __init__(self, reader: ArtifactReader) -> None:
@@ -28,32 +28,33 @@ class ArtifactReferences:
         self._known: dict[str, tuple[ArtifactDetail, dict[str, Entry]]] = {}
 
     def find(self, address: str) -> tuple[ArtifactDetail, Entry]:
-        """Return a version and its entry that an address leads to, over further artifacts if need be.
+        """Return the version and the entry of an address. References to further artifacts are followed.
 
         Raises:
-            MissingError: There is no such version or file (any more).
+            ArtifactError: The address is invalid, or the references form a circle.
+            MissingError: The version or the file does not exist.
         """
         seen: set[str] = set()
         while True:
             seen.add(address)
-            place, path = _parse(address)
-            if place not in self._known:
-                self._known[place] = self._read(place)
-            version, entries = self._known[place]
+            version_name, path = _parse(address)
+            if version_name not in self._known:
+                self._known[version_name] = self._read(version_name)
+            version, entries = self._known[version_name]
             entry = entries.get(path)
             if entry is None:
-                raise MissingError(f"artifact {place} has no file {path}")
+                raise MissingError(f"Artifact {version_name} has no file {path}.")
             if entry.ref is None or not entry.ref.startswith(SCHEME):
                 return version, entry
             address = entry.ref
             if address in seen:
-                raise ArtifactError(f"{address} leads back to itself")
+                raise ArtifactError(f"The reference {address} points back to itself.")
 
     def entry_for(self, address: str, name: str | None) -> Entry:
-        """Return the entry of a new reference, with the digest of what it leads to.
+        """Return the entry of a new reference, with the digest of its target.
 
         Raises:
-            MissingError: There is no such version or file.
+            MissingError: The version or the file does not exist.
         """
         version, entry = self.find(address)
         named = version.source or f"{version.entity}/{version.project}/{version.name}:{version.version}"
@@ -61,19 +62,19 @@ class ArtifactReferences:
         return Entry(name or entry.path.rpartition("/")[2], entry.digest, entry.size, ref=ref)
 
     def resolve(self, entry: Entry) -> tuple[ArtifactDetail, Entry]:
-        """Return what a reference of a manifest stands for, if it still has the digest that was noted.
+        """Return the version and the entry of the target of a reference.
 
         Raises:
-            MissingError: It is gone.
-            ArtifactError: It is another content.
+            MissingError: The target does not exist any more.
+            ArtifactError: The target has another digest than the recorded one.
         """
         version, found = self.find(entry.ref or "")
         if found.digest != entry.digest:
-            raise changed(entry, found.digest)
+            raise changed_error(entry, found.digest)
         return version, found
 
-    def _read(self, place: str) -> tuple[ArtifactDetail, dict[str, Entry]]:
-        above, _, reference = place.partition(":")
+    def _read(self, version_name: str) -> tuple[ArtifactDetail, dict[str, Entry]]:
+        above, _, reference = version_name.partition(":")
         entity, project, name = above.split("/")
         try:
             version = self._reader.artifact(entity, project, name, reference)
@@ -86,7 +87,5 @@ class ArtifactReferences:
 def _parse(address: str) -> tuple[str, str]:
     parts = address.removeprefix(SCHEME).split("/", 3)
     if len(parts) < 4 or ":" not in parts[2]:
-        raise ArtifactError(
-            f"{address!r} names no file of an artifact: write {SCHEME}entity/project/name:vN/path"
-        )
+        raise ArtifactError(f"Invalid address {address!r}. Use {SCHEME}entity/project/name:vN/path.")
     return "/".join(parts[:3]), parts[3]

@@ -1,4 +1,4 @@
-"""``ArtifactCollection``: the versions of one thing under one name."""
+"""``ArtifactCollection``: all versions of an artifact name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 
 class ArtifactCollection:
-    """The versions of one thing under one name, as ``wandb``'s class of this name.
+    """All versions of an artifact name (wandb: ``apis/public/artifacts.py``).
 
-    Description and tags may be set; ``save`` stores them.
+    Description and tags can be changed; ``save`` stores the changes.
+
+    Args:
+        reader: The reader that lists the versions.
+        make_version: Makes the ``Artifact`` of a version.
+        info: The fields of the collection.
 
     Attributes:
-        entity: Whose project it is in.
+        entity: The entity of the project.
         project: The project.
         description: Free text, or None.
     """
@@ -35,9 +40,9 @@ class ArtifactCollection:
     ) -> None:
         self._reader = reader
         self._make_version = make_version
-        self._take(info)
+        self._set_info(info)
 
-    def _take(self, info: CollectionInfo) -> None:
+    def _set_info(self, info: CollectionInfo) -> None:
         self._info = info
         self.entity = info.entity
         self.project = info.project
@@ -51,18 +56,18 @@ class ArtifactCollection:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name."""
         return self._info.name
 
     @name.setter
     def name(self, name: str) -> None:
         raise UnsupportedError(
-            "renaming a collection", "link its versions into one of the other name: artifact.link(NAME)"
+            "renaming a collection", "link its versions into a new collection: artifact.link(NEW_NAME)"
         )
 
     @property
     def type(self) -> str:
-        """Type of all its versions."""
+        """The type of all versions."""
         return self._info.type
 
     @type.setter
@@ -71,7 +76,7 @@ class ArtifactCollection:
 
     @property
     def tags(self) -> list[str]:
-        """Its tags."""
+        """The tags."""
         return self._tags
 
     @tags.setter
@@ -80,39 +85,39 @@ class ArtifactCollection:
 
     @property
     def created_at(self) -> str:
-        """When its first version was logged, as ``2026-01-31T12:00:00Z``."""
+        """The time when the first version was logged, such as ``2026-01-31T12:00:00Z``."""
         return as_time(self._info.created_at)
 
     @property
     def updated_at(self) -> str:
-        """When its newest version was logged, in the same form."""
+        """The time when the newest version was logged, in the same format."""
         return as_time(self._info.updated_at)
 
     @property
     def aliases(self) -> list[str]:
-        """The aliases of all its versions, sorted."""
+        """The aliases of all versions, sorted."""
         return sorted(alias for version in self.artifacts() for alias in version.aliases)
 
     def artifacts(self, per_page: int = 50, start: str | None = None) -> PaginatedList[Artifact]:
-        """Return its versions, newest first."""
+        """Return the versions, the newest first."""
         found = self._reader.artifacts(self.entity, self.project, None, self.name)
         return PaginatedList((self._make_version(as_detail(info)) for info in found), per_page)
 
-    versions = artifacts  # its former name
+    versions = artifacts  # wandb's former name
 
     def is_sequence(self) -> bool:
-        """Whether runs log to it; False for one that only has links, such as a registered model."""
+        """Return whether runs log to this collection. A registered model has only links and returns False."""
         return any(not version.is_link for version in self.artifacts())
 
     def change_type(self, new_type: str) -> None:
-        """Raise UnsupportedError, unless that is its type: every version's file says the type."""
+        """Raise UnsupportedError if ``new_type`` is not the current type, which cannot be changed."""
         if new_type != self.type:
             raise UnsupportedError(
-                "changing a collection's type", "log its next version under another name with that type"
+                "changing a collection's type", "log the next version under another name with the new type"
             )
 
     def save(self) -> None:
-        """Store what was changed of the description and the tags.
+        """Store the changes of the description and the tags.
 
         Raises:
             ValueError: A tag is not allowed.
@@ -120,10 +125,10 @@ class ArtifactCollection:
         now = {"description": self.description, "tags": check_tags(self._tags)}
         changed = {field: value for field, value in now.items() if value != getattr(self._info, field)}
         if changed:
-            self._take(self._reader.change_collection(self.entity, self.project, self.name, changed))
+            self._set_info(self._reader.change_collection(self.entity, self.project, self.name, changed))
 
     def delete(self) -> None:
-        """Delete all its versions."""
+        """Delete all versions."""
         for version in self.artifacts():
             version.delete(delete_aliases=True)
 
@@ -132,5 +137,5 @@ class ArtifactCollection:
 
 
 def as_detail(info: ArtifactInfo) -> ArtifactDetail:
-    """Return what a list says of a version as its detail; who used it is asked for when wanted."""
+    """Return a version from a list as an ``ArtifactDetail``. ``used_by`` is empty: it is read when needed."""
     return ArtifactDetail(**{name: getattr(info, name) for name in ArtifactInfo.__dataclass_fields__})

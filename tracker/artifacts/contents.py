@@ -1,4 +1,4 @@
-"""What an artifact consists of: a draft's captured files, or a version's manifest."""
+"""``Contents``: the files of an artifact, from a draft's captured files or from a version's manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from tracker.store.objects.layout import Layout
 
 
 class Contents:
-    """The files of one artifact, by path. Knows nothing of versions and aliases."""
+    """The files of one artifact, by path.
+
+    Args:
+        manifest: The manifest of a version; None for a draft.
+    """
 
     def __init__(self, manifest: Manifest | None = None) -> None:
         self._manifest = manifest
@@ -24,7 +28,7 @@ class Contents:
         self._draft: Draft | None = None
 
     def keep(self, manifest: Manifest) -> None:
-        """Take over an earlier version's files, but for those of whose path the draft has one."""
+        """Add the files of an earlier version to a draft, except paths that the draft has already."""
         for entry in manifest.entries:
             if entry.path not in self._entries:
                 self.add(DraftEntry(entry.path, stored=entry), overwrite=False)
@@ -32,41 +36,42 @@ class Contents:
     # Adding
 
     def capture(self, source: str | os.PathLike[str], *, immutable: bool) -> Captured:
-        """Take a file's present content."""
+        """Capture the current content of a file. See ``Draft.capture_file``."""
         return self._open_draft().capture_file(source, immutable=immutable)
 
     def capture_bytes(self, data: bytes) -> Captured:
-        """Take a content that is in memory."""
+        """Capture a content in memory. See ``Draft.capture_bytes``."""
         return self._open_draft().capture_bytes(data)
 
     def new_file(self) -> Path:
-        """Return where to write a new content that ``capture_new`` takes."""
+        """Return the path of a new file, for ``capture_new``."""
         return self._open_draft().new_file()
 
     def capture_new(self, path: Path) -> Captured:
-        """Take a content that was written where ``new_file`` said."""
+        """Capture the content that was written to a path from ``new_file``."""
         return self._open_draft().capture_new(path)
 
     def add(self, entry: DraftEntry, *, overwrite: bool) -> DraftEntry:
-        """Give a content its place; return the entry.
+        """Add an entry; return the entry.
 
         Raises:
-            ValueError: The path is none, is taken by another content, or would be file and folder at once.
+            ValueError: The path exists with another content and ``overwrite`` is False, or the path would be
+                both a file and a folder.
         """
         path = entry.path
         folder = path.rpartition("/")[0]
         if folder not in self._folders:
             self._add_folder(path, folder)
         if path in self._folders:
-            raise ValueError(f"{path!r} cannot be a file: other files of the artifact are below it")
+            raise ValueError(f"Cannot add the file {path!r}: the artifact has a folder of this name.")
         known = self._entries.get(path)
         if known is not None and not overwrite and self.settled(known).digest != self.settled(entry).digest:
-            raise ValueError(f"Cannot add the same path twice: {path!r}; pass overwrite=True to replace it")
+            raise ValueError(f"Cannot add the same path twice: {path!r}. Pass overwrite=True to replace it.")
         self._entries[path] = entry
         return entry
 
     def remove(self, path: str) -> int:
-        """Take a file, or all files below a folder, out of a draft; return how many that were."""
+        """Remove a file, or all files in a folder, from a draft; return the number of removed files."""
         gone = [each for each in self._entries if each == path or each.startswith(path.rstrip("/") + "/")]
         for each in gone:
             del self._entries[each]
@@ -82,13 +87,13 @@ class Contents:
         return len(self._manifest.entries if self._manifest is not None else self._entries)
 
     def entries(self) -> list[Entry] | list[DraftEntry]:
-        """Return all entries in path order."""
+        """Return all entries, sorted by path."""
         if self._manifest is not None:
             return self._manifest.entries
         return [self._entries[path] for path in sorted(self._entries)]
 
     def find(self, path: str) -> Entry | DraftEntry | None:
-        """Return one entry; None when there is no file of that path."""
+        """Return the entry of a path, or None."""
         if self._manifest is None:
             return self._entries.get(path)
         if self._by_path is None:
@@ -97,20 +102,20 @@ class Contents:
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """The size of all files in bytes."""
         if self._manifest is not None:
             return self._manifest.size
         return sum(entry.size for entry in self._entries.values())
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest; a draft's is computed, digests of large files included."""
+        """The manifest. A draft computes it, with the digests of large files, at each access."""
         if self._manifest is not None:
             return self._manifest
         return make_manifest(self.settled(entry) for entry in self._entries.values())
 
     def settled(self, entry: DraftEntry) -> Entry:
-        """Return a draft's entry with its digests; where its bytes will lie is not known yet."""
+        """Return a draft's entry with its digests. The entry does not name a blob yet."""
         if entry.captured is None:
             assert entry.stored is not None
             return entry.stored
@@ -121,7 +126,7 @@ class Contents:
     # Logging
 
     def finish(self, layout: Layout) -> str:
-        """Write down what the draft consists of, in the store or outbox of the run; return its token.
+        """Write the list of the draft's files to the store or outbox of the run; return the draft's token.
 
         Raises:
             OSError: The store cannot be written.
@@ -140,49 +145,52 @@ class Contents:
     def _add_folder(self, path: str, folder: str) -> None:
         while folder not in self._folders:
             if folder in self._entries:
-                raise ValueError(f"{path!r} cannot stand beside {folder!r}: one is the folder of the other")
+                raise ValueError(f"Cannot add the file {path!r}: the artifact has a file {folder!r}.")
             self._folders.add(folder)
             folder = folder.rpartition("/")[0]
 
 
 def check_entry_path(name: str | os.PathLike[str]) -> str:
-    """Return a name as a path inside an artifact.
+    """Return a normalised path inside an artifact.
 
     Raises:
-        ValueError: It is empty, or leads out of the artifact.
+        ValueError: The path is empty, contains ``..`` or contains a null character.
     """
     text = os.fspath(name)
     parts = [part for part in text.replace(os.sep, "/").split("/") if part not in ("", ".")]
     path = "/".join(parts)
     if not parts or ".." in parts or "\0" in path:
-        raise ValueError(f"{text!r} is no name for a file inside an artifact")
+        raise ValueError(f"Invalid path inside an artifact: {text!r}. Use a relative path without '..'.")
     if not path.isascii():
         path = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return path
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield every file below a folder, links to files and folders followed, with its path relative to it."""
+    """Yield the relative path and the directory entry of every file in a folder and its subfolders.
+
+    Links to files and folders are followed.
+    """
     above: set[tuple[int, int]] = set()
 
     def walk(path: str, inside: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         found = os.stat(path)
-        place = (found.st_dev, found.st_ino)
-        if place in above:
-            return  # a link to a folder that it lies in
-        above.add(place)
+        file_id = (found.st_dev, found.st_ino)
+        if file_id in above:
+            return  # a link to a parent folder
+        above.add(file_id)
         with os.scandir(path) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
         for entry in entries:
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
             except OSError:
-                continue  # a link to itself leads nowhere, as one to a file that is gone
+                continue  # a link to itself; skipped, as a link to a missing file is
             if is_folder:
                 yield from walk(entry.path, f"{inside}{entry.name}/")
             elif is_file:
                 yield inside + entry.name, entry
-        above.discard(place)
+        above.discard(file_id)
 
     return walk(os.fspath(folder), "")
 
@@ -191,7 +199,7 @@ def as_plain_metadata(metadata: Any) -> dict[str, Any]:
     """Return an artifact's metadata as plain values.
 
     Raises:
-        TypeError: It is no dict.
+        TypeError: The metadata is not a dict, or has a value without a plain form.
     """
     from tracker.ground.values import to_plain
 

@@ -1,4 +1,4 @@
-"""The side of an artifact that takes files, until it is logged."""
+"""``DraftMethods``: the methods of ``Artifact`` that add files to a draft."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ Policy = Literal["mutable", "immutable"]
 
 
 class DraftMethods(VersionFields):
-    """An artifact's files, and adding to them.
+    """The files of an artifact, and the methods that add files.
 
     Args:
-        name: Of its collection.
+        name: The name of the collection.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._contents: Contents | None = Contents()
         self._objects: dict[str, Any] = {}
-        # As in wandb, others name it by these before it is logged.
+        # Ids of wandb's client. Values in a history use them to name an artifact that is not logged yet.
         self.client_id = os.urandom(16).hex()
         self.sequence_client_id = hashlib.sha256(name.encode()).hexdigest()[:32]
         self._added: dict[str, str] = {}
 
     @property
     def contents(self) -> Contents:
-        """Its files; those of a version are read when first asked for."""
+        """The files. The manifest of a version is read at the first access."""
         if self._contents is None:
             assert self._version is not None
-            self._contents = Contents(self._reading("files").manifest(self._version))
+            self._contents = Contents(self._require_reader("files").manifest(self._version))
         return self._contents
 
     def add_file(
@@ -60,20 +60,21 @@ class DraftMethods(VersionFields):
         policy: Policy | None = "mutable",
         overwrite: bool = False,
     ) -> ArtifactManifestEntry:
-        """Add one file. When this returns, the caller may change or delete it.
+        """Add one file. After the call, the caller may change or delete the file.
 
         Args:
             local_path: The file.
-            name: Its name inside the artifact; the file's own name unless given.
+            name: The path inside the artifact; by default the name of the file.
             is_tmp: Accepted for compatibility.
-            skip_cache: Accepted for compatibility: there is no cache that could be skipped.
-            policy: ``"immutable"`` promises that nobody ever writes to the file again: where the file
-                system cannot share blocks, a hard link then takes the place of a copy.
-            overwrite: Whether another content may take an existing name's place.
+            skip_cache: Accepted for compatibility.
+            policy: ``"mutable"``, or ``"immutable"`` as a promise that no process writes to the file again.
+                For an immutable file, a file system that cannot share blocks needs only a hard link instead
+                of a copy.
+            overwrite: Whether to replace an entry of the same path.
 
         Raises:
-            ValueError: There is no such file, or the name is taken by another content.
-            OSError: The file cannot be read, or the store not written.
+            ValueError: The file does not exist, or the path exists with another content.
+            OSError: The file cannot be read, or the store cannot be written.
         """
         self._check_draft()
         _check_policy(policy)
@@ -92,17 +93,17 @@ class DraftMethods(VersionFields):
         policy: Policy | None = "mutable",
         merge: bool = False,
     ) -> None:
-        """Add all files below a folder, under ``name`` if given.
+        """Add all files in a folder and its subfolders.
 
         Args:
-            local_path: The folder; links to files and folders are followed.
-            name: Folder inside the artifact.
+            local_path: The folder. Links to files and folders are followed.
+            name: The folder inside the artifact; by default the root.
             skip_cache: Accepted for compatibility.
-            policy: As for ``add_file``.
-            merge: Whether files that are in the artifact already may be replaced.
+            policy: See ``add_file``.
+            merge: Whether to replace entries of the same path.
 
         Raises:
-            ValueError: There is no such folder, or a name is taken by another content.
+            ValueError: The folder does not exist, or a path exists with another content.
         """
         self._check_draft()
         _check_policy(policy)
@@ -113,7 +114,8 @@ class DraftMethods(VersionFields):
         above = f"{check_entry_path(name).rstrip('/')}/" if name and name.strip("./") else ""
         for inside, found in files_below(folder):
             taken = contents.capture(found.path, immutable=immutable)
-            path = above + inside  # names from a folder are good, but for bytes that are no text
+            # Paths of a folder are valid entry paths, except names that are not valid UTF-8.
+            path = above + inside
             contents.add(
                 DraftEntry(path if path.isascii() else check_entry_path(path), taken), overwrite=merge
             )
@@ -122,16 +124,17 @@ class DraftMethods(VersionFields):
     def new_file(
         self, name: str, mode: str = "x", encoding: str | None = None, policy: Policy = "mutable"
     ) -> Iterator[IO[Any]]:
-        """Open a new file of the artifact for writing; it is added when the block ends well.
+        """Open a new file for writing. The file is added when the ``with`` block ends without an error.
 
         Args:
-            name: Its name inside the artifact.
-            mode: ``"x"`` or ``"w"``, with ``"b"`` for bytes; only ``"w"`` may replace a file.
-            encoding: Of text; UTF-8 unless given.
+            name: The path inside the artifact.
+            mode: ``"x"`` or ``"w"`` for text, ``"xb"`` or ``"wb"`` for bytes. ``"w"`` replaces an entry of
+                the same path.
+            encoding: The encoding of text; by default UTF-8.
             policy: Accepted for compatibility.
 
         Raises:
-            ValueError: The name is taken, and ``mode`` is not ``"w"`` or ``"wb"``.
+            ValueError: The path exists, and ``mode`` is ``"x"`` or ``"xb"``.
         """
         self._check_draft()
         path = check_entry_path(name)
@@ -151,22 +154,31 @@ class DraftMethods(VersionFields):
             raise
 
     def add(self, obj: Any, name: str | os.PathLike[str], overwrite: bool = False) -> ArtifactManifestEntry:
-        """Add an object such as a ``Table``, with the files that it needs; ``get`` gives it back.
+        """Add an object such as a ``Table`` with the files that it needs. ``get`` returns the object again.
 
         Args:
-            obj: A table, image, audio, video, page, point cloud, molecule, or classes, masks and boxes.
-            name: Its name inside the artifact; the type's ending (``.table.json``) is added.
-            overwrite: Whether it may take an existing name's place. As in wandb, without it the entry that
-                has the name stays, and is returned.
+            obj: A table, image, audio, video, HTML page, point cloud, molecule, or classes, masks or boxes.
+            name: The path inside the artifact, without the suffix of the type, such as ``.table.json``.
+            overwrite: Whether to replace an entry of the same path. Otherwise the existing entry is returned
+                (wandb: ``sdk/artifacts/artifact.py``).
 
         Raises:
-            TypeError: It is no such object.
+            TypeError: The object has another type.
         """
         self._check_draft()
         return stored_objects.add(self, obj, check_entry_path(name), overwrite)
 
     def add_content(self, path: str, data: bytes, overwrite: bool = True) -> str:
-        """Add a file with this content; return its path."""
+        """Add a file with the given content; return its path.
+
+        Args:
+            path: The path inside the artifact.
+            data: The content.
+            overwrite: Whether to replace an entry of the same path.
+
+        Raises:
+            ValueError: The path exists with another content, and ``overwrite`` is False.
+        """
         self._check_draft()
         return self._add(
             DraftEntry(check_entry_path(path), self.contents.capture_bytes(data)), overwrite
@@ -177,7 +189,7 @@ class DraftMethods(VersionFields):
         return [entry.path for entry in self.contents.entries()]
 
     def find_content(self, path: str) -> ArtifactManifestEntry | None:
-        """Return the entry of a file, or None."""
+        """Return the entry of a path, or None."""
         found = self.contents.find(path)
         return None if found is None else self._entry(found)
 
@@ -188,34 +200,37 @@ class DraftMethods(VersionFields):
         checksum: bool = True,
         max_objects: int | None = None,
     ) -> list[ArtifactManifestEntry]:
-        """Add what lies elsewhere, by address: its checksum is kept, its bytes are not.
+        """Add a reference to files outside the store. The artifact keeps their checksums, not their contents.
 
         Args:
-            uri: ``file://``, ``http(s)://``, ``s3://``, ``gs://``, or an entry of a logged artifact.
-                One of another scheme is kept as it is, without a checksum.
-            name: Its name inside the artifact, or the folder of several.
-            checksum: Whether to look at it: without, its digest is that of the address.
-            max_objects: Most objects that a folder or prefix may have; 10,000,000 unless given.
+            uri: A URI with the scheme ``file``, ``http``, ``https``, ``s3`` or ``gs``, or an entry of a
+                logged artifact. A URI with another scheme is stored unchanged and without a checksum.
+            name: The path inside the artifact; for a folder or prefix, the folder inside the artifact.
+            checksum: Whether to read the checksum of the target. Otherwise the digest is computed from the
+                address.
+            max_objects: The maximum number of files of a folder or prefix; by default 10,000,000.
 
         Raises:
-            ValueError: It is not there, cannot be looked at, or has too many objects.
+            ValueError: The target does not exist, cannot be read, or has too many files.
         """
         self._check_draft()
         address = uri.ref_url() if isinstance(uri, ArtifactManifestEntry) else os.fspath(uri)
         path = check_entry_path(name) if name is not None else None
         if address.startswith(artifact_references.SCHEME):
             other = uri.parent_artifact() if isinstance(uri, ArtifactManifestEntry) else None
-            reader = open_artifacts(load_settings()) if other is None else other._reading("add_reference")
+            reader = (
+                open_artifacts(load_settings()) if other is None else other._require_reader("add_reference")
+            )
             found = [artifact_references.ArtifactReferences(reader).entry_for(address, path)]
         else:
             found = add_reference(address, path, checksum, max_objects)
         return [self._add(DraftEntry(entry.path, stored=entry), False) for entry in found]
 
     def remove(self, item: str | os.PathLike[str] | ArtifactManifestEntry) -> None:
-        """Take a file, or all files below a folder, out of a draft.
+        """Remove a file, or all files in a folder, from a draft.
 
         Raises:
-            FileNotFoundError: There is none of that name.
+            FileNotFoundError: The path does not exist.
         """
         self._check_draft()
         path = item.path if isinstance(item, ArtifactManifestEntry) else check_entry_path(item)
@@ -223,25 +238,25 @@ class DraftMethods(VersionFields):
             raise FileNotFoundError(f"No such file or directory: {path}")
 
     def finalize(self) -> None:
-        """Accept no more files. ``log_artifact`` does this by itself."""
+        """Refuse further files. ``log_artifact`` calls this automatically."""
         self._finalized = True
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
-        """Return the name inside the artifact of a file that was added from ``local_path``."""
+        """Return the path inside the artifact of a file that was added from ``local_path``, or None."""
         return self._added.get(os.path.abspath(local_path))
 
     def get_entry(self, name: str | os.PathLike[str]) -> ArtifactManifestEntry:
-        """Return one entry.
+        """Return the entry of a path.
 
         Raises:
-            KeyError: There is no file of that name.
+            KeyError: The path does not exist.
         """
         entry = self.contents.find(os.fspath(name))
         if entry is None:
             raise KeyError(f"Path not contained in artifact: {name}")
         return self._entry(entry)
 
-    get_path = get_entry  # its former name
+    get_path = get_entry  # wandb's former name
 
     def _entry(self, entry: Entry | DraftEntry) -> ArtifactManifestEntry:
         return ArtifactManifestEntry(cast("Artifact", self), entry)
@@ -252,7 +267,7 @@ class DraftMethods(VersionFields):
     def _check_draft(self) -> None:
         if self._finalized or not self.is_draft():
             raise ArtifactFinalizedError(
-                f"Can't add files to finalized artifact {self._name}: make a new Artifact"
+                f"Can't add files to finalized artifact {self._name}. Create a new Artifact."
             )
 
 

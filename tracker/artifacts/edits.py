@@ -1,4 +1,4 @@
-"""Changes of artifact versions as records: what was edited, deletion, links."""
+"""Changes of artifact versions as journal records: edits, deletions and links."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
-    """Return tags, each once.
+    """Return the tags without duplicates.
 
     Raises:
-        ValueError: One has characters that a tag may not have.
+        ValueError: A tag has characters that are not allowed.
     """
     found = [tags] if isinstance(tags, str) else list(tags)
     wrong = [tag for tag in found if not isinstance(tag, str) or not _TAG.fullmatch(tag)]
     if wrong:
         raise ValueError(
-            f"Invalid tag {wrong[0]!r}: tags have letters, digits, hyphens, underscores, and spaces between"
+            f"Invalid tag {wrong[0]!r}. Use letters, digits, hyphens, underscores, and spaces between words."
         )
     return list(dict.fromkeys(found))
 
 
-def change_of(
+def build_change(
     version: ArtifactDetail,
     aliases: Sequence[str],
     tags: Sequence[str],
@@ -43,7 +43,15 @@ def change_of(
     metadata: dict[str, Any],
     ttl: timedelta | None,
 ) -> ArtifactChanged | None:
-    """Return what is to change of a version; None when nothing is.
+    """Return the record that changes a version to the given values, or None without a change.
+
+    Args:
+        version: The version before the change.
+        aliases: All aliases after the change. ``latest`` is never removed.
+        tags: All tags after the change.
+        description: The description after the change.
+        metadata: The metadata after the change.
+        ttl: The lifetime from the time of logging; None for an unlimited lifetime.
 
     Raises:
         ValueError: An alias or tag is not allowed.
@@ -63,41 +71,57 @@ def change_of(
     removed = [alias for alias in version.aliases if alias not in aliases and alias != "latest"]
     if not (values or added or removed):
         return None
-    return ArtifactChanged(*_name(version), time.time(), added, removed, values)
+    return ArtifactChanged(*_name_parts(version), time.time(), added, removed, values)
 
 
-def deletion_of(version: ArtifactDetail) -> ArtifactChanged:
+def build_deletion(version: ArtifactDetail) -> ArtifactChanged:
     """Return the record that deletes a version."""
-    return ArtifactChanged(*_name(version), time.time(), deleted=True)
+    return ArtifactChanged(*_name_parts(version), time.time(), deleted=True)
 
 
-def link_of(version: ArtifactDetail, target: str, aliases: Sequence[str]) -> ArtifactLinked:
-    """Return the record that links a version to ``[[entity/]project/]collection``.
+def build_link(version: ArtifactDetail, target: str, aliases: Sequence[str]) -> ArtifactLinked:
+    """Return the record that links a version into a collection.
+
+    Args:
+        version: The version.
+        target: The collection: ``[[entity/]project/]collection``.
+        aliases: Aliases of the linked version.
 
     Raises:
+        UsageError: The target is not the path of a collection.
         ValueError: The target's name or an alias is not allowed.
     """
     entity, project, name, reference = parse_reference(target, version.entity, version.project)
     if reference != "latest":
-        raise UsageError(f"{target!r} names a version: link to a collection, [[entity/]project/]collection")
+        raise UsageError(
+            f"Invalid target {target!r}: it names a version. Use a collection, [[entity/]project/]collection."
+        )
     check_collection_name(name)
     named = [check_alias(alias) for alias in aliases]
-    return ArtifactLinked(*_name(version), entity, project, name, named, time.time())
+    return ArtifactLinked(*_name_parts(version), entity, project, name, named, time.time())
 
 
 def apply(reader: ArtifactReader, version: ArtifactDetail, change: ArtifactChanged) -> ArtifactDetail:
-    """Make a change; where there is neither catalog nor server, through the active run's journal.
+    """Change or delete a version. Without a catalog or server, write the change to the active run's journal.
+
+    Args:
+        reader: The reader of the version.
+        version: The version.
+        change: The change.
 
     Returns:
-        The version as it is then.
+        The changed version, or the deleted version before the deletion.
+
+    Raises:
+        UsageError: There is neither a catalog, nor a server, nor an active run.
     """
     if reader.can_change:
         return reader.change(change)
     run = active_run()
     if run is None:
         raise UsageError(
-            "this host only sees the store's folder: change artifacts inside a run, or on the host that runs "
-            "`tracker server`"
+            "This host sees only the folder of the store. Change artifacts in a run, or on the host that "
+            "runs `tracker server`."
         )
     run.record(change)
     if change.deleted:
@@ -106,7 +130,13 @@ def apply(reader: ArtifactReader, version: ArtifactDetail, change: ArtifactChang
 
 
 def apply_link(reader: ArtifactReader, link: ArtifactLinked) -> ArtifactDetail:
-    """Make a link; through the active run's journal, if there is one. Return the version as it is there."""
+    """Link a version into a collection; return the linked version.
+
+    An active run writes the link to its journal. Otherwise the reader makes the link.
+
+    Raises:
+        UsageError: There is neither an active run, nor a catalog, nor a server.
+    """
     run = active_run()
     if run is not None:
         run.record(link)
@@ -114,11 +144,11 @@ def apply_link(reader: ArtifactReader, link: ArtifactLinked) -> ArtifactDetail:
         reader.link(link)
     else:
         raise UsageError(
-            "this host only sees the store's folder: link artifacts inside a run, or on the host that runs "
-            "`tracker server`"
+            "This host sees only the folder of the store. Link artifacts in a run, or on the host that runs "
+            "`tracker server`."
         )
     return reader.artifact(link.target_entity, link.target_project, link.target_name, link.digest)
 
 
-def _name(version: ArtifactDetail) -> tuple[str, str, str, int, str]:
+def _name_parts(version: ArtifactDetail) -> tuple[str, str, str, int, str]:
     return version.entity, version.project, version.name, int(version.version[1:]), version.digest

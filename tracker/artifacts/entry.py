@@ -1,4 +1,4 @@
-"""``ArtifactManifestEntry``: one file of an artifact, as scripts see it."""
+"""``ArtifactManifestEntry``: one file or reference of an artifact, for scripts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class ArtifactManifestEntry:
-    """One file of an artifact, as ``wandb``'s class of this name.
+    """One file or reference of an artifact (wandb: ``sdk/artifacts/artifact_manifest_entry.py``).
 
-    Equal to another entry of the same path and content.
+    Two entries are equal if they have the same path and content.
 
     Attributes:
-        path: Its name inside the artifact, with ``/``.
-        size: Bytes; 0 for a reference whose size is not known.
-        ref: URI of a reference; None for a file.
-        extra: What a reference's scheme needs (``etag``, ``versionID``).
+        path: The path inside the artifact, with ``/``.
+        size: The size in bytes; 0 for a reference of unknown size.
+        ref: The URI of a reference; None for a file.
+        extra: Further values of a reference, such as ``etag`` and ``versionID``.
     """
 
     def __init__(self, artifact: Artifact, entry: Entry | DraftEntry) -> None:
@@ -43,40 +43,40 @@ class ArtifactManifestEntry:
 
     @property
     def digest(self) -> str:
-        """Base64 of the MD5 of its bytes; of a draft's large file it is computed when first asked for."""
-        return self._known().digest
+        """The MD5 of the content in Base64. For a large file of a draft, the first access computes it."""
+        return self._stored_entry().digest
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of its bytes, by which the store knows them; empty for a reference."""
-        return self._known().sha256
+        """The SHA-256 of the content, which names the content in the store; empty for a reference."""
+        return self._stored_entry().sha256
 
     def parent_artifact(self) -> Artifact:
-        """Return the artifact that it belongs to."""
+        """Return the artifact of this entry."""
         return self._artifact
 
     @property
     def mimetype(self) -> str:
-        """What its name says it is."""
+        """The MIME type, guessed from the path."""
         from mimetypes import guess_type
 
         return guess_type(self.path)[0] or "application/octet-stream"
 
     @property
     def birth_artifact_id(self) -> str | None:
-        """wandb's id of the version that first had it: not kept here."""
+        """Always None. In wandb, the id of the first version with this entry."""
         return None
 
     @property
     def local_path(self) -> None:
-        """Where it was added from: not kept, as its content was captured then."""
+        """Always None. In wandb, the local file that was added."""
 
     def digest_algorithm(self) -> str:
-        """Return how its digest was computed: wandb's name of MD5."""
+        """Return the algorithm of the digest: wandb's name for MD5."""
         return "MANIFEST_MD5"
 
     def to_json(self) -> dict[str, Any]:
-        """Return its fields as plain values."""
+        """Return the fields as plain values."""
         fields = {"path": self.path, "digest": self.digest, "ref": self.ref, "size": self.size}
         return {**{key: value for key, value in fields.items() if value is not None}, "extra": self.extra}
 
@@ -86,37 +86,39 @@ class ArtifactManifestEntry:
         skip_cache: bool | None = None,
         executor: Any = None,
     ) -> str:
-        """Write this file alone below ``root`` (``./artifacts/NAME:vN`` unless given); return its path.
+        """Write this file into the folder ``root``; return the path of the written file.
 
         Args:
-            root: The folder.
+            root: The folder; by default ``./artifacts/NAME:vN``.
             skip_cache: Accepted for compatibility.
-            executor: Likewise.
+            executor: Accepted for compatibility.
 
         Raises:
-            ArtifactError: Its content is missing or wrong.
+            ArtifactError: The content is missing or does not match its checksum.
         """
-        folder = self._artifact.download_some([self._known()], root)
+        folder = self._artifact.download_some([self._stored_entry()], root)
         return os.path.join(folder, *path_on_disk(self.path).split("/"))
 
     def ref_target(self) -> str:
-        """Return the URI that a reference points to.
+        """Return the URI of a reference.
 
         Raises:
-            ValueError: It is a file.
+            ValueError: The entry is a file.
         """
         if self.ref is None:
             raise ValueError("Only reference entries support ref_target().")
         return self.ref
 
     def ref_url(self) -> str:
-        """Return an address of this entry that another artifact's ``add_reference`` takes.
+        """Return the address of this entry, for ``add_reference`` of another artifact.
 
         Raises:
             UsageError: The artifact was not logged.
         """
         if self._artifact.is_draft():
-            raise UsageError("an entry has an address once its artifact is logged")
+            raise UsageError(
+                f"Entry {self.path!r} has no address yet. Call run.log_artifact(artifact) first."
+            )
         return address_of(self._artifact.source_qualified_name, self.path)
 
     def __eq__(self, other: object) -> bool:
@@ -130,7 +132,7 @@ class ArtifactManifestEntry:
     def __repr__(self) -> str:
         return f"ArtifactManifestEntry(path={self.path!r}, size={self.size}, ref={self.ref!r})"
 
-    def _known(self) -> Entry:
+    def _stored_entry(self) -> Entry:
         if isinstance(self._entry, Entry):
             return self._entry
         return self._artifact.contents.settled(self._entry)

@@ -8,18 +8,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tracker.artifacts.reference_errors import MissingError, changed, check_size, first_of, place_below
+from tracker.artifacts.reference_errors import (
+    MissingError,
+    changed_error,
+    check_size,
+    limit_objects,
+    path_in_artifact,
+)
 from tracker.errors import UsageError
 from tracker.store.blobs.manifest import Entry
 
 _ADDRESS = re.compile(r"gs://([^/]+)/?(.*?)(?:#(\d+))?", re.DOTALL)
 
 
-def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
-    """Return entries for ``gs://BUCKET/KEY[#GENERATION]``: one object, or those below a prefix.
+def list_entries(uri: str, name: str | None, checksum: bool, max_objects: int) -> list[Entry]:
+    """Return the entries for ``gs://BUCKET/KEY[#GENERATION]``: one object, or all objects with a prefix.
+
+    Args:
+        uri: The address.
+        name: The path inside the artifact; for a prefix, the folder inside the artifact.
+        checksum: Whether to read the ETag.
+        max_objects: The maximum number of objects of a prefix.
 
     Raises:
-        ValueError: Nothing is there, or it cannot be looked at.
+        ValueError: The target does not exist or cannot be read.
     """
     bucket_name, key, generation = _parse(uri)
     address = f"gs://{bucket_name}/{key}"
@@ -31,27 +43,27 @@ def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
         if found is not None and not key.endswith("/"):
             return [_entry(name or os.path.basename(key), bucket_name, found)]
         if generation is not None:
-            raise ValueError(f"{uri} is not there")
+            raise ValueError(f"{uri} does not exist.")
         prefix = f"{key.rstrip('/')}/" if key else ""
-        # A name that ends in a slash stands for a folder.
+        # A name with a slash at its end represents a folder.
         objects = (each for each in bucket.list_blobs(prefix=prefix) if not each.name.endswith("/"))
         entries = [
-            _entry(place_below(each.name, prefix, name), bucket_name, each)
-            for each in first_of(objects, address, most)
+            _entry(path_in_artifact(each.name, prefix, name), bucket_name, each)
+            for each in limit_objects(objects, address, max_objects)
         ]
     except _errors() as error:
-        raise ValueError(f"{uri} cannot be looked at: {error}") from error
+        raise ValueError(f"Cannot read {uri}: {error}") from error
     if not entries:
-        raise ValueError(f"{uri} is not there: neither an object nor a prefix of any")
+        raise ValueError(f"{uri} does not exist: there is no such object and no object with this prefix.")
     return entries
 
 
 def fetch(entry: Entry, target: Path) -> None:
-    """Write an object to a path: the generation that was noted, else the newest if it is the same.
+    """Write an object to a path: the recorded generation, or else the newest one if its ETag is the same.
 
     Raises:
-        MissingError: It is gone, or cannot be reached.
-        ArtifactError: It has changed.
+        MissingError: The object does not exist any more, or cannot be reached.
+        ArtifactError: The object has changed.
     """
     bucket_name, key, generation = _parse(entry.ref or "")
     bucket = _client().bucket(bucket_name)
@@ -60,19 +72,19 @@ def fetch(entry: Entry, target: Path) -> None:
         found = bucket.get_blob(key, generation=noted) if noted is not None else None
         found = found or bucket.get_blob(key)
         if found is None:
-            raise MissingError(f"{entry.ref} is not there any more")
+            raise MissingError(f"{entry.ref} does not exist any more.")
         if entry.digest not in (found.etag, entry.ref):
-            raise changed(entry, found.etag)
-        found.download_to_filename(os.fspath(target))  # of this generation; checks the MD5 that it has
+            raise changed_error(entry, found.etag)
+        found.download_to_filename(os.fspath(target))  # this generation; the library checks its MD5
         check_size(entry, target.stat().st_size)
     except _errors() as error:
-        raise MissingError(f"{entry.ref} cannot be fetched: {error}") from error
+        raise MissingError(f"Cannot fetch {entry.ref}: {error}") from error
 
 
 def _parse(uri: str) -> tuple[str, str, str | None]:
     found = _ADDRESS.fullmatch(uri)
     if found is None:
-        raise ValueError(f"{uri!r} is no address of Google Cloud Storage: write gs://bucket/key")
+        raise ValueError(f"Invalid Google Cloud Storage address {uri!r}. Use gs://bucket/key.")
     return found[1], found[2], found[3]
 
 
@@ -82,7 +94,7 @@ def _client() -> Any:
         from google.cloud import storage
     except ImportError:
         raise UsageError(
-            "gs:// references need google-cloud-storage: pip install google-cloud-storage"
+            "gs:// references need google-cloud-storage. Run: pip install google-cloud-storage"
         ) from None
     try:
         return storage.Client()

@@ -1,4 +1,4 @@
-"""Where an artifact comes from and what became of it: runs, collections, links."""
+"""``Lineage``: the runs, collections and links of an artifact."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
     from tracker.artifacts.artifact import Artifact
     from tracker.reading.reader import Reader
 
-# Finds a run, by entity, project and id, as ``Api().run`` does.
+# Returns a run of ``Api`` for an entity, project and run id.
 FindRun = Callable[[str, str, str], Any]
 
 
 class Lineage(DraftMethods):
-    """The side of an artifact that leads to others."""
+    """The methods of ``Artifact`` that return runs, collections and other artifacts."""
 
     _find_run: FindRun | None = None
     use_as: str | None = None
 
     def logged_by(self) -> Any:
-        """Return the run that logged it, as ``Api().run``; None when it is not known."""
-        run = self._known("logged_by").logged_by
+        """Return the run that logged the artifact, or None if it is unknown or deleted."""
+        run = self._require_version("logged_by").logged_by
         if run is None:
             return None
         try:
             return self._run(self.source_entity, self.source_project, run)
         except NotFoundError:
-            return None  # it was deleted
+            return None  # the run was deleted
 
     def used_by(self) -> list[Any]:
-        """Return the runs that used it, as ``Api().run``."""
-        version = self._known("used_by")
-        fresh = self._reading("used_by").artifact(
+        """Return the runs that used the artifact."""
+        version = self._require_version("used_by")
+        fresh = self._require_reader("used_by").artifact(
             version.entity, version.project, version.name, version.version
         )
         return [self._run(run.entity, run.project, run.id) for run in fresh.used_by]
 
     @property
     def history_step(self) -> int | None:
-        """The last step that the run had logged when it logged this; None when that is not known."""
-        version, reader = self._known("history_step"), self._catalog()
+        """The last step that the run had logged before it logged the artifact, or None if it is unknown."""
+        version, reader = self._require_version("history_step"), self._catalog()
         if version.logged_by is None or reader is None:
             return None
-        place = (self.source_entity, self.source_project, version.logged_by)
+        run_path = (self.source_entity, self.source_project, version.logged_by)
         try:
-            rows = reader.history(*place, ["_step", "_timestamp"], False, None)
+            rows = reader.history(*run_path, ["_step", "_timestamp"], False, None)
         except NotFoundError:
             return None
         before = [row["_step"] for row in rows if row["_timestamp"] <= version.created_at]
@@ -58,39 +58,39 @@ class Lineage(DraftMethods):
 
     @property
     def source_artifact(self) -> Artifact:
-        """The version that a link stands for; itself, unless it is one.
+        """The source version of a link. For other versions, the artifact itself.
 
         Raises:
-            NotFoundError: It is not there any more.
+            NotFoundError: The source version does not exist any more.
         """
         if not self.is_link:
             return cast("Artifact", self)
         entity, project, name = self.source_qualified_name.split("/")
-        reader = self._reading("source_artifact")
-        return self._like(reader.artifact(entity, project, *name.split(":")))
+        reader = self._require_reader("source_artifact")
+        return self._from_version(reader.artifact(entity, project, *name.split(":")))
 
     @property
     def linked_artifacts(self) -> list[Artifact]:
-        """The links that stand for this version, in other collections; a link has none."""
+        """The links to this version in other collections. Empty for a link."""
         if self.is_link:
             return []
-        version = self._known("linked_artifacts")
-        return [self._like(each) for each in self._reading("linked_artifacts").links(version)]
+        version = self._require_version("linked_artifacts")
+        return [self._from_version(each) for each in self._require_reader("linked_artifacts").links(version)]
 
     @property
     def collection(self) -> ArtifactCollection:
-        """The collection that it was looked up in.
+        """The collection of this version; for a link, the collection of the link.
 
         Raises:
-            NotFoundError: All its versions are deleted.
-            UnsupportedError: This host only sees the store's folder.
+            NotFoundError: All versions of the collection are deleted.
+            UnsupportedError: This host sees only the folder of the store.
         """
-        version = self._known("collection")
+        version = self._require_version("collection")
         return self._collection(version.entity, version.project, version.name)
 
     @property
     def source_collection(self) -> ArtifactCollection:
-        """The collection that it was logged to; see ``collection``."""
+        """The collection to which the artifact was logged. Raises the errors of ``collection``."""
         entity, project, name = self.source_qualified_name.split("/")
         return self._collection(entity, project, name.split(":")[0])
 
@@ -98,26 +98,26 @@ class Lineage(DraftMethods):
         reader = self._catalog()
         if reader is None:
             raise UnsupportedError(
-                "Artifact.collection on a host that only sees the store's folder",
-                "ask on the host that runs `tracker server`",
+                "Artifact.collection on a host that sees only the folder of the store",
+                "run this on the host that runs `tracker server`",
             )
         for info in reader.collections(entity, project, None):
             if info.name == name:
-                return ArtifactCollection(reader, self._like, info)
-        raise NotFoundError(f"there is no collection {entity}/{project}/{name}")
+                return ArtifactCollection(reader, self._from_version, info)
+        raise NotFoundError(f"There is no collection {entity}/{project}/{name}.")
 
     def _catalog(self) -> Reader | None:
-        """Return who can answer more than what an artifact is; None where only files can be seen."""
-        reader = self._reading("lineage")
+        """Return the reader if it can also list runs and collections; otherwise None."""
+        reader = self._require_reader("lineage")
         return cast("Reader", reader) if hasattr(reader, "collections") else None
 
-    def _like(self, version: ArtifactDetail) -> Artifact:
+    def _from_version(self, version: ArtifactDetail) -> Artifact:
         assert self._find_run is not None
         kind = cast("type[Artifact]", type(self))
-        return kind.from_version(version, self._reading("source_artifact"), self._find_run)
+        return kind.from_version(version, self._require_reader("source_artifact"), self._find_run)
 
     def json_encode(self) -> dict[str, Any]:
-        """Return what names this version, as wandb stores it in configs."""
+        """Return the dict that names this version in a config (wandb: ``sdk/artifacts/artifact.py``)."""
         return {
             "_type": "artifactVersion",
             "_version": "v0",

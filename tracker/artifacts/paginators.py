@@ -1,4 +1,4 @@
-"""Lists as ``Api`` and artifacts give them: real lists that also answer what wandb's paginators do."""
+"""``PaginatedList``: the lists that ``Api`` and artifacts return, with the methods of wandb's paginators."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 class PaginatedList(list[T]):
-    """A list with the names of wandb's paginators: all of it is there, so there are no further pages.
+    """A complete list with the methods of wandb's paginators. There are no further pages to fetch.
 
     Attributes:
-        per_page: As it was given; everything comes at once.
+        per_page: The given page size. It has no effect.
     """
 
     def __init__(self, items: Iterable[T] = (), per_page: int = 50) -> None:
@@ -22,22 +22,22 @@ class PaginatedList(list[T]):
 
     @property
     def objects(self) -> list[T]:
-        """What was fetched: all."""
+        """The list itself: all items are fetched."""
         return self
 
     @property
     def more(self) -> bool:
-        """Whether there are pages to fetch: never."""
+        """Whether there are more pages to fetch. Always False."""
         return False
 
     @property
     def cursor(self) -> None:
-        """Where the next page begins: there is none."""
+        """The start of the next page. Always None."""
         return None
 
     @property
     def length(self) -> int:
-        """How many there are."""
+        """The number of items."""
         return len(self)
 
     def __next__(self) -> T:
@@ -47,9 +47,9 @@ class PaginatedList(list[T]):
         return self[self._at - 1]
 
     def next(self) -> T:
-        """Return the next one, as ``next(...)`` does.
+        """Return the next item, as ``next(...)`` does.
 
         Raises:
-            StopIteration: There is none left.
+            StopIteration: All items have been returned.
         """
         return self.__next__()

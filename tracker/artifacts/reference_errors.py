@@ -1,4 +1,4 @@
-"""What the handlers of references share: content that is gone, and objects below a prefix of a bucket."""
+"""Shared parts of the handlers of references: errors, and objects with a prefix in a bucket."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from tracker.ground.terminal import say
 from tracker.store.blobs.manifest import Entry
 
 CHUNK = 1024 * 1024
-# Requests that are under way at once: each mostly waits for an answer.
-AT_ONCE = 16
+# The maximum number of parallel requests. A request spends most of its time waiting for the answer.
+PARALLEL_REQUESTS = 16
 T = TypeVar("T")
 
 
 class MissingError(ArtifactError):
-    """What a reference points to is gone, or out of reach; ``allow_missing_references`` passes it over."""
+    """The target of a reference does not exist or cannot be reached.
+
+    ``allow_missing_references`` skips such references.
+    """
 
 
 class Found(NamedTuple):
@@ -29,30 +32,44 @@ class Found(NamedTuple):
     size: int
 
 
-def changed(entry: Entry, found: str) -> ArtifactError:
-    """Return the error for a reference whose target has another digest than was noted."""
-    return ArtifactError(f"{entry.ref} has changed: its digest is {found}, {entry.digest} was noted")
+def changed_error(entry: Entry, found: str) -> ArtifactError:
+    """Return the error for a reference whose target has another digest than the recorded one."""
+    return ArtifactError(f"{entry.ref} has changed: its digest is {found}, not {entry.digest}.")
 
 
 def check_size(entry: Entry, size: int) -> None:
-    """Refuse content of another size than was noted; 0 was noted where the size was not known.
+    """Compare the size of a target with the recorded size. A recorded size of 0 means an unknown size.
 
     Raises:
         ArtifactError: The sizes differ.
     """
     if entry.size and size != entry.size:
-        raise ArtifactError(f"{entry.ref} has changed: it has {size} bytes, {entry.size} were noted")
+        raise ArtifactError(f"{entry.ref} has changed: its size is {size} bytes, not {entry.size}.")
 
 
-def first_of(objects: Iterable[T], address: str, most: int) -> Iterator[T]:
-    """Yield at most so many objects; say so when there are more."""
+def limit_objects(objects: Iterable[T], address: str, max_objects: int) -> Iterator[T]:
+    """Yield at most ``max_objects`` objects; print a message if there are more.
+
+    Args:
+        objects: The objects.
+        address: The address of the prefix, for the message.
+        max_objects: The maximum number of objects.
+    """
     rest = iter(objects)
-    yield from islice(rest, most)
+    yield from islice(rest, max_objects)
     if next(rest, None) is not None:
-        say(f"{address} has more than {most} objects: only the first were added; pass max_objects")
+        say(f"{address} has more than {max_objects} objects. Only the first were added. Pass max_objects.")
 
 
-def place_below(key: str, prefix: str, name: str | None) -> str:
-    """Return where an object of a prefix stands in the artifact; doubled slashes count once, as in wandb."""
+def path_in_artifact(key: str, prefix: str, name: str | None) -> str:
+    """Return the path of an object inside the artifact.
+
+    Double slashes count as one slash (wandb: ``sdk/artifacts/storage_handlers/s3_handler.py``).
+
+    Args:
+        key: The key of the object.
+        prefix: The prefix of the reference.
+        name: The folder inside the artifact; None for the root.
+    """
     inside = PurePosixPath(key.removeprefix(prefix).lstrip("/"))
     return str(PurePosixPath(name or "") / inside)

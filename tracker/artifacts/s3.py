@@ -1,4 +1,4 @@
-"""References to S3, and to whatever speaks its protocol (``AWS_ENDPOINT_URL``). Needs boto3."""
+"""References to S3 and to servers with its protocol (``AWS_ENDPOINT_URL``). Needs boto3."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tracker.artifacts.reference_errors import (
-    AT_ONCE,
     CHUNK,
+    PARALLEL_REQUESTS,
     Found,
     MissingError,
-    changed,
+    changed_error,
     check_size,
-    first_of,
-    place_below,
+    limit_objects,
+    path_in_artifact,
 )
 from tracker.errors import UsageError
 from tracker.store.blobs.manifest import Entry
@@ -27,13 +27,20 @@ _ADDRESS = re.compile(r"s3://([^/]+)/?(.*?)(?:\?versionId=([^&]+))?", re.DOTALL)
 _GONE = frozenset(("404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"))
 
 
-def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
-    """Return entries for ``s3://BUCKET/KEY[?versionId=V]``: one object, or those below a prefix.
+def list_entries(uri: str, name: str | None, checksum: bool, max_objects: int) -> list[Entry]:
+    """Return the entries for ``s3://BUCKET/KEY[?versionId=V]``: one object, or all objects with a prefix.
 
-    Objects without a byte are passed over in a prefix, as wandb does: they stand for folders.
+    A prefix skips empty objects, which represent folders
+    (wandb: ``sdk/artifacts/storage_handlers/s3_handler.py``).
+
+    Args:
+        uri: The address.
+        name: The path inside the artifact; for a prefix, the folder inside the artifact.
+        checksum: Whether to read the ETag.
+        max_objects: The maximum number of objects of a prefix.
 
     Raises:
-        ValueError: Nothing is there, or it cannot be looked at.
+        ValueError: The target does not exist or cannot be read.
     """
     bucket, key, version = _parse(uri)
     address = f"s3://{bucket}/{key}"
@@ -46,28 +53,28 @@ def look(uri: str, name: str | None, checksum: bool, most: int) -> list[Entry]:
             found = Found(key, _etag(head), head["ContentLength"])
             return [_entry(name or os.path.basename(key), bucket, found, head)]
         if version:
-            raise ValueError(f"{uri} is not there")
+            raise ValueError(f"{uri} does not exist.")
         prefix = f"{key.rstrip('/')}/" if key else ""
-        objects = list(first_of(_list(client, bucket, prefix), address, most))
-        with ThreadPoolExecutor(AT_ONCE) as threads:  # a list does not say which version it shows
+        objects = list(limit_objects(_list_objects(client, bucket, prefix), address, max_objects))
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as threads:  # the listing has no version ids
             heads = threads.map(lambda each: _head(client, bucket, each.key, None), objects)
             entries = [
-                _entry(place_below(each.key, prefix, name), bucket, each, head or {})
+                _entry(path_in_artifact(each.key, prefix, name), bucket, each, head or {})
                 for each, head in zip(objects, heads, strict=True)
             ]
     except _errors() as error:
-        raise ValueError(f"{uri} cannot be looked at: {error}") from error
+        raise ValueError(f"Cannot read {uri}: {error}") from error
     if not entries:
-        raise ValueError(f"{uri} is not there: neither an object nor a prefix of any")
+        raise ValueError(f"{uri} does not exist: there is no such object and no object with this prefix.")
     return entries
 
 
 def fetch(entry: Entry, target: Path) -> None:
-    """Write an object to a path: the version that was noted, else whichever has the ETag that was noted.
+    """Write an object to a path: the recorded version, or else a version with the recorded ETag.
 
     Raises:
-        MissingError: It is gone, or cannot be reached.
-        ArtifactError: It has changed.
+        MissingError: The object does not exist any more, or cannot be reached.
+        ArtifactError: The object has changed.
     """
     bucket, key, version = _parse(entry.ref or "")
     version = version or entry.extra.get("versionID")
@@ -79,27 +86,27 @@ def fetch(entry: Entry, target: Path) -> None:
                 answer["Body"].close()
             former = None if version else _version_with(client, bucket, key, entry.digest)
             if former is None and answer is not None:
-                raise changed(entry, _etag(answer))
+                raise changed_error(entry, _etag(answer))
             if former is None:
-                raise MissingError(f"{entry.ref} is not there any more")
+                raise MissingError(f"{entry.ref} does not exist any more.")
             answer = client.get_object(Bucket=bucket, Key=key, VersionId=former)
         with target.open("xb") as file:
             for chunk in answer["Body"].iter_chunks(CHUNK):
                 file.write(chunk)
             check_size(entry, file.tell())
     except _errors() as error:
-        raise MissingError(f"{entry.ref} cannot be fetched: {error}") from error
+        raise MissingError(f"Cannot fetch {entry.ref}: {error}") from error
 
 
 def _parse(uri: str) -> tuple[str, str, str | None]:
     found = _ADDRESS.fullmatch(uri)
     if found is None:
-        raise ValueError(f"{uri!r} is no address of S3: write s3://bucket/key")
+        raise ValueError(f"Invalid S3 address {uri!r}. Use s3://bucket/key.")
     return found[1], found[2], found[3]
 
 
 def _client() -> Any:
-    # wandb's variable beside AWS_ENDPOINT_URL, which boto3 reads itself.
+    # wandb's own variable. boto3 itself reads AWS_ENDPOINT_URL.
     return _client_for(os.environ.get("AWS_S3_ENDPOINT_URL"), os.environ.get("AWS_REGION"))
 
 
@@ -109,8 +116,8 @@ def _client_for(endpoint: str | None, region: str | None) -> Any:
         import boto3
         from botocore.config import Config
     except ImportError:
-        raise UsageError("s3:// references need boto3: pip install boto3") from None
-    config = Config(max_pool_connections=AT_ONCE)
+        raise UsageError("s3:// references need boto3. Run: pip install boto3") from None
+    config = Config(max_pool_connections=PARALLEL_REQUESTS)
     return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
 
 
@@ -148,7 +155,7 @@ def _unless_gone(ask: Any) -> dict[str, Any] | None:
     return answer
 
 
-def _list(client: Any, bucket: str, prefix: str) -> Iterator[Found]:
+def _list_objects(client: Any, bucket: str, prefix: str) -> Iterator[Found]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for each in page.get("Contents", ()):
             if each["Size"] > 0:
@@ -156,7 +163,7 @@ def _list(client: Any, bucket: str, prefix: str) -> Iterator[Found]:
 
 
 def _version_with(client: Any, bucket: str, key: str, etag: str) -> str | None:
-    """Return the version of an object that has an ETag; None without one, or where there are no versions."""
+    """Return the id of the version of an object that has an ETag, or None."""
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
         for each in page.get("Versions", ()):
             if each["Key"] == key and _etag(each) == etag:

@@ -1,4 +1,4 @@
-"""Objects inside artifacts: ``artifact.add(table, "name")`` and ``artifact.get("name")``."""
+"""Media objects and tables inside artifacts: ``artifact.add(table, "name")`` and ``artifact.get("name")``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def add(artifact: DraftMethods, obj: Any, name: str, overwrite: bool) -> Artifac
     """See ``Artifact.add``."""
     if not isinstance(obj, WBValue) or obj._log_type is None or not obj._in_artifacts:
         raise TypeError(
-            f"An artifact does not take objects of type {type(obj).__name__}. Give it a data type such as "
-            "Table or Image, and use add_file for files."
+            f"Cannot add an object of type {type(obj).__name__} to an artifact. "
+            "Pass a data type such as Table or Image, or use add_file for a file."
         )
     for path, known in artifact._objects.items():
         if known is obj:
@@ -31,10 +31,10 @@ def add(artifact: DraftMethods, obj: Any, name: str, overwrite: bool) -> Artifac
     if found is not None and not overwrite:
         return found
     described = obj.to_json(artifact)
-    if obj._log_type != "table":  # whose cells are plain already
+    if obj._log_type != "table":  # the cells of a table are plain values already
         described = values.to_plain(described)
     data = for_artifact(described)
-    if path.startswith("media/tables"):  # as in wandb: of a table that another one links to
+    if path.startswith("media/tables"):  # a table that another table links to; wandb names it by its digest
         path = obj.with_suffix(f"media/tables/{short_digest(data)}")
     artifact.add_content(path, data, overwrite or path.startswith("media/tables"))
     artifact._objects[path] = obj
@@ -44,9 +44,9 @@ def add(artifact: DraftMethods, obj: Any, name: str, overwrite: bool) -> Artifac
 
 
 def find(artifact: Artifact, name: str) -> Any:
-    """Return the object of that name in an artifact, files that it needs downloaded; None without one."""
+    """Return the object of a name in an artifact, or None. The files of the object are downloaded."""
     for each in vars(data_types)["__all__"]:
-        getattr(data_types, each)  # a type is known once it is loaded
+        getattr(data_types, each)  # loading a type registers it in WBValue.type_mapping
     for kind in WBValue.type_mapping().values():
         path = kind.with_suffix(name)
         if path in artifact._objects:

@@ -1,4 +1,4 @@
-"""What an artifact knows of its version: its names and times, and how it comes to have one."""
+"""``VersionFields``: the fields that an artifact has after it is logged, such as its version and times."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tracker.ground.read_models import ArtifactDetail
 from tracker.reading.reader import ArtifactReader
 
 T = TypeVar("T", bound="VersionFields")
-# Finds the version that a logged artifact became, and who can read it.
+# Finds the version that a logged artifact became, and the reader of that version.
 Resolve = Callable[[], tuple[ArtifactDetail, ArtifactReader]]
 
 
 class VersionFields:
-    """The side of an artifact that is known once it is logged.
+    """The fields of a logged artifact.
 
     Args:
-        name: Of its collection.
+        name: The name of the collection.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,23 +39,23 @@ class VersionFields:
 
     @property
     def detail(self) -> ArtifactDetail:
-        """All that is known of the version."""
-        return self._known("detail")
+        """All fields of the version."""
+        return self._require_version("detail")
 
     @property
     def entity(self) -> str:
-        """Whose project it is in."""
-        return self._known("entity").entity
+        """The entity of the project."""
+        return self._require_version("entity").entity
 
     @property
     def project(self) -> str:
         """The project."""
-        return self._known("project").project
+        return self._require_version("project").project
 
     @property
     def qualified_name(self) -> str:
         """``ENTITY/PROJECT/NAME:vN``."""
-        version = self._known("qualified_name")
+        version = self._require_version("qualified_name")
         return f"{version.entity}/{version.project}/{self.name}"
 
     @property
@@ -66,52 +66,54 @@ class VersionFields:
     @property
     def version(self) -> str:
         """``v0``, ``v1``, ..."""
-        return self._known("version").version
+        return self._require_version("version").version
 
     @property
     def state(self) -> str:
-        """``"PENDING"`` until it is logged, then ``"COMMITTED"``; ``"DELETED"`` after ``delete``."""
+        """``"PENDING"`` without a version, ``"COMMITTED"`` with a version, ``"DELETED"`` after ``delete``."""
         if self._version is None:
             return "PENDING"
         return "COMMITTED" if self._reader is not None else "DELETED"
 
     def is_draft(self) -> bool:
-        """Whether files can still be added."""
+        """Return whether the artifact was not logged yet."""
         return not self._logged and self._version is None
 
     @property
     def is_link(self) -> bool:
-        """Whether it stands for a version of another collection, such as in a model registry."""
-        return (self._logged or self._version is not None) and self._known("is_link").source is not None
+        """Whether this version is a link to a version of another collection, as in a model registry."""
+        return (self._logged or self._version is not None) and self._require_version(
+            "is_link"
+        ).source is not None
 
     @property
     def linked_at(self) -> str | None:
-        """When a link was made, as ``2026-01-31T12:00:00Z``; None for an original."""
+        """The time when the link was created, such as ``2026-01-31T12:00:00Z``; None without a link."""
         return self.created_at if self.is_link else None
 
     @property
     def commit_hash(self) -> str:
-        """wandb's hash of the commit: here the digest, which stands for the content too."""
-        return self._known("commit_hash").digest
+        """The hash of the version. Here this is the digest of its contents."""
+        return self._require_version("commit_hash").digest
 
     @property
     def digest_algorithm(self) -> str:
-        """How digests are computed: wandb's name of MD5."""
+        """The algorithm of the digests: wandb's name for MD5."""
         return "MANIFEST_MD5"
 
     @property
     def url(self) -> str:
-        """Where the version is shown; an empty string when nothing serves the store."""
-        version, base = self._known("url"), self._reader.url if self._reader is not None else None
+        """The address of the version's page, or an empty string without a server."""
+        version, base = self._require_version("url"), self._reader.url if self._reader is not None else None
         if base is None:
             return ""
-        place = f"{quote(version.entity, safe='')}/{quote(version.project, safe='')}"
-        return f"{base.rstrip('/')}/{place}?tab=artifacts&artifact={quote(self.name, safe='')}"
+        project_path = f"{quote(version.entity, safe='')}/{quote(version.project, safe='')}"
+        return f"{base.rstrip('/')}/{project_path}?tab=artifacts&artifact={quote(self.name, safe='')}"
 
     @property
     def source_qualified_name(self) -> str:
-        """``ENTITY/PROJECT/NAME:vN`` of the version that a link stands for; its own, unless it is one."""
-        return self._known("source_qualified_name").source or self.qualified_name
+        """``ENTITY/PROJECT/NAME:vN`` of the source version of a link; for other versions, of itself."""
+        return self._require_version("source_qualified_name").source or self.qualified_name
 
     @property
     def source_entity(self) -> str:
@@ -137,44 +139,44 @@ class VersionFields:
 
     @property
     def created_at(self) -> str:
-        """When it was logged, as ``2026-01-31T12:00:00Z``."""
-        return as_time(self._known("created_at").created_at)
+        """The time of logging, such as ``2026-01-31T12:00:00Z``."""
+        return as_time(self._require_version("created_at").created_at)
 
     @property
     def updated_at(self) -> str:
-        """When something was last said of it, in the same form."""
-        return as_time(self._known("updated_at").updated_at)
+        """The time of the last change of description, metadata, aliases or tags, in the same format."""
+        return as_time(self._require_version("updated_at").updated_at)
 
     def wait(self: T, timeout: float | None = None) -> T:
-        """Wait until the artifact has a version; return it.
+        """Wait until the logged artifact has a version; return the artifact.
 
         Raises:
-            ArtifactNotLoggedError: It was not logged.
+            ArtifactNotLoggedError: The artifact was not logged.
         """
         if self._version is None:
             if self._resolve is None:
                 raise ArtifactNotLoggedError(
-                    f"artifact {self._name} was not logged: call run.log_artifact(artifact) first"
+                    f"Artifact {self._name} was not logged. Call run.log_artifact(artifact) first."
                 )
-            self._became(*self._resolve())
+            self._set_version(*self._resolve())
         return self
 
-    def _became(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
+    def _set_version(self, version: ArtifactDetail, reader: ArtifactReader) -> None:
         self._version, self._reader, self._logged = replace(version), reader, True
 
-    def _known(self, what: str) -> ArtifactDetail:
+    def _require_version(self, feature: str) -> ArtifactDetail:
         self.wait()
         if self._version is None:
-            raise ArtifactError(f"{what} of artifact {self._name} is known once it is logged")
+            raise ArtifactError(f"Artifact {self._name} has no {feature} before it is logged.")
         return self._version
 
-    def _reading(self, what: str) -> ArtifactReader:
-        self._known(what)
+    def _require_reader(self, feature: str) -> ArtifactReader:
+        self._require_version(feature)
         if self._reader is None:
-            raise ArtifactError(f"artifact {self.name} was deleted")
+            raise ArtifactError(f"Artifact {self.name} was deleted.")
         return self._reader
 
 
 def as_time(seconds: float) -> str:
-    """Return unix seconds as wandb's API writes a time: UTC, ``2026-01-31T12:00:00Z``."""
+    """Return Unix seconds in the format of wandb's API: UTC, such as ``2026-01-31T12:00:00Z``."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,1 +1,1 @@
-"""One way to ask, three places to ask: a local store, a server, or the published files alone."""
+"""Readers of runs and artifacts: from a store's catalog, from a store's files alone, or from a server."""

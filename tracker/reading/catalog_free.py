@@ -1,7 +1,7 @@
-"""Reading without a catalog: published files, laid over with the journals that are not applied yet.
+"""``CatalogFreeReader``: read artifacts without a catalog, from published files and unapplied journals.
 
-This is what a compute node has that sees the store only through a network file system, and what a
-process has that only wants one run or one artifact: it imports neither SQLAlchemy nor pyarrow.
+Two kinds of processes use this reader: a process on a compute node that sees the store only through a network
+file system, and a process that needs only one artifact. The reader imports neither SQLAlchemy nor pyarrow.
 """
 
 from __future__ import annotations
@@ -22,74 +22,85 @@ VERSION = re.compile(r"v(\d{1,9})")
 
 
 class CatalogFreeReader:
-    """Finds artifacts and their content; lists and histories need the catalog."""
+    """Reads artifacts and their contents. Lists and histories need the catalog.
+
+    Args:
+        layout: The store.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._blobs = BlobStore(layout)
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-        """See ``Reader``."""
+        """See ``ArtifactReader.artifact``."""
         return find_artifact(self._layout, entity, project, name, reference)
 
     @property
     def url(self) -> str | None:
-        """See ``Reader``."""
+        """See ``AnyReader.url``."""
         return None
 
     @property
-    def place(self) -> dict[str, str]:
-        """See ``Reader``."""
+    def api_overrides(self) -> dict[str, str]:
+        """See ``AnyReader.api_overrides``."""
         return {"store": str(self._layout.root), "mode": "offline"}
 
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-        """See ``Reader``; needs the catalog."""
+        """See ``ArtifactReader.links``. Raises UnsupportedError, because only the catalog lists links."""
         raise UnsupportedError(
-            "Artifact.linked_artifacts on a host that only sees the store's folder",
-            "ask on the host that runs `tracker server`",
+            "Artifact.linked_artifacts on a host that sees only the folder of the store",
+            "run this on the host that runs `tracker server`",
         )
 
     def catch_up(self) -> None:
-        """See ``Reader``; nothing is applied here."""
+        """See ``AnyReader.catch_up``. Does nothing, because this reader does not apply journals."""
 
     @property
     def can_change(self) -> bool:
-        """See ``Reader``."""
+        """See ``ArtifactReader.can_change``."""
         return False
 
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
-        """See ``Reader``."""
+        """See ``ArtifactReader.manifest``."""
         return read_manifest(self._blobs, artifact.manifest)
 
     def blob(self, sha256: str) -> Path | None:
-        """See ``Reader``."""
+        """See ``ArtifactReader.blob``."""
         return self._blobs.path(sha256)
 
     def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
-        """See ``Reader``."""
+        """See ``ArtifactReader.chunks``."""
         return self._blobs.chunks(entry.blob or "", entry.offset, entry.size)
 
     def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
-        """See ``Reader``; never needed, as ``blob`` finds everything."""
+        """See ``ArtifactReader.fetch``. Never called, because ``blob`` finds all contents."""
         raise NotImplementedError
 
     def change(self, change: ArtifactChanged) -> ArtifactDetail:
-        """See ``Reader``; never asked, as ``can_change`` is False."""
+        """See ``ArtifactReader.change``. Never called, because ``can_change`` is False."""
         raise NotImplementedError
 
     def link(self, link: ArtifactLinked) -> None:
-        """See ``Reader``; never asked, as ``can_change`` is False."""
+        """See ``ArtifactReader.link``. Never called, because ``can_change`` is False."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """See ``Reader``."""
+        """See ``AnyReader.close``."""
 
 
 def find_artifact(layout: Layout, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-    """Return the version that ``reference`` names: ``v3``, an alias, or a digest.
+    """Return one artifact version.
+
+    Args:
+        layout: The store.
+        entity: The entity of the project.
+        project: The project.
+        name: The name of the collection.
+        reference: A version such as ``"v3"``, an alias, or a digest.
 
     Raises:
-        NotFoundError: There is none; the message says which there are.
+        NotFoundError: The version does not exist. The message lists existing versions and aliases.
     """
     collection = CollectionFiles(layout, (entity, project, name))
     versions, aliases = collection.live, collection.aliases

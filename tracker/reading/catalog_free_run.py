@@ -1,8 +1,8 @@
-"""Reading one run without the catalog: its published file, Parquet parts and short journals.
+"""``CatalogFreeRunReader``: read one run without the catalog, from its published file, parts and journals.
 
-A process that only wants one run's history need not import a database toolkit for that, which takes
-longer than all else it does. A run that is still being written, or whose journals are long or
-damaged, is left to the catalog, as are all lists.
+A process that needs the history of one run starts faster without the database libraries, because their
+import takes longer than the rest of its work. The catalog answers everything else: lists, running runs, and
+runs with long or damaged journals.
 """
 
 from __future__ import annotations
@@ -34,14 +34,22 @@ from tracker.store.published.models import PublishedRun, PublishedSegment, read_
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Folding so much of journals takes about as long as opening the catalog.
+# The maximum size of a run's journals. Folding this much takes about as long as opening the catalog.
 LONGEST_JOURNALS = 2 * 1024 * 1024
-# A journal that goes while it is read has been sealed: the published file then says so.
+# The maximum number of reads. A journal can disappear during a read, because its segment was sealed. The next
+# read finds the published file of the sealed segment.
 ATTEMPTS = 3
 
 
 class CatalogFreeRun(NamedTuple):
-    """All of a run that has ended: its segments, their parts and the rows that are in none."""
+    """The data of an ended run.
+
+    Attributes:
+        segments: The segments.
+        parts: The Parquet parts of each segment.
+        rows: The rows of each segment that are not in a part.
+        edits: Edits by users, by field.
+    """
 
     segments: list[SegmentView]
     parts: dict[str, list[PartFile]]
@@ -49,16 +57,26 @@ class CatalogFreeRun(NamedTuple):
     edits: dict[str, Any]
 
     def read_rows(self, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
-        """Return the rows of a segment that have some of the keys."""
+        """Return the rows of a segment that have at least one of the keys."""
         name = segment.segment
         return read_source(HistorySource(self.parts[name], lambda: self.rows[name], None), keys)
 
-    def pieces(self, run_id: str, segment: str | None) -> list[HistorySource]:
-        """Return what shows of the history; see ``visible_sources``."""
+    def history_sources(self, run_id: str, segment: str | None) -> list[HistorySource]:
+        """Return the sources of the visible history. See ``tracker.store.queries.history.visible_sources``.
+
+        Args:
+            run_id: The id of the run, for the message.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+
+        Raises:
+            NotFoundError: The run does not have this segment.
+        """
         shown = newest_branch(self.segments)
         if segment is not None:
             if segment not in self.parts:
-                raise NotFoundError(f"run {run_id} has no segment {segment!r}: its detail lists them")
+                raise NotFoundError(
+                    f"Run {run_id} has no segment {segment!r}. Run.segments lists its segments."
+                )
             shown = [(segment, None)]
         return [
             HistorySource(self.parts[name], lambda name=name: self.rows[name], before)  # type: ignore[misc]
@@ -67,7 +85,7 @@ class CatalogFreeRun(NamedTuple):
 
 
 class CatalogFreeRunReader:
-    """Answers what it can from files, and asks another reader, opened when first needed, for the rest.
+    """Reads ended runs from their files. Opens the catalog's reader at the first other question.
 
     Args:
         layout: The store.
@@ -81,16 +99,16 @@ class CatalogFreeRunReader:
 
     @property
     def url(self) -> str | None:
-        """See ``Reader``."""
+        """See ``AnyReader.url``."""
         return None
 
     @property
-    def place(self) -> dict[str, str]:
-        """See ``Reader``."""
+    def api_overrides(self) -> dict[str, str]:
+        """See ``AnyReader.api_overrides``."""
         return {"store": str(self._layout.root), "mode": "offline"}
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
-        """See ``Reader``."""
+        """See ``RunReader.run``."""
         found = self._find(entity, project, run_id)
         if found is None:
             return self._catalog().run(entity, project, run_id)
@@ -106,37 +124,37 @@ class CatalogFreeRunReader:
         complete: bool,
         segment: str | None = None,
     ) -> list[dict[str, Any]]:
-        """See ``Reader``."""
+        """See ``HistoryReader.history``."""
         found = self._find(entity, project, run_id)
         if found is not None:
-            with suppress(FileNotFoundError):  # a part is gone: the catalog may know why
-                return rows_of(found.pieces(run_id, segment), keys, complete=complete)
+            with suppress(FileNotFoundError):  # a part was deleted after the read: ask the catalog
+                return rows_of(found.history_sources(run_id, segment), keys, complete=complete)
         return self._catalog().history(entity, project, run_id, keys, complete, segment)
 
     def table(
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
-        """See ``Reader``."""
+        """See ``HistoryReader.table``."""
         found = self._find(entity, project, run_id)
         if found is not None:
             from tracker.store.history.arrow_tables import source_table
 
             with suppress(FileNotFoundError):
-                return source_table(found.pieces(run_id, segment), keys)
+                return source_table(found.history_sources(run_id, segment), keys)
         return self._catalog().table(entity, project, run_id, keys, segment)
 
     def journals(self) -> Layout:
-        """See ``Reader``."""
+        """See ``RunReader.journals``."""
         return self._layout
 
     def __getattr__(self, name: str) -> Any:
-        """All other methods are the catalog's."""
-        if name.startswith("_"):  # of `copy` and `pickle`
+        """Return a method of the catalog's reader."""
+        if name.startswith("_"):  # `copy` and `pickle` look up such names
             raise AttributeError(name)
         return getattr(self._catalog(), name)
 
     def close(self) -> None:
-        """See ``Reader``."""
+        """See ``AnyReader.close``."""
         if self._other is not None:
             self._other.close()
 
@@ -147,39 +165,43 @@ class CatalogFreeRunReader:
 
     def _find(self, entity: str, project: str, run_id: str) -> CatalogFreeRun | None:
         if self._other is not None:
-            return None  # the catalog is open: it is as quick, and knows more
+            return None  # the catalog is already open, and is as fast as the files
         for _ in range(ATTEMPTS):
             try:
                 return find_catalog_free_run(self._layout, (entity, project, run_id))
             except (JournalError, FileNotFoundError):
                 continue
             except (ValueError, OSError):
-                return None  # damaged: the catalog may know better
+                return None  # damaged files: the catalog may have the data
         return None
 
 
-def find_catalog_free_run(layout: Layout, place: RunPath) -> CatalogFreeRun | None:
-    """Return a run, found without the catalog; None when it has not ended, or is not this easy to read.
+def find_catalog_free_run(layout: Layout, run_path: RunPath) -> CatalogFreeRun | None:
+    """Return a run without the catalog, or None if only the catalog can answer.
+
+    Only the catalog answers for a run that has not ended, was deleted, or has journals that are long or of
+    another host.
 
     Args:
         layout: The store.
-        place: Entity, project and id of the run.
+        run_path: Entity, project and id of the run.
 
     Raises:
-        JournalError: A journal could not be read: it may just have been sealed.
+        JournalError: A journal cannot be read. Its segment may have been sealed meanwhile.
         OSError: The published file cannot be read.
-        ValueError: It is damaged.
+        ValueError: The published file is damaged.
     """
-    journals = _journals_of(layout, place)  # before the published file: what goes meanwhile is sealed there
+    # Read journals before the published file: a journal that is deleted in between has been sealed into it.
+    journals = _journals_of(layout, run_path)
     try:
-        published: PublishedRun | None = read_published_model(layout.run_file(*place), PublishedRun)
+        published: PublishedRun | None = read_published_model(layout.run_file(*run_path), PublishedRun)
     except FileNotFoundError:
         published = None
     found = CatalogFreeRun([], {}, {}, dict(published.edits) if published is not None else {})
     if journals is None or (published is None and not journals):
         return None
-    if layout.tombstone(*place).exists():
-        return None  # it was deleted: the catalog knows whether that was all
+    if layout.tombstone(*run_path).exists():
+        return None  # the run was deleted; the catalog knows whether it was logged again
     for segment in published.segments if published is not None else []:
         if segment.sealed and segment.state is not None:
             _add_sealed(layout, found, segment)
@@ -193,11 +215,11 @@ def find_catalog_free_run(layout: Layout, place: RunPath) -> CatalogFreeRun | No
     return found if found.segments else None
 
 
-def _journals_of(layout: Layout, place: RunPath) -> dict[str, list[JournalPath]] | None:
-    """Return the journals of a run's segments, by age; None when they are long, or another host's.
+def _journals_of(layout: Layout, run_path: RunPath) -> dict[str, list[JournalPath]] | None:
+    """Return the journals of a run's segments, the oldest first; None if they are long or of another host.
 
-    What other hosts wrote, the catalog takes in when their journals are applied: until then it is
-    not there, whoever asks.
+    The journals of another host are visible only after the catalog has applied them. Reading them here would
+    give another answer than the catalog.
     """
     found = []
     size = 0
@@ -205,7 +227,7 @@ def _journals_of(layout: Layout, place: RunPath) -> dict[str, list[JournalPath]]
     for name, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         files = list(group)
         first = first_record(files[0])
-        if first is None or (first.entity, first.project, first.run_id) != place:
+        if first is None or (first.entity, first.project, first.run_id) != run_path:
             continue
         if files[0].path.parent != own:
             return None
@@ -234,9 +256,9 @@ def _add_sealed(layout: Layout, found: CatalogFreeRun, segment: PublishedSegment
 
 
 def _add_unsealed(layout: Layout, found: CatalogFreeRun, name: str, files: list[JournalPath]) -> bool:
-    """Fold a segment's journals; return False when its writer has not ended in good order."""
+    """Fold a segment's journals; return False if they are damaged or lack the end of the segment."""
     folder, rows = SegmentFold(SegmentState()), []
-    sequence = 0  # numbers run on from file to file: a gap between two is one, too
+    sequence = 0  # the numbers of records continue from file to file, so a missing file is a gap
     for journal in files:
         if read_header(journal.path) is None:
             return False

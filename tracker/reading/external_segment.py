@@ -1,7 +1,8 @@
-"""Saying something of a run from outside: a segment of its own beside those of its writers, ended at once.
+"""Records about a run from a process that does not write the run, such as ``Api``.
 
-It goes the way of all journals: applied here, or sent to the server. A crash loses nothing that was written,
-a rebuild finds it, and no writer of the run is disturbed.
+The process writes an additional segment that ends immediately. The journal of this segment is applied or sent
+like every other journal. Therefore a crash does not lose the records, a rebuild finds them, and the writers
+of the run are not affected.
 """
 
 from __future__ import annotations
@@ -24,39 +25,49 @@ from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_writable
 
 
-def append_records(reader: Reader, place: RunPath, records: Sequence[Record]) -> None:
-    """Record something of a run that exists; it can be read when this returns.
-
-    Raises:
-        ReadOnlyError: The store may only be read.
-        CommError: A server did not take it now; it is kept here, and sent later.
-    """
-    _carry(reader, _write(reader.journals(), place, records, OUTSIDE, None))
-
-
-def begin_run(reader: Reader, place: RunPath, name: str) -> None:
-    """Make a run without rows that somebody may resume; until then it has finished.
-
-    Raises:
-        ReadOnlyError: The store may only be read.
-        CommError: A server did not take it now; it is kept here, and sent later.
-    """
-    _carry(reader, _write(reader.journals(), place, (), 0, name))
-
-
-def add_file(reader: Reader, place: RunPath, path: str, source: Path) -> None:
-    """Add a file to a run that exists, or another content for one that it has.
+def append_records(reader: Reader, run_path: RunPath, records: Sequence[Record]) -> None:
+    """Write records about an existing run. After the call, readers see them.
 
     Args:
-        reader: Where the run is.
-        place: Entity, project and id of the run.
-        path: The file's name in the run.
-        source: Where its content is read from.
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        records: The records.
 
     Raises:
-        OSError: It cannot be read.
-        ReadOnlyError: The store may only be read.
-        CommError: A server did not take it now; it is kept here, and sent later.
+        ReadOnlyError: This process may not write to the store.
+        CommError: The server did not accept the records. They stay in the outbox and are sent later.
+    """
+    _deliver(reader, _write_segment(reader.journals(), run_path, records, OUTSIDE, None))
+
+
+def begin_run(reader: Reader, run_path: RunPath, name: str) -> None:
+    """Create a run without rows. Its state is finished until a process resumes the run.
+
+    Args:
+        reader: The reader of the store or server.
+        run_path: Entity, project and id of the run.
+        name: The display name.
+
+    Raises:
+        ReadOnlyError: This process may not write to the store.
+        CommError: The server did not accept the run. The run stays in the outbox and is sent later.
+    """
+    _deliver(reader, _write_segment(reader.journals(), run_path, (), 0, name))
+
+
+def add_file(reader: Reader, run_path: RunPath, path: str, source: Path) -> None:
+    """Add a file to an existing run, or replace a file of the run.
+
+    Args:
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
+        path: The path of the file in the run.
+        source: The local file.
+
+    Raises:
+        OSError: The local file cannot be read.
+        ReadOnlyError: This process may not write to the store.
+        CommError: The server did not accept the file. The file stays in the outbox and is sent later.
     """
     from mimetypes import guess_type
 
@@ -66,17 +77,19 @@ def add_file(reader: Reader, place: RunPath, path: str, source: Path) -> None:
         blob = BlobStore(layout).add_chunks(iter(lambda: file.read(CHUNK), b""))
         mimetype = guess_type(path)[0] or "application/octet-stream"
         saved = FileSaved(path, blob.sha256, blob.size, mimetype)
-        journal = _write(layout, place, (saved,), OUTSIDE, None)
-    _carry(reader, journal)
+        journal = _write_segment(layout, run_path, (saved,), OUTSIDE, None)
+    _deliver(reader, journal)
 
 
-def _write(layout: Layout, place: RunPath, records: Sequence[Record], rank: int, name: str | None) -> Path:
+def _write_segment(
+    layout: Layout, run_path: RunPath, records: Sequence[Record], rank: int, name: str | None
+) -> Path:
     require_writable(layout)
     segment = os.urandom(16).hex()
     path = layout.journal(host_name(), segment, 0)
     make_folder(path.parent)
     now = time.time()
-    started = RunStarted(*place, now, this_process(), name=name, rank=rank)
+    started = RunStarted(*run_path, now, this_process(), name=name, rank=rank)
     writer = JournalWriter(path, segment)
     try:
         for record in (started, *records, RunFinished(now, "finished")):
@@ -87,9 +100,10 @@ def _write(layout: Layout, place: RunPath, records: Sequence[Record], rank: int,
     return path
 
 
-def _carry(reader: Reader, journal: Path) -> None:
+def _deliver(reader: Reader, journal: Path) -> None:
     reader.catch_up()
     if reader.url is not None and journal.exists():
         raise CommError(
-            f"{reader.url} has not taken it; it waits in {journal.parent}: `tracker sync` sends it"
+            f"The server {reader.url} did not accept the records. They are kept in {journal.parent}. "
+            "Run `tracker sync` to send them."
         )

@@ -1,4 +1,4 @@
-"""Choosing where to read: a server when one is named, else the local store."""
+"""The choice of a reader: the server that the settings name, or else the local store."""
 
 from __future__ import annotations
 
@@ -19,45 +19,46 @@ if TYPE_CHECKING:
     from tracker.reading.reader import ArtifactReader, Reader
 
 
-# The store that the latest run of this process uses, by the store that the settings name to all others.
+# The store of the latest run of this process. The key is the store of the settings without the arguments of
+# ``init``.
 _used: dict[Path, Path] = {}
 
 
 def note_store(default: Settings, used: Settings) -> None:
-    """Note which store a run uses, for ``Api`` in the same process.
+    """Remember the store of a run, for ``Api`` in the same process.
 
     Args:
-        default: The settings without what the script gave to ``init``.
+        default: The settings without the arguments of ``init``.
         used: The settings of the run.
     """
     _used[default.store] = used.store
 
 
 def used_store(settings: Settings) -> Settings:
-    """Return the settings with the store that the latest run of this process uses."""
+    """Return the settings with the store of the latest run of this process."""
     return replace(settings, store=_used.get(settings.store, settings.store))
 
 
 def remote_for(settings: Settings) -> Remote | None:
-    """Return the server that runs are sent to and read from; None without one."""
+    """Return the server to which runs are sent and from which they are read, or None."""
     if settings.base_url is None or settings.mode != "online":
         return None
     return Remote(check_url(settings.base_url), settings.api_key)
 
 
 def layout_for(settings: Settings) -> Layout:
-    """Return where journals go: the store, or the outbox of the server that is named."""
+    """Return the folder for journals: the store, or the outbox of the server."""
     remote = remote_for(settings)
     return Layout(settings.store if remote is None else outbox_folder(settings.store, remote.url))
 
 
 def is_journal_only(settings: Settings) -> bool:
-    """Whether this process leaves applying to another host: one that holds the catalog, or ``is_shared``."""
+    """Return whether another host applies the journals: it holds the catalog, or ``is_shared`` is True."""
     return is_shared(settings) or held_elsewhere(Layout(settings.store)) is not None
 
 
 def is_shared(settings: Settings) -> bool:
-    """Whether another host is to keep the catalog: by setting, else by file system."""
+    """Return whether another host keeps the catalog: by a setting, or because the store is on a network."""
     if settings.journal_only is not None:
         return settings.journal_only
     parent = settings.store
@@ -67,7 +68,7 @@ def is_shared(settings: Settings) -> bool:
 
 
 def why_journal_only(settings: Settings) -> str:
-    """Return why the catalog is not kept here, as a clause."""
+    """Return the reason why this host does not keep the catalog, as a clause for messages."""
     holder = held_elsewhere(Layout(settings.store))
     if holder is None:
         return f"{settings.store} is shared over a network"
@@ -75,17 +76,17 @@ def why_journal_only(settings: Settings) -> str:
 
 
 def can_apply() -> bool:
-    """Whether this installation has what applying journals needs (SQLAlchemy, Alembic, pyarrow)."""
+    """Return whether SQLAlchemy, Alembic and pyarrow are installed, which applying journals needs."""
     from importlib.util import find_spec
 
     return all(find_spec(name) is not None for name in ("sqlalchemy", "alembic", "pyarrow"))
 
 
 def open_reader(settings: Settings) -> Reader:
-    """Return a reader of what the settings name.
+    """Return a reader of the server or store that the settings name.
 
     Raises:
-        StoreError: There is no store there, or it must be opened on another host.
+        StoreError: The store does not exist, or only another host can open its catalog.
     """
     remote = remote_for(settings)
     if remote is not None:
@@ -95,18 +96,24 @@ def open_reader(settings: Settings) -> Reader:
     layout = Layout(settings.store)
     if is_journal_only(settings) and not is_read_only(layout):
         raise StoreError(
-            f"{why_journal_only(settings)}: lists and histories are read, and edited, on the host that runs "
-            "`tracker server` or `tracker sync` there; `tracker sync` takes over from a host that is gone. "
-            "use_artifact and resume work here"
+            f"{why_journal_only(settings)}. Read and edit runs on the host that runs `tracker server` or "
+            "`tracker sync` for this store. If that host is gone, run `tracker sync` here to take over the "
+            "catalog. use_artifact and resume work here."
         )
-    from tracker.reading.catalog_free_run import CatalogFreeRunReader  # what only writes needs none of it
+    from tracker.reading.catalog_free_run import (
+        CatalogFreeRunReader,
+    )  # processes that only write do not import it
 
     require_store(layout)
     return cast("Reader", CatalogFreeRunReader(layout, lambda: _open_catalog(settings)))
 
 
 def open_artifacts(settings: Settings) -> ArtifactReader:
-    """Return a reader of artifacts that works wherever this process runs."""
+    """Return a reader of artifacts. Without access to a catalog, the reader uses published files.
+
+    Raises:
+        StoreError: The store does not exist.
+    """
     layout = Layout(settings.store)
     journal_only = not can_apply() or (is_journal_only(settings) and not is_read_only(layout))
     if remote_for(settings) is None and journal_only:
@@ -122,6 +129,6 @@ def _open_catalog(settings: Settings) -> Reader:
         from tracker.recorder.open_store import open_store
     except ImportError as error:
         raise StoreError(
-            f"reading a store needs more than logging: {error}; pip install airgap-tracker"
+            f"A package for reading a store is missing: {error}. Run: pip install airgap-tracker"
         ) from error
     return LocalReader(open_store(settings.store, create=False, takes_over=False, to_read=True))

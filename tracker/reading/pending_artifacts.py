@@ -1,4 +1,4 @@
-"""What journals say of artifacts and nobody has applied yet, laid over published files."""
+"""Artifact collections without the catalog: published files with unapplied records applied on top."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from tracker.store.published.models import PublishedAlias, PublishedVersion, rea
 
 
 class PendingRecord(NamedTuple):
-    """A record about artifacts that is not applied yet."""
+    """A record about artifacts that is not applied yet.
+
+    Attributes:
+        segment: The segment of the record.
+        sequence: The number of the record in its segment.
+        run: The first record of the segment, which names the run.
+        record: The record.
+    """
 
     segment: str
     sequence: int
@@ -25,8 +32,8 @@ class PendingRecord(NamedTuple):
     record: ArtifactLogged | ArtifactChanged | ArtifactLinked
 
     @property
-    def about(self) -> CollectionPath:
-        """The collection that it changes: entity, project and name."""
+    def collection(self) -> CollectionPath:
+        """The collection that the record changes: entity, project and name."""
         record = self.record
         if isinstance(record, ArtifactLogged):
             return self.run.entity, self.run.project, record.name
@@ -36,50 +43,58 @@ class PendingRecord(NamedTuple):
 
 
 class CollectionFiles(CollectionState):
-    """One collection as its published files and the journals have it."""
+    """The state of one collection according to its published files and the unapplied records.
+
+    Args:
+        layout: The store.
+        collection_path: Entity, project and name of the collection.
+        pending: The unapplied records, the oldest first; by default those of the store's journals.
+    """
 
     def __init__(
-        self, layout: Layout, place: CollectionPath, said: list[PendingRecord] | None = None
+        self, layout: Layout, collection_path: CollectionPath, pending: list[PendingRecord] | None = None
     ) -> None:
-        super().__init__(place)
+        super().__init__(collection_path)
         self._layout = layout
-        said = list(_all_said(layout)) if said is None else said
-        for number in layout.list_versions(*place):
+        pending = list(_pending_records(layout)) if pending is None else pending
+        for number in layout.list_versions(*collection_path):
             with suppress(FileNotFoundError):
-                self.versions[number] = read_published_model(layout.version(*place, number), PublishedVersion)
+                self.versions[number] = read_published_model(
+                    layout.version(*collection_path, number), PublishedVersion
+                )
                 self.type = self.versions[number].type
-        for path in layout.alias_files(*place):
+        for path in layout.alias_files(*collection_path):
             with suppress(FileNotFoundError):
                 alias = read_published_model(path, PublishedAlias)
                 self.aliases[alias.alias], self.moved_at[alias.alias] = alias.version, alias.moved_at
-        for at, each in enumerate(said):
-            if each.about == place:
-                self._apply(each, said[:at])
+        for at, each in enumerate(pending):
+            if each.collection == collection_path:
+                self._apply(each, pending[:at])
 
-    def _apply(self, said: PendingRecord, before: list[PendingRecord]) -> None:
-        record, made_by = said.record, RecordId(said.segment, said.sequence)
+    def _apply(self, pending: PendingRecord, before: list[PendingRecord]) -> None:
+        record, made_by = pending.record, RecordId(pending.segment, pending.sequence)
         if isinstance(record, ArtifactChanged):
             self.change(record)
         elif isinstance(record, ArtifactLinked):
-            place = (record.entity, record.project, record.name)
-            self.link(record, CollectionFiles(self._layout, place, before), made_by)
+            collection_path = (record.entity, record.project, record.name)
+            self.link(record, CollectionFiles(self._layout, collection_path, before), made_by)
         elif (settled := _with_content(self._layout, record)) is not None:
-            self.log(settled, said.run.run_id, made_by)
+            self.log(settled, pending.run.run_id, made_by)
 
 
 def _with_content(layout: Layout, record: ArtifactLogged) -> ArtifactLogged | None:
-    """Return the record of a logged artifact with its digest; None when there is no such artifact here."""
+    """Return the record of a logged artifact with its digest, or None if its files are not here."""
     if record.draft is None:
         return record
     try:
         settled = finalize_draft(layout, record.draft)
     except StoreError:
-        return None  # another host's, which has not come here yet
+        return None  # an artifact of another host whose files are not visible here yet
     return with_content(record, settled) if settled.problem is None else None
 
 
-def _all_said(layout: Layout) -> Iterator[PendingRecord]:
-    """Yield what no run's file knows yet, oldest first."""
+def _pending_records(layout: Layout) -> Iterator[PendingRecord]:
+    """Yield the records that are not in the published file of their run yet, the oldest first."""
     found = []
     for segment, records in journal_records(layout, rows=False):
         started: RunStarted | None = None
@@ -87,16 +102,17 @@ def _all_said(layout: Layout) -> Iterator[PendingRecord]:
         for sequence, record in records:
             if isinstance(record, RunStarted):
                 started = record
-                applied = _applied(layout, started, segment)
+                applied = _first_unapplied(layout, started, segment)
             elif sequence < applied or started is None:
-                continue  # it has been applied: a version may have been given to an older one's content
+                # Applied already. Applying the record twice could assign a version to an older content.
+                continue
             elif isinstance(record, (ArtifactLogged, ArtifactChanged, ArtifactLinked)):
                 found.append(PendingRecord(segment, sequence, started, record))
     yield from sorted(found, key=lambda each: each.record.time)
 
 
-def _applied(layout: Layout, started: RunStarted, segment: str) -> int:
-    """Return the number of the first record of a segment that its run's file does not know."""
+def _first_unapplied(layout: Layout, started: RunStarted, segment: str) -> int:
+    """Return the number of the first record of a segment that the published file of its run lacks."""
     published = read_json(layout.run_file(started.entity, started.project, started.run_id)) or {}
     numbers = [
         each.get("sequence", 0) for each in published.get("segments", []) if each["segment"] == segment

@@ -1,6 +1,13 @@
-"""The seam between those who ask and where the answers are: a protocol for each subject, and one of all.
+"""The protocols of readers: one protocol for each subject, and ``Reader`` with all of them.
 
-Answers include what this host has logged so far. All methods raise NotFoundError for what is not there.
+A reader reads from a store's catalog, from a store's files without a catalog, or from a server. Every answer
+includes everything that this host has logged so far.
+
+All methods raise these errors, which the methods do not list again:
+
+* NotFoundError: The named run, file, version or collection does not exist.
+* CommError: The server cannot be reached, or refuses the request.
+* StoreError: The store cannot be opened or read.
 """
 
 from __future__ import annotations
@@ -29,28 +36,28 @@ if TYPE_CHECKING:
 
 
 class AnyReader(Protocol):
-    """What every reader has."""
+    """The common part of all readers."""
 
     @property
     def url(self) -> str | None:
-        """Address of the server that is asked; None where nothing serves the store."""
+        """The address of the server, or None if the store is read without a server."""
 
     @property
-    def place(self) -> dict[str, str]:
-        """What ``Api`` is given to read there, from another process too."""
+    def api_overrides(self) -> dict[str, str]:
+        """The ``overrides`` with which ``Api`` reads the same store or server, also in another process."""
 
     def catch_up(self) -> None:
-        """Apply, or send, whatever this host has logged and was not yet."""
+        """Apply, or send to the server, everything that this host has logged so far."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 class RunReader(AnyReader, Protocol):
-    """Projects and their runs."""
+    """Reads and edits projects and their runs."""
 
     def projects(self) -> list[ProjectInfo]:
-        """All projects, the most recently changed first."""
+        """Return all projects, the most recently changed first."""
 
     def runs(
         self,
@@ -63,23 +70,63 @@ class RunReader(AnyReader, Protocol):
         search: str = "",
         filters: dict[str, Any] | None = None,
     ) -> RunPage:
-        """A page of a project's runs; see ``tracker.store.queries.runs.list_runs``."""
+        """Return a page of a project's runs; an unknown project has no runs.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            limit: The maximum number of runs, up to 1000.
+            offset: The number of runs to skip.
+            order: A column, ``summary.KEY`` or ``config.KEY``. A leading ``-`` reverses the order. See
+                ``tracker.store.queries.runs.list_runs``.
+            search: Return only runs whose name or id contains this text.
+            filters: Return only runs that match this filter. See ``tracker.store.queries.filters``.
+
+        Raises:
+            UsageError: The order or the filter is invalid.
+        """
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
-        """One run."""
+        """Return one run.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+        """
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
-        """Change what people may change of a run (``tracker.store.ingest.run_edits``); return it as it is."""
+        """Edit fields of a run; return the edited run.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            values: New values by field. See ``tracker.store.ingest.run_edits``.
+
+        Raises:
+            UsageError: A field cannot be edited, or cannot have the given value.
+        """
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
-        """Delete a run that has ended (``tracker.store.ingest.deletion``)."""
+        """Delete a run that has ended.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            delete_artifacts: Whether to delete the artifact versions that the run logged too.
+
+        Raises:
+            UsageError: A writer of the run is still running.
+        """
 
     def journals(self) -> Layout:
-        """Where journals are written that ``catch_up`` takes in; made if there is nothing yet."""
+        """Return the store or outbox whose journals ``catch_up`` applies or sends; create it if needed."""
 
 
 class HistoryReader(AnyReader, Protocol):
-    """What was written during a run: rows, samples of the machine, output."""
+    """Reads the data that a run logged: rows, system metrics and output."""
 
     def history(
         self,
@@ -90,17 +137,43 @@ class HistoryReader(AnyReader, Protocol):
         complete: bool,
         segment: str | None = None,
     ) -> list[dict[str, Any]]:
-        """A run's rows; see ``tracker.store.queries.history.rows``."""
+        """Return the rows of a run's history, in the order of their steps.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
+            complete: Return only rows that have all ``keys``.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        """
 
     def table(
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
-        """A run's columns; see ``tracker.store.queries.history.table``."""
+        """Return a run's history as an Arrow table. See ``tracker.store.history.arrow_tables.source_table``.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        """
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
     ) -> list[SystemMetrics]:
-        """What a run's writers sampled; see ``tracker.store.queries.captured.system``."""
+        """Return the system metrics of a run's segments, the oldest attempt of the primary writer first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            segment: Return only the metrics of this segment.
+            points: The maximum number of samples of each segment. The returned samples are evenly spaced and
+                include the last sample. None returns all samples.
+        """
 
     def console(
         self,
@@ -113,70 +186,145 @@ class HistoryReader(AnyReader, Protocol):
         limit: int | None = None,
         search: str = "",
     ) -> Output:
-        """Lines of a run's output; see ``tracker.store.queries.captured.console``."""
+        """Return lines of a run's output.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            segment: Return only lines of this segment; None for all attempts of the primary writer.
+            offset: The number of the first line. A negative number counts from the end.
+            limit: The maximum number of lines; None for all lines.
+            search: Return only lines that contain this text. Upper and lower case are equal.
+        """
 
 
 class FileReader(AnyReader, Protocol):
-    """A run's files."""
+    """Reads the files of a run."""
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
-        """A run's files, by path."""
+        """Return the saved files of a run, sorted by path.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+        """
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
-        """The content of one of them, in pieces."""
+        """Return the content of a file in chunks.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            file: One of the run's ``files``.
+        """
 
 
 class ArtifactReader(AnyReader, Protocol):
-    """Artifact versions: found by name, changed, and their content; on nodes without a catalog too."""
+    """Reads and changes artifact versions. Works without a catalog too, except where noted."""
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-        """The version that a version, alias or digest names."""
+        """Return one artifact version.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            name: The name of the collection.
+            reference: A version such as ``"v3"``, an alias, or a digest.
+        """
 
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-        """The links that stand for a version, in other collections."""
+        """Return the links to a version in other collections, the oldest first.
+
+        Raises:
+            UnsupportedError: The reader does not have a catalog.
+        """
 
     @property
     def can_change(self) -> bool:
-        """Whether ``change`` and ``link`` work here; else only a run's journal can say so."""
+        """Whether ``change`` and ``link`` work. Otherwise only the journal of a run can record changes."""
 
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
-        """The list of a version's files."""
+        """Return the list of a version's files."""
 
     def blob(self, sha256: str) -> Path | None:
-        """Where a blob lies on this machine; None when it must be fetched."""
+        """Return the path of a blob on this machine, or None if the blob must be fetched from a server."""
 
     def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
-        """The content of one of its files, in pieces."""
+        """Return the content of one of the version's files in chunks."""
 
     def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
-        """Write files of a version to paths, each checked before it gets its name."""
+        """Download files of a version from a server. Each file gets its name after its content was checked.
+
+        Args:
+            artifact: The version.
+            wanted: Entries of the version, each with its target path.
+
+        Raises:
+            ArtifactError: The content of a file does not match its checksum.
+        """
 
     def change(self, change: ArtifactChanged) -> ArtifactDetail:
-        """Change what is said of a version, or delete it; return it as it is, or was."""
+        """Change or delete a version.
+
+        Returns:
+            The changed version, or the deleted version before the deletion.
+        """
 
     def link(self, link: ArtifactLinked) -> None:
         """Link a version into another collection."""
 
 
 class CollectionReader(AnyReader, Protocol):
-    """Lists of artifact versions and collections."""
+    """Lists artifact versions and collections."""
 
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None
     ) -> list[ArtifactInfo]:
-        """Artifact versions, newest first."""
+        """Return artifact versions of a project, the newest first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: Return only versions that this run logged.
+            name: Return only versions of this collection.
+        """
 
     def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
-        """The artifact versions that a run used, in that order."""
+        """Return the artifact versions that a run used, in the order of their use.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+        """
 
     def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
-        """A project's artifact collections by name; only those of a type, if given."""
+        """Return a project's artifact collections, sorted by name.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            type_name: Return only collections of this type.
+        """
 
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:
-        """Change a collection's ``description`` or ``tags``; return it as it is then."""
+        """Change a collection; return the changed collection.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            name: The name of the collection.
+            values: New values of ``description`` or ``tags``.
+
+        Raises:
+            UsageError: A field cannot be changed, or cannot have the given value.
+        """
 
 
 class Reader(RunReader, HistoryReader, FileReader, ArtifactReader, CollectionReader, Protocol):
-    """Answers all questions about runs and artifacts."""
+    """Reads everything about runs and artifacts."""

@@ -1,4 +1,4 @@
-"""Reading from a server over HTTP."""
+"""``RemoteReader``: read from a server over HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tracker.store.objects.store_file import make_folders
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A server gives no more lines of output than this at once.
+# The largest number of output lines in one answer of a server.
 LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
@@ -43,12 +43,12 @@ prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
 
 
 class RemoteReader:
-    """Asks a server; first sends what waits in this host's outbox for it.
+    """Reads from a server. Sends the journals of this host's outbox before each request.
 
     Args:
         remote: The server.
-        outbox: Where this host's journals for it lie; may not exist.
-        silent: Show no progress.
+        outbox: The outbox of this host for the server. The folder may be missing.
+        silent: Whether to hide the progress of downloads.
     """
 
     def __init__(self, remote: Remote, outbox: Layout, *, silent: bool = False) -> None:
@@ -59,16 +59,16 @@ class RemoteReader:
 
     @property
     def url(self) -> str | None:
-        """See ``Reader``."""
+        """See ``AnyReader.url``."""
         return self._remote.url
 
     @property
-    def place(self) -> dict[str, str]:
-        """See ``Reader``."""
+    def api_overrides(self) -> dict[str, str]:
+        """See ``AnyReader.api_overrides``."""
         return {"base_url": self._remote.url, "mode": "online"}
 
     def projects(self) -> list[ProjectInfo]:
-        """See ``Reader``."""
+        """See ``RunReader.projects``."""
         return msgspec.convert(self._get("projects")["projects"], list[ProjectInfo])
 
     def runs(
@@ -82,20 +82,20 @@ class RemoteReader:
         search: str = "",
         filters: dict[str, Any] | None = None,
     ) -> RunPage:
-        """See ``Reader``."""
-        asked = {"limit": limit, "offset": offset, "order": order, "search": search}
+        """See ``RunReader.runs``."""
+        query = {"limit": limit, "offset": offset, "order": order, "search": search}
         if filters:
-            asked["filters"] = values.dumps(filters)
-        page = self._get("projects", entity, project, "runs", **asked)
+            query["filters"] = values.dumps(filters)
+        page = self._get("projects", entity, project, "runs", **query)
         return msgspec.convert(page, RunPage)
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
-        """See ``Reader``."""
+        """See ``RunReader.run``."""
         return msgspec.convert(self._get("projects", entity, project, "runs", run_id), RunDetail)
 
     def edit(self, entity: str, project: str, run_id: str, values: dict[str, Any]) -> RunDetail:
-        """See ``Reader``."""
-        self._send_rest()
+        """See ``RunReader.edit``."""
+        self._send_outbox()
         found = self._client.patch("projects", entity, project, "runs", run_id, body=values)
         return msgspec.convert(found, RunDetail)
 
@@ -108,28 +108,28 @@ class RemoteReader:
         complete: bool,
         segment: str | None = None,
     ) -> list[dict[str, Any]]:
-        """See ``Reader``."""
+        """See ``HistoryReader.history``."""
         path = ("projects", entity, project, "runs", run_id, "history")
-        rows: list[dict[str, Any]] = self._get(*path, key=_asked(keys), complete=complete, segment=segment)[
-            "rows"
-        ]
+        rows: list[dict[str, Any]] = self._get(
+            *path, key=_query_keys(keys), complete=complete, segment=segment
+        )["rows"]
         return rows
 
     def table(
         self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
     ) -> pa.Table:
-        """See ``Reader``."""
+        """See ``HistoryReader.table``."""
         import pyarrow as pa
 
-        self._send_rest()
+        self._send_outbox()
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
-        data = b"".join(self._client.stream(*path, key=_asked(keys), segment=segment))
+        data = b"".join(self._client.stream(*path, key=_query_keys(keys), segment=segment))
         return pa.ipc.open_stream(data).read_all()
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
     ) -> list[SystemMetrics]:
-        """See ``Reader``."""
+        """See ``HistoryReader.system``."""
         path = ("projects", entity, project, "runs", run_id, "system")
         found = self._get(*path, segment=segment, points=points)
         return msgspec.convert(found["segments"], list[SystemMetrics])
@@ -145,7 +145,7 @@ class RemoteReader:
         limit: int | None = None,
         search: str = "",
     ) -> Output:
-        """See ``Reader``."""
+        """See ``HistoryReader.console``."""
         path = ("projects", entity, project, "runs", run_id, "console")
         lines: list[OutputLine] = []
         while True:
@@ -159,23 +159,23 @@ class RemoteReader:
             offset = page.lines[-1].line + 1
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
-        """See ``Reader``."""
-        self._send_rest()
+        """See ``RunReader.delete_run``."""
+        self._send_outbox()
         path = ("projects", entity, project, "runs", run_id)
         self._client.send("DELETE", *path, data=b"", artifacts=str(delete_artifacts).lower())
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
-        """See ``Reader``."""
+        """See ``FileReader.files``."""
         found = self._get("projects", entity, project, "runs", run_id, "files")
         return msgspec.convert(found["files"], list[FileInfo])
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
-        """See ``Reader``."""
+        """See ``FileReader.file_chunks``."""
         path = ("projects", entity, project, "runs", run_id, "files", *file.path.split("/"))
         return self._client.stream(*path)
 
     def journals(self) -> Layout:
-        """See ``Reader``."""
+        """See ``RunReader.journals``."""
         make_folders(self._outbox)
         write_remote(self._outbox, self._remote)
         return self._outbox
@@ -183,89 +183,89 @@ class RemoteReader:
     def artifacts(
         self, entity: str, project: str, run_id: str | None, name: str | None
     ) -> list[ArtifactInfo]:
-        """See ``Reader``."""
+        """See ``CollectionReader.artifacts``."""
         found = self._get("projects", entity, project, "artifacts", run=run_id, name=name)
         return msgspec.convert(found["artifacts"], list[ArtifactInfo])
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
-        """See ``Reader``."""
+        """See ``ArtifactReader.artifact``."""
         found = self._get("projects", entity, project, "artifacts", name, reference)
         return msgspec.convert(found, ArtifactDetail)
 
     def used_artifacts(self, entity: str, project: str, run_id: str) -> list[ArtifactInfo]:
-        """See ``Reader``."""
+        """See ``CollectionReader.used_artifacts``."""
         found = self._get("projects", entity, project, "runs", run_id, "used-artifacts")
         return msgspec.convert(found["artifacts"], list[ArtifactInfo])
 
     def collections(self, entity: str, project: str, type_name: str | None) -> list[CollectionInfo]:
-        """See ``Reader``."""
+        """See ``CollectionReader.collections``."""
         found = self._get("projects", entity, project, "collections", type=type_name)
         return msgspec.convert(found["collections"], list[CollectionInfo])
 
     def links(self, artifact: ArtifactDetail) -> list[ArtifactDetail]:
-        """See ``Reader``."""
-        found = self._get(*_place(artifact), "links")
+        """See ``ArtifactReader.links``."""
+        found = self._get(*_version_path(artifact), "links")
         return msgspec.convert(found["artifacts"], list[ArtifactDetail])
 
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:
-        """See ``Reader``."""
-        self._send_rest()
+        """See ``CollectionReader.change_collection``."""
+        self._send_outbox()
         found = self._client.patch("projects", entity, project, "collections", name, body=values)
         return msgspec.convert(found, CollectionInfo)
 
     def catch_up(self) -> None:
-        """See ``Reader``."""
-        self._send_rest()
+        """See ``AnyReader.catch_up``."""
+        self._send_outbox()
 
     @property
     def can_change(self) -> bool:
-        """See ``Reader``."""
+        """See ``ArtifactReader.can_change``."""
         return True
 
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
-        """See ``Reader``."""
-        data = b"".join(self._client.stream(*_place(artifact), "manifest"))
+        """See ``ArtifactReader.manifest``."""
+        data = b"".join(self._client.stream(*_version_path(artifact), "manifest"))
         return parse_manifest(data, artifact.manifest)
 
     def blob(self, sha256: str) -> Path | None:
-        """See ``Reader``; nothing lies here."""
+        """See ``ArtifactReader.blob``. Always None, because the blobs are on the server."""
         return None
 
     def chunks(self, artifact: ArtifactDetail, entry: Entry) -> Iterator[bytes]:
-        """See ``Reader``."""
-        return self._client.stream(*_place(artifact), "files", *entry.path.split("/"))
+        """See ``ArtifactReader.chunks``."""
+        return self._client.stream(*_version_path(artifact), "files", *entry.path.split("/"))
 
     def fetch(self, artifact: ArtifactDetail, wanted: Sequence[tuple[Entry, str]]) -> None:
-        """See ``Reader``."""
-        fetch_files(self._remote, _place(artifact), artifact, wanted, silent=self._silent)
+        """See ``ArtifactReader.fetch``."""
+        fetch_files(self._remote, _version_path(artifact), artifact, wanted, silent=self._silent)
 
     def change(self, change: ArtifactChanged) -> ArtifactDetail:
-        """See ``Reader``."""
-        self._send_rest()
+        """See ``ArtifactReader.change``."""
+        self._send_outbox()
         body = msgspec.structs.asdict(change)
         return msgspec.convert(self._client.post("artifacts", "change", body=body), ArtifactDetail)
 
     def link(self, link: ArtifactLinked) -> None:
-        """See ``Reader``."""
-        self._send_rest()
+        """See ``ArtifactReader.link``."""
+        self._send_outbox()
         self._client.post("artifacts", "link", body=msgspec.structs.asdict(link))
 
     def close(self) -> None:
-        """See ``Reader``."""
+        """See ``AnyReader.close``."""
         self._client.close()
 
     def _get(self, *path: str, **query: Any) -> Any:
-        self._send_rest()
+        self._send_outbox()
         return self._client.get(*path, **query)
 
-    def _send_rest(self) -> None:
+    def _send_outbox(self) -> None:
         if self._outbox.journals.is_dir():
             Sender(self._outbox, self._remote, host_name()).poll(patient=False)
 
 
-def _place(artifact: ArtifactDetail) -> tuple[str, ...]:
+def _version_path(artifact: ArtifactDetail) -> tuple[str, ...]:
     return (
         "projects",
         artifact.entity,
@@ -276,6 +276,6 @@ def _place(artifact: ArtifactDetail) -> tuple[str, ...]:
     )
 
 
-def _asked(keys: Sequence[str] | None) -> Sequence[str] | None:
-    """Return the keys as an address can carry them: no key at all would be every key there."""
+def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the keys for a query string, where an empty list would mean all keys. ``_step`` replaces it."""
     return ["_step"] if keys is not None and not keys else keys

@@ -1,4 +1,4 @@
-"""What is known of a run without the catalog: for ``init``."""
+"""``ResumeState``: the state of an existing run, without the catalog. ``init`` uses it to resume a run."""
 
 from __future__ import annotations
 
@@ -31,37 +31,35 @@ if TYPE_CHECKING:
     from tracker.runstate.merge import RunView, SegmentView
     from tracker.store.published.models import PublishedRun
 
-# How the payload of every row begins: the msgpack array's length, and the number of its kind.
+# The first bytes of the payload of every row: the length of the msgpack array and the kind of the record.
 _ROW = encode(Row(0, 0, 0, 0.0, {}))[:2]
 
-# What a script says of a run beside its config.
+# Fields of a run, except the config, that a script can set.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
-
-# Entity, project and id of a run.
 
 
 class ResumeState:
-    """What a node can tell of a run that exists.
+    """The state of an existing run as far as this node can read it.
 
     Args:
-        place: Which run.
-        segments: What its writers wrote, by segment: at least one.
-        edits: What people changed.
-        here: The segments whose writer is known to live: a process of this host.
-        rest: The run as a whole, as one segment, where the states of some of its segments are not known.
-        layout: Where those of its rows lie that are here.
+        run_path: Entity, project and id of the run.
+        segments: The segments by id; at least one.
+        edits: Edits by users, by field.
+        here: The segments whose writer is a running process of this host.
+        rest: The whole run as one segment. Needed if the states of some segments are unknown; otherwise None.
+        layout: The store or outbox with the rows that are on this node.
     """
 
     def __init__(
         self,
-        place: RunPath,
+        run_path: RunPath,
         segments: dict[str, SegmentView],
         edits: dict[str, Any],
         here: Set[str],
         rest: SegmentView | None,
         layout: Layout,
     ) -> None:
-        self.place = place
+        self.run_path = run_path
         self.segments = segments
         self.edits = edits
         self.here = here
@@ -70,37 +68,37 @@ class ResumeState:
 
     @property
     def views(self) -> list[SegmentView]:
-        """All that is known, to be merged."""
+        """All segments to merge, ``rest`` included."""
         return [*([self.rest] if self.rest is not None else []), *self.segments.values()]
 
     @property
     def definitions(self) -> dict[str, MetricDefined]:
-        """What is defined of its metrics."""
+        """The metric definitions by key."""
         from tracker.runstate.merge import define_metrics, order_segments
 
         return define_metrics(order_segments(self.views))
 
     @cached_property
     def merged(self) -> RunView:
-        """What all of it adds up to."""
+        """The merged state of all segments."""
         from tracker.runstate.merge import merge_segments
         from tracker.runstate.missing_aggregates import fill_aggregates
 
-        fill_aggregates(self.views, partial(read_rows, self.layout, self.place))
-        return merge_segments(self.place[2], self.views, self.edits)
+        fill_aggregates(self.views, partial(read_rows, self.layout, self.run_path))
+        return merge_segments(self.run_path[2], self.views, self.edits)
 
     @property
     def primary(self) -> int:
-        """Rank of the primary writer: 0, else the first."""
+        """The rank of the primary writer, which is the smallest rank."""
         return min(writer_rank(each.rank) for each in self.segments.values())
 
 
 def join_resume_states(older: ResumeState | None, newer: ResumeState | None) -> ResumeState | None:
-    """Return what two places know of a run; of one segment the newer answer holds."""
+    """Return the combined state from two sources. If both have a segment, the state in ``newer`` is used."""
     if older is None or newer is None:
         return older or newer
     return ResumeState(
-        newer.place,
+        newer.run_path,
         {**older.segments, **newer.segments},
         {**older.edits, **newer.edits},
         {*older.here, *newer.here},
@@ -112,19 +110,20 @@ def join_resume_states(older: ResumeState | None, newer: ResumeState | None) -> 
 def find_run(
     layout: Layout, entity: str, project: str, run_id: str, writing: Set[str] = frozenset()
 ) -> ResumeState | None:
-    """Return what published files and unapplied journals say of a run; None when it is unknown.
+    """Return the state of a run from published files and unapplied journals, or None if the run is unknown.
 
     Args:
         layout: The store or outbox.
-        entity: Whose project.
+        entity: The entity of the project.
         project: The project.
-        run_id: The run.
-        writing: The segments that this very process writes. Others of its identity are of before ``exec``.
+        run_id: The id of the run.
+        writing: The segments that this process writes now. Other segments with the identity of this process
+            were written before a call of ``exec``.
     """
-    place = (entity, project, run_id)
-    # Journals before the published file: what is sealed meanwhile is gone here, and stands there.
-    unapplied = {view.segment: (view, here) for view, here in _unapplied(layout, place, writing)}
-    published = _published(layout, place)
+    run_path = (entity, project, run_id)
+    # Read journals before the published file: a journal that is deleted in between has been sealed into it.
+    unapplied = {view.segment: (view, here) for view, here in _unapplied(layout, run_path, writing)}
+    published = _published(layout, run_path)
     if published is None and not unapplied:
         return None
     from tracker.runstate.merge import SegmentView
@@ -144,36 +143,37 @@ def find_run(
             state or _state_at(published.last_step, published.duration),
         )
         if state is not None:
-            unapplied.pop(each.segment, None)  # sealed meanwhile: it may have gone while it was read
+            # Sealed meanwhile. Its journals may have been deleted during the read: use the published state.
+            unapplied.pop(each.segment, None)
         elif each.segment not in unapplied:
             partly = True
         elif each.ended is not None:
-            unapplied[each.segment] = _ended(*unapplied[each.segment], each.ended)
+            unapplied[each.segment] = _set_end(*unapplied[each.segment], each.ended)
         segments[each.segment] = known
     rest = None
     if published is not None and partly:
-        rest = as_one_segment(place, msgspec.structs.asdict(published), segments.values())
+        rest = as_one_segment(run_path, msgspec.structs.asdict(published), segments.values())
     segments.update((segment, view) for segment, (view, _) in unapplied.items())
     if not segments:
         return None
     edits = published.edits if published is not None else {}
     here = {segment for segment, (_, lives) in unapplied.items() if lives}
-    return ResumeState(place, segments, edits, here, rest, layout)
+    return ResumeState(run_path, segments, edits, here, rest, layout)
 
 
-def as_one_segment(place: RunPath, run: Mapping[str, Any], segments: Iterable[SegmentView]) -> SegmentView:
-    """Return what is known of a run as a whole as if its primary writer had said it at last.
+def as_one_segment(run_path: RunPath, run: Mapping[str, Any], segments: Iterable[SegmentView]) -> SegmentView:
+    """Return the state of a whole run as one segment, as if the primary writer had logged it last.
 
     Args:
-        place: Which run.
-        run: Its fields, by name.
-        segments: Its segments.
+        run_path: Entity, project and id of the run.
+        run: The fields of the run, by name.
+        segments: The segments of the run.
     """
     from tracker.runstate.merge import order_segments
 
     newest = order_segments(segments)[-1]
     shown = {field: run[field] for field in SHOWN}
-    started = RunStarted(*place, newest.started_at, Process("", "", 0, 0, 0), **shown)
+    started = RunStarted(*run_path, newest.started_at, Process("", "", 0, 0, 0), **shown)
     state = _state_at(run["last_step"], run["duration"])
     state.started, state.config, state.summary = started, dict(run["config"]), dict(run["summary"])
     return newest._replace(segment="", state=state)
@@ -185,9 +185,9 @@ def _state_at(last_step: int | None, runtime: float) -> SegmentState:
     return SegmentState(last_step=last_step, runtime=runtime)
 
 
-def _published(layout: Layout, place: RunPath) -> PublishedRun | None:
-    """Return what is published of a run, unless a deletion that a crash cut short left it."""
-    path = layout.run_file(*place)
+def _published(layout: Layout, run_path: RunPath) -> PublishedRun | None:
+    """Return the published file of a run, or None. A file that an interrupted deletion left is ignored."""
+    path = layout.run_file(*run_path)
     if not path.exists():
         return None
     from tracker.store.published.models import PublishedRun, read_published_model
@@ -196,19 +196,19 @@ def _published(layout: Layout, place: RunPath) -> PublishedRun | None:
         published = read_published_model(path, PublishedRun)
     except FileNotFoundError:
         return None
-    deleted = read_json(layout.tombstone(*place))
+    deleted = read_json(layout.tombstone(*run_path))
     if deleted and all(each.started_at <= deleted["time"] for each in published.segments):
         return None
     return published
 
 
-def _unapplied(layout: Layout, place: RunPath, writing: Set[str]) -> Iterator[tuple[SegmentView, bool]]:
-    """Yield what the journals say of a run's segments, and whether the writer is known to live."""
+def _unapplied(layout: Layout, run_path: RunPath, writing: Set[str]) -> Iterator[tuple[SegmentView, bool]]:
+    """Yield the segments of a run that have journals, each with whether its writer is known to be running."""
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         journals = list(group)
         folder: SegmentFold | None = None
         for _sequence, record in _records(journals, True):
-            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != place:
+            if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != run_path:
                 break
             folder = folder or _new_folder()
             folder.fold(record)
@@ -235,8 +235,8 @@ def _view(segment: str, started: RunStarted, ended: str | None, state: SegmentSt
     return SegmentView(segment, started.rank, started.attempt, started.time, state.start_step, ended, state)
 
 
-def _ended(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool]:
-    """Return a segment of which the catalog knows that its writer has ended, unless that is known to live."""
+def _set_end(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool]:
+    """Set the end of a segment that the catalog records as ended, unless its writer runs on this host."""
     if view.ended is None and not here:
         from tracker.runstate.fold import SegmentFold
 
@@ -247,29 +247,42 @@ def _ended(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bool
 
 
 def _new_folder() -> SegmentFold:
-    from tracker.runstate.fold import SegmentFold, SegmentState  # only a resumed run needs it
+    from tracker.runstate.fold import (
+        SegmentFold,
+        SegmentState,
+    )  # imported here because only a resumed run needs it
 
     return SegmentFold(SegmentState())
 
 
-def read_rows(layout: Layout, place: RunPath, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
-    """Yield the rows of a segment that have some of the keys: of a live one those that its state has.
+def read_rows(
+    layout: Layout, run_path: RunPath, segment: SegmentView, keys: list[str]
+) -> Iterator[FinishedRow]:
+    """Yield the rows of a segment that have at least one of the keys.
+
+    For a segment with journals, only the rows that ``segment.state`` counts are returned.
+
+    Args:
+        layout: The store or outbox.
+        run_path: Entity, project and id of the run.
+        segment: The segment.
+        keys: The keys.
 
     Raises:
-        OSError: It is not there, or is being sealed.
-        ImportError: This node reads no Parquet.
+        OSError: The rows are not on this node, or the segment was sealed during the read.
+        ImportError: The packages for Parquet are not installed.
     """
     journals = [each for each in layout.list_journals() if each.segment == segment.segment]
     if journals:
         folded = islice(_fold_rows(journals), segment.state.rows)
         yield from (row for row in folded if not row.data.keys().isdisjoint(keys))
         if not all(each.path.exists() for each in journals):
-            raise FileNotFoundError(f"segment {segment.segment} was sealed while it was read")
+            raise FileNotFoundError(f"Segment {segment.segment} was sealed during the read.")
         return
     from tracker.store.history.parquet import read_part_rows
     from tracker.store.published.models import PublishedRun, read_published_model
 
-    for each in read_published_model(layout.run_file(*place), PublishedRun).segments:
+    for each in read_published_model(layout.run_file(*run_path), PublishedRun).segments:
         for part in each.parts if each.segment == segment.segment else ():
             yield from read_part_rows(layout.root / part.path, keys)
 
@@ -291,18 +304,18 @@ def _is_silent(layout: Layout, journal: JournalPath) -> bool:
 def journal_records(
     layout: Layout, *, rows: bool = True
 ) -> Iterator[tuple[str, Iterator[tuple[int, Record]]]]:
-    """Yield each segment that has journals, with its whole records and their numbers, over all its files.
+    """Yield each segment that has journals, with the numbers and records of all its journal files.
 
     Args:
         layout: The store.
-        rows: False leaves rows out, without decoding them: most of a journal.
+        rows: Whether to include rows. Without rows, the read is faster, because most records are rows.
     """
     for segment, journals in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         yield segment, _records(list(journals), rows)
 
 
 def _records(journals: list[JournalPath], rows: bool) -> Iterator[tuple[int, Record]]:
-    """Yield the records of a segment's journals; one that cannot be read, or is just going, has none."""
+    """Yield the records of a segment's journals. A journal that cannot be read or was deleted is skipped."""
     for journal in journals:
         try:
             if read_header(journal.path) is None:

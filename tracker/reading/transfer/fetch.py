@@ -1,4 +1,4 @@
-"""Fetching an artifact's files from a server over several connections, each verified before it is named."""
+"""Download of an artifact's files over several connections. Each file is verified before it gets its name."""
 
 from __future__ import annotations
 
@@ -12,55 +12,63 @@ from tracker.ground.http import Client
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.terminal import Progress
 from tracker.reading.transfer.partial_file import RANGE, PartialFile
-from tracker.reading.transfer.place_file import damaged, write_small
+from tracker.reading.transfer.place_file import checksum_error, write_small_file
 from tracker.reading.transfer.request_plan import Content, Plan, Span, Wanted, make_plan
 from tracker.recorder.outbox import Remote
 from tracker.store.blobs.manifest import Entry
 
 CONNECTIONS = 3
-# What is read at once: half of a core's cache, so that the file is written from there.
-PIECE = 512 * 1024
-# A lost connection is tried again so often before it is given up, if no byte came meanwhile.
+# The size of one read: half of a core's cache, so that the write takes the bytes from the cache.
+PIECE_BYTES = 512 * 1024
+# The maximum number of failed requests in a row without any received byte.
 TRIES = 6
+# The wait before the first retry is twice this time in seconds. It doubles with each retry.
 FIRST_WAIT = 0.1
 _Job = Callable[[Client, memoryview], None]
 
 
 def fetch_files(
     remote: Remote,
-    place: tuple[str, ...],
+    version_path: tuple[str, ...],
     artifact: ArtifactDetail,
     wanted: Sequence[Wanted],
     *,
     silent: bool = False,
 ) -> None:
-    """Write files of a version to paths. What was broken off before goes on where it stopped.
+    """Download files of a version. An interrupted download resumes from its partial files.
+
+    Args:
+        remote: The server.
+        version_path: The parts of the version's path on the server.
+        artifact: The version.
+        wanted: The entries of the files, each with its target path.
+        silent: Whether to hide the progress.
 
     Raises:
-        ArtifactError: A byte is wrong; names the file.
-        CommError: The server cannot be reached, or refuses.
-        NotFoundError: It has not the content of a file; names the file.
+        ArtifactError: The content of a file does not match its checksum. The message names the file.
+        CommError: The server cannot be reached, or refuses a request.
+        NotFoundError: The server does not have the content of a file. The message names the file.
     """
-    again = _Fetch(remote, place, artifact).run(wanted, silent)
-    if again:  # bytes of an earlier download were wrong: those of the server may be right
-        _Fetch(remote, place, artifact).run(again, silent)
+    retry = _Fetch(remote, version_path, artifact).run(wanted, silent)
+    if retry:  # the partial file of an earlier download had wrong bytes, so download the whole file
+        _Fetch(remote, version_path, artifact).run(retry, silent)
 
 
 class _Fetch:
-    """The threads of one download: some fetch, and one for each file of several ranges hashes it."""
+    """One download. Some threads fetch bytes; a file of several ranges also has a thread that hashes it."""
 
-    def __init__(self, remote: Remote, place: tuple[str, ...], artifact: ArtifactDetail) -> None:
-        self._place = place
+    def __init__(self, remote: Remote, version_path: tuple[str, ...], artifact: ArtifactDetail) -> None:
+        self._version_path = version_path
         self._artifact = artifact
         self._clients = [Client(remote.url, remote.key) for _ in range(CONNECTIONS)]
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._open: list[_File] = []
-        self._again: list[Wanted] = []
+        self._retry: list[Wanted] = []
 
     def run(self, wanted: Sequence[Wanted], silent: bool) -> list[Wanted]:
-        """Fetch files; return those that went on with bytes which were wrong."""
+        """Fetch files; return the files to fetch again, because their partial files had wrong bytes."""
         plan = make_plan(wanted)
         name = f"{self._artifact.name}:{self._artifact.version}"
         self._progress = Progress(f"downloading {name}", plan.size, silent=silent)
@@ -81,10 +89,10 @@ class _Fetch:
         self._progress.close(whole=self._error is None)
         if self._error is not None:
             raise self._error
-        return self._again
+        return self._retry
 
     def _all_jobs(self, plan: Plan) -> Iterator[_Job]:
-        """Yield what threads do, in order; a file is opened when its first range is due."""
+        """Yield the jobs of the threads in order. A file is opened when its first range is next."""
         for entry, target in plan.empty:
             self._write(entry, target, memoryview(b""))
         for content in plan.contents:
@@ -92,14 +100,14 @@ class _Fetch:
             self._open.append(file)
             self._progress.skip(file.part.resumed)
             if file.part.ranges > 1:
-                file.follower = _start(self._follow, file)
+                file.hasher = _start(self._hash_file, file)
             for index in range(file.part.ranges):
                 yield partial(self._fetch_range, file, index)
         for span in plan.spans:
             yield partial(self._fetch_span, span)
 
     def _work(self, client: Client) -> None:
-        buffer = memoryview(bytearray(PIECE))
+        buffer = memoryview(bytearray(PIECE_BYTES))
         try:
             while not self._stop.is_set():
                 with self._lock:
@@ -112,7 +120,7 @@ class _Fetch:
         finally:
             client.close()
 
-    def _follow(self, file: _File) -> None:
+    def _hash_file(self, file: _File) -> None:
         try:
             if file.part.hash_all():
                 self._finish(file)
@@ -120,7 +128,7 @@ class _Fetch:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """End all threads; the first error is the one that is told."""
+        """Stop all threads. ``run`` raises the first error."""
         if self._error is None:
             self._error = error
         self._stop.set()
@@ -133,38 +141,38 @@ class _Fetch:
         part, content = file.part, file.content
         done, length = part.done[index], part.length(index)
         start = content.offset + index * RANGE + done
-        for piece in self._bytes(client, buffer, content.blob, start, length - done, content.files[0][0]):
+        for piece in self._read_blob(client, buffer, content.blob, start, length - done, content.files[0][0]):
             part.write(index, piece)
             self._progress.add(len(piece))
-            if file.follower is None:
+            if file.hasher is None:
                 part.hash_rest()
         if self._stop.is_set():
             return
-        if part.done[index] != length:  # the server's copy is shorter than it should be
+        if part.done[index] != length:  # the server's copy is too short
             part.discard()
-            raise damaged(self._artifact, content.files[0][0])
-        if file.follower is None:
-            part.hash_rest()  # also what lay there, where nothing was left to fetch
+            raise checksum_error(self._artifact, content.files[0][0])
+        if file.hasher is None:
+            part.hash_rest()  # if the partial file was complete, the loop above did not hash it
             self._finish(file)
 
     def _finish(self, file: _File) -> None:
-        """Give a file its name, if it is right."""
-        right = file.part.is_right()
-        if right:
-            file.part.keep([target for _, target in file.content.files])
+        """Give a file its name if its content is valid."""
+        valid = file.part.is_valid()
+        if valid:
+            file.part.publish([target for _, target in file.content.files])
         else:
             file.part.discard()
             if not file.part.resumed:
-                raise damaged(self._artifact, file.content.files[0][0])
+                raise checksum_error(self._artifact, file.content.files[0][0])
         with self._lock:
             self._open.remove(file)
-            self._again += [] if right else file.content.files
+            self._retry += [] if valid else file.content.files
         file.part.close()
 
     def _fetch_span(self, span: Span, client: Client, buffer: memoryview) -> None:
         data = memoryview(bytearray(span.end - span.start))
         done = 0
-        for piece in self._bytes(client, buffer, span.blob, span.start, len(data), span.files[0][0]):
+        for piece in self._read_blob(client, buffer, span.blob, span.start, len(data), span.files[0][0]):
             data[done : done + len(piece)] = piece
             done += len(piece)
             self._progress.add(len(piece))
@@ -176,18 +184,18 @@ class _Fetch:
 
     def _write(self, entry: Entry, target: str, data: memoryview) -> None:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise damaged(self._artifact, entry)
-        write_small(target, data)
+            raise checksum_error(self._artifact, entry)
+        write_small_file(target, data)
 
-    def _bytes(
+    def _read_blob(
         self, client: Client, buffer: memoryview, blob: str, start: int, size: int, first: Entry
     ) -> Iterator[memoryview]:
-        """Yield bytes of a blob, as many as there are; a lost connection goes on where it stopped."""
+        """Yield up to ``size`` bytes of a blob. After a lost connection, the next request resumes."""
         done = tries = 0
         while done < size:
             try:
                 for piece in client.stream_range(
-                    *self._place, "blobs", blob, start=start + done, size=size - done, buffer=buffer
+                    *self._version_path, "blobs", blob, start=start + done, size=size - done, buffer=buffer
                 ):
                     done, tries = done + len(piece), 0
                     yield piece
@@ -205,18 +213,18 @@ class _Fetch:
 
 
 class _File:
-    """A content that is on its way, and the thread that computes its digest, if it has one."""
+    """A content during its download, with the thread that computes its digest, if there is one."""
 
     def __init__(self, content: Content) -> None:
         entry, target = content.files[0]
         self.content = content
         self.part = PartialFile(target, entry.sha256, content.size)
-        self.follower: threading.Thread | None = None
+        self.hasher: threading.Thread | None = None
 
     def join(self) -> None:
-        """Wait for the digest."""
-        if self.follower is not None:
-            self.follower.join()
+        """Wait for the thread that computes the digest."""
+        if self.hasher is not None:
+            self.hasher.join()
 
 
 def _start(work: Callable[..., None], of: object) -> threading.Thread:

@@ -1,4 +1,4 @@
-"""What is asked of a server for an artifact's files: large contents in ranges, packed ones by the span."""
+"""The plan of a download: large contents are fetched in ranges, and small packed files together in spans."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tracker.store.blobs.manifest import Entry
 
 Wanted = tuple[Entry, str]
 
-# Packed files come in spans of this size, which is held in memory once for each connection.
+# The maximum size of a span. Each connection holds one span in memory.
 SPAN = 8 * 1024 * 1024
-# Bytes between two wanted files that are fetched along: a request costs about as much.
+# Two files with at most this distance in a pack share a span: a second request costs more than these bytes.
 GAP = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Content:
-    """A stretch of a blob that becomes one file, or several with the same content."""
+    """A part of a blob that is the content of one or more files."""
 
     blob: str
     offset: int
@@ -27,7 +27,7 @@ class Content:
 
 @dataclass
 class Span:
-    """A stretch of a pack, and the small files in it."""
+    """A part of a pack with the small files in it."""
 
     blob: str
     start: int
@@ -37,12 +37,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is to be fetched.
+    """The requests for a list of files.
 
     Attributes:
-        empty: Files without a byte, for which nothing is asked.
-        contents: Those of a blob of their own, or too large for a span.
-        spans: Where the others lie.
+        empty: Empty files, which need no request.
+        contents: The files that are whole blobs or larger than a span.
+        spans: The spans of the other files.
     """
 
     empty: list[Wanted]
@@ -51,12 +51,12 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Bytes that will be asked for."""
+        """The number of bytes to fetch."""
         return sum(each.size for each in self.contents) + sum(each.end - each.start for each in self.spans)
 
 
 def make_plan(wanted: Sequence[Wanted]) -> Plan:
-    """Return how to get some files."""
+    """Return the plan for a list of files."""
     empty: list[Wanted] = []
     contents: dict[tuple[str, int, int, str], Content] = {}
     packed: list[Wanted] = []
@@ -68,8 +68,8 @@ def make_plan(wanted: Sequence[Wanted]) -> Plan:
             packed.append(each)
         else:
             blob = entry.blob or ""
-            place = (blob, entry.offset, entry.size, entry.sha256)
-            contents.setdefault(place, Content(blob, entry.offset, entry.size, [])).files.append(each)
+            content_key = (blob, entry.offset, entry.size, entry.sha256)
+            contents.setdefault(content_key, Content(blob, entry.offset, entry.size, [])).files.append(each)
     return Plan(empty, list(contents.values()), list(_spans(packed)))
 
 
