@@ -1,4 +1,4 @@
-"""The command line: parsing, and errors as one line."""
+"""The command line: it parses arguments, and prints each error as one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracker.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; exit with 1 and one line when it fails."""
+    """Run one command. If the command fails, print one line and exit with 1."""
     parser = argparse.ArgumentParser(prog="tracker", description="Experiment tracking that needs no network.")
     parser.add_argument("--version", action="version", version=f"tracker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
