@@ -159,7 +159,7 @@ def test_a_link_signs_a_browser_in_once_for_edits_too(serve: Callable, page: Pag
     page.context.clear_cookies()
     page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
     page.goto(served.link)
-    expect(page.get_by_text("This link was used already")).to_be_visible()
+    expect(page.get_by_text("This link was already used")).to_be_visible()
     visit(served.url)
     expect(page.get_by_test_id("sign-in")).to_contain_text("tracker server --link")
 

@@ -155,7 +155,7 @@ def test_a_server_that_cannot_keep_one_journal_gets_the_others_and_that_one_late
     blocked.mkdir(parents=True)  # a folder in the journal's place: writing it fails
     sender = Sender(outbox, Remote(own[0].url, None))
     assert sender.poll().applied > 0
-    assert "the server cannot write its store" in sender.faults["1" * 32]
+    assert "The server cannot write to its store" in sender.faults["1" * 32]
     assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
     assert sender.poll().applied == 0  # quiet about it for a while, and no fault is forgotten
     assert list(sender.faults) == ["1" * 32]

@@ -88,7 +88,7 @@ def _store(layout: Layout) -> Finding:
     if not layout.description.is_file():
         return Finding("store", True, f"{layout.root} does not exist yet; the first run creates it")
     if is_read_only(layout) or not os.access(layout.root, os.W_OK | os.X_OK):
-        return Finding("store", False, f"this user can read but not write {layout.root}")
+        return Finding("store", False, f"{layout.root} is read-only for this user")
     return Finding("store", True, str(layout.root))
 
 
