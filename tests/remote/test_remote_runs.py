@@ -291,7 +291,7 @@ def test_a_wrong_key_disturbs_no_training_and_sync_sends_with_the_right_one(
     with tracker.init(project=project, name="kept") as run:
         for value in range(10):
             run.log({"x": value})
-    with pytest.raises(AuthenticationError, match="Invalid API key. Check TRACKER_API_KEY"):
+    with pytest.raises(AuthenticationError, match=r"Invalid API key\. Check TRACKER_API_KEY"):
         list(tracker.Api().runs(project))
     refused = command("sync", folder=tmp_path)
     assert refused.returncode == 1

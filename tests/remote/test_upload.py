@@ -138,13 +138,13 @@ def test_all_of_a_store_arrives_once(tmp_path: Path) -> None:
     with serving(tmp_path / "server-store", key=True) as server:
         done = _sync(root, server)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
-        assert f"{server.url}: 13 runs sent, 0 were there, 0 go on" in done.stdout
+        assert f"{server.url}: 13 runs sent, 0 already there, 0 still active" in done.stdout
         expected = _content(root)
         assert expected["team/more/killed"]["detail"]["state"] == "crashed"
         scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
         _same(_content(server.store), expected)
         again = _sync(root, server)
-        assert f"{server.url}: 0 runs sent, 13 were there, 0 go on" in again.stdout
+        assert f"{server.url}: 0 runs sent, 13 already there, 0 still active" in again.stdout
         assert again.returncode == 0
         _same(_content(server.store), expected)
         assert not list((root / "sending").rglob("*.journal"))
