@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from server.dashboard import add_dashboard
 from server.dependencies import require_writer
 from server.ingest import Ingest
-from server.middleware import Compression, KeyFirst, OwnNamesOnly
+from server.middleware import Compression, KeyFirst, LoopbackNamesOnly
 from server.responses import add_error_handlers
 from server.routes import artifacts, captured, ingest, live, projects, runs, session
 from server.settings import ServerSettings
@@ -53,7 +53,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     )
     if not settings.key_required:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
-        app.add_middleware(OwnNamesOnly)
+        app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
     for routes in (session, projects, runs, captured, artifacts, live, ingest):

@@ -20,7 +20,7 @@ from tracker.errors import AuthenticationError, ReadOnlyError
 LARGEST_JSON = 16 * 1024 * 1024
 
 
-class OwnNamesOnly:
+class LoopbackNamesOnly:
     """Answers only requests to the host names of the loopback interface; refuses all others."""
 
     def __init__(self, app: ASGIApp) -> None:
