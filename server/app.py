@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from server.dashboard import add_dashboard
 from server.dependencies import require_writer
 from server.ingest import Ingest
-from server.middleware import Compression, KeyFirst, LoopbackNamesOnly
+from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.responses import add_error_handlers
 from server.routes import artifacts, captured, ingest, live, projects, runs, session
 from server.settings import ServerSettings
@@ -46,7 +46,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.watcher = watcher
     app.state.ingest = Ingest(store)
     app.add_middleware(
-        KeyFirst,
+        KeyBeforeBody,
         needs_key=API,
         open_path=f"{API}/session",
         check=lambda request: require_writer(request, store, settings),

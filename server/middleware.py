@@ -37,7 +37,7 @@ class LoopbackNamesOnly:
         await self._app(scope, receive, send)
 
 
-class KeyFirst:
+class KeyBeforeBody:
     """Checks the key before it reads the body of a request that changes data, and limits every JSON body.
 
     FastAPI reads a JSON body completely before a dependency of the route runs. Without this class, a client
