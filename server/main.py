@@ -116,7 +116,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the server."""
         self._closing.cancel()
-        self._watcher.let_go()
+        self._watcher.release_waiters()
         await super().shutdown(sockets)
         # Close the store here and not after `run`: uvicorn then raises the signal that ended it again.
         self._store.close()

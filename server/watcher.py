@@ -46,14 +46,14 @@ class Watcher:
         self._loop = loop
         self._thread.start()
 
-    def let_go(self) -> None:
+    def release_waiters(self) -> None:
         """Release all present and future waiting requests: the server ends. Call it in the event loop."""
         self._stop.set()
         self._wake()
 
     def stop(self) -> None:
         """Stop the thread."""
-        self.let_go()
+        self.release_waiters()
         self._thread.join(timeout=5)
 
     async def wait_beyond(self, since: int, timeout: float) -> None:
