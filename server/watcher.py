@@ -56,7 +56,7 @@ class Watcher:
         self.release_waiters()
         self._thread.join(timeout=5)
 
-    async def wait_beyond(self, since: int, timeout: float) -> None:
+    async def wait_for_revision(self, since: int, timeout: float) -> None:
         """Wait until the revision is larger than ``since``, at most ``timeout`` seconds."""
 
         async def newer() -> None:

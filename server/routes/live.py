@@ -37,7 +37,7 @@ async def live(
     watcher: Watcher = request.app.state.watcher
     changes = await run_in_threadpool(_changes, store, since)
     if since is not None and changes.revision <= since:
-        await watcher.wait_beyond(since, timeout)
+        await watcher.wait_for_revision(since, timeout)
         changes = await run_in_threadpool(_changes, store, since)
     return ExactJSON(changes)
 
