@@ -55,7 +55,7 @@ def make_link_token(layout: Layout) -> str:
     return token
 
 
-def take_link_token(layout: Layout, token: str) -> bool:
+def use_link_token(layout: Layout, token: str) -> bool:
     """Use up a token; return whether it was valid."""
     path = layout.sign_in / _hash(token)
     try:

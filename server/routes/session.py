@@ -77,7 +77,7 @@ def follow_link(request: Request, store: StoreDep, token: str = "") -> Response:
         store: The store of this server.
         token: Token from the link.
     """
-    if not keys.take_link_token(store.layout, token):
+    if not keys.use_link_token(store.layout, token):
         return PlainTextResponse(
             "This link was already used, or is older than 15 minutes. "
             "`tracker server --link` on the server's machine prints a new one.\n",
