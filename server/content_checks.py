@@ -54,7 +54,7 @@ def stored(path: Path, sha256: str, found: os.stat_result) -> Stored:
     return Stored(path, sha256, found.st_size, state)
 
 
-def is_whole(file: Stored) -> bool | None:
+def is_intact(file: Stored) -> bool | None:
     """Return whether a file has its digest; None for a large file that has not been sent completely yet."""
     if file not in _known and file.size <= LARGEST_HASHED_FIRST:
         with os.fdopen(open_regular(file.path), "rb") as content:

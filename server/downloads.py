@@ -65,7 +65,7 @@ class BlobResponse(FileResponse):
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
         found = os.fstat(self._file.fileno())
         self._stored = content_checks.stored(path, sha256, found)
-        self.whole = content_checks.is_whole(self._stored) if check else True
+        self.whole = content_checks.is_intact(self._stored) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
         super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
 
