@@ -75,7 +75,7 @@ class BlobResponse(FileResponse):
         await super().__call__(scope, receive, checking)
 
 
-def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
+def send_packed_file(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
     """Return an answer with a small file from a pack. It supports one byte range.
 
     Args:

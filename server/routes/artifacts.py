@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
-from server.downloads import send_blob, send_piece
+from server.downloads import send_blob, send_packed_file
 from server.links import link_artifact, link_file
 from server.responses import ExactJSON
 from tracker.errors import NotFoundError, UsageError
@@ -192,7 +192,7 @@ def _send(request: Request, store: Store, entry: Entry, download: bool) -> Respo
     if entry.ref is not None:
         raise NotFoundError(f"{entry.path} is a reference. Its content is at {entry.ref}.")
     if entry.pack is not None:
-        return send_piece(store, entry, request.headers)
+        return send_packed_file(store, entry, request.headers)
     return send_blob(store, entry.sha256, entry.path, None, attachment=download)
 
 
