@@ -40,7 +40,7 @@ class Connection(H11Protocol):
         self._unsent = 0
         address = self.client[0] if self.client else None
         of_address = sum(1 for each in self.connections if _address(each) == address)
-        if len(self.connections) > largest_number() or of_address > LARGEST_PER_ADDRESS:
+        if len(self.connections) > connection_limit() or of_address > LARGEST_PER_ADDRESS:
             self.logger.warning("Too many connections: closing new ones (%s has %d).", address, of_address)
             transport.abort()
 
@@ -72,7 +72,7 @@ def _address(connection: object) -> str | None:
     return client[0] if client else None
 
 
-def largest_number() -> int:
+def connection_limit() -> int:
     """Return the largest number of connections that leaves enough file descriptors for other uses."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
