@@ -52,7 +52,7 @@ def require_reader(request: Request, store: StoreDep, settings: SettingsDep) -> 
     Raises:
         AuthenticationError: The request carries no valid key.
     """
-    if settings.key_required and not (shows_key(request, store) or is_signed_in(request, store)):
+    if settings.key_required and not (carries_key(request, store) or is_signed_in(request, store)):
         raise AuthenticationError(_refusal(request))
 
 
@@ -72,7 +72,7 @@ def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> 
         ReadOnlyError: The server can only read the store.
     """
     from_page = request.headers.get(PAGE_HEADER) and is_signed_in(request, store)
-    if settings.key_required and not shows_key(request, store) and not from_page:
+    if settings.key_required and not carries_key(request, store) and not from_page:
         raise AuthenticationError(_refusal(request))
     if store.layout.is_copy:
         store.check_lease()
@@ -102,7 +102,7 @@ def sign_in(response: Response, key: str, *, secure: bool) -> None:
     )
 
 
-def shows_key(request: Request, store: Store) -> bool:
+def carries_key(request: Request, store: Store) -> bool:
     """Return whether the request carries a valid key."""
     key = _key_of(request.headers.get("authorization", ""))
     return key is not None and keys.is_key(store, key)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from server import dependencies, keys
-from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in, shows_key
+from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
 from tracker.version import __version__
@@ -33,7 +33,7 @@ def session(request: Request, store: StoreDep, settings: SettingsDep) -> Respons
         store: The store of this server.
         settings: The settings of this server.
     """
-    signed_in = not settings.key_required or is_signed_in(request, store) or shows_key(request, store)
+    signed_in = not settings.key_required or is_signed_in(request, store) or carries_key(request, store)
     return ExactJSON({"key_required": settings.key_required, "signed_in": signed_in})
 
 
