@@ -23,7 +23,7 @@ LARGEST_HASHED_FIRST = 16 * 1024 * 1024
 MOST_KNOWN = 100_000
 
 
-class Stored(NamedTuple):
+class FileState(NamedTuple):
     """A file of the store in one state.
 
     Attributes:
@@ -39,10 +39,10 @@ class Stored(NamedTuple):
     state: tuple[int, ...]
 
 
-_known: dict[Stored, bool] = {}
+_known: dict[FileState, bool] = {}
 
 
-def stored(path: Path, sha256: str, found: os.stat_result) -> Stored:
+def file_state(path: Path, sha256: str, found: os.stat_result) -> FileState:
     """Return a file in the state of ``found``.
 
     Args:
@@ -51,10 +51,10 @@ def stored(path: Path, sha256: str, found: os.stat_result) -> Stored:
         found: Result of ``os.stat`` for the file.
     """
     state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
-    return Stored(path, sha256, found.st_size, state)
+    return FileState(path, sha256, found.st_size, state)
 
 
-def is_intact(file: Stored) -> bool | None:
+def is_intact(file: FileState) -> bool | None:
     """Return whether a file has its digest; None for a large file that has not been sent completely yet."""
     if file not in _known and file.size <= LARGEST_HASHED_FIRST:
         with os.fdopen(open_regular(file.path), "rb") as content:
@@ -62,7 +62,7 @@ def is_intact(file: Stored) -> bool | None:
     return _known.get(file)
 
 
-def _note(file: Stored, digest: str) -> None:
+def _note(file: FileState, digest: str) -> None:
     while len(_known) >= MOST_KNOWN:
         _known.pop(next(iter(_known)), None)
     _known[file] = digest == file.sha256
@@ -74,7 +74,7 @@ class CheckingSend:
     In that case the server closes the connection. An answer with only a part of the file is not checked.
     """
 
-    def __init__(self, send: Send, file: Stored) -> None:
+    def __init__(self, send: Send, file: FileState) -> None:
         self._send = send
         self._file = file
         self._digest = hashlib.sha256()

@@ -64,14 +64,14 @@ class BlobResponse(FileResponse):
     ) -> None:
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
         found = os.fstat(self._file.fileno())
-        self._stored = content_checks.stored(path, sha256, found)
-        self.whole = content_checks.is_intact(self._stored) if check else True
+        self._state = content_checks.file_state(path, sha256, found)
+        self.whole = content_checks.is_intact(self._state) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
         super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
-        checking = content_checks.CheckingSend(send, self._stored) if self.whole is None else send
+        checking = content_checks.CheckingSend(send, self._state) if self.whole is None else send
         await super().__call__(scope, receive, checking)
 
 
