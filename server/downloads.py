@@ -51,7 +51,7 @@ class BlobResponse(FileResponse):
         check: Whether to check the digest. If False, damaged bytes are sent too.
 
     Attributes:
-        whole: Whether the file has its digest; None if this is unknown until the file has been sent once.
+        intact: Whether the file has its digest; None if this is unknown until the file has been sent once.
 
     Raises:
         OSError: See ``open_regular``.
@@ -65,13 +65,13 @@ class BlobResponse(FileResponse):
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
         found = os.fstat(self._file.fileno())
         self._state = content_checks.file_state(path, sha256, found)
-        self.whole = content_checks.is_intact(self._state) if check else True
+        self.intact = content_checks.is_intact(self._state) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
         super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
-        checking = content_checks.CheckingSend(send, self._state) if self.whole is None else send
+        checking = content_checks.CheckingSend(send, self._state) if self.intact is None else send
         await super().__call__(scope, receive, checking)
 
 
@@ -157,7 +157,7 @@ def send_blob(
         except NotFoundError:
             raise NotFoundError(f"The content of {name} is not in this store (yet).") from None
         return _send_bytes(data, sha256, name, media_type, headers, asked or {})
-    if response.whole is False:
+    if response.intact is False:
         raise _damaged(name, sha256)
     return response
 

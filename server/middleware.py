@@ -13,7 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.responses import refusal, refuse
+from server.responses import answer_to_error, error_answer
 from tracker.errors import AuthenticationError, ReadOnlyError
 
 # Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
@@ -31,7 +31,9 @@ class LoopbackNamesOnly:
         if scope["type"] == "http":
             host = Headers(scope=scope).get("host", "")
             if not _is_own(host):
-                answer = refuse(400, "foreign_host", f"Invalid host {host!r}. Use localhost or 127.0.0.1.")
+                answer = error_answer(
+                    400, "foreign_host", f"Invalid host {host!r}. Use localhost or 127.0.0.1."
+                )
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -71,12 +73,12 @@ class KeyBeforeBody:
             try:
                 await run_in_threadpool(self._check, request)
             except (AuthenticationError, ReadOnlyError) as error:
-                await refusal(error)(scope, receive, send)
+                await answer_to_error(error)(scope, receive, send)
                 return
         if _is_stream(scope):  # its route reads the body in pieces and has its own limit
             await self._app(scope, receive, send)
             return
-        too_large = refuse(413, "too_large", f"Request larger than {LARGEST_JSON} bytes.")
+        too_large = error_answer(413, "too_large", f"Request larger than {LARGEST_JSON} bytes.")
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LARGEST_JSON:
             await too_large(scope, receive, send)

@@ -37,7 +37,7 @@ class ExactJSON(Response):
         return values.dumps(msgspec.to_builtins(content)).encode("utf-8", "replace")
 
 
-def refuse(status: int, code: str, message: str) -> ExactJSON:
+def error_answer(status: int, code: str, message: str) -> ExactJSON:
     """Return an error in the format that all errors share.
 
     Args:
@@ -59,12 +59,12 @@ _STATUS: tuple[tuple[type[Error], int, str], ...] = (
 )
 
 
-def refusal(error: Error) -> ExactJSON:
+def answer_to_error(error: Error) -> ExactJSON:
     """Return the answer for an exception of tracker, in the format that all errors share."""
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
-            return refuse(status, code, error.message)
-    return refuse(400, "bad_request", error.message)
+            return error_answer(status, code, error.message)
+    return error_answer(400, "bad_request", error.message)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -72,34 +72,36 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Error)
     def _ours(_request: Request, error: Error) -> Response:
-        return refusal(error)
+        return answer_to_error(error)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return refuse(422, "invalid", f"{where}: {first['msg']}" if where else str(first["msg"]))
+        return error_answer(422, "invalid", f"{where}: {first['msg']}" if where else str(first["msg"]))
 
     @app.exception_handler(msgspec.ValidationError)
     def _malformed(_request: Request, error: msgspec.ValidationError) -> Response:
-        return refuse(422, "invalid", str(error))
+        return error_answer(422, "invalid", str(error))
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> Response:
-        answer = refuse(error.status_code, "http", str(error.detail))
+        answer = error_answer(error.status_code, "http", str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
 
     @app.exception_handler(ClientDisconnect)
     def _gone(_request: Request, _error: ClientDisconnect) -> Response:
         # No client reads this answer. It only prevents a log entry about a fault of the server.
-        return refuse(400, "disconnected", "The connection broke before the request was complete.")
+        return error_answer(400, "disconnected", "The connection broke before the request was complete.")
 
     @app.exception_handler(Exception)
     def _unexpected(_request: Request, error: Exception) -> Response:
         # Starlette raises the exception again after this answer, so that the server's log contains it.
-        return refuse(500, "internal", f"The server failed ({type(error).__name__}). See its log.")
+        return error_answer(500, "internal", f"The server failed ({type(error).__name__}). See its log.")
 
     @app.exception_handler(OSError)
     def _system(_request: Request, error: OSError) -> Response:
-        return refuse(507, "storage", f"The server cannot write to its store: {error.strerror or error}.")
+        return error_answer(
+            507, "storage", f"The server cannot write to its store: {error.strerror or error}."
+        )

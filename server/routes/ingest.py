@@ -19,7 +19,7 @@ from server.ingest import (
     missing_blobs,
     note_upload,
 )
-from server.responses import ExactJSON, refuse
+from server.responses import ExactJSON, error_answer
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 from tracker.runstate.fold import Gone
@@ -51,7 +51,7 @@ async def append(request: Request, name: str, offset: int, digest: str) -> Respo
     async for chunk in request.stream():
         data += chunk
         if len(data) > LARGEST_BODY:
-            return refuse(413, "too_large", f"Request larger than {LARGEST_BODY} bytes.")
+            return error_answer(413, "too_large", f"Request larger than {LARGEST_BODY} bytes.")
     return _answer(await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data)))
 
 
