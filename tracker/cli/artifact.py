@@ -270,7 +270,7 @@ def _verify(options: argparse.Namespace) -> None:
             file = fault.path or "the manifest"
             print(f"{name}  {file}: {fault.what} ({store.blobs.path(fault.blob)})")
     result = f"WRONG: {wrong} files are missing or damaged" if wrong else "all files are intact"
-    print(f"{len(versions)} versions, {as_size(checker.bytes)} read. {result}")
+    print(f"{len(versions)} versions, {as_size(checker.bytes)} read: {result}")
     store.close()
     if wrong:
         sys.exit(1)

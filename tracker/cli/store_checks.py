@@ -56,13 +56,13 @@ def examine(settings: Settings) -> list[Finding]:
     layout = Layout(settings.store)
     found = [_versions(), _store(layout), _file_system(settings), _free_space(layout)]
     if is_read_only(layout):
-        found += _segments(layout, "journals", "wait for a user who may write to the store")
+        found += _segments(layout, "journals", "waiting for a user who may write to the store")
     elif layout.description.is_file():
         found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
         found += [*_files(layout), *_logs(layout)]
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
-        found += _segments(outbox, "outbox", f"wait for {remote.url}" if remote else "have no server")
+        found += _segments(outbox, "outbox", f"waiting for {remote.url}" if remote else "without a server")
     found += [finding for each in (layout, *list_outboxes(layout.root)) for finding in _logs(each)]
     return found
 
@@ -178,7 +178,7 @@ def _logs(layout: Layout) -> list[Finding]:
     return found
 
 
-def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` applies them") -> list[Finding]:
+def _segments(layout: Layout, name: str, wait: str = "waiting for `tracker sync`") -> list[Finding]:
     live = silent = size = 0
     found = [Finding(name, False, line) for line in _orphans(layout)]
     faults, places = _known_faults(layout), _places(layout)
@@ -193,7 +193,7 @@ def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` appli
             live += 1
         else:
             silent += 1
-    text = f"{live} written on {host_name()} now, {silent} {wait}; {size / 1e6:.1f} MB"
+    text = f"{live} being written on {host_name()}, {silent} {wait}; {size / 1e6:.1f} MB"
     return [Finding(name, True, text), *found]
 
 

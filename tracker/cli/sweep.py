@@ -40,7 +40,7 @@ def add_commands(commands: Commands) -> None:
     state.add_argument("--resume", action="store_true", help="start trials again")
     sweep.set_defaults(run=_sweep)
     agent = commands.add_parser("agent", help="run the trials of a sweep, one after the other")
-    agent.add_argument("sweep_id", metavar="[[ENTITY/]PROJECT/]ID")
+    agent.add_argument("sweep_id", metavar="[[ENTITY/]PROJECT/]ID", help="id of the sweep")
     _add_place(agent)
     agent.add_argument("--count", type=int, help="maximum number of trials")
     agent.add_argument("-f", "--forward-signals", action="store_true", help=argparse.SUPPRESS)
