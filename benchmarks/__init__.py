@@ -1,1 +1,1 @@
-"""What the product costs, each figure beside a floor or a peer measured in the same run; see README.md."""
+"""Benchmarks of tracker. Each figure is compared with a lower bound or a peer; see README.md."""

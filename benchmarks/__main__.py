@@ -1,4 +1,4 @@
-"""The command: measure, print the table, write the JSON.
+"""The command of the benchmarks: measure, print the table, write the JSON files.
 
 python -m benchmarks [--only NAME ...] [--peers FOLDER]
 python -m benchmarks peers FOLDER
@@ -19,7 +19,7 @@ from benchmarks.measuring import Options
 from benchmarks.peers import venvs
 from benchmarks.report import RESULTS, Row, collect_scale, save, table
 
-# Name, module and function; those that take long come last.
+# Name, module and function. Slow benchmarks come last.
 BENCHMARKS = {
     "log": ("log_calls", "measure"),
     "log-wide": ("log_calls", "measure_wide"),
@@ -39,7 +39,7 @@ BENCHMARKS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return 1 when a target was missed or a benchmark failed."""
+    """Run the command line; return 1 if a target was missed or a benchmark failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["peers"]:
         return _make_peers(arguments[1:])
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         module, function = BENCHMARKS[name]
         try:
             result = getattr(importlib.import_module(f"benchmarks.{module}"), function)(options)
-        except Exception as error:  # one that fails must not take the others' figures with it
+        except Exception as error:  # continue with the other benchmarks
             print(f"{name} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             failed.append(name)
             continue
@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _make_peers(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks peers", description=venvs.__doc__)
-    parser.add_argument("folder", type=Path, help="folder for the virtual environments; kept when it exists")
+    parser.add_argument(
+        "folder", type=Path, help="folder for the virtual environments; existing ones are kept"
+    )
     return 0 if venvs.make(parser.parse_args(arguments).folder) else 1
 
 
@@ -82,9 +84,11 @@ def _parse(arguments: list[str]) -> tuple[list[str], Options, Path]:
     )
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME",
                         help=f"only these: {', '.join(BENCHMARKS)}")  # fmt: skip
-    parser.add_argument("--peers", type=Path, help="folder that `python -m benchmarks peers` has made")
-    parser.add_argument("--work", type=Path, help="folder for what is written (default: the temporary one)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder of the JSON ({RESULTS})")
+    parser.add_argument("--peers", type=Path, help="folder made by `python -m benchmarks peers`")
+    parser.add_argument("--work", type=Path, help="folder for stores and files (default: a temporary folder)")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help=f"folder for the JSON files (default: {RESULTS})"
+    )
     for each in fields(Options):
         if isinstance(each.default, int):
             parser.add_argument(f"--{each.name.replace('_', '-')}", type=int, default=each.default,

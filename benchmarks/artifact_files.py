@@ -1,6 +1,6 @@
 """One large file as an artifact: figure ``artifact``, on this disk and on an XFS that shares blocks.
 
-Run as a script it is the training process: it logs the file, and says what it cost and when it was stored.
+As a script this module is the training process: it logs the file and reports the times.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Options, ScriptError, ours, run_script, say, workplace
+from benchmarks.measuring import Options, ScriptError, ours, print_answer, run_script, workplace
 from benchmarks.report import Result, Row
 
 MOST_MS = 10.0
 MOST = 1.2
-SLACK = 2.0  # the image of the XFS must hold source, stored copy and download, and its own log
+SLACK = 2.0  # the XFS image must contain the source, the stored copy, the download, and the log of the XFS
 MB = 2**20
 
 
@@ -37,14 +37,14 @@ def measure(options: Options) -> Result:
             if mounted is None:
                 details["xfs"] = "absent: needs root, xfsprogs and loop devices"
             else:
-                # First: XFS gives back what was deleted at its own time.
+                # Measure the space first: XFS frees deleted blocks later, in the background.
                 rows += _bytes(mounted, options, shared=True)
                 rows += _on(mounted, options, "reflink", "mutable", details)
     return Result(rows, details)
 
 
 def _on(folder: Path, options: Options, how: str, policy: str, details: dict[str, Any]) -> list[Row]:
-    """Measure one way to take a file, each repetition beside its floors."""
+    """Measure one way to store a file, each repetition together with its lower bounds."""
     pairs = []
     for at in range(options.repeats):
         with _place(folder) as place:
@@ -86,7 +86,7 @@ def _on(folder: Path, options: Options, how: str, policy: str, details: dict[str
 
 
 def _bytes(folder: Path, options: Options, *, shared: bool) -> list[Row]:
-    """Measure what the file system loses to a file that is logged, logged again and downloaded."""
+    """Measure the space on the file system that a file takes if it is logged twice and downloaded."""
     with _place(folder) as place:
         used = _used if shared else _used_by_files
         before = used(place)
@@ -100,7 +100,7 @@ def _bytes(folder: Path, options: Options, *, shared: bool) -> list[Row]:
 
 
 def log(folder: str, source: str, policy: str) -> None:
-    """Log a file; say what the caller's thread waited for, and when all was stored."""
+    """Log a file; report how long the caller's thread waited, and when everything was stored."""
     import tracker
 
     run = tracker.init(project="benchmark")
@@ -116,7 +116,7 @@ def log(folder: str, source: str, policy: str) -> None:
     artifact.wait()
     stored = time.perf_counter() - start
     run.finish()
-    say({"thread": thread, "stored": stored, "version": artifact.version})
+    print_answer({"thread": thread, "stored": stored, "version": artifact.version})
 
 
 def keep(folder: str, source: str) -> None:
@@ -129,10 +129,10 @@ def keep(folder: str, source: str) -> None:
         artifact.add_file(source, name="model.ckpt")
         run.log_artifact(artifact).wait()
     if artifact.version != "v0":
-        raise ScriptError("the same file made a second version")
+        raise ScriptError("The second logging of the same file made a second version.")
     artifact.download(os.path.join(folder, "downloaded"))
     run.finish()
-    say({})
+    print_answer({})
 
 
 @contextmanager
@@ -142,12 +142,12 @@ def _place(folder: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        wait_until_left(place)
+        wait_for_recorder_end(place)
         shutil.rmtree(place)
 
 
-def wait_until_left(place: Path) -> None:
-    """Wait until the recorder has left: it would write into a folder that goes."""
+def wait_for_recorder_end(place: Path) -> None:
+    """Wait until the recorder has ended, because it would write into the folder to delete."""
     import fcntl
 
     for lock in place.rglob("locks/recorder-*.lock"):
@@ -156,7 +156,7 @@ def wait_until_left(place: Path) -> None:
 
 
 def _make(path: Path, megabytes: int) -> Path:
-    """Make a file of random bytes that is on the disk, and in the page cache."""
+    """Make a file of random bytes that is both on the disk and in the page cache."""
     piece = os.urandom(MB)
     with path.open("wb") as file:
         for at in range(megabytes):
@@ -178,14 +178,14 @@ def _sync(path: Path) -> None:
 
 
 def _used_by_files(folder: Path) -> int:
-    """Return what all files take, each once however many names it has; others use this disk too."""
+    """Return the bytes of all files, each counted once: other programs use the free space of the disk too."""
     os.sync()
     found = {info.st_ino: info.st_blocks for path in folder.rglob("*") if (info := path.lstat())}
     return 512 * sum(found.values())
 
 
 def _used(folder: Path) -> int:
-    """Return what is taken of a file system that nobody else uses: shared blocks count once."""
+    """Return the used bytes of a file system that no other program uses. Shared blocks count once."""
     os.sync()
     found = os.statvfs(folder)
     return (found.f_blocks - found.f_bfree) * found.f_frsize
@@ -193,7 +193,7 @@ def _used(folder: Path) -> int:
 
 @contextmanager
 def _xfs(folder: Path, megabytes: int) -> Iterator[Path | None]:
-    """Mount an XFS with shared blocks from a file; None where that cannot be."""
+    """Mount an XFS with shared blocks from a file; yield None if that is not possible."""
     image, mounted = folder / "xfs.img", folder / "xfs"
     mounted.mkdir()
     with image.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Taking a store's files out of the page cache, and making sure that they are out."""
+"""Eviction of a store's files from the page cache, and a check that they are evicted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from benchmarks.measuring import ScriptError
 
 PAGE = mmap.PAGESIZE
 PROT_READ, MAP_SHARED = 1, 1
-# The server and the recorder look at the catalog a few times a second: some of its pages come back at once.
+# The server and the recorder read the catalog several times a second, so some of its pages return
+# immediately.
 CATALOG_PAGES = 64
 ATTEMPTS = 50
 
@@ -30,12 +31,15 @@ _libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
 
 
 def evict(store: Path) -> dict[str, int]:
-    """Evict every file of a store, catalog and journals too; return how many pages of which are still there.
+    """Evict every file of a store, including catalog and journals.
 
-    Only the index of SQLite's write-ahead log (``-shm``) stays: it is memory that processes share.
+    Only the index of SQLite's write-ahead log (``-shm``) stays, because processes share it as memory.
+
+    Returns:
+        The number of pages in the page cache, by file, for each file that still has any.
 
     Raises:
-        ScriptError: Pages of other files than the catalog stay, as they do on a file system in memory.
+        ScriptError: Pages of other files than the catalog stay, as on a file system in memory.
     """
     for _ in range(ATTEMPTS):
         paths = [path for path in store.rglob("*") if path.is_file() and path.suffix != ".db-shm"]
@@ -55,12 +59,12 @@ def evict(store: Path) -> dict[str, int]:
         if all(name.startswith("catalog.db") and pages <= CATALOG_PAGES for name, pages in left.items()):
             return left
     raise ScriptError(
-        f"these pages of {store} do not leave the page cache: {left}; choose a disk with --work FOLDER"
+        f"Pages of {store} stay in the page cache: {left}. Choose a folder on a disk with --work FOLDER."
     )
 
 
 def resident_pages(path: Path) -> int:
-    """Return how many pages of a file are in the page cache (``mincore``)."""
+    """Return the number of pages of a file that are in the page cache (``mincore``)."""
     size = path.stat().st_size
     if not size:
         return 0
@@ -83,7 +87,7 @@ def resident_pages(path: Path) -> int:
 def _drop(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)  # what is not on the disk yet cannot be dropped
+        os.fsync(descriptor)  # pages that are not on the disk cannot be dropped
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""CPU seconds of a whole run, everything counted until it is sealed and our last process has ended."""
+"""CPU seconds of a whole run, counted until it is sealed and the last process of tracker has ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmarks.report import Result, Row, absent, row
 
 KEYS = 10
 REFERENCE = "wandb"
-# mlflow takes 25 ms for a row: its figure is that of so much fewer rows, times as much, and says so.
+# mlflow takes 25 ms for a row. It logs this many times fewer rows, and the figure is multiplied and marked.
 SCALED = {"mlflow": 10}
 TARGET = "< 0.5x wandb offline"
 
 
 def measure(options: Options) -> Result:
-    """Measure a run of 10 scalars a row, and the same in each peer."""
+    """Measure a run of rows with 10 scalars, in tracker and in each peer."""
     details: dict[str, Any] = {"rows": options.rows, "ours": [], "rows alone": [], "peers": {}}
     peers = present(options)
     for _ in range(options.repeats):
@@ -27,9 +27,9 @@ def measure(options: Options) -> Result:
             used = metered(ours("product", "log-rows", folder, "counted", options.rows, KEYS), folder)
             wait_sealed(
                 store_of(folder), 1, 10
-            )  # all processes have ended: it is sealed, or it never will be
+            )  # all processes have ended, so the run is sealed now or never
             read_back(folder, "counted", make_rows(options.rows, KEYS))
-            details["ours"].append(_told(used))
+            details["ours"].append(_described(used))
         with workplace(options) as folder:
             used = metered(ours("product", "make-only", options.rows, KEYS), folder)
             details["rows alone"].append(used.cpu)
@@ -50,7 +50,7 @@ def _peer(options: Options, name: str, details: dict[str, Any]) -> None:
     scale = SCALED.get(name, 1)
     with workplace(options) as folder:
         used = peer_metered(options, name, "log-rows", folder, "counted", options.rows // scale, KEYS)
-    details["peers"].setdefault(name, []).append({**_told(used), "scale": scale})
+    details["peers"].setdefault(name, []).append({**_described(used), "scale": scale})
 
 
 def _row(figure: str, cpu: float, name: str, details: dict[str, Any]) -> Row:
@@ -63,7 +63,7 @@ def _row(figure: str, cpu: float, name: str, details: dict[str, Any]) -> Row:
     return row(figure, "s", cpu, name, other, note=note)
 
 
-def _told(used: Used) -> dict[str, Any]:
+def _described(used: Used) -> dict[str, Any]:
     return {
         "cpu": used.cpu,
         "cpu of the training process": used.cpu_of_main,

@@ -1,4 +1,4 @@
-"""The rows that every benchmark logs: random walks, the same for us and for every peer."""
+"""The rows that every benchmark logs: random walks, the same for tracker and for every peer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_rows(count: int, keys: int, seed: int = SEED) -> list[dict[str, float]]
 
 
 def walk(count: int, seed: int = SEED) -> Iterator[float]:
-    """Yield one random walk; never holds more than one value."""
+    """Yield the values of one random walk, without storing them."""
     chance = random.Random(seed)
     value = 0.0
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""What a second run adds to a store that holds a sealed one: figure ``disk``."""
+"""Bytes that a second run adds to a store with one sealed run: figure ``disk``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGAINST_PARQUET, AGAINST_PEERS = 1.15, 0.25
 
 
 def measure(options: Options) -> Result:
-    """Measure two runs of the same shape, different values."""
+    """Measure two runs with the same shape and different values."""
     with workplace(options) as folder:
         before = _log(options, folder, "first", 1, SEED)
         after = _log(options, folder, "second", 2, SEED + 1)
@@ -65,14 +65,14 @@ def measure(options: Options) -> Result:
 
 
 def _log(options: Options, folder: Path, run_id: str, segments: int, seed: int) -> dict[str, int]:
-    """Log a run; return the sizes of all files when it is sealed and our processes have ended."""
+    """Log a run; return the sizes of all files after the run is sealed and all processes have ended."""
     metered(ours("product", "log-rows", folder, run_id, options.rows, KEYS, seed), folder)
     wait_sealed(store_of(folder), segments, 10)
     return folder_bytes(store_of(folder))
 
 
 def _history(folder: Path, run_id: str) -> dict[str, list[Any]]:
-    """Return a run's columns, as they were logged."""
+    """Return the logged columns of a run."""
     import tracker
 
     rows = tracker.Api({"store": store_of(folder)}).run(f"benchmark/{run_id}").history(pandas=False)
@@ -81,7 +81,7 @@ def _history(folder: Path, run_id: str) -> dict[str, list[Any]]:
 
 
 def _best_parquet(columns: dict[str, list[Any]]) -> dict[str, Any]:
-    """Return the size of the file that pyarrow writes of these columns, each at its best encoding."""
+    """Return the size of the file that pyarrow writes for these columns, each in its best encoding."""
     import pyarrow as pa
 
     table = pa.table(columns)

@@ -1,4 +1,4 @@
-"""What was measured, written into the documents: ``docs/figures.md`` and a table in ``docs/scale.md``."""
+"""Writing of results into the documents: ``docs/figures.md`` and a table in ``docs/scale.md``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ SCALE = ROOT / "docs" / "scale.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 INTRODUCTION = """# Figures
 
-Written by `python -m benchmarks --write-docs`, see [benchmarks](../benchmarks/README.md). Each stands beside
-a floor or a peer of the same run. Medians; the machine is shared, so ratios are what counts.
+`python -m benchmarks --write-docs` writes this file, see [benchmarks](../benchmarks/README.md). Each figure
+is compared with a lower bound or a peer of the same run. Figures are medians. The machine is shared, so
+only ratios matter.
 
 | figure | ours | against | other | ratio | target | met |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -22,7 +23,7 @@ a floor or a peer of the same run. Medians; the machine is shared, so ratios are
 
 
 def write(results: Path) -> None:
-    """Write both from the JSON files in ``results``; a benchmark that has none there is left out."""
+    """Write both documents from the JSON files in ``results``; omit benchmarks without a file."""
     told = [json.loads(path.read_text()) for path in sorted(results.glob("*.json")) if path.stem != "scale"]
     lines = [_line(figure) for each in told for figure in each["figures"]]
     notes = sorted({f"- {f['figure']}: {f['note']}" for each in told for f in each["figures"] if f["note"]})
@@ -74,10 +75,10 @@ def _scale_table(scale: dict[str, Any]) -> str:
     if writers is None:
         return text + "\n"
     return (
-        f"{text}\n\n{writers['writers']} runs at once on one node: "
+        f"{text}\n\n{writers['writers']} concurrent runs on one node: "
         f"{writers['memory_mb over bare interpreters']:.0f} MB "
         f"and {writers['cpu s over bare interpreters']:.1f} CPU-seconds of start-up over bare interpreters "
-        f"({writers['memory_mb']:.0f} MB and {writers['cpu s']:.1f} s with them), the one recorder included "
+        f"({writers['memory_mb']:.0f} MB and {writers['cpu s']:.1f} s with them), including the one recorder "
         f"({writers['memory_mb of the recorder']:.0f} MB, {writers['cpu s of the recorder']:.1f} s).\n"
     )
 

@@ -1,8 +1,9 @@
-"""``Artifact.download`` over HTTP on loopback, beside ``curl`` of the same file from the same server.
+"""``Artifact.download`` over HTTP on loopback, compared with ``curl`` of the same file from the same server.
 
-Both write to the same folder, in turns; only ours computes a digest. The download is counted inside a process
-that has asked for the artifact already, as curl is given its address. Each deletes its last file right before
-its clock starts: a virtual machine gives memory that was free for a while back to its host.
+Both write to the same folder, in turns. Only tracker computes a digest. The download is timed inside a
+process that has already loaded the artifact, because curl gets the address of the file. Both delete their
+last file immediately before the clock starts: a virtual machine returns memory to its host if it is free
+for a while.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measuring import Options, ScriptError, ours, run_script, say, workplace
+from benchmarks.measuring import Options, ScriptError, ours, print_answer, run_script, workplace
 from benchmarks.report import Result, Row, absent, spread
 from benchmarks.serving import serving
 
@@ -26,13 +27,13 @@ TARGET = f"at least {LEAST:.0%} of curl"
 
 
 def measure(options: Options) -> Result:
-    """Log one large file, serve it, and fetch it in both ways."""
+    """Log one large file, serve it, and download it in both ways."""
     with workplace(options) as folder:
         _log(folder, options.download_mb)
         times: dict[str, list[float]] = {"download": [], "curl": []}
         with serving(folder / "tracker-store") as server:
             curl = shutil.which("curl")
-            # The first of each warms the page cache and the server; it is not counted.
+            # The first download of each warms the page cache and the server, and is not counted.
             for at in range(options.repeats + 1):
                 found = {"download": _download(folder, server.url)}
                 if curl is not None:
@@ -56,7 +57,7 @@ def _log(folder: Path, size_mb: int) -> None:
 
 
 def _download(folder: Path, url: str) -> float:
-    """Return the seconds of a download, by a new process; the file is compared with what was logged."""
+    """Return the seconds of a download in a new process; compare the file with the logged one."""
     seconds: float = run_script(ours("http_download", "download", url), folder, TRACKER_SILENT="1")["seconds"]
     _check(folder, folder / "down" / FILE)
     return seconds
@@ -75,11 +76,11 @@ def _curl(curl: str, folder: Path, url: str) -> float:
 
 def _check(folder: Path, target: Path) -> None:
     if subprocess.run(["cmp", "--silent", str(folder / FILE), str(target)]).returncode:
-        raise ScriptError(f"{target.name} is not the file that was logged")
+        raise ScriptError(f"{target.name} differs from the logged file.")
 
 
 def main(what: str, url: str = "") -> None:
-    """Log the file of this folder, or download it and say how long that took."""
+    """Log the file of this folder, or download it and report the time."""
     import tracker
 
     if what == "log":
@@ -87,13 +88,13 @@ def main(what: str, url: str = "") -> None:
             artifact = tracker.Artifact(NAME, "model")
             artifact.add_file(FILE)
             run.log_artifact(artifact).wait()
-        say({})
+        print_answer({})
         return
     found = tracker.Api({"base_url": url}).artifact(f"{PROJECT}/{NAME}:v0")
     Path("down", FILE).unlink(missing_ok=True)
     start = time.perf_counter()
     found.download("down")
-    say({"seconds": time.perf_counter() - start})
+    print_answer({"seconds": time.perf_counter() - start})
 
 
 if __name__ == "__main__":

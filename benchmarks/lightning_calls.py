@@ -1,7 +1,7 @@
-"""Time inside logger calls under a real Trainer: ours and Lightning's CSVLogger, figure ``lightning``.
+"""Time inside logger calls with a real Trainer, for tracker and Lightning's CSVLogger: figure ``lightning``.
 
-Every public method and property of the logger is wrapped with a clock; the outermost call counts. Run as
-a script it is one training.
+A clock wraps every public method and property of the logger. Only the outermost call counts. As a script this
+module is one training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Options, ScriptError, metered, ours, say, workplace
+from benchmarks.measuring import Options, ScriptError, metered, ours, print_answer, workplace
 from benchmarks.product import store_of, wait_sealed
 from benchmarks.report import Result, Row
 
@@ -23,10 +23,10 @@ TARGET = "<= CSVLogger, median of pairs"
 
 
 def measure(options: Options) -> Result:
-    """Train with each logger in turn."""
+    """Train with each logger, in turns."""
     pairs = []
     for at in range(options.repeats):
-        # Who comes first alternates.
+        # The order of the two loggers alternates.
         order = ("csv", "ours") if at % 2 else ("ours", "csv")
         found = {which: _train(options, which) for which in order}
         pairs.append(found)
@@ -64,12 +64,14 @@ def _check(folder: Path, answer: dict[str, Any]) -> None:
         key = f"metric_{at}"
         read = [row[key] for row in rows if key in row]
         if read != answer["values"][key]:
-            raise ScriptError(f"{len(answer['values'][key])} values of {key} were logged, others read back")
+            raise ScriptError(
+                f"{len(answer['values'][key])} values of {key} were logged, but others were read."
+            )
     del answer["values"]
 
 
 class Clock:
-    """Adds up the time of outermost calls, by name."""
+    """A clock that adds up the times of outermost calls, by name."""
 
     def __init__(self) -> None:
         self.calls: dict[str, list[float]] = {}
@@ -92,7 +94,7 @@ class Clock:
         return timed
 
     def watch(self, logger: type) -> type:
-        """Return a logger class whose public methods and properties are timed."""
+        """Return a logger class with timed public methods and properties."""
         members: dict[str, Any] = {"__init__": self.wrap("__init__", logger.__init__)}  # type: ignore[misc]
         for base in reversed(logger.__mro__):
             for name, member in vars(base).items():
@@ -116,7 +118,7 @@ def _main(which: str, folder: str, steps: str) -> None:
     from tracker.lightning import WandbLogger
 
     class Model(pl.LightningModule):  # type: ignore[misc]
-        """As little training as there can be, and five metrics a step."""
+        """A model with as little training as possible, and five metrics per step."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -156,7 +158,7 @@ def _main(which: str, folder: str, steps: str) -> None:
         import tracker
 
         answer["run"] = logger.experiment.id
-        clock.wrap("finish", tracker.finish)()  # no call of the logger, but ours to pay
+        clock.wrap("finish", tracker.finish)()  # not a call of the logger, but part of its cost
         answer["values"] = model.seen
     answer["inside"] = sum(sum(times) for times in clock.calls.values())
     answer["calls"] = {
@@ -168,7 +170,7 @@ def _main(which: str, folder: str, steps: str) -> None:
         }
         for name, times in clock.calls.items()
     }
-    say(answer)
+    print_answer(answer)
 
 
 if __name__ == "__main__":

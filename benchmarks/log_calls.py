@@ -1,6 +1,7 @@
-"""What one ``log`` call costs on the caller's thread: figures ``log`` and ``log-wide``.
+"""The cost of one ``log`` call on the caller's thread: figures ``log`` and ``log-wide``.
 
-Floor and product alternate in the same process, on the same rows. Run as a script it is one such pair.
+The lower bound and tracker alternate in the same process, with the same rows. As a script this module is one
+such pair.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import make_rows
-from benchmarks.measuring import Options, metered, ours, say, workplace
+from benchmarks.measuring import Options, metered, ours, print_answer, workplace
 from benchmarks.product import begin, read_back, store_of, wait_sealed
 from benchmarks.report import Result, Row
 
 FLOOR = "orjson + os.write"
-# The floor of a fast machine is hardly larger than the clock's grain: the target has an absolute part.
+# On a fast machine the lower bound is close to the resolution of the clock, so the target has an absolute
+# part.
 SLACK_US = 3.0
 
 
@@ -55,7 +57,7 @@ def _pairs(options: Options, rows: int, keys: int) -> list[dict[str, Any]]:
     pairs = []
     for _ in range(options.repeats):
         with workplace(options) as folder:
-            # Counted only to know when the recorder has left: the next pair's floor is not to meet it.
+            # Use the meter to wait for the end of the recorder, which must not disturb the next lower bound.
             used = metered(ours("log_calls", folder, rows, keys), folder)
             wait_sealed(store_of(folder), 1)
             read_back(folder, "timed", make_rows(rows, keys))
@@ -68,13 +70,15 @@ def _median(pairs: list[dict[str, Any]], which: str, quantile: str) -> float:
 
 
 def _pair(folder: Path, count: int, keys: int) -> None:
-    """Time the floor, then the product, row by row."""
+    """Time the lower bound, then tracker, row by row."""
     rows = make_rows(count, keys)
     floor = _floor(rows, folder)
     run = begin("timed")
     log = _times(run.log, rows)
     run.finish()
-    say({"floor": _quantiles(floor), "log": _quantiles(log), "clock": _quantiles(_times(_nothing, rows))})
+    print_answer(
+        {"floor": _quantiles(floor), "log": _quantiles(log), "clock": _quantiles(_times(_nothing, rows))}
+    )
 
 
 def _floor(rows: list[dict[str, float]], folder: Path) -> list[int]:
@@ -90,7 +94,7 @@ def _floor(rows: list[dict[str, float]], folder: Path) -> list[int]:
 
 
 def _nothing(_row: dict[str, float]) -> None:
-    """Take what the clock and an empty call cost; it is in both figures."""
+    """Do nothing. The time of this call is the cost of the clock, which is in both figures."""
 
 
 def _times(call: Callable[[dict[str, float]], object], rows: list[dict[str, float]]) -> list[int]:
@@ -103,7 +107,7 @@ def _times(call: Callable[[dict[str, float]], object], rows: list[dict[str, floa
 
 
 def _quantiles(times: list[int]) -> dict[str, float]:
-    """Return quantiles in microseconds."""
+    """Return quantiles of times, in microseconds."""
     ordered = sorted(times)
     return {
         "p50": ordered[len(ordered) // 2] / 1000,

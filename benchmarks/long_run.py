@@ -1,8 +1,9 @@
-"""The chart of a very long run, its files evicted, beside a short run's: figure ``chart``.
+"""The chart of a very long run with evicted files, compared with the chart of a short run: figure ``chart``.
 
-One store holds both, and a third run. They are asked for while their writers live (unsealed), then sealed.
-Each repetition has a server of its own, that has answered for the third run only: neither the page cache nor
-SQLite's own holds anything of the two. Each answer comes after an eviction; who is first alternates.
+One store contains both runs and a third one. The runs are measured while their writers live (unsealed),
+then sealed. Each repetition has a new server, which has answered only for the third run: neither the page
+cache nor SQLite's own cache contains data of the two runs. Each answer comes after an eviction; the order
+alternates.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from benchmarks.serving import RUNS, Server, serving
 
 POINTS = 1000
 MOST = 1.5
-# 10 million rows are logged in a minute or two, but applied by one process on a busy machine.
+# Ten million rows are logged in a minute or two, but one process applies them on a busy machine.
 PATIENCE = 3 * 3600.0
 SETTLED = 5.0
 REPEATS = 7
 WARM_REPEATS = 50
-# The run that a new server answers for first, so that its code is loaded: from a rung, then from rows.
+# A new server answers for this run first, so that its code is loaded: once from a rung, then from rows.
 WARM, WARMING_POINTS = "warm", (100, POINTS)
 
 
 def measure(options: Options) -> Result:
-    """Measure live runs, then the same ones sealed."""
+    """Measure live runs, then the same runs sealed."""
     steps = {"long": options.long_steps, "short": options.short_steps, WARM: options.short_steps}
     details: dict[str, Any] = {"steps": steps, "points": POINTS}
     scale: dict[str, Any] = {"steps": options.long_steps}
@@ -61,7 +62,7 @@ def measure(options: Options) -> Result:
 
 @contextmanager
 def _writing(folder: Path, steps: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """Log the runs, one after the other; their writers live while the block runs."""
+    """Log the runs in sequence. Their writers live while the block runs."""
     writers, told = [], {}
     try:
         for name, count in steps.items():
@@ -78,7 +79,7 @@ def _writing(folder: Path, steps: dict[str, int]) -> Iterator[dict[str, Any]]:
             assert writer.stdout is not None
             line = writer.stdout.readline()
             if not line:
-                raise ScriptError(f"the writer of the {name} run ended early")
+                raise ScriptError(f"The writer of the run {name!r} ended early.")
             told[name] = json.loads(line)
         yield told
     finally:
@@ -87,7 +88,7 @@ def _writing(folder: Path, steps: dict[str, int]) -> Iterator[dict[str, Any]]:
 
 
 def _all_applied(store: Path, runs: int) -> bool:
-    """Whether the catalog has what stands in all journals, to their last byte."""
+    """Return whether the catalog contains all records of all journals."""
     if count_segments(store, "run_id IS NOT NULL") < runs:
         return False
     with closing(sqlite3.connect(f"file:{store / 'catalog.db'}?mode=ro", uri=True, timeout=60)) as connection:
@@ -101,7 +102,7 @@ def _all_applied(store: Path, runs: int) -> bool:
 
 
 def _settle(store: Path) -> None:
-    """Wait until no file of the store has changed for a while: merging in the background is done."""
+    """Wait until no file of the store has changed for some time: then merging in the background has ended."""
     seen: tuple[float, dict[str, int]] = (time.monotonic(), {})
 
     def quiet() -> bool:
@@ -117,7 +118,7 @@ def _settle(store: Path) -> None:
 def _state(
     store: Path, state: str, steps: dict[str, int], details: dict[str, Any], scale: dict[str, Any]
 ) -> Row:
-    """Measure the runs in one state, with a server of its own."""
+    """Measure the runs in one state, with a new server."""
     compared = [name for name in steps if name != WARM]
     cold: dict[str, list[float]] = {name: [] for name in compared}
     read: dict[str, list[int]] = {name: [] for name in compared}
@@ -132,7 +133,7 @@ def _state(
                 cold[name].append(server.seconds(f"{RUNS}/{name}/chart", key="loss", points=POINTS))
                 read[name].append(server.bytes_read() - before_read)
     if not all(map(min, read.values())):
-        raise ScriptError(f"an answer was not read from the disk: {read}")
+        raise ScriptError(f"An answer was not read from the disk: {read}.")
     middle = {name: statistics.median(times) * 1000 for name, times in cold.items()}
     with serving(store) as server:
         before = server.memory_mb()
@@ -171,12 +172,12 @@ def _state(
 
 
 def _middle(steps: int) -> dict[str, int]:
-    """A window of a hundredth of the steps, in the middle."""
+    """Return a window of a hundredth of the steps, in the middle."""
     return {"min": steps // 2, "max": steps // 2 + steps // 100}
 
 
 def _check(server: Server, name: str, steps: int) -> None:
-    """Make sure that the chart counts every step that was logged."""
+    """Check that the chart counts every logged step."""
     body = server.get(f"{RUNS}/{name}/chart", key="loss", points=POINTS)
     (length,) = struct.unpack_from("<I", body)
     (series,) = json.loads(body[4 : 4 + length])["series"]
@@ -186,4 +187,4 @@ def _check(server: Server, name: str, steps: int) -> None:
         at = 4 + length + 8 * series["length"] * series["columns"].index("count")
         counted = int(sum(struct.unpack_from(f"<{series['length']}d", body, at)))
     if counted != steps:
-        raise ScriptError(f"the chart of {name} counts {counted} of {steps} steps")
+        raise ScriptError(f"The chart of {name} counts {counted} of {steps} steps.")

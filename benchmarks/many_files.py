@@ -1,6 +1,6 @@
 """An artifact of very many small files: figure ``many-files``.
 
-Run as a script it logs them, lists them or downloads them, each with its floor in the same process.
+As a script this module logs, lists or downloads them, each with its lower bound in the same process.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.artifact_files import wait_until_left
-from benchmarks.measuring import Options, ScriptError, ours, run_script, say, workplace
+from benchmarks.artifact_files import wait_for_recorder_end
+from benchmarks.measuring import Options, ScriptError, ours, print_answer, run_script, workplace
 from benchmarks.product import store_of
 from benchmarks.report import Result, Row
 
@@ -29,7 +29,7 @@ REPEATS = 5
 
 
 def measure(options: Options) -> Result:
-    """Make the files, log them, list them and write them, beside loops that do as much and no more."""
+    """Make, log, list and download the files, and compare each step with a minimal loop."""
     count = options.files
     pairs: dict[str, list[dict[str, float]]] = {"log": [], "list": [], "download": []}
     with workplace(options) as folder:
@@ -39,7 +39,7 @@ def measure(options: Options) -> Result:
             place = folder / f"place{at}"
             place.mkdir()
             pairs["log"].append(run_script(ours("many_files", "log", place, data), place))
-            wait_until_left(place)
+            wait_for_recorder_end(place)
             if at < REPEATS - 1:
                 shutil.rmtree(place)
         inodes = sum(1 for path in store_of(place).rglob("*"))
@@ -61,7 +61,7 @@ def measure(options: Options) -> Result:
 
 
 def log(folder: str, data: str) -> None:
-    """Take both times: the bare loop, and an artifact from ``add_dir`` to its version."""
+    """Time the minimal loop, and an artifact from ``add_dir`` to its version."""
     import tracker
 
     floor = _bare(data, Path(folder) / "floor")
@@ -77,11 +77,11 @@ def log(folder: str, data: str) -> None:
     run.log_artifact(artifact).wait()
     ours_ = time.perf_counter() - start
     run.finish()
-    say({"floor": floor, "ours": ours_, "added": added})
+    print_answer({"floor": floor, "ours": ours_, "added": added})
 
 
 def _bare(data: str, target: Path) -> float:
-    """Read every file, hash it with both digests, append it to one file."""
+    """Read every file, compute both digests, and append it to one file."""
     start = time.perf_counter()
     with target.open("wb") as out:
         for above, folders, names in os.walk(data):
@@ -98,7 +98,7 @@ def _bare(data: str, target: Path) -> float:
 
 
 def list_files(folder: str) -> None:
-    """Take both times: ``Api`` to the list of files, and a query that gives the same rows."""
+    """Time ``Api`` up to the list of files, and a query that returns the same rows."""
     import tracker
 
     api = tracker.Api()
@@ -123,18 +123,18 @@ def list_files(folder: str) -> None:
         files = api.artifact("benchmark/images:latest").files()
         pairs.append({"floor": floor, "ours": time.perf_counter() - start})
         if [file.path for file in files] != [row[0] for row in found]:
-            raise ScriptError("the list and the query differ")
-    say({"pairs": pairs})
+            raise ScriptError("The list and the query differ.")
+    print_answer({"pairs": pairs})
 
 
 def download(folder: str, target: str) -> None:
-    """Take the time of ``download`` into a folder that is not there."""
+    """Time ``download`` into a new folder."""
     import tracker
 
     artifact = tracker.Api().artifact("benchmark/images:latest")
     start = time.perf_counter()
     artifact.download(target)
-    say({"ours": time.perf_counter() - start})
+    print_answer({"ours": time.perf_counter() - start})
 
 
 def _download(folder: Path, place: Path) -> dict[str, float]:

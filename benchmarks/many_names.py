@@ -1,4 +1,4 @@
-"""A run with very many distinct metric names: figure ``names``, stated without a target."""
+"""A run with very many distinct metric names: figure ``names``, without a target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPEATS = 20
 
 
 def measure(options: Options) -> Result:
-    """Log rows with all names, and ask a server for them."""
+    """Log rows with all names, and request them from a server."""
     names = options.names
     with workplace(options) as folder:
         used = metered(ours("product", "log-names", folder, "names", names, ROWS), folder)

@@ -1,8 +1,8 @@
-"""Concurrent runs on one node: what starting them costs in memory and CPU, figure ``writers``.
+"""Concurrent runs on one node: the memory and CPU of their start, figure ``writers``.
 
-Run as a script it is the node's shell: it starts the writers, takes in their orphans and counts. Memory is
-proportional set size (shared pages counted once in all). From each writer a bare interpreter's share is
-taken off; the recorder counts whole.
+As a script this module is the shell of the node: it starts the writers, adopts their orphans, and counts.
+Memory is the proportional set size (shared pages count once in total). The share of a bare interpreter is
+subtracted for each writer, but not for the recorder.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.measuring import Options, ours, run_script, say, wait_for, workplace
-from benchmarks.meter import take_orphans_in
+from benchmarks.measuring import Options, ours, print_answer, run_script, wait_for, workplace
+from benchmarks.meter import adopt_orphans
 from benchmarks.product import count_segments, store_of
 from benchmarks.report import Result, Row
 
 LARGEST_MB, LARGEST_CPU = 500, 5.0
-# Both sides import sys and nothing else of their own: what is left is the interpreter.
+# Both scripts import only sys on their own, so the difference is the cost of the writer.
 BARE = "import sys; print('ready', flush=True); sys.stdin.readline(); " + (
     "import resource as r; a, b = r.getrusage(r.RUSAGE_SELF), r.getrusage(r.RUSAGE_CHILDREN); "
     "print(a.ru_utime + a.ru_stime + b.ru_utime + b.ru_stime, flush=True); sys.stdin.read()"
@@ -36,7 +36,7 @@ run.log({f"metric/{at}": at / 8 for at in range(10)})
 
 
 def measure(options: Options) -> Result:
-    """Start bare interpreters, then as many writers, and count both."""
+    """Start bare interpreters, then the same number of writers, and count both."""
     with workplace(options) as folder:
         bare = run_script(ours("many_writers", "bare", folder, options.writers), folder)
     with workplace(options) as folder:
@@ -75,17 +75,17 @@ def _check(folder: Path, writers: int) -> None:
     for at in range(writers):
         (row,) = api.run(f"benchmark/w{at}").history(pandas=False)
         if any(row[f"metric/{key}"] != key / 8 for key in range(10)):
-            raise SystemExit(f"w{at} reads {row}")
+            raise SystemExit(f"Run w{at} has the wrong row {row}.")
 
 
 def _main(which: str, folder: str, count: str) -> None:
-    take_orphans_in()
+    adopt_orphans()
     code = BARE if which == "bare" else WRITER + BARE.replace("; ", "\n")
     start = time.perf_counter()
     writers = [_start(code, folder, f"w{at}") for at in range(int(count))]
     for writer in writers:
         if _line(writer) != "ready":
-            raise SystemExit("a writer did not start")
+            raise SystemExit("A writer did not start.")
     ready = time.perf_counter() - start
     reaped = 0.0
     if which == "writers":
@@ -94,11 +94,11 @@ def _main(which: str, folder: str, count: str) -> None:
     applied = time.perf_counter() - start
     pids = {writer.pid for writer in writers}
     others = _children() - pids
-    # Those that lost the election end by themselves; what they used counts.
+    # Recorders that lost the election end by themselves. Their CPU time counts too.
     while len(others) > (which == "writers"):
         pid, _status, used = os.wait4(-1, 0)
         if pid in pids:
-            raise SystemExit("a writer ended early")
+            raise SystemExit("A writer ended early.")
         reaped += used.ru_utime + used.ru_stime
         others.discard(pid)
     told = []
@@ -114,7 +114,7 @@ def _main(which: str, folder: str, count: str) -> None:
     with suppress(ChildProcessError):
         while True:
             os.wait4(-1, 0)
-    say(
+    print_answer(
         {
             "pss_mb": sum(memory.values()),
             "pss_mb of the recorder": recorder_mb,
@@ -153,7 +153,7 @@ def _tell(process: subprocess.Popen[str], text: str) -> None:
 
 
 def _children() -> set[int]:
-    """Return the processes whose parent this one is, orphans that it took in among them."""
+    """Return the children of this process, including adopted orphans."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -164,16 +164,16 @@ def _children() -> set[int]:
 
 
 def _cpu(pid: int) -> float:
-    """Return the CPU seconds of a living process, to the nanosecond."""
+    """Return the CPU seconds of a living process, with nanosecond resolution."""
     return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3)
 
 
 def _pss_mb(pid: int) -> float:
-    """Return a process's proportional set size."""
+    """Return the proportional set size of a process in MB."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
-    raise SystemExit(f"the kernel does not tell the memory of process {pid}")
+    raise SystemExit(f"The kernel does not report the memory of process {pid}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Running a benchmark's scripts in processes of their own, and counting what they use."""
+"""Running the scripts of benchmarks in their own processes, and counting their resources."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Options:
-    """How large the benchmarks are, and where their peers lie.
+    """Sizes of the benchmarks, and folders.
 
     Attributes:
-        peers: Folder with one virtual environment per peer; None without any.
-        work: Folder for stores and files, on the file system that is to be measured.
-        rows: Rows of 10 scalars.
-        wide_rows: Rows of 1,000 scalars.
-        repeats: Measurements that a median is taken of.
-        lightning_steps: Training steps under Lightning.
-        series_steps: Steps of the metric that is read whole.
-        peer_steps: The same for peers; those for which that is hopeless take fewer, see their scripts.
-        long_steps: Steps of the long run whose chart is asked for.
-        short_steps: Steps of the run that it is held against.
+        peers: Folder with one virtual environment per peer; None for no peers.
+        work: Folder for stores and files, on the file system to measure.
+        rows: Number of rows with 10 scalars.
+        wide_rows: Number of rows with 1,000 scalars.
+        repeats: Number of measurements for a median.
+        lightning_steps: Training steps with Lightning.
+        series_steps: Steps of the metric that is read completely.
+        peer_steps: The same for peers. Slow peers use fewer steps, see their scripts.
+        long_steps: Steps of the long run with the measured chart.
+        short_steps: Steps of the run for comparison.
         names: Distinct metric names in one run.
         writers: Concurrent runs on one node.
-        artifact_mb: Size of the file that is logged as an artifact.
-        files: Small files of one artifact.
-        download_mb: MiB of the file that is downloaded.
+        artifact_mb: Size of the file that is logged as an artifact, in MiB.
+        files: Number of small files in one artifact.
+        download_mb: Size of the downloaded file, in MiB.
     """
 
     peers: Path | None = None
@@ -61,14 +61,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Used:
-    """What a command and all that came of it used, and what it said.
+    """The resources of a command with all its descendants, and its answer.
 
     Attributes:
         wall: Seconds until the command itself ended.
         cpu: CPU seconds of all processes, until the last one ended.
-        cpu_of_main: Of those, the command's own (with the children that it waited for).
+        cpu_of_main: CPU seconds of the command alone (with the children that it waited for).
         largest_mb: Largest resident size of one process.
-        answer: The JSON of its last line of output.
+        answer: The JSON in the last line of its output.
     """
 
     wall: float
@@ -79,13 +79,13 @@ class Used:
 
 
 class ScriptError(Exception):
-    """A benchmark's script failed; says what it printed."""
+    """A script of a benchmark failed. The message contains its output."""
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a script: this one, the clone importable, nothing said about a tracker.
+    """Return the environment of a script: this one with the clone on PYTHONPATH and without tracker settings.
 
-    Modules keep their bytecode, as those of an installed package do.
+    Python writes bytecode, as for an installed package.
     """
     left_out = ("WANDB_", "TRACKER_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
@@ -93,10 +93,10 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def metered(command: list[str], folder: Path, **variables: str) -> Used:
-    """Run a command in ``folder`` and count it, with all processes that came of it, to the last one's end.
+    """Run a command in ``folder`` and count it and all its descendants, until the last one ends.
 
     Raises:
-        ScriptError: It failed.
+        ScriptError: The command failed.
     """
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         done = subprocess.run(
@@ -118,10 +118,10 @@ def ours(module: str, *arguments: object) -> list[str]:
 
 
 def run_script(command: list[str], folder: Path, **variables: str) -> dict[str, Any]:
-    """Run a script to its end without counting; return its answer.
+    """Run a script without counting; return its answer.
 
     Raises:
-        ScriptError: It failed.
+        ScriptError: The script failed.
     """
     done = subprocess.run(
         command,
@@ -136,41 +136,41 @@ def run_script(command: list[str], folder: Path, **variables: str) -> dict[str, 
 
 def _answer(command: list[str], done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if done.returncode:
-        said = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        raise ScriptError(f"{' '.join(command)} failed with {done.returncode}:\n{said}")
+        output = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        raise ScriptError(f"{' '.join(command)} failed with exit code {done.returncode}:\n{output}")
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
     return found
 
 
-def say(answer: dict[str, Any]) -> None:
-    """Print a script's answer as its last line."""
+def print_answer(answer: dict[str, Any]) -> None:
+    """Print the answer of a script as its last line."""
     print(json.dumps(answer), flush=True)
 
 
 @contextmanager
 def workplace(options: Options) -> Iterator[Path]:
-    """Give an empty folder that is deleted in the end."""
+    """Yield an empty folder, which is deleted at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=options.work) as folder:
         yield Path(folder)
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 600.0) -> T:
-    """Return the first true answer of ``condition``.
+    """Return the first true result of ``condition``.
 
     Raises:
-        ScriptError: There was none for ``seconds``.
+        ScriptError: The result was false for ``seconds``.
     """
     end = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > end:
-            raise ScriptError(f"waited {seconds:.0f} s in vain for {what}")
+            raise ScriptError(f"Waited {seconds:.0f} s without success for {what}.")
         time.sleep(0.02)
     return answer
 
 
 def times_of(call: Callable[[], object], repeats: int) -> list[float]:
-    """Return how long each of ``repeats`` calls took."""
+    """Return the duration of each of ``repeats`` calls, in seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

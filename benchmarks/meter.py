@@ -1,10 +1,10 @@
-"""Runs a command and counts every process that came of it, detached ones too.
+"""Runs a command and counts all its descendants, including detached ones.
 
     python meter.py OUT.json COMMAND...
 
-This process takes orphans in (``PR_SET_CHILD_SUBREAPER``): a recorder in a session of its own comes
-back to it when its parent ends, and ``wait4`` then says exactly what it used. Ends when all have ended.
-Uses nothing but the standard library: it is nobody's measurement but the command's.
+This process adopts orphans (``PR_SET_CHILD_SUBREAPER``): a recorder in its own session becomes its child when
+the recorder's parent ends, and ``wait4`` then reports the exact use. The script ends when all processes have
+ended. It uses only the standard library, so that its own cost is not part of the measurement.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import time
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def take_orphans_in() -> None:
-    """Make this process the parent of its descendants' orphans.
+def adopt_orphans() -> None:
+    """Make this process the parent of orphans among its descendants.
 
     Raises:
-        OSError: The kernel refuses.
+        OSError: The kernel refused.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
@@ -30,8 +30,8 @@ def take_orphans_in() -> None:
 
 
 def main(out: str, command: list[str]) -> int:
-    """Run the command; write what it and its descendants used."""
-    take_orphans_in()
+    """Run the command; write the resources that it and its descendants used."""
+    adopt_orphans()
     start = time.perf_counter()
     main_pid = os.posix_spawnp(command[0], command, os.environ)
     exit_code, main_wall = 0, 0.0

@@ -1,6 +1,6 @@
-"""The product, used as a script under Lightning uses it, and looked at from outside.
+"""The product as a script uses it with Lightning, and its store as seen from outside.
 
-Run as a script (``python -m benchmarks.product COMMAND ...``) it is the training process of a figure.
+As a script (``python -m benchmarks.product COMMAND ...``) this module is the training process of a figure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.data import SEED, make_rows, walk
-from benchmarks.measuring import ScriptError, say, wait_for
+from benchmarks.measuring import ScriptError, print_answer, wait_for
 
 if TYPE_CHECKING:
     from tracker.sdk.run.run import Run
@@ -25,7 +25,7 @@ PROJECT = "benchmark"
 
 
 def begin(run_id: str) -> Run:
-    """Begin a run in the default configuration, with Lightning's step metric, in the working folder."""
+    """Start a run in the default configuration, with Lightning's step metric, in the working folder."""
     import tracker
 
     run = tracker.init(project=PROJECT, id=run_id, reinit="create_new")
@@ -35,25 +35,25 @@ def begin(run_id: str) -> Run:
 
 
 def store_of(folder: Path) -> Path:
-    """Return the store of the runs that processes with the working folder ``folder`` log."""
+    """Return the store of the runs that a process with the working folder ``folder`` logs."""
     return folder / "tracker-store"
 
 
 def read_back(folder: Path, run_id: str, rows: Iterable[dict[str, float]]) -> None:
-    """Read a run whole through ``Api`` and compare it, value by value, with what was logged.
+    """Read a complete run through ``Api`` and compare it with the logged values.
 
     Raises:
-        ScriptError: It is not the same.
+        ScriptError: The values differ.
     """
     import tracker
 
     found = tracker.Api({"store": store_of(folder)}).run(f"{PROJECT}/{run_id}").history(pandas=False)
     expected = list(rows)
     if len(found) != len(expected):
-        raise ScriptError(f"{len(expected)} rows were logged, {len(found)} were read back")
+        raise ScriptError(f"{len(expected)} rows were logged, but {len(found)} were read back.")
     for step, (logged, read) in enumerate(zip(expected, found, strict=True)):
         if read["_step"] != step or any(not _same(read.get(key), value) for key, value in logged.items()):
-            raise ScriptError(f"row {step} was logged as {logged} and read back as {read}")
+            raise ScriptError(f"Row {step} was logged as {logged} and read back as {read}.")
 
 
 def _same(read: Any, logged: float) -> bool:
@@ -61,7 +61,7 @@ def _same(read: Any, logged: float) -> bool:
 
 
 def count_segments(store: Path, where: str = "sealed") -> int:
-    """Return how many segments of a store are in a state; asks its catalog with plain SQLite."""
+    """Return the number of segments of a store in a state, from its catalog with plain SQLite."""
     catalog = store / "catalog.db"
     if not catalog.is_file():
         return 0
@@ -69,14 +69,14 @@ def count_segments(store: Path, where: str = "sealed") -> int:
         try:
             found = connection.execute(f"SELECT count(*) FROM segments WHERE {where}").fetchone()
         except sqlite3.OperationalError as error:
-            if "no such table" in str(error):  # it is being made
+            if "no such table" in str(error):  # the catalog is being created
                 return 0
             raise
     return int(found[0])
 
 
 def wait_sealed(store: Path, segments: int, seconds: float = 600.0) -> None:
-    """Wait until so many segments are sealed and no journal is left."""
+    """Wait until at least ``segments`` segments are sealed and no journal is left."""
     wait_for(
         lambda: count_segments(store) >= segments and not list(store.glob("journals/*/*.journal")),
         f"{segments} sealed segments in {store}",
@@ -97,7 +97,7 @@ def folder_bytes(folder: Path) -> dict[str, int]:
 
 
 def log_rows(folder: str, run_id: str, count: str, keys: str, seed: str = str(SEED)) -> None:
-    """Training process: log rows as fast as it can, and finish."""
+    """Log rows as fast as possible, and finish (a training process)."""
     rows = make_rows(int(count), int(keys), int(seed))
     start = time.perf_counter()
     run = begin(run_id)
@@ -106,33 +106,33 @@ def log_rows(folder: str, run_id: str, count: str, keys: str, seed: str = str(SE
         run.log(row)
     logged = time.perf_counter()
     run.finish()
-    say({"init": begun - start, "loop": logged - begun, "finish": time.perf_counter() - logged})
+    print_answer({"init": begun - start, "loop": logged - begun, "finish": time.perf_counter() - logged})
 
 
 def make_only(count: str, keys: str) -> None:
-    """The training process without a tracker: what making the rows costs."""
-    say({"rows": len(make_rows(int(count), int(keys)))})
+    """Only make the rows, as the training process does without tracker."""
+    print_answer({"rows": len(make_rows(int(count), int(keys)))})
 
 
 def log_series(folder: str, run_id: str, steps: str, wait: str) -> None:
-    """Training process: one metric, many steps; with ``wait`` it stays alive until its input ends."""
+    """Log one metric for many steps (a training process). With ``wait`` it lives until its input ends."""
     run = begin(run_id)
     start = time.perf_counter()
     for value in walk(int(steps)):
         run.log({"loss": value})
-    say({"loop": time.perf_counter() - start})
+    print_answer({"loop": time.perf_counter() - start})
     if wait == "wait":
         sys.stdin.read()
     run.finish()
 
 
 def log_names(folder: str, run_id: str, names: str, rows: str) -> None:
-    """Training process: rows of many distinct names."""
+    """Log rows with many distinct names (a training process)."""
     run = begin(run_id)
     start = time.perf_counter()
     for row in make_rows(int(rows), int(names)):
         run.log(row)
-    say({"loop": time.perf_counter() - start})
+    print_answer({"loop": time.perf_counter() - start})
     run.finish()
 
 

@@ -1,8 +1,8 @@
-"""Reading one whole metric into columns: figure ``read``.
+"""Reading one complete metric into columns: figure ``read``.
 
-Ours is ``PublicRun.history_arrow``. The floor is pyarrow on one file with the same columns, zstd, in the
-encoding that it reads fastest. Both in one warm process, alternating. Each peer reads in a process of its
-own, its fastest way; one for which so many steps are hopeless gets fewer, is multiplied, and that is said.
+tracker uses ``PublicRun.history_arrow``. The lower bound is pyarrow with one file of the same columns,
+zstd, in the encoding that it reads fastest. Both alternate in one warm process. Each peer reads in its own
+process, in its fastest way. A slow peer gets fewer steps, and its figure is multiplied and marked.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import walk
-from benchmarks.measuring import Options, ScriptError, metered, ours, say, times_of, workplace
+from benchmarks.measuring import Options, ScriptError, metered, ours, print_answer, times_of, workplace
 from benchmarks.peers.venvs import peer_answer, present
 from benchmarks.product import store_of, wait_sealed
 from benchmarks.report import Result, Row, absent
 
-# Steps that a peer gets, at most: mlflow writes a few thousand a second and aim tens of thousands.
+# The most steps for a peer: mlflow writes a few thousand steps a second, and aim tens of thousands.
 LARGEST = {"mlflow": 50_000, "aim": 100_000}
-# Offline runs of wandb can be read by its server alone.
+# Only wandb's server can read its offline runs.
 UNREADABLE = ("wandb",)
 TIMES_PYARROW, TIMES_PEER = 2, 5
 
 
 def measure(options: Options) -> Result:
-    """Measure a sealed run of one metric."""
+    """Measure a sealed run with one metric."""
     steps = options.series_steps
     with workplace(options) as folder:
         metered(ours("product", "log-series", folder, "series", steps, "-"), folder)
@@ -43,7 +43,7 @@ def measure(options: Options) -> Result:
         if name not in UNREADABLE:
             try:
                 readings[name] = _peer(options, name)
-            except ScriptError as error:  # one that loses what was logged cannot be held against anything
+            except ScriptError as error:  # a peer that loses values cannot be compared
                 failed[name] = str(error)[-300:]
     best = min((each["whole"] for each in readings.values()), default=None)
     for name, reading in sorted(readings.items(), key=lambda each: each[1]["whole"]):
@@ -94,16 +94,16 @@ def _peer(options: Options, name: str) -> dict[str, Any]:
 
 
 def _read(folder: Path, steps: int, repeats: int) -> None:
-    """Read with both, in turn."""
+    """Read with both, in turns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     import tracker
 
     run = tracker.Api({"store": folder / "tracker-store"}).run("benchmark/series")
-    table = run.history_arrow(["loss"])  # warm, and what the floor's file is made of
+    table = run.history_arrow(["loss"])  # warms up, and is the content of the file for the lower bound
     if table.num_rows != steps or table["loss"].to_pylist() != list(walk(steps)):
-        raise ScriptError(f"{steps} values were logged; {table.num_rows} were read, or others")
+        raise ScriptError(f"{steps} values were logged, but {table.num_rows} or other values were read.")
     files = _write_files(folder, pa.table({name: table[name] for name in table.column_names}))
     mine: list[float] = []
     floors: dict[str, list[float]] = {name: [] for name in files}
@@ -112,7 +112,7 @@ def _read(folder: Path, steps: int, repeats: int) -> None:
             floors[name] += times_of(lambda path=path: pq.ParquetFile(path).read(), 1)
         mine += times_of(lambda: run.history_arrow(["loss"]), 1)
     best = min(floors, key=lambda name: statistics.median(floors[name]))
-    say(
+    print_answer(
         {
             "ours": mine,
             "pyarrow": floors[best],

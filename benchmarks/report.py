@@ -1,4 +1,4 @@
-"""What a figure is, the table of them, and their JSON."""
+"""Figures of benchmarks, their table, and their JSON files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        figure: What was measured.
+        figure: Name of the measurement.
         unit: Unit of ``ours`` and ``other``.
-        ours: The product's figure.
-        against: What it is held against: a floor, or a peer.
-        other: That one's figure; None when it is absent.
-        target: What the figure must reach, in words; empty for one that is only stated.
-        met: Whether it does; None when that cannot be said.
-        note: How to read it.
+        ours: Figure of tracker.
+        against: Name of the lower bound or peer for comparison.
+        other: Figure of the lower bound or peer; None if it is absent.
+        target: Target of the figure, as text; empty without a target.
+        met: Whether the target is met; None if this is unknown.
+        note: Explanation.
     """
 
     figure: str
@@ -41,13 +41,13 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours over the other's."""
+        """Our figure divided by the other one."""
         return self.ours / self.other if self.other else None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one benchmark found: lines of the table, and everything behind them."""
+    """The result of one benchmark: rows of the table, and all details."""
 
     rows: list[Row]
     details: dict[str, Any] = field(default_factory=dict)
@@ -64,13 +64,13 @@ def row(
     target: str = "",
     note: str = "",
 ) -> Row:
-    """Return a line whose target, if any, is that ours is at most ``most`` times the other's."""
+    """Return a row. Its target, if any, is met if ``ours`` is at most ``most`` times ``other``."""
     met = None if most is None or other is None else ours <= most * other
     return Row(figure, unit, ours, against, other, target, met, note)
 
 
 def absent(figure: str, unit: str, ours: float, peer: str, target: str = "") -> Row:
-    """Return a line that says that a peer is not there to be measured."""
+    """Return a row for a peer that is not installed."""
     return Row(figure, unit, ours, peer, None, target, None, f"{peer} is absent: nothing to compare with")
 
 
@@ -80,7 +80,7 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 
 def save(name: str, result: Result, folder: Path) -> Path:
-    """Write a benchmark's JSON; return its path."""
+    """Write the JSON file of a benchmark; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     described = {
@@ -95,7 +95,7 @@ def save(name: str, result: Result, folder: Path) -> Path:
 
 
 def collect_scale(folder: Path) -> None:
-    """Write ``scale.json``: what all benchmarks in a folder say about scale, for ``docs/scale.md``."""
+    """Write ``scale.json`` for ``docs/scale.md``: the results about scale of all benchmarks in a folder."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         described = json.loads(path.read_text())
@@ -107,7 +107,7 @@ def collect_scale(folder: Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Describe where this ran, as far as figures depend on it."""
+    """Describe the machine, as far as figures depend on it."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
@@ -117,7 +117,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(rows: list[Row]) -> str:
-    """Return the lines as text."""
+    """Return the rows as a text table."""
     head = ("figure", "ours", "against", "other", "ratio", "target", "met")
     lines = [head] + [
         (

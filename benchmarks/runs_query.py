@@ -1,7 +1,7 @@
-"""Lists of a project with 10,000 runs: filtered, ordered, paged and searched, beside SQL written by hand.
+"""Lists of a project with 10,000 runs: filtered, ordered, paged and searched, compared with handwritten SQL.
 
-The runs are written as rows at once: a hundred times faster than from journals. A sample of the same
-runs goes through journals and ``apply`` as well, and both must have given the same rows.
+The runs are inserted into the catalog directly, which is a hundred times faster than from journals. A
+sample of the same runs also goes through journals and ``apply``, and both ways must give the same rows.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tracker.store.store import Store
 ENTITY, PROJECT, SAMPLE = "local", "many", "sample"
 RUNS = 10_000
 SAMPLED = 20
-# Runs with a history among the others, for charts: each has so many rows of so many metrics.
+# Additional runs with a history, for charts: each has this many rows with this many metrics.
 CHARTED, CHART_ROWS, CHART_KEYS = 5, 1000, 5
 CONFIG_KEYS = 50
 SUMMARY_KEYS = 20
@@ -50,7 +50,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
 TARGET_MS = 50
 TARGET_RATIO = 5
 
-# A test of the config, and the same in SQL; the first leaves half of the runs, the last a handful.
+# A filter on the config, and the same test in SQL. The first leaves half of the runs, the last only a few.
 FILTERS: dict[str, tuple[dict[str, Any], str]] = {
     "half": ({"config.lr": {"$lt": 0.5}}, "number < 0.5"),
     "nearly all": ({"config.lr": {"$lt": 0.999}}, "number < 0.999"),
@@ -64,13 +64,13 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "state and tag": {"filters": values.dumps({"state": "finished", "tags": "baseline"})},
     "pattern of names": {"filters": values.dumps({"display_name": {"$regex": "^adam.*9$"}})},
 }
-# What the figures are held against: the same answer (the page with its JSON read, and the count of all
-# that match), and less than that, the text of the page alone. Of both shapes the faster one counts.
+# Two comparisons: the same answer (the page with parsed JSON, and the count of all matches), and less than
+# the same answer: only the text of the page. For each, the faster of the two shapes counts.
 WHOLE, BARE = "SQL, same answer", "SQL, page as text"
 SHAPES = ("list", "join")
 SHOWN = "id, run_id, name, state, created_at, updated_at, config, summary, tags"
-# Two shapes, written for this very question. The first lists the runs that match and walks the index of
-# the summary key; the second leaves the way to SQLite, which is much faster or much slower.
+# Two shapes of the same query. The first selects the matching runs and walks the index of the summary key.
+# The second leaves the plan to SQLite, which is sometimes much faster and sometimes much slower.
 PAGE = f"""
 SELECT {SHOWN} FROM runs JOIN (
     SELECT run_id AS id, number AS place FROM run_fields
@@ -89,7 +89,7 @@ SELECT count(*) FROM run_fields WHERE project_id = ? AND field = 'config.lr' AND
 
 
 def measure(options: Options) -> Result:
-    """Build the store, ask the questions, and count what the server holds afterwards."""
+    """Build the store, send the requests, and measure the memory of the server."""
     with workplace(options) as folder:
         store = open_store(folder / "tracker-store")
         fill(store, RUNS)
@@ -100,7 +100,7 @@ def measure(options: Options) -> Result:
 
 
 def make_run(at: int) -> tuple[RunStarted, SummaryChanged, RunFinished]:
-    """Return what run number ``at`` said."""
+    """Return the records of run number ``at``."""
     some = random.Random(at)
     config: dict[str, Any] = {"lr": some.random(), "optimizer": some.choice(OPTIMIZERS)}
     config["net"] = {"width": some.choice((64, 128, 256)), "dropout": some.random() < 0.5}
@@ -123,7 +123,7 @@ def make_run(at: int) -> tuple[RunStarted, SummaryChanged, RunFinished]:
 
 
 def fill(store: Store, count: int) -> None:
-    """Write ``count`` finished runs as the rows that applying their journals gives."""
+    """Insert ``count`` finished runs, with the rows that applying their journals would give."""
     with store.writing() as session:
         project = Project(entity=ENTITY, name=PROJECT, created_at=START)
         session.add(project)
@@ -153,7 +153,7 @@ def fill(store: Store, count: int) -> None:
 
 
 def check_sample(store: Store) -> None:
-    """Send some of the runs through journals into another project; refuse to go on when the rows differ."""
+    """Send a sample of the runs through journals into another project; fail if the rows differ."""
     folder = store.layout.host_journals("node1")
     folder.mkdir(parents=True, exist_ok=True)
     for at in range(0, RUNS, RUNS // SAMPLED):
@@ -168,11 +168,11 @@ def check_sample(store: Store) -> None:
         path.path.unlink()
     sampled, written = _rows(store, SAMPLE), _rows(store, PROJECT)
     if len(sampled) != SAMPLED or any(written[key] != found for key, found in sampled.items()):
-        raise ScriptError("the rows that were written at once differ from those that apply writes")
+        raise ScriptError("The rows that were inserted directly differ from the rows that apply writes.")
 
 
 def add_histories(store: Store) -> None:
-    """Send runs with rows through journals, into the project with all the others."""
+    """Send runs with rows through journals, into the project with all other runs."""
     for at in range(CHARTED):
         started, *_ = make_run(RUNS + at)
         name = f"{at + (2 << 64):032x}"
@@ -188,7 +188,7 @@ def add_histories(store: Store) -> None:
 
 
 def _rows(store: Store, project: str) -> dict[str, Any]:
-    """Return the runs of a project with their fields, less ids and counters of the catalog."""
+    """Return the runs of a project with their fields, without ids and counters of the catalog."""
     own = {"id", "project_id", "revision"}
     columns = [column for column in Run.__table__.columns if column.name not in own]
     with store.reading() as session:
@@ -217,7 +217,7 @@ def _ask(folder: Path) -> Result:
     with serving(folder / "tracker-store") as server, closing(Client(server.url)) as client:
         for title, (filters, test) in FILTERS.items():
             asked = {"order": "summary_metrics.loss", "filters": values.dumps(filters), "limit": 50}
-            hand = _Hand(folder, test)
+            hand = _HandwrittenSql(folder, test)
             times = interleaved(
                 {
                     "Api": lambda f=filters: api.runs(PROJECT, f, "summary_metrics.loss")[:50],
@@ -227,7 +227,7 @@ def _ask(folder: Path) -> Result:
             )
             ids = [run.id for run in api.runs(PROJECT, filters, "summary_metrics.loss")[:50]]
             if ids != hand.ids() or ids != [run["id"] for run in client.get(*path, **asked)["runs"]]:
-                raise ScriptError(f"{title}: SQL and the product differ")
+                raise ScriptError(f"{title}: SQL and tracker differ.")
             hand.close()
             details[f"filter leaves {title}, ms"] = times
             scale[f"filter leaves {title} p50 ms"] = statistics.median(times["REST"])
@@ -256,8 +256,8 @@ def _ask(folder: Path) -> Result:
     return Result(rows, details)
 
 
-class _Hand:
-    """The same question in SQL written by hand, over the product's own tables."""
+class _HandwrittenSql:
+    """The same request as handwritten SQL on tracker's own tables."""
 
     def __init__(self, folder: Path, test: str) -> None:
         self._connection = sqlite3.connect(folder / "tracker-store" / "catalog.db")
@@ -284,7 +284,7 @@ class _Hand:
     def ids(self) -> list[str]:
         pages = [[row[1] for row in self.page(shape)] for shape in SHAPES]
         if pages[0] != pages[1]:
-            raise ScriptError("two ways to write the SQL differ")
+            raise ScriptError("The two shapes of the SQL query differ.")
         return pages[0]
 
     def close(self) -> None:
@@ -292,7 +292,7 @@ class _Hand:
 
 
 def interleaved(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Return the times of each call in milliseconds, taken in turns so that they see the same machine."""
+    """Return the times of each call in milliseconds. The calls alternate, so the load is the same for all."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -305,7 +305,7 @@ def interleaved(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]
 
 
 def _row(figure: str, times: dict[str, list[float]], ours: str, against: str) -> Line:
-    """Return a line; the target is held against the SQL that gives the same answer."""
+    """Return a row. Its target compares with the SQL that gives the same answer."""
     mine = statistics.median(times[ours])
     other = min(statistics.median(times[f"{against}, {shape}"]) for shape in SHAPES)
     if against == BARE:

@@ -1,4 +1,4 @@
-"""A running ``tracker server``, asked over one connection that stays open."""
+"""A running ``tracker server``, and a client with one persistent connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS = "/api/v1/projects/local/benchmark/runs"
 
 
 class Server:
-    """Asks a server and knows what it uses."""
+    """A client of a server that also reads the server's resource use."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -32,7 +32,7 @@ class Server:
         """Return the body of an answer.
 
         Raises:
-            ScriptError: The server refuses.
+            ScriptError: The server refused the request.
         """
         self._connection.request("GET", path + ("?" + urlencode(query, doseq=True) if query else ""))
         answer = self._connection.getresponse()
@@ -42,23 +42,23 @@ class Server:
         return body
 
     def seconds(self, path: str, **query: Any) -> float:
-        """Return how long an answer takes."""
+        """Return the duration of an answer in seconds."""
         start = time.perf_counter()
         self.get(path, **query)
         return time.perf_counter() - start
 
     def p50_ms(self, repeats: int, path: str, **query: Any) -> float:
-        """Return the median time of an answer in milliseconds, warm."""
+        """Return the median duration of a warm answer in milliseconds."""
         self.get(path, **query)
         return statistics.median(self.seconds(path, **query) for _ in range(repeats)) * 1000
 
     def bytes_read(self) -> int:
-        """Return what the server has read from disks so far; the page cache does not count."""
+        """Return the bytes that the server has read from disks so far, without the page cache."""
         lines = Path(f"/proc/{self._process.pid}/io").read_text().splitlines()
         return int(dict(line.split(": ") for line in lines)["read_bytes"])
 
     def memory_mb(self) -> dict[str, float]:
-        """Return the server's resident size, now and at its largest."""
+        """Return the resident size of the server in MiB: now and at its largest."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         found = dict(line.split(":", 1) for line in lines)
         return {
@@ -71,7 +71,7 @@ def serving(store: Path) -> Iterator[Server]:
     """Serve a store on loopback while the block runs.
 
     Raises:
-        ScriptError: The server does not start.
+        ScriptError: The server did not start.
     """
     process = subprocess.Popen(
         [
@@ -97,7 +97,7 @@ def serving(store: Path) -> Iterator[Server]:
         ports = (found[1] for line in process.stdout if (found := ADDRESS.match(line)))
         port = next(ports, None)
         if port is None:
-            raise ScriptError(f"the server of {store} did not start")
+            raise ScriptError(f"The server of {store} did not start.")
         yield Server(process, int(port))
     finally:
         process.terminate()

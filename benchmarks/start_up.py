@@ -1,8 +1,8 @@
-"""A short run from its first import to its last row read elsewhere: figure ``startup``.
+"""A short run, from its first import until another process has read its last row: figure ``startup``.
 
-Ours is import, ``init``, 20 rows and ``finish`` inside one process, and then the whole of a second process,
-its interpreter included, that reads every row through ``Api``. wandb's is import and ``init`` alone.
-Run as a script it starts those processes, or is a run that goes on.
+tracker's figure is import, ``init``, 20 rows and ``finish`` inside one process, plus a complete second
+process, including its interpreter, that reads every row through ``Api``. wandb's figure is only import and
+``init``. As a script this module starts those processes, or is a run that stays alive.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from benchmarks.measuring import (
     environment,
     metered,
     ours,
+    print_answer,
     run_script,
-    say,
     wait_for,
     workplace,
 )
@@ -31,7 +31,7 @@ from benchmarks.report import Result, Row, absent
 
 ROWS = 20
 REFERENCE = "wandb"
-# Scripts of their own: what a module of the benchmarks imports first would be taken off their imports.
+# Separate scripts: imports of a benchmarks module would reduce the import time of these scripts.
 WRITER = f"""
 import time
 start = time.perf_counter()
@@ -74,13 +74,13 @@ CASES = {
 
 
 def measure(options: Options) -> Result:
-    """Measure the cases one after another, again and again, wandb among them."""
+    """Measure all cases in turns, together with wandb."""
     details: dict[str, Any] = {case: [] for case in CASES}
     peers = present(options)
     started: dict[str, list[float]] = {name: [] for name in peers}
     with workplace(options) as used, workplace(options) as live, _live_run(live):
         metered(ours("start_up", "both", used, "first"), used)
-        for name in peers:  # warms the page cache, as the first of ours does
+        for name in peers:  # warms the page cache, as the first run of tracker does
             _peer(options, name)
         for repeat in range(options.repeats):
             with workplace(options) as new:
@@ -103,10 +103,10 @@ def measure(options: Options) -> Result:
 
 
 def _short_run(folder: Path, run_id: str, *, leave: bool) -> dict[str, float]:
-    """Log and read one run; with ``leave`` wait outside the measurement until no recorder is left."""
+    """Log and read one run. With ``leave``, wait outside the measurement until the recorder has ended."""
     if not leave:
         return _write_and_read(folder, run_id)
-    # The reader starts when the writer has ended, not when its recorder has: so both are under one meter.
+    # One meter covers both processes: the reader must start when the writer ends, not when the recorder ends.
     used = metered(ours("start_up", "both", folder, run_id), folder)
     return {name: float(value) for name, value in used.answer.items()}
 
@@ -117,7 +117,7 @@ def _write_and_read(folder: Path, run_id: str) -> dict[str, float]:
     read = run_script([sys.executable, "-c", READER, str(folder), run_id], folder)
     reading = time.perf_counter() - start
     if read["rows"] != ROWS:
-        raise SystemExit(f"{ROWS} rows were logged, {read['rows']} were read")
+        raise SystemExit(f"{ROWS} rows were logged, but {read['rows']} were read.")
     return {**logged, "reading process": reading, "total": logged["writing"] + reading}
 
 
@@ -128,7 +128,7 @@ def _peer(options: Options, name: str) -> float:
 
 @contextmanager
 def _live_run(folder: Path) -> Iterator[None]:
-    """Keep a run, and with it a recorder, alive."""
+    """Keep a run alive, and with it a recorder."""
     with ExitStack() as stack:
         run = stack.enter_context(
             subprocess.Popen(
@@ -152,7 +152,7 @@ def _live_run(folder: Path) -> Iterator[None]:
 
 def _main(command: str, folder: str, *arguments: str) -> None:
     if command == "both":
-        say(_write_and_read(Path(folder), *arguments))
+        print_answer(_write_and_read(Path(folder), *arguments))
     else:
         import tracker
 

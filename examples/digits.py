@@ -1,10 +1,10 @@
-"""Train on scikit-learn's digits, look at the run, fetch the best checkpoint by alias.
+"""Train on scikit-learn's digits, show the run on the dashboard, download the best checkpoint by alias.
 
-    python examples/digits.py                   train, serve the dashboard, fetch and evaluate
-    python examples/digits.py --no-server       the same without the dashboard
-    python examples/digits.py --evaluate NAME   only fetch and evaluate, such as local/digits/model-ID:best
+python examples/digits.py                   train, serve the dashboard, download and evaluate
+python examples/digits.py --no-server       the same without the dashboard
+python examples/digits.py --evaluate NAME   only download and evaluate, such as local/digits/model-ID:best
 
-The images are real 8x8 scans that come with scikit-learn; nothing is downloaded.
+The images are real 8x8 scans from scikit-learn. The script downloads nothing from the network.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SAMPLES = 16
 
 
 def load_images() -> tuple[TensorDataset, TensorDataset]:
-    """Return training and validation sets of images (1, 8, 8) within 0..1 and their digits."""
+    """Return a training and a validation set: images (1, 8, 8) with values from 0 to 1, and their digits."""
     digits = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
     labels = torch.tensor(digits.target, dtype=torch.long)
@@ -60,7 +60,7 @@ class DigitClassifier(pl.LightningModule):
         return self.net(images)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _index: int) -> Tensor:
-        """One step: the loss."""
+        """Return the loss of one batch."""
         images, labels = batch
         logits = self(images)
         loss = self.loss(logits, labels)
@@ -69,14 +69,14 @@ class DigitClassifier(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
-        """Loss and accuracy; the callback watches ``val_accuracy``."""
+        """Log loss and accuracy. The checkpoint callback monitors ``val_accuracy``."""
         images, labels = batch
         logits = self(images)
         self.log("val_loss", self.loss(logits, labels))
         self.log("val_accuracy", (logits.argmax(1) == labels).float().mean())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
+        """Return an Adam optimizer."""
         return torch.optim.Adam(self.parameters(), lr=self.hparams.learning_rate)
 
 
@@ -87,7 +87,7 @@ class LogPredictions(pl.Callback):
         self.images, self.labels = dataset[:SAMPLES]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Log what the network makes of the samples."""
+        """Log the predictions for the samples."""
         if trainer.sanity_checking:
             return
         with torch.no_grad():
@@ -106,7 +106,7 @@ class LogPredictions(pl.Callback):
 
 
 def evaluate(model: DigitClassifier, dataset: TensorDataset) -> float:
-    """Return the share of the data set's images that the model reads right, as Lightning's metric does."""
+    """Return the share of correctly classified images in a data set, computed by Lightning."""
     trainer = pl.Trainer(
         accelerator="cpu",
         logger=False,
@@ -146,7 +146,7 @@ def train(epochs: int) -> str:
 
 
 def fetch_and_evaluate(name: str) -> None:
-    """Fetch a checkpoint by alias, load it, and check that it is as good as when it was saved."""
+    """Download a checkpoint by alias, load it, and compare its accuracy with the one at save time."""
     with wandb.init(project=PROJECT, job_type="evaluate") as run:
         artifact = run.use_artifact(name, type="model")
         folder = artifact.download()
@@ -156,7 +156,7 @@ def fetch_and_evaluate(name: str) -> None:
         saved = artifact.metadata["score"]
         verdict = "the same" if abs(accuracy - saved) < 1e-6 else "NOT THE SAME"
         print(
-            f"fetched {artifact.qualified_name} ({', '.join(artifact.aliases)}): "
+            f"downloaded {artifact.qualified_name} ({', '.join(artifact.aliases)}): "
             f"val_accuracy {accuracy:.4f}, at save time {saved:.4f}: {verdict}",
             flush=True,
         )
@@ -165,11 +165,11 @@ def fetch_and_evaluate(name: str) -> None:
 
 
 def start_server(port: int) -> subprocess.Popen[str]:
-    """Start the dashboard on the store that the run went to; return once it says where it listens."""
+    """Start the dashboard on the store of the run; return when the server has printed its address."""
     command = [sys.executable, "-m", "tracker.cli.main", "server", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    for _ in ("where it listens", "a link that signs a browser in"):
+    for _ in ("address", "sign-in link"):
         line = server.stdout.readline()
         if not line:
             sys.exit(server.wait() or 1)
@@ -178,26 +178,26 @@ def start_server(port: int) -> subprocess.Popen[str]:
 
 
 def main() -> None:
-    """Do the whole job."""
+    """Run all steps."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--port", type=int, default=8080, help="of the dashboard; 0 takes a free one")
-    parser.add_argument("--no-server", action="store_true", help="train, fetch and evaluate only")
-    parser.add_argument("--evaluate", metavar="NAME", help="only fetch and evaluate this artifact")
+    parser.add_argument("--port", type=int, default=8080, help="port of the dashboard; 0 means a free port")
+    parser.add_argument("--no-server", action="store_true", help="only train, download and evaluate")
+    parser.add_argument("--evaluate", metavar="NAME", help="only download and evaluate this artifact")
     options = parser.parse_args()
     if options.evaluate:
         fetch_and_evaluate(options.evaluate)
         return
     name = train(options.epochs)
     server = None if options.no_server else start_server(options.port)
-    code = 130  # Ctrl-C before the second process has ended
+    code = 130  # exit code after Ctrl-C in the second process
     try:
-        # A process of its own: nothing of the training is in its memory.
+        # A new process has no state of the training in memory.
         code = subprocess.run([sys.executable, __file__, "--evaluate", name], check=False).returncode
         if server is not None and code == 0:
-            print("The dashboard is up; press Ctrl-C to end it.", flush=True)
+            print("The dashboard is running. Press Ctrl-C to stop it.", flush=True)
             server.wait()
     except KeyboardInterrupt:
         pass

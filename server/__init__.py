@@ -1,1 +1,1 @@
-"""The service: REST API and dashboard over a store. Knows records and the store, never the SDK."""
+"""The service: a REST API and a dashboard on top of a store. It uses records and the store, never the SDK."""

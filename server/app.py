@@ -1,4 +1,4 @@
-"""The application: routes, error shape, the dashboard's files."""
+"""The FastAPI application with its routes, middleware, error handlers and dashboard files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from server.dashboard import add_dashboard
 from server.dependencies import require_writer
 from server.ingest import Ingest
-from server.middleware import Compression, KeyFirst, OwnNamesOnly
+from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.responses import add_error_handlers
 from server.routes import artifacts, captured, ingest, live, projects, runs, session
 from server.settings import ServerSettings
@@ -32,7 +32,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         yield
         watcher.stop()
 
-    # No interactive documentation pages: theirs load scripts from other hosts.
+    # No interactive documentation pages: FastAPI's pages load scripts from other hosts.
     app = FastAPI(
         title="tracker",
         version=__version__,
@@ -46,14 +46,14 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.watcher = watcher
     app.state.ingest = Ingest(store)
     app.add_middleware(
-        KeyFirst,
+        KeyBeforeBody,
         needs_key=API,
         open_path=f"{API}/session",
         check=lambda request: require_writer(request, store, settings),
     )
     if not settings.key_required:
-        # Without a key, a page elsewhere must not reach us through a name that it points at 127.0.0.1.
-        app.add_middleware(OwnNamesOnly)
+        # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
+        app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
     for routes in (session, projects, runs, captured, artifacts, live, ingest):

@@ -1,4 +1,4 @@
-"""The binary form of chart data: a JSON header and Float64 columns."""
+"""The binary format of chart data: a JSON header and Float64 columns."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from tracker.store.queries.charts import Series
 
 
 def pack_series(x: str, series: list[Series]) -> bytes:
-    """Return the bytes of a chart answer.
+    """Return the bytes of an answer with chart data.
 
-    A little-endian uint32 with the header's length, the header (UTF-8 JSON, padded with spaces so
-    that what follows is aligned to 8 bytes), then the columns of all series in the header's order.
+    The answer consists of a little-endian uint32 with the length of the header, the header (UTF-8 JSON,
+    padded with spaces so that the columns are aligned to 8 bytes), and the columns of all series in header
+    order.
     """
     header = json.dumps(
         {

@@ -1,9 +1,9 @@
-"""Limits on connections that uvicorn does not have.
+"""Connection limits that uvicorn does not have.
 
-uvicorn bounds the size of a request's head and closes a connection that is idle after an answer. It lets a
-head take for ever, a body stop half-way, an answer wait for a client that does not read it, and one address
-open connections until the process has no descriptor left. A proxy in front of the server may do all of this
-too; the server does not rely on one.
+uvicorn limits the size of a request head, and closes a connection that is idle after an answer. uvicorn does
+not limit the time for a head, a body that stops half-way, a client that does not read its answer, or the
+number of connections of one address. Each of these could exhaust the file descriptors of the process. A proxy
+in front of the server may have such limits too, but the server does not rely on a proxy.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from collections.abc import Collection
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# A request's head must be whole after this long.
+# Longest time for a complete request head.
 HEAD_SECONDS = 10.0
-# A body, or an answer that is sent, must move on within this long. Its whole may take any time.
+# Longest time without progress of a body or an answer. The whole transfer may take any time.
 PROGRESS_SECONDS = 30.0
-# Connections of one address. Behind a proxy all clients have the proxy's.
+# Most connections of one address. Behind a proxy all clients share the address of the proxy.
 LARGEST_PER_ADDRESS = 512
-# Descriptors that are left for the catalog, blobs and Parquet parts.
+# File descriptors that are kept free for the catalog, blobs and Parquet parts.
 RESERVED_DESCRIPTORS = 256
-# asyncio accepts this many connections before it handles the first. It must be less than the reserve above.
+# asyncio accepts this many connections before it handles the first one. Keep it below RESERVED_DESCRIPTORS.
 BACKLOG = 100
 FEWEST_CONNECTIONS = 32
 
 
 class Connection(H11Protocol):
-    """One client's connection, which is closed when the client keeps the server waiting."""
+    """The connection of one client. The server closes it if the client keeps the server waiting too long."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or close it at once when there are too many."""
+        """Accept a connection, or close it immediately if there are too many."""
         super().connection_made(transport)
         self._head_since = self._moved_at = self.loop.time()
         self._unsent = 0
         address = self.client[0] if self.client else None
         of_address = sum(1 for each in self.connections if _address(each) == address)
-        if len(self.connections) > largest_number() or of_address > LARGEST_PER_ADDRESS:
-            self.logger.warning("too many connections: new ones are closed (of %s: %d)", address, of_address)
+        if len(self.connections) > connection_limit() or of_address > LARGEST_PER_ADDRESS:
+            self.logger.warning("Too many connections: closing new ones (%s has %d).", address, of_address)
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes."""
+        """Handle received bytes."""
         self._moved_at = self.loop.time()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Start to wait for the next request."""
         self._head_since = self.loop.time()
         super().on_response_complete()
 
     def close_if_stuck(self, now: float) -> None:
-        """Close the connection when its client has kept the server waiting for too long."""
+        """Close the connection if its client has kept the server waiting too long."""
         unsent = self.transport.get_write_buffer_size()
         if self.flow.read_paused or unsent != self._unsent:
-            self._moved_at = now  # the server itself is behind, or the client reads
+            self._moved_at = now  # the server itself is slow, or the client is reading
         self._unsent = unsent
         waiting_for_body = self.conn.their_state is h11.SEND_BODY
         if self.conn.their_state is h11.IDLE and now - self._head_since > HEAD_SECONDS:
@@ -72,8 +72,8 @@ def _address(connection: object) -> str | None:
     return client[0] if client else None
 
 
-def largest_number() -> int:
-    """Return how many connections leave the process enough descriptors for everything else."""
+def connection_limit() -> int:
+    """Return the largest number of connections that leaves enough file descriptors for other uses."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return 2**20
@@ -81,13 +81,13 @@ def largest_number() -> int:
 
 
 def raise_descriptor_limit() -> None:
-    """Let the process have as many descriptors as it is allowed."""
+    """Raise the limit of file descriptors to the highest value that the process may set."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def close_stuck(connections: Collection[object]) -> None:
-    """Look at all connections every second, until cancelled."""
+    """Check all connections once a second, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(1.0)
@@ -97,7 +97,7 @@ async def close_stuck(connections: Collection[object]) -> None:
 
 
 class OncePerMinute(logging.Filter):
-    """Lets one message of a place in the code through each minute, with the number of those that were not."""
+    """Passes one message of each code line per minute, with the number of messages that it dropped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class OncePerMinute(logging.Filter):
         self._held: dict[tuple[str, int], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a message is written."""
+        """Return whether to write the message."""
         place = (record.pathname, record.lineno)
         now = time.monotonic()
         if now - self._since.get(place, -60.0) < 60.0:
@@ -113,5 +113,5 @@ class OncePerMinute(logging.Filter):
             return False
         self._since[place] = now
         if held := self._held.pop(place, 0):
-            record.msg = f"{record.msg} ({held} more in the last minutes)"
+            record.msg = f"{record.msg} ({held} more like this since the last message)"
         return True

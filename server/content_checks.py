@@ -1,7 +1,7 @@
-"""Whether stored content still has the digest that it is called by, asked once for each state of a file.
+"""Checks that stored content still has its SHA-256 digest. Each state of a file is checked once.
 
-A small file is hashed before it is sent. A large one is hashed while it is sent, and its last bytes are held
-back until the digest is known: a client of damaged content gets a body that is shorter than announced.
+A small file is hashed before it is sent. A large file is hashed while it is sent, and its last bytes are held
+back until the digest is known. If the content is damaged, the client gets a shorter body than announced.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from starlette.types import Message, Send
 from tracker.ground.terminal import say
 from tracker.store.objects.atomic_files import open_regular
 
-# Hashing a file of this size takes 30 ms.
+# Files up to this size in bytes are hashed before they are sent: at most 30 ms.
 LARGEST_HASHED_FIRST = 16 * 1024 * 1024
-# How many files are remembered.
+# Most files whose result is remembered.
 MOST_KNOWN = 100_000
 
 
-class Stored(NamedTuple):
+class FileState(NamedTuple):
     """A file of the store in one state.
 
     Attributes:
-        path: Where it is.
-        sha256: What it is called.
-        size: Bytes.
-        state: What changes when the file does.
+        path: Path of the file.
+        sha256: Expected SHA-256 digest.
+        size: Size in bytes.
+        state: Device, inode and times of the file. They change when the file changes.
     """
 
     path: Path
@@ -39,36 +39,42 @@ class Stored(NamedTuple):
     state: tuple[int, ...]
 
 
-_known: dict[Stored, bool] = {}
+_known: dict[FileState, bool] = {}
 
 
-def stored(path: Path, sha256: str, found: os.stat_result) -> Stored:
-    """Return a file in the state that ``found`` describes."""
+def file_state(path: Path, sha256: str, found: os.stat_result) -> FileState:
+    """Return a file in the state of ``found``.
+
+    Args:
+        path: Path of the file.
+        sha256: Expected SHA-256 digest.
+        found: Result of ``os.stat`` for the file.
+    """
     state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
-    return Stored(path, sha256, found.st_size, state)
+    return FileState(path, sha256, found.st_size, state)
 
 
-def is_whole(file: Stored) -> bool | None:
-    """Return whether a file has its digest; None for a large one that was not sent as a whole so far."""
+def is_intact(file: FileState) -> bool | None:
+    """Return whether a file has its digest; None for a large file that has not been sent completely yet."""
     if file not in _known and file.size <= LARGEST_HASHED_FIRST:
         with os.fdopen(open_regular(file.path), "rb") as content:
             _note(file, hashlib.sha256(content.read()).hexdigest())
     return _known.get(file)
 
 
-def _note(file: Stored, digest: str) -> None:
+def _note(file: FileState, digest: str) -> None:
     while len(_known) >= MOST_KNOWN:
         _known.pop(next(iter(_known)), None)
     _known[file] = digest == file.sha256
 
 
 class CheckingSend:
-    """Passes on an answer with the whole of a large file, but for its last bytes when its digest is wrong.
+    """Forwards an answer with a complete large file, but holds back its last bytes if the digest is wrong.
 
-    The connection is closed then. An answer with a part of the file is passed on as it is.
+    In that case the server closes the connection. An answer with only a part of the file is not checked.
     """
 
-    def __init__(self, send: Send, file: Stored) -> None:
+    def __init__(self, send: Send, file: FileState) -> None:
         self._send = send
         self._file = file
         self._digest = hashlib.sha256()
@@ -77,10 +83,10 @@ class CheckingSend:
         self._is_damaged = False
 
     async def __call__(self, message: Message) -> None:
-        """Pass on one message of the answer."""
+        """Forward one message of the answer."""
         if message["type"] == "http.response.start":
             length = dict(message["headers"]).get(b"content-length")
-            # A range may be all of the file, as browsers ask for videos.
+            # A range can cover the complete file: browsers ask for videos in this way.
             self._is_part = length != str(self._file.size).encode()
         elif not self._is_part and message["type"] == "http.response.body":
             await self._check(message["body"], ends=not message.get("more_body", False))
@@ -95,6 +101,6 @@ class CheckingSend:
             self._is_damaged = not _known[self._file]
             if self._is_damaged:
                 say(
-                    f"{self._file.path} is damaged: it no longer has SHA-256 {self._file.sha256}; "
-                    "the connection that asked for it is closed"
+                    f"{self._file.path} is damaged: its SHA-256 is not {self._file.sha256}. "
+                    "The connection that requested it is closed."
                 )

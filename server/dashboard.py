@@ -1,4 +1,4 @@
-"""Serving the dashboard's built files."""
+"""The built files of the dashboard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
-    # What runs log is not trusted, and nothing is loaded from elsewhere.
+    # Logged content is not trusted, and the page loads nothing from other hosts.
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
         "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -23,7 +23,7 @@ HEADERS = {
 
 
 def add_dashboard(app: FastAPI) -> None:
-    """Serve ``/assets`` and, for every other address outside the API, the page."""
+    """Serve ``/assets``, and the page at every other address outside the API."""
     assets = STATIC / "assets"
     names = {file.name for file in STATIC.iterdir() if file.is_file()} if STATIC.is_dir() else set()
     if assets.is_dir():
@@ -32,13 +32,13 @@ def add_dashboard(app: FastAPI) -> None:
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> Response:
         if path.startswith("api/"):
-            raise HTTPException(404, f"there is no {path}")
+            raise HTTPException(404, f"Address {path!r} does not exist.")
         if path and "/" not in path and path in names:
             return FileResponse(STATIC / path, headers=HEADERS)
         if not (STATIC / "index.html").is_file():
             return PlainTextResponse(
-                "The dashboard was not built into this installation: install a wheel of airgap-tracker, "
-                "or run `pip install .` in the source tree. The API is at /api/v1.\n",
+                "This installation does not contain the dashboard. Install a wheel of airgap-tracker, or run "
+                "`pip install .` in the source tree. The API is at /api/v1.\n",
                 503,
             )
         return FileResponse(STATIC / "index.html", headers=HEADERS)

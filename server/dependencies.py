@@ -1,4 +1,4 @@
-"""What routes ask for: the store, and that the caller may."""
+"""Dependencies of routes: the store, the settings, and checks that the caller is allowed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tracker.reading.local import LocalReader
 from tracker.store.store import Store
 
 COOKIE = "tracker_session"
-# What the dashboard sends with every change. Another origin would have to be allowed to send it, and none is.
+# The dashboard sends this header with every change. The server lets no other origin send it.
 PAGE_HEADER = "x-tracker-dashboard"
 
 
 def get_store(request: Request) -> Store:
-    """The store that is served."""
+    """Return the store of this server."""
     store: Store = request.app.state.store
     return store
 
 
 def get_reader(request: Request) -> LocalReader:
-    """What answers questions to the store; the watcher applies what journals hold."""
+    """Return a reader of the store. It does not apply journals, because the watcher does."""
     return LocalReader(get_store(request), follows=False)
 
 
 def get_settings(request: Request) -> ServerSettings:
-    """What the server was told."""
+    """Return the settings of this server."""
     settings: ServerSettings = request.app.state.settings
     return settings
 
@@ -42,36 +42,56 @@ SettingsDep = Annotated[ServerSettings, Depends(get_settings)]
 
 
 def require_reader(request: Request, store: StoreDep, settings: SettingsDep) -> None:
-    """Let through who shows a key, or a browser that was signed in with one."""
-    if settings.key_required and not (shows_key(request, store) or is_signed_in(request, store)):
+    """Accept a request that carries a key, or comes from a signed-in browser.
+
+    Args:
+        request: The request.
+        store: The store of this server.
+        settings: The settings of this server.
+
+    Raises:
+        AuthenticationError: The request carries no valid key.
+    """
+    if settings.key_required and not (carries_key(request, store) or is_signed_in(request, store)):
         raise AuthenticationError(_refusal(request))
 
 
 def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> None:
-    """Let through who shows a key, or the dashboard in a browser that is signed in.
+    """Accept a request that carries a key, or comes from the dashboard in a signed-in browser.
 
-    The cookie alone is not enough: a page of another site could make a browser send it. Only a page of this
-    server can add the header.
+    The cookie alone is not enough, because a page of another site can make a browser send it. Only a page of
+    this server can add the header.
+
+    Args:
+        request: The request.
+        store: The store of this server.
+        settings: The settings of this server.
 
     Raises:
-        AuthenticationError: The caller may not.
-        ReadOnlyError: Nobody may: the server can only read the store.
+        AuthenticationError: The request carries no valid key.
+        ReadOnlyError: The server can only read the store.
     """
     from_page = request.headers.get(PAGE_HEADER) and is_signed_in(request, store)
-    if settings.key_required and not shows_key(request, store) and not from_page:
+    if settings.key_required and not carries_key(request, store) and not from_page:
         raise AuthenticationError(_refusal(request))
     if store.layout.is_copy:
         store.check_lease()
 
 
 def is_signed_in(request: Request, store: Store) -> bool:
-    """Whether the browser's cookie stands for a valid key."""
+    """Return whether the cookie of the browser belongs to a valid key."""
     cookie = request.cookies.get(COOKIE)
     return cookie is not None and keys.is_session(store, cookie)
 
 
 def sign_in(response: Response, key: str, *, secure: bool) -> None:
-    """Set the cookie that represents a key. The browser sends it to this host only."""
+    """Set the cookie that represents a key. A browser sends it only to this host.
+
+    Args:
+        response: The answer that sets the cookie.
+        key: The API key.
+        secure: Whether the browser may send the cookie only over HTTPS.
+    """
     response.set_cookie(
         COOKIE,
         keys.session_of(key),
@@ -82,8 +102,8 @@ def sign_in(response: Response, key: str, *, secure: bool) -> None:
     )
 
 
-def shows_key(request: Request, store: Store) -> bool:
-    """Whether the request carries a valid key."""
+def carries_key(request: Request, store: Store) -> bool:
+    """Return whether the request carries a valid key."""
     key = _key_of(request.headers.get("authorization", ""))
     return key is not None and keys.is_key(store, key)
 
@@ -92,18 +112,18 @@ def _key_of(header: str) -> str | None:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
-    if scheme.lower() == "basic":  # as wandb sends it: user "api", the key as password
+    if scheme.lower() == "basic":  # the wandb client sends user "api" with the key as password
         try:
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except ValueError:  # no base64, or no text
+        except ValueError:  # not base64, or not text
             return None
     return None
 
 
 def _refusal(request: Request) -> str:
     if request.headers.get("authorization"):
-        return "the API key is not valid here: check TRACKER_API_KEY (`tracker key` on the server makes one)"
-    return "an API key is needed: set TRACKER_API_KEY, or sign in (`tracker key` on the server makes one)"
+        return "Invalid API key. Check TRACKER_API_KEY. `tracker key` on the server creates a key."
+    return "API key missing. Set TRACKER_API_KEY, or sign in. `tracker key` on the server creates a key."
 
 
 Reader = Depends(require_reader)

@@ -1,4 +1,4 @@
-"""Sending stored bytes to a browser that must not trust them."""
+"""Answers with stored content that the browser must not trust."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tracker.store.blobs.manifest import Entry
 from tracker.store.objects.atomic_files import open_regular
 from tracker.store.store import Store
 
-# Shown in the page; everything else is only ever saved, so that logged HTML or SVG runs nowhere.
+# A browser may show these types. All other types are only saved, so that logged HTML or SVG never runs.
 INLINE = frozenset(
     (
         *("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"),
@@ -26,8 +26,8 @@ INLINE = frozenset(
         *("video/mp4", "video/webm", "video/ogg"),
     )
 )
-# Logged HTML, when it is asked for as a page: an origin of its own that no script can leave. It may run
-# what it brings along, as interactive plots do, and can neither ask the server nor load anything.
+# Policy for logged HTML that is requested as a page. The page gets an origin of its own. Its own scripts run,
+# as interactive plots need, but they cannot call the server or load anything.
 PAGE_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; font-src data:; "
@@ -38,19 +38,20 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class BlobResponse(FileResponse):
-    """A regular file of the store, in larger pieces than Starlette's: each costs a change of threads.
+    """An answer with a regular file of the store.
 
-    It is opened here, once, so that what is sent is what was checked, whatever takes its name meanwhile.
+    It reads larger chunks than Starlette, because each chunk costs a thread switch. The constructor opens
+    the file once, so it sends the file that it checked, even if another file replaces that one.
 
     Args:
-        path: The file.
-        sha256: The digest that it is called by.
-        media_type: Of the answer.
-        headers: Of the answer.
-        check: False sends damaged bytes too.
+        path: Path of the file.
+        sha256: Expected SHA-256 digest of the file.
+        media_type: Media type of the answer.
+        headers: Headers of the answer.
+        check: Whether to check the digest. If False, damaged bytes are sent too.
 
     Attributes:
-        whole: Whether the file has its digest; None: not known until it was sent once.
+        intact: Whether the file has its digest; None if this is unknown until the file has been sent once.
 
     Raises:
         OSError: See ``open_regular``.
@@ -63,28 +64,28 @@ class BlobResponse(FileResponse):
     ) -> None:
         self._file = os.fdopen(open_regular(path), "rb")  # closed with this response
         found = os.fstat(self._file.fileno())
-        self._stored = content_checks.stored(path, sha256, found)
-        self.whole = content_checks.is_whole(self._stored) if check else True
+        self._state = content_checks.file_state(path, sha256, found)
+        self.intact = content_checks.is_intact(self._state) if check else True
         opened = f"/proc/self/fd/{self._file.fileno()}"
         super().__init__(opened, media_type=media_type, headers=headers, stat_result=found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        checking = content_checks.CheckingSend(send, self._stored) if self.whole is None else send
+        """Send the answer."""
+        checking = content_checks.CheckingSend(send, self._state) if self.intact is None else send
         await super().__call__(scope, receive, checking)
 
 
-def send_piece(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
-    """Return a response with a small file that lies in a pack; it answers one range.
+def send_packed_file(store: Store, entry: Entry, asked: Mapping[str, str]) -> Response:
+    """Return an answer with a small file from a pack. It supports one byte range.
 
     Args:
-        store: Where.
-        entry: The file.
+        store: The store.
+        entry: Manifest entry of the file.
         asked: Headers of the request.
 
     Raises:
         NotFoundError: The bytes are not in the store.
-        StoreError: They are damaged.
+        StoreError: The bytes are damaged.
     """
     headers = _headers(entry.path, entry.sha256, inline=False)
     data = b"".join(store.blobs.chunks(entry.blob or "", entry.offset, entry.size))
@@ -125,21 +126,21 @@ def send_blob(
     page: bool = False,
     check: bool = True,
 ) -> Response:
-    """Return a response with a content's bytes; it answers ranges and knows its content by hash.
+    """Return an answer with stored content. It supports byte ranges, and its ETag is the SHA-256 digest.
 
     Args:
-        store: Where.
-        sha256: The content: a blob, or a small file of a run, which may be in a pack.
-        name: Of the file.
-        mimetype: Of the file, if known.
-        asked: Headers of the request, where the content may be in a pack.
-        attachment: Whether the browser is to save it, not to show it.
-        page: Whether HTML may be shown, under ``PAGE_POLICY``.
-        check: False: damaged bytes of a blob are sent too.
+        store: The store.
+        sha256: Digest of the content: a blob, or a small file of a run, which may be in a pack.
+        name: Name of the file.
+        mimetype: Type of the file, if known.
+        asked: Headers of the request; needed if the content may be in a pack.
+        attachment: Whether the browser saves the file instead of showing it.
+        page: Whether the browser may show HTML, under ``PAGE_POLICY``.
+        check: Whether to check the digest. If False, damaged bytes of a blob are sent too.
 
     Raises:
         NotFoundError: The bytes are not in the store.
-        StoreError: They are known to be damaged: they are not sent with the tag of what they were.
+        StoreError: The bytes are known to be damaged.
     """
     path = store.blobs.path(sha256)
     inline = mimetype in INLINE and not attachment
@@ -154,17 +155,16 @@ def send_blob(
         try:
             data = store.blobs.read(sha256)
         except NotFoundError:
-            raise NotFoundError(f"the content of {name} is not in this store (yet)") from None
+            raise NotFoundError(f"The content of {name} is not in this store (yet).") from None
         return _send_bytes(data, sha256, name, media_type, headers, asked or {})
-    if response.whole is False:
+    if response.intact is False:
         raise _damaged(name, sha256)
     return response
 
 
 def _damaged(name: str, sha256: str) -> StoreError:
     return StoreError(
-        f"the stored content of {name} is damaged: it no longer has SHA-256 {sha256}; "
-        "restore it from a backup"
+        f"The stored content of {name} is damaged: its SHA-256 is not {sha256}. Restore it from a backup."
     )
 
 

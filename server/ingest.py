@@ -1,4 +1,4 @@
-"""Taking journals and blobs over HTTP: resumable, whole frames only, on the disk before the answer."""
+"""Receiving journals and blobs over HTTP. The server stores whole frames on the disk before it answers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tracker.store.objects.atomic_files import make_folder, sync_folder
 from tracker.store.objects.layout import INGEST, JournalPath, parse_journal_name
 from tracker.store.store import Store
 
-# No journal of a segment has a larger number.
+# The largest number of a journal of a segment.
 LAST = 999_999
-# Names in one query: SQLite takes 32,766 parameters.
+# Names per query: SQLite accepts at most 32,766 parameters.
 ASKED_AT_ONCE = 10_000
 
 
 class Received(NamedTuple):
-    """How much of a journal is here: bytes, and their SHA-256."""
+    """The received part of a journal: its length in bytes, and its SHA-256."""
 
     offset: int
     digest: str
@@ -49,7 +49,7 @@ class _Journal:
         self._load()
 
     def _load(self) -> None:
-        """Find out what an earlier server process left; cut off what a crash left unfinished."""
+        """Load the file of an earlier server process, and cut off an incomplete frame after a crash."""
         file = self.path.path
         if not file.is_file():
             return
@@ -57,7 +57,7 @@ class _Journal:
         for outcome in read_frames(file, self.path.segment, final=False) if end else ():
             if isinstance(outcome, Frame):
                 end, self.sequence = outcome.end, outcome.sequence + 1
-        # The copy is ours alone, and the sender still has what is cut off here.
+        # Only this server writes the copy, and the sender still has the bytes that are cut off here.
         os.truncate(file, end)
         with file.open("rb") as content:
             while chunk := content.read(1024 * 1024):
@@ -66,7 +66,7 @@ class _Journal:
 
 
 class Ingest:
-    """The journals that are being received, and what was received of them."""
+    """The journals that the server is receiving."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -74,24 +74,33 @@ class Ingest:
         self._lock = threading.Lock()
 
     def received(self, name: str) -> Received:
-        """Return how much of journal ``name`` (``SEGMENT-NUMBER``) is here."""
+        """Return the received part of journal ``name`` (``SEGMENT-NUMBER``)."""
         journal = self._journal(name)
         with journal.lock:
             return Received(journal.offset, journal.digest.hexdigest())
 
     def append(self, name: str, offset: int, digest: str, data: bytes) -> Received:
-        """Append whole frames, force them to the disk and apply them; no data only shows a sign of life.
+        """Append whole frames to a journal, force them to the disk and apply them.
+
+        Args:
+            name: Name of the journal: ``SEGMENT-NUMBER``.
+            offset: Number of bytes that the sender expects here.
+            digest: SHA-256 of those bytes, in hex.
+            data: The new bytes. If they are empty, the call only shows that the writer is alive.
+
+        Returns:
+            The received part of the journal.
 
         Raises:
-            ConflictError: The journal here is not what the sender thinks; it should ask again.
-            UsageError: The data is not the beginning of a journal, or not whole frames.
-            OSError: The disk refused; nothing was taken.
+            ConflictError: The journal does not match ``offset`` and ``digest``. The sender should ask again.
+            UsageError: The data is not the beginning of the journal, or not whole frames.
+            OSError: The disk refused the write. None of the data was stored.
         """
         journal = self._journal(name)
         with journal.lock:
             if (offset, digest) != (journal.offset, journal.digest.hexdigest()):
                 raise ConflictError(
-                    f"journal {name} is here up to byte {journal.offset}, not as the sender thinks"
+                    f"Journal {name} has {journal.offset} bytes here, which differs from the request."
                 )
             if data:
                 self._append(journal, data)
@@ -101,11 +110,15 @@ class Ingest:
             return Received(journal.offset, journal.digest.hexdigest())
 
     def end(self, segment: str, gone: Gone | None) -> None:
-        """Note that a segment's writer died, and why; all of it has been sent."""
+        """Record that a segment's writer died, and why. The sender has already sent the whole segment.
+
+        Raises:
+            UsageError: ``segment`` is not a segment id.
+        """
         if parse_journal_name(f"{segment}-000000") is None:
-            raise UsageError(f"{segment!r} is no segment id")
+            raise UsageError(f"Invalid segment id {segment!r}.")
         if not self._apply(segment, LAST, final=True):
-            return  # it stays on the disk, and live, until the watcher can apply it
+            return  # the journal stays on the disk, and counts as live, until the watcher can apply it
         finish_segment(self._store, segment, "crashed", gone=gone)
         with self._store.reading() as session:
             found = session.scalar(select(Segment.id).where(Segment.segment == segment))
@@ -121,17 +134,17 @@ class Ingest:
                 or header.segment != journal.path.segment
                 or header.number != journal.path.number
             ):
-                raise UsageError("this is not the beginning of that journal")
+                raise UsageError(f"The data does not begin with the header of {journal.path.path.stem}.")
             if header.version > VERSION:
                 raise UsageError(
-                    f"the journal has format {header.version}: upgrade airgap-tracker on the server"
+                    f"The journal has format {header.version}. Upgrade airgap-tracker on the server."
                 )
             body = data[HEADER.size :]
         start = journal.offset + len(data) - len(body)
         first = journal.sequence if journal.offset else None
         frames = split_frames(body, journal.path.segment, start, first)
         if body and (not frames or frames[-1].end != start + len(body)):
-            raise UsageError("a journal is taken in whole frames only")
+            raise UsageError("The data ends inside a frame. Send whole frames only.")
         file = journal.path.path
         make_folder(file.parent)
         descriptor = create(file, os.O_WRONLY | os.O_APPEND, 0o644)
@@ -152,17 +165,17 @@ class Ingest:
             journal.sequence = frames[-1].sequence + 1
 
     def _apply(self, segment: str, last: int, *, final: bool = False) -> bool:
-        """Apply a segment's journals up to number ``last``, each only behind all of the one before.
+        """Apply a segment's journals up to number ``last``, in order.
 
         Returns:
-            Whether that could be done now.
+            Whether all of them could be applied now.
         """
         try:
             for journal in self._list(segment):
                 while journal.number <= last and apply_journal(self._store, journal, final=final).records:
                     pass
         except (StoreError, NotFoundError, OSError):
-            return False  # it is on the disk: the watcher applies it when it can
+            return False  # the data is on the disk: the watcher applies it later
         return True
 
     def _list(self, segment: str) -> list[JournalPath]:
@@ -172,7 +185,7 @@ class Ingest:
         with self._lock:
             parsed = parse_journal_name(name)
             if parsed is None:
-                raise UsageError(f"{name!r} is no journal name")
+                raise UsageError(f"Invalid journal name {name!r}.")
             segment, number = parsed
             found = self._journals.get(parsed)
             if found is None or (found.offset and not found.path.path.exists()):
@@ -183,10 +196,10 @@ class Ingest:
 
 
 def missing_blobs(store: Store, names: list[Any]) -> list[str]:
-    """Return which of the blobs are not here.
+    """Return the names of those blobs that are not in the store.
 
     Raises:
-        UsageError: A name is no SHA-256.
+        UsageError: A name is not a SHA-256.
     """
     note_upload(store)
     missing = [name for name in names if not store.blobs.touch(check_sha256(name))]
@@ -196,7 +209,7 @@ def missing_blobs(store: Store, names: list[Any]) -> list[str]:
 
 
 def known_segments(store: Store, names: list[str]) -> dict[str, str]:
-    """Return for each segment that needs not be sent why: ``"stored"`` or ``"deleted"``."""
+    """Return the segments that need not be sent, each with ``"stored"`` or ``"deleted"`` as the reason."""
     found: dict[str, str] = {}
     with store.reading() as session:
         for start in range(0, len(names), ASKED_AT_ONCE):
@@ -210,19 +223,19 @@ def known_segments(store: Store, names: list[str]) -> dict[str, str]:
 
 
 def note_upload(store: Store) -> None:
-    """Let garbage collection know that content is here, or comes, which no record names yet."""
+    """Note that content without a record is here or arriving, so that garbage collection keeps it."""
     touch(store.layout.uploads)
 
 
 def check_sha256(name: Any) -> str:
-    """Return a blob's name, or raise UsageError when it is none."""
+    """Return the name of a blob, or raise UsageError if it is not a SHA-256."""
     if not is_digest(name):
-        raise UsageError(f"{name!r} is no SHA-256 in lower-case hex")
+        raise UsageError(f"Invalid SHA-256 {name!r}. Use 64 lower-case hex digits.")
     return str(name)
 
 
 def check_token(token: str) -> str:
-    """Return a draft's token, or raise UsageError when it is none."""
+    """Return the token of a draft, or raise UsageError if it is invalid."""
     if not is_token(token):
-        raise UsageError(f"{token!r} is no token of a draft")
+        raise UsageError(f"Invalid draft token {token!r}.")
     return token

@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as a hash; the owner's own key, and links that sign a browser in."""
+"""API keys: each is shown once and stored as a hash. Also the owner's own key, and sign-in links."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tracker.store.objects.atomic_files import publish, write_new
 from tracker.store.objects.layout import Layout
 from tracker.store.store import Store
 
-# How long a link that signs a browser in is good for.
+# How long a sign-in link is valid.
 LINK_SECONDS = 15 * 60
 
 
 def make_key(store: Store) -> str:
-    """Make a key, keep its hash, and return it; it can't be shown again.
+    """Create a key, store its hash, and return the key. The key cannot be shown again.
 
-    160 random bits need no slow hash. The form is one that the wandb client accepts too.
+    160 random bits need no slow hash. The wandb client accepts this form of a key too.
     """
     key = f"local-{secrets.token_hex(20)}"
     with store.writing_keys() as session:
@@ -31,9 +31,9 @@ def make_key(store: Store) -> str:
 
 
 def own_key(store: Store) -> str:
-    """Return the key of the store's owner, which is made when it is first asked for.
+    """Return the key of the store's owner. The first call creates it.
 
-    It is kept as it is in ``server.key``, which only the owner of the store can read.
+    The key is stored as plain text in ``server.key``, which only the owner of the store can read.
     """
     path = store.layout.server_key
     with suppress(FileNotFoundError):
@@ -55,36 +55,36 @@ def make_link_token(layout: Layout) -> str:
     return token
 
 
-def take_link_token(layout: Layout, token: str) -> bool:
-    """Use a token up; return whether it was good."""
+def use_link_token(layout: Layout, token: str) -> bool:
+    """Use up a token; return whether it was valid."""
     path = layout.sign_in / _hash(token)
     try:
         made_at = path.stat().st_mtime
-        path.unlink()  # of two that come at once, one succeeds
+        path.unlink()  # of two simultaneous requests only one succeeds
     except FileNotFoundError:
         return False
     return time.time() - made_at < LINK_SECONDS
 
 
 def has_keys(store: Store) -> bool:
-    """Whether any key was made."""
+    """Return whether the store has any key."""
     with store.reading() as session:
         return bool(session.scalar(select(func.count(ApiKey.id))))
 
 
 def is_key(store: Store, key: str) -> bool:
-    """Whether ``key`` opens this store."""
+    """Return whether ``key`` is valid for this store."""
     with store.reading() as session:
         return session.scalar(select(ApiKey.id).where(ApiKey.sha256 == _hash(key))) is not None
 
 
 def session_of(key: str) -> str:
-    """Return the cookie that stands for a key in a browser; the key cannot be told from it."""
+    """Return the cookie that represents a key in a browser. The key cannot be computed from it."""
     return _session(_hash(key))
 
 
 def is_session(store: Store, cookie: str) -> bool:
-    """Whether a cookie stands for a key that still opens this store."""
+    """Return whether a cookie represents a key that is still valid for this store."""
     with store.reading() as session:
         hashes = session.scalars(select(ApiKey.sha256)).all()
     given = cookie.encode("utf-8", "replace")

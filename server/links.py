@@ -1,4 +1,4 @@
-"""Addresses of files, put into answers so that clients need not build them."""
+"""Addresses of files. Answers contain them so that clients need not build them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def link_table(run: Run, page: TablePage) -> dict[str, Any]:
 
 
 def link_artifact(artifact: ArtifactDetail) -> dict[str, Any]:
-    """Return an artifact with the address of the list of its files."""
+    """Return an artifact with the address of its file list."""
     answer: dict[str, Any] = msgspec.to_builtins(artifact)
     answer["files_url"] = _files_url(artifact)
     return answer
 
 
 def link_file(artifact: ArtifactDetail, entry: Entry) -> dict[str, Any]:
-    """Return one file of an artifact with its address; that of a reference is where it points to."""
+    """Return one file of an artifact with its address; None as address for a reference."""
     url = f"{_files_url(artifact)}/{quote(entry.path)}" if entry.ref is None else None
     return {
         "path": entry.path,
@@ -56,9 +56,9 @@ def _files_url(artifact: ArtifactDetail) -> str:
 
 
 def link_object(run: Run, value: Any) -> Any:
-    """Return what a history or a table's cell holds with a ``url`` beside each ``path`` of a file.
+    """Return a logged value with a ``url`` next to each ``path`` of a file.
 
-    A list of names (``filenames``) gets a list of addresses, ``urls``.
+    A list of file names (``filenames``) gets a list of addresses, ``urls``.
     """
     if isinstance(value, list):
         return [link_object(run, item) for item in value]

@@ -1,4 +1,4 @@
-"""Starting the server: open the store, make the first key, listen."""
+"""Start of the server: open the store, create the first key, listen."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tracker.store.store import Store
 
 
 def serve(settings: ServerSettings) -> None:
-    """Serve until interrupted.
+    """Serve a store until the process is interrupted.
 
     Raises:
-        UsageError: The address cannot be listened on.
+        UsageError: The server cannot listen on the address.
         HeldElsewhereError: Another host holds the catalog, or has taken it over.
         StoreError: The store cannot be opened.
     """
@@ -43,16 +43,16 @@ def serve(settings: ServerSettings) -> None:
             print(f"API key (shown once): {keys.make_key(store)}", flush=True)  # noqa: T201
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
-        said = f"tracker server: {url} (store {store.layout.source})"
+        ready = f"tracker server: {url} (store {store.layout.source})"
         if store.layout.is_copy:
-            say(f"{store.layout.source} is read-only for this user: it is served for reading")
+            say(f"{store.layout.source} is read-only for this user: the server only reads it")
         publish_json(store.layout.new_temporary(), store.layout.served_at, {"url": url})
         if settings.key_required:
             key = keys.own_key(store)
             if settings.on_loopback:
                 _note_own_key(port, key)
-            # Read by scripts: the address is in the first line, the link in the second.
-            said += f"\nsign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
+            # Scripts read this text: the first line has the address, the second line has the link.
+            ready += f"\nsign in (once, within 15 minutes; --link prints another): {new_link(store.layout)}"
         app = create_app(store, settings)
         config = uvicorn.Config(
             app,
@@ -62,44 +62,44 @@ def serve(settings: ServerSettings) -> None:
             timeout_graceful_shutdown=2,
             access_log=False,
         )
-        _Server(config, store, app.state.watcher, said).run(sockets=[listening])
+        _Server(config, store, app.state.watcher, ready).run(sockets=[listening])
     store.close()
     if app.state.watcher.lost is not None:
         raise app.state.watcher.lost
 
 
 def new_link(layout: Layout) -> str:
-    """Return a link that signs one browser in at the server that serves a store.
+    """Return a link that signs one browser in, once, to the server of a store.
 
     Raises:
-        ReadOnlyError: The store may only be read: its server writes nothing there that a link needs.
-        UsageError: No server of this store was started.
+        ReadOnlyError: The store is read-only, so a link cannot be stored in it.
+        UsageError: The store has never been served.
     """
     require_writable(layout)
     found = read_json(layout.served_at)
     if found is None:
-        raise UsageError(f"no server has served {layout.root} yet: start one with `tracker server`")
+        raise UsageError(f"No server has served {layout.root} yet. Start one: tracker server")
     return f"{found['url']}/sign-in?token={keys.make_link_token(layout)}"
 
 
 def _note_own_key(port: int, key: str) -> None:
     try:
         config_files.write_own_key(port, key)
-    except UsageError as error:  # a home that cannot be written: the key can still be given by hand
+    except UsageError as error:  # the home folder is not writable: the user can still set the key
         say(f"{error.message}; scripts need TRACKER_API_KEY, see `tracker key`")
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready; before it ends, answers those who wait for news instead of waiting for them."""
+    """A server that prints a text when it is ready, and answers all waiting requests before it ends."""
 
-    def __init__(self, config: uvicorn.Config, store: Store, watcher: Watcher, said: str) -> None:
+    def __init__(self, config: uvicorn.Config, store: Store, watcher: Watcher, ready: str) -> None:
         super().__init__(config)
         self._store = store
         self._watcher = watcher
-        self._said = said
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin."""
+        """Start the server."""
         await super().startup(sockets)
         self._closing = asyncio.create_task(close_stuck(self.server_state.connections))
         for name in ("uvicorn.error", "asyncio"):
@@ -107,25 +107,25 @@ class _Server(uvicorn.Server):
             logging.getLogger(name).addHandler(
                 LogHandler(logs.current_file, max(logging.WARNING, logs.lowest()))
             )
-        print(self._said, flush=True)  # noqa: T201
+        print(self._ready, flush=True)  # noqa: T201
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to end."""
+        """Return whether the server must end."""
         return self._watcher.lost is not None or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End."""
+        """End the server."""
         self._closing.cancel()
-        self._watcher.let_go()
+        self._watcher.release_waiters()
         await super().shutdown(sockets)
-        # Not after `run`: uvicorn raises the signal that ended it once more.
+        # Close the store here and not after `run`: uvicorn then raises the signal that ended it again.
         self._store.close()
 
 
 def _listen(settings: ServerSettings) -> socket.socket:
-    """Take the port before anything else, so that a taken one is one clear line."""
+    """Listen on the port before anything else, so that a port in use gives an error of one line."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # Named, or asyncio would not know it for TCP, and small answers would wait 40 ms for an acknowledgement.
+    # Name the protocol: else asyncio does not know that it is TCP, and small answers wait 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -134,7 +134,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UsageError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
-            "another server may run there already: choose another with --port (0 takes a free one)"
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. "
+            "Another server may use the port. Choose a port with --port (0 means a free one)."
         ) from error
     return listening

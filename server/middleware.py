@@ -1,4 +1,4 @@
-"""What stands before all routes: which names the server answers to, and what is compressed."""
+"""Middleware in front of all routes: host names, keys and size limits, compression."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.responses import refusal, refuse
+from server.responses import answer_to_error, error_answer
 from tracker.errors import AuthenticationError, ReadOnlyError
 
-# Metadata of an artifact, or the names of some thousand blobs, take less.
+# Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
 LARGEST_JSON = 16 * 1024 * 1024
 
 
-class OwnNamesOnly:
-    """Answers only to the names of this machine's loopback; anything else is refused in the one shape."""
+class LoopbackNamesOnly:
+    """Answers only requests to the host names of the loopback interface; refuses all others."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Forward a request, or refuse it."""
         if scope["type"] == "http":
             host = Headers(scope=scope).get("host", "")
             if not _is_own(host):
-                answer = refuse(400, "foreign_host", f"this server is not {host}: use localhost or 127.0.0.1")
+                answer = error_answer(
+                    400, "foreign_host", f"Invalid host {host!r}. Use localhost or 127.0.0.1."
+                )
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-class KeyFirst:
-    """Asks for the key before the body of a request that changes something, and bounds every JSON body.
+class KeyBeforeBody:
+    """Checks the key before it reads the body of a request that changes data, and limits every JSON body.
 
-    FastAPI reads a JSON body whole before any dependency of the route runs: without this, anybody could make
-    the server hold hundreds of megabytes.
+    FastAPI reads a JSON body completely before a dependency of the route runs. Without this class, a client
+    without a key could make the server hold hundreds of megabytes in memory.
 
     Args:
-        app: What comes behind.
-        needs_key: Paths below this prefix, other than ``open_path``, need a writer's key for such methods.
-        open_path: The path at which a key is shown.
-        check: Raises AuthenticationError for a request without a writer's key, ReadOnlyError for any where
-            the store cannot be written.
+        app: The application behind this middleware.
+        needs_key: Prefix of the paths where methods that change data need a writer's key.
+        open_path: The only such path without a key: the client sends its key there.
+        check: Raises AuthenticationError for a request without a writer's key, and ReadOnlyError for each
+            request if the store is read-only.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class KeyFirst:
         self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it before its body is read."""
+        """Forward a request, or refuse it before its body is read."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,12 +73,12 @@ class KeyFirst:
             try:
                 await run_in_threadpool(self._check, request)
             except (AuthenticationError, ReadOnlyError) as error:
-                await refusal(error)(scope, receive, send)
+                await answer_to_error(error)(scope, receive, send)
                 return
-        if _is_stream(scope):  # its route takes it in pieces and has a bound of its own
+        if _is_stream(scope):  # its route reads the body in pieces and has its own limit
             await self._app(scope, receive, send)
             return
-        too_large = refuse(413, "too_large", f"a request takes at most {LARGEST_JSON} bytes")
+        too_large = error_answer(413, "too_large", f"Request larger than {LARGEST_JSON} bytes.")
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LARGEST_JSON:
             await too_large(scope, receive, send)
@@ -88,7 +90,7 @@ class KeyFirst:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > LARGEST_JSON:
-                raise HTTPException(413, f"a request takes at most {LARGEST_JSON} bytes")
+                raise HTTPException(413, f"Request larger than {LARGEST_JSON} bytes.")
             return message
 
         await self._app(scope, bounded, send)
@@ -101,10 +103,10 @@ def _is_stream(scope: Scope) -> bool:
 
 
 class Compression(GZipMiddleware):
-    """Compresses answers, but no stored content: its parts are asked for by byte, and it can be large."""
+    """Compresses answers, except stored content: clients request it by byte range, and it can be large."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, its answer compressed if that helps."""
+        """Forward a request, and compress its answer if that makes it smaller."""
         if scope["type"] == "http" and _is_content(scope["path"]):
             await self.app(scope, receive, send)
         else:

@@ -1,4 +1,4 @@
-"""How answers and errors look on the wire."""
+"""Formats of answers and errors."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tracker.errors import (
 )
 from tracker.ground import values
 
-# Catalogs count in 64 bits.
+# Largest integer that a catalog can store.
 LARGEST_NUMBER = 2**63 - 1
 
 
 class ExactJSON(Response):
-    """JSON of plain values and answers; NaN, infinities, huge integers stay (``tracker.ground.values``)."""
+    """A JSON answer. It keeps NaN, infinities and huge integers (see ``tracker.ground.values``)."""
 
     media_type = "application/json"
 
@@ -37,8 +37,14 @@ class ExactJSON(Response):
         return values.dumps(msgspec.to_builtins(content)).encode("utf-8", "replace")
 
 
-def refuse(status: int, code: str, message: str) -> ExactJSON:
-    """Return an error in the one shape that all errors have."""
+def error_answer(status: int, code: str, message: str) -> ExactJSON:
+    """Return an error in the format that all errors share.
+
+    Args:
+        status: HTTP status.
+        code: Short code for programs.
+        message: Text for people.
+    """
     return ExactJSON({"error": {"code": code, "message": message}}, status_code=status)
 
 
@@ -53,47 +59,49 @@ _STATUS: tuple[tuple[type[Error], int, str], ...] = (
 )
 
 
-def refusal(error: Error) -> ExactJSON:
-    """Return an error of ours in the one shape that all errors have."""
+def answer_to_error(error: Error) -> ExactJSON:
+    """Return the answer for an exception of tracker, in the format that all errors share."""
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
-            return refuse(status, code, error.message)
-    return refuse(400, "bad_request", error.message)
+            return error_answer(status, code, error.message)
+    return error_answer(400, "bad_request", error.message)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Give every error of ours, of FastAPI and of the file system the same shape."""
+    """Give all errors of tracker, FastAPI and the file system the same format."""
 
     @app.exception_handler(Error)
     def _ours(_request: Request, error: Error) -> Response:
-        return refusal(error)
+        return answer_to_error(error)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return refuse(422, "invalid", f"{where}: {first['msg']}" if where else str(first["msg"]))
+        return error_answer(422, "invalid", f"{where}: {first['msg']}" if where else str(first["msg"]))
 
     @app.exception_handler(msgspec.ValidationError)
     def _malformed(_request: Request, error: msgspec.ValidationError) -> Response:
-        return refuse(422, "invalid", str(error))
+        return error_answer(422, "invalid", str(error))
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> Response:
-        answer = refuse(error.status_code, "http", str(error.detail))
+        answer = error_answer(error.status_code, "http", str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
 
     @app.exception_handler(ClientDisconnect)
     def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-        # Nobody reads this; it keeps a broken connection from looking like a fault of ours.
-        return refuse(400, "disconnected", "the connection broke before the request was whole")
+        # No client reads this answer. It only prevents a log entry about a fault of the server.
+        return error_answer(400, "disconnected", "The connection broke before the request was complete.")
 
     @app.exception_handler(Exception)
     def _unexpected(_request: Request, error: Exception) -> Response:
-        # Starlette raises it again behind this answer, so that the server's log has all of it.
-        return refuse(500, "internal", f"the server failed ({type(error).__name__}): its log says where")
+        # Starlette raises the exception again after this answer, so that the server's log contains it.
+        return error_answer(500, "internal", f"The server failed ({type(error).__name__}). See its log.")
 
     @app.exception_handler(OSError)
     def _system(_request: Request, error: OSError) -> Response:
-        return refuse(507, "storage", f"the server cannot write its store: {error.strerror or error}")
+        return error_answer(
+            507, "storage", f"The server cannot write to its store: {error.strerror or error}."
+        )

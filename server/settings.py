@@ -1,4 +1,4 @@
-"""What a server is told when it starts."""
+"""Settings of a server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the server listens and what it serves.
+    """The address that a server listens on, and the store that it serves.
 
     Attributes:
         store: Folder of the store.
         host: Address to listen on.
-        port: Port; 0 takes a free one.
-        no_key: Ask for no API key. Every user of this machine can then read and write; only on loopback.
+        port: Port; 0 means a free port.
+        no_key: Require no API key: every user of this machine can read and write. Only on loopback.
     """
 
     store: Path
@@ -25,7 +25,7 @@ class ServerSettings:
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the server."""
         if self.host == "localhost":
             return True
         try:
@@ -35,5 +35,5 @@ class ServerSettings:
 
     @property
     def key_required(self) -> bool:
-        """Whether reading and writing need an API key."""
+        """Whether reading and writing require an API key."""
         return not (self.no_key and self.on_loopback)

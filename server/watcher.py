@@ -1,4 +1,4 @@
-"""The server's own follower: applies journals that nobody else does, and wakes those who wait for news."""
+"""The watcher of the server: it applies journals, and wakes requests that wait for changes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tracker.store.queries.runs import revision
 from tracker.store.store import Store
 
 INTERVAL = 0.25
-# A round that takes long is waited for twice as long, but no longer than this.
+# The pause after a round is twice the time that the round took, within these two limits (seconds).
 LONGEST_INTERVAL = 2.0
 
 
 class Watcher:
-    """A thread that looks at the store's journals, of all hosts, and at its revision.
+    """A thread that applies the journals of all hosts and watches the revision of the store.
 
-    Recorders may do the same at the same time; applying is safe against that.
+    Recorders may apply the same journals at the same time. This is safe.
     """
 
     def __init__(self, store: Store) -> None:
@@ -37,24 +37,26 @@ class Watcher:
         self._news = asyncio.Event()
         self._complaint = ""
         self.revision = 0
-        self.lost: HeldElsewhereError | None = None  # why the server must end
+        self.lost: HeldElsewhereError | None = (
+            None  # set if the server must end: another host holds the catalog
+        )
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin; news are announced in ``loop``."""
+        """Start the thread. It announces changes in the event loop ``loop``."""
         self._loop = loop
         self._thread.start()
 
-    def let_go(self) -> None:
-        """Let all who wait go, now and from now on: the server ends. To be called in the loop."""
+    def release_waiters(self) -> None:
+        """Release all present and future waiting requests: the server ends. Call it in the event loop."""
         self._stop.set()
         self._wake()
 
     def stop(self) -> None:
-        """End."""
-        self.let_go()
+        """Stop the thread."""
+        self.release_waiters()
         self._thread.join(timeout=5)
 
-    async def wait_beyond(self, since: int, timeout: float) -> None:
+    async def wait_for_revision(self, since: int, timeout: float) -> None:
         """Wait until the revision is larger than ``since``, at most ``timeout`` seconds."""
 
         async def newer() -> None:
@@ -76,8 +78,8 @@ class Watcher:
                 self.lost = error
                 return
             except Exception as error:
-                # A full disk, say: what is stored stays readable, and the next round tries again.
-                logs.log(logs.ERROR, "journals are not applied", error)
+                # For example a full disk. Stored data stays readable, and the next round tries again.
+                logs.log(logs.ERROR, "Journals are not applied.", error)
                 self._complain(str(error))
                 continue
             finally:
@@ -88,11 +90,11 @@ class Watcher:
                     self._loop.call_soon_threadsafe(self._wake)
 
     def _complain(self, message: str) -> None:
-        if message != self._complaint:  # once for each reason, not four times a second
+        if message != self._complaint:  # report each reason once, not four times a second
             self._complaint = message
-            say(f"journals are not applied: {message}")
+            say(f"Journals are not applied: {message}")
 
     def _wake(self) -> None:
-        # Whoever waits now is let go; whoever comes later waits for the next news.
+        # Requests that wait now are released. Later requests wait for the next change.
         self._news.set()
         self._news = asyncio.Event()

@@ -41,14 +41,14 @@ def test_the_example_trains_serves_and_evaluates(tmp_path: Path) -> None:
     try:
         for line in process.stdout:
             lines.append(line.strip())
-            if "press Ctrl-C" in line:
+            if "Press Ctrl-C" in line:
                 break
         text = "\n".join(lines)
         trained = re.search(
             r"trained: best val_accuracy (\S+), logged as (local/digits/model-(\w+):best)", text
         )
         fetched = re.search(
-            r"fetched (\S+):v\d+ \(.*best.*\): val_accuracy (\S+), at save time (\S+): the same", text
+            r"downloaded (\S+):v\d+ \(.*best.*\): val_accuracy (\S+), at save time (\S+): the same", text
         )
         address = re.search(r"http://127\.0\.0\.1:\d+", text)
         assert trained and fetched and address, text

@@ -1,1 +1,1 @@
-"""The peers: their virtual environments, and one script for each that uses it as its users do."""
+"""The peers: their virtual environments, and one module for each that uses the peer as its users do."""

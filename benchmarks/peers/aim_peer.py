@@ -1,4 +1,4 @@
-"""aim, local repository."""
+"""The peer aim, with a local repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUIET: dict[str, Any] = {
 
 
 def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any], Callable[[], Any]]:
-    """Import and begin; console capture and system metrics off."""
+    """Import aim and start a run, without console capture and system metrics."""
     from aim import Run
 
     begun = Run(repo=str(folder), experiment="benchmark", **QUIET)
@@ -30,7 +30,8 @@ def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any
 def read(folder: Path, run: str, key: str) -> int:
     """Read a metric as NumPy; return the number of values.
 
-    The run is opened for writing: aim shows a finished run to readers only when its server has indexed it.
+    The run is opened for writing, because aim shows a finished run to readers only after its server has
+    indexed it.
     """
     from aim import Run
     from aim.storage.context import Context

@@ -1,4 +1,4 @@
-"""mlflow with its SQLite store, no server."""
+"""The peer mlflow with its SQLite store, without a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BATCH = 1000
 
 
 def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any], Callable[[], Any]]:
-    """Import and begin; system metrics are off by default."""
+    """Import mlflow and start a run. System metrics are off by default."""
     mlflow = _connect(folder)
     mlflow.set_experiment("benchmark")
     mlflow.start_run(run_name=run)
@@ -20,7 +20,7 @@ def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any
 
 
 def log_series(folder: Path, run: str, steps: int) -> None:
-    """Log one metric in batches: what is measured is the reading."""
+    """Log one metric in batches, because only the reading is measured."""
     mlflow = _connect(folder)
     import time
 

@@ -1,7 +1,8 @@
-"""A peer in a process of its own, in its own environment: ``script.py PEER COMMAND FOLDER ...``.
+"""A peer in its own process and environment: ``script.py PEER COMMAND FOLDER ...``.
 
-Each peer's module has ``begin(folder, run)``, which imports and starts it and returns a function that logs
-one row and a function that ends the run, and, if it can be read, ``read(folder, run, key)``.
+Each peer's module has a function ``begin(folder, run)``. It imports the peer, starts a run, and returns a
+function that logs one row and a function that ends the run. A peer that can be read also has a function
+``read(folder, run, key)``.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data import make_rows, walk
-from benchmarks.measuring import say
+from benchmarks.measuring import print_answer
 
 
 def start(peer: Any, folder: Path, run: str) -> None:
-    """Time import and init alone."""
+    """Time only import and init."""
     start = time.perf_counter()
     _log, end = peer.begin(folder, run)
-    say({"started": time.perf_counter() - start})
+    print_answer({"started": time.perf_counter() - start})
     end()
 
 
 def log_rows(peer: Any, folder: Path, run: str, count: str, keys: str) -> None:
-    """Log rows as fast as it can."""
+    """Log rows as fast as possible."""
     rows = make_rows(int(count), int(keys))
     start = time.perf_counter()
     log, end = peer.begin(folder, run)
@@ -39,7 +40,7 @@ def log_rows(peer: Any, folder: Path, run: str, count: str, keys: str) -> None:
     logged = time.perf_counter()
     end()
     times.sort()
-    say(
+    print_answer(
         {
             "rows": len(rows),
             "init": begun - start,
@@ -63,7 +64,7 @@ def log_series(peer: Any, folder: Path, run: str, steps: str) -> None:
 
 
 def read_series(peer: Any, folder: Path, run: str, steps: str, repeats: str) -> None:
-    """Time reading one metric whole; the first, cold time is left out."""
+    """Time reading one complete metric; the first, cold time is not counted."""
     times = []
     for _ in range(int(repeats) + 1):
         gc.collect()
@@ -71,8 +72,8 @@ def read_series(peer: Any, folder: Path, run: str, steps: str, repeats: str) -> 
         count = peer.read(folder, run, "loss")
         times.append(time.perf_counter() - start)
         if count != int(steps):
-            raise SystemExit(f"{steps} values were logged, {count} were read")
-    say({"seconds": times[1:]})
+            raise SystemExit(f"{steps} values were logged, but {count} were read.")
+    print_answer({"seconds": times[1:]})
 
 
 COMMANDS = {"start": start, "log-rows": log_rows, "log-series": log_series, "read-series": read_series}

@@ -1,4 +1,4 @@
-"""tensorboard: torch's SummaryWriter, read with EventAccumulator."""
+"""The peer tensorboard: torch's SummaryWriter, read with EventAccumulator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any], Callable[[], Any]]:
-    """Import and begin; a row is one ``add_scalar`` per key, as its users write it."""
+    """Import the writer and start a run. A row is one ``add_scalar`` per key, as in user code."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder / run))
@@ -21,7 +21,7 @@ def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any
 
 
 def read(folder: Path, run: str, key: str) -> int:
-    """Read a metric whole (nothing sampled away); return the number of values."""
+    """Read a complete metric without sampling; return the number of values."""
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
     events = EventAccumulator(str(folder / run), size_guidance={SCALARS: 0})

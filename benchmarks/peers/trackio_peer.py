@@ -1,4 +1,4 @@
-"""trackio, local."""
+"""The peer trackio, local."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any], Callable[[], Any]]:
-    """Import and begin; hardware metrics off."""
+    """Import trackio and start a run, without hardware metrics."""
     os.environ["TRACKIO_DIR"] = str(folder)
     import trackio
 
@@ -18,7 +18,7 @@ def begin(folder: Path, run: str) -> tuple[Callable[[dict[str, float], int], Any
 
 
 def read(folder: Path, run: str, key: str) -> int:
-    """Read a metric the fastest way that there is; return the number of values."""
+    """Read a metric in the fastest way of trackio; return the number of values."""
     os.environ["TRACKIO_DIR"] = str(folder)
     from trackio.sqlite_storage import SQLiteStorage
 

@@ -1,4 +1,4 @@
-"""One virtual environment per peer: making them, finding them, running a peer's script in one."""
+"""One virtual environment per peer: creating and finding them, and running a peer's script in one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.measuring import Options, Used, metered, run_script
 
-# The versions that the targets were set against.
+# The versions for which the targets were set.
 REQUIREMENTS: dict[str, list[str]] = {
     "wandb": ["wandb==0.31.0"],
     "trackio": ["trackio==0.43.0"],
@@ -28,21 +28,21 @@ _VERSIONS = (
 
 
 def make(folder: Path) -> bool:
-    """Make the environments that are missing; return whether all are there. One that fails stops no other."""
+    """Make the missing environments; return whether all exist. A failure does not stop the others."""
     complete = True
     for name, requirements in REQUIREMENTS.items():
         if _python(folder, name).is_file() and _installed(folder, name):
-            print(f"{name}: there already")
+            print(f"{name}: already installed")
             continue
         venv.create(folder / name, with_pip=True, clear=True)
         done = subprocess.run([str(_python(folder, name)), "-m", "pip", "install", "--quiet", *requirements])
-        print(f"{name}: {'installed' if done.returncode == 0 else 'does not install here'}")
+        print(f"{name}: {'installed' if done.returncode == 0 else 'installation failed'}")
         complete = complete and done.returncode == 0
     return complete
 
 
 def present(options: Options) -> dict[str, dict[str, str]]:
-    """Return the peers that are there, each with its versions."""
+    """Return the installed peers, each with its versions."""
     if options.peers is None:
         return {}
     found = {name: _installed(options.peers, name) for name in REQUIREMENTS}
@@ -52,7 +52,7 @@ def present(options: Options) -> dict[str, dict[str, str]]:
 def peer_metered(
     options: Options, name: str, command: str, folder: Path, *arguments: object, **variables: str
 ) -> Used:
-    """Run a command of a peer's script in the peer's environment, and count it."""
+    """Run a command of a peer's script in the peer's environment, and count its resources."""
     return metered(_command(options, name, command, folder, arguments), folder, **variables)
 
 
@@ -72,12 +72,12 @@ def _command(
 
 
 def _python(folder: Path, name: str) -> Path:
-    # Absolute, but never resolved: the link is what makes it the environment's interpreter.
+    # The path is absolute but not resolved: the symbolic link makes it the interpreter of the environment.
     return Path.cwd() / folder / name / ("Scripts" if sys.platform == "win32" else "bin") / "python"
 
 
 def _installed(folder: Path, name: str) -> dict[str, str]:
-    """Return the versions in an environment; empty unless the peer itself is there."""
+    """Return the versions in an environment; empty unless the peer itself is installed."""
     python = _python(folder, name)
     if not python.is_file():
         return {}

@@ -1,1 +1,1 @@
-"""Routes: parse, ask the store once, answer."""
+"""Routes. Each one parses the request, asks the store once, and answers."""

@@ -1,4 +1,4 @@
-"""Artifacts: collections, versions, aliases, files."""
+"""Routes for artifacts: collections, versions, aliases, files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
-from server.downloads import send_blob, send_piece
+from server.downloads import send_blob, send_packed_file
 from server.links import link_artifact, link_file
 from server.responses import ExactJSON
 from tracker.errors import NotFoundError, UsageError
@@ -24,13 +24,17 @@ from tracker.store.store import Store
 router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
 changing = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Writer])
 
-# How many files one page lists.
+# Most files on one page.
 PAGE = 1000
 
 
 @router.get("/collections", response_model=dict[str, list[CollectionInfo]])
 def collections(reader: ReaderDep, entity: str, project: str, type: str | None = None) -> Response:
-    """List artifact collections by name; only those of a type, if given."""
+    """List the artifact collections of a project by name. ``type`` selects one artifact type.
+
+    \f
+    See ``CollectionReader.collections``.
+    """
     return ExactJSON({"collections": reader.collections(entity, project, type)})
 
 
@@ -38,13 +42,21 @@ def collections(reader: ReaderDep, entity: str, project: str, type: str | None =
 def change_collection(
     reader: ReaderDep, entity: str, project: str, name: str, body: Annotated[dict[str, Any], Body()]
 ) -> Response:
-    """Change a collection's ``description`` or ``tags``: those that are given."""
+    """Change the ``description`` or the ``tags`` of a collection. Fields that are not given stay unchanged.
+
+    \f
+    See ``CollectionReader.change_collection``.
+    """
     return ExactJSON(reader.change_collection(entity, project, name, body))
 
 
 @router.get("/runs/{run_id}/used-artifacts", response_model=dict[str, list[ArtifactInfo]])
 def used(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
-    """List the artifact versions that a run used, in that order."""
+    """List the artifact versions that a run used, in the order of use.
+
+    \f
+    See ``CollectionReader.used_artifacts``.
+    """
     return ExactJSON({"artifacts": reader.used_artifacts(entity, project, run_id)})
 
 
@@ -52,19 +64,31 @@ def used(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
 def versions(
     reader: ReaderDep, entity: str, project: str, run: str | None = None, name: str | None = None
 ) -> Response:
-    """List artifact versions, newest first; only those of a run or a collection, if named."""
+    """List artifact versions, newest first: all, or those of one ``run``, or of the collection ``name``.
+
+    \f
+    See ``CollectionReader.artifacts``.
+    """
     return ExactJSON({"artifacts": reader.artifacts(entity, project, run, name)})
 
 
 @router.get("/artifacts/{name}/{reference}", response_model=ArtifactDetail)
 def detail(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
-    """Describe a version: by ``vN``, alias or digest."""
+    """Return one version. ``reference`` is a version such as ``v3``, an alias, or a digest.
+
+    \f
+    See ``ArtifactReader.artifact``.
+    """
     return ExactJSON(link_artifact(reader.artifact(entity, project, name, reference)))
 
 
 @router.get("/artifacts/{name}/{reference}/links", response_model=dict[str, list[ArtifactDetail]])
 def links(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
-    """List the links that stand for a version, in other collections."""
+    """List the links to a version in other collections.
+
+    \f
+    See ``ArtifactReader.links``.
+    """
     version = reader.artifact(entity, project, name, reference)
     return ExactJSON({"artifacts": reader.links(version)})
 
@@ -73,7 +97,11 @@ def links(reader: ReaderDep, entity: str, project: str, name: str, reference: st
 def manifest(
     store: StoreDep, reader: ReaderDep, entity: str, project: str, name: str, reference: str
 ) -> Response:
-    """Return the list of a version's files as it is stored."""
+    """Return the manifest of a version as it is stored: the list of its files.
+
+    \f
+    See ``ArtifactReader.manifest``.
+    """
     version = reader.artifact(entity, project, name, reference)
     return send_blob(store, version.manifest, "manifest.json", None)
 
@@ -88,7 +116,11 @@ def files(
     offset: int = 0,
     limit: int = PAGE,
 ) -> Response:
-    """List some of a version's files in path order, with their addresses."""
+    """List files of a version in path order, with their addresses: ``limit`` files from ``offset`` on.
+
+    \f
+    See ``ArtifactReader.manifest``.
+    """
     version = reader.artifact(entity, project, name, reference)
     entries = reader.manifest(version).entries
     some = entries[max(offset, 0) : max(offset, 0) + max(limit, 0)]
@@ -107,29 +139,39 @@ def file(
     path: str,
     download: bool = False,
 ) -> Response:
-    """Return one file of a version; answers ranges."""
+    """Return one file of a version. Byte ranges are supported.
+
+    ``download`` makes the browser save the file instead of showing it.
+
+    \f
+    See ``ArtifactReader.chunks``.
+    """
     version = reader.artifact(entity, project, name, reference)
     for entry in reader.manifest(version).entries:
         if entry.path == path:
             return _send(request, store, entry, download)
-    raise NotFoundError(f"artifact {name}:{version.version} has no file {path}")
+    raise NotFoundError(f"Artifact {name}:{version.version} has no file {path!r}.")
 
 
 @router.get("/artifacts/{name}/{reference}/blobs/{sha256}")
 def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str) -> Response:
-    """Return one of the blobs that hold a version's files, such as a pack; answers ranges."""
-    # Not all that `_find` asks for: a download comes here for every range.
+    """Return one blob that contains files of a version, such as a pack. Byte ranges are supported.
+
+    \f
+    See ``ArtifactReader.blob``.
+    """
+    # A query smaller than for a whole version: a download calls this route for every range.
     with store.reading() as session:
         manifest = query.find_named(session, entity, project, name, reference).manifest
     if sha256 not in _blobs_of(store.blobs, manifest):
-        raise NotFoundError(f"artifact {name}:{reference} has no content {sha256}")
-    # A caller that asks for a blob by its digest checks the bytes, and can name the damaged file.
+        raise NotFoundError(f"Artifact {name}:{reference} has no content {sha256}.")
+    # Skip the check: a caller that asks for a blob by its digest checks the bytes and names the damaged file.
     return send_blob(store, sha256, sha256, None, check=False)
 
 
 @changing.post("/change", response_model=ArtifactDetail)
 def change(reader: ReaderDep, body: Annotated[dict[str, Any], Body()]) -> Response:
-    """Change what is said of a version (aliases, description, metadata, tags, lifetime), or delete it."""
+    """Change a version (aliases, description, metadata, tags, lifetime), or delete it."""
     return ExactJSON(link_artifact(reader.change(_record(body, ArtifactChanged))))
 
 
@@ -142,15 +184,15 @@ def link(reader: ReaderDep, body: Annotated[dict[str, Any], Body()]) -> Response
 
 @lru_cache(maxsize=4)
 def _blobs_of(blobs: BlobStore, manifest: str) -> frozenset[str]:
-    """Return the blobs of a manifest; kept, as a download asks for many ranges of a version's blobs."""
+    """Return the blobs of a manifest. The result is cached, as a download requests many ranges of them."""
     return frozenset(read_manifest(blobs, manifest).blobs)
 
 
 def _send(request: Request, store: Store, entry: Entry, download: bool) -> Response:
     if entry.ref is not None:
-        raise NotFoundError(f"{entry.path} is a reference: its content is at {entry.ref}")
+        raise NotFoundError(f"{entry.path} is a reference. Its content is at {entry.ref}.")
     if entry.pack is not None:
-        return send_piece(store, entry, request.headers)
+        return send_packed_file(store, entry, request.headers)
     return send_blob(store, entry.sha256, entry.path, None, attachment=download)
 
 
@@ -158,10 +200,10 @@ def _record(body: dict[str, Any], kind: type[ArtifactChanged] | type[ArtifactLin
     fields = msgspec.structs.fields(kind)
     unknown = sorted(set(body) - {field.name for field in fields})
     if unknown:
-        raise UsageError(f"there is no field {unknown[0]!r} here")
+        raise UsageError(f"Unknown field {unknown[0]!r}.")
     missing = [field.name for field in fields if field.required and field.name not in body]
     if missing:
-        raise UsageError(f"the field {missing[0]!r} is missing")
+        raise UsageError(f"Field {missing[0]!r} is missing.")
     given = [body.get(field.name, _default(field)) for field in fields]
     try:
         return msgspec.convert([kind.__struct_config__.tag, *given], kind)

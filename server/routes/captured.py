@@ -1,4 +1,4 @@
-"""What was captured of a run without code: samples of the machine, output, facts of its start."""
+"""Routes for data that was captured automatically: system metrics, output, facts about the start of a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tracker.store.queries.runs import get_run
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
-# A larger file of facts is not read to be shown; it can be downloaded.
+# A larger file of facts is not shown, but it can be downloaded.
 LARGEST_FACTS = 4 * 1024 * 1024
-# Files that say something of a run's start, beside those in ``code/``.
+# Files with facts about the start of a run, in addition to those in ``code/``.
 _FACTS = ("wandb-metadata.json", "requirements.txt", "conda-environment.yaml", "diff.patch")
 
 
@@ -32,7 +32,13 @@ def system(
     segment: str | None = None,
     points: Annotated[int | None, Query(ge=1, le=20_000)] = None,
 ) -> Response:
-    """Return the samples of system metrics, of each writer (rank) and attempt."""
+    """Return the samples of system metrics of a run, for each writer (rank) and attempt.
+
+    ``segment`` selects one writer and attempt; ``points`` limits the number of samples.
+
+    \f
+    See ``HistoryReader.system``.
+    """
     return ExactJSON({"segments": reader.system(entity, project, run_id, segment, points)})
 
 
@@ -47,7 +53,13 @@ def console(
     limit: Annotated[int, Query(ge=0, le=10_000)] = 1000,
     search: Annotated[str, Query(max_length=1000)] = "",
 ) -> Response:
-    """Return lines of the run's output, from ``offset`` on (negative: from the end), those that match."""
+    """Return lines of a run's output, from line ``offset`` on. A negative ``offset`` counts from the end.
+
+    ``search`` selects the lines that contain a text; ``limit`` is the greatest number of lines.
+
+    \f
+    See ``HistoryReader.console``.
+    """
     return ExactJSON(
         reader.console(entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search)
     )
@@ -55,7 +67,15 @@ def console(
 
 @router.get("/facts")
 def facts(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
-    """Return the facts of the run's start: ``metadata``, ``packages``, and the files that hold them."""
+    """Return facts about the start of a run: ``metadata``, ``packages``, and the files that contain them.
+
+    \f
+    Args:
+        store: The store of this server.
+        entity: Entity of the project.
+        project: Name of the project.
+        run_id: Id of the run.
+    """
 
     def found(session: Session) -> dict[str, Any]:
         run = get_run(session, entity, project, run_id)

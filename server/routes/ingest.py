@@ -1,4 +1,4 @@
-"""Receiving runs from other machines: journal bytes at an offset, blobs by hash."""
+"""Routes that receive runs from other machines: journal bytes at an offset, blobs by digest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from server.ingest import (
     missing_blobs,
     note_upload,
 )
-from server.responses import ExactJSON, refuse
+from server.responses import ExactJSON, error_answer
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
 from tracker.runstate.fold import Gone
@@ -28,36 +28,44 @@ from tracker.store.blobs.packs import known_places
 
 router = APIRouter(prefix="/ingest", tags=["ingest"], dependencies=[Writer])
 
-# A batch of the sender's, or one record of the largest size.
+# Largest body in bytes: a batch of a sender, or one record of the largest size.
 LARGEST_BODY = MAX_PAYLOAD + 8 * 1024 * 1024
 BINARY = "application/octet-stream"
 
 
 @router.get("/journals/{name}")
 def received(request: Request, name: str) -> Response:
-    """Say how many bytes of a journal are here, and their SHA-256."""
+    """Return the number of received bytes of a journal, and their SHA-256."""
     return _answer(_ingest(request).received(name))
 
 
 @router.post("/journals/{name}")
 async def append(request: Request, name: str, offset: int, digest: str) -> Response:
-    """Append whole frames behind byte ``offset``, if what is here has SHA-256 ``digest``."""
+    """Append whole frames to a journal of ``offset`` bytes, if the received bytes have SHA-256 ``digest``.
+
+    \f
+    See ``Ingest.append``.
+    """
     _check_binary(request)
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > LARGEST_BODY:
-            return refuse(413, "too_large", f"one request takes at most {LARGEST_BODY} bytes of a journal")
+            return error_answer(413, "too_large", f"Request larger than {LARGEST_BODY} bytes.")
     return _answer(await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data)))
 
 
 @router.post("/segments/{segment}/end")
 def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()]) -> Response:
-    """Note that a segment's writer died; all of it has been sent."""
+    """Record that a segment's writer died. The sender has already sent the whole segment.
+
+    \f
+    See ``Ingest.end``.
+    """
     if body.get("state") != "crashed":
-        raise UsageError("state must be 'crashed'")
+        raise UsageError("Invalid state. Use 'crashed'.")
     try:
-        gone = msgspec.convert(body, Gone) if "reason" in body else None  # older trackers do not say why
+        gone = msgspec.convert(body, Gone) if "reason" in body else None  # older trackers send no reason
     except msgspec.ValidationError as error:
         raise UsageError(str(error)) from error
     _ingest(request).end(segment, gone)
@@ -66,19 +74,19 @@ def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()])
 
 @router.post("/segments/known")
 def known(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
-    """Say which of the segments are whole here (``"stored"``), and which of a run that was deleted here."""
+    """Return which segments are complete here (``"stored"``), and which belong to a deleted run."""
     return ExactJSON({"known": known_segments(store, body.get("segments", []))})
 
 
 @router.post("/blobs/missing")
 def missing(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
-    """Say which of the blobs are not here."""
+    """Return the names of those blobs that are not here."""
     return ExactJSON({"missing": missing_blobs(store, body.get("sha256", []))})
 
 
 @router.post("/blobs/places")
 def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
-    """Say which of some small contents are here, and where: the pack (or null: a blob) and the offset."""
+    """Return the places of small contents that are here: the pack (null for a blob), and the offset."""
     names = [check_sha256(name) for name in body.get("sha256", [])]
     note_upload(store)
     with store.reading() as session:
@@ -89,7 +97,11 @@ def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Re
 
 @router.post("/drafts/{token}")
 def settled(store: StoreDep, token: str, body: Annotated[dict[str, Any], Body()]) -> Response:
-    """Note which manifest an artifact became that the sender is about to log."""
+    """Record the manifest of an artifact that the sender logs next.
+
+    \f
+    See ``receive_finalized``.
+    """
     note_upload(store)
     receive_finalized(store.layout, check_token(token), msgspec.convert(body, FinalizedDraft))
     return ExactJSON({})
@@ -97,7 +109,14 @@ def settled(store: StoreDep, token: str, body: Annotated[dict[str, Any], Body()]
 
 @router.put("/blobs/{sha256}", status_code=201)
 async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
-    """Store a blob; its content must have that SHA-256."""
+    """Store a blob. Its content must have the SHA-256 in the address.
+
+    \f
+    Args:
+        request: The request with the content as its body.
+        store: The store of this server.
+        sha256: SHA-256 of the content, in hex.
+    """
     _check_binary(request)
     check_sha256(sha256)
     await run_in_threadpool(note_upload, store)
@@ -110,9 +129,9 @@ async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
 
 
 def _check_binary(request: Request) -> None:
-    # A form on another site's page cannot send this type without asking first.
+    # A form on a page of another site cannot send this type without a preflight request.
     if request.headers.get("content-type") != BINARY:
-        raise UsageError(f"send the bytes as {BINARY}")
+        raise UsageError(f"Invalid content type. Send the bytes as {BINARY}.")
 
 
 def _ingest(request: Request) -> Ingest:

@@ -1,4 +1,4 @@
-"""News: which runs changed."""
+"""The route for changes of runs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,19 @@ async def live(
     since: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,
     timeout: Annotated[float, Query(ge=0, le=60)] = 25.0,
 ) -> Response:
-    """Answer when something is newer than revision ``since``, or after ``timeout`` seconds."""
+    """Answer when a run changes after revision ``since``, or after ``timeout`` seconds.
+
+    \f
+    Args:
+        request: The request.
+        store: The store of this server.
+        since: Revision that the caller has seen; None to get an answer immediately.
+        timeout: Longest wait in seconds.
+    """
     watcher: Watcher = request.app.state.watcher
     changes = await run_in_threadpool(_changes, store, since)
     if since is not None and changes.revision <= since:
-        await watcher.wait_beyond(since, timeout)
+        await watcher.wait_for_revision(since, timeout)
         changes = await run_in_threadpool(_changes, store, since)
     return ExactJSON(changes)
 

@@ -1,4 +1,4 @@
-"""Projects and their runs."""
+"""Routes for projects and their runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ def runs(
     search: str = "",
     filters: str = "",
 ) -> Response:
-    """List a page of a project's runs: those that match a search and a filter, in an order."""
+    """List one page of the runs of a project that match ``search`` and ``filters``, in the given order.
+
+    \f
+    See ``RunReader.runs``.
+    """
     asked = parse(filters) if filters else None
     return ExactJSON(
         reader.runs(entity, project, limit=limit, offset=offset, order=order, search=search, filters=asked)

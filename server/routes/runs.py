@@ -1,4 +1,4 @@
-"""One run: what it is, its charts, media, tables, files and rows."""
+"""Routes for one run: its description, charts, media, tables, files and rows."""
 
 from __future__ import annotations
 
@@ -27,13 +27,25 @@ Keys = Annotated[list[str], Query(min_length=1, max_length=200)]
 
 @router.get("", response_model=RunDetail)
 def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
-    """Describe a run, with the keys of its history."""
+    """Return a run with the keys of its history.
+
+    \f
+    See ``RunReader.run``.
+    """
     return ExactJSON(reader.run(entity, project, run_id))
 
 
 @router.get("/segments", response_class=Response)
 def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
-    """Return the state of each segment of a run, for a process that resumes it."""
+    """Return the state of each segment of a run, for a process that resumes it (MessagePack).
+
+    \f
+    Args:
+        store: The store of this server.
+        entity: Entity of the project.
+        project: Name of the project.
+        run_id: Id of the run.
+    """
 
     def packed(session: Session) -> bytes:
         run = get_run(session, entity, project, run_id)
@@ -46,13 +58,21 @@ def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Respons
 def edit(
     reader: ReaderDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
 ) -> Response:
-    """Change what is given of a run: name, tags, notes, group, job type, keys of config and summary."""
+    """Change the given fields of a run: name, tags, notes, group, job type, keys of config and summary.
+
+    \f
+    See ``RunReader.edit``.
+    """
     return ExactJSON(reader.edit(entity, project, run_id, body))
 
 
 @router.delete("", dependencies=[Writer])
 def remove(reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
-    """Delete a run that has ended; with ``artifacts``, the versions that it logged too."""
+    """Delete a run that has ended. ``artifacts`` also deletes the versions that it logged.
+
+    \f
+    See ``RunReader.delete_run``.
+    """
     reader.delete_run(entity, project, run_id, artifacts)
     return ExactJSON({})
 
@@ -70,7 +90,11 @@ def chart(
     max: float | None = None,
     segment: str | None = None,
 ) -> Response:
-    """Return lines as Float64 columns; see docs/rest-api.md for the layout."""
+    """Return the data of a line chart as Float64 columns. docs/rest-api.md describes the format.
+
+    \f
+    See ``queries.charts.chart``.
+    """
 
     def lines(session: Session) -> list[charts.Series]:
         run = get_run(session, entity, project, run_id)
@@ -90,7 +114,11 @@ def rows(
     complete: bool = False,
     segment: str | None = None,
 ) -> Response:
-    """Return all rows, or those that have any (or, ``complete``, all) of the keys."""
+    """Return the rows of a run. ``key`` selects rows with any of the keys; ``complete``: with all of them.
+
+    \f
+    See ``HistoryReader.history``.
+    """
     return ExactJSON({"rows": reader.history(entity, project, run_id, key, complete, segment)})
 
 
@@ -103,7 +131,11 @@ def columns(
     key: Annotated[list[str] | None, Query()] = None,
     segment: str | None = None,
 ) -> Response:
-    """Return the rows as columns: an Arrow IPC stream."""
+    """Return the rows of a run as columns, in an Arrow IPC stream.
+
+    \f
+    See ``HistoryReader.table``.
+    """
     found = reader.table(entity, project, run_id, key, segment)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, found.schema) as writer:
@@ -120,9 +152,13 @@ def objects(
     key: str,
     limit: Annotated[int, Query(ge=1, le=1000)] = 300,
 ) -> Response:
-    """List what was logged under a key that is no plain value (media, histograms), by step, with addresses.
+    """List the logged objects (media, histograms) of a key by step, with the addresses of their files.
 
-    Of more than ``limit`` steps so many are returned, evenly chosen, the first and the last among them.
+    If there are more than ``limit`` steps, the answer contains ``limit`` evenly chosen ones, including the
+    first and the last.
+
+    \f
+    See ``queries.media.objects``.
     """
 
     def found(session: Session) -> list[dict[str, Any]]:
@@ -144,7 +180,11 @@ def table(
     offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
 ) -> Response:
-    """Return a page of the table logged under a key, the last one unless a step is given."""
+    """Return a page of the table that was logged under a key at ``step``; by default the last table.
+
+    \f
+    See ``queries.media.table``.
+    """
 
     def found(session: Session) -> Any:
         run = get_run(session, entity, project, run_id)
@@ -156,7 +196,11 @@ def table(
 
 @router.get("/files", response_model=dict[str, list[FileInfo]])
 def list_files(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
-    """List the run's files by path: media, and whatever else was saved with it."""
+    """List the files of a run by path: media and all other saved files.
+
+    \f
+    See ``FileReader.files``.
+    """
     return ExactJSON({"files": reader.files(entity, project, run_id)})
 
 
@@ -171,7 +215,13 @@ def file(
     download: bool = False,
     page: bool = False,
 ) -> Response:
-    """Return a file of the run; answers ranges. With ``page``, HTML is shown, in a sandbox."""
+    """Return a file of a run. Byte ranges are supported.
+
+    ``download`` makes the browser save the file. ``page`` shows HTML in a sandbox.
+
+    \f
+    See ``queries.media.run_file``.
+    """
     with store.reading() as session:
         found = media.run_file(session, get_run(session, entity, project, run_id), path)
     return send_blob(

@@ -1,4 +1,4 @@
-"""Health, signing in and out."""
+"""Routes for health, signing in and signing out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from server import dependencies, keys
-from server.dependencies import COOKIE, SettingsDep, StoreDep, is_signed_in, shows_key
+from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
 from tracker.version import __version__
@@ -18,24 +18,38 @@ router = APIRouter(tags=["session"])
 
 @router.get("/health")
 def health(store: StoreDep) -> Response:
-    """Say that the server and its catalog answer."""
+    """Report that the server and its catalog work."""
     with store.reading():
         return ExactJSON({"status": "ok", "version": __version__})
 
 
 @router.get("/session")
 def session(request: Request, store: StoreDep, settings: SettingsDep) -> Response:
-    """Say whether a key is needed, and whether the caller has shown one (or is a signed-in browser)."""
-    signed_in = not settings.key_required or is_signed_in(request, store) or shows_key(request, store)
+    """Report whether a key is required, and whether the caller has sent one or is a signed-in browser.
+
+    \f
+    Args:
+        request: The request.
+        store: The store of this server.
+        settings: The settings of this server.
+    """
+    signed_in = not settings.key_required or is_signed_in(request, store) or carries_key(request, store)
     return ExactJSON({"key_required": settings.key_required, "signed_in": signed_in})
 
 
 @router.post("/session", status_code=204)
 def sign_in(request: Request, store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
-    """Take a key, give a cookie that only this browser's requests to this server carry."""
+    """Exchange a key for a cookie that a browser sends only to this server.
+
+    \f
+    Args:
+        request: The request.
+        store: The store of this server.
+        body: The key, as ``{"key": KEY}``.
+    """
     key = body.get("key")
     if not isinstance(key, str) or not keys.is_key(store, key.strip()):
-        raise AuthenticationError("that key is not valid here: `tracker key` on the server makes a new one")
+        raise AuthenticationError("Invalid API key. `tracker key` on the server creates a new one.")
     response = Response(status_code=204)
     dependencies.sign_in(response, key.strip(), secure=request.url.scheme == "https")
     return response
@@ -43,23 +57,30 @@ def sign_in(request: Request, store: StoreDep, body: Annotated[dict[str, Any], B
 
 @router.delete("/session", status_code=204)
 def sign_out() -> Response:
-    """Take the cookie back."""
+    """Remove the cookie."""
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
 
 
-# Not below the API: a person opens it, from the link that the server prints.
+# This route is not part of the API: a person opens it, from the link that the server prints.
 links = APIRouter(include_in_schema=False)
 
 
 @links.get("/sign-in")
 def follow_link(request: Request, store: StoreDep, token: str = "") -> Response:
-    """Sign a browser in with a token that is good once, and show the dashboard."""
-    if not keys.take_link_token(store.layout, token):
+    """Sign a browser in with a one-time token, and show the dashboard.
+
+    \f
+    Args:
+        request: The request.
+        store: The store of this server.
+        token: Token from the link.
+    """
+    if not keys.use_link_token(store.layout, token):
         return PlainTextResponse(
-            "This link was used already, or is older than 15 minutes. "
-            "`tracker server --link`, on the machine of the server, prints a new one.\n",
+            "This link was already used, or is older than 15 minutes. "
+            "`tracker server --link` on the server's machine prints a new one.\n",
             401,
         )
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}

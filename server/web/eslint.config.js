@@ -1,5 +1,5 @@
-// Lint rules. The import rules below are the architecture: each layer may only look down
-// (lib <- state, components <- charts <- views), and lib knows neither Svelte nor the page.
+// Lint rules. The import rules below define the layers: each layer imports only lower layers
+// (lib <- state, components <- charts <- views). lib uses neither Svelte nor browser globals.
 import svelte from "eslint-plugin-svelte";
 import ts from "typescript-eslint";
 import svelteConfig from "./svelte.config.js";
@@ -38,9 +38,10 @@ export default ts.config(
       eqeqeq: ["error", "always", { null: "ignore" }],
       "no-console": "error",
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
-      // The links here are built by lib/route.ts and handled by one listener; SvelteKit's resolve() does not exist.
+      // lib/route.ts builds all links, and one listener handles them. SvelteKit's resolve() does not exist
+      // here.
       "svelte/no-navigation-without-resolve": "off",
-      // Maps and sets in state are replaced whole ($state.raw), never changed in place.
+      // Maps and sets in state are replaced as a whole ($state.raw), never changed in place.
       "svelte/prefer-svelte-reactivity": "off",
     },
   },
@@ -54,7 +55,7 @@ export default ts.config(
       "no-restricted-globals": ["error", ...pageGlobals],
       "no-restricted-syntax": [
         "error",
-        { selector: "Identifier[name=/^\\$(state|derived|effect|props)$/]", message: "lib holds no runes." },
+        { selector: "Identifier[name=/^\\$(state|derived|effect|props)$/]", message: "lib must not use runes." },
       ],
     },
   },

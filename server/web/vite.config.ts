@@ -1,4 +1,4 @@
-// Builds the dashboard into server/static; `npm run dev` proxies the API to a server on port 8080.
+// Builds the dashboard into server/static. `npm run dev` forwards API requests to a server on port 8080.
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
 

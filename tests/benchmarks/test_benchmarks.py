@@ -1,4 +1,4 @@
-"""Every benchmark runs at a tiny scale and writes what it promises; no time is asserted."""
+"""Tests of the benchmarks: each one runs at a tiny scale and writes its results. No time is asserted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TINY = {
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
-# Its store has 10,000 runs, whatever the scale: see tests of the lists themselves.
+# Its store has 10,000 runs at every scale. Other tests cover the lists themselves.
 FIXED = {"runs-query"}
 
 
@@ -48,12 +48,12 @@ def benchmark(*arguments: object, folder: Path) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("name", sorted(set(BENCHMARKS) - FIXED))
-def test_it_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
+def test_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"needs {NEEDS[name]}")
     sizes = [text for option, value in TINY.items() for text in (f"--{option}", value)]
     results = tmp_path / "results"
-    # The project's own disk: the temporary folder may be in memory, where nothing can be evicted.
+    # Use the disk of the project: the temporary folder may be in memory, where no file can be evicted.
     work = scripts.ROOT / "benchmarks" / "results"
     work.mkdir(exist_ok=True)
     done = benchmark("--only", name, "--results", results, "--work", work, *sizes, folder=tmp_path)
@@ -67,7 +67,7 @@ def test_it_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
         assert set(figure) == FIELDS
         assert figure["ours"] > 0
         assert figure["figure"] in done.stdout
-        # A peer that is not there is said to be absent, never guessed; without one nothing is met or missed.
+        # A missing peer is reported as absent, never estimated, and then no target is met or missed.
         if figure["note"].endswith("nothing to compare with"):
             assert (figure["other"], figure["ratio"], figure["met"]) == (None, None, None)
         elif figure["target"]:
@@ -82,7 +82,7 @@ def test_all_benchmarks_are_in_the_readme() -> None:
     assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == set(BENCHMARKS)
 
 
-def test_an_unknown_name_says_which_there_are(tmp_path: Path) -> None:
+def test_unknown_name_lists_all_benchmarks(tmp_path: Path) -> None:
     done = benchmark("--only", "nothing", folder=tmp_path)
     assert done.returncode == 2
     assert "log-wide" in done.stderr

@@ -1,4 +1,4 @@
-"""A real server, a real headless Chromium, and the rule that nothing else is asked or complained about."""
+"""Fixtures: a real server, a headless Chromium, and a page that fails on errors and foreign requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Served:
-    """A server: its address, its key (None without), its process, and a link that signs a browser in."""
+    """A server: its address, key (None without), process, and a link that signs a browser in."""
 
     url: str
     key: str | None
@@ -38,7 +38,7 @@ class Served:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Start `tracker server` on the test's store; all are ended with the test."""
+    """Yield a function that starts `tracker server` on the test's store. The fixture ends all servers."""
     started: list[Served] = []
 
     def start(*options: str, key: bool = False) -> Served:
@@ -65,9 +65,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium; for one module, as while Playwright runs no test can run an event loop."""
+    """Yield Chromium, per module: while Playwright runs, no test can run an event loop."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path is not None, "the browser tests need Chromium: apt-get install chromium"
+    assert path is not None, "Chromium is missing. Run: apt-get install chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
         yield browser
@@ -76,11 +76,11 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A page that fails its test on any console error, page error or request to another host."""
+    """Yield a page that fails its test on any console error, page error or request to another host."""
     context = chromium.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
     opened = context.new_page()
     wrong: list[str] = []
-    # Chromium itself reports a refused answer (401, 404); tests that provoke one say so here.
+    # Chromium logs a refused answer (401, 404) as an error. A test that expects one adds it here.
     opened.allowed_errors = []  # type: ignore[attr-defined]
 
     def on_console(message) -> None:
@@ -102,7 +102,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def visit(page: Page) -> Callable[[str], None]:
-    """Go to an address and wait until the dashboard has nothing more to do."""
+    """Return a function that opens an address and waits until the dashboard is idle."""
 
     def go(url: str) -> None:
         page.goto(url)

@@ -1,4 +1,4 @@
-"""An artifact on the dashboard: files page by page, references, tags, lifetime, links and who used it."""
+"""Tests of the artifact page: pages of files, references, tags, lifetime, links and users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 import tracker
 
 
-def test_many_files_come_page_by_page(serve: Callable, page: Page, visit: Callable, tmp_path: Path) -> None:
+def test_files_are_shown_in_pages(serve: Callable, page: Page, visit: Callable, tmp_path: Path) -> None:
     run = tracker.init(project="shown", id="maker")
     artifact = tracker.Artifact("data", "dataset", description="Many files", metadata={"n": 1500})
     for at in range(1498):
@@ -37,7 +37,7 @@ def test_many_files_come_page_by_page(serve: Callable, page: Page, visit: Callab
     )
     expect(page.get_by_test_id("download")).to_have_count(198)
     expect(page.get_by_test_id("artifact-tags")).to_contain_text("v2 data")
-    expect(page.get_by_test_id("artifact-expires")).to_contain_text("May be deleted after")
+    expect(page.get_by_test_id("artifact-expires")).to_contain_text("Can be deleted after")
     if target := os.environ.get("SCREENSHOT"):
         page.screenshot(path=f"{target}/top.png")
     for at in range(2, 9):

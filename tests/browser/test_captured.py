@@ -1,4 +1,4 @@
-"""System metrics, output and facts of a run on its page."""
+"""Tests of system metrics, output and facts on the page of a run."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FACTS = {
 
 
 def shot(page: Page, name: str) -> None:
-    """Keep a picture where somebody wants to look at it."""
+    """Save a screenshot if the environment variable SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
 @pytest.fixture
 def captured(store: Store) -> Store:
-    """A run of two ranks with two cards each, long output, and facts."""
+    """Return a store with a run of two ranks, with two GPUs each, long output, and facts."""
     for rank in (0, 1):
         writer = Writer(store.layout, str(rank) * 32, rank=rank, start=START)
         for at in range(200):
@@ -72,7 +72,7 @@ def captured(store: Store) -> Store:
     return store
 
 
-def test_system_metrics_of_each_rank_and_card(
+def test_system_metrics_of_each_rank_and_gpu(
     serve: Callable, page: Page, visit: Callable, captured: Store
 ) -> None:
     url = serve().url
@@ -87,18 +87,18 @@ def test_system_metrics_of_each_rank_and_card(
     page.get_by_role("button", name=re.compile("dark", re.I)).click()
     shot(page, "system-dark")
     visit(f"{url}/team/demo?run=bare&tab=system")
-    expect(page.get_by_text("No system metrics were sampled.")).to_be_visible()
+    expect(page.get_by_text("No system metrics were captured.")).to_be_visible()
     shot(page, "system-empty")
 
 
-def test_long_output_is_read_searched_and_followed(
+def test_long_output_is_shown_searched_and_followed(
     serve: Callable, page: Page, visit: Callable, captured: Store
 ) -> None:
     url = serve().url
     visit(f"{url}/team/demo?run=run1&tab=logs")
     lines = page.get_by_test_id("log-line")
     expect(page.get_by_test_id("log-count")).to_contain_text("100,000 lines")
-    # It opens at the end, and holds no more of the page than is seen.
+    # The page opens at the end of the output, and contains few lines outside the view.
     expect(lines.filter(has_text="step 99999: loss")).to_be_visible()
     assert lines.count() < 200
     shot(page, "logs-end")
@@ -120,11 +120,11 @@ def test_long_output_is_read_searched_and_followed(
     page.get_by_role("button", name=re.compile("dark", re.I)).click()
     shot(page, "logs-dark")
     visit(f"{url}/team/demo?run=bare&tab=logs")
-    expect(page.get_by_text("Nothing was printed")).to_be_visible()
+    expect(page.get_by_text("Either the run printed nothing")).to_be_visible()
     shot(page, "logs-empty")
 
 
-def test_output_comes_while_it_is_looked_at(
+def test_new_output_appears_on_an_open_page(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     writer = Writer(store.layout, "a" * 32, "live")
@@ -142,7 +142,9 @@ def test_output_comes_while_it_is_looked_at(
     expect(lines.nth(1)).to_have_text("100%")
 
 
-def test_how_a_run_began(serve: Callable, page: Page, visit: Callable, captured: Store) -> None:
+def test_facts_about_the_start_of_a_run(
+    serve: Callable, page: Page, visit: Callable, captured: Store
+) -> None:
     url = serve().url
     visit(f"{url}/team/demo?run=run1&tab=overview")
     expect(page.locator("pre")).to_have_text("/usr/bin/python3 train.py --lr 0.1 --name 'two words'")
@@ -153,5 +155,5 @@ def test_how_a_run_began(serve: Callable, page: Page, visit: Callable, captured:
     page.get_by_role("button", name=re.compile("dark", re.I)).click()
     shot(page, "overview-dark")
     visit(f"{url}/team/demo?run=bare&tab=overview")
-    expect(page.get_by_text("Nothing is known of how this run began.")).to_be_visible()
+    expect(page.get_by_text("No facts were captured at the start of this run.")).to_be_visible()
     shot(page, "overview-empty")

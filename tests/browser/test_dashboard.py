@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: it shows the values that the run logged."""
+"""Tests of the dashboard in a real browser: it shows the values that a run logged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_run(**options: object) -> tracker.Run:
 
 
 def last_value(page: Page, key: str, run_id: str) -> float:
-    """Return the newest value that the chart of ``key`` shows for a run."""
+    """Return the newest value in the chart of ``key`` for a run."""
     chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
     chart.scroll_into_view_if_needed()
     page.evaluate("window.trackerIdle()")
@@ -43,7 +43,7 @@ def last_value(page: Page, key: str, run_id: str) -> float:
     return float(value)
 
 
-def test_what_was_logged_is_what_is_shown(
+def test_dashboard_shows_the_logged_values(
     serve: Callable, page: Page, visit: Callable, tmp_path: Path
 ) -> None:
     run = log_run(name="the run")
@@ -77,7 +77,7 @@ def test_what_was_logged_is_what_is_shown(
 
     page.get_by_test_id("tab-artifacts").click()
     page.evaluate("window.trackerIdle()")
-    expect(page.get_by_test_id("artifact")).to_have_count(2)  # the table is one too, as with wandb
+    expect(page.get_by_test_id("artifact")).to_have_count(2)  # the logged table is an artifact too
     entry = page.get_by_test_id("artifact").filter(has_text="best")
     expect(entry).to_have_count(1)
     entry.get_by_role("button").first.click()
@@ -103,7 +103,7 @@ run.finish()
 """
 
 
-def test_a_live_run_moves_without_a_reload(
+def test_live_run_updates_without_a_reload(
     serve: Callable, page: Page, visit: Callable, tmp_path: Path
 ) -> None:
     writer = scripts.start(LIVE, tmp_path)
@@ -126,7 +126,7 @@ def test_a_live_run_moves_without_a_reload(
     expect(page.get_by_test_id("state").first).to_have_text("finished")
 
 
-def test_with_a_key_nothing_is_shown_before_signing_in(serve: Callable, page: Page, visit: Callable) -> None:
+def test_nothing_is_shown_before_signing_in(serve: Callable, page: Page, visit: Callable) -> None:
     log_run(name="secret name").finish()
     served = serve(key=True)
     page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
@@ -136,7 +136,7 @@ def test_with_a_key_nothing_is_shown_before_signing_in(serve: Callable, page: Pa
     field = page.get_by_test_id("sign-in").get_by_role("textbox")
     field.fill("local-wrong")
     field.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("not known here")
+    expect(page.get_by_role("alert")).to_contain_text("Invalid API key")
     field.fill(served.key)
     field.press("Enter")
     expect(page.get_by_text("secret name").first).to_be_visible()
@@ -146,7 +146,7 @@ def test_with_a_key_nothing_is_shown_before_signing_in(serve: Callable, page: Pa
     expect(page.get_by_test_id("sign-in")).to_be_visible()
 
 
-def test_a_link_signs_a_browser_in_once_for_edits_too(serve: Callable, page: Page, visit: Callable) -> None:
+def test_link_signs_a_browser_in_once_and_permits_edits(serve: Callable, page: Page, visit: Callable) -> None:
     log_run(name="mine", id="mine", notes="as it was").finish()
     served = serve(key=True)
     visit(served.link)
@@ -159,24 +159,24 @@ def test_a_link_signs_a_browser_in_once_for_edits_too(serve: Callable, page: Pag
     page.context.clear_cookies()
     page.allowed_errors.append("status of 401")  # type: ignore[attr-defined]
     page.goto(served.link)
-    expect(page.get_by_text("This link was used already")).to_be_visible()
+    expect(page.get_by_text("This link was already used")).to_be_visible()
     visit(served.url)
     expect(page.get_by_test_id("sign-in")).to_contain_text("tracker server --link")
 
 
-def test_an_empty_store_shows_how_to_begin(serve: Callable, page: Page, visit: Callable) -> None:
+def test_empty_store_shows_an_example(serve: Callable, page: Page, visit: Callable) -> None:
     visit(serve().url)
     expect(page.get_by_text("tracker.init").or_(page.get_by_text("import tracker")).first).to_be_visible()
 
 
-def test_an_unknown_run_says_so(serve: Callable, page: Page, visit: Callable) -> None:
+def test_unknown_run_is_named(serve: Callable, page: Page, visit: Callable) -> None:
     log_run().finish()
     page.allowed_errors.append("status of 404")  # type: ignore[attr-defined]
-    visit(f"{serve().url}/local/shown?run=nobody")
-    expect(page.get_by_text("nobody").first).to_be_visible()
+    visit(f"{serve().url}/local/shown?run=absent")
+    expect(page.get_by_text("absent").first).to_be_visible()
 
 
-def test_ten_thousand_runs_keep_few_rows_in_the_page(
+def test_table_of_ten_thousand_runs_renders_few_rows(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     with store.writing() as session:

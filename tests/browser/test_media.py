@@ -1,4 +1,4 @@
-"""The page of a run shows its media, histograms and charts; logged pages stay in their sandbox."""
+"""Tests of media, histograms and charts on the page of a run; logged pages stay in their sandbox."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 import tracker
 from tracker import plot
 
-SPY = """<p id="said">nothing</p><script>
+SPY = """<p id="result">nothing</p><script>
 let found = "closed";
 try { found = parent.document.title } catch (error) {}
-document.getElementById("said").textContent = "ran, parent is " + found;
+document.getElementById("result").textContent = "ran, parent is " + found;
 </script>"""
 
 
@@ -47,7 +47,7 @@ def run() -> tracker.Run:
     return run
 
 
-def test_media_and_charts(serve: Callable, page: Page, visit: Callable, run: tracker.Run) -> None:
+def test_media_and_charts_are_shown(serve: Callable, page: Page, visit: Callable, run: tracker.Run) -> None:
     visit(f"{serve().url}/local/shown?run={run.id}&tab=images")
     expect(page.get_by_test_id("plot")).to_have_count(2)
     matrix = page.locator('[data-testid="plot"][data-key="matrix"]')
@@ -57,7 +57,9 @@ def test_media_and_charts(serve: Callable, page: Page, visit: Callable, run: tra
         page.get_by_role("heading", name=key, exact=True).scroll_into_view_if_needed()
         page.evaluate("window.trackerIdle()")
     expect(page.get_by_test_id("cloud")).to_have_attribute("data-points", "50")
-    expect(page.frame_locator('[data-testid="html"]').locator("#said")).to_have_text("ran, parent is closed")
+    expect(page.frame_locator('[data-testid="html"]').locator("#result")).to_have_text(
+        "ran, parent is closed"
+    )
     page.wait_for_function("document.querySelector('[data-testid=audio]').duration === 1")
     expect(page.get_by_test_id("box")).to_have_count(1)
     expect(page.get_by_test_id("mask")).to_have_count(1)
@@ -71,9 +73,9 @@ def test_media_and_charts(serve: Callable, page: Page, visit: Callable, run: tra
     expect(page.get_by_text("panelDefId")).to_have_count(0)
 
 
-def test_a_run_without_media_says_so(serve: Callable, page: Page, visit: Callable) -> None:
+def test_run_without_media_shows_a_note(serve: Callable, page: Page, visit: Callable) -> None:
     empty = tracker.init(project="shown")
     empty.log({"loss": 1.0})
     empty.finish()
     visit(f"{serve().url}/local/shown?run={empty.id}&tab=images")
-    expect(page.get_by_text("No media were logged.")).to_be_visible()
+    expect(page.get_by_text("No media logged.")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The page of one run: its writers and left branches, its problems, what a bucket holds, editing."""
+"""Tests of the page of one run: writers, abandoned branches, problems, buckets, editing."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ WENT, BACK, OTHER = "a" * 32, "b" * 32, "c" * 32
 
 
 def settle(store: Store) -> None:
-    """Take in and seal what was written, as a recorder would when all writers have gone."""
+    """Apply and seal all journals, as a recorder does after the last writer has ended."""
     apply_all(store, final=True)
     end_segments(store)
     seal_all(store)
 
 
 def last_value(page: Page, key: str) -> float | None:
-    """Return what the chart of ``key`` says is the newest value."""
+    """Return the newest value in the chart of ``key``."""
     page.evaluate("window.trackerIdle()")
     chart = page.locator(f'[data-testid="chart"][data-key="{key}"]')
     found = json.loads(chart.get_attribute("data-last") or "{}").get("run1")
     return None if found is None else float(found)
 
 
-def test_why_a_run_ended(serve: Callable, page: Page, visit: Callable, store: Store) -> None:
+def test_reason_of_the_end_is_shown(serve: Callable, page: Page, visit: Callable, store: Store) -> None:
     Writer(store.layout, WENT).log({"loss": 1.0})
     apply_all(store)
     finish_segment(store, WENT, "crashed", gone=Gone("process gone", START))
@@ -48,7 +48,7 @@ def test_why_a_run_ended(serve: Callable, page: Page, visit: Callable, store: St
 
 @pytest.fixture
 def resumed(store: Store) -> Store:
-    """A run that logged 30 steps, went back to step 20 and on to 40; rank 1 logged beside it at first."""
+    """Return a store with a run that logged 30 steps and resumed at step 20. Its rank 1 logged one row."""
     first = Writer(store.layout, WENT)
     for step in range(30):
         first.log({"loss": 100 + step})
@@ -64,14 +64,16 @@ def resumed(store: Store) -> Store:
     return store
 
 
-def test_a_branch_left_behind_is_found_and_drawn(
+def test_abandoned_branch_is_named_and_can_be_drawn(
     serve: Callable, page: Page, visit: Callable, resumed: Store
 ) -> None:
     url = serve().url
     visit(f"{url}/team/demo?run=run1")
     assert last_value(page, "loss") == 239
     note = page.get_by_test_id("branch-note")
-    expect(note).to_contain_text("Steps 20 to 29 of attempt 0 are not drawn: attempt 1 went back to step 20.")
+    expect(note).to_contain_text(
+        "Steps 20 to 29 of attempt 0 are not drawn, because attempt 1 resumed at step 20."
+    )
     note.get_by_role("button", name="Show attempt 0").click()
     page.wait_for_url(f"**writer={WENT}*")
     assert last_value(page, "loss") == 129
@@ -88,12 +90,12 @@ def test_a_branch_left_behind_is_found_and_drawn(
     page.reload()
     assert last_value(page, "loss") == 7
     expect(picker).to_have_value(OTHER)
-    note.get_by_role("button", name="Back to the newest branch").click()
+    note.get_by_role("button", name="Show the newest branch").click()
     assert last_value(page, "loss") == 239
     assert "writer=" not in page.url
 
 
-def test_a_run_of_one_writer_offers_no_choice(
+def test_run_of_one_writer_has_no_writer_picker(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     writer = Writer(store.layout, WENT)
@@ -106,7 +108,7 @@ def test_a_run_of_one_writer_offers_no_choice(
     expect(page.get_by_test_id("branch-note")).to_have_count(0)
 
 
-def test_problems_are_listed_and_many_are_folded(
+def test_problems_are_listed_and_many_are_collapsed(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     few = Writer(store.layout, WENT)
@@ -124,7 +126,7 @@ def test_problems_are_listed_and_many_are_folded(
     assert len(problems(store, WENT)) == 2
     url = serve().url
     visit(f"{url}/team/demo?run=run1")
-    expect(page.get_by_test_id("problems")).to_contain_text("2 problems with this run's records")
+    expect(page.get_by_test_id("problems")).to_contain_text("2 problems in the records of this run")
     expect(page.get_by_text("12 records were lost at 2023-11-1")).to_be_visible()
     expect(page.get_by_text("ends in an unfinished record")).to_be_visible()
 
@@ -158,7 +160,7 @@ def test_alerts_are_shown_newest_first(serve: Callable, page: Page, visit: Calla
     expect(alerts.locator("li").first).to_contain_text("loss is nan\nat step 7")
 
 
-def test_a_bucket_tells_its_extremes_and_zooming_gets_to_the_points(
+def test_bucket_shows_its_extremes_and_zoom_shows_the_points(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     writer = Writer(store.layout, WENT)
@@ -183,7 +185,7 @@ def test_a_bucket_tells_its_extremes_and_zooming_gets_to_the_points(
     page.evaluate("window.trackerIdle()")
     page.wait_for_url("**zoom=*")
 
-    visit(f"{url}/team/demo?run=run1&zoom=2500~2507")  # eight points: no buckets any more
+    visit(f"{url}/team/demo?run=run1&zoom=2500~2507")  # eight points need no buckets
     at = page.locator('[data-key="loss"] figcaption')
     for step, shown in ((2503, "50"), (2504, "NaN"), (2505, "1")):
         over.hover(position={"x": box["width"] * (step - 2500) / 7, "y": 20})
@@ -192,7 +194,7 @@ def test_a_bucket_tells_its_extremes_and_zooming_gets_to_the_points(
     expect(bucket).to_have_count(0)
 
 
-def test_name_tags_and_notes_are_edited_in_place(
+def test_name_tags_and_notes_can_be_edited(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     writer = Writer(store.layout, WENT, name="first name", tags=["old"])
@@ -237,7 +239,7 @@ def test_name_tags_and_notes_are_edited_in_place(
     assert (run.name, run.tags, run.notes) == ("better name", ["baseline, of 2023"], "one line\nand another")
 
 
-def test_who_may_only_read_is_told_and_keeps_what_was_typed(
+def test_refused_edit_keeps_the_typed_text(
     serve: Callable, page: Page, visit: Callable, store: Store
 ) -> None:
     writer = Writer(store.layout, WENT, notes="as it was")
@@ -258,9 +260,9 @@ def test_who_may_only_read_is_told_and_keeps_what_was_typed(
         kept = {name: value for name, value in route.request.headers.items() if "dashboard" not in name}
         route.continue_(headers=kept)
 
-    page.route("**/api/**", without_header)  # such a change could be another site's: it is refused
+    page.route("**/api/**", without_header)  # the server refuses a change without the header
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("you may only read here")
+    expect(page.get_by_role("alert")).to_contain_text("you can only read this server")
     expect(notes).to_have_value("much typing")
     expect(page.get_by_test_id("sign-in")).to_have_count(0)
     page.get_by_role("button", name="Cancel").click()

@@ -1,4 +1,4 @@
-"""``tracker artifact`` and ``tracker gc``: what they print, what they change, how they fail."""
+"""Tests of ``tracker artifact`` and ``tracker gc``: output, effects and errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def size(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_from_put_to_gc(files: Path) -> None:
+def test_artifact_commands_from_put_to_gc(files: Path) -> None:
     put = ("artifact", "put", "--project", "p", "--type", "model")
     assert (
         succeed(files, *put, "model", "files", "--alias", "best", "--alias", "mine") == "local/p/model:v0\n"
@@ -83,7 +83,7 @@ def test_from_put_to_gc(files: Path) -> None:
     fail(files, "has the aliases mine", "artifact", "rm", "p/model:v0")
     succeed(files, "artifact", "alias", "p/model:v0", "mine", "--remove")
     before = size(files)
-    assert "local/p/model:v0 removed" in succeed(files, "artifact", "rm", "p/model:v0")
+    assert "local/p/model:v0 deleted" in succeed(files, "artifact", "rm", "p/model:v0")
     assert "grace period of 1d" in succeed(files, "gc")
     assert size(files) == before
     planned = succeed(files, "gc", "--grace", "0", "--dry-run")
@@ -98,14 +98,14 @@ def test_from_put_to_gc(files: Path) -> None:
     freed = json.loads(succeed(files, "gc", "--grace", "0", "--json"))
     assert freed["bytes"] == sum(item["bytes"] for item in freed["items"]) > 2 * LARGE
     assert blobs(files) == []
-    fail(files, "there are no artifacts called p/model", "artifact", "ls", "p/model")
+    fail(files, "No artifact or project 'p/model' exists", "artifact", "ls", "p/model")
 
 
-def test_verify_names_what_is_missing_or_damaged(files: Path) -> None:
+def test_verify_names_missing_and_damaged_files(files: Path) -> None:
     succeed(files, "artifact", "put", "p/one", "files")
     succeed(files, "artifact", "put", "p/two", "files/deep/note.txt")
     assert "2 versions, " in (told := succeed(files, "artifact", "verify"))
-    assert told.endswith("whole\n")
+    assert told.endswith("all files are intact\n")
     (large,) = [path for path in blobs(files) if path.stat().st_size == LARGE]
     large.chmod(0o644)
     with large.open("r+b") as file:
@@ -114,7 +114,7 @@ def test_verify_names_what_is_missing_or_damaged(files: Path) -> None:
     assert done.returncode == 1
     assert "local/p/one:v0  weights.bin: damaged" in done.stdout
     assert "note.txt" not in done.stdout
-    assert "1 files are WRONG" in done.stdout
+    assert "WRONG: 1 files are missing or damaged" in done.stdout
     succeed(files, "artifact", "verify", "p/two:latest")
     large.unlink()
     done = command("artifact", "verify", "p/one", folder=files)
@@ -122,10 +122,10 @@ def test_verify_names_what_is_missing_or_damaged(files: Path) -> None:
     for path in blobs(files):
         path.unlink()
     done = command("artifact", "verify", folder=files)
-    assert done.stdout.count("the list of its files: missing") == 2
+    assert done.stdout.count("the manifest: missing") == 2
 
 
-def test_a_damaged_pack_damages_the_files_that_lie_there(files: Path) -> None:
+def test_verify_names_only_the_damaged_file_of_a_pack(files: Path) -> None:
     for at in range(3):
         (files / "files" / f"{at}.txt").write_text(str(at) * 100)
     (files / "files" / "weights.bin").unlink()
@@ -139,7 +139,7 @@ def test_a_damaged_pack_damages_the_files_that_lie_there(files: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
+def test_gc_applies_rules_from_the_command_line_and_the_file(files: Path) -> None:
     for at in range(4):
         (files / "w").write_bytes(bytes([at]) * LARGE)
         succeed(files, "artifact", "put", "p/model", "w", *(["--alias", "prod"] if at == 0 else []))
@@ -147,7 +147,7 @@ def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
     assert "local/p/model:v1  not kept by 'last 2, aliased'" in succeed(files, "gc", "--dry-run", *rule)
     assert "1 file " not in succeed(files, "gc", "--dry-run")
     (files / "tracker-store" / "retention.txt").write_text("local/p/model: last 1\n")
-    told = succeed(files, "gc", "--grace", "0", *rule)  # what is given comes before the file
+    told = succeed(files, "gc", "--grace", "0", *rule)  # the option takes precedence over the file
     assert [line for line in told.splitlines() if "not kept" in line][1:] == []
     succeed(files, "gc", "--grace", "0")
     left = [each.version for each in tracker.Api().artifacts("dataset", "p/model")]
@@ -159,15 +159,15 @@ def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("artifact", "rm", "p/model"), "names no version"),
-        (("artifact", "alias", "p/model", "x"), "names no version"),
-        (("artifact", "put", "p/model:v3", "files"), "names a version already"),
+        (("artifact", "rm", "p/model"), "has no version"),
+        (("artifact", "alias", "p/model", "x"), "has no version"),
+        (("artifact", "put", "p/model:v3", "files"), "Leave out the version"),
         (("artifact", "put", "p/a b", "files"), "Invalid name: 'a b'"),
         (("artifact", "put", "p/x", "nowhere"), "Path is not a file: 'nowhere'"),
         (("artifact", "put", "p/x", "files", "--alias", "v1"), "it looks like a version number"),
         (("artifact", "get", "p/model:v9"), "has no version or alias 'v9'"),
         (("artifact", "get", "p/absent"), "there is no artifact local/p/absent"),
-        (("artifact", "alias", "p/model:v0", "latest"), "latest is always the newest version"),
+        (("artifact", "alias", "p/model:v0", "latest"), "Alias 'latest' always names the newest version"),
         (("artifact", "alias", "p/model:v0", "a/b"), "Invalid alias 'a/b'"),
         (("artifact", "alias", "p/model:v0", "x", "--remove"), "has no alias 'x'"),
         (("artifact", "verify", "p/absent"), "there is no artifact local/p/absent"),
@@ -179,7 +179,7 @@ def test_rules_from_the_command_line_and_the_file(files: Path) -> None:
         (("gc", "--keep", "last", "--only", "*/*/*"), "invalid retention rule 'last'"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(made: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_error_is_one_line(made: Path, arguments: tuple[str, ...], words: str) -> None:
     fail(made, words, *arguments)
 
 
@@ -192,13 +192,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_span_that_is_none(made: Path) -> None:
+def test_invalid_time_span_is_refused(made: Path) -> None:
     done: subprocess.CompletedProcess[str] = command("gc", "--grace", "soon", folder=made)
     assert done.returncode == 2
-    assert "'soon' is no span of time: write a number with s, m, h, d or w" in done.stderr
+    assert "Invalid time span 'soon'. Use a number with s, m, h, d or w" in done.stderr
 
 
-def test_on_a_server(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifact_commands_with_a_server(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(files / "served") as server:
         monkeypatch.setenv("TRACKER_BASE_URL", server.url)
         assert (
@@ -212,6 +212,6 @@ def test_on_a_server(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         told = succeed(files, "gc", "--store", "served", "--grace", "0")
         assert "this store received uploads in the last day" in told
         assert "0 B freed" in told
-    # What had been sent is freed in the outbox.
+    # gc frees the sent files in the outbox.
     told = succeed(files, "gc", "--grace", "0")
     assert "in outbox http" in told

@@ -1,4 +1,4 @@
-"""The command line: what it prints, how it fails, and that a server ends when it is told to."""
+"""Tests of the command line: output, errors, and the end of a server after a signal."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_runs_are_listed_with_why_they_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("sync", "--nothing"), ("server", "--port", "many")])
-def test_what_it_does_not_know(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_invalid_arguments_show_the_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = command(*arguments, folder=tmp_path)
     assert done.returncode == 2
     assert "usage: tracker" in done.stderr
@@ -80,29 +80,29 @@ def assert_one_line(done: object, words: str) -> None:
     assert words in line
 
 
-def test_a_port_in_use(tmp_path: Path) -> None:
+def test_port_in_use_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = command("server", "--port", str(port), "--store", "s", folder=tmp_path)
-    assert_one_line(done, f"cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert_one_line(done, f"Cannot listen on 127.0.0.1:{port}: Address already in use")
     assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "99999999999999999999"])
-def test_a_port_that_is_none(tmp_path: Path, port: str) -> None:
+def test_invalid_port_is_refused(tmp_path: Path, port: str) -> None:
     done = command("server", "--port", port, "--store", "s", folder=tmp_path)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert port in done.stderr
 
 
-def test_a_host_that_is_none(tmp_path: Path) -> None:
+def test_unknown_host_is_refused(tmp_path: Path) -> None:
     done = command("server", "--host", "nowhere.invalid", "--port", "0", "--store", "s", folder=tmp_path)
-    assert_one_line(done, "cannot listen on nowhere.invalid:0")
+    assert_one_line(done, "Cannot listen on nowhere.invalid:0")
 
 
 @pytest.mark.parametrize("arguments", [("server", "--port", "0"), ("key",), ("sync",)])
-def test_a_store_of_a_newer_format_is_left_alone(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_store_of_a_newer_format_is_left_unchanged(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with tracker.init(project="p", settings={"journal_only": True, "silent": True}) as run:
         run.log({"x": 1})
     root = tmp_path / "tracker-store"
@@ -114,19 +114,19 @@ def test_a_store_of_a_newer_format_is_left_alone(tmp_path: Path, arguments: tupl
 
 
 @pytest.mark.parametrize("arguments", [("key",), ("sync",)])
-def test_where_there_is_no_store(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_command_without_a_store_fails(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert_one_line(command(*arguments, folder=tmp_path), "there is no store at")
     assert_one_line(command(*arguments, "--store", "other", folder=tmp_path), f"{tmp_path / 'other'}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
+def test_store_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = command("server", "--port", "0", "--store", "file/store", folder=tmp_path)
     assert_one_line(done, "cannot use")
 
 
-def test_keys_that_are_made_open_the_server_at_once(tmp_path: Path) -> None:
+def test_new_keys_work_immediately(tmp_path: Path) -> None:
     with serving(tmp_path / "tracker-store", key=True) as server:
         assert server.key is not None
         done = command("key", folder=tmp_path)
@@ -145,21 +145,21 @@ def test_keys_that_are_made_open_the_server_at_once(tmp_path: Path) -> None:
             assert api.get("/projects").status_code == 200
 
 
-def test_sync_applies_what_a_dead_writer_left(tmp_path: Path) -> None:
+def test_sync_applies_the_journal_of_a_dead_writer(tmp_path: Path) -> None:
     scripts.run(KILLED, tmp_path, check=False)
     assert len(list(tmp_path.rglob("*.journal"))) == 1
     done = command("sync", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "21 records applied, 0 runs go on" in done.stdout
+    assert "21 records applied, 0 runs still active" in done.stdout
     run = tracker.Api().run("p/killed")
     assert run.state == "crashed"
     assert [row["x"] for row in run.history(pandas=False)] == list(range(20))
     assert list(tmp_path.rglob("*.journal")) == []
     again = command("sync", folder=tmp_path)
-    assert (again.returncode, again.stdout.split(": ")[1]) == (0, "0 records applied, 0 runs go on\n")
+    assert (again.returncode, again.stdout.split(": ")[1]) == (0, "0 records applied, 0 runs still active\n")
 
 
-def test_sync_says_what_it_cannot_read_and_does_the_rest(tmp_path: Path) -> None:
+def test_sync_reports_an_unreadable_journal_and_applies_the_others(tmp_path: Path) -> None:
     scripts.run(KILLED, tmp_path, check=False)
     foreign = Layout(tmp_path / "tracker-store").journal(host_name(), "0" * 32, 0)
     foreign.write_bytes(b"not a journal" * 10)
@@ -171,7 +171,7 @@ def test_sync_says_what_it_cannot_read_and_does_the_rest(tmp_path: Path) -> None
 
 
 def journal_of_another_host(root: Path, *, finish: bool = True) -> Path:
-    """Write a run of 99 rows as another host does, untouched for ten minutes; return its journal."""
+    """Write a run of 99 rows as another host would, unchanged for ten minutes; return its journal."""
     open_store(root).close()
     writer = Writer(Layout(root), "aa" * 16)
     for value in range(99):
@@ -184,7 +184,7 @@ def journal_of_another_host(root: Path, *, finish: bool = True) -> Path:
 
 
 def spoil(path: Path, number: int) -> None:
-    """Flip a bit in a record, without a trace in the file's times."""
+    """Flip a bit in a record, and keep the times of the file."""
     times = path.stat()
     frames = [each for each in read_frames(path, "aa" * 16, final=True) if isinstance(each, Frame)]
     data = bytearray(path.read_bytes())
@@ -193,7 +193,7 @@ def spoil(path: Path, number: int) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_sync_reads_past_damage_in_what_another_host_left(tmp_path: Path) -> None:
+def test_sync_reads_past_damage_in_a_journal_of_another_host(tmp_path: Path) -> None:
     path = journal_of_another_host(tmp_path / "tracker-store")
     spoil(path, 11)
     done = command("sync", folder=tmp_path)
@@ -203,7 +203,7 @@ def test_sync_reads_past_damage_in_what_another_host_left(tmp_path: Path) -> Non
     assert len(run._info.problems) == 1
 
 
-def test_sync_and_rebuild_say_what_they_cannot_read_to_its_end(tmp_path: Path) -> None:
+def test_sync_and_rebuild_report_a_journal_with_a_damaged_end(tmp_path: Path) -> None:
     path = journal_of_another_host(tmp_path / "tracker-store", finish=False)
     spoil(path, 11)
     times = path.stat()
@@ -218,12 +218,12 @@ def test_sync_and_rebuild_say_what_they_cannot_read_to_its_end(tmp_path: Path) -
         api._reader.close()
 
 
-def test_rows_whose_run_is_not_known_are_listed(tmp_path: Path) -> None:
+def test_rows_of_an_unknown_run_are_reported(tmp_path: Path) -> None:
     path = journal_of_another_host(tmp_path / "tracker-store")
     spoil(path, 0)
     done = command("doctor", folder=tmp_path)
     assert done.returncode == 1
-    assert f"{path}: bytes that are no record stand before whole ones" in done.stdout
+    assert f"{path}: damaged bytes precede intact records" in done.stdout
     says = f"segment {'aa' * 16} has no run, as its first record is gone; its 99 rows are kept; journal"
     for name in ("sync", "sync", "rebuild"):
         assert_one_line(command(name, folder=tmp_path), says)
@@ -235,10 +235,10 @@ def test_rows_whose_run_is_not_known_are_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("how", "waiting"), [(signal.SIGTERM, 3), (signal.SIGINT, 3), (signal.SIGINT, 0)])
-def test_a_server_ends_although_somebody_waits(tmp_path: Path, how: signal.Signals, waiting: int) -> None:
+def test_server_ends_although_clients_wait(tmp_path: Path, how: signal.Signals, waiting: int) -> None:
     server = Server(tmp_path / "store")
     with ThreadPoolExecutor(3) as pool:
-        # Nobody answers these before the signal: they wait for news for a minute.
+        # The server answers these requests only at the signal: they wait up to a minute for a change.
         polls = [pool.submit(_poll, server.url) for _ in range(waiting)]
         scripts.wait_for(lambda: connections(server.port) >= waiting, "the polls to be there")
         os.kill(server.process.pid, how)
@@ -263,7 +263,7 @@ def _poll(url: str) -> int | None:
 
 
 def connections(port: int) -> int:
-    """Return how many connections are established to a local port."""
+    """Return the number of established connections to a local port."""
     count = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, _, state = line.split()[:4]

@@ -1,4 +1,4 @@
-"""``tracker doctor``: what it says of a place, and a crash test that can fail."""
+"""Tests of ``tracker doctor``: its results, and crash tests that must fail."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def findings(done: object) -> dict[str, tuple[bool, str]]:
     return {each["name"]: (each["good"], each["text"]) for each in json.loads(done.stdout)}  # type: ignore[attr-defined]
 
 
-def test_a_place_without_a_store_is_fine_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_folder_without_a_store_is_accepted_and_unchanged(tmp_path: Path) -> None:
     done = command("doctor", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "does not exist yet; the first run makes it" in done.stdout
+    assert "does not exist yet; the first run creates it" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_it_says_of_a_store(tmp_path: Path) -> None:
+def test_doctor_describes_a_store(tmp_path: Path) -> None:
     with tracker.init(project="p", settings={"journal_only": True, "silent": True}) as run:
         run.log({"x": 1})
     done = command("doctor", "--json", folder=tmp_path)
     assert done.returncode == 0
     found = findings(done)
-    assert found["catalog"] == (True, "made by the next reader")
-    assert found["recorder"][1].startswith("none")
+    assert found["catalog"] == (True, "none yet; the next reader creates it")
+    assert found["recorder"][1].startswith("not running")
     assert "0.0 MB" in found["journals"][1]
     command("sync", folder=tmp_path)
     assert findings(command("doctor", "--json", folder=tmp_path))["catalog"][1].startswith("revision ")
 
 
-def test_what_is_wrong_is_told_with_status_1(tmp_path: Path) -> None:
+def test_faults_are_reported_with_status_1(tmp_path: Path) -> None:
     tracker.init(project="p", settings={"journal_only": True, "silent": True}).finish()
     command("sync", folder=tmp_path)
     root = tmp_path / "tracker-store"
@@ -52,17 +52,17 @@ def test_what_is_wrong_is_told_with_status_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
     assert len(wrong) == 2
-    assert "revision 9999 is of a newer tracker" in wrong[0]
+    assert "revision 9999 is from a newer tracker" in wrong[0]
     assert "does not begin with a journal header" in wrong[1]
 
 
-def test_a_store_shared_over_a_network_is_no_place_for_a_catalog(tmp_path: Path) -> None:
+def test_journal_only_host_does_not_keep_the_catalog(tmp_path: Path) -> None:
     done = command("doctor", "--json", folder=tmp_path, TRACKER_JOURNAL_ONLY="1")
     assert findings(done)["file system"][1].endswith("keeps the catalog")
 
 
 @pytest.mark.slow
-def test_a_crash_test_passes_here_and_leaves_nothing(tmp_path: Path) -> None:
+def test_crash_test_passes_and_removes_its_files(tmp_path: Path) -> None:
     done = command(
         "doctor", "--crash-test", str(tmp_path), "--kills", "25", "--seed", "5", "--json", folder=tmp_path
     )
@@ -76,10 +76,10 @@ def test_a_crash_test_passes_here_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_crash_test_in_no_folder(tmp_path: Path) -> None:
+def test_crash_test_needs_an_existing_folder(tmp_path: Path) -> None:
     done = command("doctor", "--crash-test", "nowhere", folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("tracker: nowhere is no folder")
+    assert done.stderr.startswith("tracker: nowhere is not a folder")
 
 
 SABOTAGED = """
@@ -131,14 +131,14 @@ reader._Scanner._gap = lambda self, start, end, reason, following: reader.Corrup
 @pytest.mark.parametrize(
     ("sabotage", "says"),
     [
-        pytest.param(BUFFERED, "calls had returned; missing: ", id="a buffer in user space"),
-        pytest.param(BUFFERED_WHOLE, "run00003: ", id="a run of which nothing was written"),
+        pytest.param(BUFFERED, "calls had returned; missing:  ", id="a buffer in user space"),
+        pytest.param(BUFFERED_WHOLE, "run00003: ", id="a run without a single written byte"),
         pytest.param(SHORT_BURSTS, "kills came inside a burst of writes", id="kills between bursts"),
-        pytest.param(TWICE, "there twice: ", id="rows that are there twice"),
-        pytest.param(SILENT, "are damaged, reported was", id="damage without its numbers"),
+        pytest.param(TWICE, "stored twice: ", id="rows that are stored twice"),
+        pytest.param(SILENT, "are damaged, but got", id="damage reported without record numbers"),
     ],
 )
-def test_a_crash_test_fails_when_it_must(tmp_path: Path, sabotage: str, says: str) -> None:
+def test_crash_test_detects_a_fault(tmp_path: Path, sabotage: str, says: str) -> None:
     done = scripts.run(SABOTAGED.format(sabotage=sabotage, kills=10), tmp_path)
     assert says in done.stdout
-    assert done.stderr == ""  # each part of it worked, in a folder that was named relative to this one
+    assert done.stderr == ""  # every part of the test worked, with a relative path of the folder

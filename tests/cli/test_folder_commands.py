@@ -1,4 +1,4 @@
-"""Commands that note something for later scripts, and those that bring back a run's files and code."""
+"""Tests of commands that save settings, and of ``pull``, ``restore`` and ``login``."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_a_folder_remembers_project_and_mode(tmp_path: Path) -> None:
     assert (status(tmp_path)["mode"], status(tmp_path)["project"]) == ("online", "uncategorized")
     refused = command("init", folder=tmp_path)
     assert refused.returncode == 1
-    assert "say what to set" in refused.stderr
+    assert "No setting given" in refused.stderr
 
 
-def test_an_address_that_wandb_noted_is_not_used(tmp_path: Path) -> None:
-    """A script must not talk to a host that nobody named to tracker."""
+def test_server_address_in_settings_of_wandb_is_ignored(tmp_path: Path) -> None:
+    """A script must not contact a host that the user never configured for tracker."""
     (tmp_path / "wandb").mkdir()
     (tmp_path / "wandb" / "settings").write_text(
         "[default]\nbase_url = https://api.wandb.ai\nproject = old\ndisabled = false\n"
@@ -61,7 +61,7 @@ def test_an_address_that_wandb_noted_is_not_used(tmp_path: Path) -> None:
     assert "cannot read the settings in" in broken.stderr and len(broken.stderr.splitlines()) == 1
 
 
-def test_login_without_a_server_says_that_there_is_nothing_to_do(tmp_path: Path) -> None:
+def test_login_without_a_server_changes_nothing(tmp_path: Path) -> None:
     code = "import tracker as wandb; print(wandb.login(), wandb.login(key='k'))"
     done = scripts.run(code, tmp_path)
     assert done.stdout == "True True\n"
@@ -90,7 +90,7 @@ def test_login_to_a_server(tmp_path: Path) -> None:
         assert "password secret" in noted.read_text()
         shown = status(tmp_path)
         assert (shown["base_url"], shown["api_key"]) == (server.url, "set")
-        assert "were logged, and read back" in succeed(tmp_path, "verify")
+        assert "were logged and read back" in succeed(tmp_path, "verify")
         with server.client(Authorization=f"Bearer {server.key}") as api:
             assert '"verify"' in api.get("/projects").text
         done = scripts.run("import tracker; print(tracker.login())", tmp_path)
@@ -100,7 +100,7 @@ def test_login_to_a_server(tmp_path: Path) -> None:
     assert "Runs are kept here until the server answers" in away.stderr
 
 
-def test_pull_brings_the_files_of_a_run(tmp_path: Path) -> None:
+def test_pull_downloads_the_files_of_a_run(tmp_path: Path) -> None:
     with tracker.init(project="p", id="r", config={"lr": 0.5}, settings={"silent": True}) as run:
         run.log({"x": 1})
     (tmp_path / "there").mkdir()
@@ -143,7 +143,7 @@ def test_restore_checks_out_the_code_and_writes_the_config(tmp_path: Path) -> No
     (work / "code.py").write_text("two\n")
     dirty = command("restore", "p:r", "--store", store, folder=work)
     assert dirty.returncode == 1
-    assert "changes that are not committed" in dirty.stderr
+    assert "uncommitted changes" in dirty.stderr
     git(work, "commit", "-qam", "second")
     said = succeed(work, "restore", "p:r", "--store", store)
     assert f"code: {commit} on branch wandb/r" in said
@@ -152,7 +152,7 @@ def test_restore_checks_out_the_code_and_writes_the_config(tmp_path: Path) -> No
     assert "lr" in (work / "wandb" / "config.yaml").read_text()
 
 
-def test_put_as_for_wandb(tmp_path: Path) -> None:
+def test_put_accepts_the_arguments_of_wandb(tmp_path: Path) -> None:
     (tmp_path / "my weights.bin").write_bytes(b"w")
     assert succeed(tmp_path, "artifact", "put", "my weights.bin") == "local/uncategorized/my_weights.bin:v0\n"
     put = ("artifact", "put", "-n", "p/model", "-t", "model", "-a", "best", "my weights.bin")
@@ -162,11 +162,11 @@ def test_put_as_for_wandb(tmp_path: Path) -> None:
     assert (Path(got) / "my weights.bin").read_bytes() == b"w"
     wrong = command("artifact", "get", "--type", "dataset", "p/model:best", folder=tmp_path)
     assert wrong.returncode == 1
-    assert "no cache" in succeed(tmp_path, "artifact", "cache", "cleanup", "10GB")
+    assert "Nothing to clean" in succeed(tmp_path, "artifact", "cache", "cleanup", "10GB")
 
 
 @pytest.mark.parametrize("key", ["", "two words", "ümlaut", "new\nline"])
-def test_what_is_no_key(key: str) -> None:
+def test_invalid_key_is_refused(key: str) -> None:
     with pytest.raises(tracker.UsageError, match="an API key has no spaces"):
         config_files.write_key("http://host:1", key)
     assert not os.path.exists(os.environ["NETRC"])

@@ -1,4 +1,4 @@
-"""``tracker rebuild`` as a command, beside real recorders, servers and scripts."""
+"""Tests of ``tracker rebuild`` together with real recorders, servers and scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DIES = SCRIPT + "os._exit(3)\n"
 
 
 def look(folder: Path) -> dict[str, Any]:
-    """Return what a new process's ``Api`` says of everything in a store."""
+    """Return everything that ``Api`` of a new process reads from a store."""
     api = Api({"project": "p", "store": folder / "tracker-store"})
     found: dict[str, Any] = {}
     for run in api.runs():
@@ -51,7 +51,7 @@ def look(folder: Path) -> dict[str, Any]:
 
 
 def rebuild(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command as soon as no recorder has the store open any more."""
+    """Run the command after the last recorder has closed the store."""
 
     def done() -> subprocess.CompletedProcess[str] | None:
         ran = command("rebuild", folder=folder)
@@ -60,7 +60,7 @@ def rebuild(folder: Path) -> subprocess.CompletedProcess[str]:
     return scripts.wait_for(done, "the recorder to leave")
 
 
-def test_the_command_from_end_to_end(tmp_path: Path) -> None:
+def test_rebuild_from_end_to_end(tmp_path: Path) -> None:
     store = tmp_path / "tracker-store"
     for code in (SCRIPT + "run.finish()", DIES.replace('"run"', '"dead"')):
         scripts.run(code, tmp_path, check=False)
@@ -76,7 +76,7 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
     done = rebuild(tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert re.search(r"catalog rebuilt from 2 run files and 2 artifact versions; 0 records", done.stdout)
-    assert "API keys taken over: 1" in done.stdout
+    assert "API keys recovered: 1" in done.stdout
     assert look(tmp_path) == before
     for damaged in (b"", b"garbage" * 5000):
         for path in store.glob("catalog.db*"):
@@ -85,13 +85,13 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
             (store / "catalog.db").write_bytes(damaged)
         done = rebuild(tmp_path)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        assert "API keys, if there were any, could not be taken over" in done.stdout
+        assert "API keys could not be recovered" in done.stdout
         assert ("kept as catalog.db.broken" in done.stdout) == bool(damaged)
         assert look(tmp_path) == before
     with serving(store, key=True) as server:
         address = f"{server.url}/api/v1/projects"
         assert httpx.get(address, headers={"Authorization": f"Bearer {key}"}, trust_env=False).is_client_error
-        assert server.key is not None  # it found none, and made one
+        assert server.key is not None  # the server found no key and created one
 
 
 def test_unsealed_runs_of_dead_writers_are_applied_and_sealed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_unsealed_runs_of_dead_writers_are_applied_and_sealed(tmp_path: Path) ->
     assert layout.list_journals()
     done = rebuild(tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert re.search(r"; 5\d records of journals applied", done.stdout)
+    assert re.search(r"; 5\d journal records applied", done.stdout)
     found = look(tmp_path)
     assert (found["run"]["state"], len(found["run"]["history"])) == ("crashed", 50)
     assert layout.list_journals() == []
@@ -126,7 +126,7 @@ def test_refused_while_a_recorder_or_a_server_uses_the_store(tmp_path: Path) -> 
     assert rebuild(tmp_path).returncode == 0
 
 
-def test_a_run_that_goes_on_without_a_recorder_loses_nothing(tmp_path: Path) -> None:
+def test_active_run_without_a_recorder_loses_nothing(tmp_path: Path) -> None:
     writing = scripts.start(WAITS, tmp_path, TRACKER_JOURNAL_ONLY="1")
     assert writing.stdout is not None
     assert writing.stdout.readline() == "logged\n"
@@ -140,7 +140,7 @@ def test_a_run_that_goes_on_without_a_recorder_loses_nothing(tmp_path: Path) -> 
     assert look(tmp_path)["run"]["state"] == "finished"
 
 
-def test_a_damaged_run_file_is_one_line_and_exit_status_one(tmp_path: Path) -> None:
+def test_damaged_run_file_is_reported_in_one_line_with_status_1(tmp_path: Path) -> None:
     for name in ("whole", "torn"):
         scripts.run(SCRIPT.replace('"run"', f'"{name}"') + "run.finish()", tmp_path)
     layout = Layout(tmp_path / "tracker-store")
@@ -151,8 +151,8 @@ def test_a_damaged_run_file_is_one_line_and_exit_status_one(tmp_path: Path) -> N
     assert examined.returncode == 1
     assert f"{file} cannot be read" in examined.stdout
     done = rebuild(tmp_path)
-    assert done.returncode == 0, done.stderr  # the catalog knows it
-    assert f"written again from the former catalog: 1, the first is {file}" in done.stdout
+    assert done.returncode == 0, done.stderr  # the catalog has the content of the file
+    assert f"written again from the former catalog: 1; the first is {file}" in done.stdout
     assert "files        every run and version has its file" in command("doctor", folder=tmp_path).stdout
     file.write_text(file.read_text()[:-20])
     (layout.root / "catalog.db").unlink()
@@ -166,12 +166,12 @@ def test_a_damaged_run_file_is_one_line_and_exit_status_one(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_several_processes_find_the_catalog_gone(tmp_path: Path) -> None:
+def test_several_processes_rebuild_a_lost_catalog_once(tmp_path: Path) -> None:
     scripts.run(SCRIPT + "run.finish()", tmp_path)
     store = tmp_path / "tracker-store"
     scripts.wait_for(lambda: not Layout(store).list_journals(), "the run to be sealed")
     before = look(tmp_path)
-    assert rebuild(tmp_path).returncode == 0  # nobody has it open now
+    assert rebuild(tmp_path).returncode == 0  # no process has the catalog open now
     for path in store.glob("catalog.db*"):
         path.unlink()
     code = (
@@ -189,7 +189,7 @@ def test_several_processes_find_the_catalog_gone(tmp_path: Path) -> None:
     assert look(tmp_path) == before
 
 
-def test_no_store(tmp_path: Path) -> None:
+def test_rebuild_without_a_store_fails(tmp_path: Path) -> None:
     done = command("rebuild", "--store", str(tmp_path / "nowhere"), folder=tmp_path)
     assert done.returncode == 1
     assert re.fullmatch(r"tracker: there is no store at \S+nowhere: .*\n", done.stderr)

@@ -1,4 +1,4 @@
-"""``tracker verify --all``: every stored byte is read again, and each damaged file named."""
+"""Tests of ``tracker verify --all``: it checks every stored file and names each damaged file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert f"{journal.path} is damaged at bytes" in found.stdout
 
 
-def test_an_interrupted_one_continues_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_verify_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = make_store(tmp_path)
     monkeypatch.setattr("tracker.store.recovery.verify.NOTED_SECONDS", -1.0)
     store = open_store(layout.root)
@@ -98,7 +98,7 @@ def test_an_interrupted_one_continues_where_it_was(tmp_path: Path, monkeypatch: 
     store.close()
 
 
-def test_without_a_store_it_says_so(tmp_path: Path) -> None:
+def test_verify_all_without_a_store_fails(tmp_path: Path) -> None:
     done = command("verify", "--all", folder=tmp_path)
     assert done.returncode == 1
     assert "there is no store at" in done.stderr

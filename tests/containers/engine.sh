@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Makes a container engine available where none runs (CI, a bare virtual machine), and takes it away again.
+# Provides a container engine where none runs (CI, a bare virtual machine), and removes it again.
 #
-#   engine.sh start DIR    install what is missing, start dockerd with everything it keeps under DIR,
-#                          provide the base image; prints the DOCKER_HOST to use as its only output
-#   engine.sh stop DIR     end that dockerd (and no other) and remove DIR
+#   engine.sh start DIR    install missing packages, start dockerd with all its files below DIR, provide the
+#                          base image; prints only the DOCKER_HOST to use
+#   engine.sh stop DIR     stop that dockerd (and no other) and remove DIR
 #
-# Needs root, Debian's apt-get and a kernel with overlayfs and iptables. An engine that already answers is
-# used as it is: `start` then prints its DOCKER_HOST (an empty line: the default) and `stop` leaves it alone.
+# Needs root, Debian's apt-get, and a kernel with overlayfs and iptables. If an engine already answers, it is
+# used unchanged: `start` prints its DOCKER_HOST (an empty line for the default), and `stop` does not end it.
 #
-# The base image is pulled. Where no image registry can be reached, a stand-in of the same name is made from
-# Debian's own packages: the same release and Python, python and pip under /usr/local/bin, and this machine's
-# certificate bundle and pip and npm settings, so that a build inside reaches the same package registries.
+# The base image is pulled. If no image registry can be reached, an image of the same name is built from
+# Debian packages: the same release and Python, python and pip in /usr/local/bin, and this machine's
+# certificate bundle and pip and npm settings, so that a build inside it reaches the same package registries.
 set -euo pipefail
 
 readonly BASE_IMAGE=python:3.11-slim-bookworm
@@ -22,23 +22,23 @@ die() { printf 'engine: ERROR: %s\n' "$*" >&2; exit 1; }
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 
-# Installs a Debian package, unless the command that it brings is there already.
+# Install a Debian package, unless its command already exists.
 updated=
 need() {
     local command=$1 package=$2
     ! command -v "$command" >/dev/null || return 0
-    [[ $(id -u) == 0 ]] || die "$package is missing, and only root can install it"
-    command -v apt-get >/dev/null || die "$package is missing, and there is no apt-get to install it with"
+    [[ $(id -u) == 0 ]] || die "$package is missing. Run this script as root to install it."
+    command -v apt-get >/dev/null || die "$package is missing, and apt-get is not available to install it."
     say "installing $package"
     [[ -n $updated ]] || apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
     updated=yes
-    # RUNLEVEL keeps the package from starting its service: this script starts the daemon in its own place.
+    # RUNLEVEL prevents the package from starting its service: this script starts the daemon itself.
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$package" >&2
 }
 
-# The daemon's own log says why a kernel refused: show its end, whole.
+# Show the end of the daemon's log, which contains the reason of the failure.
 daemon_failed() {
-    say "---- the end of dockerd's log"
+    say "---- end of dockerd's log:"
     tail -n 40 "$1/dockerd.log" >&2 || true
     say "----"
     stop_daemon "$1"
@@ -47,20 +47,20 @@ daemon_failed() {
 
 start_daemon() {
     local dir=$1 pid
-    [[ $(id -u) == 0 ]] || die "starting a container engine needs root"
+    [[ $(id -u) == 0 ]] || die "Starting a container engine needs root."
     setsid dockerd --host "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
         --pidfile "$dir/dockerd.pid" </dev/null >"$dir/dockerd.log" 2>&1 &
     pid=$!
     for ((tick = 0; tick < 600; tick++)); do
         if docker --host "unix://$dir/docker.sock" info >/dev/null 2>&1; then
-            say "dockerd runs ($(docker --host "unix://$dir/docker.sock" info --format \
+            say "dockerd is running ($(docker --host "unix://$dir/docker.sock" info --format \
                 '{{.ServerVersion}}, {{.Driver}}, kernel {{.KernelVersion}}'))"
             return
         fi
-        kill -0 "$pid" 2>/dev/null || daemon_failed "$dir" "dockerd ended while starting"
+        kill -0 "$pid" 2>/dev/null || daemon_failed "$dir" "dockerd ended during its start."
         sleep 0.1
     done
-    daemon_failed "$dir" "dockerd did not answer within 60 s"
+    daemon_failed "$dir" "dockerd did not answer within 60 s."
 }
 
 stop_daemon() {
@@ -72,11 +72,11 @@ stop_daemon() {
         kill -0 "$pid" 2>/dev/null || return 0
         sleep 0.1
     done
-    say "dockerd ($pid) did not end within 30 s: killing it"
+    say "dockerd ($pid) did not end within 30 s. Killing it."
     kill -9 "$pid" 2>/dev/null || true
 }
 
-# The base image out of Debian's packages, with the settings that a build needs to reach the registries.
+# Build the base image from Debian packages, with the settings that a build needs to reach the registries.
 make_base_image() {
     local dir=$1 rootfs=$1/rootfs value name
     local changes=(
@@ -85,9 +85,9 @@ make_base_image() {
         -c 'CMD ["python3"]'
     )
     need debootstrap debootstrap
-    say "making a stand-in for $BASE_IMAGE (about a minute)"
+    say "building a substitute for $BASE_IMAGE (about a minute)"
     debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates "$SUITE" "$rootfs" \
-        >"$dir/debootstrap.log" 2>&1 || { tail -n 20 "$dir/debootstrap.log" >&2; die "debootstrap failed"; }
+        >"$dir/debootstrap.log" 2>&1 || { tail -n 20 "$dir/debootstrap.log" >&2; die "debootstrap failed."; }
     ln -s /usr/bin/python3 "$rootfs/usr/local/bin/python"
     ln -s /usr/bin/pip3 "$rootfs/usr/local/bin/pip"
     rm -f "$rootfs"/usr/lib/python3.*/EXTERNALLY-MANAGED
@@ -117,7 +117,7 @@ provide_base_image() {
         say "pulled $BASE_IMAGE"
         return
     fi
-    say "$BASE_IMAGE cannot be pulled"
+    say "Cannot pull $BASE_IMAGE."
     make_base_image "$1"
 }
 
@@ -125,7 +125,7 @@ start() {
     local dir=$1
     mkdir -p "$dir"
     if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
-        say "using the engine that runs (DOCKER_HOST=${DOCKER_HOST:-default})"
+        say "using the running engine (DOCKER_HOST=${DOCKER_HOST:-default})"
     else
         need dockerd docker.io
         start_daemon "$dir"
@@ -139,9 +139,9 @@ start() {
 stop() {
     local dir=$1
     stop_daemon "$dir"
-    # Nothing should be mounted there any more; if something is, say so and leave the directory.
+    # Nothing should be mounted below the directory now. If something is, report it and keep the directory.
     if grep -qs " $dir/" /proc/self/mounts; then
-        die "still mounted below $dir, so it stays: $(grep " $dir/" /proc/self/mounts | cut -d' ' -f2 | tr '\n' ' ')"
+        die "Cannot remove $dir. Still mounted below it: $(grep " $dir/" /proc/self/mounts | cut -d' ' -f2 | tr '\n' ' ')"
     fi
     rm -rf "$dir"
 }

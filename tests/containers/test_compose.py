@@ -1,6 +1,6 @@
-"""The image and its compose file, for real: build, start, log a run from outside, take down, start again.
+"""Tests of the image and the compose file: build, start, log a run from outside, take down, start again.
 
-Needs a container engine: `tests/containers/engine.sh` starts one where none runs (see `.ci/run`).
+They need a container engine. `tests/containers/engine.sh` starts one where none runs (see `.ci/run`).
 """
 
 import io
@@ -30,7 +30,7 @@ PROJECT = "compose"
 
 pytestmark = pytest.mark.containers
 
-# A training script as a user writes it; it knows nothing of containers.
+# A training script as a user writes it, without any reference to containers.
 TRAINING = """
     import pathlib
     import tracker
@@ -55,7 +55,7 @@ TRAINING = """
 
 @dataclass
 class Service:
-    """The composed service under a project name, an image name and a port of its own."""
+    """The compose service with its own project name, image name and port."""
 
     name: str = field(default_factory=lambda: f"tracker-test-{uuid.uuid4().hex[:8]}")
     port: int = field(default_factory=lambda: free_port())
@@ -66,7 +66,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def command(self, *arguments: str) -> str:
-        """Run docker compose with these arguments and return what it printed."""
+        """Run docker compose with these arguments and return its output."""
         settings = {"TRACKER_PORT": f"127.0.0.1:{self.port}", "TRACKER_IMAGE": self.name}
         return run(
             [*compose_command(), "-p", self.name, *arguments], cwd=ROOT, env={**os.environ, **settings}
@@ -89,7 +89,7 @@ class Service:
         return run(["docker", "volume", "ls", "--quiet", "--filter", label]).split()
 
     def start(self) -> None:
-        """Start in the background and wait until the health check says healthy."""
+        """Start the service in the background and wait until it is healthy."""
         self.command("up", "-d")
         try:
             until(lambda: self.inspect("{{.State.Health.Status}}") == "healthy", "the health check")
@@ -99,7 +99,7 @@ class Service:
     def get(
         self, path: str, key: str | None = None, method: str = "GET", body: Any = None
     ) -> tuple[int, bytes]:
-        """One request from outside: the status and the body."""
+        """Send one request from outside; return the status and the body."""
         headers = {"Content-Type": "application/json"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -121,7 +121,7 @@ class Service:
         return json.loads(self.read(path))
 
 
-# No proxy that the environment names stands between this test and its own machine.
+# Ignore proxies from the environment: the tests connect only to this machine.
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -133,7 +133,7 @@ def free_port() -> int:
 
 
 def run(command: list[str], **options: Any) -> str:
-    """Run a command; return what it printed, or fail with it."""
+    """Run a command and return its output; fail the test if the command fails."""
     done: subprocess.CompletedProcess[str] = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options
     )
@@ -142,12 +142,12 @@ def run(command: list[str], **options: Any) -> str:
 
 
 def compose_command() -> list[str]:
-    """docker-compose, or the compose plugin of newer engines."""
+    """Return the command docker-compose, or the compose plugin of newer engines."""
     return ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Wait for a condition, with an end."""
+    """Wait until a condition is true, or raise TimeoutError."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -157,7 +157,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> Non
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    """The service, built from this tree, started for the first time on an empty volume."""
+    """Build the service from this tree, and start it for the first time, on an empty volume."""
     it = Service()
     it.command("build")
     try:
@@ -172,7 +172,7 @@ def service() -> Iterator[Service]:
 
 
 def train(service: Service, folder: Path) -> tuple[str, str]:
-    """Run the training script outside the container, send everything; the run's entity and id."""
+    """Run the training script outside the container and send everything; return the run's entity and id."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "WANDB_"))
     }
@@ -191,7 +191,7 @@ def train(service: Service, folder: Path) -> tuple[str, str]:
 
 
 def chart(service: Service, run_path: str, key: str) -> tuple[list[float], list[float]]:
-    """The raw points of one metric."""
+    """Return the points of one metric."""
     body = service.read(f"{run_path}/chart?key={key}&points=1000")
     length = struct.unpack_from("<I", body)[0]
     header = json.loads(body[4 : 4 + length])
@@ -203,7 +203,7 @@ def chart(service: Service, run_path: str, key: str) -> tuple[list[float], list[
 
 
 def assert_run_is_there(service: Service, entity: str, run_id: str) -> None:
-    """Everything the training script logged, read back over REST."""
+    """Check over REST that everything from the training script is there."""
     project = f"/api/v1/projects/{entity}/{PROJECT}"
     assert [found["id"] for found in service.json(f"{project}/runs")["runs"]] == [run_id]
     run_path = f"{project}/runs/{run_id}"
@@ -244,7 +244,7 @@ def pillow_is_there() -> bool:
     return True
 
 
-def test_only_the_key_opens_the_service(service: Service) -> None:
+def test_service_requires_the_key(service: Service) -> None:
     status, body = service.get("/api/v1/health")
     assert status == 200
     assert json.loads(body)["status"] == "ok"
@@ -259,7 +259,7 @@ def test_only_the_key_opens_the_service(service: Service) -> None:
     assert "projects" in service.json("/api/v1/projects")
 
 
-def test_the_dashboard_is_in_the_image(service: Service) -> None:
+def test_image_contains_the_dashboard(service: Service) -> None:
     status, body = service.get("/")
     assert status == 200
     page = body.decode()
@@ -280,7 +280,7 @@ def test_the_image_has_the_licences_of_other_projects(service: Service) -> None:
     assert "third-party-licenses.md" in service.inside("python", "-c", found)
 
 
-def test_it_runs_without_root_on_a_read_only_file_system(service: Service) -> None:
+def test_service_runs_without_root_on_a_read_only_file_system(service: Service) -> None:
     ids = service.inside("python", "-c", "print(*open('/proc/1/status'))")
     assert re.search(r"Uid:\s+10001\s+10001\s+10001\s+10001", ids), ids
     assert re.search(r"CapEff:\s+0+\n", ids), ids
@@ -294,7 +294,7 @@ def test_it_runs_without_root_on_a_read_only_file_system(service: Service) -> No
     )
 
 
-def test_a_run_sent_from_outside_outlives_the_container(service: Service, tmp_path: Path) -> None:
+def test_run_survives_the_container(service: Service, tmp_path: Path) -> None:
     entity, run_id = train(service, tmp_path)
     assert_run_is_there(service, entity, run_id)
     first = service.container()
@@ -309,16 +309,16 @@ def test_a_run_sent_from_outside_outlives_the_container(service: Service, tmp_pa
     assert_run_is_there(service, entity, run_id)
 
 
-def test_it_comes_back_after_a_crash(service: Service) -> None:
-    # The server is the one child of the init process that is process 1.
+def test_service_restarts_after_a_crash(service: Service) -> None:
+    # The server is the only child of the init process, which has process id 1.
     service.inside("sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
     until(lambda: service.inspect("{{.RestartCount}} {{.State.Health.Status}}") == "1 healthy", "the restart")
     assert service.json("/api/v1/projects")["projects"]
     assert service.get("/api/v1/projects")[0] == 401
 
 
-def test_it_stops_when_asked(service: Service) -> None:
+def test_service_stops_on_request(service: Service) -> None:
     container = service.container()
     run(["docker", "stop", "--time", "30", container])
-    # Not killed (137) and not failed: it took the signal and ended.
+    # The server handled the signal: it was neither killed (137) nor did it fail.
     assert service.inspect("{{.State.ExitCode}}", container) in ("0", "143")

@@ -206,7 +206,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_line(on_path: dict[str, str], console: Path, tmp_path: Path) -> None:
     assert run(console, "--version", folder=tmp_path, **on_path) == f"tracker {tracker.__version__}\n"
     tracker.init(project="p", id="run").finish()
-    assert "0 runs go on" in run(console, "sync", folder=tmp_path, **on_path)
+    assert "0 runs still active" in run(console, "sync", folder=tmp_path, **on_path)
 
 
 def test_the_server(on_path: dict[str, str], console: Path, tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_exit_status_and_signals_are_those_of_the_program(tmp_path: Path) -> Non
     ("words", "status", "said"),
     [
         (["no-such-program"], 127, "cannot run no-such-program: No such file or directory"),
-        ([], 1, "say what to run"),
-        (["-m"], 1, "-m needs a value"),
+        ([], 1, "No program given"),
+        (["-m"], 1, "Option -m needs a value"),
         (["python", "-I", "train.py"], 1, "python -I makes Python ignore PYTHONPATH"),
         (["python3", "-uE", "-m", "train"], 1, "python3 -uE makes Python ignore PYTHONPATH"),
         (["srun", "python", "-X", "dev", "-I", "train.py"], 1, "python -I makes Python ignore PYTHONPATH"),

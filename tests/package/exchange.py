@@ -1,8 +1,8 @@
-"""Log a run, or print what ``Api`` reads of it: run by the version before and by this one.
+"""Log a run, or print everything that ``Api`` reads of it, with the previous and with the current version.
 
     exchange.py log | read | resume
 
-Where is said by the environment: a folder, or a server. Uses only what both versions have.
+The environment names the folder or the server. The script uses only functions that both versions have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 import tracker
 
-ROWS = 5000  # more than the catalog keeps: some are in a part while the run goes on
+ROWS = 5000  # more than the catalog keeps: some rows are in a part before the run ends
 WEIGHTS = b"weights" * 1000
 
 
@@ -47,7 +47,7 @@ def log() -> None:
 
 
 def resume() -> None:
-    """Go on with the run and log the next version of its artifact."""
+    """Resume the run and log the next version of its artifact."""
     run = tracker.init(project="demo", id="exchanged", resume="must")
     assert run.config["net"] == {"depth": 3}
     run.log({"loss": 0.0, "resumed": True})
@@ -61,7 +61,7 @@ def resume() -> None:
 
 
 def edit() -> None:
-    """Change the run and its artifact from outside."""
+    """Change the run and its artifact through ``Api``."""
     api = tracker.Api()
     run = api.run("local/demo/exchanged")
     run.tags = ["edited"]
@@ -73,7 +73,7 @@ def edit() -> None:
 
 
 def read() -> dict[str, object]:
-    """Return what there is of the run, in values that JSON has."""
+    """Return the content of the run as JSON values."""
     api = tracker.Api()
     run = api.run("local/demo/exchanged")
     rows = [{key: row[key] for key in row if key[0] != "_"} for row in run.scan_history()]

@@ -1,6 +1,7 @@
-"""What a new user does, with an installed package: log, read, run a wandb script, serve, fetch.
+"""The first steps of a new user with an installed package: log, read, run a wandb script, serve.
 
-Run by each Python of ``test_package.py`` in an empty folder; needs ``airgap-tracker[server]`` alone.
+``test_package.py`` runs this script with each Python in an empty folder. It needs only
+``airgap-tracker[server]``.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ with wandb.init(project="door", id="second", config={"lr": 0.1}) as run:
 
 
 def command(*arguments: str) -> str:
-    """Run the command line, which must succeed; return its output."""
+    """Run a command of tracker, which must succeed; return its output."""
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout
 
 
 def log() -> None:
-    """Log rows, an artifact with an alias and a worker process that fails."""
+    """Log rows, an artifact with an alias, and a run of a worker process that fails."""
     run = tracker.init(project="smoke", id="first", config={"lr": 0.01, "net": {"depth": 3}})
     run.define_metric("loss", summary="min")
     for step in range(20):
@@ -53,7 +54,7 @@ def log() -> None:
 
 
 def read() -> None:
-    """Read everything back through ``Api``."""
+    """Read everything back with ``Api``."""
     api = tracker.Api()
     run = api.run("smoke/first")
     rows = run.history(pandas=False)
@@ -65,8 +66,8 @@ def read() -> None:
     assert (folder / "weights.txt").read_text() == "0.5"
 
 
-def have_another_tracker() -> None:
-    """Put a repository first on PYTHONPATH that has a tracker and a server of its own."""
+def add_another_tracker() -> None:
+    """Put a repository with its own modules tracker and server first on PYTHONPATH."""
     repository = Path("repository").absolute()
     repository.mkdir()
     (repository / "tracker.py").write_text("class Tracker:\n    of = 'the repository'\n")
@@ -75,7 +76,7 @@ def have_another_tracker() -> None:
 
 
 def run_wandb_script() -> None:
-    """Run a script that imports wandb, and the repository's tracker, through ``tracker run``."""
+    """Run with ``tracker run`` a script that imports wandb and the repository's tracker."""
     Path("train.py").write_text(WANDB_SCRIPT)
     command("run", sys.executable, "train.py")
     run = tracker.Api().run("door/second")
@@ -83,7 +84,7 @@ def run_wandb_script() -> None:
 
 
 def serve() -> None:
-    """Start a server on a free port, ask it for the runs and the page, and end it."""
+    """Start a server on a free port, request the runs and the page, and stop the server."""
     server = subprocess.Popen([*COMMAND, "server", "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -99,15 +100,15 @@ def serve() -> None:
 
 
 def main() -> None:
-    """Do all of it."""
+    """Run all steps."""
     log()
     read()
-    have_another_tracker()
+    add_another_tracker()
     run_wandb_script()
     serve()
     command("verify")
     command("doctor")
-    print("all of it works on", sys.version.split()[0])
+    print("everything works on", sys.version.split()[0])
 
 
 if __name__ == "__main__":

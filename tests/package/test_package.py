@@ -1,4 +1,4 @@
-"""The package as a user gets it: its wheel, and a journey on every Python that it supports."""
+"""Tests of the package as users install it: its wheel, and the first steps on every supported Python."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.package
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 JOURNEY = Path(__file__).with_name("journey.py")
-# A wheel's own environment: nothing of this checkout, nothing of this interpreter.
+# The environment of a wheel must contain nothing of this checkout or this interpreter.
 HIDDEN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 def find_python(version: str) -> str | None:
-    """Return an interpreter of a version: one on PATH, or one that pyenv keeps."""
+    """Return an interpreter of a version, from PATH or from pyenv."""
     candidates = [shutil.which(f"python{version}")]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     candidates += map(str, sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True))
@@ -45,7 +45,7 @@ def succeed(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a wheel of the tracked files, as pip does for a person."""
+    """Build a wheel of the tracked files, as pip does for users."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -66,7 +66,7 @@ def content(wheel: Path) -> Iterator[zipfile.ZipFile]:
         yield opened
 
 
-def test_it_holds_the_dashboard_and_not_its_source(content: zipfile.ZipFile) -> None:
+def test_wheel_contains_the_dashboard_but_not_its_source(content: zipfile.ZipFile) -> None:
     names = content.namelist()
     assert "server/static/index.html" in names
     page = content.read("server/static/index.html").decode()
@@ -85,7 +85,7 @@ def test_it_holds_the_dashboard_and_not_its_source(content: zipfile.ZipFile) -> 
     assert content.getinfo("tracker/door/bin/wandb").external_attr >> 16 & 0o111 == 0o111
 
 
-def test_a_plain_install_pulls_neither_the_server_nor_torch(content: zipfile.ZipFile) -> None:
+def test_plain_install_requires_neither_the_server_nor_torch(content: zipfile.ZipFile) -> None:
     (metadata,) = [name for name in content.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
     required = Parser().parsestr(content.read(metadata).decode()).get_all("Requires-Dist") or []
     plain = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in required if "extra ==" not in line}
@@ -96,11 +96,11 @@ def test_a_plain_install_pulls_neither_the_server_nor_torch(content: zipfile.Zip
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_new_users_journey(version: str, wheel: Path, tmp_path: Path) -> None:
+def test_first_steps_of_a_new_user(version: str, wheel: Path, tmp_path: Path) -> None:
     python = find_python(version)
     if python is None and "CI" not in os.environ:
-        pytest.skip(f"no Python {version} here")
-    assert python is not None, f"no Python {version} here"
+        pytest.skip(f"Python {version} is not installed")
+    assert python is not None, f"Python {version} is not installed"
     succeed(python, "-m", "venv", "venv", cwd=tmp_path)
     installed = tmp_path / "venv" / "bin" / "python"
     constraints = scripts.ROOT / "constraints-dev.txt"

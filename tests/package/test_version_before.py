@@ -1,4 +1,4 @@
-"""This version and the one before side by side: clients, servers, ``Api`` and stores of either."""
+"""Tests of this version together with the previous one: clients, servers, ``Api`` and stores of both."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ RESUMED = {
     "used": ["model:v0"],
     "edited": [["edited"], "edited"],
 }
-# For the version before, a definition was the attempt's own (decision 30).
+# In the previous version a definition applied only to its own attempt (decision 30).
 RESUMED_THERE = {**RESUMED, "summary": RESUMED["summary"].replace("{'min': 0.0}", "0.0")}  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """The wheel of the version before, in an environment of its own."""
+    """Install the wheel of the previous version in its own environment."""
     folder = tmp_path_factory.mktemp("before")
     checkout(VERSION_BEFORE, folder / "source")
     return install(build_wheel(folder / "source", folder), folder / "venv")
@@ -63,7 +63,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 def run(
     installation: Installation, *arguments: str | Path, folder: Path, server: Server | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with an installation in a folder, as someone who sends to ``server`` if one is given."""
+    """Run Python of an installation in a folder; runs go to ``server`` if one is given."""
     folder.mkdir(exist_ok=True)
     variables = {} if server is None else {"TRACKER_BASE_URL": server.url}
     if server is not None and server.key is not None:
@@ -80,7 +80,7 @@ def run(
 
 
 def exchange(what: str, installation: Installation, folder: Path, server: Server | None = None) -> Any:
-    """Do one part of ``exchange.py``, to its end on the server; return what was read."""
+    """Run one part of ``exchange.py``, and send everything to the server; return the values that it read."""
     done = run(installation, EXCHANGE, what, folder=folder, server=server)
     assert done.returncode == 0, f"{what} with {installation.python}:\n{done.stdout}\n{done.stderr}"
     if what == "read":
@@ -92,7 +92,7 @@ def command(installation: Installation, *arguments: str, folder: Path) -> subpro
     return run(installation, "-m", "tracker.cli.main", *arguments, folder=folder)
 
 
-def test_the_wheel_is_the_one_of_the_version_before(before: Installation, tmp_path: Path) -> None:
+def test_wheel_is_of_the_previous_version(before: Installation, tmp_path: Path) -> None:
     code = (
         "from importlib.util import find_spec; import server, tracker; "
         "print(find_spec('tracker.ground'), tracker.__file__)"
@@ -101,9 +101,9 @@ def test_the_wheel_is_the_one_of_the_version_before(before: Installation, tmp_pa
     assert found.stdout.startswith(f"None {Path(before.python).parents[1]}"), found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("which", ["the new server", "the server of before"])
-def test_either_client_logs_to(which: str, before: Installation, tmp_path: Path) -> None:
-    """The client of the other version logs, that of the server's own version resumes; both read over HTTP."""
+@pytest.mark.parametrize("which", ["the new server", "the previous server"])
+def test_both_clients_log_to_both_servers(which: str, before: Installation, tmp_path: Path) -> None:
+    """The client of the other version logs, the one of the server's version resumes; both read over HTTP."""
     own, other = (HERE, before) if which == "the new server" else (before, HERE)
     with serving(tmp_path / "store", key=True, installation=own) as server:
         assert (server.key is not None) == (own is HERE)
@@ -117,13 +117,13 @@ def test_either_client_logs_to(which: str, before: Installation, tmp_path: Path)
     assert server.errors == []
 
 
-def test_a_store_of_the_version_before_is_continued(before: Installation, tmp_path: Path) -> None:
-    """This version reads, continues and rebuilds it; from then on the version before refuses it."""
+def test_store_of_the_previous_version_is_continued(before: Installation, tmp_path: Path) -> None:
+    """This version reads, continues and rebuilds the store. Then the previous version refuses it."""
     exchange("log", before, tmp_path)
-    assert command(before, "sync", folder=tmp_path).returncode == 0  # all of it is sealed
-    # One that is still there would go on, by the rules of its version.
+    assert command(before, "sync", folder=tmp_path).returncode == 0  # everything is sealed
+    # A recorder of the previous version would continue, by the rules of its version.
     locks = Layout(tmp_path / "tracker-store").recorder_locks()
-    scripts.wait_for(lambda: not any(map(is_held, locks)), "no recorder of the version before")
+    scripts.wait_for(lambda: not any(map(is_held, locks)), "the recorders of the previous version to end")
     assert exchange("read", HERE, tmp_path) == LOGGED
     assert_verified(tmp_path, old_parts=True)
     exchange("resume", HERE, tmp_path)
@@ -137,7 +137,7 @@ def test_a_store_of_the_version_before_is_continued(before: Installation, tmp_pa
 
 
 def assert_verified(folder: Path, *, old_parts: bool) -> None:
-    """Every byte is sound; the parts of the version before are named as ones that have no checksums."""
+    """Check that every file is intact, and that parts of the previous version are counted as unchecked."""
     found = command(HERE, "verify", "--all", folder=folder)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "0 missing or damaged" in found.stdout
@@ -145,10 +145,10 @@ def assert_verified(folder: Path, *, old_parts: bool) -> None:
 
 
 @pytest.mark.parametrize("what", ["catalog", "format"])
-def test_the_version_before_refuses_a_store_of_this_one(
+def test_previous_version_refuses_a_store_of_this_one(
     what: str, before: Installation, tmp_path: Path
 ) -> None:
-    """One line that says to upgrade, and nothing is changed, by the format and by the catalog's revision."""
+    """The error, caused by the format or by the revision, is one line that asks for an upgrade."""
     exchange("log", HERE, tmp_path)
     store = tmp_path / "tracker-store"
     assert command(HERE, "sync", folder=tmp_path).returncode == 0
@@ -168,6 +168,6 @@ def assert_refused(done: subprocess.CompletedProcess[str]) -> None:
     assert "upgrade airgap-tracker to open it. Nothing was changed." in last
 
 
-def test_a_clone_without_the_version_before_fails_with_one_line(tmp_path: Path) -> None:
+def test_missing_commit_of_the_previous_version_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match=r"is not in this clone.*git fetch --unshallow"):
         checkout("0" * 40, tmp_path / "source")

@@ -153,7 +153,7 @@ def test_a_journal_that_the_server_cannot_store_is_sent_later(own: list[Server],
     blocked.mkdir(parents=True)  # a folder with the journal's name makes the write fail
     sender = Sender(outbox, Remote(own[0].url, None))
     assert sender.poll().applied > 0
-    assert "the server cannot write its store" in sender.faults["1" * 32]
+    assert "The server cannot write to its store" in sender.faults["1" * 32]
     assert [path.name[0] for path in outbox_journals(tmp_path)] == ["1"]
     assert sender.poll().applied == 0  # the error is not repeated for a while, but not forgotten
     assert list(sender.faults) == ["1" * 32]

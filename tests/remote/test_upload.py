@@ -138,13 +138,13 @@ def test_a_whole_store_arrives_once(tmp_path: Path) -> None:
     with serving(tmp_path / "server-store", key=True) as server:
         done = _sync(root, server)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
-        assert f"{server.url}: 13 runs sent, 0 were there, 0 go on" in done.stdout
+        assert f"{server.url}: 13 runs sent, 0 already there, 0 still active" in done.stdout
         expected = _content(root)
         assert expected["team/more/killed"]["detail"]["state"] == "crashed"
         scripts.wait_for(lambda: _is_sealed(server.store), "the server to seal what it was sent")
         _same(_content(server.store), expected)
         again = _sync(root, server)
-        assert f"{server.url}: 0 runs sent, 13 were there, 0 go on" in again.stdout
+        assert f"{server.url}: 0 runs sent, 13 already there, 0 still active" in again.stdout
         assert again.returncode == 0
         _same(_content(server.store), expected)
         assert not list((root / "sending").rglob("*.journal"))
@@ -220,8 +220,8 @@ def test_named_runs_live_runs_and_deleted_runs(tmp_path: Path) -> None:
         assert done.returncode == 0
         assert there() == ["one", "two"]
         assert "local/p/gone was deleted on" in done.stderr
-        assert "local/p/live has not ended: sync again when it has" in done.stderr
-        assert f"{server.url}: 1 runs sent, 1 were there, 1 go on" in done.stdout
+        assert "local/p/live has not ended. Run this command again later." in done.stderr
+        assert f"{server.url}: 1 runs sent, 1 already there, 1 still active" in done.stdout
         assert _sync(root, server, "live").returncode == 1
         live.finish()
         done = _sync(root, server, "live")
@@ -242,7 +242,9 @@ def test_later_edits_are_sent_and_the_newest_edit_wins(
             return found["name"], found["config"]
 
         assert _sync(root, server).returncode == 0
-        assert f"{server.url}: 0 runs sent, 1 were there" in _sync(root, server).stdout  # sealed or not yet
+        assert (
+            f"{server.url}: 0 runs sent, 1 already there" in _sync(root, server).stdout
+        )  # sealed or not yet
         edited = tracker.Api().run("p/one")
         edited.name = "here"
         edited.config["a"] = 10
@@ -270,9 +272,9 @@ def test_invalid_input_prints_one_line(
         run.log({"x": 1})
     assert f"is kept in {root} until `tracker sync --to {url}` sends it" in capsys.readouterr().err
     for arguments, said in (
-        (("sync", "one"), "'one' is not the folder of a store; `tracker sync one --to URL` sends a run"),
+        (("sync", "one"), "'one' is not the folder of a store. To send a run: tracker sync one --to URL"),
         (("sync", "--to", "host:8080"), "Invalid server address 'host:8080'. Use http://host:port."),
-        (("sync", "two", "--to", url), f"'two' is neither a run of {root} ([[ENTITY/]PROJECT/]RUN) nor"),
+        (("sync", "two", "--to", url), f"'two' is neither a folder nor a run of {root}"),
         (("sync", str(tmp_path), "--to", url), f"there is no store at {tmp_path}"),
         (("sync", "--to", url), f"cannot reach the tracker server at {url}"),
     ):
@@ -281,4 +283,4 @@ def test_invalid_input_prints_one_line(
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
     done = command("sync", folder=tmp_path, TRACKER_BASE_URL=url)
-    assert f"{root}: 1 runs are kept here; `tracker sync --to {url}` sends them there" in done.stdout
+    assert f"{root} contains 1 runs. To send them: tracker sync --to {url}" in done.stdout

@@ -1,4 +1,4 @@
-"""One store with everything that can be logged, served by one real server for all tests that only read."""
+"""Fixtures: one store with every kind of logged data, and one real server of it for read-only tests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import tracker
 
 @pytest.fixture(scope="session")
 def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of a store that no test changes."""
+    """Return the server of a store that no test changes."""
     folder = tmp_path_factory.mktemp("reading")
     log_everything(folder)
-    tracker.Api({"store": folder / "tracker-store"})  # nothing waits any more when the first test reads
+    tracker.Api({"store": folder / "tracker-store"})  # applies all journals before the first test reads
     with serving(folder / "tracker-store") as server:
         with server.client() as client:
             _wait_until_all_is_there(client)
@@ -42,6 +42,6 @@ def _wait_until_all_is_there(client: httpx.Client) -> None:
 
 @pytest.fixture(scope="session")
 def api(reading: Server) -> Iterator[httpx.Client]:
-    """A client of that server."""
+    """Return a client of that server."""
     with reading.client() as client:
         yield client

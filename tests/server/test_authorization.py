@@ -1,4 +1,4 @@
-"""Who may do what: every route of the API, taken from the application, as every kind of caller."""
+"""Tests of authorization: every route of the API, taken from the application, with every kind of caller."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ QUERY: dict[str, Any] = {"key": "x", "timeout": 0, "offset": 0, "digest": hashli
 
 
 def api_routes(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield method and path of every route; included routers are entered."""
+    """Yield the method and path of every route, including routes of included routers."""
     for route in routes:
         if isinstance(route, APIRoute):
             yield from ((method, prefix + route.path) for method in sorted(route.methods))
@@ -58,7 +58,7 @@ def api_routes(routes: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def under_api(app: FastAPI) -> list[tuple[str, str]]:
-    """Return method and path of every route of the API."""
+    """Return the method and path of every route of the API."""
     return [(method, path) for method, path in api_routes(app.routes) if path.startswith(API)]
 
 
@@ -74,7 +74,7 @@ def send(app: FastAPI, method: str, url: str, **request: Any) -> httpx.Response:
 
 
 def ask_all(app: FastAPI, headers: dict[str, Any]) -> dict[tuple[str, str], int]:
-    """Send to each route of the API a request that would be in order; return the statuses."""
+    """Send a valid request to each route of the API; return the statuses."""
     routes = under_api(app)
     answers = asyncio.run(_send(app, [_in_order(method, path, headers) for method, path in routes]))
     return {route: answer.status_code for route, answer in zip(routes, answers, strict=True)}
@@ -96,7 +96,7 @@ def _in_order(method: str, path: str, headers: dict[str, Any]) -> dict[str, Any]
 
 
 def log_something(folder: Path) -> Store:
-    """Return a store with a run and an artifact, all of it applied, and no recorder that changes it."""
+    """Return a store with an applied run and artifact, and without a recorder that could change it."""
     settings = {"store": folder / "tracker-store", "silent": True, "journal_only": True}
     run = tracker.init(entity="team", project="demo", id="run", settings=settings)
     run.log({"x": 1})
@@ -112,7 +112,7 @@ def log_something(folder: Path) -> Store:
 
 @pytest.fixture
 def logged(tmp_path: Path) -> Iterator[Store]:
-    """A store of a test's own."""
+    """Return a store that only one test uses."""
     store = log_something(tmp_path)
     yield store
     store.close()
@@ -120,7 +120,7 @@ def logged(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store for the tests that look whether something changes."""
+    """Return a store for the tests that check that nothing changes."""
     store = log_something(tmp_path_factory.mktemp("kept"))
     yield store
     store.close()
@@ -128,17 +128,17 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def app(logged: Store) -> FastAPI:
-    """The application with keys required; its follower does not run, so only requests change anything."""
+    """Return the application with keys required. Its watcher does not run: only requests change the store."""
     return create_app(logged, ServerSettings(logged.root))
 
 
 def basic(text: str) -> dict[str, str]:
-    """Return the header that HTTP Basic sends for ``user:password``."""
+    """Return the header of HTTP Basic for ``user:password``."""
     return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
 
 
 def bearer(key: str) -> dict[str, str]:
-    """Return the header that our own client sends."""
+    """Return the header that tracker's own client sends."""
     return {"Authorization": f"Bearer {key}"}
 
 
@@ -148,13 +148,13 @@ def cookie(value: str) -> dict[str, str]:
 
 
 def refused_callers(store: Store) -> dict[str, dict[str, str]]:
-    """Return the headers of callers who have no valid key."""
+    """Return the headers of callers without a valid key."""
     deleted = keys.make_key(store)
     with store.writing() as session:
         session.execute(delete(ApiKey))
     valid = keys.make_key(store)
     return {
-        "nobody": {},
+        "no header": {},
         "wrong key": bearer("local-" + "0" * 40),
         "empty key": bearer(""),
         "beginning of the key": bearer(valid[:-1]),
@@ -176,7 +176,7 @@ def refused_callers(store: Store) -> dict[str, dict[str, str]]:
 
 
 def content_of(root: Path) -> dict[str, bytes]:
-    """Return every file of a store but SQLite's, the recorder's and the lease's own."""
+    """Return every file of a store, except files of SQLite, the recorder and the lease."""
     files = (path for path in root.rglob("*") if path.is_file() and "catalog.db" not in path.name)
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -185,7 +185,7 @@ def content_of(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_matrix_knows_every_route_that_the_document_knows(app: FastAPI) -> None:
+def test_matrix_covers_every_route_of_the_openapi_document(app: FastAPI) -> None:
     document = app.openapi()["paths"]
     described = {(method.upper(), path) for path, methods in document.items() for method in methods}
     routes = {(method, path.replace(":path}", "}")) for method, path in under_api(app)}
@@ -193,7 +193,7 @@ def test_the_matrix_knows_every_route_that_the_document_knows(app: FastAPI) -> N
     assert len(routes) >= 20
 
 
-def test_without_a_valid_key_nothing_answers_and_nothing_changes(logged: Store, app: FastAPI) -> None:
+def test_requests_without_a_valid_key_are_refused_and_change_nothing(logged: Store, app: FastAPI) -> None:
     callers = refused_callers(logged)
     before, projects = content_of(logged.root), LocalReader(logged).projects()
     wrong = {}
@@ -206,7 +206,7 @@ def test_without_a_valid_key_nothing_answers_and_nothing_changes(logged: Store, 
     assert LocalReader(logged).projects() == projects
 
 
-def test_the_open_routes_stay_open(logged: Store, app: FastAPI) -> None:
+def test_open_routes_need_no_key(logged: Store, app: FastAPI) -> None:
     for name, headers in refused_callers(logged).items():
         assert send(app, "GET", f"{API}/health", headers=headers).status_code == 200, name
         assert send(app, "GET", f"{API}/session", headers=headers).json() == {
@@ -216,13 +216,13 @@ def test_the_open_routes_stay_open(logged: Store, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "basic", "Bearer in capitals"])
-def test_a_key_opens_everything(logged: Store, app: FastAPI, scheme: str) -> None:
+def test_valid_key_opens_every_route(logged: Store, app: FastAPI, scheme: str) -> None:
     key = keys.make_key(logged)
     headers = basic(f"api:{key}") if scheme == "basic" else bearer(key)
     if scheme.endswith("capitals"):
         headers = {"Authorization": f"BEARER {key}"}
     answers = ask_all(app, headers)
-    answers.pop(("POST", f"{API}/session"))  # has its key in the body
+    answers.pop(("POST", f"{API}/session"))  # this route expects the key in the body
     assert {
         route: status for route, status in answers.items() if status in (401, 403, 405) or status >= 500
     } == {}
@@ -231,7 +231,7 @@ def test_a_key_opens_everything(logged: Store, app: FastAPI, scheme: str) -> Non
     assert logged.blobs.read(VALUES["sha256"]) == b"content"
 
 
-def test_a_cookie_reads_and_never_writes(logged: Store, app: FastAPI) -> None:
+def test_cookie_permits_reading_but_not_writing(logged: Store, app: FastAPI) -> None:
     key = keys.make_key(logged)
     answer = send(app, "POST", f"{API}/session", json={"key": f" {key}\n"})
     assert answer.status_code == 204
@@ -258,7 +258,7 @@ def test_a_cookie_reads_and_never_writes(logged: Store, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000, None, 5, ["local-"], {"key": "x"}])
-def test_a_key_that_is_none_signs_nobody_in(kept: Store, key: Any) -> None:
+def test_invalid_key_does_not_sign_in(kept: Store, key: Any) -> None:
     app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=json.dumps({"key": key}), headers=headers)
@@ -268,7 +268,7 @@ def test_a_key_that_is_none_signs_nobody_in(kept: Store, key: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"key"', b"\xff", b"[" * 100_000, b"null", b""])
-def test_a_malformed_body_is_refused_in_the_usual_shape(kept: Store, body: bytes) -> None:
+def test_malformed_body_is_refused_in_the_error_format(kept: Store, body: bytes) -> None:
     app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=body, headers=headers)
@@ -276,7 +276,7 @@ def test_a_malformed_body_is_refused_in_the_usual_shape(kept: Store, body: bytes
     assert set(answer.json()["error"]) == {"code", "message"}
 
 
-def test_a_new_key_works_at_once_and_a_deleted_one_no_more(logged: Store, app: FastAPI) -> None:
+def test_new_key_works_and_deleted_key_fails_immediately(logged: Store, app: FastAPI) -> None:
     key = keys.make_key(logged)
     assert send(app, "GET", f"{API}/projects", headers=bearer(key)).status_code == 200
     with logged.writing() as session:
@@ -284,7 +284,7 @@ def test_a_new_key_works_at_once_and_a_deleted_one_no_more(logged: Store, app: F
     assert send(app, "GET", f"{API}/projects", headers=bearer(key)).status_code == 401
 
 
-def test_the_store_keeps_no_key(logged: Store, app: FastAPI) -> None:
+def test_store_contains_no_key_in_plain_text(logged: Store, app: FastAPI) -> None:
     key = keys.make_key(logged)
     assert all(key.encode() not in content for content in content_of(logged.root).values())
     for file in logged.root.glob("catalog.db*"):
@@ -292,10 +292,10 @@ def test_the_store_keeps_no_key(logged: Store, app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.0.0.2", "[::1]:8080"])
-def test_without_a_key_everything_is_open_under_its_own_names(kept: Store, host: str) -> None:
+def test_server_without_a_key_accepts_loopback_names(kept: Store, host: str) -> None:
     app = create_app(kept, ServerSettings(kept.root, no_key=True))
     answers = ask_all(app, {"Host": host})
-    # Signing in needs a key all the same.
+    # Signing in needs a valid key even here.
     refused = {route for route, status in answers.items() if status in (401, 403) or status >= 500}
     assert refused == {("POST", f"{API}/session")}
     assert answers["PUT", f"{API}/ingest/blobs/{{sha256}}"] == 201
@@ -308,8 +308,8 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_without_a_key_a_foreign_name_is_refused(kept: Store, host: str) -> None:
-    """A page elsewhere that points its name at 127.0.0.1 gets nothing, and changes nothing."""
+def test_server_without_a_key_refuses_foreign_names(kept: Store, host: str) -> None:
+    """A foreign page that points its name at 127.0.0.1 can neither read nor change anything."""
     app = create_app(kept, ServerSettings(kept.root, no_key=True))
     before = content_of(kept.root)
     assert set(ask_all(app, {"Host": host}).values()) == {400}
@@ -319,7 +319,7 @@ def test_without_a_key_a_foreign_name_is_refused(kept: Store, host: str) -> None
     assert content_of(kept.root) == before
 
 
-def test_beyond_loopback_a_key_is_always_asked_for(logged: Store) -> None:
+def test_key_is_required_beyond_loopback(logged: Store) -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "node.example"):
         app = create_app(logged, ServerSettings(logged.root, host=host))
         asked = {"Host": "tracker.example"}
@@ -331,8 +331,8 @@ FORM_TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form
 
 
 @pytest.mark.parametrize("kind", FORM_TYPES)
-def test_what_a_form_on_another_page_can_send_changes_nothing(kept: Store, kind: str | None) -> None:
-    """Without a key, only the type of the body tells a program's request from another page's."""
+def test_form_of_another_page_changes_nothing(kept: Store, kind: str | None) -> None:
+    """Without a key, only the body type distinguishes a program's request from a foreign page's form."""
     app = create_app(kept, ServerSettings(kept.root, no_key=True))
     before = content_of(kept.root)
     headers = {} if kind is None else {"Content-Type": kind}

@@ -1,4 +1,4 @@
-"""Damaged files of the store, asked for over HTTP: no whole answer with the tag of what they were."""
+"""Tests of damaged files over HTTP: the server never sends a complete answer with the original ETag."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def content(name: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of large files; tests damage and mend them."""
+    """Return a server of large files. Tests damage and repair the files."""
     store = open_store(tmp_path_factory.mktemp("damaged") / "store")
     writer = Writer(store.layout, "a" * 32)
     for name in SIZES:
@@ -47,7 +47,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(params=SIZES)
 def damaged(sound: Server, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A file with one flipped bit, near its beginning or near its end."""
+    """Yield the name of a file with one flipped bit, near its beginning or its end."""
     name: str = request.param
     whole = content(name)
     blob = blob_of(sound, name)
@@ -70,10 +70,10 @@ def flip(path: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"Range": "bytes=0-"}])
-def test_a_large_damaged_file_does_not_arrive_whole(
+def test_large_damaged_file_is_not_sent_completely(
     sound: Server, damaged: str, asked: dict[str, str]
 ) -> None:
-    """The first answer ends early; the next says why, and has no tag."""
+    """The first answer ends early. The next answer is an error without an ETag."""
     address = PLACE.format(damaged)
     with sound.client() as client:
         received = 0
@@ -87,17 +87,17 @@ def test_a_large_damaged_file_does_not_arrive_whole(
             answer = client.get(address, headers=again)
             assert answer.status_code == 503
             assert "etag" not in answer.headers
-            assert f"the stored content of {damaged} is damaged" in answer.json()["error"]["message"]
+            assert f"The stored content of {damaged} is damaged" in answer.json()["error"]["message"]
     named = f"{blob_of(sound, damaged)} is damaged"
     scripts.wait_for(lambda: any(named in line for line in sound.errors), "the line of the server")
     assert not [line for line in sound.errors if "Traceback" in line]
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_large_whole_file_arrives(sound: Server, name: str) -> None:
+def test_large_intact_file_is_sent_completely(sound: Server, name: str) -> None:
     whole = content(name)
     with sound.client() as client:
-        os.utime(blob_of(sound, name))  # as if it were new: what is known of it is no longer
+        os.utime(blob_of(sound, name))  # changes the state, so that the file is checked again
         for asked, expected in (
             ({"Range": "bytes=100-199"}, whole[100:200]),
             ({"Range": f"bytes=-{len(whole)}"}, whole),
@@ -111,7 +111,7 @@ def test_a_large_whole_file_arrives(sound: Server, name: str) -> None:
             assert expected is None or answer.content == expected
 
 
-def test_a_file_that_was_mended_is_sent_again(sound: Server) -> None:
+def test_repaired_file_is_sent_again(sound: Server) -> None:
     name = "between"
     blob = blob_of(sound, name)
     whole = blob.read_bytes()
@@ -125,7 +125,7 @@ def test_a_file_that_was_mended_is_sent_again(sound: Server) -> None:
         assert client.get(PLACE.format(name)).content == whole
 
 
-def test_the_client_names_the_file_and_leaves_nothing(
+def test_client_names_the_damaged_file_and_leaves_no_file(
     sound: Server, damaged: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use(sound, monkeypatch)
@@ -133,7 +133,7 @@ def test_the_client_names_the_file_and_leaves_nothing(
     file = api.run("team/demo/run1").file(damaged)
     with pytest.raises(CommError, match=f"{damaged}: the connection to .* broke while reading"):
         file.download(tmp_path / "down")
-    with pytest.raises(CommError, match=f"the stored content of {damaged} is damaged"):
+    with pytest.raises(CommError, match=f"The stored content of {damaged} is damaged"):
         file.download(tmp_path / "down")
     artifact = api.artifact(f"team/demo/model-{damaged}:v0")
     with pytest.raises(tracker.errors.ArtifactError, match=r"weights\.bin does not match"):

@@ -1,4 +1,4 @@
-"""Taking journals and blobs from other machines, without the client that usually sends them."""
+"""Tests of receiving journals and blobs, without the client that usually sends them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BINARY = {"Content-Type": "application/octet-stream"}
 
 @pytest.fixture(scope="module")
 def receiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that only receives; every test sends segments of its own."""
+    """Return a server that only receives. Each test sends its own segments."""
     with serving(tmp_path_factory.mktemp("receiving") / "store") as server:
         yield server
     assert server.errors == [], "".join(server.errors)
@@ -43,12 +43,12 @@ def api(receiving: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """Where the sending side has its journals."""
+    """Return the folder of the sender's journals."""
     return Layout(tmp_path / "sender")
 
 
 class Journal:
-    """A journal on the sending side, with ten rows, and what its run is called."""
+    """A journal of ten rows on the sender's side, with the address of its run."""
 
     def __init__(self, layout: Layout, *, finish: bool = True) -> None:
         self.segment = secrets.token_hex(16)
@@ -67,36 +67,36 @@ class Journal:
 def post(
     api: httpx.Client, name: str, data: bytes, before: bytes = b"", **query: str | int
 ) -> httpx.Response:
-    """Append ``data`` behind what was sent ``before``."""
+    """Append ``data`` after the bytes ``before``, which were sent earlier."""
     asked = {"offset": len(before), "digest": hashlib.sha256(before).hexdigest(), **query}
     return api.post(f"/ingest/journals/{name}", params=asked, content=data, headers=BINARY)
 
 
 def received(api: httpx.Client, name: str) -> dict[str, object]:
-    """Return what the server says that it has of a journal."""
+    """Return the state of a journal that the server reports."""
     answer: dict[str, object] = api.get(f"/ingest/journals/{name}").json()
     return answer
 
 
 def state(data: bytes) -> dict[str, object]:
-    """Return what the server should say that it has."""
+    """Return the state that the server should report."""
     return {"offset": len(data), "digest": hashlib.sha256(data).hexdigest()}
 
 
 def rows(api: httpx.Client, run: str) -> list[int]:
-    """Return the values that the server shows of a run."""
+    """Return the values of a run that the server returns."""
     answer = api.get(f"{run}/history")
     return [row["x"] for row in answer.json()["rows"]] if answer.status_code == 200 else []
 
 
 def taken(server: Server) -> set[Path]:
-    """Return what senders can have made: journals, blobs, and anything beside the store."""
+    """Return all files that senders can have created: journals, blobs, and files next to the store."""
     folders = (server.store.parent, server.store / "journals", server.store / "blobs")
     found = [path for folder in folders[1:] for path in folder.rglob("*")]
     return {*folders[0].iterdir(), *found}
 
 
-def test_a_journal_frame_by_frame(api: httpx.Client, layout: Layout) -> None:
+def test_journal_is_received_frame_by_frame(api: httpx.Client, layout: Layout) -> None:
     journal = Journal(layout)
     assert received(api, journal.name) == state(b"")
     sent = b""
@@ -110,23 +110,23 @@ def test_a_journal_frame_by_frame(api: httpx.Client, layout: Layout) -> None:
     assert api.get(journal.run).json()["state"] == "finished"
 
 
-def test_a_row_is_shown_when_its_answer_has_come(api: httpx.Client, layout: Layout) -> None:
+def test_row_is_visible_after_the_answer(api: httpx.Client, layout: Layout) -> None:
     journal = Journal(layout)
     sent = journal.data[: journal.ends[6]]
     assert post(api, journal.name, sent).status_code == 200
     assert received(api, journal.name) == state(sent)
-    # The last row stays open: a later record may belong to it.
+    # The last row stays open, because a later record may extend it.
     assert rows(api, journal.run)[:4] == [0, 1, 2, 3]
     assert api.get(journal.run).json()["state"] == "running"
     assert post(api, journal.name, journal.data[len(sent) :], sent).status_code == 200
     assert rows(api, journal.run) == list(range(10))
 
 
-def test_what_does_not_continue_is_a_conflict_and_nothing_is_taken(api: httpx.Client, layout: Layout) -> None:
+def test_non_continuing_data_is_a_conflict_and_not_stored(api: httpx.Client, layout: Layout) -> None:
     journal = Journal(layout, finish=False)
     sent = journal.data[: journal.ends[3]]
     rest = journal.data[len(sent) :]
-    assert post(api, journal.name, rest, sent).status_code == 409  # nothing is here yet
+    assert post(api, journal.name, rest, sent).status_code == 409  # the server has no bytes yet
     assert post(api, journal.name, sent).status_code == 200
     for wrong in (
         post(api, journal.name, sent),
@@ -143,7 +143,7 @@ def test_what_does_not_continue_is_a_conflict_and_nothing_is_taken(api: httpx.Cl
     assert post(api, journal.name, rest, sent).status_code == 200
 
 
-def test_only_whole_frames_are_taken(api: httpx.Client, layout: Layout) -> None:
+def test_only_whole_frames_are_accepted(api: httpx.Client, layout: Layout) -> None:
     journal = Journal(layout, finish=False)
     sent = journal.data[: journal.ends[2]]
     assert post(api, journal.name, sent).status_code == 200
@@ -156,26 +156,26 @@ def test_only_whole_frames_are_taken(api: httpx.Client, layout: Layout) -> None:
     for wrong in (rest[:-1], rest[1:], bytes(flipped), skipped, rest + rest, rest + b"\0", foreign, claim):
         answer = post(api, journal.name, wrong, sent)
         assert answer.status_code == 400
-        assert "whole frames" in answer.json()["error"]["message"]
+        assert "Send whole frames only" in answer.json()["error"]["message"]
         assert received(api, journal.name) == state(sent)
     assert post(api, journal.name, rest, sent).status_code == 200
     scripts.wait_for(lambda: rows(api, journal.run)[:9] == list(range(9)), "the rows")
 
 
-def test_only_the_beginning_of_that_journal_begins_it(
+def test_first_bytes_must_be_the_header_of_the_journal(
     api: httpx.Client, layout: Layout, receiving: Server
 ) -> None:
     journal, other = Journal(layout), Journal(layout)
     newer = bytearray(journal.data)
     newer[8] = 99
     for wrong, words in (
-        (other.data, "not the beginning"),
-        (journal.data[HEADER.size :], "not the beginning"),
+        (other.data, "does not begin with the header"),
+        (journal.data[HEADER.size :], "does not begin with the header"),
         (b"", ""),
-        (b"\0" * 100, "not the beginning"),
-        (journal.data[:31], "not the beginning"),
-        (pack_header(journal.segment, 1), "not the beginning"),
-        (bytes(newer), "upgrade airgap-tracker on the server"),
+        (b"\0" * 100, "does not begin with the header"),
+        (journal.data[:31], "does not begin with the header"),
+        (pack_header(journal.segment, 1), "does not begin with the header"),
+        (bytes(newer), "Upgrade airgap-tracker on the server"),
     ):
         answer = post(api, journal.name, wrong)
         if wrong:
@@ -201,7 +201,7 @@ def test_only_the_beginning_of_that_journal_begins_it(
         "x" * 5000,
     ],
 )
-def test_a_name_that_is_no_journals_is_refused(api: httpx.Client, name: str, receiving: Server) -> None:
+def test_invalid_journal_name_is_refused(api: httpx.Client, name: str, receiving: Server) -> None:
     files = taken(receiving)
     for answer in (api.get(f"/ingest/journals/{name}"), post(api, name, b"x")):
         assert answer.status_code in (400, 404, 405)
@@ -209,8 +209,8 @@ def test_a_name_that_is_no_journals_is_refused(api: httpx.Client, name: str, rec
     assert taken(receiving) - files == set()
 
 
-def test_two_names_of_one_journal_are_one(api: httpx.Client, layout: Layout) -> None:
-    """Digits of other scripts are digits too; the server must not keep two records of one file."""
+def test_two_spellings_of_a_journal_name_are_one_journal(api: httpx.Client, layout: Layout) -> None:
+    """Digits of other scripts are digits too. The server must not keep two records of one file."""
     journal = Journal(layout, finish=False)
     sent = journal.data[: journal.ends[3]]
     assert post(api, journal.name, sent).status_code == 200
@@ -219,12 +219,12 @@ def test_two_names_of_one_journal_are_one(api: httpx.Client, layout: Layout) -> 
 
 
 @pytest.mark.parametrize("segment", ["0" * 31, "", "x", "0" * 32 + "-000000", "G" * 32, "%2E%2E"])
-def test_only_a_segment_is_ended(api: httpx.Client, layout: Layout, segment: str) -> None:
+def test_invalid_segment_cannot_be_ended(api: httpx.Client, layout: Layout, segment: str) -> None:
     answer = api.post(f"/ingest/segments/{segment}/end", json={"state": "crashed"})
     assert answer.status_code in (400, 404, 405)
 
 
-def test_ending_one_segment_leaves_the_others(api: httpx.Client, layout: Layout) -> None:
+def test_ending_one_segment_does_not_change_others(api: httpx.Client, layout: Layout) -> None:
     ended, other = Journal(layout, finish=False), Journal(layout, finish=False)
     for journal in (ended, other):
         assert post(api, journal.name, journal.data).status_code == 200
@@ -239,14 +239,12 @@ def test_ending_one_segment_leaves_the_others(api: httpx.Client, layout: Layout)
     assert unknown.status_code == 200
 
 
-def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_the_sender_is_heard_of(
-    tmp_path: Path, layout: Layout
-) -> None:
+def test_sign_of_life_clears_the_reason_of_a_silent_writer(tmp_path: Path, layout: Layout) -> None:
     reason = "no news from node1 since 1970-01-01 00:00 UTC; rows may still wait there"
     journals = [Journal(layout, finish=False) for _ in range(3)]
     with serving(tmp_path / "store") as server, server.client() as api:
 
-        def said(journal: Journal) -> tuple[str, str | None]:
+        def state_and_error(journal: Journal) -> tuple[str, str | None]:
             found = api.get(journal.run).json()
             return found["state"], found["error"]
 
@@ -257,19 +255,19 @@ def test_the_reason_of_an_end_that_is_only_silence_is_withdrawn_when_the_sender_
         store = open_store(server.store)
         Follower(store).poll()  # as `tracker sync` does
         store.close()
-        assert [said(journal) for journal in journals] == [("crashed", reason)] * 3
+        assert [state_and_error(journal) for journal in journals] == [("crashed", reason)] * 3
         grows, lives, dies = journals
         for journal, data in ((grows, grows.data[grows.ends[3] :]), (lives, b"")):
             assert post(api, journal.name, data, journal.data[: journal.ends[3]]).status_code == 200
         assert api.post(f"/ingest/segments/{dies.segment}/end", json={"state": "crashed"}).status_code == 200
-        assert said(grows) == ("running", None)
-        assert said(dies) == ("crashed", None)
-        scripts.wait_for(lambda: said(lives) == ("running", None), "the server to see the sign of life")
+        assert state_and_error(grows) == ("running", None)
+        assert state_and_error(dies) == ("crashed", None)
+        scripts.wait_for(
+            lambda: state_and_error(lives) == ("running", None), "the server to see the sign of life"
+        )
 
 
-def test_a_journal_that_was_sealed_here_may_be_sent_again(
-    api: httpx.Client, layout: Layout, receiving: Server
-) -> None:
+def test_sealed_journal_can_be_sent_again(api: httpx.Client, layout: Layout, receiving: Server) -> None:
     journal = Journal(layout)
     assert post(api, journal.name, journal.data).status_code == 200
     for _ in range(2):
@@ -280,8 +278,8 @@ def test_a_journal_that_was_sealed_here_may_be_sent_again(
     assert api.get(journal.run).json()["attempts"] == 1
 
 
-def test_many_senders_of_one_journal_take_turns(receiving: Server, layout: Layout) -> None:
-    """Each sends whatever is missing; the journal is here once, whoever wins."""
+def test_concurrent_senders_of_one_journal_store_it_once(receiving: Server, layout: Layout) -> None:
+    """Each sender sends the missing bytes. The server stores the journal once, in any order of senders."""
     journal = Journal(layout)
     failures: list[object] = []
 
@@ -295,7 +293,7 @@ def test_many_senders_of_one_journal_take_turns(receiving: Server, layout: Layou
                 answer = post(client, journal.name, journal.data[here:end], journal.data[:here])
                 if answer.status_code not in (200, 409):
                     failures.append(answer.text)
-            failures.append("it never ended")
+            failures.append("the journal was never complete")
 
     threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
@@ -307,7 +305,7 @@ def test_many_senders_of_one_journal_take_turns(receiving: Server, layout: Layou
         assert rows(client, journal.run) == list(range(10))
 
 
-def test_blobs_by_hash(api: httpx.Client, receiving: Server) -> None:
+def test_blobs_are_stored_by_digest(api: httpx.Client, receiving: Server) -> None:
     content = os.urandom(3_000_000)
     sha256 = hashlib.sha256(content).hexdigest()
     absent = hashlib.sha256(b"absent").hexdigest()
@@ -331,21 +329,21 @@ def test_blobs_by_hash(api: httpx.Client, receiving: Server) -> None:
 @pytest.mark.parametrize(
     "name", ["x", "..", "%2E%2E%2F%2E%2E", "A" * 64, "0" * 63, "0" * 65, "0" * 62 + "/x", chr(0x660) * 64]
 )
-def test_a_name_that_is_no_hash_is_refused(api: httpx.Client, name: str, receiving: Server) -> None:
+def test_invalid_digest_is_refused(api: httpx.Client, name: str, receiving: Server) -> None:
     files = taken(receiving)
     assert api.put(f"/ingest/blobs/{name}", content=b"x", headers=BINARY).status_code in (400, 404, 405)
     assert api.post("/ingest/blobs/missing", json={"sha256": [name]}).status_code == 400
     assert taken(receiving) - files == set()
 
 
-def test_a_sender_that_goes_away_leaves_nothing(receiving: Server, layout: Layout) -> None:
-    """A connection that breaks in the middle of a body: no blob, no half journal, no temporary file."""
+def test_disconnected_sender_leaves_no_file(receiving: Server, layout: Layout) -> None:
+    """A connection that breaks inside a body leaves no blob, no partial journal and no temporary file."""
     journal = Journal(layout, finish=False)
     content = os.urandom(1000)
 
     def torn(data: bytes) -> Iterator[bytes]:
         yield data
-        raise ConnectionError("the sender is gone")
+        raise ConnectionError("the sender disconnected")
 
     with receiving.client() as api:
         digest = hashlib.sha256(b"").hexdigest()
@@ -363,7 +361,7 @@ def test_a_sender_that_goes_away_leaves_nothing(receiving: Server, layout: Layou
         assert post(api, journal.name, journal.data).status_code == 200
 
 
-def test_a_body_beyond_all_bounds_is_refused(api: httpx.Client, layout: Layout) -> None:
+def test_too_large_body_is_refused(api: httpx.Client, layout: Layout) -> None:
     journal = Journal(layout)
     answer = post(api, journal.name, journal.data + b"\0" * (MAX_PAYLOAD + 9 * 1024 * 1024))
     assert answer.status_code == 413
@@ -372,10 +370,10 @@ def test_a_body_beyond_all_bounds_is_refused(api: httpx.Client, layout: Layout) 
 
 
 HOSTILE = {
-    "no record": b"\xc1",
+    "not a record": b"\xc1",
     "an unknown kind": encode([99, 1]),
     "a row before its run": pack(Row(0, 0, 1, 1.0, {"x": 1})),
-    "a time that is none": encode(RunStarted("team", "demo", "nan", math.nan, Process("h", "b", 1, 1, 1))),
+    "an invalid time": encode(RunStarted("team", "demo", "nan", math.nan, Process("h", "b", 1, 1, 1))),
     "a step beyond 64 bits": encode(Row(0, 2**64 - 1, 1, 1.0, {"x": 1})),
     "a file outside": encode(FileSaved("a", "../../../etc/passwd", 1, "text/plain")),
     "a draft outside": encode(
@@ -393,11 +391,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", list(HOSTILE))
-def test_a_journal_made_to_harm_harms_only_itself(
+def test_harmful_journal_affects_only_itself(
     api: httpx.Client, layout: Layout, receiving: Server, what: str
 ) -> None:
-    """Well-formed frames with content that no SDK writes: others are still taken, applied and announced."""
-    segment = "00000" + secrets.token_hex(16)[5:]  # sorts before all others: the follower sees it first
+    """Well-formed frames with content that no SDK writes. The server still accepts and applies others."""
+    segment = "00000" + secrets.token_hex(16)[5:]  # sorts before all others, so the follower reads it first
     seed_frames = [HOSTILE[what]]
     if what == "an artifact without a manifest":
         record = ArtifactLogged("bare", "t", "d" * 32, "ab" * 32, 1, 1, ["latest"], "client", 1.0)
@@ -417,7 +415,7 @@ def test_a_journal_made_to_harm_harms_only_itself(
     good = Journal(layout)
     assert post(api, good.name, good.data).status_code == 200
     assert rows(api, good.run) == list(range(10))
-    # The follower goes on too: it seals what has ended, and wakes those who wait for news.
+    # The follower continues too: it seals ended segments, and wakes waiting requests.
     scripts.wait_for(lambda: not list(receiving.store.rglob(f"{good.name}.journal")), "sealing")
     assert api.get("/projects").status_code == 200
     assert api.get("/projects/team/demo/runs").status_code == 200
@@ -426,7 +424,7 @@ def test_a_journal_made_to_harm_harms_only_itself(
         journal.unlink()
 
 
-def test_a_copy_that_a_crash_tore_is_cut_off_and_filled_again(tmp_path: Path, layout: Layout) -> None:
+def test_journal_torn_by_a_crash_is_cut_and_completed(tmp_path: Path, layout: Layout) -> None:
     journal = Journal(layout, finish=False)
     server = Server(tmp_path / "store")
     with server.client() as api:
@@ -450,7 +448,7 @@ def test_a_copy_that_a_crash_tore_is_cut_off_and_filled_again(tmp_path: Path, la
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
+    """Yield the folder of a file system of 4 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
     if os.geteuid() != 0:
@@ -464,7 +462,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(small_disk: Path, layout: Layout) -> None:
+def test_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path, layout: Layout) -> None:
     journal = Journal(layout, finish=False)
     sent = journal.data[: journal.ends[4]]
     with serving(small_disk / "store") as server, server.client() as api:
@@ -484,7 +482,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_lost(small_disk: Path, lay
             error = answer.json()["error"]
             assert error == {
                 "code": "storage",
-                "message": "the server cannot write its store: No space left on device",
+                "message": "The server cannot write to its store: No space left on device.",
             }
         assert received(api, large.name) == state(b"")
         assert received(api, journal.name) == state(sent)

@@ -1,4 +1,4 @@
-"""What one client may cost the server: bodies, half-sent requests, connections."""
+"""Tests of limits per client: bodies, incomplete requests, connections."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ def upload(sha256: str, length: int) -> bytes:
 
 
 def memory(process: subprocess.Popen[str]) -> int:
-    """Resident bytes of a process."""
+    """Return the resident bytes of a process."""
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 @pytest.mark.parametrize("length", [400_000_000, None, 10])
 @pytest.mark.parametrize("path", ["/api/v1/ingest/blobs/missing", "/api/v1/artifacts/change"])
-def test_the_key_is_asked_for_before_the_body(keyed: Server, path: str, length: int | None) -> None:
-    """The answer comes while nothing of the body was sent."""
+def test_key_is_checked_before_the_body(keyed: Server, path: str, length: int | None) -> None:
+    """The answer arrives before the client has sent any byte of the body."""
     with connect(keyed.port) as client:
         client.sendall(head(path, length))
         assert client.recv(1000).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/ingest/blobs/missing", "/api/v1/session"])
-def test_a_json_body_has_a_bound(keyed: Server, path: str) -> None:
+def test_json_body_is_limited(keyed: Server, path: str) -> None:
     key = f"Authorization: Bearer {keyed.key}"
     with connect(keyed.port) as client:
         client.sendall(head(path, 400_000_000, key))
@@ -77,7 +77,7 @@ def test_a_json_body_has_a_bound(keyed: Server, path: str) -> None:
             for _ in range(64):
                 client.sendall(chunk)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # refused in the middle
+            pass  # the server refused the rest
         try:
             answer = client.recv(1000)
         except ConnectionResetError:
@@ -86,7 +86,7 @@ def test_a_json_body_has_a_bound(keyed: Server, path: str) -> None:
     assert memory(keyed.process) < before + 64 * 2**20
 
 
-def test_a_draft_that_is_none_is_refused_with_a_reason(keyed: Server) -> None:
+def test_invalid_draft_is_refused_with_a_reason(keyed: Server) -> None:
     with keyed.client() as client:
         answer = client.post(f"/ingest/drafts/{'0' * 32}", json={})
         assert answer.status_code == 422
@@ -95,7 +95,7 @@ def test_a_draft_that_is_none_is_refused_with_a_reason(keyed: Server) -> None:
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """A server that waits half a second where it usually waits many."""
+    """Yield a server with timeouts of half a second instead of many seconds."""
     process = scripts.start(PATIENT.format(arguments=["--no-key"]), tmp_path)
     assert process.stdout is not None
     found = ADDRESS.match(process.stdout.readline())
@@ -115,32 +115,32 @@ def patient(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     ],
     ids=["nothing", "half a head", "half a body", "half a blob"],
 )
-def test_a_request_that_stops_is_closed(patient: tuple[int, subprocess.Popen[str]], sent: bytes) -> None:
+def test_stalled_request_is_closed(patient: tuple[int, subprocess.Popen[str]], sent: bytes) -> None:
     with connect(patient[0]) as client:
         client.sendall(sent)
         while client.recv(1000):  # until the server closes; the socket's own limit is 30 s
             pass
 
 
-def test_an_upload_that_moves_on_may_take_any_time(patient: tuple[int, subprocess.Popen[str]]) -> None:
+def test_slow_upload_with_progress_is_not_limited(patient: tuple[int, subprocess.Popen[str]]) -> None:
     content = b"abcdefgh"
     with connect(patient[0]) as client:
         client.sendall(upload(hashlib.sha256(content).hexdigest(), len(content)))
         for byte in content:
             client.sendall(bytes([byte]))
-            time.sleep(0.2)  # a slow line: in all three times as long as the server waits for one byte
+            time.sleep(0.2)  # a slow line: in total three times the timeout for one byte
         assert client.recv(1000).startswith(b"HTTP/1.1 201 ")
 
 
-def test_a_long_question_is_not_cut_off(patient: tuple[int, subprocess.Popen[str]]) -> None:
-    """A client that waits for news has sent all that it has to send."""
+def test_long_poll_is_not_closed(patient: tuple[int, subprocess.Popen[str]]) -> None:
+    """A client that waits for a change has already sent its complete request."""
     base = f"http://127.0.0.1:{patient[0]}/api/v1"
     now = json.loads(httpx.get(f"{base}/live", params={"timeout": 0}, trust_env=False).content)
     answer = httpx.get(f"{base}/live", params={"since": now["revision"], "timeout": 3}, trust_env=False)
     assert answer.status_code == 200
 
 
-def test_more_connections_than_descriptors_leave_the_server_answering(tmp_path: Path) -> None:
+def test_server_answers_despite_more_connections_than_descriptors(tmp_path: Path) -> None:
     limited = (
         "import os, resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))\n"
@@ -170,7 +170,7 @@ def test_more_connections_than_descriptors_leave_the_server_answering(tmp_path: 
         for each in held[: len(held) // 2]:
             each.close()
         del held[: len(held) // 2]
-        scripts.wait_for(lambda: _answers(port), "an answer beside connections that hold on")
+        scripts.wait_for(lambda: _answers(port), "an answer in spite of many open connections")
     finally:
         for each in held:
             each.close()
@@ -189,7 +189,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def test_the_owners_key_is_found_by_the_owners_scripts_alone(tmp_path: Path) -> None:
+def test_only_scripts_of_the_owner_find_the_own_key(tmp_path: Path) -> None:
     with serving(tmp_path / "store", key=True) as server:
         for file in (tmp_path / "store" / "server.key", tmp_path / ".config" / "own-keys.json"):
             assert file.stat().st_mode & 0o777 == 0o600
@@ -212,22 +212,22 @@ run.finish()
             code, tmp_path, check=False, TRACKER_BASE_URL=server.url, TRACKER_CONFIG_DIR=str(stranger)
         )
         assert refused.returncode == 1
-        assert "an API key is needed" in refused.stderr
+        assert "API key missing" in refused.stderr
     with serving(tmp_path / "store", key=True) as again:
         assert again.key == server.key
 
 
-def test_beyond_loopback_a_server_without_a_key_does_not_start(tmp_path: Path) -> None:
+def test_server_without_a_key_does_not_start_beyond_loopback(tmp_path: Path) -> None:
     done = command("server", "--host", "0.0.0.0", "--port", "0", "--no-key", folder=tmp_path)
     assert done.returncode == 1
-    assert "--no-key would let everybody" in done.stderr
+    assert "--no-key lets everyone" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_link_is_for_a_server_that_was_started(tmp_path: Path) -> None:
+def test_sign_in_link_needs_a_started_server(tmp_path: Path) -> None:
     done = command("server", "--link", "--store", "none", folder=tmp_path)
     assert done.returncode == 1
-    assert "no server has served" in done.stderr
+    assert "No server has served" in done.stderr
     with serving(tmp_path / "store", key=True) as server:
         link = command("server", "--link", "--store", "store", folder=tmp_path).stdout.strip()
         with httpx.Client(trust_env=False) as browser:
@@ -236,7 +236,7 @@ def test_a_link_is_for_a_server_that_was_started(tmp_path: Path) -> None:
         with httpx.Client(trust_env=False) as second:
             assert second.get(link).status_code == 401
             assert second.get(f"{server.url}/api/v1/projects").status_code == 401
-        # The cookie alone changes nothing: another site could make the browser send it.
+        # The cookie alone does not permit changes: another site could make the browser send it.
         link = command("server", "--link", "--store", "store", folder=tmp_path).stdout.strip()
         with httpx.Client(trust_env=False) as browser:
             browser.get(link)

@@ -1,4 +1,4 @@
-"""The long poll: wakes when something changes, returns when nothing does."""
+"""Tests of the long poll: it returns when something changes, and at the timeout."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import tracker
 
 @pytest.fixture
 def server(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """A server of an empty store in the folder where runs log."""
+    """Yield a server of an empty store in the folder where runs log."""
     with serving(tmp_path / "tracker-store") as started:
         yield started
     assert started.errors == []
 
 
-def test_the_revision_at_once_without_since(server: Server) -> None:
+def test_poll_without_since_returns_the_revision_immediately(server: Server) -> None:
     with server.client() as api:
         assert api.get("/live", params={"timeout": 60}).json() == {"revision": 0, "runs": []}
 
 
-def test_nothing_new_answers_at_the_timeout(server: Server) -> None:
+def test_poll_without_a_change_returns_at_the_timeout(server: Server) -> None:
     with server.client() as api:
         now = api.get("/live").json()["revision"]
         assert api.get("/live", params={"since": now, "timeout": 0.3}).json() == {"revision": now, "runs": []}
@@ -32,8 +32,8 @@ def test_nothing_new_answers_at_the_timeout(server: Server) -> None:
         assert ahead == {"revision": now, "runs": []}
 
 
-def test_every_waiting_poll_is_woken_by_a_run(server: Server) -> None:
-    """The client gives up before the poll would: an answer can only come from the news."""
+def test_run_wakes_every_waiting_poll(server: Server) -> None:
+    """The client's timeout is shorter than the poll's, so only a change can cause an answer."""
     with server.client() as api, ThreadPoolExecutor(4) as pool:
         now = api.get("/live").json()["revision"]
         polls = [
@@ -45,7 +45,7 @@ def test_every_waiting_poll_is_woken_by_a_run(server: Server) -> None:
                 answer = poll.result().json()
                 assert answer["revision"] > now
                 assert answer["runs"] == [{"entity": "team", "project": "demo", "id": "news"}]
-            # From one answer to the next nothing is missed, until the run has ended.
+            # No change is missed between one answer and the next, until the run has ended.
             since = answer["revision"]
         while api.get("/projects/team/demo/runs/news").json()["state"] != "finished":
             since = api.get("/live", params={"since": since, "timeout": 60}, timeout=30).json()["revision"]

@@ -1,4 +1,4 @@
-"""The dashboard's page, the document of the API, and addresses that are made up."""
+"""Tests of the dashboard's page, the OpenAPI document, and invalid addresses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def _get(store: Store, path: str) -> httpx.Response:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that no test changes."""
+    """Yield a store that no test changes."""
     store = open_store(tmp_path_factory.mktemp("empty"))
     yield store
     store.close()
@@ -37,7 +37,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for a built dashboard."""
+    """Return a folder in place of the built dashboard."""
     folder = tmp_path / "static"
     (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_text("<!doctype html><title>tracker</title>")
@@ -50,7 +50,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "path", ["/", "/team/demo", "/team/demo/runs/x?tab=media", "/index.html", "/a" * 3000, "/%00"]
 )
-def test_every_address_outside_the_api_is_the_page(empty: Store, built: Path, path: str) -> None:
+def test_address_outside_the_api_is_the_page(empty: Store, built: Path, path: str) -> None:
     answer = asyncio.run(_get(empty, path))
     assert answer.status_code == 200
     assert "<title>tracker</title>" in answer.text
@@ -66,24 +66,24 @@ def test_every_address_outside_the_api_is_the_page(empty: Store, built: Path, pa
 
 
 @pytest.mark.parametrize("length", [300, 5000])
-def test_a_name_longer_than_any_file_is_the_page(empty: Store, built: Path, length: int) -> None:
+def test_too_long_file_name_is_the_page(empty: Store, built: Path, length: int) -> None:
     assert asyncio.run(_get(empty, "/" + "x" * length)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/v1/none", "/api/v2/projects", "/api/", "/api/v1/"])
-def test_an_unknown_address_of_the_api_is_not_the_page(empty: Store, built: Path, path: str) -> None:
+def test_unknown_api_address_is_not_the_page(empty: Store, built: Path, path: str) -> None:
     answer = asyncio.run(_get(empty, path))
     assert answer.status_code == 404
     assert set(answer.json()["error"]) == {"code", "message"}
 
 
-def test_without_a_built_dashboard_it_says_what_to_do(
+def test_missing_dashboard_is_explained(
     empty: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dashboard, "STATIC", tmp_path / "nothing")
     answer = asyncio.run(_get(empty, "/team/demo"))
     assert answer.status_code == 503
-    assert "dashboard was not built" in answer.text
+    assert "does not contain the dashboard" in answer.text
     assert asyncio.run(_get(empty, "/api/v1/health")).status_code == 200
 
 
@@ -104,8 +104,8 @@ def test_without_a_built_dashboard_it_says_what_to_do(
         "/assets/..\\..\\secret.txt",
     ],
 )
-def test_no_address_leads_out_of_the_folder(empty: Store, built: Path, path: str) -> None:
-    """Built by hand: clients tidy such addresses up before they send them."""
+def test_address_cannot_leave_the_static_folder(empty: Store, built: Path, path: str) -> None:
+    """The request is built by hand, because clients normalise such addresses before they send them."""
 
     scope = {
         "type": "http",
@@ -158,8 +158,8 @@ RUN = "/api/v1/projects/team/demo/runs/everything"
         "/api/v1/projects/team/demo/artifacts/model/%0d%0aX-Injected:%20yes",
     ],
 )
-def test_made_up_names_of_runs_and_files_are_not_found(reading: Server, path: str) -> None:
-    """Sent as they are over a real connection, not tidied up by a client."""
+def test_invalid_run_and_file_names_are_not_found(reading: Server, path: str) -> None:
+    """The paths are sent unchanged over a real connection, because a client would normalise them."""
     connection = http.client.HTTPConnection("127.0.0.1", reading.port, timeout=60)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -183,21 +183,21 @@ def test_made_up_names_of_runs_and_files_are_not_found(reading: Server, path: st
         b"GET / HTTP/1.1\r\n\r\n",
     ],
 )
-def test_malformed_requests_leave_the_server_well(reading: Server, raw: bytes) -> None:
+def test_malformed_requests_do_not_harm_the_server(reading: Server, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", reading.port), timeout=60) as connection:
         try:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(65536)
-        except OSError:  # it may hang up before it has read all of this
+        except OSError:  # the server may close before it has read everything
             answer = b""
     assert not answer or answer.split()[1] == b"400"
     with reading.client() as api:
         assert api.get("/health").json()["status"] == "ok"
 
 
-def test_the_document_of_the_api_is_whole(api: httpx.Client) -> None:
-    """Every reference leads somewhere, every operation has a name of its own and says what it does."""
+def test_openapi_document_is_complete(api: httpx.Client) -> None:
+    """Every reference has a target. Every operation has its own name and a description."""
     document = api.get("/openapi.json").json()
     assert document["openapi"].startswith("3.")
     names = []

@@ -1,4 +1,4 @@
-"""Charts, media, tables and artifacts over the REST API, decoded without the code that made them."""
+"""Tests of charts, media, tables and artifacts over the REST API, decoded without tracker's own code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARTIFACTS = "/projects/team/demo/artifacts"
 def read_chart(
     api: httpx.Client, run: str, **query: Any
 ) -> tuple[dict[str, Any], list[dict[str, list[float]]]]:
-    """Return a chart's header and its series' columns."""
+    """Return the header of a chart and the columns of its series."""
     answer = api.get(f"/projects/team/demo/runs/{run}/chart", params=query)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/octet-stream"
@@ -46,11 +46,11 @@ def read_chart(
 
 
 def bits(numbers: list[float]) -> bytes:
-    """Return numbers as bytes: NaN equals NaN there."""
+    """Return numbers as bytes, where NaN equals NaN."""
     return array("d", numbers).tobytes()
 
 
-def test_a_chart_has_every_value_of_a_short_run(api: httpx.Client) -> None:
+def test_chart_of_a_short_run_has_every_value(api: httpx.Client) -> None:
     header, series = read_chart(api, "everything", key=["train/loss", "nothing", "count", "text"])
     assert header["x"] == "_step"
     assert [(each["key"], each["kind"], each["length"]) for each in header["series"]] == [
@@ -65,7 +65,7 @@ def test_a_chart_has_every_value_of_a_short_run(api: httpx.Client) -> None:
     assert (series[2]["x"], series[2]["y"]) == ([7.0], [2.0**70])
 
 
-def test_other_axes_and_a_window(api: httpx.Client) -> None:
+def test_chart_over_other_axes_and_in_a_window(api: httpx.Client) -> None:
     _, (by_epoch,) = read_chart(api, "everything", key="train/loss", x="epoch")
     assert by_epoch["x"] == [0, 0, 1, 1, 2, 2, 3]
     assert bits(by_epoch["y"]) == bits(LOSSES)
@@ -83,7 +83,7 @@ def test_other_axes_and_a_window(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("points", [1, 7, 1000])
-def test_a_long_run_is_thinned_without_losing_its_spike(api: httpx.Client, points: int) -> None:
+def test_chart_of_a_long_run_keeps_its_spike(api: httpx.Client, points: int) -> None:
     header, (series,) = read_chart(api, "long", key="wave", points=points)
     assert header["series"][0]["kind"] == "buckets"
     columns = ["x", "last", "min", "max", "mean", "count", "nonfinite", "min_step", "max_step"]
@@ -106,7 +106,7 @@ def test_a_long_run_is_thinned_without_losing_its_spike(api: httpx.Client, point
         assert (low, high) == (min(logged), max(logged))
 
 
-def test_images_by_step_with_captions_and_bytes(api: httpx.Client) -> None:
+def test_images_have_steps_captions_and_bytes(api: httpx.Client) -> None:
     found = api.get(f"{RUN}/objects", params={"key": "samples"}).json()
     assert found["key"] == "samples"
     assert [step["step"] for step in found["steps"]] == [8, 9]
@@ -126,7 +126,7 @@ def test_images_by_step_with_captions_and_bytes(api: httpx.Client) -> None:
     assert api.get(f"{RUN}/objects", params={"key": "train/loss"}).json()["steps"] == []
 
 
-def test_a_table_by_pages(api: httpx.Client) -> None:
+def test_table_is_returned_by_page(api: httpx.Client) -> None:
     page = api.get(f"{RUN}/table", params={"key": "predictions", "offset": 5, "limit": 3}).json()
     assert (page["key"], page["step"], page["steps"], page["total"]) == ("predictions", 9, [8, 9], 20)
     assert page["columns"] == ["id", "image", "value"]
@@ -148,13 +148,13 @@ def test_a_table_by_pages(api: httpx.Client) -> None:
     assert [row[0] for row in content["data"]] == list(range(20))
 
 
-def test_artifacts_newest_first(api: httpx.Client) -> None:
+def test_artifacts_are_listed_newest_first(api: httpx.Client) -> None:
     found = api.get(ARTIFACTS).json()["artifacts"]
     assert [(each["name"], each["version"]) for each in found] == [
         ("page", "v0"),
         ("model", "v1"),
         ("model", "v0"),
-        ("run-everything-predictions", "v1"),  # what logging a table makes
+        ("run-everything-predictions", "v1"),  # logging a table creates this artifact
         ("run-everything-predictions", "v0"),
     ]
     v1, v0 = found[1:3]
@@ -166,7 +166,7 @@ def test_artifacts_newest_first(api: httpx.Client) -> None:
     assert api.get(ARTIFACTS, params={"run": "user"}).json()["artifacts"] == []
 
 
-def test_a_version_with_its_files(api: httpx.Client) -> None:
+def test_version_is_returned_with_its_files(api: httpx.Client) -> None:
     best = api.get(f"{ARTIFACTS}/model/best").json()
     assert best["version"] == "v0"
     assert [run["id"] for run in best["used_by"]] == ["user"]
@@ -185,7 +185,7 @@ def test_a_version_with_its_files(api: httpx.Client) -> None:
         answer = api.get(httpx.URL(str(api.base_url)).join(files[path]["url"]))
         assert answer.content == content
         assert answer.headers["etag"] == f'"{files[path]["sha256"]}"'
-    # What a generic client sends that quotes the slash too.
+    # A generic client also quotes the slash.
     assert api.get(f"{ARTIFACTS}/model/v0/files/{quote(ODD_NAME, safe='')}").content == WEIGHTS
 
 
@@ -201,7 +201,7 @@ WEIGHTS_URL = f"{ARTIFACTS}/model/v0/files/{quote(ODD_NAME)}"
         ("bytes=5000-999999999", 206, 5000, len(WEIGHTS)),
     ],
 )
-def test_parts_of_a_file(api: httpx.Client, asked: str, status: int, start: int, end: int) -> None:
+def test_byte_range_of_a_file(api: httpx.Client, asked: str, status: int, start: int, end: int) -> None:
     answer = api.get(WEIGHTS_URL, headers={"Range": asked})
     assert answer.status_code == status
     assert answer.content == WEIGHTS[start:end]
@@ -209,13 +209,13 @@ def test_parts_of_a_file(api: httpx.Client, asked: str, status: int, start: int,
     assert "content-encoding" not in answer.headers
 
 
-def test_a_part_that_is_not_there(api: httpx.Client) -> None:
+def test_byte_range_beyond_the_end_is_refused(api: httpx.Client) -> None:
     answer = api.get(WEIGHTS_URL, headers={"Range": f"bytes={len(WEIGHTS)}-"})
     assert answer.status_code == 416
     assert answer.headers["content-range"] in (f"bytes */{len(WEIGHTS)}", f"*/{len(WEIGHTS)}")
 
 
-def test_a_download_goes_on_only_with_the_same_content(api: httpx.Client) -> None:
+def test_download_resumes_only_with_the_same_content(api: httpx.Client) -> None:
     whole = api.get(WEIGHTS_URL)
     assert whole.headers["accept-ranges"] == "bytes"
     same = api.get(WEIGHTS_URL, headers={"Range": "bytes=9-", "If-Range": whole.headers["etag"]})
@@ -225,8 +225,8 @@ def test_a_download_goes_on_only_with_the_same_content(api: httpx.Client) -> Non
 
 
 @pytest.mark.parametrize("download", [False, True])
-def test_a_file_of_an_artifact_is_only_ever_saved(api: httpx.Client, download: bool) -> None:
-    """Whatever its name says: logged HTML must not run in the dashboard's origin."""
+def test_file_of_an_artifact_is_only_saved(api: httpx.Client, download: bool) -> None:
+    """This does not depend on its name: logged HTML must not run in the origin of the dashboard."""
     for name in ("page.html", "page.png"):
         answer = api.get(f"{ARTIFACTS}/page/v0/files/{name}", params={"download": download})
         assert answer.headers["content-type"] == "application/octet-stream"
@@ -234,7 +234,7 @@ def test_a_file_of_an_artifact_is_only_ever_saved(api: httpx.Client, download: b
         assert_sandboxed(answer)
 
 
-def test_an_image_can_be_saved_too(api: httpx.Client) -> None:
+def test_image_can_be_saved(api: httpx.Client) -> None:
     item = api.get(f"{RUN}/objects", params={"key": "noise"}).json()["steps"][0]["value"]
     url = httpx.URL(str(api.base_url)).join(item["url"])
     shown, saved = api.get(url), api.get(url, params={"download": "1"})
@@ -247,7 +247,7 @@ def test_an_image_can_be_saved_too(api: httpx.Client) -> None:
         assert int(answer.headers["content-length"]) == item["size"]
 
 
-def test_an_odd_name_is_quoted_in_the_header(api: httpx.Client) -> None:
+def test_unusual_name_is_quoted_in_the_header(api: httpx.Client) -> None:
     answer = api.get(WEIGHTS_URL, params={"download": "1"})
     assert answer.headers["content-disposition"] == (
         "attachment; filename*=UTF-8''a%20b%252F%2B%C3%BC%3F%23.bin"
@@ -255,6 +255,6 @@ def test_an_odd_name_is_quoted_in_the_header(api: httpx.Client) -> None:
 
 
 def assert_sandboxed(answer: httpx.Response) -> None:
-    """Check the headers that keep stored content from doing anything in a browser."""
+    """Check the headers that prevent stored content from running in a browser."""
     assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,4 +1,4 @@
-"""Media over the REST API: addresses, types that a browser may be given, pages in their sandbox."""
+"""Tests of media over the REST API: addresses, types that a browser may show, sandboxed pages."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def steps(client: httpx.Client, key: str, **query: Any) -> list[dict[str, Any]]:
     return list(answer.json()["steps"])
 
 
-def test_what_was_logged_has_kinds_and_addresses(client: httpx.Client) -> None:
+def test_logged_media_have_kinds_and_addresses(client: httpx.Client) -> None:
     kinds = {each["key"]: each["kind"] for each in client.get(RUN).json()["keys"]}
     assert [kinds[key] for key in ("sound", "page", "image", "weights", "growing")] == [
         "media",
@@ -95,7 +95,7 @@ def test_only_harmless_types_are_shown(client: httpx.Client) -> None:
     assert get(client, image, page="true").headers["content-security-policy"].startswith("sandbox;")
 
 
-def test_tables_of_increments_and_with_media(client: httpx.Client) -> None:
+def test_incremental_tables_and_tables_with_media(client: httpx.Client) -> None:
     page = client.get(f"{RUN}/table", params={"key": "growing"}).json()
     assert (page["rows"], page["total"], page["steps"]) == ([[0], [1], [2]], 3, [0, 1, 2])
     first = client.get(f"{RUN}/table", params={"key": "growing", "step": 0}).json()

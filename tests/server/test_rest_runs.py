@@ -1,4 +1,4 @@
-"""Projects and runs over the REST API: what was logged is what is answered."""
+"""Tests of projects and runs over the REST API: the answers contain the logged values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NAN = {"_type": "number", "value": "NaN"}
 RUN = "/projects/team/demo/runs/everything"
 
 
-def test_health_and_session_without_a_key(api: httpx.Client) -> None:
+def test_health_and_session_need_no_key(api: httpx.Client) -> None:
     assert api.get("/health").json() == {"status": "ok", "version": __version__}
     assert api.get("/session").json() == {"key_required": False, "signed_in": True}
 
 
-def test_projects_with_their_runs(api: httpx.Client) -> None:
+def test_projects_have_their_number_of_runs(api: httpx.Client) -> None:
     projects = api.get("/projects").json()["projects"]
     assert {(each["entity"], each["name"], each["runs"]) for each in projects} == {
         ("team", "demo", 3),
@@ -32,7 +32,7 @@ def test_projects_with_their_runs(api: httpx.Client) -> None:
     assert all(type(time) is float for time in times)
 
 
-def test_a_run_with_all_that_was_said_of_it(api: httpx.Client) -> None:
+def test_run_has_all_its_fields(api: httpx.Client) -> None:
     run = api.get(RUN).json()
     assert {
         key: run[key]
@@ -66,9 +66,9 @@ def test_a_run_with_all_that_was_said_of_it(api: httpx.Client) -> None:
     }
 
 
-def test_numbers_that_json_does_not_have(api: httpx.Client) -> None:
+def test_numbers_without_a_json_form(api: httpx.Client) -> None:
     text = api.get(RUN).text
-    run = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    run = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert run["config"] == {**CONFIG, "nan": NAN}
     assert run["config"]["seed"] == 2**70
     assert run["summary"]["count"] == 2**70
@@ -76,7 +76,7 @@ def test_numbers_that_json_does_not_have(api: httpx.Client) -> None:
     assert math.isnan(values.loads(text)["config"]["nan"])
 
 
-def test_a_failed_run_says_why(api: httpx.Client) -> None:
+def test_failed_run_has_its_error(api: httpx.Client) -> None:
     run = api.get("/projects/team/demo/runs/user").json()
     assert (run["state"], run["error"]) == ("failed", "ValueError: it broke")
 
@@ -103,7 +103,7 @@ def test_history_rows_are_exact(api: httpx.Client) -> None:
         ("-summary.acc/top 1", [6, 5, 4, 3, 2, 1, 0]),
     ],
 )
-def test_order_of_runs(api: httpx.Client, order: str, expected: list[int]) -> None:
+def test_runs_are_ordered(api: httpx.Client, order: str, expected: list[int]) -> None:
     page = api.get("/projects/team/many/runs", params={"order": order}).json()
     assert [run["id"] for run in page["runs"]] == [f"many-{at}" for at in expected]
 
@@ -115,7 +115,7 @@ def test_order_by_a_config_key_with_a_dot(api: httpx.Client, sign: str, expected
 
 
 @pytest.mark.parametrize("order", ["state", "last_step", "duration", "summary.no", "config.a.b", "summary."])
-def test_orders_that_leave_ties_lose_no_run(api: httpx.Client, order: str) -> None:
+def test_order_with_ties_returns_every_run(api: httpx.Client, order: str) -> None:
     page = api.get("/projects/team/many/runs", params={"order": order}).json()
     assert sorted(run["id"] for run in page["runs"]) == [f"many-{at}" for at in range(7)]
 
@@ -123,13 +123,13 @@ def test_orders_that_leave_ties_lose_no_run(api: httpx.Client, order: str) -> No
 @pytest.mark.parametrize(
     "key", ['quo"te', "back\\slash", "back\\", "$[0]", "'; DROP TABLE runs; --", "ü✓", "*"]
 )
-def test_odd_keys_to_order_by_are_only_keys(api: httpx.Client, key: str) -> None:
+def test_unusual_order_keys_are_harmless(api: httpx.Client, key: str) -> None:
     answer = api.get("/projects/team/many/runs", params={"order": f"summary.{key}"})
     assert answer.status_code == 200
     assert answer.json()["total"] == 7
 
 
-def test_pages_cover_all_runs_once(api: httpx.Client) -> None:
+def test_pages_contain_every_run_once(api: httpx.Client) -> None:
     found = []
     for offset in range(0, 9, 3):
         page = api.get("/projects/team/many/runs", params={"limit": 3, "offset": offset}).json()
@@ -152,20 +152,20 @@ def test_pages_cover_all_runs_once(api: httpx.Client) -> None:
         ("\\", []),
     ],
 )
-def test_search_takes_every_character_as_it_is(api: httpx.Client, search: str, ids: list[str]) -> None:
+def test_search_has_no_special_characters(api: httpx.Client, search: str, ids: list[str]) -> None:
     page = api.get("/projects/team/many/runs", params={"search": search}).json()
     assert sorted(run["id"] for run in page["runs"]) == ids
     assert page["total"] == len(ids)
 
 
-def test_a_project_that_is_not_there_has_no_runs(api: httpx.Client) -> None:
+def test_unknown_project_has_no_runs(api: httpx.Client) -> None:
     assert api.get("/projects/team/nothing/runs").json()["runs"] == []
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "words"),
     [
-        ("GET", "/projects/team/demo/runs/nobody", 404, "there is no run team/demo/nobody"),
+        ("GET", "/projects/team/demo/runs/absent", 404, "there is no run team/demo/absent"),
         ("GET", "/projects/other/demo/runs/everything", 404, "no run other/demo/everything"),
         ("GET", "/nothing", 404, "nothing"),
         ("GET", "/projects/team/demo/runs?order=colour", 400, "cannot order by 'colour'"),
@@ -185,7 +185,7 @@ def test_a_project_that_is_not_there_has_no_runs(api: httpx.Client) -> None:
         ("GET", "/projects/team/demo/artifacts/nothing/latest", 404, "there is no artifact"),
         ("GET", "/projects/team/demo/artifacts/model/worst", 404, "aliases: best, latest"),
         ("GET", f"/projects/team/demo/artifacts/model/v{10**30}", 404, "v0 to v1"),
-        ("GET", "/projects/team/demo/artifacts/model/v0/files/other", 404, "no file other"),
+        ("GET", "/projects/team/demo/artifacts/model/v0/files/other", 404, "no file 'other'"),
         ("GET", "/live?since=one", 422, "since"),
         ("GET", f"/live?since=-{10**30}", 422, "since"),
         ("GET", "/live?timeout=61", 422, "timeout"),
@@ -195,7 +195,7 @@ def test_a_project_that_is_not_there_has_no_runs(api: httpx.Client) -> None:
         ("POST", "/session", 422, "required"),
     ],
 )
-def test_every_refusal_is_one_clear_line_in_one_shape(
+def test_every_error_is_one_line_in_the_same_format(
     api: httpx.Client, method: str, path: str, status: int, words: str
 ) -> None:
     answer = api.request(method, path)

@@ -300,7 +300,7 @@ def test_commands_that_change_a_store_fail_with_one_line(place: Path, start: Sta
     process = start("-m", "tracker.cli.main", "doctor")
     found, errors = process.communicate(timeout=100)
     assert errors == ""
-    assert "only read" in found
+    assert "is read-only for this user" in found
     assert "rebuild" not in found
     assert tree(place / "store") == before
 

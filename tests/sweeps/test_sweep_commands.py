@@ -104,7 +104,7 @@ def test_a_sweep_is_paused_and_canceled(folder: Path, capsys: pytest.CaptureFixt
     )
     (folder / "sweep.yaml").write_text(SWEEP + "command: ['${interpreter}', '${program}']\n")
     path = tracker(capsys, "sweep", "sweep.yaml", "-p", "p").split()[-1]
-    assert tracker(capsys, "sweep", "--pause", path) == f"sweep {path} is paused from now on\n"
+    assert tracker(capsys, "sweep", "--pause", path) == f"Sweep {path} is now paused.\n"
     agent = start_agent(folder, path)
     assert agent.stderr is not None and "the sweep is paused: waiting" in agent.stderr.readline()
     tracker(capsys, "sweep", "--resume", path)
@@ -118,7 +118,7 @@ def test_a_sweep_is_paused_and_canceled(folder: Path, capsys: pytest.CaptureFixt
 def test_missing_sweeps_and_files_are_reported(folder: Path) -> None:
     (folder / "sweep.yaml").write_text("method: [")
     for words, message in (
-        (("sweep", "no.yaml"), "there is no file no.yaml"),
+        (("sweep", "no.yaml"), "File 'no.yaml' does not exist"),
         (("sweep", "sweep.yaml"), "sweep.yaml is neither JSON nor YAML"),
         (("agent", "x"), "does not contain the sweep local/uncategorized/x"),
     ):

@@ -1,1 +1,1 @@
-"""The command ``tracker``: one file per group of commands."""
+"""The command ``tracker``. Each file contains one group of commands."""

@@ -1,4 +1,4 @@
-"""``tracker artifact``: put, get, list, name, remove and verify artifacts."""
+"""The command ``tracker artifact``: put, get, list, name, delete and verify artifacts."""
 
 from __future__ import annotations
 
@@ -30,64 +30,68 @@ _NAME = "[[ENTITY/]PROJECT/]NAME"
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    artifact = commands.add_parser("artifact", help="put, get, list, name, remove and verify artifacts")
+    artifact = commands.add_parser("artifact", help="put, get, list, name, delete and verify artifacts")
     add_store(artifact)
     actions = artifact.add_subparsers(dest="action", required=True, metavar="ACTION")
-    put = _action(actions, "put", _put, "log files and folders as a version, and print its name")
+    put = _action(actions, "put", _put, "log files and folders as a new version, and print its name")
     put.add_argument(
         "words",
         nargs="+",
         metavar="NAME PATH",
-        help=f"{_NAME}, and files, folders, or addresses such as s3://...; or a PATH alone",
+        help=f"{_NAME}, then files, folders, or addresses such as s3://...; or only a PATH",
     )
-    put.add_argument("-n", "--name", default=None, help=f"{_NAME}: the other words are paths")
-    put.add_argument("-t", "--type", default="dataset", help="what it is, such as model (default: dataset)")
+    put.add_argument("-n", "--name", default=None, help=f"{_NAME}; all other words are then paths")
     put.add_argument(
-        "-a", "--alias", action="append", default=[], metavar="A", help="an alias; may be given again"
+        "-t", "--type", default="dataset", help="type of the artifact, such as model (default: dataset)"
+    )
+    put.add_argument(
+        "-a", "--alias", action="append", default=[], metavar="A", help="an alias; can be repeated"
     )
     put.add_argument("--project", default=None, help="the project (default: TRACKER_PROJECT)")
-    put.add_argument("-d", "--description", default=None, help="free text")
-    put.add_argument("--id", default=None, help="log it to the run with this id")
+    put.add_argument("-d", "--description", default=None, help="description of the version")
+    put.add_argument("--id", default=None, help="id of the run that logs the artifact (default: a new run)")
     put.add_argument("--policy", choices=("mutable", "immutable"), help=argparse.SUPPRESS)
     put.add_argument("--skip_cache", action="store_true", help=argparse.SUPPRESS)
-    get = _action(actions, "get", _get, "download a version, and print the folder")
+    get = _action(actions, "get", _get, "download a version, and print the folder that contains it")
     get.add_argument(
         "name", metavar="NAME[:REF]", help=f"{_NAME}[:VERSION, ALIAS or DIGEST] (default: latest)"
     )
     get.add_argument(
         "--root", default=None, metavar="DIR", help="folder to write to (default: ./artifacts/NAME:vN)"
     )
-    get.add_argument("--type", default=None, help="the type that it must be of")
-    cache = _action(actions, "cache", _clean_cache, "does nothing: there is no cache to clean")
+    get.add_argument("--type", default=None, help="fail if the artifact has another type")
+    cache = _action(actions, "cache", _clean_cache, "do nothing: tracker has no cache to clean")
     cache.add_argument("what", choices=("cleanup",), metavar="cleanup")
-    cache.add_argument("size", nargs="?", metavar="SIZE", help="such as 10GB")
+    cache.add_argument("size", nargs="?", metavar="SIZE", help="ignored")
     cache.add_argument("--remove-temp", action="store_true", help=argparse.SUPPRESS)
-    ls = _action(actions, "ls", _list, "list collections, or the versions of one")
+    ls = _action(actions, "ls", _list, "list collections, or the versions of one collection")
     ls.add_argument("what", nargs="?", default=None, metavar="WHAT", help=f"[ENTITY/]PROJECT, or {_NAME}")
-    ls.add_argument("-t", "--type", default=None, help="only those of this type")
+    ls.add_argument("-t", "--type", default=None, help="list only artifacts of this type")
     ls.add_argument("--json", action="store_true", help="print the list as JSON")
-    alias = _action(actions, "alias", _alias, "move aliases to a version, or take them away")
+    alias = _action(actions, "alias", _alias, "move aliases to a version, or remove them from it")
     alias.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
     alias.add_argument("aliases", nargs="+", metavar="ALIAS")
-    alias.add_argument("--remove", action="store_true", help="take the aliases from the version")
-    rm = _action(actions, "rm", _remove, "delete a version; `tracker gc` then frees its bytes")
+    alias.add_argument("--remove", action="store_true", help="remove the aliases from the version")
+    rm = _action(actions, "rm", _remove, "delete a version; `tracker gc` then frees its files")
     rm.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
-    rm.add_argument("--aliases", action="store_true", help="also when aliases other than latest name it")
+    rm.add_argument(
+        "--aliases", action="store_true", help="delete the version even if it has aliases other than latest"
+    )
     verify = _action(
-        actions, "verify", _verify, "read stored content again; 1 when some is missing or damaged"
+        actions, "verify", _verify, "check stored files; exit with 1 if a file is missing or damaged"
     )
     verify.add_argument(
         "name",
         nargs="?",
         default=None,
         metavar="NAME[:REF]",
-        help="one version, or all of a collection (default: all)",
+        help="one version, or all versions of a collection (default: all versions of the store)",
     )
 
 
-def _action(actions: Commands, name: str, run: Any, what: str) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=what)
-    # Given after the action too; what was given before it must then not be overwritten by a default.
+def _action(actions: Commands, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=help_text)
+    # --store may come before or after the action. SUPPRESS keeps a value that came before the action.
     parser.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
     return parser
@@ -98,11 +102,11 @@ def _put(options: argparse.Namespace) -> None:
     from tracker.artifacts.artifact_name import parse_reference
 
     given = load_settings(project=options.project)
-    named, paths = _words(options)
+    named, paths = _name_and_paths(options)
     entity, project, name, _reference = parse_reference(named, given.entity, given.project)
     if ":" in named:
-        raise UsageError(f"{named!r} names a version already: the new one gets its number by itself")
-    with _one_line():
+        raise UsageError(f"Invalid artifact name {named!r}. Leave out the version: tracker assigns it.")
+    with _errors_of_tracker():
         artifact = tracker.Artifact(name, options.type, description=options.description)
         run = tracker.init(
             entity=entity,
@@ -120,8 +124,8 @@ def _put(options: argparse.Namespace) -> None:
     print(artifact.qualified_name)
 
 
-def _words(options: argparse.Namespace) -> tuple[str, list[str]]:
-    """Return the name and the paths: ``NAME PATH...``, or as for wandb ``PATH [--name NAME]``."""
+def _name_and_paths(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """Return the name and the paths of ``NAME PATH...`` or of wandb's form ``PATH [--name NAME]``."""
     words: list[str] = options.words
     if options.name is not None:
         return options.name, words
@@ -129,12 +133,12 @@ def _words(options: argparse.Namespace) -> tuple[str, list[str]]:
         return words[0], words[1:]
     name = make_artifact_name_safe(words[0].rstrip("/").rpartition("/")[2])
     if not (os.path.exists(words[0]) or "://" in words[0]):
-        raise UsageError(f"there is no file {words[0]}: say NAME and PATH")
+        raise UsageError(f"File {words[0]!r} does not exist. Give NAME and PATH.")
     return name, words
 
 
 def _clean_cache(options: argparse.Namespace) -> None:
-    print("there is no cache: downloads come from the store, and `tracker gc` frees what nobody names")
+    print("Nothing to clean: downloads come from the store. `tracker gc` frees unreferenced files.")
 
 
 def _add(artifact: Artifact, path: str, *, alone: bool) -> None:
@@ -147,7 +151,7 @@ def _add(artifact: Artifact, path: str, *, alone: bool) -> None:
 
 
 def _get(options: argparse.Namespace) -> None:
-    with _one_line():
+    with _errors_of_tracker():
         print(_api(options).artifact(options.name, options.type).download(options.root))
 
 
@@ -160,11 +164,11 @@ def _list(options: argparse.Namespace) -> None:
     elif collections:
         print(_collections(collections))
     elif options.what is not None:
-        raise UsageError(f"there are no artifacts called {options.what}, and none in a project of that name")
+        raise UsageError(f"No artifact or project {options.what!r} exists in this store, or it is empty.")
 
 
 def _find(options: argparse.Namespace) -> tuple[list[ArtifactInfo], list[CollectionInfo]]:
-    """Return the versions of the collection that is named, else the collections of the project."""
+    """Return the versions of the named collection; else the collections of the named project."""
     from tracker.artifacts.artifact_name import parse_reference
     from tracker.reading.open_reader import open_reader
 
@@ -202,13 +206,13 @@ def _collections(collections: list[CollectionInfo]) -> str:
 
 def _alias(options: argparse.Namespace) -> None:
     artifact = _named(options)
-    with _one_line():
+    with _errors_of_tracker():
         if "latest" in options.aliases:
-            raise UsageError("latest is always the newest version: it cannot be moved or removed")
+            raise UsageError("Alias 'latest' always names the newest version. It cannot be moved or removed.")
         if options.remove:
             for alias in options.aliases:
                 if alias not in artifact.aliases:
-                    raise UsageError(f"{artifact.qualified_name} has no alias {alias!r}")
+                    raise UsageError(f"Artifact {artifact.qualified_name} has no alias {alias!r}.")
                 artifact.aliases.remove(alias)
         else:
             artifact.aliases += [alias for alias in options.aliases if alias not in artifact.aliases]
@@ -221,17 +225,17 @@ def _remove(options: argparse.Namespace) -> None:
     held = [alias for alias in artifact.aliases if alias != "latest"]
     if held and not options.aliases:
         raise UsageError(
-            f"{artifact.qualified_name} has the aliases {', '.join(held)}: give --aliases to remove it too"
+            f"{artifact.qualified_name} has the aliases {', '.join(held)}. Use --aliases to delete it anyway."
         )
     name, size = artifact.qualified_name, artifact.size
-    with _one_line():
+    with _errors_of_tracker():
         artifact.delete(delete_aliases=options.aliases)
-    print(f"{name} removed; `tracker gc` frees what nothing else has of its {as_size(size)}")
+    print(f"{name} deleted. `tracker gc` frees those of its {as_size(size)} that nothing else uses.")
 
 
 def _named(options: argparse.Namespace) -> Artifact:
     if ":" not in options.name:
-        raise UsageError(f"{options.name!r} names no version: write {_NAME}:VERSION, ALIAS or DIGEST")
+        raise UsageError(f"{options.name!r} has no version. Use {_NAME}:VERSION, :ALIAS or :DIGEST.")
     return _api(options).artifact(options.name)
 
 
@@ -257,16 +261,16 @@ def _verify(options: argparse.Namespace) -> None:
             else:
                 versions += list_artifacts(session, named.entity, named.project, name=named.name)
                 if not versions:
-                    artifact_detail(session, *named)  # says what there is
+                    artifact_detail(session, *named)  # raises the error that lists the existing versions
     checker, wrong = Checker(store.blobs), 0
     for version in versions:
         for fault in checker.check(version.manifest):
             wrong += 1
             name = f"{version.entity}/{version.project}/{version.name}:{version.version}"
-            what = fault.path or "the list of its files"
-            print(f"{name}  {what}: {fault.state} ({store.blobs.path(fault.blob)})")
-    what = f"{wrong} files are WRONG" if wrong else "whole"
-    print(f"{len(versions)} versions, {as_size(checker.bytes)} read: {what}")
+            file = fault.path or "the manifest"
+            print(f"{name}  {file}: {fault.state} ({store.blobs.path(fault.blob)})")
+    result = f"WRONG: {wrong} files are missing or damaged" if wrong else "all files are intact"
+    print(f"{len(versions)} versions, {as_size(checker.bytes)} read: {result}")
     store.close()
     if wrong:
         sys.exit(1)
@@ -279,8 +283,8 @@ def _api(options: argparse.Namespace) -> Api:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
-    """Turn what Python code gets as ValueError or OSError into an error of one line."""
+def _errors_of_tracker() -> Iterator[None]:
+    """Raise ValueError and OSError again as an ``Error``, which the command prints as one line."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""``tracker doctor``: is this place fit for logging; ``--crash-test`` proves it by killing writers."""
+"""The command ``tracker doctor``: check a store and its environment, or run the crash test."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    doctor = commands.add_parser("doctor", help="check this place, or prove that kills lose nothing here")
+    doctor = commands.add_parser(
+        "doctor", help="check a store and its environment; --crash-test checks that kills lose no data"
+    )
     add_store(doctor)
     doctor.add_argument(
         "--crash-test",
         nargs="?",
         const="",
         metavar="DIR",
-        help="kill writers and appliers at random moments, in a new folder in DIR (default: by the store)",
+        help="kill writers and recorders at random moments, in a new folder in DIR (default: near the store)",
     )
     doctor.add_argument(
-        "--kills", type=_kills, default=300, help="how many writers the crash test kills (default: 300)"
+        "--kills", type=_kills, default=300, help="number of writers that the crash test kills (default: 300)"
     )
-    doctor.add_argument("--seed", type=int, default=None, help="seed of the crash test's chance")
+    doctor.add_argument("--seed", type=int, default=None, help="seed of the crash test (default: random)")
     doctor.add_argument("--json", action="store_true", help="print the result as JSON")
     doctor.set_defaults(run=_doctor)
 
 
 def _kills(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of kills: give 1 to 100000")
+        raise argparse.ArgumentTypeError(f"Invalid number of kills {text!r}. Use 1 to 100000.")
     return int(text)
 
 
@@ -74,24 +76,24 @@ def _crash_test(given: Path | None, store: Path, options: argparse.Namespace, se
 
     place = given if given is not None else _nearest(store)
     if not place.is_dir():
-        raise UsageError(f"{place} is no folder: name one on the file system that is to be tested")
+        raise UsageError(f"{place} is not a folder. Name a folder on the file system to test.")
     try:
         folder = Path(tempfile.mkdtemp(prefix="tracker-crash-test-", dir=place)).absolute()
     except OSError as error:
-        raise StoreError(f"cannot make a folder in {place}: {error.strerror}") from error
+        raise StoreError(f"Cannot make a folder in {place}: {error.strerror}.") from error
 
-    def tell(line: str) -> None:
+    def print_line(line: str) -> None:
         print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
 
-    tell(f"crash test in {folder}, seed {seed}")
+    print_line(f"crash test in {folder}, seed {seed}")
     try:
-        report = crash_test(folder, options.kills, seed, tell)
+        report = crash_test(folder, options.kills, seed, print_line)
     except KeyboardInterrupt:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     except (OSError, RuntimeError, StoreError) as error:
         raise StoreError(
-            f"the crash test could not be done: {error}. What it made lies in {folder}"
+            f"The crash test could not be completed: {error}. Its files are in {folder}."
         ) from error
     if not report.failures:
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,7 +103,7 @@ def _crash_test(given: Path | None, store: Path, options: argparse.Namespace, se
 
 
 def _nearest(store: Path) -> Path:
-    """Return the store's folder, or the nearest one above it that exists: on the same file system."""
+    """Return the nearest existing folder at or above the store: it is on the same file system."""
     place = store
     while not place.is_dir():
         place = place.parent
@@ -113,19 +115,19 @@ def _as_text(report: Report) -> str:
     lines = [
         f"{report.kills} writers killed, {inside} ({inside / report.kills:.0%}) inside a burst of writes",
         f"  {report.recorder_kills} recorders and {report.applier_kills} other appliers killed meanwhile",
-        f"{report.acknowledged_calls} calls had returned; {report.calls_in_the_store} are in the store, "
-        f"{report.unacknowledged_but_whole} of them killed before they could say so",
-        f"{report.tables_read} tables read back; the same journals applied live, once, and by two processes "
-        "at once",
-        f"{report.damaged_journals} damaged copies ({report.torn_tails} torn tails): what is whole was read",
+        f"{report.acknowledged_calls} calls returned. {report.calls_in_the_store} calls are in the store: "
+        f"{report.unacknowledged_but_whole} of these were killed between the write and the return.",
+        f"{report.tables_read} tables read back. The same journals were applied live, once, and by two "
+        "processes at the same time.",
+        f"{report.damaged_journals} damaged copies ({report.torn_tails} torn tails): all intact records read",
     ]
     if report.failures:
         lines += [f"WRONG  {line}" for line in report.failures[:20]]
         if len(report.failures) > 20:
             lines.append(f"WRONG  and {len(report.failures) - 20} more")
         lines.append(
-            f"FAILED. The evidence lies in {report.folder}; --seed {report.seed} repeats the chances"
+            f"FAILED. The evidence is in {report.folder}. --seed {report.seed} repeats the random choices."
         )
     else:
-        lines.append("PASSED. Nothing that was acknowledged is lost, nothing is there twice")
+        lines.append("PASSED. No acknowledged call is lost, and no call is stored twice.")
     return "\n".join(lines)

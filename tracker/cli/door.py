@@ -1,4 +1,4 @@
-"""``tracker run`` and ``tracker env``: ``import wandb`` is tracker, in one process tree or in a shell."""
+"""The commands ``tracker run`` and ``tracker env``: make ``import wandb`` import tracker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _PYTHON = re.compile(r"(python|pypy)[\d.]*(\.exe)?")
-# Options of Python that take a value, and what a word of short options looks like.
+# Options of Python that take a value as the next word.
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 _SHELLS = {
     "sh": ("export {name}={value}", "unset {name}"),
@@ -32,22 +32,22 @@ def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     run = commands.add_parser(
         "run",
-        help="run a program in which `import wandb` is tracker",
+        help="run a program; its `import wandb` imports tracker",
         usage="tracker run [--project P] [--entity E] [--store DIR] [--mode M] "
         "(COMMAND | SCRIPT.py | -m MODULE | -c CODE) [ARGUMENT...]",
     )
-    run.add_argument("--project", help="project of its runs")
-    run.add_argument("--entity", help="entity of its runs")
+    run.add_argument("--project", help="project of the program's runs")
+    run.add_argument("--entity", help="entity of the program's runs")
     run.add_argument("--store", type=Path, help="folder of the store")
     run.add_argument("--mode", help="online, offline or disabled")
-    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="a module, as of python -m")
-    run.add_argument("-c", dest="code", nargs=argparse.REMAINDER, help="code, as of python -c")
+    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="run a module, as python -m does")
+    run.add_argument("-c", dest="code", nargs=argparse.REMAINDER, help="run code, as python -c does")
     run.add_argument("program", nargs=argparse.REMAINDER, help="a program, or a Python file")
     run.set_defaults(run=_run)
     env = commands.add_parser(
-        "env", help='print shell lines that do the same: eval "$(tracker env)"; --undo takes it back'
+        "env", help='print shell lines for the same effect in a shell: eval "$(tracker env)"'
     )
-    env.add_argument("--undo", action="store_true", help="lines that take it back")
+    env.add_argument("--undo", action="store_true", help="print the lines that undo it")
     env.add_argument("--shell", choices=sorted(_SHELLS), default="sh", help="default: sh (also bash, zsh)")
     env.set_defaults(run=_env)
 
@@ -56,19 +56,21 @@ def _run(options: argparse.Namespace) -> None:
     given = {
         "TRACKER_PROJECT": options.project,
         "TRACKER_ENTITY": options.entity,
-        "TRACKER_STORE": str(store_of(options)),  # found here, whatever folder the program changes to
+        # Resolved here, because the program may change its working folder.
+        "TRACKER_STORE": str(store_of(options)),
         "TRACKER_MODE": options.mode,
     }
     command = _command(options)
-    if (refusing := _closed_door(command)) is not None:
+    if (refusing := _ignores_pythonpath(command)) is not None:
         raise UsageError(
-            f"{refusing} makes Python ignore PYTHONPATH, which makes `import wandb` tracker: leave it out"
+            f"{refusing} makes Python ignore PYTHONPATH, which `import wandb` needs. Leave the option out."
         )
     variables = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
     variables.update(redirect_wandb(variables))
     sys.stdout.flush()
     try:
-        os.execvpe(command[0], command, variables)  # signals and the exit status are the program's own
+        # exec: the program itself then receives signals and returns its exit status.
+        os.execvpe(command[0], command, variables)
     except OSError as error:
         print(f"tracker: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
@@ -78,11 +80,11 @@ def _command(options: argparse.Namespace) -> list[str]:
     for flag, words in (("-m", options.module), ("-c", options.code)):
         if words is not None:
             if not words:
-                raise UsageError(f"{flag} needs a value")
+                raise UsageError(f"Option {flag} needs a value.")
             return [sys.executable, flag, *words]
     program: list[str] = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
-        raise UsageError("say what to run, such as: tracker run python train.py")
+        raise UsageError("No program given. Example: tracker run python train.py")
     if program[0].endswith((".py", ".pyz")) and not os.access(program[0], os.X_OK):
         return [sys.executable, *program]
     return program
@@ -98,8 +100,8 @@ def _env(options: argparse.Namespace) -> None:
             print(setting.format(name=name, value=shlex.quote(value)))
 
 
-def _closed_door(command: list[str]) -> str | None:
-    """Return the option by which the Python in a command ignores PYTHONPATH, with its name; None without."""
+def _ignores_pythonpath(command: list[str]) -> str | None:
+    """Return the Python program and its option that ignores PYTHONPATH, as text; None without such."""
     for at, word in enumerate(command):
         if not _PYTHON.fullmatch(os.path.basename(word)):
             continue

@@ -1,4 +1,4 @@
-"""``tracker init``, ``online``, ``offline``, ``enabled``, ``disabled``, ``status``: a folder's settings."""
+"""The commands ``init``, ``online``, ``offline``, ``enabled``, ``disabled``, ``status``: folder settings."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tracker.ground.settings import MODES, load_settings
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# Command, mode that it sets (None: none), help, what it says.
+# Each command with the mode that it sets, its help, and the line that it prints.
 _MODES = (
     (
-        *("online", "online", "send runs of this folder to a server, if one is named"),
-        "tracker online: runs from this folder go to the server, if one is named.",
+        *("online", "online", "send runs of this folder to the configured server"),
+        "tracker online: runs of this folder are sent to the configured server, if there is one.",
     ),
     (
-        *("offline", "offline", "keep runs of this folder here, without network"),
-        "tracker offline: runs from this folder are kept here; `tracker sync` sends what waits.",
+        *("offline", "offline", "keep runs of this folder in the local store"),
+        "tracker offline: runs of this folder stay in the local store. `tracker sync` sends them later.",
     ),
-    ("enabled", "online", "log again, after `disabled`", "tracker enabled."),
+    ("enabled", "online", "enable logging again after `disabled`", "tracker enabled."),
     (
-        *("disabled", "disabled", "log nothing from scripts in this folder"),
-        "tracker disabled: nothing is logged from this folder, until `tracker enabled`.",
+        *("disabled", "disabled", "disable logging for scripts in this folder"),
+        "tracker disabled: runs of this folder are not logged until `tracker enabled`.",
     ),
 )
 
@@ -41,13 +41,13 @@ def add_commands(commands: Commands) -> None:
     init.add_argument("-e", "--entity", help="entity of new runs")
     init.add_argument("-m", "--mode", choices=MODES)
     init.add_argument("--store", help="folder of the store")
-    init.add_argument("--reset", action="store_true", help="forget what was set")
+    init.add_argument("--reset", action="store_true", help="remove all settings of this folder first")
     init.set_defaults(run=_init)
-    for name, mode, what, said in _MODES:
-        command = commands.add_parser(name, help=what)
+    for name, mode, help_text, message in _MODES:
+        command = commands.add_parser(name, help=help_text)
         command.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
-        command.set_defaults(run=_setter(mode, said))
-    status = commands.add_parser("status", help="print the settings in force here as JSON")
+        command.set_defaults(run=_setter(mode, message))
+    status = commands.add_parser("status", help="print the current settings as JSON")
     status.add_argument("--settings", action="store_true", help=argparse.SUPPRESS)
     status.set_defaults(run=_status)
 
@@ -57,7 +57,7 @@ def _init(options: argparse.Namespace) -> None:
     given["store"] = os.path.abspath(os.path.expanduser(options.store)) if options.store else None
     if not any(given.values()) and not options.reset:
         raise UsageError(
-            "say what to set: --project NAME, --entity NAME, --mode MODE or --store DIR; or --reset"
+            "No setting given. Use --project NAME, --entity NAME, --mode MODE, --store DIR or --reset."
         )
     if given["project"] is not None:
         names.check_project(given["project"])
@@ -70,10 +70,10 @@ def _init(options: argparse.Namespace) -> None:
     print(f"{path}: {', '.join(f'{name} = {value}' for name, value in changes.items()) or 'nothing is set'}")
 
 
-def _setter(mode: str, said: str) -> Callable[[argparse.Namespace], None]:
+def _setter(mode: str, message: str) -> Callable[[argparse.Namespace], None]:
     def set_mode(options: argparse.Namespace) -> None:
         config_files.write(_file(), {"mode": mode, "disabled": None})
-        print(said)
+        print(message)
 
     return set_mode
 

@@ -1,4 +1,4 @@
-"""``tracker gc``: delete what nobody names any more."""
+"""The command ``tracker gc``: delete files that nothing references."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# What one of a kind is called, and several.
+# Singular and plural of each kind of item.
 _WORDS = {
     "version": ("version", "versions"),
     "blob": ("file", "files"),
@@ -34,23 +34,25 @@ _WORDS = {
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    gc = commands.add_parser("gc", help="delete expired artifact versions, and content that nobody names")
+    gc = commands.add_parser("gc", help="delete expired artifact versions, and files that nothing references")
     add_store(gc)
-    gc.add_argument("--dry-run", action="store_true", help="delete nothing, only say what would go and why")
+    gc.add_argument(
+        "--dry-run", action="store_true", help="delete nothing; print what would be deleted and why"
+    )
     gc.add_argument(
         "--grace",
         type=parse_span,
         default="1d",
         metavar="SPAN",
-        help="keep content that was stored or found again so recently: 30m, 2h, 1d, 0 (default: 1d)",
+        help="keep files stored or reused within this time: 30m, 2h, 1d, 0 (default: 1d)",
     )
     gc.add_argument(
         "--keep",
         metavar="RULE",
-        help="delete the versions that this does not keep, such as 'best 3 by val_loss, last 2, aliased'",
+        help="delete the versions that RULE does not keep, such as 'best 3 by val_loss, last 2, aliased'",
     )
     gc.add_argument(
-        "--only", metavar="GLOB", help="collections that --keep is for: ENTITY/PROJECT/NAME, * stands for any"
+        "--only", metavar="GLOB", help="collections for --keep: ENTITY/PROJECT/NAME; * matches any text"
     )
     gc.add_argument("--json", action="store_true", help="print the result as JSON")
     gc.set_defaults(run=_gc)
@@ -62,7 +64,7 @@ def _gc(options: argparse.Namespace) -> None:
     layout = Layout(store_of(options))
     outboxes = list_outboxes(layout.root)
     rules = _rules(layout, options)
-    if outboxes and not layout.description.is_file():  # a host that only sends
+    if outboxes and not layout.description.is_file():  # a host that only sends has no store
         report = collect(None, outboxes, grace=options.grace, dry_run=options.dry_run)
     else:
         report = _collect_all(layout, outboxes, rules, options)
@@ -80,13 +82,13 @@ def _collect_all(
     require_store(layout)
     if is_shared(load_settings(store=layout.root)):
         raise StoreError(
-            f"{layout.root} is shared over a network: run this on the host that runs `tracker server` or "
-            "`tracker sync` there"
+            f"{layout.root} is on a network file system. Run this command on the host that runs "
+            "`tracker server` or `tracker sync` there."
         )
     store = open_store(layout.root, create=False)
     try:
         follower = Follower(store)
-        # What readers would see; but nothing is sealed when nothing is to change.
+        # Apply journals first, as readers do. A dry run changes nothing, so it does not seal.
         follower.poll(seal_ended=not options.dry_run)
         report = collect(store, outboxes, rules, grace=options.grace, dry_run=options.dry_run)
     finally:
@@ -99,9 +101,7 @@ def _rules(layout: Layout, options: argparse.Namespace) -> list[Rule]:
     from tracker.store.gc.retention import parse_rule, read_rules
 
     if (options.keep is None) != (options.only is None):
-        raise UsageError(
-            "--keep needs --only 'ENTITY/PROJECT/NAME', and the other way round: a rule and its place"
-        )
+        raise UsageError("--keep needs --only 'ENTITY/PROJECT/NAME', and --only needs --keep.")
     given = [parse_rule(options.only, options.keep)] if options.keep is not None else []
     return given + read_rules(layout.retention)
 
@@ -129,7 +129,7 @@ def _as_text(report: Report, grace: float, *, dry_run: bool) -> str:
     if report.young:
         word = _WORDS["blob"][report.young != 1]
         lines.append(
-            f"{report.young} {word} that nothing names, {as_size(report.young_bytes)}, stay: younger than "
+            f"{report.young} unreferenced {word}, {as_size(report.young_bytes)}, kept: younger than "
             f"the grace period of {as_span(grace)}"
         )
     lines += report.notes

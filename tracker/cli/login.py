@@ -1,4 +1,4 @@
-"""``tracker login`` and ``tracker verify``: which server, which key, and whether it works."""
+"""The commands ``tracker login`` and ``tracker verify``: set the server and its key, and check both."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    login = commands.add_parser("login", help="note the server to send runs to, and its API key")
-    login.add_argument("key", nargs="?", help="API key; kept in ~/.netrc")
+    login = commands.add_parser("login", help="save the address of the server and its API key")
+    login.add_argument("key", nargs="?", help="API key; saved in ~/.netrc")
     login.add_argument("--host", "--base-url", metavar="URL", help="address of the server")
-    login.add_argument("--verify", action=argparse.BooleanOptionalAction, default=True, help="ask the server")
+    login.add_argument(
+        "--verify", action=argparse.BooleanOptionalAction, default=True, help="check the key with the server"
+    )
     login.add_argument("--relogin", action="store_true", help=argparse.SUPPRESS)
     login.add_argument("--cloud", action="store_true", help=argparse.SUPPRESS)
     login.set_defaults(run=_login)
-    verify = commands.add_parser("verify", help="log a run and an artifact, and read them back")
-    verify.add_argument("--host", metavar="URL", help="address of a server (default: as scripts would)")
+    verify = commands.add_parser("verify", help="log a run and an artifact, then read both back")
+    verify.add_argument("--host", metavar="URL", help="address of a server (default: from the settings)")
     verify.add_argument(
         "--all",
         action="store_true",
-        help="instead, read every stored byte of the store again, and name what is missing or damaged",
+        help="instead, check every stored file, and name each missing or damaged file",
     )
-    verify.add_argument(
-        "--restart", action="store_true", help="with --all: do not continue an interrupted one"
-    )
+    verify.add_argument("--restart", action="store_true", help="with --all: start again instead of resuming")
     add_store(verify)
     verify.set_defaults(run=_verify)
 
@@ -53,7 +53,7 @@ def _login(options: argparse.Namespace) -> None:
     login(options.key, host=options.host, verify=options.verify)
     if options.host:
         config_files.write(config_files.server_file(), {"base_url": check_url(options.host)})
-        print(f"runs are sent to {check_url(options.host)} from now on ({config_files.server_file()})")
+        print(f"Runs are now sent to {check_url(options.host)} ({config_files.server_file()}).")
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -72,7 +72,7 @@ def _verify(options: argparse.Namespace) -> None:
     except Error as error:
         print(f"{where}: {error.message}", file=sys.stderr)
         sys.exit(1)
-    print(f"{where}: a run and an artifact were logged, and read back as they were written")
+    print(f"{where}: a run and an artifact were logged and read back unchanged")
 
 
 def _verify_all(options: argparse.Namespace) -> None:
@@ -88,12 +88,12 @@ def _verify_all(options: argparse.Namespace) -> None:
         progress = Progress(f"verifying {root}", sum(item.size for item in items))
         faults = 0
 
-        def say_fault(line: str) -> None:
+        def print_fault(line: str) -> None:
             nonlocal faults
             faults += 1
             print(line)
 
-        found = verify(store, items, say_fault, progress.add)
+        found = verify(store, items, print_fault, progress.add)
         progress.close(whole=True)
     finally:
         store.close()
@@ -103,7 +103,7 @@ def _verify_all(options: argparse.Namespace) -> None:
         for counts in (found.files, found.unchecked)
     )
     old = f"; {old} of an older tracker have no checksums" if old else ""
-    print(f"{read or 'nothing'} read again, {faults} missing or damaged{old}")
+    print(f"{read or 'nothing'} checked, {faults} missing or damaged{old}")
     if faults:
         sys.exit(1)
 
@@ -122,7 +122,7 @@ def _log_and_read(folder: Path) -> None:
     api = tracker.Api()
     rows = [row["value"] for row in api.run(run.path).scan_history()]
     if rows != [0, 1, 2]:
-        raise StoreError(f"run {run.path}: 0, 1, 2 were logged and {rows} read")
+        raise StoreError(f"Run {run.path} is wrong: 0, 1, 2 were logged, but {rows} were read.")
     found = Path(api.artifact(name).download(str(folder / "again")))
     if (found / "file").read_bytes() != content:
-        raise StoreError(f"artifact {name} is not what was logged")
+        raise StoreError(f"Artifact {name} does not contain the bytes that were logged.")

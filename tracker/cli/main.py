@@ -1,4 +1,4 @@
-"""The command line: parsing, and errors as one line."""
+"""The command line: it parses arguments, and prints each error as one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; exit with 1 and one line when it fails."""
+    """Run one command. If the command fails, print one line and exit with 1."""
     options = make_parser().parse_args(arguments)
     logs.begin("cli")
     if hasattr(options, "verbose"):

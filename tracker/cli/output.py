@@ -1,4 +1,4 @@
-"""What several commands print: aligned tables, sizes, times, spans."""
+"""Output helpers for commands: aligned tables, sizes, times, time spans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_
 
 
 def as_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Return rows as aligned columns; those of the columns ``right`` end at one edge."""
+    """Return rows as aligned columns. The columns with an index in ``right`` are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -25,7 +25,7 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str
 
 
 def as_size(count: int) -> str:
-    """Return bytes as a person reads them: ``999 B``, ``1.5 kB``, ``2.0 GB``."""
+    """Return a number of bytes as text: ``999 B``, ``1.5 kB``, ``2.0 GB``."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.95:
@@ -35,12 +35,12 @@ def as_size(count: int) -> str:
 
 
 def as_time(seconds: float) -> str:
-    """Return a time as this machine's clock shows it."""
+    """Return a Unix time as text in the local time zone."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
 def as_span(seconds: float) -> str:
-    """Return a span as ``parse_span`` takes it, in the largest unit that fits."""
+    """Return a time span as ``parse_span`` accepts it, in the largest unit without a remainder."""
     for unit in ("w", "d", "h", "m"):
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
@@ -48,10 +48,10 @@ def as_span(seconds: float) -> str:
 
 
 def parse_span(text: str) -> float:
-    """Return the seconds that ``30m``, ``2h``, ``1d`` or ``0`` stand for; for argparse."""
+    """Return the seconds of ``30m``, ``2h``, ``1d`` or ``0``. argparse calls this function."""
     found = _SPAN.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no span of time: write a number with s, m, h, d or w, such as 2h"
+            f"Invalid time span {text!r}. Use a number with s, m, h, d or w, such as 2h."
         )
     return float(found[1]) * _UNITS[found[2]]

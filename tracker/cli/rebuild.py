@@ -1,4 +1,4 @@
-"""``tracker rebuild``: make the catalog anew from published files and journals."""
+"""The command ``tracker rebuild``: rebuild the catalog from published files and journals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     rebuild = commands.add_parser(
-        "rebuild", help="make a store's catalog anew from its published files and journals"
+        "rebuild", help="rebuild a store's catalog from its published files and journals"
     )
     add_store(rebuild)
     rebuild.set_defaults(run=_rebuild)
@@ -52,7 +52,7 @@ def _rebuild(options: argparse.Namespace) -> None:
         store.close()
     print(
         f"{layout.root}: catalog rebuilt from {found.runs} run files and {found.versions} artifact versions; "
-        f"{look.applied} records of journals applied"
+        f"{look.applied} journal records applied"
     )
     for line in _notes(found):
         print(f"  {line}")
@@ -67,15 +67,15 @@ def _notes(found: Rebuilt) -> list[str]:
     notes = []
     if found.restored:
         notes.append(
-            f"published files that were missing, damaged or old, written again from the former catalog: "
-            f"{len(found.restored)}, the first is {found.restored[0]}"
+            f"published files that were missing, damaged or old, and were written again from the former "
+            f"catalog: {len(found.restored)}; the first is {found.restored[0]}"
         )
     if found.keys is None:
         notes.append(
-            "API keys, if there were any, could not be taken over: restore them from backup, or `tracker key`"
+            "API keys could not be recovered. Restore them from a backup, or make a new key: `tracker key`."
         )
     elif found.keys:
-        notes.append(f"API keys taken over: {found.keys}")
+        notes.append(f"API keys recovered: {found.keys}")
     if found.kept is not None:
         notes.append(f"the damaged catalog is kept as {found.kept.name}")
     return notes

@@ -1,4 +1,4 @@
-"""``tracker runs``, ``pull`` and ``restore``: how runs fare; a run's files; its code and config."""
+"""The commands ``tracker runs``, ``pull`` and ``restore``: list runs, get a run's files, code and config."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ _RUN = "[[ENTITY/]PROJECT/]RUN, or PROJECT:RUN"
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     listing = commands.add_parser("runs", help="list the newest runs of a project, and why they ended")
-    listing.add_argument("project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: this folder's")
-    listing.add_argument("-n", "--number", type=int, default=20, help="how many (default: 20)")
+    listing.add_argument(
+        "project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: the project in force"
+    )
+    listing.add_argument("-n", "--number", type=int, default=20, help="number of runs (default: 20)")
     add_store(listing)
     listing.set_defaults(run=_list)
     pull = commands.add_parser("pull", help="download the files of a run into this folder")
     pull.set_defaults(run=_pull)
     restore = commands.add_parser(
-        "restore", help="check out the code that a run ran with, and write its config"
+        "restore", help="check out the git commit of a run, and write the run's config"
     )
-    restore.add_argument("--no-git", action="store_true", help="only write the config")
+    restore.add_argument("--no-git", action="store_true", help="write only the config")
     restore.add_argument(
-        "--branch", action=argparse.BooleanOptionalAction, default=True, help="make a branch wandb/RUN"
+        "--branch", action=argparse.BooleanOptionalAction, default=True, help="create the branch wandb/RUN"
     )
     restore.set_defaults(run=_restore)
     for command in (pull, restore):
         command.add_argument("name", metavar="RUN", help=_RUN)
-        command.add_argument("-p", "--project", help="its project, where RUN has none")
-        command.add_argument("-e", "--entity", help="its entity, where RUN has none")
+        command.add_argument("-p", "--project", help="project, if RUN does not name one")
+        command.add_argument("-e", "--entity", help="entity, if RUN does not name one")
         add_store(command)
 
 
@@ -71,7 +73,7 @@ def _pull(options: argparse.Namespace) -> None:
     run = _find(options)
     files = list(run.files())
     if not files:
-        raise UsageError(f"run {run.entity}/{run.project}/{run.id} has no files")
+        raise UsageError(f"Run {run.entity}/{run.project}/{run.id} has no files.")
     for file in files:
         path = Path(file.name)
         if path.is_file() and _md5(path) == file.md5:
@@ -92,17 +94,17 @@ def _restore(options: argparse.Namespace) -> None:
 def _restore_git(run: Run, *, branch: bool) -> None:
     commit = _commit(run)
     if commit is None:
-        print("code: nothing is known of a git repository")
+        print("code: the run has no git commit")
         return
     top = Path(_git("rev-parse", "--show-toplevel").strip())
     try:
         _git("cat-file", "-e", f"{commit}^{{commit}}")
     except UsageError:
         raise UsageError(
-            f"this repository has no commit {commit}: fetch it, or give --no-git for the config alone"
+            f"This repository has no commit {commit}. Fetch it, or use --no-git to get only the config."
         ) from None
     if _git("status", "--porcelain", "--untracked-files=no").strip():
-        raise UsageError("there are changes that are not committed: commit or stash them first")
+        raise UsageError("The repository has uncommitted changes. Commit or stash them first.")
     if branch:
         _git("checkout", "-q", "-B", f"wandb/{run.id}", commit)
     else:
@@ -115,7 +117,7 @@ def _restore_git(run: Run, *, branch: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         patch.download(root=folder).close()
         _git("apply", os.path.join(folder, "diff.patch"), folder=top)
-    print("code: what was not committed then is applied")
+    print("code: the run's uncommitted changes are applied")
 
 
 def _commit(run: Run) -> str | None:
@@ -135,7 +137,7 @@ def _git(*arguments: str, folder: Path | None = None) -> str:
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=folder)
     except OSError as error:
-        raise UsageError(f"git cannot be run: {error.strerror}") from error
+        raise UsageError(f"Cannot run git: {error.strerror}.") from error
     if done.returncode:
         raise UsageError(
             f"git {arguments[0]}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}"
@@ -151,7 +153,7 @@ def _find(options: argparse.Namespace) -> Run:
     settings = load_settings(project=options.project, entity=options.entity)
     parts = options.name.replace(":", "/").strip("/").split("/")
     if len(parts) > 3 or not all(parts):
-        raise UsageError(f"{options.name!r} is no run: write {_RUN}")
+        raise UsageError(f"Invalid run {options.name!r}. Use {_RUN}.")
     whole = [settings.entity, settings.project][: 3 - len(parts)] + parts
     try:
         return Api().run("/".join(whole))

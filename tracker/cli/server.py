@@ -1,4 +1,4 @@
-"""``tracker server`` and ``tracker key``."""
+"""The commands ``tracker server`` and ``tracker key``."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ def add_commands(commands: Commands) -> None:
     server = commands.add_parser("server", help="serve the dashboard and the API")
     add_store(server)
     server.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, only this machine)"
     )
-    server.add_argument("--port", type=_port, default=8080, help="port; 0 takes a free one (default: 8080)")
+    server.add_argument("--port", type=_port, default=8080, help="port; 0 means a free port (default: 8080)")
     server.add_argument(
         "--no-key",
         action="store_true",
-        help="ask for no API key: every user of this machine can then read and write (only on loopback)",
+        help="require no API key: every user of this machine can read and write (only on a loopback address)",
     )
     server.add_argument(
         "--link",
         action="store_true",
-        help="start nothing; print a new link that signs a browser in at the server of this store, once",
+        help="do not start a server; print a new one-time link that signs a browser in to the running server",
     )
     server.set_defaults(run=_serve)
-    key = commands.add_parser("key", help="make a new API key for the server and print it")
+    key = commands.add_parser("key", help="create a new API key for the server and print it")
     add_store(key)
     key.set_defaults(run=_make_key)
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"Invalid port {text!r}. Use a number from 0 to 65535.")
     return int(text)
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the store."""
+    """Add the option ``--store``."""
     parser.add_argument(
         "--store",
         type=Path,
         default=None,
-        help="folder of the store (default: TRACKER_STORE, else the store of this folder or above it)",
+        help="folder of the store (default: TRACKER_STORE, else tracker-store in this folder or above it)",
     )
 
 
 def store_of(options: argparse.Namespace) -> Path:
-    """Return the store that the options and variables name."""
+    """Return the store from the option ``--store``, else from the settings."""
     return load_settings(store=options.store.absolute() if options.store else None).store
 
 
@@ -64,15 +64,17 @@ def _serve(options: argparse.Namespace) -> None:
         from server.main import new_link, serve
         from server.settings import ServerSettings
     except ImportError as error:
-        raise UsageError(f"the server needs more: {error}; pip install 'airgap-tracker[server]'") from error
+        raise UsageError(
+            f"The server is not installed: {error}. Run: pip install 'airgap-tracker[server]'"
+        ) from error
     settings = ServerSettings(store_of(options), options.host, options.port, options.no_key)
     if options.link:
         print(new_link(Layout(settings.store)))
         return
     if settings.no_key and not settings.on_loopback:
         raise UsageError(
-            f"--no-key would let everybody who reaches {settings.host} read and write: "
-            "leave it out, or listen on 127.0.0.1"
+            f"--no-key lets everyone who can reach {settings.host} read and write. "
+            "Leave it out, or listen on 127.0.0.1."
         )
     serve(settings)
 

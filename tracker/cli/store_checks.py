@@ -1,4 +1,4 @@
-"""Looking at a store and its surroundings without changing anything."""
+"""Checks of a store and its environment that change nothing."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from tracker.store.recovery.missing_files import KnownFile, examine_files, known
 from tracker.store.recovery.orphan_segments import describe_orphan
 from tracker.version import __version__
 
-# Less free space than a full backlog of one writer and the catalog's own needs.
+# A full backlog of one writer and the catalog need about this much free space, in bytes.
 LEAST_FREE = 256 * 1024 * 1024
-# How much of the logs is shown.
+# How many log files are shown, how many lines of each, and how many bytes are read for them.
 MOST_LOGS, LOG_LINES, LOG_BYTES = 3, 15, 10_000
-# Of the files that are gone so many are named.
+# How many missing files are named.
 MOST_FILES = 20
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line about the environment; ``good`` is False when something must be done."""
+    """One result of a check. ``good`` is False if the user must act."""
 
     name: str
     good: bool
@@ -52,17 +52,17 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Return what can be said about a store and its surroundings; changes nothing."""
+    """Return the results of all checks of a store and its environment; change nothing."""
     layout = Layout(settings.store)
     found = [_versions(), _store(layout), _file_system(settings), _free_space(layout)]
     if is_read_only(layout):
-        found += _segments(layout, "journals", "wait: who may write to the store applies them")
+        found += _segments(layout, "journals", "waiting for a user who may write to the store")
     elif layout.description.is_file():
         found += [_catalog(layout, settings), _recorder(layout), *_segments(layout, "journals")]
         found += [*_files(layout), *_logs(layout)]
     for outbox in list_outboxes(layout.root):
         remote = remote_of(outbox)
-        found += _segments(outbox, "outbox", f"wait for {remote.url}" if remote else "wait for no server")
+        found += _segments(outbox, "outbox", f"waiting for {remote.url}" if remote else "without a server")
     found += [finding for each in (layout, *list_outboxes(layout.root)) for finding in _logs(each)]
     return found
 
@@ -76,7 +76,7 @@ def _versions() -> Finding:
         except metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        parts.append(f"{', '.join(missing)} not installed: journals wait for a machine that has them")
+        parts.append(f"{', '.join(missing)} not installed: a machine that has them must apply the journals")
     return Finding("versions", not missing, ", ".join(parts))
 
 
@@ -86,9 +86,9 @@ def _store(layout: Layout) -> Finding:
     except Error as error:
         return Finding("store", False, error.message)
     if not layout.description.is_file():
-        return Finding("store", True, f"{layout.root} does not exist yet; the first run makes it")
+        return Finding("store", True, f"{layout.root} does not exist yet; the first run creates it")
     if is_read_only(layout) or not os.access(layout.root, os.W_OK | os.X_OK):
-        return Finding("store", False, f"{layout.root} cannot be written by this user, only read")
+        return Finding("store", False, f"{layout.root} is read-only for this user")
     return Finding("store", True, str(layout.root))
 
 
@@ -97,12 +97,12 @@ def _file_system(settings: Settings) -> Finding:
     kind = filesystem_type(place)
     seen = "shared over a network" if is_network(place) else "local"
     if is_journal_only(settings):
-        what = "journals only; the host that runs `tracker server` or `tracker sync` keeps the catalog"
+        role = "writes journals only; the host that runs `tracker server` or `tracker sync` keeps the catalog"
     else:
-        what = "the catalog is kept from here"
-    # SQLite over a network file system may be damaged by two hosts: only a setting brings that about.
+        role = "this host keeps the catalog"
+    # Two hosts can damage an SQLite file on a network file system. Only an explicit setting leads here.
     good = is_journal_only(settings) or not is_network(place)
-    return Finding("file system", good, f"{kind}, {seen}: {what}")
+    return Finding("file system", good, f"{kind}, {seen}: {role}")
 
 
 def _free_space(layout: Layout) -> Finding:
@@ -120,7 +120,9 @@ def _catalog(layout: Layout, settings: Settings) -> Finding:
         return Finding("catalog", True, f"{holder.host} (process {holder.pid}) holds it since {since}")
     if not catalog_of(layout).is_file():
         return Finding(
-            "catalog", True, "none yet" if is_journal_only(settings) else "made by the next reader"
+            "catalog",
+            True,
+            "none yet" if is_journal_only(settings) else "none yet; the next reader creates it",
         )
     try:
         with closing(_open(layout)) as catalog:
@@ -129,14 +131,14 @@ def _catalog(layout: Layout, settings: Settings) -> Finding:
         return Finding(
             "catalog",
             False,
-            f"{catalog_of(layout)} cannot be read ({error}): `tracker rebuild` makes it anew",
+            f"cannot read {catalog_of(layout)} ({error}): run `tracker rebuild`",
         )
     if revision not in REVISIONS:
-        what = (
-            f"revision {revision} is of a newer tracker: upgrade airgap-tracker (this one knows {REVISION})"
+        text = (
+            f"revision {revision} is from a newer tracker: upgrade airgap-tracker (this one knows {REVISION})"
         )
-        return Finding("catalog", False, what)
-    later = "" if revision == REVISION else f"; the next program that opens it brings it to {REVISION}"
+        return Finding("catalog", False, text)
+    later = "" if revision == REVISION else f"; the next program that opens it migrates it to {REVISION}"
     return Finding("catalog", True, f"revision {revision}{later}")
 
 
@@ -156,17 +158,17 @@ def _recorder(layout: Layout) -> Finding:
     try:
         alive = not lock.acquire()
     except OSError as error:
-        return Finding("recorder", False, f"its lock cannot be opened: {error}")
+        return Finding("recorder", False, f"cannot open its lock: {error}")
     lock.release()
     failures = read_failures(layout)
     if ALL in failures.reasons:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(failures.time))
         return Finding("recorder", False, f"it failed at {at}: {printable(failures.reasons[ALL])}")
-    return Finding("recorder", True, "alive" if alive else "none: nobody writes, or the next run starts one")
+    return Finding("recorder", True, "running" if alive else "not running; the next run starts one if needed")
 
 
 def _logs(layout: Layout) -> list[Finding]:
-    """Return the end of each of the logs that were written to last."""
+    """Return the last lines of the most recently written logs."""
     found = []
     for path in sorted(layout.list_logs(), key=lambda path: path.lstat().st_mtime)[-MOST_LOGS:]:
         with suppress(OSError), open(open_regular(path), "rb") as file:
@@ -176,7 +178,7 @@ def _logs(layout: Layout) -> list[Finding]:
     return found
 
 
-def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` applies them") -> list[Finding]:
+def _segments(layout: Layout, name: str, wait: str = "waiting for `tracker sync`") -> list[Finding]:
     live = silent = size = 0
     found = [Finding(name, False, line) for line in _orphans(layout)]
     faults, places = _known_faults(layout), _places(layout)
@@ -191,7 +193,7 @@ def _segments(layout: Layout, name: str, wait: str = "wait: `tracker sync` appli
             live += 1
         else:
             silent += 1
-    text = f"{live} written on {host_name()} now, {silent} {wait}; {size / 1e6:.1f} MB"
+    text = f"{live} being written on {host_name()}, {silent} {wait}; {size / 1e6:.1f} MB"
     return [Finding(name, True, text), *found]
 
 
@@ -200,14 +202,14 @@ def _fault(files: list[JournalPath], place: tuple[int, int, int]) -> str | None:
         for file in files:
             read_header(file.path)
         if is_damaged(files, *place):
-            return "bytes that are no record stand before whole ones, which were not read so far"
+            return "damaged bytes precede intact records that are not applied yet"
     except Error as error:
         return error.message
     return None
 
 
 def _places(layout: Layout) -> dict[str, tuple[int, int, int]]:
-    """Return up to which journal, byte and record each segment was applied."""
+    """Return the journal index, byte offset and record number up to which each segment is applied."""
     try:
         with closing(_open(layout)) as catalog:
             found = catalog.execute(
@@ -228,12 +230,12 @@ def _orphans(layout: Layout) -> list[str]:
 
 
 def _known_faults(layout: Layout) -> dict[str, str]:
-    """Return what those who apply have noted about segments that they cannot go on with."""
+    """Return, by segment, the fault that stopped a process from applying it."""
     try:
         with closing(_open(layout)) as catalog:
             return dict(catalog.execute("SELECT segment, fault FROM segments WHERE fault IS NOT NULL"))
     except sqlite3.Error:
-        return {}  # no catalog, or one of before such notes
+        return {}  # no catalog, or a catalog that is older than this column
 
 
 def _open(layout: Layout) -> sqlite3.Connection:
@@ -242,7 +244,7 @@ def _open(layout: Layout) -> sqlite3.Connection:
     except Error as error:
         raise sqlite3.OperationalError(error.message) from error
     if holder is not None or not catalog.is_file():
-        raise sqlite3.OperationalError("there is none that may be read here")
+        raise sqlite3.OperationalError("this host has no catalog to read")
     return sqlite3.connect(f"{catalog.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
 
 

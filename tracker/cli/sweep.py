@@ -1,4 +1,4 @@
-"""``tracker sweep`` and ``tracker agent``: making a sweep, steering it, doing its trials."""
+"""The commands ``tracker sweep`` and ``tracker agent``: create and control a sweep, run its trials."""
 
 from __future__ import annotations
 
@@ -17,37 +17,45 @@ _STATES = {"stop": "FINISHED", "cancel": "CANCELED", "pause": "PAUSED", "resume"
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    sweep = commands.add_parser("sweep", help="make a sweep, or stop, cancel, pause or resume one")
-    sweep.add_argument("config", metavar="FILE|ID", help="YAML or JSON file; with --stop and so on its id")
-    _add_place(sweep)
-    sweep.add_argument("--name", help="its name")
-    sweep.add_argument("--program", help="the program of its trials, over that of the file")
+    sweep = commands.add_parser("sweep", help="create a sweep, or stop, cancel, pause or resume one")
     sweep.add_argument(
-        "-R", "--prior_run", "--prior-run", action="append", default=[], metavar="RUN", help="a run of it"
+        "config", metavar="FILE|ID", help="YAML or JSON file; with --stop and the like, the id of the sweep"
     )
-    what = sweep.add_mutually_exclusive_group()
-    what.add_argument("--stop", action="store_true", help="let trials that run end, begin no others")
-    what.add_argument("--cancel", action="store_true", help="end trials that run, begin no others")
-    what.add_argument("--pause", action="store_true", help="begin no trials until --resume")
-    what.add_argument("--resume", action="store_true", help="begin trials again")
+    _add_place(sweep)
+    sweep.add_argument("--name", help="name of the sweep")
+    sweep.add_argument("--program", help="program of the trials; overrides the one in the file")
+    sweep.add_argument(
+        "-R",
+        "--prior_run",
+        "--prior-run",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="add an existing run to the sweep",
+    )
+    state = sweep.add_mutually_exclusive_group()
+    state.add_argument("--stop", action="store_true", help="start no more trials; let running trials end")
+    state.add_argument("--cancel", action="store_true", help="start no more trials; end running trials")
+    state.add_argument("--pause", action="store_true", help="start no more trials until --resume")
+    state.add_argument("--resume", action="store_true", help="start trials again")
     sweep.set_defaults(run=_sweep)
-    agent = commands.add_parser("agent", help="do the trials of a sweep, one after the other")
-    agent.add_argument("sweep_id", metavar="[[ENTITY/]PROJECT/]ID")
+    agent = commands.add_parser("agent", help="run the trials of a sweep, one after the other")
+    agent.add_argument("sweep_id", metavar="[[ENTITY/]PROJECT/]ID", help="id of the sweep")
     _add_place(agent)
-    agent.add_argument("--count", type=int, help="how many trials to do at most")
+    agent.add_argument("--count", type=int, help="maximum number of trials")
     agent.add_argument("-f", "--forward-signals", action="store_true", help=argparse.SUPPRESS)
     agent.add_argument(
-        "-t", "--term-timeout", type=int, help="seconds until a program is killed (default 30)"
+        "-t", "--term-timeout", type=int, help="seconds from SIGTERM to SIGKILL of a trial (default: 30)"
     )
     agent.add_argument(
-        "--max-consecutive-failed-runs", type=int, metavar="N", help="give up after N failures in a row"
+        "--max-consecutive-failed-runs", type=int, metavar="N", help="stop after N failed trials in a row"
     )
     agent.set_defaults(run=_agent)
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--entity", help="whose project")
-    parser.add_argument("-p", "--project", help="its project")
+    parser.add_argument("-e", "--entity", help="entity of the project")
+    parser.add_argument("-p", "--project", help="project of the sweep")
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -57,11 +65,11 @@ def _sweep(options: argparse.Namespace) -> None:
         if getattr(options, flag):
             found = find(options.config, load_settings(entity=options.entity, project=options.project))
             found.request_state(state)
-            print(f"sweep {found.path} is {state.lower()} from now on")
+            print(f"Sweep {found.path} is now {state.lower()}.")
             return
     if not os.path.exists(options.config):
         raise UsageError(
-            f"there is no file {options.config}: name a YAML or JSON file that says what to search"
+            f"File {options.config!r} does not exist. Name a YAML or JSON file with the sweep config."
         )
     config = read_sweep_file(options.config)
     given = {"name": options.name, "program": options.program}

@@ -1,4 +1,4 @@
-"""``tracker sync``: apply or send everything that waits; with ``--to``, send the runs of a store."""
+"""The command ``tracker sync``: apply or send waiting journals; ``--to`` sends the runs of a store."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     sync = commands.add_parser(
         "sync",
-        help="apply all journals of a store, and send those meant for servers; with --to, send its runs",
+        help="apply all journals of a store, and send its outboxes; --to sends the runs of the store",
     )
     sync.add_argument(
         "what",
         nargs="*",
         metavar="DIR|RUN",
-        help=f"folders of stores (default: --store), and with --to only these runs: {_RUN}",
+        help=f"folders of stores (default: --store); with --to also single runs: {_RUN}",
     )
-    sync.add_argument("--to", metavar="URL", help="send the runs that have ended to this server")
+    sync.add_argument("--to", metavar="URL", help="send all ended runs to this server")
     add_store(sync)
     sync.set_defaults(run=_sync)
 
@@ -45,7 +45,7 @@ def _sync(options: argparse.Namespace) -> None:
     runs = [each for each in options.what if not Path(each).is_dir()]
     if runs and not options.to:
         raise UsageError(
-            f"{runs[0]!r} is not the folder of a store; `tracker sync {runs[0]} --to URL` sends a run"
+            f"{runs[0]!r} is not the folder of a store. To send a run: tracker sync {runs[0]} --to URL"
         )
     remote = None
     if options.to:
@@ -59,7 +59,7 @@ def _sync(options: argparse.Namespace) -> None:
 
 
 def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
-    """Apply, and send, what waits in a store; return whether all of it could be."""
+    """Apply and send the waiting journals of a store; return whether all of them succeeded."""
     layout = Layout(root)
     if to is not None or not list_outboxes(root):
         require_store(layout)
@@ -76,19 +76,19 @@ def _sync_store(root: Path, to: Remote | None, runs: list[str]) -> bool:
     for outbox in list_outboxes(root):
         remote = remote_of(outbox)
         if remote is not None:
-            # One server that is away must not keep the others waiting.
+            # Continue with the other outboxes if one server cannot be reached.
             done &= _send(outbox, _with_given_key(outbox, remote))
     return done
 
 
 def _apply(store: Store) -> bool:
-    """Apply a store's journals, whichever hosts wrote them; return whether none is left over."""
+    """Apply the journals of all hosts to a store; return whether no journal is left over."""
     from tracker.recorder.follow import Follower
     from tracker.store.recovery.orphan_segments import list_orphans
 
     follower = Follower(store)
     look = follower.poll()
-    print(f"{store.root}: {look.applied} records applied, {look.live} runs go on")
+    print(f"{store.root}: {look.applied} records applied, {look.live} runs still active")
     wrong = [*follower.problems(), *list_orphans(store)]
     for line in wrong:
         print(f"tracker: {line}", file=sys.stderr)
@@ -96,7 +96,7 @@ def _apply(store: Store) -> bool:
 
 
 def _upload(store: Store, to: Remote, names: list[str]) -> bool:
-    """Send runs of a store to a server; return whether all of them are there now."""
+    """Send runs of a store to a server; return whether the server now has all of them."""
     from tracker.recorder.upload import upload
 
     wanted = {name for each in names for name in _find(store, each)} if names else None
@@ -107,23 +107,23 @@ def _upload(store: Store, to: Remote, names: list[str]) -> bool:
         return False
     print(f"{to.url}: {_count(found)}")
     for run in found.deleted:
-        print(f"tracker: {'/'.join(run)} was deleted on {to.url}: it is not sent again", file=sys.stderr)
+        print(f"tracker: {'/'.join(run)} was deleted on {to.url} and is not sent again", file=sys.stderr)
     for run in found.live:
-        print(f"tracker: {'/'.join(run)} has not ended: sync again when it has", file=sys.stderr)
+        print(f"tracker: {'/'.join(run)} has not ended. Run this command again later.", file=sys.stderr)
     for line in found.problems:
         print(f"tracker: {line}", file=sys.stderr)
     return not found.problems and not (names and (found.live or found.deleted))
 
 
 def _count(found: Uploaded) -> str:
-    return f"{len(found.sent)} runs sent, {len(found.known)} were there, {len(found.live)} go on"
+    return f"{len(found.sent)} runs sent, {len(found.known)} already there, {len(found.live)} still active"
 
 
 def _find(store: Store, name: str) -> list[RunName]:
-    """Return the runs with a name: several where projects share an id.
+    """Return the runs with this name. There are several if projects share a run id.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: No run has this name.
     """
     from sqlalchemy import select
 
@@ -136,12 +136,12 @@ def _find(store: Store, name: str) -> list[RunName]:
     with store.reading() as session:
         found = [(entity, project, run_id) for entity, project, run_id in session.execute(query)]
     if not found or len(parts) > 3:
-        raise NotFoundError(f"{name!r} is neither a run of {store.root} ({_RUN}) nor a folder")
+        raise NotFoundError(f"{name!r} is neither a folder nor a run of {store.root} ({_RUN}).")
     return found
 
 
 def _hint(store: Store, url: str) -> None:
-    """Say how runs that are kept in the store get to the server that the settings name."""
+    """Print how to send the runs of the store to the server that the settings name."""
     from sqlalchemy import func, select
 
     from tracker.store.catalog.models import Run
@@ -149,11 +149,11 @@ def _hint(store: Store, url: str) -> None:
     with store.reading() as session:
         count = session.scalar(select(func.count(Run.id))) or 0
     if count:
-        print(f"{store.root}: {count} runs are kept here; `tracker sync --to {url}` sends them there")
+        print(f"{store.root} contains {count} runs. To send them: tracker sync --to {url}")
 
 
 def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
-    """Take a key from TRACKER_API_KEY when it is meant for this server: the stored one may be wrong."""
+    """Prefer TRACKER_API_KEY over the stored key if it is for this server: the stored key may be wrong."""
     given = load_settings()
     if given.api_key is None or (given.base_url or remote.url).rstrip("/") != remote.url:
         return remote
@@ -163,14 +163,14 @@ def _with_given_key(outbox: Layout, remote: Remote) -> Remote:
 
 
 def _send(outbox: Layout, remote: Remote) -> bool:
-    """Send an outbox, whichever hosts wrote it; return whether all of it could be."""
+    """Send an outbox, including journals of other hosts; return whether all of it was sent."""
     from tracker.recorder.send import Sender
 
     sender = Sender(outbox, remote)
     away = None
     try:
         look = sender.poll(patient=False)
-        print(f"{remote.url}: {look.applied} records sent, {look.live} runs go on")
+        print(f"{remote.url}: {look.applied} records sent, {look.live} runs still active")
     except Error as error:
         away = error.message
     for fault in [*(sender.faults[segment] for segment in sorted(sender.faults)), *([away] if away else [])]:

@@ -1,1 +1,1 @@
-"""``tracker doctor --crash-test``: proof on a user's own file system that what was logged survives kills."""
+"""``tracker doctor --crash-test``: check on a user's file system that killed processes lose no data."""

@@ -1,4 +1,4 @@
-"""Those who apply during a crash test: recorders and other appliers, killed at random, and two at once."""
+"""Appliers of a crash test: recorders and other processes that apply journals and are killed at random."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tracker.recorder.liveness import first_record
 from tracker.recorder.open_store import open_store
 from tracker.store.ingest import apply
 
-# A small batch, so that a journal is applied in many pieces and a kill falls between two of them.
+# A small batch size: each journal is applied in many steps, so a kill can fall between two of them.
 PIECE_BYTES = 6000
 
 
-class Replaced:
-    """A worker that is killed at random moments and replaced at once.
+class Restarted:
+    """A worker that is killed at random moments and immediately replaced.
 
     Args:
-        work: What it does; it may end by itself.
-        arguments: What it is given.
-        chance: When it is killed.
-        longest_life: At most so many seconds after it began.
+        work: Function that the worker runs. It may return by itself.
+        arguments: Arguments of ``work``.
+        chance: Random generator for the moments of the kills.
+        longest_life: Longest life of a worker, in seconds.
     """
 
     def __init__(
@@ -43,23 +43,23 @@ class Replaced:
         self._until = time.monotonic() + self._chance.uniform(0, self._longest)
 
     def look(self) -> None:
-        """Kill and replace it when its time has come; to be called often."""
+        """Kill and replace the worker if its time has come. Call this method often."""
         if time.monotonic() > self._until or self._worker.ended:
             self.kills += self._worker.kill()
             self._begin()
 
     def stop(self) -> None:
-        """Kill it for good."""
+        """Kill the worker without replacing it."""
         self.kills += self._worker.kill()
 
 
-def record(root: Path) -> None:
-    """Be a store's recorder, as ``tracker.recorder`` starts it."""
+def run_recorder(root: Path) -> None:
+    """Run a store's recorder in this process."""
     recorder.main([str(root)])
 
 
-def apply_on(root: Path) -> None:
-    """Apply whatever comes, in small pieces, for ever."""
+def apply_forever(root: Path) -> None:
+    """Apply new journal records in small batches, without end."""
     apply.BATCH_BYTES = PIECE_BYTES
     follower = Follower(open_store(root))
     while True:
@@ -68,16 +68,17 @@ def apply_on(root: Path) -> None:
 
 
 def apply_all(root: Path, piece_bytes: int | None = None) -> None:
-    """Apply and seal everything that lies in a store's journals; all their writers have been killed.
+    """Apply and seal everything in a store's journals. All writers must have been killed.
 
     Raises:
-        StoreError: Something could not be applied.
+        StoreError: A journal could not be applied.
     """
     if piece_bytes is not None:
         apply.BATCH_BYTES = piece_bytes
     store = open_store(root)
     for journal in store.layout.list_journals():
-        # Killed before its first record: nobody can tell whose it is, so it would count as live for a minute.
+        # The writer was killed before its first record. Without a record the writer is unknown, and an
+        # unknown writer counts as live for a minute.
         if journal.number == 0 and first_record(journal) is None:
             journal.path.unlink(missing_ok=True)
     follower = Follower(store)
@@ -92,10 +93,18 @@ def apply_all(root: Path, piece_bytes: int | None = None) -> None:
 
 
 def apply_by_two(root: Path, chance: random.Random, kills: int) -> int:
-    """Apply a store's journals by two processes at once, killing them now and then; return the kills.
+    """Apply a store's journals with two processes at the same time; kill them now and then.
+
+    Args:
+        root: Folder of the store.
+        chance: Random generator for the moments of the kills.
+        kills: Greatest number of kills.
+
+    Returns:
+        The number of kills.
 
     Raises:
-        StoreError: They could not.
+        StoreError: A process failed.
     """
     done = 0
     workers = [Worker(apply_all, root, piece) for piece in (PIECE_BYTES, 2 * PIECE_BYTES + 7)]
@@ -111,5 +120,5 @@ def apply_by_two(root: Path, chance: random.Random, kills: int) -> int:
         for worker in workers:
             worker.kill() if not worker.ended else None
     if any(worker.wait() != 0 for worker in workers):
-        raise StoreError(f"two appliers at once on {root} failed (process {os.getpid()}); see above")
+        raise StoreError(f"Two concurrent appliers of {root} failed (process {os.getpid()}). See stderr.")
     return done

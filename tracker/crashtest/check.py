@@ -1,4 +1,4 @@
-"""What a store answers after a crash test, and whether it has all that was acknowledged, once."""
+"""Checks that a store contains every acknowledged call exactly once after a crash test."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tracker.store.blobs.content import BlobStore
 
 
 class Found(NamedTuple):
-    """What the store has of what the writers had acknowledged.
+    """The result of a comparison of a store with the acknowledged calls.
 
     Attributes:
-        lines: What is wrong; empty when all is well.
-        calls: Calls that the store has.
-        unacknowledged: Of those, calls whose return the writer could not report any more.
-        tables: Tables whose content was read.
+        lines: One line for each fault; empty if there is none.
+        calls: Number of calls in the store.
+        unacknowledged: Number of those calls that were written but killed before they returned.
+        tables: Number of tables that were read.
         digests: SHA-256 of everything that the store answers about a run, by run.
     """
 
@@ -35,11 +35,11 @@ class Found(NamedTuple):
 
 
 def check(root: Path, acknowledged: dict[str, int]) -> Found:
-    """Compare a store with what the writers said.
+    """Compare a store with the calls that the writers acknowledged.
 
     Args:
-        root: The store.
-        acknowledged: For each run the number of the last call that had returned.
+        root: Folder of the store.
+        acknowledged: Number of the last call that had returned, by run.
     """
     store = open_store(root, create=False)
     reader = LocalReader(store)
@@ -48,7 +48,7 @@ def check(root: Path, acknowledged: dict[str, int]) -> Found:
     calls = extra = tables = 0
     listed = reader.runs(ENTITY, PROJECT, limit=1, offset=0, order="-created_at").total
     if listed != len(acknowledged):
-        lines.append(f"{len(acknowledged)} runs were begun, the store has {listed}")
+        lines.append(f"{len(acknowledged)} runs were started, but the store has {listed}")
     for run_id, last in acknowledged.items():
         try:
             detail = reader.run(ENTITY, PROJECT, run_id)
@@ -61,9 +61,9 @@ def check(root: Path, acknowledged: dict[str, int]) -> Found:
         calls += len(seen)
         expected = range(last + 1)
         if detail.state != "crashed":
-            lines.append(f"{run_id}: its writer was killed, but it is {detail.state!r}")
+            lines.append(f"{run_id}: the writer was killed, but the state is {detail.state!r}")
         if seen == [*expected, last + 1]:
-            extra += 1  # it was written, and then came the kill: before its writer could say so
+            extra += 1  # the kill came after the write, but before the writer could report it
         elif seen != list(expected):
             lines.append(f"{run_id}: {last + 1} calls had returned; {_difference(seen, last)}")
         tables += _check_tables(store.blobs, run_id, rows, lines)
@@ -72,12 +72,18 @@ def check(root: Path, acknowledged: dict[str, int]) -> Found:
 
 
 def numbers(rows: list[dict[str, Any]]) -> list[int]:
-    """Return the numbers of the calls that a history has, in order, repeated ones repeatedly."""
+    """Return the sorted numbers of the calls in a history, with repetitions."""
     return sorted(row[key] for row in rows for key in KEYS if row.get(key) is not None)
 
 
 def compare(first: dict[str, str], second: dict[str, str], names: str) -> list[str]:
-    """Return a line for each run about which two stores answer differently."""
+    """Return one line for each run that differs between two stores.
+
+    Args:
+        first: Digests of the first store, by run.
+        second: Digests of the second store, by run.
+        names: Names of the two stores for the lines.
+    """
     return [
         f"{run}: the stores {names} answer differently"
         for run in sorted(first.keys() | second.keys())
@@ -86,12 +92,12 @@ def compare(first: dict[str, str], second: dict[str, str], names: str) -> list[s
 
 
 def acknowledged_by(killed: list[Killed]) -> dict[str, int]:
-    """Return the last call that had returned, by run."""
+    """Return the number of the last call that had returned, by run."""
     return {each.run_id: each.acknowledged for each in killed}
 
 
 def _digest(detail: Any, rows: list[dict[str, Any]]) -> str:
-    plain = msgspec.to_builtins(detail) | {"last_seen": None}  # the time of a journal: copies have others
+    plain = msgspec.to_builtins(detail) | {"last_seen": None}  # time of the journal file; copies differ
     answer = values.dumps([plain, rows], sort_keys=True)
     return hashlib.sha256(answer.encode()).hexdigest()
 
@@ -100,7 +106,7 @@ def _difference(seen: list[int], last: int) -> str:
     missing = sorted(set(range(last + 1)) - set(seen))
     beyond = sorted(number for number in set(seen) if number > last + 1)
     twice = sorted({number for at, number in enumerate(seen) if at and seen[at - 1] == number})
-    parts = [("missing", missing), ("never made", beyond), ("there twice", twice)]
+    parts = [("missing", missing), ("never made", beyond), ("stored twice", twice)]
     return "; ".join(f"{word}: {_few(found)}" for word, found in parts if found)
 
 
@@ -122,5 +128,5 @@ def _check_tables(blobs: BlobStore, run_id: str, rows: list[dict[str, Any]], lin
             continue
         count += 1
         if content != [[number]]:
-            lines.append(f"{run_id}: the table of call {number} holds {content}")
+            lines.append(f"{run_id}: the table of call {number} contains {content}")
     return count

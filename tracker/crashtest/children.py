@@ -1,4 +1,4 @@
-"""Forked children: one that answers through a pipe, and ones that work until they are killed."""
+"""Forked child processes: one that returns a result through a pipe, and workers that run until a kill."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def ask(work: Callable[..., T], *arguments: Any) -> T:
-    """Return what ``work`` returns in a child of its own; the caller then holds nothing that it opened.
+    """Return the result of ``work``, run in a child process. The parent then holds no file that it opened.
 
     Raises:
-        StoreError: The child died, or raised: says what.
+        StoreError: The child died, or ``work`` raised an exception. The message contains the traceback.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -31,7 +31,7 @@ def ask(work: Callable[..., T], *arguments: Any) -> T:
         answer = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status != 0 or not answer:
-        raise StoreError(f"{work.__name__} ended with status {status}")
+        raise StoreError(f"{work.__name__} ended with status {status}.")
     good, result = pickle.loads(answer)
     if not good:
         raise StoreError(f"{work.__name__} failed:\n{result}")
@@ -51,11 +51,11 @@ def _answer(work: Callable[..., Any], arguments: tuple[Any, ...], writing: int) 
 
 
 class Worker:
-    """A child that runs ``work`` and can be killed at any moment.
+    """A child process that runs ``work`` and can be killed at any moment.
 
     Args:
-        work: What it does; its error ends it with status 1 and goes to stderr.
-        arguments: What ``work`` is given.
+        work: Function to run. An exception goes to stderr and ends the child with status 1.
+        arguments: Arguments of ``work``.
     """
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
@@ -73,14 +73,14 @@ class Worker:
                 os._exit(status)
 
     def wait(self) -> int:
-        """Wait for its end; return its status, negative for a signal."""
+        """Wait for the end of the child; return its exit status, negative for a signal."""
         if self._status is None:
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._status
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the child has ended."""
         if self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -88,7 +88,7 @@ class Worker:
         return self._status is not None
 
     def kill(self) -> bool:
-        """Kill it; return whether it was still at work."""
+        """Kill the child; return whether it was still running."""
         if not self.ended:
             os.kill(self.pid, signal.SIGKILL)
         return self.wait() == -signal.SIGKILL

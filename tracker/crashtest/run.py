@@ -1,4 +1,4 @@
-"""The crash test as a whole: writers and appliers are killed, then everything is compared."""
+"""The whole crash test: kill writers and appliers, then compare everything."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tracker.store.blobs.packs import read_index
 from tracker.store.catalog.models import Segment, Version
 from tracker.store.objects.layout import Layout
 
-# Kills that miss the burst of writes prove nothing: with more than a tenth of those the test fails.
+# A kill outside a burst of writes proves nothing. The test fails if more than a tenth are outside.
 LEAST_INSIDE = 0.9
-# So many damaged copies are looked at, at most.
+# Greatest number of damaged copies.
 MOST_DAMAGED = 60
 
 
 @dataclass
 class Report:
-    """What a crash test did and saw; ``failures`` is empty when all is well."""
+    """Counts and failures of a crash test. ``failures`` is empty if the test passed."""
 
     folder: str
     seed: int
@@ -47,29 +47,29 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
 
-def crash_test(folder: Path, kills: int, seed: int, tell: Callable[[str], None]) -> Report:
-    """Run a crash test in an empty folder; what it makes stays there.
+def crash_test(folder: Path, kills: int, seed: int, print_line: Callable[[str], None]) -> Report:
+    """Run a crash test in an empty folder. The caller removes the files that it leaves there.
 
     Args:
-        folder: On the file system in question.
-        kills: How many writers are killed.
-        seed: Of all that is random.
-        tell: Takes one line about each part.
+        folder: Folder on the file system to test.
+        kills: Number of writers to kill.
+        seed: Seed of all random choices.
+        print_line: Is called with one line before each part of the test.
     """
     for name in list(os.environ):
         if name.startswith(("TRACKER_", "WANDB_")):
-            del os.environ[name]  # the test's runs go nowhere else
-    folder = folder.absolute()  # a recorder works in no folder of the caller's
+            del os.environ[name]  # the settings of the user must not redirect the runs of the test
+    folder = folder.absolute()  # a recorder changes its working folder
     chance = random.Random(seed)
     report = Report(str(folder), seed)
-    tell(f"killing {kills} writers, and those who apply what they write")
+    print_line(f"killing {kills} writers, and the processes that apply their journals")
     killed = _kill_writers(folder / "live", kills, chance, report)
     _judge_kills(killed, report)
-    tell("applying the same journals once, and by two processes at once that are killed too")
+    print_line("applying the same journals once, and by two processes at the same time, which are killed too")
     _apply_copies(folder, killed, chance, report)
-    tell("comparing what the stores answer with what the writers had said")
+    print_line("comparing the stores with the acknowledged calls")
     _compare(folder, killed, report)
-    tell("damaging copies of journals")
+    print_line("damaging copies of journals")
     _damage(folder, killed, chance, report)
     return report
 
@@ -77,8 +77,8 @@ def crash_test(folder: Path, kills: int, seed: int, tell: Callable[[str], None])
 def _kill_writers(store: Path, kills: int, chance: random.Random, report: Report) -> list[writer.Killed]:
     ask(_make_store, store)
     running = [
-        appliers.Replaced(appliers.record, store, chance=chance, longest_life=1.5),
-        appliers.Replaced(appliers.apply_on, store, chance=chance, longest_life=0.7),
+        appliers.Restarted(appliers.run_recorder, store, chance=chance, longest_life=1.5),
+        appliers.Restarted(appliers.apply_forever, store, chance=chance, longest_life=0.7),
     ]
     killed = []
     try:
@@ -115,8 +115,8 @@ def _apply_copies(folder: Path, killed: list[writer.Killed], chance: random.Rand
 
 
 def _compare(folder: Path, killed: list[writer.Killed], report: Report) -> None:
-    said = check.acknowledged_by(killed)
-    live, once, twice = (ask(check.check, folder / name, said) for name in ("live", "once", "twice"))
+    acknowledged = check.acknowledged_by(killed)
+    live, once, twice = (ask(check.check, folder / name, acknowledged) for name in ("live", "once", "twice"))
     for name, found in (("live", live), ("once", once), ("twice", twice)):
         report.failures += [f"{name}: {line}" for line in found.lines]
     report.failures += check.compare(live.digests, once.digests, "live and once")
@@ -140,7 +140,7 @@ def _damage(folder: Path, killed: list[writer.Killed], chance: random.Random, re
 
 
 def _store_like_live(folder: Path, name: str) -> Path:
-    """Make a store with the files that the live one's journals speak of; return its journals' folder."""
+    """Make a store with the files that the live store's journals name; return its folder of journals."""
     layout = Layout(folder / name)
     ask(_make_store, layout.root)
     for part in ("blobs", "drafts"):
@@ -152,7 +152,7 @@ def _store_like_live(folder: Path, name: str) -> Path:
 
 
 def _undo_sealing(live: Path, root: Path) -> None:
-    """Give a copy what the live store had before it was sealed: files of runs as blobs, notes of drafts."""
+    """Restore in a copy the files of the live store before sealing: run files as blobs, notes of drafts."""
     store = open_store(live)
     layout = Layout(root)
     blobs = BlobStore(layout)

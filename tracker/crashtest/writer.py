@@ -1,7 +1,8 @@
-"""A writer that is killed, and what it said before: the crash test's oracle, never the journal.
+"""A writer that is killed, and the calls that it acknowledged before.
 
-A child logs numbered calls as fast as it can. After each call has returned, and only then, it sends the
-call's number through a pipe. Each call logs its own number, so a store's history tells which calls it has.
+The crash test compares a store with these acknowledged calls, never with the journal. A child process logs
+numbered calls as fast as it can. After each call has returned, and only then, the child sends the call's
+number through a pipe. Each call logs its own number, so a store's history shows which calls it contains.
 """
 
 from __future__ import annotations
@@ -25,28 +26,28 @@ from tracker.sdk.run.run import Run
 from tracker.store.objects.layout import Layout
 
 ENTITY, PROJECT = "doctor", "crash-test"
-# The keys k0 to k9 take turns, so that no two calls of one row write the same one.
+# The keys k0 to k9 are used in turn, so that two calls of one row never write the same key.
 KEYS = tuple(f"k{at}" for at in range(10))
-# A burst: so many calls without a pause. A disk that makes them slow has less of them before the kill.
+# Number of calls without a pause. On a slow disk fewer of them come before the kill.
 BURST = 20_000
 MEDIA_EVERY = 30
-# A writer whose last word is older than this at the kill was not inside its burst.
+# A writer whose last message is older than this at the kill was not inside its burst.
 STALLED_SECONDS = 0.25
-# The kill comes at a random moment up to so long after the first call.
+# The kill comes at a random moment within this many seconds after the first call.
 LONGEST_LIFE = 0.1
 _WORD = struct.Struct("<qd")
 _OVER = -1
 
 
 class Killed(NamedTuple):
-    """A writer's end.
+    """A killed writer.
 
     Attributes:
-        run_id: Its run.
+        run_id: Id of its run.
         acknowledged: Number of the last call that had returned.
         inside: Whether the kill came inside the burst of writes.
-        journal: Its journal's content, read through a descriptor that was opened while it lived.
-        name: The journal's file name.
+        journal: Content of its journal, read through a descriptor that was opened before the kill.
+        name: File name of the journal.
     """
 
     run_id: str
@@ -57,7 +58,16 @@ class Killed(NamedTuple):
 
 
 def kill_a_writer(store: Path, number: int, chance: random.Random) -> Killed:
-    """Let a child log into ``store``, kill it at a random moment, return what it had said."""
+    """Start a child that logs into ``store``, and kill it at a random moment.
+
+    Args:
+        store: Folder of the store.
+        number: Number of the run, part of its id.
+        chance: Random generator for the moment of the kill.
+
+    Returns:
+        The killed writer with the calls that it acknowledged.
+    """
     run_id = f"run{number:05d}"
     reading, writing = os.pipe()
     worker = Worker(_write, store, run_id, writing)
@@ -120,7 +130,7 @@ class _Listener:
 
 
 def _open_journal(store: Path, pid: int) -> tuple[str, int]:
-    """Open the journal that ``pid`` has open: it stays readable when somebody seals and deletes it."""
+    """Open the journal that ``pid`` has open: it stays readable after another process deletes it."""
     folder = str(Layout(store).host_journals(host_name()))
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # the writer has just closed it
@@ -131,7 +141,7 @@ def _open_journal(store: Path, pid: int) -> tuple[str, int]:
 
 
 def _write(store: Path, run_id: str, pipe: int) -> None:
-    # What the first table imports would take longer than the writer lives.
+    # Import these modules before the first call: importing them would take longer than the writer lives.
     for module in ("sdk.run.media", "sdk.run.artifacts", "data_types.table_files", "data_types.column_types"):
         importlib.import_module(f"tracker.{module}")
     run = tracker.init(
@@ -145,11 +155,11 @@ def _write(store: Path, run_id: str, pipe: int) -> None:
         log_call(run, number)
         os.write(pipe, _WORD.pack(number, time.monotonic()))
     os.write(pipe, _WORD.pack(_OVER, time.monotonic()))
-    signal.pause()  # to be killed, too late
+    signal.pause()  # wait for the kill, which comes after the burst
 
 
 def log_call(run: Run, number: int) -> None:
-    """Make call ``number``: together they use ``step``, ``commit``, media, tables and odd values."""
+    """Make call ``number``. The calls together use ``step``, ``commit``, media, tables and unusual values."""
     kind = number % 10
     data: dict[str, object] = {KEYS[kind]: number}
     if number % MEDIA_EVERY == 7:
@@ -159,11 +169,11 @@ def log_call(run: Run, number: int) -> None:
     elif kind in (1, 2):
         run.log(data, commit=False)
     elif kind == 4:
-        run.log(data, step=run.step + 3)  # stays open
+        run.log(data, step=run.step + 3)  # the row stays open
     elif kind == 5:
-        run.log(data, step=run.step)  # is added to it
+        run.log(data, step=run.step)  # extends the open row
     elif kind == 6:
-        run.log(data, step=0)  # smaller than the last: a row of its own
+        run.log(data, step=0)  # a step smaller than the last one: makes a row of its own
     elif kind == 8:
         run.log(data | {"nan": math.nan, "inf": -math.inf, "huge": 2**70 + number})
     else:

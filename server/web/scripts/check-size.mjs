@@ -1,11 +1,11 @@
-// Fails when the code that the first paint needs (the entry chunk and its static imports), or any
-// lazily loaded chunk, is larger than its gzip limit.
+// Fails if the code for the first paint (the entry chunk and its static imports), or any lazily
+// loaded chunk, is larger than its gzip limit.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-const ENTRY_LIMIT = 45 * 1024; // Svelte's runtime is about 15 KB of it; the rest is the shell and shared parts.
-const LAZY_LIMIT = 60 * 1024; // The largest lazy chunk carries uPlot (22 KB).
+const ENTRY_LIMIT = 45 * 1024; // Svelte's runtime takes about 15 KB, the frame of the page the rest.
+const LAZY_LIMIT = 60 * 1024; // The largest lazy chunk contains uPlot (22 KB).
 
 const out = new URL("../../static/", import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL("manifest.json", out), "utf8"));
@@ -36,6 +36,6 @@ for (const [name, chunk] of Object.entries(manifest)) {
   }
 }
 if (failed) {
-  console.error(`A chunk in ${fileURLToPath(out)} is over its limit: load the new part lazily or raise the limit with a reason.`);
+  console.error(`A chunk in ${fileURLToPath(out)} exceeds its limit. Load the new part lazily, or raise the limit and give a reason.`);
   process.exit(1);
 }

@@ -1,4 +1,4 @@
-// Entry: mounts the page and offers browser tests a way to wait until it is idle.
+// Entry point. It mounts the page, and lets browser tests wait until the page is idle.
 import { mount } from "svelte";
 import App from "./App.svelte";
 import "./app.css";
@@ -7,7 +7,7 @@ import { startTheme } from "./state/theme.svelte";
 
 declare global {
   interface Window {
-    /** Resolves when no request but the long poll is pending and the charts are drawn. */
+    /** Resolves when the long poll is the only pending request and all charts are drawn. */
     trackerIdle: () => Promise<void>;
   }
 }

@@ -1,8 +1,8 @@
-// Tells when an element comes near the visible part of its scroll area, and when it leaves it.
+// Reports when an element comes near the visible part of its scroll area, and when it leaves it.
 
 const MARGIN = "250px 0px";
 
-/** A Svelte attachment; the scroll area is the nearest ancestor marked data-scroll. */
+/** Returns a Svelte attachment. The scroll area is the nearest ancestor with the attribute data-scroll. */
 export function inView(onChange: (visible: boolean) => void): (element: Element) => () => void {
   return (element) => {
     const observer = new IntersectionObserver(

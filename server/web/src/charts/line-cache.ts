@@ -1,4 +1,4 @@
-// Lines already loaded, so that a chart that scrolls back into view draws at once.
+// A cache of loaded lines, so that a chart that scrolls back into view is drawn immediately.
 import type { ChartSeries } from "../lib/chart-data";
 import { toLine, type Line } from "../lib/lines";
 import { charts } from "../state/services";
@@ -9,7 +9,10 @@ const cache = new Map<string, Promise<Line>>();
 
 const EMPTY: ChartSeries = { key: "", kind: "points", x: new Float64Array(0), y: new Float64Array(0) };
 
-/** `version` changes when the run has new values. A failed load is forgotten, so that it can be tried again. */
+/**
+ * Loads a line. `version` changes when the run has new values. A failed load is not cached, so it can be
+ * retried.
+ */
 export function loadLine(request: ChartRequest, version: number): Promise<Line> {
   const { entity, project, run, key, x, segment, zoom } = request;
   const id = JSON.stringify([entity, project, run, key, x, segment, zoom, version]);

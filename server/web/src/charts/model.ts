@@ -1,4 +1,4 @@
-// What one chart draws, as plain data: aligned columns and what each column is for.
+// The content of one chart as plain data: aligned columns with their roles.
 import type { LineStyle } from "../lib/colors";
 import { align, smooth, valueRange, type Cell, type Columns, type Line, type Mark } from "../lib/lines";
 
@@ -20,7 +20,7 @@ export type Role = "main" | "ghost" | "low" | "high";
 
 export interface ModelColumn {
   role: Role;
-  /** Index of the line it belongs to. */
+  /** Index of the line of this column. */
   line: number;
   style: LineStyle;
 }
@@ -30,7 +30,7 @@ export interface ChartModel {
   columns: Cell[][];
   meta: ModelColumn[];
   marks: { mark: Mark; color: string }[];
-  /** Equal for two models that differ in values only, so that a drawn chart can take the new ones. */
+  /** Equal for two models that differ only in their values: then the drawn chart can be updated. */
   shape: string;
 }
 
@@ -62,7 +62,7 @@ export function buildModel(lines: NamedLine[], view: ChartView): ChartModel {
   return { x, columns, meta, marks, shape: JSON.stringify([view.axis, view.log, looks]) };
 }
 
-/** Points that a line through neighbours would not show: single ones, or all of them when they are few. */
+/** Returns the points that need a dot: isolated ones, or all of them if there are at most `few`. */
 export function dotIndices(column: Cell[], few: number): number[] {
   const defined: number[] = [];
   for (const [i, value] of column.entries()) if (value !== undefined) defined.push(i);
@@ -72,7 +72,7 @@ export function dotIndices(column: Cell[], few: number): number[] {
   return defined.filter((_, at) => has(at) && !has(at - 1) && !has(at + 1));
 }
 
-/** The x range of a chart that is not zoomed; a single position gets room on both sides. */
+/** Returns the x range of a chart without zoom. A single position gets space on both sides. */
 export function xRange(x: number[], zoom: [number, number] | null, axis: string): [number, number] {
   if (zoom !== null) return zoom;
   const first = x[0];
@@ -83,12 +83,12 @@ export function xRange(x: number[], zoom: [number, number] | null, axis: string)
   return [first - room, first + room];
 }
 
-/** How far beyond its ends a line still answers the crosshair: a single line always, one of several only nearby. */
+/** Returns how far beyond its ends a line still reports a value: a single line always, others only nearby. */
 export function reachOf(single: boolean, low: number, high: number): number {
   return single ? Infinity : (high - low) * 0.02;
 }
 
-/** The y range of the part between two positions. */
+/** Returns the y range of the part between two x positions. */
 export function yRange(model: ChartModel, low: number, high: number, log: boolean): [number, number] {
   const from = model.x.findIndex((value) => value >= low);
   const past = model.x.findIndex((value) => value > high);

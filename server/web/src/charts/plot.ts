@@ -1,4 +1,4 @@
-// Draws a chart model with uPlot: axes, bands, dots, marks for values without a height, crosshair, box zoom.
+// Draws a chart model with uPlot: axes, bands, dots, marks for NaN and infinities, crosshair, zoom.
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { withAlpha } from "../lib/colors";
@@ -8,7 +8,7 @@ import { linearTicks, logTicks } from "../lib/ticks";
 import { dotIndices, reachOf, xRange, yRange, type ChartModel, type ChartView, type ModelColumn } from "./model";
 
 export interface PlotHandlers {
-  /** The x under the crosshair and the pixel column, or null when it left. */
+  /** Called with the x value and the pixel column of the crosshair; null when the crosshair has left. */
   onCursor: (at: { x: number; left: number } | null) => void;
   onZoom: (range: [number, number] | null) => void;
 }
@@ -24,10 +24,10 @@ interface Ink {
   grid: string;
 }
 
-/** Lines with no more points than this show each of them. */
+/** Lines with at most this many points show a dot for each point. */
 const FEW_POINTS = 40;
 const TICK_SPACE = 38; // pixels between two ticks of the value axis
-// Seconds that read well as durations: parts of a minute, an hour, a day, then days.
+// Tick distances in seconds that are easy to read: parts of a minute, an hour, a day, then days.
 const RUNTIME_STEPS = [
   ...[0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200],
   ...[1, 2, 5, 10, 20, 50, 100, 1000, 10000].map((days) => days * 86400),
@@ -65,7 +65,7 @@ function bandsOf(meta: ModelColumn[], smoothing: number): uPlot.Band[] {
   const bands: uPlot.Band[] = [];
   for (const [i, column] of meta.entries()) {
     if (column.role !== "low") continue;
-    // Series 0 is x, so column i is series i + 1, and its upper edge comes right after it.
+    // Series 0 is x, so column i is series i + 1. The upper edge of the band is the series after it.
     bands.push({ series: [i + 2, i + 1], fill: withAlpha(column.style.color, smoothing > 0 ? 0.08 : 0.18) });
   }
   return bands;
@@ -78,7 +78,7 @@ function hoverDot(shown: boolean): HTMLElement {
   return dot;
 }
 
-/** Triangles at the upper and lower edge for the infinities, a cross at the lower edge for NaN. */
+/** Draws triangles at the upper and lower edge for infinities, and a cross at the lower edge for NaN. */
 function drawMarks(u: uPlot, marks: ChartModel["marks"]): void {
   const { ctx } = u;
   const { left, top, width, height } = u.bbox;
@@ -153,7 +153,7 @@ export function createPlot(
       x: { time: view.axis === "_timestamp", range: () => xRange(model.x, view.zoom, view.axis) },
       y: {
         distr: view.log ? 3 : 1,
-        // Not from u.scales.x, which still holds the old range while new data is taken over.
+        // Do not read u.scales.x here: it still has the old range while uPlot replaces its data.
         range: () => yRange(model, ...xRange(model.x, view.zoom, view.axis), view.log),
       },
     },
@@ -166,14 +166,14 @@ export function createPlot(
         ticks: { show: false },
         size: 54,
         gap: 6,
-        // One step that always fits, since the ticks are made below: uPlot's own list ends at 1e15,
-        // and below 5 it takes no step that is not on that list.
+        // One distance that always fits, because the ticks are computed below. uPlot's own list ends at
+        // 1e15, and below 5 uPlot accepts only distances from that list.
         incrs: (_u, _axis, low, high) => [Math.max(5, (high / 2 - low / 2) * 1.99)],
         splits: (u, _axis, low, high) => {
           const count = u.bbox.height / uPlot.pxRatio / TICK_SPACE;
           return view.log ? logTicks(low, high, count) : linearTicks(low, high, count);
         },
-        // uPlot would drop most labels of a logarithmic axis; the ticks above are few already.
+        // uPlot would drop most labels of a logarithmic axis. The ticks above are already few.
         filter: (_u, splits) => splits,
         values: (_u, splits) => splits.map((value) => (value === null ? "" : formatNumber(value, 4))),
       },
@@ -188,7 +188,7 @@ export function createPlot(
         key: SYNC_KEY,
         setSeries: false,
         scales: ["x", null],
-        // Only the crosshair is shared; a drag stays with the chart it began in.
+        // Share only the crosshair between charts. A drag belongs to the chart in which it began.
         filters: { pub: (type) => type === "mousemove" || type === "mouseleave", sub: () => true },
       },
       dataIdx: (u, series, hovered, x) => {

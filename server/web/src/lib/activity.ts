@@ -1,9 +1,9 @@
-// Counts the work under way so that a browser test can wait until the page is idle.
+// Counts pending work, so that a browser test can wait until the page is idle.
 
 export interface Activity {
-  /** Marks the start of some work; the returned function marks its end (once, however often it is called). */
+  /** Marks the start of some work. The returned function marks its end; further calls of it do nothing. */
   begin: () => () => void;
-  /** Resolves when nothing has been under way for `quiet` milliseconds. */
+  /** Resolves when no work has been pending for `quiet` milliseconds. */
   idle: (quiet?: number) => Promise<void>;
   pending: () => number;
 }

@@ -1,14 +1,17 @@
-// Colours of a terminal as runs of text with a class each; everything else that a sequence may ask for is dropped.
+// Splits terminal output into pieces with style classes. Other control sequences are removed.
 
 export interface Run {
   text: string;
-  /** Space-separated: `fg1` (red) to `fg15`, `bold`, `dim`, `italic`, `underline`; empty for plain text. */
+  /**
+   * Space-separated classes: `fg1` (red) to `fg15`, `bold`, `dim`, `italic`, `underline`; empty for plain
+   * text.
+   */
   look: string;
 }
 
 const SEQUENCE = /\u001b\[([0-9;]*)m/g;
 
-/** Splits a line at its colours. */
+/** Splits a line at its changes of colour. */
 export function parseAnsi(line: string): Run[] {
   const runs: Run[] = [];
   let look: Look = PLAIN;
@@ -25,7 +28,7 @@ export function parseAnsi(line: string): Run[] {
   return runs;
 }
 
-/** The line without its colours. */
+/** Returns the line without its colours. */
 export function stripAnsi(line: string): string {
   return line.replace(SEQUENCE, "");
 }
@@ -56,7 +59,7 @@ function apply(before: Look, parameters: string): Look {
     else if (code >= 90 && code <= 97) look = { ...look, color: code - 82 };
     else if (code === 39) look = { ...look, color: null };
     else if (code === 38 || code === 48) {
-      // A colour of 256, or of all: the first sixteen have a look here.
+      // One of 256 colours or of all colours: only the first sixteen have a class.
       const index = codes[i + 1] === 5 ? codes[i + 2] : undefined;
       if (code === 38) look = { ...look, color: index !== undefined && index < 16 ? index : null };
       i += codes[i + 1] === 5 ? 2 : 4;

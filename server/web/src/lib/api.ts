@@ -1,4 +1,5 @@
-// The REST client: typed calls, one error type, and a count of what is under way. Knows no page.
+// The REST client: typed requests, one error type, and a count of pending requests. It does not depend on
+// the page.
 import { decodeChart, type ChartSeries } from "./chart-data";
 import { parseJson } from "./json";
 import type {
@@ -15,7 +16,7 @@ import type {
   Session,
 } from "./records";
 
-/** A call that did not succeed. `status` is 0 when the server could not be reached. */
+/** A failed request. `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -46,15 +47,15 @@ export interface ChartQuery {
 
 export interface ApiOptions {
   fetch: (url: string, init?: RequestInit) => Promise<Response>;
-  /** Called around every request except the long poll; the returned function marks its end. */
+  /** Called at the start of every request except the long poll. The returned function marks its end. */
   begin?: () => () => void;
-  /** Called when the server wants a key. */
+  /** Called when the server requires a key. */
   onSignedOut?: () => void;
 }
 
 type Params = Record<string, string | number | undefined>;
 
-/** Joins percent-encoded path segments and leaves out absent parameters. */
+/** Joins percent-encoded path segments, and omits absent parameters. */
 export function buildUrl(segments: string[], params: Params = {}, repeated: [string, string][] = []): string {
   const query = new URLSearchParams(repeated);
   for (const [name, value] of Object.entries(params)) {
@@ -66,13 +67,13 @@ export function buildUrl(segments: string[], params: Params = {}, repeated: [str
 
 async function errorOf(response: Response): Promise<ApiError> {
   let code = "http_error";
-  let message = `The server answered ${response.status}.`;
+  let message = `The server answered with status ${response.status}.`;
   try {
     const body = (await response.json()) as { error?: { code?: string; message?: string } };
     code = body.error?.code ?? code;
     message = body.error?.message ?? message;
   } catch {
-    // Not our error shape (a proxy's page, say): the status line is all there is to tell.
+    // Another error format, for example a page of a proxy: only the status is known.
   }
   return new ApiError(response.status, code, message);
 }
@@ -83,7 +84,7 @@ export function createApi(options: ApiOptions) {
   async function send(url: string, init: RequestInit, onSignedOut = options.onSignedOut): Promise<Response> {
     let response: Response;
     try {
-      // The header shows the server that this page, and no other site's, asks for a change.
+      // The header proves to the server that this page requests the change, and not a page of another site.
       const headers = { ...(init.headers as Record<string, string> | undefined), "x-tracker-dashboard": "1" };
       response = await options.fetch(url, { credentials: "same-origin", ...init, headers });
     } catch (error) {
@@ -118,7 +119,7 @@ export function createApi(options: ApiOptions) {
     signIn: (key: string) =>
       counted(async () => {
         const headers = { "content-type": "application/json" };
-        // A wrong key is an answer to the form, not the end of a session.
+        // A wrong key is an error of the form, not the end of a session.
         const nothing = () => undefined;
         await send(buildUrl(["session"]), { method: "POST", headers, body: JSON.stringify({ key }) }, nothing);
       }),
@@ -140,7 +141,7 @@ export function createApi(options: ApiOptions) {
     run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
       getJson<RunDetail>(buildUrl(inProject(entity, project, "runs", id)), signal),
 
-    /** Answers with the run as it is now. */
+    /** Returns the changed run. */
     editRun: (entity: string, project: string, id: string, edit: RunEdit) =>
       counted(async () => {
         const headers = { "content-type": "application/json" };
@@ -166,7 +167,7 @@ export function createApi(options: ApiOptions) {
         return decodeChart(await response.arrayBuffer()).series;
       }),
 
-    /** What a route below a run answers: `RunAnswers` lists them. */
+    /** Returns the answer of a route below a run; see `RunAnswers`. */
     ofRun: <What extends keyof RunAnswers>(
       entity: string,
       project: string,
@@ -176,7 +177,7 @@ export function createApi(options: ApiOptions) {
       signal?: AbortSignal,
     ) => getJson<RunAnswers[What]>(buildUrl(inProject(entity, project, "runs", id, what), query), signal),
 
-    /** A logged file that holds JSON, by its address. */
+    /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
@@ -186,13 +187,13 @@ export function createApi(options: ApiOptions) {
     artifact: (entity: string, project: string, name: string, ref: string, signal?: AbortSignal) =>
       getJson<ArtifactDetail>(buildUrl(inProject(entity, project, "artifacts", name, ref)), signal),
 
-    /** A page of an artifact's files, in path order. */
+    /** Returns a page of an artifact's files, in path order. */
     artifactFiles: (detail: ArtifactDetail, offset: number, limit: number, signal?: AbortSignal) => {
-      if (!isLocalUrl(detail.files_url)) throw new ApiError(0, "bad_address", "The list of files is elsewhere.");
+      if (!isLocalUrl(detail.files_url)) throw new ApiError(0, "bad_address", "The list of files is on another server.");
       return getJson<ArtifactFiles>(`${detail.files_url}?offset=${offset}&limit=${limit}`, signal);
     },
 
-    /** The long poll; not counted as pending, since it always is. */
+    /** Sends the long poll. It does not count as pending, because it is always open. */
     live: async (since: number | undefined, timeout: number, signal: AbortSignal): Promise<LiveReply> => {
       const params = since === undefined ? {} : { since, timeout };
       const response = await send(buildUrl(["live"], params), { signal });
@@ -201,12 +202,12 @@ export function createApi(options: ApiOptions) {
   };
 }
 
-/** Turns a file's address into one that the browser saves instead of showing. */
+/** Turns the address of a file into one that makes the browser save the file. */
 export function downloadUrl(url: string): string {
   return `${url}${url.includes("?") ? "&" : "?"}download=1`;
 }
 
-/** Only addresses on this server may become links and image sources. */
+/** Returns whether an address is on this server. Only such addresses become links and image sources. */
 export function isLocalUrl(url: unknown): url is string {
   return typeof url === "string" && /^\/(?![/\\])/.test(url);
 }

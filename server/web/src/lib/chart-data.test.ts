@@ -1,4 +1,4 @@
-// The binary chart response, built by hand as the contract describes it.
+// Tests of the binary chart answer. The answers are built by hand from docs/rest-api.md.
 import { describe, expect, it } from "vitest";
 import { ChartFormatError, decodeChart } from "./chart-data";
 
@@ -19,7 +19,7 @@ const POINTS = { key: "bücher/loss", kind: "points", length: 3, columns: ["x", 
 const BUCKETS = { key: "b", kind: "buckets", length: 2, columns: ["x", "last", "min", "max", "count"] };
 
 describe("decodeChart", () => {
-  it("reads points, buckets and empty series one after the other", () => {
+  it("reads points, buckets and empty series in order", () => {
     const empty = { key: "none", kind: "points", length: 0, columns: ["x", "y"] };
     const buffer = encode({ x: "_step", series: [POINTS, empty, BUCKETS] }, [
       [0, 1, 2],
@@ -39,14 +39,14 @@ describe("decodeChart", () => {
     expect(buckets).toMatchObject({ minStep: new Float64Array(0), nonfinite: new Float64Array(0) });
   });
 
-  it("reads where the extremes of buckets stand", () => {
+  it("reads the steps of the extremes of buckets", () => {
     const columns = ["x", "last", "min", "max", "count", "min_step", "max_step"];
     const series = [{ key: "b", kind: "buckets", length: 1, columns }];
     const chart = decodeChart(encode({ x: "_step", series }, [[9], [1], [0], [5], [4], [7], [8]]));
     expect(chart.series[0]).toMatchObject({ minStep: new Float64Array([7]), maxStep: new Float64Array([8]) });
   });
 
-  it("takes columns it does not know in its stride", () => {
+  it("ignores unknown columns", () => {
     const series = [{ ...POINTS, length: 1, columns: ["x", "mean", "y"] }];
     const chart = decodeChart(encode({ x: "_step", series }, [[1], [2], [3]]));
     expect(chart.series[0]).toMatchObject({ y: new Float64Array([3]) });
@@ -58,7 +58,7 @@ describe("decodeChart", () => {
     ["a column cut short", encode({ x: "_step", series: [POINTS] }, [[0, 1, 2], [1]])],
     ["an unknown kind", encode({ x: "_step", series: [{ ...POINTS, kind: "heat" }] }, [[0, 1, 2], [1, 2, 3]])],
     ["a missing column", encode({ x: "_step", series: [{ ...POINTS, columns: ["x"] }] }, [[0, 1, 2]])],
-    ["a header that is no JSON", new Uint8Array([4, 0, 0, 0, 1, 2, 3, 4]).buffer],
+    ["a header that is not JSON", new Uint8Array([4, 0, 0, 0, 1, 2, 3, 4]).buffer],
   ])("refuses %s", (_name, buffer) => {
     expect(() => decodeChart(buffer)).toThrow(ChartFormatError);
   });

@@ -1,4 +1,4 @@
-// Decodes the binary chart response into typed columns; no scaling, no drawing.
+// Decodes the binary chart answer into typed columns. It neither scales nor draws.
 
 export interface PointSeries {
   key: string;
@@ -16,9 +16,9 @@ export interface BucketSeries {
   max: Float64Array;
   mean: Float64Array;
   count: Float64Array;
-  /** How many values of each bucket were NaN or infinite; empty when the server does not tell. */
+  /** Number of NaN and infinite values in each bucket; empty if the server does not send it. */
   nonfinite: Float64Array;
-  /** The steps at which the lowest and the highest value stand; empty when the server does not tell. */
+  /** Steps of the lowest and the highest value; empty if the server does not send them. */
   minStep: Float64Array;
   maxStep: Float64Array;
 }
@@ -37,12 +37,15 @@ interface SeriesHeader {
   columns: string[];
 }
 
-/** The bytes are not a chart response. */
+/** The bytes are not a valid chart answer. */
 export class ChartFormatError extends Error {}
 
 const COLUMN_BYTES = 8;
 
-/** The columns are views of `buffer`, not copies: a 4-byte header length, the header, then little-endian Float64. */
+/**
+ * Decodes a 4-byte header length, the header, and little-endian Float64 columns. The columns are views of
+ * `buffer`.
+ */
 export function decodeChart(buffer: ArrayBuffer): Chart {
   if (buffer.byteLength < 4) throw new ChartFormatError("The chart response is too short.");
   const headerLength = new DataView(buffer).getUint32(0, true);

@@ -1,4 +1,4 @@
-// Collects the chart requests of one moment into few calls: one per run, axis and zoom, with many keys each.
+// Groups simultaneous chart requests into few calls: one for each run, axis and zoom, with many keys.
 import type { ChartSeries } from "./chart-data";
 
 export interface ChartRequest {
@@ -31,11 +31,11 @@ interface Waiting {
 }
 
 export interface ChartLoader {
-  /** The series of one key; null when the run has no such key. */
+  /** Returns the series of one key; null if the run does not have the key. */
   load: (request: ChartRequest) => Promise<ChartSeries | null>;
 }
 
-/** Splits requests into calls, keeping their order. */
+/** Groups requests into calls, and keeps their order. */
 export function planCalls<T extends { request: ChartRequest }>(waiting: T[], keysPerCall: number): T[][] {
   const open = new Map<string, { keys: Set<string>; call: T[] }[]>();
   const calls: T[][] = [];
@@ -44,7 +44,7 @@ export function planCalls<T extends { request: ChartRequest }>(waiting: T[], key
     const id = JSON.stringify([entity, project, run, x, segment, zoom]);
     const groups = open.get(id) ?? [];
     open.set(id, groups);
-    // A key that is asked for already rides along, however full its call is.
+    // A key that is already in a call needs no extra space, even if the call is full.
     let group = groups.find((other) => other.keys.has(key) || other.keys.size < keysPerCall);
     if (group === undefined) {
       group = { keys: new Set(), call: [] };

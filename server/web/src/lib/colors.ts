@@ -1,4 +1,4 @@
-// Colour-blind-safe line colours, told apart by dash as well once the colours repeat.
+// Line colours that colour-blind people can distinguish. When the colours repeat, the dash pattern changes.
 
 export interface LineStyle {
   color: string;
@@ -7,7 +7,7 @@ export interface LineStyle {
 
 export type Theme = "light" | "dark";
 
-// Eight hues in the order and spirit of Okabe and Ito's set, darkened or lightened to read on each ground.
+// Eight hues after the set of Okabe and Ito, made darker or lighter for each background.
 const COLORS: Record<Theme, string[]> = {
   light: ["#0072b2", "#d55e00", "#00875f", "#b5449c", "#b07c00", "#3f9fd8", "#7a2048", "#6b7280"],
   dark: ["#56a8e8", "#f5833b", "#2cc295", "#e58bc8", "#e6b325", "#9bdcfb", "#d0648f", "#a3aab8"],
@@ -26,7 +26,10 @@ export function lineStyle(slot: number, theme: Theme): LineStyle {
   };
 }
 
-/** Keeps the slots of ids that stay and gives the lowest free slots to new ones, so that colours do not jump. */
+/**
+ * Keeps the slots of remaining ids, and gives new ids the lowest free slots, so that colours do not
+ * change.
+ */
 export function assignSlots(previous: ReadonlyMap<string, number>, ids: string[]): Map<string, number> {
   const next = new Map<string, number>();
   const taken = new Set<number>();
@@ -47,7 +50,7 @@ export function assignSlots(previous: ReadonlyMap<string, number>, ids: string[]
   return new Map(ids.map((id) => [id, next.get(id) as number]));
 }
 
-/** The colour with an alpha channel, for bands and ghosts. */
+/** Returns the colour with an alpha channel, for bands and unsmoothed lines. */
 export function withAlpha(color: string, alpha: number): string {
   const byte = Math.round(Math.min(1, Math.max(0, alpha)) * 255);
   return `${color}${byte.toString(16).padStart(2, "0")}`;

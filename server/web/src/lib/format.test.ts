@@ -1,4 +1,4 @@
-// Text for people: the edges of every unit.
+// Tests of formatted text at the limits of every unit.
 import { describe, expect, it } from "vitest";
 import { formatAgo, formatBytes, formatDuration, formatNumber, formatProblem, formatTime, formatTimeTicks, formatValue, plural } from "./format";
 
@@ -58,7 +58,7 @@ it.each([
   expect(formatAgo(1e9 - age, 1e9)).toBe(text);
 });
 
-it("names the day on a time axis once", () => {
+it("shows the day on a time axis once", () => {
   const noon = new Date(2024, 1, 28, 12).getTime() / 1000;
   expect(formatTimeTicks([noon, noon + 3600, noon + 43200], 3600)).toEqual(["02-28 12:00", "13:00", "02-29 00:00"]);
   expect(formatTimeTicks([noon], 86400)).toEqual(["2024-02-28"]);
@@ -80,12 +80,12 @@ describe("formatValue", () => {
   });
 });
 
-it("counts things", () => {
+it("forms plurals", () => {
   expect(plural(1, "run")).toBe("1 run");
   expect(plural(1000, "run")).toBe("1,000 runs");
 });
 
-it("dates lost records for people and leaves other problems as they are", () => {
+it("formats the time of lost records and keeps other problems unchanged", () => {
   expect(formatProblem("2 records were lost at 1700000000: No space left on device")).toBe(
     `2 records were lost at ${formatTime(1700000000)}: No space left on device`,
   );

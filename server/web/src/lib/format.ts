@@ -1,10 +1,13 @@
-// Numbers, bytes, durations and times as short text for people.
+// Formats numbers, bytes, durations and times as short text.
 import { asNumber, isObject, typeOf } from "./json";
 import type { Json } from "./records";
 
 const NONE = "–";
 
-/** At most `digits` significant digits; whole numbers are grouped; very large and very small ones get an exponent. */
+/**
+ * Formats a number with at most `digits` significant digits, grouped thousands, and an exponent for
+ * extreme values.
+ */
 export function formatNumber(value: number | bigint | null, digits = 5): string {
   if (value === null) return NONE;
   if (typeof value === "bigint") return value.toString();
@@ -45,7 +48,7 @@ export function formatBytes(bytes: number): string {
   return `${size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
 }
 
-/** Seconds as the two largest units: `850ms`, `42s`, `3m 05s`, `2h 07m`, `4d 03h`. */
+/** Formats seconds as the two largest units: `850ms`, `42s`, `3m 05s`, `2h 07m`, `4d 03h`. */
 export function formatDuration(seconds: number | null): string {
   if (seconds === null || !Number.isFinite(seconds) || seconds < 0) return NONE;
   if (seconds < 1) return `${Math.round(seconds * 1000)}ms`;
@@ -59,7 +62,7 @@ export function formatDuration(seconds: number | null): string {
   return `${Math.floor(hours / 24)}d ${pad(hours % 24)}h`;
 }
 
-/** How long ago a unix time was. */
+/** Formats the age of a Unix time. */
 export function formatAgo(time: number, now: number): string {
   const seconds = Math.max(0, now - time);
   if (seconds < 45) return "just now";
@@ -76,7 +79,7 @@ export function formatAgo(time: number, now: number): string {
   return NONE;
 }
 
-/** Local date and time to the second, sortable by eye. */
+/** Formats local date and time to the second, in a form that sorts correctly. */
 export function formatTime(time: number): string {
   const date = new Date(time * 1000);
   if (Number.isNaN(date.getTime())) return NONE;
@@ -85,12 +88,12 @@ export function formatTime(time: number): string {
   return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
-/** A problem's line with its unix time as a date. */
+/** Replaces the Unix time in a problem's text by a date. */
 export function formatProblem(line: string): string {
   return line.replace(/(were lost at )(\d+)(?=:|$)/, (_all, before: string, time: string) => before + formatTime(Number(time)));
 }
 
-/** Labels for a time axis: the day where it is first shown or changes, else only the time of day. */
+/** Labels for a time axis: the day where it first appears or changes, else only the time. */
 export function formatTimeTicks(times: number[], step: number): string[] {
   let day = "";
   return times.map((time) => {
@@ -104,7 +107,7 @@ export function formatTimeTicks(times: number[], step: number): string[] {
   });
 }
 
-/** A position on the x axis of a chart. */
+/** Formats a position on the x axis of a chart. */
 export function formatX(axis: string, value: number): string {
   if (axis === "_timestamp") return formatTime(value);
   if (axis === "_runtime") return formatDuration(value);
@@ -118,7 +121,7 @@ const MARKED: Record<string, string> = {
   histogram: "histogram",
 };
 
-/** One line for any logged value. */
+/** Formats any logged value in one line. */
 export function formatValue(value: Json | undefined): string {
   if (value === undefined || value === null) return NONE;
   const number = asNumber(value);
@@ -131,7 +134,7 @@ export function formatValue(value: Json | undefined): string {
   return stringify(value);
 }
 
-/** JSON text that also takes the exact large integers of parseJson. */
+/** Returns JSON text. Unlike JSON.stringify it accepts the bigint values of parseJson. */
 export function stringify(value: Json, indent?: number): string {
   return JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? item.toString() : item), indent);
 }

@@ -1,4 +1,4 @@
-// Reading JSON without losing large integers, and reading the markers that stand for what JSON lacks.
+// Reads JSON without losing large integers, and reads the markers for numbers that JSON does not have.
 import type { Json } from "./records";
 
 type Reviver = (key: string, value: unknown, context?: { source?: string }) => unknown;
@@ -11,14 +11,17 @@ const keepLargeIntegers: Reviver = (_key, value, context) => {
   return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value;
 };
 
-/** JSON.parse that keeps integers beyond 2^53 exact where the browser can tell their source text. */
+/** Like JSON.parse, but keeps integers beyond 2^53 exact if the browser provides their source text. */
 export function parseJson(text: string): unknown {
   return LARGE_INTEGER.test(text)
     ? JSON.parse(text, keepLargeIntegers as (key: string, value: unknown) => unknown)
     : JSON.parse(text);
 }
 
-/** The number a JSON value stands for, `{"_type":"number","value":"NaN"}` included; null for anything else. */
+/**
+ * Returns the number in a JSON value, including `{"_type":"number","value":"NaN"}`; null for anything
+ * else.
+ */
 export function asNumber(value: Json | undefined): number | null {
   if (typeof value === "number") return value;
   if (typeof value === "bigint") return Number(value);
@@ -35,14 +38,14 @@ export function isObject(value: Json | undefined): value is { [key: string]: Jso
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The `_type` marker of a logged object (an image, a table, a number), if it has one. */
+/** Returns the `_type` marker of a logged object (an image, a table, a number), if it has one. */
 export function typeOf(value: Json | undefined): string | null {
   if (!isObject(value)) return null;
   const type = value["_type"];
   return typeof type === "string" ? type : null;
 }
 
-/** Nested settings as [dotted key, leaf] pairs; marked objects and empty ones are leaves. */
+/** Returns nested settings as [dotted key, leaf] pairs. Marked objects and empty objects are leaves. */
 export function flatten(value: { [key: string]: Json }, prefix = ""): [string, Json][] {
   const pairs: [string, Json][] = [];
   for (const [key, item] of Object.entries(value)) {
@@ -56,7 +59,7 @@ export function flatten(value: { [key: string]: Json }, prefix = ""): [string, J
   return pairs;
 }
 
-/** Looks a dotted key up in nested settings; a key that itself holds dots wins over nesting. */
+/** Finds a dotted key in nested settings. A key that itself contains dots takes precedence over nesting. */
 export function lookup(value: { [key: string]: Json }, path: string): Json | undefined {
   if (Object.hasOwn(value, path)) return value[path];
   for (let dot = path.indexOf("."); dot !== -1; dot = path.indexOf(".", dot + 1)) {

@@ -1,4 +1,4 @@
-// Metric names: filtering them and grouping them by the part before the first slash.
+// Metric names: filters, and groups by the part before the first slash.
 import type { KeyKind, RunKey } from "./records";
 
 export interface KeyGroup {
@@ -11,12 +11,12 @@ const BOOKKEEPING = new Set(["_step", "_runtime", "_timestamp"]);
 
 const collator = new Intl.Collator("en", { numeric: true });
 
-/** Keys of one kind over several runs, sorted, without the bookkeeping ones. */
+/** Returns the sorted keys of one kind over several runs, without internal keys. */
 export function keysOfKind(lists: RunKey[][], kind: KeyKind): string[] {
   return keysThat(lists, (item) => item.kind === kind);
 }
 
-/** Keys that a chart can show, in the same order: those with numbers, though a "diverged" may be among them. */
+/** Returns the sorted keys that a chart can draw: those with any numbers, even if other values are texts. */
 export function keysWithNumbers(lists: RunKey[][]): string[] {
   return keysThat(lists, (item) => item.numbers);
 }
@@ -31,7 +31,7 @@ function keysThat(lists: RunKey[][], fits: (item: RunKey) => boolean): string[] 
   return [...found].sort(collator.compare);
 }
 
-/** Groups by prefix: plain keys first, then the groups by name, with the machine's own metrics last. */
+/** Groups keys by prefix: first keys without a prefix, then the groups by name, last the system metrics. */
 export function groupKeys(keys: string[]): KeyGroup[] {
   const groups = new Map<string, string[]>();
   for (const key of keys) {
@@ -47,7 +47,7 @@ export function groupKeys(keys: string[]): KeyGroup[] {
     .sort((a, b) => rank(a.name) - rank(b.name) || collator.compare(a.name, b.name));
 }
 
-/** A test for names: a regular expression when it is one, else (and while it is being typed) plain text. */
+/** Returns a filter for names: a regular expression if the text is a valid one, else plain text. */
 export function nameFilter(text: string): (name: string) => boolean {
   const wanted = text.trim();
   if (wanted === "") return () => true;

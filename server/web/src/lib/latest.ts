@@ -1,7 +1,7 @@
-// Drops stale answers: of several overlapping calls only the newest may deliver.
+// Drops outdated answers: of several overlapping calls only the newest delivers its answer.
 
 export interface Latest {
-  /** Starts a new call, aborting the one before; resolves to undefined when a newer one has taken over. */
+  /** Starts a new call and aborts the previous one. Resolves to undefined if a newer call has replaced it. */
   run: <T>(work: (signal: AbortSignal) => Promise<T>) => Promise<T | undefined>;
   cancel: () => void;
 }

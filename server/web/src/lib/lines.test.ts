@@ -1,4 +1,4 @@
-// Lines: order, gaps, marks, bands, alignment of several runs, smoothing.
+// Tests of lines: order, gaps, marks, bands, alignment of several runs, smoothing.
 import { describe, expect, it } from "vitest";
 import { align, nearest, readLine, smooth, toLine, valueRange } from "./lines";
 
@@ -6,7 +6,7 @@ const points = (x: number[], y: number[]) =>
   toLine({ key: "k", kind: "points", x: Float64Array.from(x), y: Float64Array.from(y) });
 
 describe("toLine", () => {
-  it("marks values without a height and leaves a gap there", () => {
+  it("marks non-finite values and leaves a gap there", () => {
     const line = points([0, 1, 2, 3], [1, NaN, Infinity, 4]);
     expect(line.y).toEqual([1, null, null, 4]);
     expect(line.marks).toEqual([
@@ -16,13 +16,13 @@ describe("toLine", () => {
     expect(line.last).toBe(4);
   });
 
-  it("sorts an axis that goes back, keeping equal positions in order, and drops positions that are nowhere", () => {
+  it("sorts by x, keeps the order of equal positions, and drops non-finite positions", () => {
     const line = points([5, 1, 1, NaN], [50, 10, 11, 99]);
     expect(line.x).toEqual([1, 1, 5]);
     expect(line.y).toEqual([10, 11, 50]);
   });
 
-  it("takes the band of buckets", () => {
+  it("uses the range of buckets as the band", () => {
     const column = (...values: number[]) => Float64Array.from(values);
     const line = toLine({
       key: "k",
@@ -48,7 +48,7 @@ describe("toLine", () => {
     expect(readLine(line, 3, Infinity)).toMatchObject({ x: 3, value: NaN, bucket: { nonfinite: 3, low: null } });
   });
 
-  it("reads what stands nearest, also what has no height", () => {
+  it("reads the nearest value, also a non-finite one", () => {
     const line = points([0, 1, 2], [5, -Infinity, 7]);
     expect(readLine(line, 0.9, Infinity)).toEqual({ x: 1, value: -Infinity, bucket: null });
     expect(readLine(line, null, 0)).toEqual({ x: 2, value: 7, bucket: null });
@@ -62,7 +62,7 @@ describe("toLine", () => {
 });
 
 describe("align", () => {
-  it("merges on one axis: null stays a gap, undefined is merely absent", () => {
+  it("merges on one axis: null stays a gap, undefined means absent", () => {
     const merged = align([
       { x: [0, 2, 4], columns: [[1, null, 3]] },
       { x: [1, 2], columns: [[10, 20], [11, 21]] },
@@ -75,7 +75,7 @@ describe("align", () => {
     ]);
   });
 
-  it("keeps repeated positions and takes no lines at all", () => {
+  it("keeps repeated positions and accepts an empty list", () => {
     expect(align([{ x: [1, 1], columns: [[5, 6]] }, { x: [1], columns: [[7]] }])).toEqual({
       x: [1, 1],
       columns: [[5, 6], [7, undefined]],
@@ -85,7 +85,7 @@ describe("align", () => {
 });
 
 describe("smooth", () => {
-  it("keeps a constant constant from its first point on, and gaps", () => {
+  it("keeps constants and gaps", () => {
     for (const value of smooth([3, 3, 3], 0.9)) expect(value).toBeCloseTo(3);
     expect(smooth([1, null, 1], 0.5)[1]).toBeNull();
     expect(smooth([1, 2], 0)).toEqual([1, 2]);
@@ -106,14 +106,14 @@ describe("nearest", () => {
 });
 
 describe("valueRange", () => {
-  it("is never empty and never overflows", () => {
+  it("never returns an empty range and never overflows", () => {
     expect(valueRange([[3, 3]], false)).toEqual([2.7, 3.3]);
     expect(valueRange([[0]], false)).toEqual([-1, 1]);
     expect(valueRange([[null, undefined]], false)).toBeNull();
     expect(valueRange([[-Number.MAX_VALUE, Number.MAX_VALUE]], false)?.every(Number.isFinite)).toBe(true);
   });
 
-  it("looks above zero only for a logarithmic axis", () => {
+  it("uses only positive values for a logarithmic axis", () => {
     expect(valueRange([[-5, 0, 1, 100]], true)?.[0]).toBeGreaterThan(0);
     expect(valueRange([[-5, 0]], true)).toBeNull();
   });

@@ -1,16 +1,20 @@
-// From decoded series to what a line chart draws: sorted lines with bands and marks, aligned on one x column.
+// Converts decoded series into the content of a line chart: sorted lines with bands and marks on one x
+// column.
 import type { BucketSeries, ChartSeries } from "./chart-data";
 
-/** null breaks a line; undefined only means "this line has no point here". */
+/** null interrupts a line; undefined only means that the line has no point here. */
 export type Cell = number | null | undefined;
 
-/** A value (or a bucket with a value) that has no height: NaN, Infinity or -Infinity at some x. */
+/** A value without a height (or a bucket with such a value): NaN, Infinity or -Infinity at some x. */
 export interface Mark {
   x: number;
   value: number;
 }
 
-/** What stands behind one drawn point: null where the server does not tell, or nothing has a height. */
+/**
+ * The contents of the bucket of one drawn point. A field is null if the server does not send it or no
+ * value is finite.
+ */
 export interface Bucket {
   count: number;
   nonfinite: number;
@@ -24,12 +28,12 @@ export interface Bucket {
 export interface Line {
   x: number[];
   y: (number | null)[];
-  /** Lowest and highest value per point, where the points are buckets. */
+  /** Lowest and highest value of each point, if the points are buckets. */
   band: { low: (number | null)[]; high: (number | null)[] } | null;
-  /** What else is known of each bucket; null where the points are single values. */
+  /** The contents of each bucket; null if the points are single values. */
   buckets: Bucket[] | null;
   marks: Mark[];
-  /** The newest value, non-finite ones included; null when there is none. */
+  /** The newest value, possibly not finite; null if there is none. */
   last: number | null;
 }
 
@@ -50,7 +54,7 @@ function sortedOrder(x: Float64Array): number[] {
   return order;
 }
 
-/** Points without a finite x cannot be placed and are left out. */
+/** Points without a finite x are omitted, because they have no position. */
 export function toLine(series: ChartSeries): Line {
   const order = sortedOrder(series.x);
   const values = series.kind === "points" ? series.y : series.last;
@@ -58,7 +62,7 @@ export function toLine(series: ChartSeries): Line {
   for (const i of order) {
     const value = values[i] as number;
     if (!Number.isFinite(value)) marks.push({ x: series.x[i] as number, value });
-    // Inside a bucket the kind of value is lost; NaN is by far the usual one.
+    // A bucket does not store which non-finite value it contains. NaN is by far the most frequent.
     else if (series.kind === "buckets" && (series.nonfinite[i] ?? 0) > 0) {
       marks.push({ x: series.x[i] as number, value: NaN });
     }
@@ -86,15 +90,17 @@ function bucketAt(series: BucketSeries, i: number): Bucket {
   };
 }
 
-/** What the crosshair at `x` reads from a line. */
+/** The value of a line at the crosshair. */
 export interface Reading {
   x: number;
-  /** Without a height (NaN, an infinity) where that is what stands nearest; null where nothing does. */
+  /** The nearest value. It can be NaN or infinite; null if there is no value. */
   value: number | null;
   bucket: Bucket | null;
 }
 
-/** Reads the point nearest to `x`, or (null) the newest; undefined when the line has none within reach. */
+/**
+ * Reads the point nearest to `x`, or the newest one if `x` is null; undefined if no point is within reach.
+ */
 export function readLine(line: Line, x: number | null, reach: number): Reading | undefined {
   if (x === null) {
     const end = line.x.at(-1);
@@ -107,7 +113,7 @@ export function readLine(line: Line, x: number | null, reach: number): Reading |
   return { x: at, value: mark?.value ?? line.y[place] ?? null, bucket: line.buckets?.[place] ?? null };
 }
 
-/** Debiased exponential moving average; gaps stay gaps. `weight` 0 changes nothing. */
+/** Computes a debiased exponential moving average. Gaps remain gaps. A `weight` of 0 changes nothing. */
 export function smooth(y: (number | null)[], weight: number): (number | null)[] {
   if (weight <= 0) return y;
   let average = 0;
@@ -122,7 +128,7 @@ export function smooth(y: (number | null)[], weight: number): (number | null)[] 
 
 export interface Aligned {
   x: number[];
-  /** One column per input column, in order. */
+  /** One column for each input column, in the same order. */
   columns: Cell[][];
 }
 
@@ -131,7 +137,7 @@ export interface Columns {
   columns: Cell[][];
 }
 
-/** Merges sorted lines on a common x; where a line repeats an x, so does the result. */
+/** Merges sorted lines on a common x. If a line repeats an x, the result repeats it too. */
 export function align(lines: Columns[]): Aligned {
   const only = lines[0];
   if (lines.length === 1 && only !== undefined) return { x: only.x, columns: only.columns };
@@ -157,8 +163,8 @@ export function align(lines: Columns[]): Aligned {
 }
 
 /**
- * Index of the point nearest to `x` among sorted positions that have a value; -1 when there is none, or when `x`
- * lies further than `reach` outside of them.
+ * Returns the index of the point nearest to `x` among sorted positions that have a value. Returns -1 if there is
+ * no such point, or if `x` is further than `reach` outside of the points.
  */
 export function nearest(xs: number[], ys: Cell[], x: number, reach = Infinity): number {
   let low = 0;
@@ -178,7 +184,10 @@ export function nearest(xs: number[], ys: Cell[], x: number, reach = Infinity): 
   return x - (xs[left] as number) <= (xs[right] as number) - x ? left : right;
 }
 
-/** The y range to show: padded, never empty, and from the values above zero when the axis is logarithmic. */
+/**
+ * Returns the y range to show, with padding and never empty. On a logarithmic axis only positive values
+ * count.
+ */
 export function valueRange(columns: Cell[][], log: boolean): [number, number] | null {
   let low = Infinity;
   let high = -Infinity;
@@ -196,6 +205,6 @@ export function valueRange(columns: Cell[][], log: boolean): [number, number] | 
     return [low - room, high + room];
   }
   const room = (high - low) * 0.06;
-  // Near the largest doubles the padding would overflow.
+  // Near the largest double the padding would overflow.
   return [Math.max(low - room, -Number.MAX_VALUE), Math.min(high + room, Number.MAX_VALUE)];
 }

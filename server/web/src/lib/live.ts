@@ -1,26 +1,27 @@
-// The long-poll loop: one request at a time, growing pauses after errors, a rest while nobody looks.
+// The long-poll loop: one request at a time, growing pauses after errors, no requests while the tab is
+// hidden.
 import type { LiveReply, RunRef } from "./records";
 
 export interface LiveOptions {
   poll: (since: number | undefined, timeout: number, signal: AbortSignal) => Promise<LiveReply>;
   onChange: (runs: RunRef[]) => void;
   onConnection: (connected: boolean) => void;
-  /** Resolves after some milliseconds, or at once when the signal fires. */
+  /** Resolves after some milliseconds, or immediately when the signal fires. */
   pause: (ms: number, signal: AbortSignal) => Promise<void>;
   now: () => number;
 }
 
-const TIMEOUT = 25; // seconds the server may hold the request; 1 after a failure, to learn soon that all is well
-const REST = 1000; // least milliseconds between two changes shown, so that a busy run does not redraw all the time
+const TIMEOUT = 25; // seconds that the server may hold the request; 1 after a failure, to notice a recovery soon
+const REST = 1000; // fewest milliseconds between two updates, so that a busy run does not redraw permanently
 const FIRST_BACKOFF = 1000;
 const LAST_BACKOFF = 30000;
 
-/** Milliseconds to wait after the n-th failure in a row (from 1). */
+/** Returns the milliseconds to wait after the n-th failure in a row (n starts at 1). */
 export function backoff(failures: number): number {
   return Math.min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** (failures - 1));
 }
 
-/** Polls until the signal fires. Returns the last revision seen, to go on from. */
+/** Polls until the signal fires. Returns the last revision, to continue from it later. */
 export async function followLive(
   options: LiveOptions,
   signal: AbortSignal,
@@ -33,7 +34,7 @@ export async function followLive(
     try {
       const reply = await options.poll(revision, failures > 0 ? 1 : TIMEOUT, signal);
       if (signal.aborted) break;
-      // A smaller revision means another store answers now: take everything as changed from here on.
+      // A smaller revision means that another store answers now. Treat everything as changed.
       revision = reply.revision;
       failures = 0;
       options.onConnection(true);
@@ -43,7 +44,7 @@ export async function followLive(
     } catch {
       if (signal.aborted) break;
       failures += 1;
-      // One failure may be a proxy cutting a quiet connection; say so only when it lasts.
+      // A single failure may be a proxy that closes a quiet connection. Report only repeated failures.
       if (failures > 1) options.onConnection(false);
       await options.pause(backoff(failures), signal);
     }

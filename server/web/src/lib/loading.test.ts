@@ -1,4 +1,5 @@
-// What happens between request and answer: batching, stale answers, long poll, idle count, storage, client errors.
+// Tests of what happens between request and answer: batching, stale answers, long poll, idle count, storage,
+// errors.
 import { describe, expect, it, vi } from "vitest";
 import { createActivity } from "./activity";
 import { ApiError, buildUrl, createApi, downloadUrl, isLocalUrl } from "./api";
@@ -11,7 +12,7 @@ import { createSettings, isFiniteNumber } from "./storage";
 const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", segment: null, zoom: null };
 
 describe("the chart loader", () => {
-  it("asks once for the keys of one moment and once per run", async () => {
+  it("sends one request per run for simultaneous keys", async () => {
     const calls: ChartCall[] = [];
     const loader = createChartLoader({
       fetch: (call) => {
@@ -42,7 +43,7 @@ describe("the chart loader", () => {
     expect(found.map((series) => series?.key)).toEqual(["a", undefined, "a", "c", "a", "a"]);
   });
 
-  it("tells everybody of a failed call and goes on", async () => {
+  it("reports a failed call to all callers and continues", async () => {
     let failing = true;
     const loader = createChartLoader({
       fetch: () => (failing ? Promise.reject(new Error("no")) : Promise.resolve([])),
@@ -69,7 +70,7 @@ it("drops the stale answer and aborts its request", async () => {
 });
 
 describe("the long poll", () => {
-  it("goes on from the last revision, reports trouble that lasts, and backs off", async () => {
+  it("continues from the last revision, reports repeated failures, and backs off", async () => {
     const stop = new AbortController();
     const asked: (number | undefined)[] = [];
     const connection: boolean[] = [];
@@ -104,7 +105,7 @@ describe("the long poll", () => {
   });
 });
 
-it("is idle only once nothing is under way", async () => {
+it("is idle when no work is pending", async () => {
   const activity = createActivity();
   const end = activity.begin();
   const idle = vi.fn();
@@ -130,7 +131,7 @@ it("keeps settings in memory when storage is refused", () => {
 describe("the client", () => {
   const answering = (status: number, body: string) => (_url: string) => Promise.resolve(new Response(body, { status }));
 
-  it("encodes each path segment and leaves absent parameters out", () => {
+  it("encodes each path segment and omits absent parameters", () => {
     expect(buildUrl(["projects", "a/b", "c d"], { limit: 1, search: undefined }, [["key", "x/y"]])).toBe(
       "/api/v1/projects/a%2Fb/c%20d?key=x%2Fy&limit=1",
     );
@@ -145,7 +146,7 @@ describe("the client", () => {
     await expect(down.projects()).rejects.toBeInstanceOf(ApiError);
   });
 
-  it("says when a key is wanted, but not when a wrong key is tried", async () => {
+  it("reports a missing key, but not a wrong key", async () => {
     const onSignedOut = vi.fn();
     const api = createApi({ fetch: answering(401, "{}"), onSignedOut });
     await expect(api.signIn("local-x")).rejects.toMatchObject({ status: 401 });
@@ -154,7 +155,7 @@ describe("the client", () => {
     expect(onSignedOut).toHaveBeenCalledOnce();
   });
 
-  it("asks for the files of an artifact page by page, and this server only", async () => {
+  it("loads the files of an artifact in pages, and only from this server", async () => {
     const asked: string[] = [];
     const api = createApi({
       fetch: (url) => {

@@ -1,12 +1,12 @@
-// Logged media as things to show, and charts that scripts made.
+// Tests of logged media, and of charts that scripts logged.
 import { describe, expect, it } from "vitest";
-import { boxesOf, pointsOf, thingsOf } from "./media";
+import { boxesOf, pointsOf, mediaItemsOf } from "./media";
 import { customCharts, figureOf, numbers, plotOf } from "./plots";
 
 const file = (type: string, path: string) => ({ _type: type, path, url: `/api/${path}`, size: 3 });
 
-describe("things", () => {
-  it("tells one from another by wandb's types and the files' endings", () => {
+describe("media", () => {
+  it("finds the kind from wandb's types and the file endings", () => {
     const kinds = [
       file("image-file", "a.png"),
       file("image-file", "a.tiff"),
@@ -17,14 +17,14 @@ describe("things", () => {
       file("object3D-file", "a.obj"),
       file("molecule-file", "a.pdb"),
       file("plotly-file", "a.plotly.json"),
-    ].map((value) => thingsOf(value)[0]?.kind);
+    ].map((value) => mediaItemsOf(value)[0]?.kind);
     expect(kinds).toEqual(["image", "file", "audio", "video", "html", "cloud", "file", "file", "plotly"]);
-    expect(thingsOf(file("table-file", "t.table.json"))).toEqual([]);
-    expect([1, "x", null, undefined, { a: 1 }].flatMap((value) => thingsOf(value))).toEqual([]);
+    expect(mediaItemsOf(file("table-file", "t.table.json"))).toEqual([]);
+    expect([1, "x", null, undefined, { a: 1 }].flatMap((value) => mediaItemsOf(value))).toEqual([]);
   });
 
-  it("takes several of one key apart, with captions and layers", () => {
-    const images = thingsOf({
+  it("splits lists of media, with captions and layers", () => {
+    const images = mediaItemsOf({
       _type: "images/separated",
       filenames: ["m/a.png", "m/b.png"],
       urls: ["/api/a", "/api/b"],
@@ -37,12 +37,12 @@ describe("things", () => {
       ["a.png", "one", 1],
       ["b.png", null, 0],
     ]);
-    const sounds = thingsOf({ _type: "audio", audio: [file("audio-file", "a.wav")], captions: ["tone"] });
+    const sounds = mediaItemsOf({ _type: "audio", audio: [file("audio-file", "a.wav")], captions: ["tone"] });
     expect(sounds[0]?.caption).toBe("tone");
-    expect(thingsOf([file("html-file", "a.html"), file("audio-file", "a.wav")])).toHaveLength(2);
+    expect(mediaItemsOf([file("html-file", "a.html"), file("audio-file", "a.wav")])).toHaveLength(2);
   });
 
-  it("reads boxes in parts and in pixels, and points with and without colours", () => {
+  it("reads boxes as fractions and in pixels, and points with and without colours", () => {
     const boxes = boxesOf(
       {
         class_labels: { "1": "car" },
@@ -85,7 +85,7 @@ describe("charts of scripts", () => {
     expect(customCharts({})).toEqual([]);
   });
 
-  it("are drawn by kind, and not when the kind or a column is not known", () => {
+  it("are drawn by kind, if the kind and the columns are known", () => {
     const [own, bar] = charts as [(typeof charts)[0], (typeof charts)[0]];
     expect(plotOf(own, ["x"], [])).toBeNull();
     expect(plotOf(bar, ["l", "other"], [])).toBeNull();
@@ -104,7 +104,7 @@ describe("charts of scripts", () => {
     expect(plotOf(histogram, ["v"], [[1], [2], [2], [3]])?.series[0]?.y).toEqual([1, 3]);
   });
 
-  it("of scikit-learn models are found by their kind and drawn over wandb's columns", () => {
+  it("of scikit-learn models are drawn from wandb's columns", () => {
     const viz = { proportions: { id: "wandb/class_proportions/v1" }, own: { id: "me/own" }, confusion: { id: "wandb/confusion_matrix/v1" } };
     const [confusion, proportions, ...others] = customCharts({ _wandb: { viz } });
     expect(others).toEqual([]);
@@ -121,7 +121,7 @@ describe("charts of scripts", () => {
     expect(plotOf(proportions as (typeof charts)[0], ["class"], [])).toBeNull();
   });
 
-  it("of plotly are drawn when they are lines, points or bars", () => {
+  it("of plotly are drawn if they contain lines, points or bars", () => {
     const typed = { dtype: "f8", bdata: btoa(String.fromCharCode(...new Uint8Array(new Float64Array([1.5, 2]).buffer))) };
     expect(numbers(typed)).toEqual([1.5, 2]);
     const figure = figureOf({ data: [{ type: "scatter", mode: "lines", y: typed, name: "n" }], layout: { title: { text: "F" } } });

@@ -1,19 +1,19 @@
-// Logged media as a flat list of things to show, whatever wandb's name for one or for several of them is.
+// Converts logged media of every wandb type into one flat list of media to show.
 import { asNumber, isObject, typeOf } from "./json";
 import type { Json } from "./records";
 
-export type ThingKind = "image" | "audio" | "video" | "html" | "plotly" | "cloud" | "file";
+export type MediaKind = "image" | "audio" | "video" | "html" | "plotly" | "cloud" | "file";
 
-/** A mask or a set of boxes over an image. */
+/** A mask or a set of boxes on top of an image. */
 export interface Layer {
   name: string;
   url: string;
 }
 
-export interface Thing {
-  kind: ThingKind;
+export interface MediaItem {
+  kind: MediaKind;
   url: string;
-  /** The file's own name. */
+  /** Name of the file. */
   name: string;
   caption: string | null;
   width: number | null;
@@ -23,29 +23,29 @@ export interface Thing {
   boxes: Layer[];
 }
 
-const KINDS: Record<string, ThingKind> = {
+const KINDS: Record<string, MediaKind> = {
   "image-file": "image",
   "audio-file": "audio",
   "video-file": "video",
   "html-file": "html",
   "plotly-file": "plotly",
 };
-/** Under which name a dict of several holds them. */
+/** The key under which a dict of several media contains them. */
 const SEVERAL: Record<string, string> = { audio: "audio", videos: "videos", html: "html", object3D: "objects" };
-/** What browsers show of images; wandb keeps a file's own format. */
+/** Image formats that browsers can show. wandb keeps the format of a logged file. */
 const SHOWN = /\.(png|jpe?g|gif|webp|bmp)$/i;
 
-/** Everything that a value of a history, or a cell of a table, holds and that can be shown or saved. */
-export function thingsOf(value: Json | undefined): Thing[] {
-  if (Array.isArray(value)) return value.flatMap(thingsOf);
+/** Returns all media in a value of the history, or in a cell of a table. */
+export function mediaItemsOf(value: Json | undefined): MediaItem[] {
+  if (Array.isArray(value)) return value.flatMap(mediaItemsOf);
   if (!isObject(value)) return [];
   const type = typeOf(value) ?? "";
   const several = SEVERAL[type];
   if (several !== undefined && Array.isArray(value[several])) {
     const captions = list(value["captions"]);
     return list(value[several])
-      .flatMap(thingsOf)
-      .map((thing, at) => ({ ...thing, caption: thing.caption ?? text(captions[at]) }));
+      .flatMap(mediaItemsOf)
+      .map((item, at) => ({ ...item, caption: item.caption ?? text(captions[at]) }));
   }
   if (Array.isArray(value["urls"])) {
     const [captions, masks, boxes] = ["captions", "all_masks", "all_boxes"].map((key) => list(value[key]));
@@ -53,7 +53,7 @@ export function thingsOf(value: Json | undefined): Thing[] {
     return list(value["urls"]).flatMap((url, at) =>
       typeof url !== "string"
         ? []
-        : thing(type === "images/separated" ? "image-file" : type, url, text(names[at]) ?? url, {
+        : mediaItem(type === "images/separated" ? "image-file" : type, url, text(names[at]) ?? url, {
             ...value,
             caption: captions?.[at] ?? null,
             masks: masks?.[at] ?? null,
@@ -63,12 +63,12 @@ export function thingsOf(value: Json | undefined): Thing[] {
     );
   }
   const url = value["url"];
-  return typeof url === "string" ? thing(type, url, text(value["path"]) ?? url, value) : [];
+  return typeof url === "string" ? mediaItem(type, url, text(value["path"]) ?? url, value) : [];
 }
 
-function thing(type: string, url: string, path: string, value: { [key: string]: Json }): Thing[] {
+function mediaItem(type: string, url: string, path: string, value: { [key: string]: Json }): MediaItem[] {
   if (type.endsWith("table-file")) return [];
-  let kind: ThingKind = KINDS[type] ?? (path.endsWith(".pts.json") ? "cloud" : "file");
+  let kind: MediaKind = KINDS[type] ?? (path.endsWith(".pts.json") ? "cloud" : "file");
   if (kind === "image" && !SHOWN.test(path)) kind = "file";
   return [
     {
@@ -100,7 +100,7 @@ function text(value: Json | undefined): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
 
-/** A box over an image, in parts of its width and height. */
+/** A box on an image, as fractions of its width and height. */
 export interface Box {
   left: number;
   top: number;
@@ -110,7 +110,7 @@ export interface Box {
   label: string;
 }
 
-/** The boxes of a `boxes2D` file; those that are not of its form are left out. */
+/** Returns the boxes of a `boxes2D` file. Malformed boxes are omitted. */
 export function boxesOf(file: Json, imageWidth: number, imageHeight: number): Box[] {
   if (!isObject(file)) return [];
   const labels = isObject(file["class_labels"]) ? file["class_labels"] : {};
@@ -132,7 +132,7 @@ export function boxesOf(file: Json, imageWidth: number, imageHeight: number): Bo
   });
 }
 
-/** The points of a point cloud's file: x, y, z and a colour as `#rrggbb`, or null. */
+/** Returns the points of a point cloud file: x, y, z, and a colour as `#rrggbb` or null. */
 export function pointsOf(file: Json): { x: number; y: number; z: number; color: string | null }[] {
   const rows = list(isObject(file) ? file["points"] : file);
   return rows.flatMap((row) => {

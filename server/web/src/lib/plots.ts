@@ -1,4 +1,4 @@
-// Charts that a script made itself: wandb's custom charts (a table and how to draw it), and plotly's figures.
+// Charts that a script logged: wandb's custom charts (a table and a specification), and plotly's figures.
 import { asNumber, isObject } from "./json";
 import type { Json, JsonObject } from "./records";
 
@@ -14,11 +14,11 @@ export interface Plot {
   xTitle: string;
   yTitle: string;
   series: Series[];
-  /** Names along x (bars, columns of a matrix); empty where x is a number. */
+  /** Names along x (bars, columns of a matrix); empty if x is numeric. */
   names: string[];
-  /** Of a matrix: names of its rows, from the top. */
+  /** For a matrix: names of its rows, from top to bottom. */
   rows: string[];
-  /** Of a matrix: rows of numbers. */
+  /** For a matrix: its rows of numbers. */
   cells: number[][];
 }
 
@@ -26,7 +26,7 @@ const EMPTY: Plot = { kind: "lines", title: "", xTitle: "", yTitle: "", series: 
 
 const word = (value: Json | undefined) => (typeof value === "string" ? value : "");
 
-/** A custom chart to draw: its key in the history, its table's key, and how it is drawn. */
+/** A custom chart: its key in the history, the key of its table, and its specification. */
 export interface CustomChart {
   key: string;
   tableKey: string;
@@ -35,7 +35,7 @@ export interface CustomChart {
   texts: JsonObject;
 }
 
-/** Charts of wandb.sklearn: what is drawn, over which columns, and which column tells series apart. */
+/** Charts of wandb.sklearn: the kind, the x and y columns, and the column that separates the series. */
 const MODELS: Record<string, [kind: Plot["kind"], x: string, y: string, by: string]> = {
   "wandb/metrics/v1": ["bars", "metric_name", "metric_value", ""],
   "wandb/feature_importances/v1": ["bars", "feature_names", "importances", ""],
@@ -49,7 +49,7 @@ const MODELS: Record<string, [kind: Plot["kind"], x: string, y: string, by: stri
   "wandb/confusion_matrix/v1": ["matrix", "Predicted", "Actual", ""],
 };
 
-/** The custom charts that a run's config tells of, by key. */
+/** Returns the custom charts in a run's config, by key. */
 export function customCharts(config: JsonObject): CustomChart[] {
   const noted = config["_wandb"];
   const all = isObject(noted) && isObject(noted["visualize"]) ? noted["visualize"] : {};
@@ -71,13 +71,13 @@ export function customCharts(config: JsonObject): CustomChart[] {
   const models = isObject(noted) && isObject(noted["viz"]) ? noted["viz"] : {};
   for (const [key, value] of Object.entries(models)) {
     const spec = isObject(value) ? word(value["id"]) : "";
-    // Of other kinds the page shows the table, which is under this key.
+    // For other kinds the page shows the table, which is stored under this key.
     if (spec in MODELS) found.push({ key, tableKey: key, spec, fields: {}, texts: {} });
   }
   return found.sort((a, b) => a.key.localeCompare(b.key));
 }
 
-/** What to draw of a custom chart's table; null for a kind that is not known here. */
+/** Returns the plot of a custom chart's table; null for an unknown kind. */
 export function plotOf(chart: CustomChart, columns: (string | number)[], rows: Json[][]): Plot | null {
   const values = (name: string) => {
     const index = columns.findIndex((column) => String(column) === name);
@@ -131,7 +131,7 @@ export function plotOf(chart: CustomChart, columns: (string | number)[], rows: J
   };
 }
 
-/** What to draw of a plotly figure: lines, points and bars; null when it has none of these. */
+/** Returns the plot of a plotly figure with lines, points or bars; null for any other figure. */
 export function figureOf(figure: Json): Plot | null {
   if (!isObject(figure)) return null;
   const layout = isObject(figure["layout"]) ? figure["layout"] : {};
@@ -158,7 +158,7 @@ export function figureOf(figure: Json): Plot | null {
   return { ...EMPTY, kind, series, names, title: titleOf(layout), xTitle: titleOf(layout["xaxis"]), yTitle: titleOf(layout["yaxis"]) };
 }
 
-/** Numbers of a plotly array: a list, or typed numbers in base64. */
+/** Returns the numbers of a plotly array: a list, or typed numbers in base64. */
 export function numbers(value: Json | undefined): number[] {
   if (Array.isArray(value)) return value.map((item) => asNumber(item) ?? NaN);
   if (!isObject(value)) return [];
@@ -186,7 +186,7 @@ export function numbers(value: Json | undefined): number[] {
   }
 }
 
-/** One series for each group, in the order in which they come; null: one for all. */
+/** Returns one series for each group, in order of appearance; without groups one series. */
 function grouped(xs: Json[], ys: Json[], groups: Json[] | null): Series[] {
   const series = new Map<string, Series>();
   xs.forEach((x, i) => {

@@ -1,6 +1,6 @@
-// The records that the REST API sends, as types. Nothing here runs.
+// Types of the REST API's records. This file contains no code.
 
-/** Any JSON value; integers beyond 2^53 are kept exact as bigint (see json.ts). */
+/** Any JSON value. Integers beyond 2^53 are exact, as bigint (see json.ts). */
 export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
@@ -37,9 +37,9 @@ export interface Run {
   config: JsonObject;
   summary: JsonObject;
   error: string | null;
-  /** Why it did not finish. */
+  /** The error of a run that did not finish. */
   reason: string | null;
-  /** When the writer of a crashed run was last heard of. */
+  /** Time of the last sign of life of a crashed run's writer. */
   last_seen: number | null;
   host: string | null;
 }
@@ -47,13 +47,13 @@ export interface Run {
 export interface RunKey {
   key: string;
   kind: KeyKind;
-  /** Some of its values are numbers, whatever the others are. */
+  /** Whether some of its values are numbers. */
   numbers: boolean;
   count: number;
   last_step: number | null;
 }
 
-/** What one writer (rank, node) of a run wrote in one attempt. */
+/** The data of one writer (rank, node) of a run in one attempt. */
 export interface RunSegment {
   id: string;
   rank: number;
@@ -64,17 +64,17 @@ export interface RunSegment {
   last_step: number | null;
   rows: number;
   state: RunState;
-  /** Whether its rows belong to the newest branch, and then (unless null) only those before this step. */
+  /** Whether its rows belong to the newest branch. Unless null, only rows before this step do. */
   shown: boolean;
   shown_before: number | null;
-  /** Samples of system metrics. */
+  /** Number of samples of system metrics. */
   samples: number;
   console_lines: number;
-  /** A process that was forked from the writer, or handed the run. */
+  /** Whether the writer is a process that was forked from another writer, or received the run from it. */
   child: boolean;
 }
 
-/** What one writer sampled of its machine in one attempt; `_runtime` and `_timestamp` are in each row. */
+/** Samples of one writer's machine in one attempt. Each row contains `_runtime` and `_timestamp`. */
 export interface SystemSegment {
   segment: string;
   rank: number;
@@ -93,7 +93,7 @@ export interface OutputLine {
 
 export interface Output {
   total: number;
-  /** How many lines match a search. */
+  /** Number of lines that match the search. */
   found: number;
   lines: OutputLine[];
 }
@@ -105,7 +105,7 @@ export interface Facts {
   files: { path: string; size: number; url: string }[];
 }
 
-/** What `run.alert` said. */
+/** One call of `run.alert`. */
 export interface RunAlert {
   time: number;
   title: string;
@@ -121,7 +121,7 @@ export interface RunDetail extends Run {
   segments: RunSegment[];
 }
 
-/** What a person may change of a run. */
+/** The fields of a run that a person can change. */
 export interface RunEdit {
   name?: string;
   tags?: string[];
@@ -134,7 +134,7 @@ export interface RunPage {
   runs: Run[];
 }
 
-/** What was logged under a key that is no plain value, with a `url` for each file. */
+/** A logged object of a key (media, a histogram), with a `url` for each file. */
 export interface Objects {
   key: string;
   steps: { step: number; value: Json }[];
@@ -150,7 +150,7 @@ export interface TablePage {
   url: string;
 }
 
-/** What `GET /projects/ENTITY/PROJECT/runs/ID/NAME` answers, by name. */
+/** The answers of `GET /projects/ENTITY/PROJECT/runs/ID/NAME`, by name. */
 export interface RunAnswers {
   console: Output;
   facts: Facts;
@@ -175,9 +175,9 @@ export interface Artifact {
   logged_by: string | null;
   updated_at: number;
   tags: string[];
-  /** When it may be deleted; null: never. */
+  /** Time after which the version can be deleted; null for never. */
   expires_at: number | null;
-  /** `entity/project/name:vN` of the version that this one links to. */
+  /** `entity/project/name:vN` of the source, if this version is a link. */
   source: string | null;
 }
 
@@ -186,7 +186,7 @@ export interface ArtifactFile {
   size: number;
   digest: string;
   sha256: string;
-  /** Where a reference points to; its bytes are not on the server. */
+  /** Target of a reference, whose bytes are not on the server. */
   ref: string | null;
   url: string | null;
 }

@@ -1,4 +1,4 @@
-// Addresses to state and back.
+// Tests of addresses: to a route and back.
 import { describe, expect, it } from "vitest";
 import { artifactRoute, changeRoute, formatRoute, nextOrder, parseRoute, projectRoute, type Route } from "./route";
 
@@ -8,14 +8,14 @@ const roundTrip = (route: Route): Route => {
 };
 
 describe("routes", () => {
-  it("lead to what a link stands for", () => {
+  it("lead to the source of a link", () => {
     const source = artifactRoute("team/demo/model:v3");
     expect(source).toMatchObject({ entity: "team", project: "demo", tab: "artifacts", artifact: "model:v3", run: null });
     expect(source && roundTrip(source)).toEqual(source);
     expect(["model:v3", "a/b/", "a/b/c/d:v0", ""].map(artifactRoute)).toEqual([null, null, null, null]);
   });
 
-  it("come back as they went", () => {
+  it("keep all values of a route", () => {
     const full: Route = {
       ...projectRoute("team a/b", "naïve?&#"),
       run: "r/1 %",
@@ -35,11 +35,11 @@ describe("routes", () => {
     expect(roundTrip({ page: "projects", entity: "team" })).toEqual({ page: "projects", entity: "team" });
   });
 
-  it("leave defaults out", () => {
+  it("omit defaults", () => {
     expect(formatRoute(projectRoute("team", "vision"))).toBe("/team/vision");
   });
 
-  it("fall back where they make no sense", () => {
+  it("use defaults for invalid parts", () => {
     expect(parseRoute("/t/p", "?tab=nope&zoom=5~1&order=&run=&writer=r1")).toEqual(projectRoute("t", "p"));
     expect(parseRoute("/t/p", "?zoom=~3")).toMatchObject({ zoom: null });
     expect(parseRoute("/%E0%A4%A/p", "")).toMatchObject({ entity: "%E0%A4%A" });
@@ -47,7 +47,7 @@ describe("routes", () => {
   });
 });
 
-it("leaves a writer with its run", () => {
+it("drops the writer when the run changes", () => {
   const route = { ...projectRoute("t", "p"), run: "r", writer: "0".repeat(32) };
   expect(changeRoute(route, { tab: "images" }).writer).toBe(route.writer);
   expect(changeRoute(route, { run: "r", metric: "x" }).writer).toBe(route.writer);
@@ -55,7 +55,7 @@ it("leaves a writer with its run", () => {
   expect(changeRoute(route, { run: null }).writer).toBeNull();
 });
 
-it("sorts numbers downwards and names upwards first", () => {
+it("sorts numbers in descending and names in ascending order first", () => {
   expect(nextOrder("-created_at", "name")).toBe("name");
   expect(nextOrder("name", "name")).toBe("-name");
   expect(nextOrder("name", "summary.loss")).toBe("-summary.loss");

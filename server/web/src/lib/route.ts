@@ -1,4 +1,4 @@
-// What the address bar says, as typed state, and back. Knows no page.
+// Converts the address bar to a typed route and back. It does not depend on the page.
 
 export const TABS = ["charts", "images", "tables", "artifacts", "config", "overview", "system", "logs"] as const;
 export type Tab = (typeof TABS)[number];
@@ -10,18 +10,18 @@ export interface ProjectRoute {
   entity: string;
   project: string;
   run: string | null;
-  /** The segment whose rows the charts of the run show; null means the newest branch. */
+  /** The segment whose rows the charts of the run draw; null for the newest branch. */
   writer: string | null;
   tab: Tab;
   order: string;
   search: string;
-  /** Runs drawn on the charts; null means the default, the newest ones. */
+  /** Runs drawn on the charts; null for the default, the newest ones. */
   shown: string[] | null;
   axis: string;
   zoom: [number, number] | null;
-  /** Filter on metric names. */
+  /** Filter of metric names. */
   metric: string;
-  /** `name:version` of the artifact that is open. */
+  /** `name:version` of the open artifact. */
   artifact: string | null;
 }
 
@@ -47,7 +47,7 @@ export function projectRoute(entity: string, project: string): ProjectRoute {
   };
 }
 
-/** The route to an artifact that is called `entity/project/name:version`; null when that is no such name. */
+/** Returns the route to the artifact `entity/project/name:version`; null if the name has another form. */
 export function artifactRoute(name: string): ProjectRoute | null {
   const [entity, project, artifact, ...rest] = name.split("/");
   if (!entity || !project || !artifact || rest.length > 0) return null;
@@ -73,7 +73,7 @@ function parseZoom(text: string | null): [number, number] | null {
   return Number.isFinite(low) && Number.isFinite(high) && low < high ? [low, high] : null;
 }
 
-/** Never throws: what it does not understand falls back to the default. */
+/** Parses an address. It never throws: invalid parts become defaults. */
 export function parseRoute(path: string, query: string): Route {
   const segments = path.split("/").filter((part) => part !== "").map(decode);
   const [entity, project] = segments;
@@ -100,7 +100,7 @@ export function parseRoute(path: string, query: string): Route {
   };
 }
 
-/** The address of a route; defaults are left out so that addresses stay short. */
+/** Returns the address of a route. Defaults are omitted, so that addresses stay short. */
 export function formatRoute(route: Route): string {
   if (route.page === "unknown") return route.path;
   if (route.page === "projects") return route.entity === null ? "/" : `/${encodeURIComponent(route.entity)}`;
@@ -119,7 +119,7 @@ export function formatRoute(route: Route): string {
   return `/${encodeURIComponent(route.entity)}/${encodeURIComponent(route.project)}${query === "" ? "" : `?${query}`}`;
 }
 
-/** A route with some parts changed; another run begins with its newest branch. */
+/** Returns a route with some parts changed. A change of the run selects its newest branch. */
 export function changeRoute(route: ProjectRoute, change: Partial<Omit<ProjectRoute, "page">>): ProjectRoute {
   const elsewhere = change.run !== undefined && change.run !== route.run;
   return { ...route, ...(elsewhere ? { writer: null } : {}), ...change };
@@ -134,7 +134,9 @@ export function parseOrder(order: string): Order {
   return order.startsWith("-") ? { column: order.slice(1), descending: true } : { column: order, descending: false };
 }
 
-/** The order after a click on a column's header: text starts ascending, numbers and times descending. */
+/**
+ * Returns the order after a click on a column header: text starts ascending, numbers and times descending.
+ */
 export function nextOrder(order: string, column: string): string {
   const now = parseOrder(order);
   if (now.column === column) return now.descending ? column : `-${column}`;

@@ -1,4 +1,4 @@
-// Names of segments, and what the newest branch hides of them.
+// Tests of the names of segments, and of the rows that the newest branch hides.
 import { expect, it } from "vitest";
 import type { RunSegment } from "./records";
 import { abandonedBranches, chosenSegment, describeAbandoned, describeSegment, segmentTitle } from "./segments";
@@ -21,7 +21,7 @@ const segment = (change: Partial<RunSegment>): RunSegment => ({
   ...change,
 });
 
-it("names a segment in one line", () => {
+it("describes a segment in one line", () => {
   expect(describeSegment(segment({}))).toBe("attempt 0 · rank 0 · node7 · steps 0–1,200");
   expect(describeSegment(segment({ attempt: 1, shown_before: 900, state: "crashed" }))).toBe(
     "attempt 1 · rank 0 · node7 · steps 0–1,200 · hidden from 900 · crashed",
@@ -35,24 +35,24 @@ it("names a segment in one line", () => {
   expect(segmentTitle(segment({ child: true }))).toBe("attempt 0 · rank 0 · child process");
 });
 
-it("finds what a resume left behind, and nothing else", () => {
+it("finds only the rows that a resume logged again", () => {
   const went = segment({ id: "a".repeat(32), shown_before: 900 });
   const back = segment({ id: "b".repeat(32), attempt: 1, start_step: 900, last_step: 2000 });
   const other = segment({ id: "c".repeat(32), rank: 1, shown: false });
   const found = abandonedBranches([went, back, other]);
   expect(found).toEqual([{ segment: went, from: 900, to: 1200, by: 1 }]);
   expect(found.map(describeAbandoned)).toEqual([
-    "Steps 900 to 1,200 of attempt 0 are not drawn: attempt 1 went back to step 900.",
+    "Steps 900 to 1,200 of attempt 0 are not drawn, because attempt 1 resumed at step 900.",
   ]);
   expect(describeAbandoned({ segment: went, from: 900, to: 900, by: null })).toBe(
-    "Step 900 of attempt 0 is not drawn: a later attempt went back behind it.",
+    "Step 900 of attempt 0 is not drawn, because a later attempt resumed before it.",
   );
-  // One that went on where the last one ended leaves nothing behind.
+  // An attempt that resumed at the end of the previous one hides no rows.
   expect(abandonedBranches([{ ...went, shown_before: 1201 }, { ...back, start_step: 1201 }])).toEqual([]);
   expect(abandonedBranches([{ ...went, last_step: null }, back])).toEqual([]);
 });
 
-it("takes a writer only from a run that has it, and a choice", () => {
+it("accepts a writer only from a run that has it and others", () => {
   const one = segment({ id: "a".repeat(32) });
   const two = segment({ id: "b".repeat(32), rank: 1 });
   expect(chosenSegment([one, two], two.id)).toBe(two);

@@ -1,17 +1,17 @@
-// What a run's segments are called, and which of their rows the newest branch does not show.
+// Names of a run's segments, and the rows of each that the newest branch does not show.
 import { formatNumber } from "./format";
 import type { RunSegment } from "./records";
 
-/** Rows that a later attempt logged again, from an earlier step on. */
+/** Rows that a later attempt logged again, because it resumed from an earlier step. */
 export interface Abandoned {
   segment: RunSegment;
   from: number;
   to: number;
-  /** The attempt that went back; null when it is not known. */
+  /** The attempt that logged them again; null if it is unknown. */
   by: number | null;
 }
 
-/** The end of a branch that a resume went back behind, by segment, oldest attempt first. */
+/** Returns for each segment the rows that a resume logged again, oldest attempt first. */
 export function abandonedBranches(segments: RunSegment[]): Abandoned[] {
   return segments.flatMap((segment) => {
     const from = segment.shown_before;
@@ -24,7 +24,7 @@ export function abandonedBranches(segments: RunSegment[]): Abandoned[] {
   });
 }
 
-/** The segment that an address names, if the run has it and there is a choice. */
+/** Returns the segment in an address, if the run has it and has other segments too. */
 export function chosenSegment(segments: RunSegment[], id: string | null): RunSegment | null {
   return segments.length < 2 ? null : (segments.find((segment) => segment.id === id) ?? null);
 }
@@ -33,7 +33,7 @@ export function segmentTitle(segment: RunSegment): string {
   return `attempt ${segment.attempt} · rank ${segment.rank}${segment.child ? " · child process" : ""}`;
 }
 
-/** One line: attempt, rank, host, steps, and from where on the newest branch hides it. */
+/** Describes a segment in one line: attempt, rank, host, steps, and the first hidden step. */
 export function describeSegment(segment: RunSegment): string {
   const parts = [segmentTitle(segment)];
   if (segment.host !== null) parts.push(segment.host);
@@ -42,20 +42,20 @@ export function describeSegment(segment: RunSegment): string {
   if (branch !== undefined) {
     parts.push(branch.from > segment.start_step ? `hidden from ${formatNumber(branch.from)}` : "hidden");
   }
-  // Who is forked to log, and then exits, says no more.
+  // A forked child that logs and exits leaves no final state.
   if (segment.state !== "finished" && !segment.child) parts.push(segment.state);
   return parts.join(" · ");
 }
 
 function stepsOf({ start_step: first, last_step: last }: RunSegment): string {
   if (last === null) return "no rows";
-  // A row may stand before the first step that the writer would have given by itself.
+  // A row can have an explicit step before the writer's first automatic step.
   return first < last ? `steps ${formatNumber(first)}–${formatNumber(last)}` : `step ${formatNumber(last)}`;
 }
 
 export function describeAbandoned({ segment, from, to, by }: Abandoned): string {
   const steps = from === to ? `Step ${formatNumber(from)}` : `Steps ${formatNumber(from)} to ${formatNumber(to)}`;
   const are = from === to ? "is" : "are";
-  const again = by === null ? `a later attempt went back behind ${from === to ? "it" : "them"}` : `attempt ${by} went back to step ${formatNumber(from)}`;
-  return `${steps} of attempt ${segment.attempt} ${are} not drawn: ${again}.`;
+  const again = by === null ? `a later attempt resumed before ${from === to ? "it" : "them"}` : `attempt ${by} resumed at step ${formatNumber(from)}`;
+  return `${steps} of attempt ${segment.attempt} ${are} not drawn, because ${again}.`;
 }

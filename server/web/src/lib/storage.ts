@@ -1,4 +1,4 @@
-// Small settings that may or may not survive a reload: browsers can refuse storage, and then nothing breaks.
+// Small settings. A browser can refuse storage: then settings only last until the page is reloaded.
 
 export interface KeyValue {
   getItem: (key: string) => string | null;
@@ -12,7 +12,7 @@ export interface Settings {
 
 const PREFIX = "tracker:";
 
-/** `open` may throw or give nothing, as localStorage does when it is blocked. */
+/** `open` may throw or return null, as localStorage does when the browser blocks it. */
 export function createSettings(open: () => KeyValue | null | undefined): Settings {
   const memory = new Map<string, string>();
   const attempt = <T>(work: (storage: KeyValue) => T): T | null => {

@@ -10,7 +10,7 @@ const segment = (rank: number, rows: Partial<Record<string, number>>[]) => ({
   child: false,
 });
 
-test("cards and ranks share a chart, and each has a line", () => {
+test("GPUs and ranks share a chart with one line each", () => {
   const rows = [
     { _runtime: 1, _timestamp: 101, "gpu.0.temp": 40, "gpu.1.temp": 41, "gpu.process.0.temp": 40, cpu: 5 },
     { _runtime: 2, _timestamp: 102, "gpu.0.temp": 42, "gpu.1.temp": 43 },
@@ -27,7 +27,7 @@ test("cards and ranks share a chart, and each has a line", () => {
   expect(charts[0]?.lines[0]?.line.y).toEqual([40, 42]);
 });
 
-test("what is not known is drawn under its own name", () => {
+test("an unknown metric is drawn under its own name", () => {
   expect(placeOf("network.tcpRetransmits").title).toBe("network.tcpRetransmits");
   expect(placeOf("disk./scratch.usageGB")).toMatchObject({ title: "Disk in use (GB)", part: "/scratch" });
   expect(systemCharts([])).toEqual([]);

@@ -1,4 +1,4 @@
-// System metrics as charts: which metrics belong on one chart, and the lines of each writer.
+// Charts of system metrics: the metrics of each chart, and the lines of each writer.
 import { toLine, type Line } from "./lines";
 import type { SystemSegment } from "./records";
 
@@ -7,7 +7,7 @@ export interface SystemChart {
   lines: { id: string; name: string; line: Line }[];
 }
 
-// In this order; a metric that is none of them comes last, under its own name.
+// The charts are shown in this order. An unknown metric comes last, under its own name.
 const TITLES: [RegExp, string][] = [
   [/^gpu\.\d+\.gpu$/, "GPU utilisation (%)"],
   [/^gpu\.\d+\.memoryAllocated$/, "GPU memory allocated (%)"],
@@ -31,7 +31,7 @@ const TITLES: [RegExp, string][] = [
   [/^network\.recv$/, "Network received (bytes)"],
 ];
 
-/** The chart that a metric is drawn on, and what tells its line from others there: a card, a disk. */
+/** The chart of a metric, and the part of its name (a GPU, a disk) that distinguishes its line. */
 export function placeOf(metric: string): { title: string; rank: number; part: string } {
   const rank = TITLES.findIndex(([pattern]) => pattern.test(metric));
   const gpu = /^gpu\.(\d+)\.(.*)$/.exec(metric);
@@ -41,7 +41,9 @@ export function placeOf(metric: string): { title: string; rank: number; part: st
   return { title: gpu !== null ? `GPU ${gpu[2]}` : metric, rank: TITLES.length, part };
 }
 
-/** Charts over the run's time; `gpu.process.N` says of a card what `gpu.N` does, and is left out. */
+/**
+ * Returns the charts over the run's time. `gpu.process.N` repeats the values of `gpu.N`, so it is omitted.
+ */
 export function systemCharts(segments: SystemSegment[]): SystemChart[] {
   const ranks = new Set(segments.map((segment) => segment.rank));
   const attempts = new Set(segments.map((segment) => segment.attempt));

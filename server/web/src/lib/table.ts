@@ -1,13 +1,13 @@
-// The columns of the runs table: which there are, what they hold, which are shown at first.
+// The columns of the runs table: which exist, their content, and which are shown by default.
 import { formatAgo, formatDuration, formatNumber, formatTime, formatValue } from "./format";
 import { asNumber, flatten, lookup, typeOf } from "./json";
 import type { Json, Run } from "./records";
 
 export interface Column {
-  /** What the server sorts by. */
+  /** Field by which the server sorts. */
   id: string;
   label: string;
-  /** Where the label came from, for tooltips and the picker. */
+  /** Source of the label, for tooltips and the column dialog. */
   source: "run" | "summary" | "config";
   width: number;
   numeric: boolean;
@@ -32,7 +32,7 @@ export const RUN_COLUMNS: Column[] = [
 const DEFAULT_METRICS = 4;
 const METRIC_WIDTH = 116;
 
-/** A column by its id, such as `summary.train/loss`; undefined for one that cannot exist. */
+/** Returns a column by its id, such as `summary.train/loss`; undefined for an invalid id. */
 export function columnOf(id: string): Column | undefined {
   const known = RUN_COLUMNS.find((column) => column.id === id);
   if (known !== undefined) return known;
@@ -51,7 +51,10 @@ function isScalar(value: Json): boolean {
   return typeOf(value) === null ? typeof value !== "object" : asNumber(value) !== null;
 }
 
-/** Every column that the given runs could fill, in order of first appearance, wandb's own `_` keys last. */
+/**
+ * Returns every column that the runs can fill, in order of first appearance; wandb's own `_` keys come
+ * last.
+ */
 export function availableColumns(runs: Run[]): Column[] {
   const found = new Set<string>();
   for (const source of ["summary", "config"] as const) {
@@ -69,7 +72,7 @@ export function availableColumns(runs: Run[]): Column[] {
   return [...RUN_COLUMNS, ...columns];
 }
 
-/** State and age, the first few numeric results, then the rest of the run's own columns. */
+/** Returns state and age, the first few numeric results, then the other columns of the run. */
 export function defaultColumns(runs: Run[]): string[] {
   const metrics = new Set<string>();
   for (const item of runs) {
@@ -88,7 +91,7 @@ export interface CellText {
   title: string;
 }
 
-/** What a cell shows and what its tooltip tells. */
+/** Returns the text of a cell and of its tooltip. */
 export function cellText(item: Run, column: Column, now: number): CellText {
   switch (column.id) {
     case "state":

@@ -1,10 +1,10 @@
-// Round positions for the value axis, at any magnitude a double can have.
+// Round positions for the value axis, for every magnitude of a double.
 
 const STEPS = [1, 2, 2.5, 5, 10];
 
-/** Multiples of a round step between two values, about `count` of them. */
+/** Returns about `count` multiples of a round step between two values. */
 export function linearTicks(low: number, high: number, count: number): number[] {
-  // Halves first: high - low may be beyond the largest double.
+  // Divide first: high - low may exceed the largest double.
   const rough = (high / 2 - low / 2) / (Math.max(1, count) / 2);
   if (!(rough > 0) || !Number.isFinite(rough)) return [];
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -14,12 +14,12 @@ export function linearTicks(low: number, high: number, count: number): number[] 
   const last = Math.floor(high / step);
   if (last - first > 1000) return [];
   const ticks: number[] = [];
-  // Adding 0 turns -0 into 0; the precision drops the last bits of k times step.
+  // Adding 0 turns -0 into 0. toPrecision removes rounding errors of k times step.
   for (let k = first; k <= last; k++) ticks.push(Number((k * step).toPrecision(12)) + 0);
   return ticks;
 }
 
-/** A range cut to about four digits of its width, so that it makes a short address. */
+/** Rounds a range to about four digits of its width, so that the address stays short. */
 export function roundRange([low, high]: [number, number]): [number, number] {
   const unit = 10 ** (Math.floor(Math.log10(high - low)) - 3);
   if (!(unit > 0)) return [low, high];
@@ -27,7 +27,10 @@ export function roundRange([low, high]: [number, number]): [number, number] {
   return [round(low), round(high)];
 }
 
-/** Powers of ten between two positive values, thinned out to about `count`; round values when there are too few. */
+/**
+ * Returns about `count` powers of ten between two positive values; round values if there are too few
+ * powers.
+ */
 export function logTicks(low: number, high: number, count: number): number[] {
   const first = Math.ceil(Math.log10(low) - 1e-9);
   const last = Math.floor(Math.log10(high) + 1e-9);

@@ -1,4 +1,4 @@
-// Logged values, columns, keys, colours and ticks.
+// Tests of logged values, columns, keys, colours and ticks.
 import { describe, expect, it } from "vitest";
 import { assignSlots, lineStyle, SLOTS } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
@@ -32,7 +32,7 @@ const run = (change: Partial<Run>): Run => ({
 });
 
 describe("JSON", () => {
-  it("keeps large integers and leaves floats alone", () => {
+  it("keeps large integers and does not change floats", () => {
     expect(parseJson('{"f": 0.12345678901234567, "s": "9007199254740993"}')).toEqual({
       f: 0.12345678901234567,
       s: "9007199254740993",
@@ -41,7 +41,7 @@ describe("JSON", () => {
     expect(asNumber("5")).toBeNull();
   });
 
-  it("flattens and finds again, dotted keys included", () => {
+  it("finds every flattened key again, including keys with dots", () => {
     const config = { a: { b: 1, c: {} }, "x.y": 2, list: [1], image: { _type: "image-file", path: "p" } };
     const flat = flatten(config);
     expect(flat.map(([key]) => key)).toEqual(["a.b", "a.c", "x.y", "list", "image"]);
@@ -55,7 +55,7 @@ describe("columns", () => {
   const summary = { _step: 1, loss: { _type: "number", value: "NaN" }, text: "a", image: { _type: "image-file" } };
   const runs = [run({ summary, config: { opt: { lr: 0.1 } } })];
 
-  it("offers scalars, with the underscored ones last", () => {
+  it("lists scalars, keys with an underscore last", () => {
     const ids = availableColumns(runs).map((column) => column.id);
     expect(ids).toEqual([
       ...["state", "created_at", "duration", "last_step"],
@@ -78,13 +78,13 @@ describe("columns", () => {
 });
 
 describe("metric names", () => {
-  it("are one sorted list over all runs, of one kind, without bookkeeping", () => {
+  it("are a sorted list over all runs, of one kind, without internal keys", () => {
     const number = (key: string) => ({ key, kind: "number" as const, numbers: true, count: 1, last_step: 1 });
     const image = { key: "samples", kind: "image" as const, numbers: false, count: 1, last_step: 1 };
     expect(keysOfKind([[number("l10"), number("_step")], [number("l2"), image]], "number")).toEqual(["l2", "l10"]);
   });
 
-  it("are those with numbers for charts, whatever else was logged under them", () => {
+  it("are drawn if they have any numbers", () => {
     const key = (key: string, kind: KeyKind, numbers: boolean) => ({ key, kind, numbers, count: 6, last_step: 5 });
     const lists = [
       [key("note", "text", false), key("loss", "other", true)],
@@ -93,13 +93,13 @@ describe("metric names", () => {
     expect(keysWithNumbers(lists)).toEqual(["acc", "loss"]);
   });
 
-  it("are grouped by prefix, the machine last", () => {
+  it("are grouped by prefix, system metrics last", () => {
     const groups = groupKeys(["/odd", "lr", "system/cpu", "train/loss", "val/loss"]);
     expect(groups.map((group) => group.name)).toEqual(["Charts", "train", "val", "system"]);
     expect(groups[0]?.keys).toEqual(["/odd", "lr"]);
   });
 
-  it("are filtered by an expression, or by text while it is not one yet", () => {
+  it("are filtered by a regular expression, or by plain text if it is invalid", () => {
     expect(nameFilter("^val/")("val/loss")).toBe(true);
     expect(nameFilter("loss(")("a_loss(x)")).toBe(true);
     expect(nameFilter(" ")("anything")).toBe(true);
@@ -107,13 +107,13 @@ describe("metric names", () => {
 });
 
 describe("colours", () => {
-  it("stay with their runs while others come and go", () => {
+  it("stay with their runs when other runs change", () => {
     const first = assignSlots(new Map(), ["a", "b", "c"]);
     const second = assignSlots(first, ["c", "d", "a"]);
     expect(Object.fromEntries(second)).toEqual({ c: 2, d: 1, a: 0 });
   });
 
-  it("are all different, dash included", () => {
+  it("are all different, including the dash pattern", () => {
     for (const theme of ["light", "dark"] as const) {
       const looks = Array.from({ length: SLOTS }, (_, slot) => JSON.stringify(lineStyle(slot, theme)));
       expect(new Set(looks).size).toBe(SLOTS);
@@ -132,7 +132,7 @@ describe("ticks", () => {
     expect(linearTicks(1e15, 1e15 + 1, 4).length).toBeLessThan(1001);
   });
 
-  it("shorten a range without losing it", () => {
+  it("round a range without emptying it", () => {
     expect(roundRange([523.2173913, 1391.913043])).toEqual([523.2, 1391.9]);
     expect(roundRange([1.7e9 + 0.1234567, 1.7e9 + 0.2234567])).toEqual([1.7e9 + 0.12346, 1.7e9 + 0.22346]);
   });

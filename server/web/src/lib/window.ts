@@ -1,13 +1,13 @@
-// Virtual rows and lazily loaded pages of a long list: index arithmetic only.
+// Virtual rows and pages of a long list: only index arithmetic.
 
 export interface Window {
   /** First row to render. */
   start: number;
-  /** One past the last row to render. */
+  /** Row after the last row to render. */
   end: number;
 }
 
-/** The rows to render for a scroll position, with some to spare on both sides. */
+/** Returns the rows to render for a scroll position, with some extra rows on both sides. */
 export function visibleWindow(
   scrollTop: number,
   viewHeight: number,
@@ -22,7 +22,7 @@ export function visibleWindow(
   return { start, end: Math.min(total, Math.max(start + 1, first + count + overscan)) };
 }
 
-/** The page numbers that cover a window. */
+/** Returns the numbers of the pages that cover a window. */
 export function pagesOf(window: Window, pageSize: number): number[] {
   if (window.end <= window.start) return [];
   const first = Math.floor(window.start / pageSize);
@@ -30,7 +30,7 @@ export function pagesOf(window: Window, pageSize: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
 
-/** The scroll position that brings a row into view; the present one when it is in view already. */
+/** Returns the scroll position that brings a row into view; unchanged if the row is visible. */
 export function scrollToRow(row: number, scrollTop: number, viewHeight: number, rowHeight: number): number {
   const top = row * rowHeight;
   if (top < scrollTop) return top;

@@ -1,4 +1,4 @@
-// The present time for "3 min ago", moving on twice a minute.
+// The current time for "3 min ago", updated twice a minute.
 
 let now = $state(Date.now() / 1000);
 

@@ -1,4 +1,4 @@
-// Live updates for the views: one long poll, paused while the tab is hidden.
+// Live updates for the views: one long poll, which pauses while the tab is hidden.
 import { followLive } from "../lib/live";
 import type { RunRef } from "../lib/records";
 import { api } from "./services";
@@ -16,7 +16,7 @@ export const live = {
   },
 };
 
-/** Calls back with the runs that changed; the returned function ends it. */
+/** Calls `listener` with the runs that changed. The returned function stops this. */
 export function onLive(listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -65,8 +65,8 @@ function rest(): void {
   stop = null;
 }
 
-/** Starts following. The promise resolves once the revision is known (or soon, when it cannot be), so that views
- * which load afterwards miss no change. */
+/** Starts the long poll. The promise resolves when the revision is known, but after one second at the latest, so
+ * that views which load afterwards miss no change. */
 export function startLive(): { ready: Promise<void>; stop: () => void } {
   const ready = new Promise<void>((resolve) => {
     follow(resolve);

@@ -1,19 +1,20 @@
-// What a view shows of the server: loaded when it is wanted, and anew when what the question reads has changed.
+// Data of a view from the server: loaded when needed, and again when the inputs of the request change.
 
 import { createLatest } from "../lib/latest";
 import { messageOf } from "./services";
 
 export interface Loaded<T> {
-  /** The newest answer; null before the first one. A failure later on leaves it. */
+  /** The newest answer; null before the first one. A later failure does not clear it. */
   readonly value: T | null;
-  /** Why the newest question was not answered; null when it was. */
+  /** The error of the newest request; null if it succeeded. */
   readonly error: string | null;
   retry: () => void;
 }
 
 /**
- * Asks in an effect of the component that calls this.
- * `ask` reads the state that the answer depends on and returns the call; null while nothing is wanted.
+ * Sends the request in an effect of the calling component.
+ * `ask` reads the state that the answer depends on, and returns the call; null if no data is needed.
+
  */
 export function createLoaded<T>(ask: () => ((signal: AbortSignal) => Promise<T>) | null): Loaded<T> {
   let value = $state.raw<T | null>(null);

@@ -1,4 +1,4 @@
-// The route on display, kept in step with the address bar.
+// The displayed route. It always matches the address bar.
 import { changeRoute, formatRoute, parseRoute, type ProjectRoute, type Route } from "../lib/route";
 
 const read = (): Route => parseRoute(window.location.pathname, window.location.search);
@@ -11,7 +11,7 @@ export const nav = {
   },
 };
 
-/** Goes to a route; `replace` leaves no entry in the history. */
+/** Navigates to a route. `replace` adds no entry to the browser history. */
 export function go(route: Route, replace = false): void {
   const url = formatRoute(route);
   if (replace) window.history.replaceState(null, "", url);
@@ -19,12 +19,12 @@ export function go(route: Route, replace = false): void {
   current = route;
 }
 
-/** Changes parts of the present project route. */
+/** Changes parts of the current project route. */
 export function patch(change: Partial<Omit<ProjectRoute, "page">>, replace = false): void {
   if (current.page === "project") go(changeRoute(current, change), replace);
 }
 
-/** The address of the present project route with some parts changed, for links. */
+/** Returns the address of the current project route with some parts changed, for links. */
 export function hrefWith(change: Partial<Omit<ProjectRoute, "page">>): string {
   return current.page === "project" ? formatRoute(changeRoute(current, change)) : "/";
 }
@@ -39,7 +39,7 @@ function onClick(event: MouseEvent): void {
   go(parseRoute(link.pathname, link.search));
 }
 
-/** Makes plain links navigate without a page load, and listens to back and forward. */
+/** Makes plain links navigate without a page load, and handles back and forward. */
 export function startNavigation(): () => void {
   const onPop = () => {
     current = read();

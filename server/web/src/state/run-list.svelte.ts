@@ -1,10 +1,10 @@
-// The list of runs behind the table: pages loaded when they come into view, kept for one query.
+// The list of runs for the table. Pages load when they come into view, and stay for one query.
 import type { Run } from "../lib/records";
 import { pagesOf, type Window } from "../lib/window";
 import { api, messageOf } from "./services";
 
 const PAGE = 100;
-/** While the reader scrolls fast, pages that pass by are not asked for. */
+/** Wait this many milliseconds, so that fast scrolling does not load the pages in between. */
 const SETTLE = 60;
 
 export interface ListQuery {
@@ -16,7 +16,7 @@ export interface ListQuery {
 
 export class RunList {
   total = $state(0);
-  /** False until the first answer for the present query. */
+  /** False until the first answer to the current query. */
   loaded = $state(false);
   error = $state.raw<unknown>(null);
   pages = $state.raw<ReadonlyMap<number, Run[]>>(new Map());
@@ -38,7 +38,7 @@ export class RunList {
     return this.error === null ? null : messageOf(this.error);
   }
 
-  /** Starts over for another query. Old rows stay on display until the first new page is there. */
+  /** Starts another query. Old rows stay visible until the first new page has arrived. */
   open(query: ListQuery): void {
     this.#abort();
     const sameProject = this.#query?.entity === query.entity && this.#query.project === query.project;
@@ -53,7 +53,7 @@ export class RunList {
     void this.#load(0, true);
   }
 
-  /** Says which rows are in view; missing pages follow. */
+  /** Sets the rows that are in view, and loads their missing pages. */
   show(window: Window): void {
     this.#wanted = pagesOf(window, PAGE);
     clearTimeout(this.#timer);
@@ -62,11 +62,11 @@ export class RunList {
     }
   }
 
-  /** Loads what is in view again, for example after a live change. */
+  /** Loads the visible rows again, for example after a live change. */
   refresh(): void {
     if (this.#query === null) return;
     const wanted = this.#wanted.length > 0 ? this.#wanted : [0];
-    // Pages out of view may be outdated now; they load again when they come back into view.
+    // Drop pages out of view, which may be outdated. They load again when they come back into view.
     this.pages = new Map([...this.pages].filter(([page]) => wanted.includes(page)));
     for (const page of wanted) void this.#load(page, false);
   }

@@ -1,10 +1,10 @@
-// The few objects that every view shares: client, activity count, settings, chart loader.
+// The objects that all views share: API client, activity counter, settings, chart loader.
 import { createActivity } from "../lib/activity";
 import { createApi } from "../lib/api";
 import { createChartLoader } from "../lib/chart-loader";
 import { createSettings } from "../lib/storage";
 
-/** About the width of a chart in device pixels; more points than that are bucketed by the server. */
+/** About the width of a chart in device pixels. The server puts more points than this into buckets. */
 const CHART_POINTS = 1000;
 
 export const activity = createActivity();
@@ -12,7 +12,7 @@ export const settings = createSettings(() => window.localStorage);
 
 let signedOut: () => void = () => undefined;
 
-/** Says what to do when the server wants a key. */
+/** Sets the function to call when the server requires a key. */
 export function onSignedOut(handler: () => void): void {
   signedOut = handler;
 }

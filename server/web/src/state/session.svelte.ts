@@ -1,4 +1,4 @@
-// Whether the server wants a key and whether we gave one.
+// Whether the server requires a key, and whether this browser has sent one.
 import { api, messageOf, onSignedOut } from "./services";
 
 type Status = "unknown" | "open" | "signed-in" | "signed-out" | "unreachable";
@@ -27,7 +27,7 @@ export async function loadSession(): Promise<void> {
   }
 }
 
-/** Throws when the server refuses the key. */
+/** Throws if the server refuses the key. */
 export async function signIn(key: string): Promise<void> {
   await api.signIn(key);
   status = "signed-in";

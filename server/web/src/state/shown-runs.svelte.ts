@@ -1,11 +1,11 @@
-// The runs drawn on the charts: their details, their colours, and a version that a live change raises.
+// The runs drawn on the charts: their details, colours, and versions. A live change raises the version.
 import { assignSlots, lineStyle, type LineStyle } from "../lib/colors";
 import type { RunDetail, RunRef } from "../lib/records";
 import { api } from "./services";
 import { theme } from "./theme.svelte";
 
 export const DEFAULT_SHOWN = 10;
-/** More lines than this can no longer be told apart. */
+/** More lines than this cannot be distinguished. */
 export const MOST_SHOWN = 32;
 
 export interface ShownRun {
@@ -23,7 +23,7 @@ export class ShownRuns {
   #project = "";
   #open = new AbortController();
 
-  /** Empties the set for another project. */
+  /** Clears the set for another project. */
   open(entity: string, project: string): void {
     this.#open.abort();
     this.#open = new AbortController();
@@ -33,7 +33,7 @@ export class ShownRuns {
     this.slots = new Map();
   }
 
-  /** Draws exactly these runs. */
+  /** Sets the runs to draw. */
   set(ids: string[]): void {
     const known = new Map(this.runs.map((run) => [run.id, run]));
     this.slots = assignSlots(this.slots, ids);
@@ -41,7 +41,7 @@ export class ShownRuns {
     for (const id of ids) if (!known.has(id)) void this.#load(id);
   }
 
-  /** Loads what changed; charts see the new version once the details are there. */
+  /** Loads changed runs again. Charts see the new version after the details have arrived. */
   changed(refs: RunRef[]): void {
     for (const ref of refs) {
       if (ref.entity !== this.#entity || ref.project !== this.#project) continue;
@@ -53,7 +53,7 @@ export class ShownRuns {
     for (const run of this.runs) if (run.error !== null) void this.#load(run.id);
   }
 
-  /** How a run's line looks; null when the run is not drawn. */
+  /** Returns the line style of a run; null if the run is not drawn. */
   style(id: string): LineStyle | null {
     const slot = this.slots.get(id);
     return slot === undefined ? null : lineStyle(slot, theme.current);

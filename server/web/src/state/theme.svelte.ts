@@ -1,4 +1,4 @@
-// Light or dark: the system's wish until the reader chooses, then the choice.
+// The colour theme: the setting of the system, until the user chooses light or dark.
 import type { Theme } from "../lib/colors";
 import { settings } from "./services";
 

@@ -1,4 +1,4 @@
-// What the workspace of one project shares between its table, its charts and its run view.
+// State that the table, the charts and the run view of one project share.
 import { createLatest } from "../lib/latest";
 import type { ProjectRoute } from "../lib/route";
 import { patch } from "./nav.svelte";
@@ -9,12 +9,12 @@ import { DEFAULT_SHOWN, MOST_SHOWN, ShownRuns } from "./shown-runs.svelte";
 export class Workspace {
   list = new RunList();
   shown = new ShownRuns();
-  /** The newest runs, which are drawn as long as the reader has not chosen. */
+  /** Ids of the newest runs. They are drawn until the user chooses runs. */
   newest = $state.raw<string[]>([]);
 
   #latest = createLatest();
 
-  /** The ids that a route draws. */
+  /** Returns the ids of the runs to draw for a route. */
   idsOf(route: ProjectRoute): string[] {
     return (route.shown ?? this.newest).slice(0, MOST_SHOWN);
   }
@@ -27,7 +27,7 @@ export class Workspace {
       const ids = page.runs.map((run) => run.id);
       if (ids.join() !== this.newest.join()) this.newest = ids;
     } catch {
-      // The table makes the same call and reports the failure.
+      // The table makes the same request and reports the failure.
     }
   }
 
