@@ -13,7 +13,7 @@ import scripts
 
 from tracker.cli.main import make_parser
 
-# What a browser loads by itself, as (tag, attribute); links that a reader clicks are not among it.
+# Tags and attributes whose address a browser loads by itself, unlike a link that a reader clicks.
 LOADED = {
     ("script", "src"),
     ("img", "src"),
@@ -41,7 +41,7 @@ class Loaded(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    # A network namespace of its own has no way out; where it cannot be made, a dead proxy stands in.
+    # A new network namespace has no way out. If it cannot be made, a dead proxy takes its place.
     isolated = ["unshare", "--user", "--map-root-user", "--net"]
     can = subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode == 0
     done = subprocess.run(
