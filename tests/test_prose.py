@@ -31,7 +31,7 @@ PHRASES = {
     r"\b[Bb]eside\b": "next to; in addition to",
     r"\b([Nn]obody|[Ss]omebody)\b": "name the process or the person",
     r"\b(says|said|speaks)\b": "contains, records, reports, states",
-    r'(^|[.;] |"""|# )What\b': "start with the noun",
+    r'(^|[.;] |"""|(?<!#)# )What\b': "start with the noun",
     r"\bof which\b": "use two sentences",
     r"\blaid over\b|\b[Ll]aying over\b|\blays over\b": "applied on top of",
     r"\bgive(s)? the word\b|\bas ever\b|\bmakes no\b": "say it plainly",

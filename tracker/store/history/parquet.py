@@ -349,7 +349,7 @@ def _choose_encodings(table: pa.Table) -> tuple[dict[str, str], list[str]]:
     """Return encodings for numeric columns with few repeated values, and columns to encode with a dictionary.
 
     Floats with few repeated values compress best when bytes of the same position are stored together. Ints
-    with few repeated values compress best as differences. docs/decisions/0012 has the measurements.
+    with few repeated values compress best as differences. docs/decisions/0017 has the measurements.
     """
     encodings: dict[str, str] = {}
     dictionary: list[str] = []
