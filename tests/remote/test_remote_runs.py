@@ -326,7 +326,7 @@ def test_a_key_read_from_a_file_may_end_in_a_newline(
 )
 def test_init_reports_an_invalid_address(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_BASE_URL", url)
-    with pytest.raises(UsageError, match="no server address"):
+    with pytest.raises(UsageError, match="Invalid server address"):
         tracker.init(project="p")
 
 
