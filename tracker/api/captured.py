@@ -64,6 +64,12 @@ def output_lines(
 
 
 def output_log(reader: HistoryReader, run_path: RunPath, *, segment: str | None = None) -> bytes:
-    """Return the content of ``output.log``: the run's output in UTF-8, with a newline after each line."""
+    """Return the content of ``output.log``: the run's output in UTF-8, with a newline after each line.
+
+    Args:
+        reader: Reads the run.
+        run_path: Entity, project and id of the run.
+        segment: Return only the output of this segment.
+    """
     lines = (line.text for line in output_lines(reader, run_path, segment=segment))
     return "".join(f"{text}\n" for text in lines).encode("utf-8", "replace")

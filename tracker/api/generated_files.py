@@ -1,4 +1,4 @@
-"""Files that wandb's client uploads with each run. Here they are generated when they are read."""
+"""Files that the real client uploads with each run. Here they are generated when they are read."""
 
 from __future__ import annotations
 

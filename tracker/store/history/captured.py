@@ -60,7 +60,13 @@ class Captured(NamedTuple):
 
 
 def add_captured(session: Session, segment: Segment, found: Captured) -> None:
-    """Store the captured rows of a batch, in the batch's transaction."""
+    """Store the captured rows of a batch, in the batch's transaction.
+
+    Args:
+        session: The transaction.
+        segment: The segment of the rows.
+        found: Samples of system metrics and lines of output.
+    """
     if found.samples:
         rows: list[dict[str, Any]] = [
             {
@@ -78,7 +84,13 @@ def add_captured(session: Session, segment: Segment, found: Captured) -> None:
 
 
 def add_lines(session: Session, segment_id: int, lines: Sequence[FinishedRow]) -> None:
-    """Store lines. A line that is stored already gets the new text and stream, and keeps its time."""
+    """Store lines. A line that is stored already gets the new text and stream, and keeps its time.
+
+    Args:
+        session: The transaction.
+        segment_id: Id of the segment in the catalog.
+        lines: Rows with the keys ``text`` and ``stream``.
+    """
     rows = (
         (segment_id, row.row, STREAM_NUMBERS[row.data["stream"]], row.time, row.data["text"]) for row in lines
     )
@@ -193,7 +205,13 @@ def _write(store: Store, folder: Path, segment: str, rows: list[FinishedRow]) ->
 
 
 def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[Path]:
-    """Return a segment's captured files that the catalog does not name. A crash or a rebuild left them."""
+    """Return a segment's captured files that the catalog does not name. A crash or a rebuild left them.
+
+    Args:
+        store: The open store.
+        session: A transaction.
+        segment: The segment.
+    """
     run = session.get(Run, segment.run_id) if segment.run_id else None
     if run is None:
         return []

@@ -14,7 +14,13 @@ from tracker.store.queries.media import list_files
 
 
 def run_files(blobs: BlobStore, session: Session, run: Run) -> list[FileInfo]:
-    """Return the files of a run, sorted by path."""
+    """Return the files of a run, sorted by path.
+
+    Args:
+        blobs: The content of the store.
+        session: A transaction.
+        run: The run.
+    """
     found = []
     files = list_files(session, run)
     pieces = pieces_of(session, [file.sha256 for file in files])

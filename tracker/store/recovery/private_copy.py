@@ -81,11 +81,11 @@ class CopyLayout(Layout):
         return self._store.list_packs()
 
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
-        """Return the path of a run's tombstone in the store."""
+        """Return the path of a run's tombstone in the store. See ``Layout.tombstone``."""
         return self._store.tombstone(entity, project, run_id)
 
     def alias(self, entity: str, project: str, name: str, alias: str) -> Path:
-        """Return the path of an alias file in the copy; link the path to the store's file first."""
+        """Return the path of an alias file in the copy, linked to the store's file. See ``Layout.alias``."""
         own = super().alias(entity, project, name, alias)
         _link(own, self._store.alias(entity, project, name, alias))
         return own
