@@ -247,7 +247,7 @@ def test_a_catalog_names_no_files_outside_of_its_store(store: Store, path: str) 
             "INSERT INTO parts (segment_id, path, rows, first_row, last_row, size) "
             f"SELECT id, '{path}', 1, 0, 0, 1 FROM segments"
         )
-    with pytest.raises(StoreError, match="not its own"):
+    with pytest.raises(StoreError, match="names a file outside of the store"):
         ReadOnlyStore(store.root)
 
 
