@@ -68,7 +68,7 @@ def edit(
 
 @router.delete("", dependencies=[Writer])
 def remove(reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
-    """Delete a run that has ended. ``artifacts`` also deletes the versions that it logged.
+    """Delete a run that has ended. With ``artifacts``, also delete the artifact versions that the run logged.
 
     \f
     See ``RunReader.delete_run``.
@@ -114,7 +114,10 @@ def rows(
     complete: bool = False,
     segment: str | None = None,
 ) -> Response:
-    """Return the rows of a run. ``key`` selects rows with any of the keys; ``complete``: with all of them.
+    """Return the rows of a run.
+
+    ``key`` selects the rows that have at least one of the keys. With ``complete``, it selects the rows that
+    have all keys.
 
     \f
     See ``HistoryReader.history``.
@@ -154,8 +157,8 @@ def objects(
 ) -> Response:
     """List the logged objects (media, histograms) of a key by step, with the addresses of their files.
 
-    If there are more than ``limit`` steps, the answer contains ``limit`` evenly chosen ones, including the
-    first and the last.
+    If there are more than ``limit`` steps, the answer contains ``limit`` of them, evenly spaced, including
+    the first and the last.
 
     \f
     See ``queries.media.objects``.

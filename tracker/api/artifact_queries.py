@@ -108,7 +108,7 @@ class ArtifactQueries:
         return PaginatedList((as_artifact(as_detail(info), self._reader) for info in found), per_page)
 
     def artifact_versions(self, type_name: str, name: str, per_page: int = 50) -> PaginatedList[Artifact]:
-        """Return all versions of a collection: wandb's former name of the method. See ``Api.artifacts``."""
+        """Return all versions of a collection. Former name. See ``Api.artifacts``."""
         return self.artifacts(type_name, name, per_page=per_page)
 
     def artifact_types(

@@ -1,4 +1,4 @@
-"""``File``: the files of a run, saved ones and generated ones."""
+"""``File``: a file of a run, either saved or generated."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def find_files(
         makers: Functions that generate files, by name. A saved file replaces the generated file of its name.
         names: Return only the files of these names. None or an empty list returns all files.
         pattern: Return only files that match this SQL ``LIKE`` pattern: ``%`` matches any text, ``_`` matches
-            one character. Upper and lower case are equal.
+            one character. The match ignores case.
         per_page: Accepted for compatibility.
 
     Raises:

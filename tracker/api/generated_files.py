@@ -1,4 +1,4 @@
-"""Files that the real client uploads with each run. Here they are generated when they are read."""
+"""Files that the client of wandb uploads with each run. tracker generates them when they are read."""
 
 from __future__ import annotations
 

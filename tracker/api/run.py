@@ -179,7 +179,7 @@ class Run(RunFields):
         max_step: int | None = None,
         use_cache: bool = True,
     ) -> HistoryScan:
-        """Return an iterator over all rows: wandb's former name of the method. See ``Run.scan_history``."""
+        """Return an iterator over all rows. Former name. See ``Run.scan_history``."""
         return self.scan_history(keys, page_size, min_step, max_step, use_cache)
 
     def download_history_exports(
@@ -257,7 +257,7 @@ class Run(RunFields):
 
         Args:
             path: The file.
-            root: The folder to which the name of the file in the run is relative.
+            root: The file's name in the run is its path relative to this folder.
 
         Raises:
             ApiUsageError: The file is not inside ``root``.
@@ -346,7 +346,7 @@ class Run(RunFields):
         """Delete an ended run permanently. ``tracker gc`` frees the space of its files.
 
         Args:
-            delete_artifacts: Whether to delete the artifact versions that the run logged too.
+            delete_artifacts: Whether to also delete the artifact versions that the run logged.
 
         Raises:
             NotFoundError: The run does not exist any more.
@@ -381,9 +381,10 @@ class Run(RunFields):
 
     @property
     def dir(self) -> str:
-        """A local folder for files of this run: ENTITY/PROJECT/ID in ``WANDB_DIR`` or the temporary folder.
+        """A local folder for files of this run. Reading this attribute creates the folder.
 
-        Reading this attribute creates the folder.
+        The folder is ``ENTITY/PROJECT/ID`` in ``WANDB_DIR``. Without this variable, it is in the system's
+        temporary folder.
         """
         import tempfile
 

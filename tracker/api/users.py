@@ -11,7 +11,7 @@ _KEYS = "keys belong to a server, not to users; make one with `tracker key`"
 
 
 class User(Attrs):
-    """Who uses an entity; name and username are the entity's.
+    """The user of an entity. Both ``name`` and ``username`` are the entity's name.
 
     Attributes:
         entity: The entity.
@@ -63,7 +63,7 @@ class Team(Attrs):
 
     @property
     def members(self) -> list[User]:
-        """Its members."""
+        """The members: only the user of the same name."""
         return [User(self.name)]
 
     def invite(self, username_or_email: str, admin: bool = False) -> bool:

@@ -41,7 +41,7 @@ class Artifact(Lineage):
         type: The type, such as ``"model"`` or ``"dataset"``.
         description: Free text.
         metadata: A dict of plain values.
-        incremental: Whether the logged version also contains the files of the newest version.
+        incremental: Whether the logged version also contains the files of the previous ``latest`` version.
         use_as: Accepted for compatibility.
         storage_region: Must be None.
         digest_algorithm: Must be ``"MD5"``.
@@ -90,7 +90,7 @@ class Artifact(Lineage):
         Args:
             version: The version.
             reader: The reader of its files.
-            find_run: Finds the runs that its lineage names.
+            find_run: Finds the runs that logged or used the version.
         """
         # Set name and type afterwards: names of linked collections and wandb's own types are not allowed for
         # a new artifact.
@@ -201,8 +201,9 @@ class Artifact(Lineage):
             skip_cache: Accepted for compatibility.
             path_prefix: Download only files whose path starts with this prefix.
             multipart: Accepted for compatibility. Large files are always downloaded in parallel ranges.
-            link: Whether to create read-only hard links to the store's own files where this is possible.
-                Never write to these files. The user root can write to them, which damages the store.
+            link: Whether to make hard links to the store's own files, not copies, where this is possible.
+                Never write to these files: that damages the store. They are read-only, but this does not stop
+                the superuser. In a store that a group shares, they are not read-only.
 
         Raises:
             ArtifactError: The content of a file is missing or does not match its checksum. The message names
@@ -253,7 +254,7 @@ class Artifact(Lineage):
         """Write all files into the folder ``root`` and delete all other files there; return ``root``.
 
         Args:
-            root: The folder; by default ``./artifacts/NAME``.
+            root: The folder; by default ``./artifacts/NAME``, or ``NAME`` in ``WANDB_ARTIFACT_DIR``.
 
         Raises:
             ArtifactError: The content of a file is missing or does not match its checksum. The message names
@@ -274,7 +275,9 @@ class Artifact(Lineage):
             ValueError: The number of files is not 1.
         """
         if self.file_count != 1:
-            raise ValueError("This artifact contains more than one file, call `.download()` to get all files")
+            raise ValueError(
+                f"This artifact contains {self.file_count} files. Call `.download()` to get all files."
+            )
         return self.files()[0].download(root)
 
     def verify(self, root: str | os.PathLike[str] | None = None) -> None:
@@ -422,7 +425,7 @@ class Artifact(Lineage):
         Args:
             layout: The store or outbox of the run.
             resolve: Finds the version that the draft became, and the reader of that version.
-            find_run: Finds the runs that the artifact's lineage names.
+            find_run: Finds the runs that logged or used the version.
         """
         token = self.contents.finish(layout)
         self._logged, self._resolve, self._find_run = True, resolve, find_run

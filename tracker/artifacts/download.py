@@ -42,7 +42,7 @@ def download_entries(
         artifact: The version.
         entries: The entries of the files.
         folder: The target folder; created if it does not exist.
-        link: Whether to create read-only hard links to the store's files where this is possible.
+        link: Whether to make hard links to the store's own files. See ``Artifact.download``.
         allow_missing_references: Whether to skip references whose target does not exist any more.
 
     Raises:

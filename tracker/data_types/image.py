@@ -44,7 +44,7 @@ class Image(BatchableMedia):
             converted.
         normalize: Whether to scale floats: values in 0..1 are scaled to 0..255, values in -1..1 are shifted
             and scaled to 0..255. Other values are clipped to 0..255. wandb 0.31 truncates floats to integers,
-            so such images are black there (corpus: ``media.images_of_many_kinds``).
+            so it stores such images in black.
 
     Raises:
         ValueError: An array does not have the shape of an image, or the file type is unknown.

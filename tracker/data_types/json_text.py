@@ -1,6 +1,7 @@
 """The JSON text of media files. It is the text that wandb writes, so that equal contents have equal digests.
 
-Files of runs: (wandb: ``util.py``). Files of artifacts: (wandb: ``sdk/artifacts/artifact.py``).
+The form depends on the place: a run (wandb: ``util.py``) or an artifact
+(wandb: ``sdk/artifacts/artifact.py``). In runs, NaN and the infinities have another form than in wandb.
 """
 
 from __future__ import annotations

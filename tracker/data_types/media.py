@@ -22,7 +22,7 @@ class FileSink(Protocol):
         """The run that has the files."""
 
     def save_file(self, path: str, data: bytes, mimetype: str) -> str:
-        """Store a file and record it. Both have happened when the call returns.
+        """Store a file and write its record before this call returns.
 
         Args:
             path: Path of the file in the run.

@@ -28,8 +28,7 @@ class Table(Media):
     """A table. Its number of rows is not limited.
 
     Args:
-        columns: Names of the columns; ``Input``, ``Output`` and ``Expected`` by default
-            (corpus: ``tables.default_columns``).
+        columns: Names of the columns; ``Input``, ``Output`` and ``Expected`` by default.
         data: The rows: a list of lists, a 2-D array, or a pandas DataFrame, which also gives the columns.
             Each row has one cell for each column. Cells are plain values, arrays or media.
         rows: The same as ``data``; an older name.
@@ -333,7 +332,7 @@ class Table(Media):
             )
 
     def to_history(self, sink: FileSink, key: str, step: int | str) -> dict[str, Any]:
-        """See ``Media.to_history``; ``nrows`` is the current number (corpus: ``tables.logged_twice``)."""
+        """See ``Media.to_history``. The history value contains the current number of rows."""
         return {**super().to_history(sink, key, step), "nrows": len(self.data)}
 
     def _to_history(

@@ -37,7 +37,7 @@ def log(table: Table, sink: FileSink, key: str, step: int | str, id_: int | str 
     incremental = table.log_mode == "INCREMENTAL"
     if incremental:
         _set_increment(table, sink, key)
-    # As in wandb (corpus `tables.incremental`), the name of the first increment starts with "None".
+    # As in wandb (tests/differential/corpus/tables.py), the name of the first increment starts with "None".
     entry = f"{table._increment_num or None}-{time.time_ns() // 10**6}.{key}" if incremental else None
     if table.in_artifact:
         sink.log_object(table, key, entry)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 
-class Face(Protocol):
+class PublicPackage(Protocol):
     """The names of the public package that modules below it use."""
 
     Api: Callable[..., Any]
@@ -21,7 +21,7 @@ class Face(Protocol):
     _sync_folder: Callable[..., str]
 
 
-package: Face
+package: PublicPackage
 
 
 def loaded(module: str) -> Any:

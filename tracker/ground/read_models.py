@@ -85,7 +85,7 @@ class SegmentInfo:
 
     Attributes:
         id: The segment's id, for ``history(segment=...)``.
-        rank: Rank of the writer; 0 for the primary writer. A child has the rank of its parent.
+        rank: Rank of the writer. The primary writer has the smallest. A child has the rank of its parent.
         attempt: 0 for the first attempt; each resume adds 1.
         host: Name of the writer's host.
         started_at: Start time in unix seconds.
@@ -98,7 +98,7 @@ class SegmentInfo:
             logged the other steps again. None: it contains all rows.
         samples: Number of samples of system metrics.
         console_lines: Number of lines of output.
-        child: Whether the writer is a child: a process that the run's writer forked or passed the run to.
+        child: Whether the writer is a child: another writer forked it, or gave it the run.
     """
 
     id: str
@@ -145,7 +145,7 @@ class SystemMetrics:
 
     Attributes:
         segment: Id of the segment, see ``SegmentInfo``.
-        rank: Rank of the writer; 0 for the primary writer. A child has the rank of its parent.
+        rank: Rank of the writer. The primary writer has the smallest. A child has the rank of its parent.
         attempt: 0 for the first attempt; each resume adds 1.
         host: Name of the writer's host.
         rows: The samples, oldest first: ``_runtime`` (seconds), ``_timestamp`` (unix seconds) and metrics

@@ -25,7 +25,7 @@ ASIDE = 2  # a separate row with a smaller step: the open row stays open
 # Special values of RunStarted.rank. They are larger than any rank of a launcher.
 # FORKED + pid: a forked child of an older tracker.
 FORKED = 2**22
-# CHILD + rank of the writer: a process that the writer forked, or passed the run to.
+# CHILD + rank of the writer: a child, which is a process that the writer forked, or gave the run to.
 CHILD = 2**23
 # OUTSIDE: a segment that another program adds to a run, for example with a file that ``Api`` uploads.
 OUTSIDE = 2**24
@@ -64,7 +64,7 @@ class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
     Attributes:
         time: Start time in unix seconds.
-        rank: Number of the writer in the run. The primary writer has 0; only it decides the run's state.
+        rank: Number of the writer in the run. The writer with the smallest number decides the run's state.
         attempt: Number of the segment among those of its writer: 0, then 1 more for each resume.
         start_step: Step of the segment's first row if ``log`` gets no step.
         runtime_base: Duration of the run before this segment, in seconds.

@@ -37,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         finish_seconds: Longest time in seconds that ``finish`` waits while the server accepts data.
         silent: Print nothing.
         run_root: Folder in whose subfolder ``wandb`` each run gets its own folder (``Run.dir``).
-        former_store: Another store, in the folder that ``dir`` names: older versions kept their runs there.
+        former_store: A store that an older version made in the folder ``dir`` or ``WANDB_DIR``, if any.
         console: How output is captured: ``"auto"``, ``"wrap"``, ``"redirect"`` or ``"off"``.
         disable_git: Do not record the git repository.
         disable_code: Record neither code nor uncommitted changes.

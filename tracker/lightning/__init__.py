@@ -42,16 +42,18 @@ class WandbLogger(Logger):
         name: Display name of the run.
         save_dir: Folder for the run's files (``dir`` of ``init``) and for the checkpoints of the Trainer.
         version: The run's id; the same as ``id``.
-        offline: Whether to use no network. Checkpoints are logged in both cases, because the local store
-            can contain them.
+        offline: If True, the network is not used. Checkpoints are logged in both cases, because the local
+            store can contain them.
         dir: Used if ``save_dir`` is None.
         id: The run's id. If the run exists, the logger resumes it.
         anonymous: Accepted for compatibility.
         project: The project. Default: the project of the settings (``WANDB_PROJECT``), else
             ``lightning_logs``.
         log_model: ``"all"`` logs each checkpoint when it is saved. True logs the kept checkpoints at the end
-            of training. False logs none. Each checkpoint becomes a version of artifact ``model-ID``, with the
-            alias ``latest``. The best checkpoint of the callback also gets the alias ``best``.
+            of training, or each one when it is saved if ``save_top_k`` of ``ModelCheckpoint`` is -1. False
+            logs none. Each checkpoint becomes a version of artifact ``model-ID``, with the alias ``latest``.
+            The best checkpoint of a ``ModelCheckpoint`` also gets the alias ``best``, and ``best-METRIC`` for
+            the metric that the callback monitors.
         experiment: An existing run to log to.
         prefix: Prefix of metric names, joined with ``-``.
         checkpoint_name: Name of the artifact with the checkpoints, instead of ``model-ID``.
@@ -109,8 +111,9 @@ class WandbLogger(Logger):
     def experiment(self) -> Run:
         """The run. It starts at the first access, on rank zero.
 
-        On other ranks the value is a dummy that ignores all calls. The run still contains the output of the
-        other ranks and the system metrics of their machines.
+        On other ranks the value is Lightning's dummy. It ignores method calls such as ``log``, but
+        ``config[...]`` raises an error. The run also contains the output of the other ranks and the system
+        metrics of their machines.
         """
         run: Run = self._run_of_rank_zero()
         join_ranks(run, getattr(rank_zero_only, "rank", None) or 0)
@@ -271,7 +274,8 @@ class WandbLogger(Logger):
         """Log the checkpoints that remain. Lightning calls this at the end of training.
 
         The run stays active, so the script can log more. After a failed training (also after Ctrl-C), the run
-        fails even if the script ends normally. After ``sys.exit``, the exit status of the process decides.
+        fails at the end of the script, unless the script logs something later. After ``sys.exit``, the exit
+        status of the process decides.
 
         Args:
             status: ``"success"``, or the status of a failed training.
@@ -367,7 +371,12 @@ def _to_config(value: Any) -> Any:
 
 
 def _resolved(value: Any) -> Any:
-    """Return the name of a class or function; for a function without parameters, the returned value."""
+    """Return the value that is stored for a hyperparameter.
+
+    A class becomes its name, and a dataclass a dict. A function is called without arguments and becomes the
+    returned value. It becomes its name if the call fails or returns another function. Other values stay
+    unchanged.
+    """
     if isinstance(value, type):
         return value.__name__
     if is_dataclass(value):

@@ -47,7 +47,7 @@ def artifacts_of(
 
 
 def _best_of_monitor(callback: ModelCheckpoint) -> list[str]:
-    """Return the alias of the best by the monitored metric, because all callbacks share ``best``."""
+    """Return the alias ``best-METRIC`` for the monitored metric, because all callbacks share ``best``."""
     monitor = getattr(callback, "monitor", None)
     return [f"best-{monitor.replace('/', '_').replace(':', '_')}"] if monitor else []
 

@@ -3,7 +3,7 @@
 A reader reads from a store's catalog, from a store's files without a catalog, or from a server. Every answer
 includes everything that this host has logged so far.
 
-All methods raise these errors, which the methods do not list again:
+Every method can raise these errors. Its own docstring does not list them:
 
 * NotFoundError: The named run, file, version or collection does not exist.
 * CommError: The server cannot be reached, or refuses the request.
@@ -44,7 +44,7 @@ class AnyReader(Protocol):
 
     @property
     def api_overrides(self) -> dict[str, str]:
-        """The ``overrides`` with which ``Api`` reads the same store or server, also in another process."""
+        """The argument ``overrides`` with which ``Api`` reads this store or server in any process."""
 
     def catch_up(self) -> None:
         """Apply, or send to the server, everything that this host has logged so far."""
@@ -115,7 +115,7 @@ class RunReader(AnyReader, Protocol):
             entity: The entity of the project.
             project: The project.
             run_id: The id of the run.
-            delete_artifacts: Whether to delete the artifact versions that the run logged too.
+            delete_artifacts: Whether to also delete the artifact versions that the run logged.
 
         Raises:
             UsageError: A writer of the run is still running.
@@ -195,7 +195,7 @@ class HistoryReader(AnyReader, Protocol):
             segment: Return only lines of this segment; None for all attempts of the primary writer.
             offset: The number of the first line. A negative number counts from the end.
             limit: The maximum number of lines; None for all lines.
-            search: Return only lines that contain this text. Upper and lower case are equal.
+            search: Return only lines that contain this text. The search ignores case.
         """
 
 

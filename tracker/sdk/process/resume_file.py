@@ -1,4 +1,4 @@
-"""The file for ``resume="auto"``: it holds the id of a run in this folder that has not finished well."""
+"""The file for ``resume="auto"``. It contains the id of a run in its folder that has not succeeded."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tracker.sdk.run.config_values import config_value
 
 Emit = Callable[[dict[str, Any]], None]
 
-# The value under this key is not the script's own: pinned keys, the path of its code.
+# tracker's own data is under this key: charts, class labels, pinned keys, the path of the code, ...
 INTERNAL = "_wandb"
 
 
@@ -25,8 +25,8 @@ class Config:
     The rules for changes are those of wandb (wandb: ``sdk/wandb_config.py``):
 
     * An existing value changes only with ``allow_val_change=True``. Notebooks do not need the flag.
-    * ``-`` at both ends of a key is removed.
-    * Keys that begin with ``_`` are not listed.
+    * ``-`` is removed from the start and the end of a key.
+    * ``keys()``, ``items()`` and ``as_dict()`` omit keys that begin with ``_``.
     * Keys cannot be deleted.
     * A script may change a nested dict in place. ``persist()`` records such changes.
 
@@ -44,7 +44,7 @@ class Config:
         object.__setattr__(self, "_use_artifact", use_artifact)
         object.__setattr__(self, "_locked", {})
 
-    # The search in transformers reads this name from ``vars(wandb.config)``.
+    # The hyperparameter search of transformers reads ``_items`` from ``vars(wandb.config)``.
     _items: dict[str, Any]
     _emit: Emit
     _use_artifact: Callable[[Any], dict[str, Any]] | None
@@ -62,7 +62,7 @@ class Config:
         self._set({key: value for key, value in given.items() if not self._is_locked(key)}, allow_val_change)
 
     def setdefaults(self, d: Any) -> None:
-        """Set only the keys that have no value yet (corpus: ``config.setdefaults``)."""
+        """Set only the keys that have no value yet."""
         self._set({key: value for key, value in parse_config(d).items() if key not in self._items}, None)
 
     def update_locked(
@@ -96,7 +96,7 @@ class Config:
         self._emit(self._encoded(self._items))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the listed keys and their values as a new dict."""
+        """Return the config as a new dict, without keys that begin with ``_``."""
         return {key: self._items[key] for key in self.keys()}
 
     def get(self, *args: Any) -> Any:
@@ -108,7 +108,7 @@ class Config:
         return [key for key in self._items if not key.startswith("_")]
 
     def items(self) -> list[tuple[str, Any]]:
-        """Return the listed keys with their values."""
+        """Return the keys that do not begin with ``_``, with their values."""
         return [(key, self._items[key]) for key in self.keys()]
 
     def _as_dict(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class Config:
         return len(self._items)
 
     def __bool__(self) -> bool:
-        return True  # an empty config is true, in wandb too: the class has no __len__ there
+        return True  # an empty config is true, as in wandb, whose class has no __len__
 
     def __repr__(self) -> str:
         return str(self.as_dict())
@@ -260,6 +260,7 @@ def plain_config_value(value: Any) -> Any:
             raise TypeError(f"Artifact {value.name!r} is not logged yet. Log it and call wait() first.")
         return value
     if isinstance(value, dict) and _holds_artifact(value):
+        # The message is that of wandb.
         raise ValueError("Instances of wandb.Artifact can only be top level keys in a run's config")
     return config_value(value)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # How long a fork waits for a thread that is writing to the run.
 _PATIENCE_SECONDS = 1.0
-# Fields that a script can set, and that a resumed run takes over from its earlier attempts.
+# Fields that a script can set. A resumed run keeps the values from before the resume.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
 
 
@@ -51,13 +51,13 @@ class RunCore:
         self._finished = False
         self._end_record: bytes | None = None  # the record of the run's end
         self._end_written = False
-        # A signal handler can interrupt code that is writing to the run. Its own writes are deferred until
-        # the interrupted write is complete.
+        # A signal handler can interrupt code that is writing to the run. The handler's writes are deferred
+        # until the interrupted write is complete.
         self._writing = self._ending = False
         self._deferred: list[Callable[[], None]] = []
         self._closed = False
         self._forked = False  # this process is a forked child of the process that started the run
-        self._waited = False  # finish() has waited until the server has the whole run
+        self._waited = False  # finish() and fail() wait only once for the server
         self._before_end: list[Callable[[], None]] = []
         # The values that the properties return: from init, from earlier attempts, or set by the script.
         self._shown: dict[str, Any] = {name: getattr(started, name) for name in SHOWN}
@@ -67,7 +67,7 @@ class RunCore:
         self.capturing: RunCapturing | None = None
         self.resumed = resumed
         self.starting_step = started.start_step
-        # Data about charts and classes for the dashboard, by name. It is the ``_wandb`` key of the config.
+        # The ``_wandb`` key of the config: charts, class labels, pinned keys, the path of the code, ...
         self._noted: dict[str, Any] = dict(config.pop("_wandb", None) or {})
         self.config = Config(
             config, lambda values: self._put(ConfigChanged(values)), lambda artifact: self._use(artifact)
@@ -105,7 +105,7 @@ class RunCore:
 
     @property
     def disabled(self) -> bool:
-        """Whether the run keeps nothing (``mode="disabled"``)."""
+        """Whether the run records nothing (``mode="disabled"``)."""
         return self._journal.disabled
 
     def record(self, record: Record) -> None:
@@ -113,7 +113,7 @@ class RunCore:
         self._put(record)
 
     def show(self, **fields: Any) -> None:
-        """Set fields that this attempt of a resumed run left unset."""
+        """Set the values that properties return for unset fields of a resumed run. Write no record."""
         for name, value in fields.items():
             if self._shown[name] is None:
                 self._shown[name] = value
@@ -163,7 +163,7 @@ class RunCore:
                 self._put(FileSaved(path, blob.sha256, blob.size, mimetype))
 
     def note(self, path: Sequence[str], value: Any) -> None:
-        """Store a value under ``_wandb`` of the config. ``run.config`` does not list it.
+        """Store a value under ``_wandb`` of the config. ``run.config`` does not contain it.
 
         Args:
             path: The nested keys below ``_wandb``, outermost first.
@@ -275,7 +275,7 @@ class RunCore:
         """From now on, take the steps of this run's rows from a counter that is shared with other processes.
 
         Args:
-            file: The counter of the process that passed this run on. Without it, a new counter is created.
+            file: The counter that this process received with the run. Without it, a new one is created.
 
         Returns:
             The counter, or None if it could not be created.
@@ -285,7 +285,7 @@ class RunCore:
         if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
             return None
         try:
-            # Not in a signal handler that interrupted `log` of the same thread.
+            # In a signal handler that interrupted `log`, `_writing` is true: keep the counter unchanged.
             if self._steps.file is None and not self._writing:
                 with suppress(OSError):
                     from tracker.sdk.process.shared_steps import (  # imported late: few runs have children

@@ -20,9 +20,10 @@ from tracker.store.objects.store_file import make_folders
 
 
 def usable_store(settings: Settings) -> tuple[Settings, Layout]:
-    """Return the store or outbox to write to. If it is unusable, use a store in the temporary folder.
+    """Return the store or outbox to write to. If it is unusable, use a temporary store.
 
-    In that case, ``TRACKER_STORE`` is set to the temporary store, for ``Api`` and child processes.
+    The temporary store is in the system's temporary folder. ``TRACKER_STORE`` is then set to it, for ``Api``
+    and child processes.
 
     Raises:
         StoreVersionError: A newer tracker created the store.

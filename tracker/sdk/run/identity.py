@@ -24,6 +24,8 @@ class Identity(RunCore):
     Setting a field writes a record. A user's later edit in the dashboard takes precedence over it.
     """
 
+    # The script ``undescribed`` in tests/differential/corpus/identity.py compares unset fields with wandb.
+
     @property
     def name(self) -> str | None:
         """The display name. Can be set."""
@@ -70,12 +72,12 @@ class Identity(RunCore):
 
     @property
     def group(self) -> str:
-        """The group, or an empty string (corpus: ``identity.undescribed``)."""
+        """The group, or an empty string."""
         return self._text("group") or ""
 
     @property
     def job_type(self) -> str:
-        """The job type, or an empty string (corpus: ``identity.undescribed``)."""
+        """The job type, or an empty string."""
         return self._text("job_type") or ""
 
     @property
@@ -109,7 +111,7 @@ class Identity(RunCore):
 
     @property
     def url(self) -> str | None:
-        """The URL of the run's page. None offline or without a server (corpus: ``identity.undescribed``)."""
+        """The URL of the run's page. None offline or without a server."""
         base = self._base_url
         return f"{base}/{self.entity}/{self.project}?run={self.id}" if base else None
 

@@ -20,18 +20,20 @@ class LogMethods(RunCore):
     def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log values into a history row.
 
-        When this call returns, the values survive SIGKILL of this process. The exception is a full disk:
-        rows then wait in memory until writing works again.
+        When this call returns, the values survive SIGKILL of this process. There are two exceptions. If
+        writing fails, for example on a full disk, rows wait in memory until it works again. In a signal
+        handler that has interrupted another call of this run, the row is written after that call.
 
         Args:
             data: A dict from string keys to plain values, scalars and arrays of numpy and torch, or media.
-            step: The row's step. A step below the current one makes a row of its own; wandb drops such rows.
+            step: The row's step. A step below the current one adds a separate row; wandb drops it.
             commit: Whether this call completes the row. The default is True, or False if ``step`` is given.
 
         Raises:
-            TypeError: ``data`` is not a dict with string keys, or a value has no plain form. Nothing is
-                logged.
-            UsageError: The run is finished.
+            TypeError: ``data`` is not a dict with string keys, a value has no plain form, or ``step`` is not
+                a whole number. Nothing is logged.
+            ValueError: ``step`` does not fit into 64 bits.
+            UsageError: The run is finished, or ``step`` is larger than 2**62 or smaller than -2**62.
         """
         if type(data) is not dict:
             data = _as_row(data)
@@ -117,7 +119,7 @@ class LogMethods(RunCore):
 
         Args:
             row: The row, with ``_step``, ``_runtime`` and ``_timestamp``.
-            runtime: The total duration in seconds of the other run when it was left.
+            runtime: The largest ``_runtime`` of all copied rows, in seconds.
         """
         data = {key: value for key, value in row.items() if key not in ("_step", "_runtime")}
         at = self._started.time + (row.get("_runtime") or 0.0) - runtime

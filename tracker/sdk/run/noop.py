@@ -1,6 +1,6 @@
 """The run of ``mode="disabled"`` (corpus: ``identity.disabled``).
 
-Its summary works in memory. All other calls do nothing.
+The config and the summary work in memory. ``log`` sets keys of the summary. Most other methods do nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ANSWERED = {"display", "get_project_url", "get_url", "join", "project_name", "t
 
 
 class DisabledRun(Run):
-    """A run that keeps nothing. Its methods do nothing, except for those below."""
+    """A run that records nothing. Its methods do nothing, except for those below and ``_ANSWERED``."""
 
     for _name in set(dir(Run)) - INTERNAL - _ANSWERED:
         if _name[0] != "_" and callable(getattr(Run, _name)):
@@ -80,7 +80,7 @@ class DisabledRun(Run):
         """Do nothing: a finished run of this kind raises no error."""
 
     def record(self, record: Record) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def _put(self, record: Record) -> None:
         with self._lock:

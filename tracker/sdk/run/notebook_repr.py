@@ -63,9 +63,7 @@ class NotebookRepr(Identity):
         return {"text/html": self.to_html(hidden=True)}
 
     def status(self) -> RunStatus:
-        """Return the upload status. Without a server, nothing is pending.
-
-        wandb answers the same when it is offline (corpus: ``files.mark_preempting_and_status``).
+        """Return the upload status. Without a server, nothing is pending; wandb returns the same offline.
 
         Raises:
             UsageError: The run is finished.
@@ -79,7 +77,7 @@ class NotebookRepr(Identity):
         return RunStatus()
 
     def write_logs(self, text: str) -> None:
-        """Add text to the run's output, as if the script had printed it. Needs console capture."""
+        """Add text to the run's output, as if the script had printed it."""
         self._check_open("write_logs")
         if self.capturing is not None:
             self.capturing.write_logs(text)

@@ -45,8 +45,8 @@ INTERNAL = {
 class Run(LogMethods, WatchMethods, ArtifactMethods, Files, Alerts, NotebookRepr, FinishMethods):
     """A run that this process writes. ``init`` creates it.
 
-    Several threads may use it at the same time. A forked child writes to its own segment, at the next step
-    of the run. A child never finishes the run of its parent.
+    Several threads may use it at the same time. A forked child adds rows to the run's history, at the run's
+    next steps. A child never finishes the run of its parent.
     """
 
     def __dir__(self) -> list[str]:

@@ -75,8 +75,8 @@ def init(
         notes: Free text.
         tags: Labels. A string is one label.
         config: Hyperparameters: a dict, an object with attributes, absl flags, omegaconf, or the path of a
-            YAML file. They override ``config-defaults.yaml`` of the working folder (corpus:
-            ``settings.config_defaults_file``). The files in ``WANDB_CONFIG_PATHS`` override them.
+            YAML file. ``config`` overrides ``config-defaults.yaml`` of the working folder. The files in
+            ``WANDB_CONFIG_PATHS`` override ``config``.
         group: Name of a group of runs.
         job_type: Kind of work in the group, such as ``"train"`` or ``"eval"``.
         mode: ``"online"`` sends the run to the server; without a configured server, the run is kept in the
@@ -85,12 +85,12 @@ def init(
             ``"finish_previous"`` (also True) or ``"create_new"``.
         resume: ``"allow"`` continues the run if ``id`` exists. ``"must"`` requires it to exist, ``"never"``
             requires that it does not. ``"auto"`` (also True) continues the run that the last process with
-            ``resume="auto"`` started in this folder, if that run did not finish well.
+            ``resume="auto"`` started in this folder, if that run did not succeed.
         anonymous: Accepted for compatibility and ignored.
         config_exclude_keys: Keys of ``config`` to leave out.
         config_include_keys: The only keys of ``config`` to use.
-        allow_val_change: Accepted for compatibility and ignored: ``config`` may always change the values
-            of a resumed run.
+        allow_val_change: Accepted for compatibility and ignored. The argument ``config`` may always change
+            values of a resumed run. For later changes, see ``Config.update``.
         force: Accepted for compatibility and ignored: no login is required.
         save_code: Save the main script, or the cells of the notebook, as a file of the run. With the setting
             ``code_dir``, also log the source files below that folder (``Run.log_code``).
@@ -98,7 +98,7 @@ def init(
         fork_from: ``"ID?_step=N"``: start a new run with a copy of the history of run ID up to step N.
         tensorboard: Older name of ``sync_tensorboard``.
         sync_tensorboard: Also log the scalars, histograms, images and PR curves that this process writes for
-            TensorBoard, with ``global_step``.
+            TensorBoard. The key ``global_step`` contains TensorBoard's step.
         monitor_gym: Log the videos that gymnasium records.
         settings: Further fields of ``Settings``.
 
@@ -223,7 +223,7 @@ def _begin(
         run = open_segment(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
         rewind.copy_rows_before(run, settings, fork, past)
         run.set_next_step(fork.step + 1)
-    elif settings.run_id is None and resume != "must":  # a generated id is new: no earlier run, no other rank
+    elif settings.run_id is None and resume != "must":  # an earlier run or another rank cannot have a new id
         run = open_segment(settings, layout, run_id, config)
     else:
         at = None if back is None else back.step + 1
@@ -249,9 +249,10 @@ def _begin(
 
 
 def _with_former_store(settings: Settings, continued: str | None) -> Settings:
-    """Return the settings. Use the former store if the run to continue is only there.
+    """Return the settings, with the former store if only that store has the run to continue.
 
-    When there is a former store, print one line about it. See docs/decisions/0045.
+    The former store is a store that an older version made in the folder ``dir`` or ``WANDB_DIR``. If it
+    exists, print one line about it. See docs/decisions/0045.
     """
     former = settings.former_store
     if former is None:
