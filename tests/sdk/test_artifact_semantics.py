@@ -159,7 +159,7 @@ def test_edits_without_a_run(tmp_path: Path) -> None:
     found.delete(delete_aliases=True)
     with pytest.raises(ArtifactError, match="data:v0 was deleted"):
         found.save()
-    with pytest.raises(NotFoundError, match="there is no version yet"):
+    with pytest.raises(NotFoundError, match="it has no version yet"):
         tracker.Api().artifact("p/data:v0")
 
 
