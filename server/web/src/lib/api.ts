@@ -168,14 +168,14 @@ export function createApi(options: ApiOptions) {
       }),
 
     /** Returns the answer of a route below a run; see `RunAnswers`. */
-    ofRun: <What extends keyof RunAnswers>(
+    ofRun: <Name extends keyof RunAnswers>(
       entity: string,
       project: string,
       id: string,
-      what: What,
+      name: Name,
       query: Params,
       signal?: AbortSignal,
-    ) => getJson<RunAnswers[What]>(buildUrl(inProject(entity, project, "runs", id, what), query), signal),
+    ) => getJson<RunAnswers[Name]>(buildUrl(inProject(entity, project, "runs", id, name), query), signal),
 
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
