@@ -40,7 +40,7 @@ def measure(options: Options) -> Result:
             _peer(options, name, details)
     cpu = statistics.median(each["cpu"] for each in details["ours"])
     figure = f"CPU of {options.rows:,} rows of 10"
-    rows = [_row(figure, cpu, name, details) for name in peers]
+    rows = [_row(figure, options.rows, cpu, name, details) for name in peers]
     if REFERENCE not in peers:
         rows.insert(0, absent(figure, "s", cpu, REFERENCE, TARGET))
     return Result(rows, {**details, "versions": peers})
@@ -53,11 +53,11 @@ def _peer(options: Options, name: str, details: dict[str, Any]) -> None:
     details["peers"].setdefault(name, []).append({**_described(used), "scale": scale})
 
 
-def _row(figure: str, cpu: float, name: str, details: dict[str, Any]) -> Row:
+def _row(figure: str, rows: int, cpu: float, name: str, details: dict[str, Any]) -> Row:
     found = details["peers"][name]
     scale = found[0]["scale"]
     other = statistics.median(each["cpu"] for each in found) * scale
-    note = f"{name}: measured on 1/{scale} of the rows and multiplied" if scale > 1 else ""
+    note = f"{name}: measured with {rows // scale:,} rows, scaled" if scale > 1 else ""
     if name == REFERENCE:
         return Row(figure, "s", cpu, "wandb offline", other, TARGET, cpu < 0.5 * other, note)
     return row(figure, "s", cpu, name, other, note=note)

@@ -44,7 +44,7 @@ def measure(options: Options) -> Result:
     best = min((each["bytes"] for each in peers.values()), default=None)
     for name, found in sorted(peers.items(), key=lambda each: each[1]["bytes"]):
         scale = SCALED.get(name, 1)
-        note = f"{name}: measured on 1/{scale} of the rows and multiplied" if scale > 1 else ""
+        note = f"{name}: measured with {options.rows // scale:,} rows, scaled" if scale > 1 else ""
         is_best = found["bytes"] == best
         target, met = (
             (f"<= {AGAINST_PEERS}x of the best", added <= AGAINST_PEERS * found["bytes"])

@@ -13,9 +13,9 @@ SCALE = ROOT / "docs" / "scale.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 INTRODUCTION = """# Figures
 
-`python -m benchmarks --write-docs` writes this file, see [benchmarks](../benchmarks/README.md). Each figure
-is compared with a lower bound or a peer of the same run. Figures are medians. The machine is shared, so
-only ratios matter.
+`python -m benchmarks --write-docs` writes this file, see [benchmarks](../benchmarks/README.md). Most figures
+are compared with a lower bound or with another program, measured at the same time. Figures are medians. The
+machine is shared, so only ratios matter.
 
 | figure | ours | against | other | ratio | target | met |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -1,6 +1,7 @@
 """The writer of docs/compatibility.md: ``python tests/differential/page.py``.
 
-The page is generated from the corpus with its declared differences, the recorded names, and tracker itself.
+The page is generated from the scripts in ``corpus`` with their declared differences, the recorded names, and
+tracker itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _HEAD = """\
 
 `python tests/differential/page.py` generates this page from the tests, and a test checks that the page is up
 to date. Small scripts for wandb run once with the real client (wandb {version}, offline) and once with
-tracker. The tests compare the records and the observations of each script field by field: config, history,
+tracker. The tests compare the records and the results of each script field by field: config, history,
 summary, metrics, files, artifacts, tags, exit code, return values and errors. An error must have wandb's type
 or a subclass of it. Its text must contain the words that scripts look for.
 """
@@ -60,7 +61,7 @@ def _counts(scripts: list[Script]) -> list[int]:
 
 def _deliberate() -> Iterator[str]:
     yield "## Deliberate differences\n"
-    yield "Each is declared at its script in `tests/differential/corpus`, with the outcome of tracker.\n"
+    yield "The scripts in `tests/differential/corpus` declare them, with the result of tracker.\n"
     yield from _table(("script", "wandb", "tracker", "reason"))
     rows: dict[tuple[str, str, str], list[str]] = {}
     for key, script in corpus_here.load().items():

@@ -23,8 +23,7 @@ class Difference:
         ours: tracker's value in normal form; ABSENT if it has none.
         wandb: Behaviour of wandb in words, for the page.
         tracker: Behaviour of tracker in words, for the page.
-        because: The section of wandb's interface that requires the difference, or an issue such as
-            ``wandb/wandb#4482``.
+        because: The reason in words, and an issue such as ``wandb/wandb#4482``.
     """
 
     at: str

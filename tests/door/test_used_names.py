@@ -88,7 +88,7 @@ print(json.dumps(found))
 
 
 def test_the_page_names_all_unsupported_parts() -> None:
-    page = (scripts.ROOT / "docs" / "doors.md").read_text()
+    page = (scripts.ROOT / "docs" / "wandb-scripts.md").read_text()
     named = set(re.findall(r"`(wandb\.[\w.]+)`", page))
     for name, state in NAMES.items():
         if state == "unsupported":

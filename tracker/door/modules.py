@@ -122,7 +122,8 @@ class _Refusal(_Loader):
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
         raise ModuleNotFoundError(
-            f"tracker has no module {name}: that part of wandb is not supported (docs/doors.md)", name=name
+            f"tracker has no module {name}: that part of wandb is not supported (docs/wandb-scripts.md)",
+            name=name,
         )
 
 
@@ -145,7 +146,9 @@ def refuse(module: str, name: str) -> NoReturn:
         AttributeError: Always.
     """
     what = "that part of wandb is not supported" if f"{module}.{name}" in MISSING else "tracker lacks it"
-    raise AttributeError(f"module {module!r} has no attribute {name!r}: {what} (docs/doors.md)", name=name)
+    raise AttributeError(
+        f"module {module!r} has no attribute {name!r}: {what} (docs/wandb-scripts.md)", name=name
+    )
 
 
 def attribute(module: str, name: str) -> Any:

@@ -142,7 +142,7 @@ def names_it_refuses(seen: Seen) -> None:
 _DRAFT = {
     "wandb": "an artifact without a version, as all artifacts offline, cannot be read",
     "tracker": "an added object can be read immediately; KeyError for an object that was not added",
-    "because": "WANDB_SURFACE 6: artifacts work offline; wandb/wandb#5309",
+    "because": "artifacts work offline; wandb/wandb#5309",
 }
 
 
@@ -219,7 +219,7 @@ def drafts_know_little(seen: Seen) -> None:
     "<nan>",
     wandb="NaN becomes null",
     tracker="NaN is kept",
-    because="WANDB_SURFACE 2: NaN and infinities are kept as such",
+    because="NaN and null are different values",
 )
 @script
 def metadata_of_many_types(seen: Seen) -> None:
@@ -284,7 +284,7 @@ def module_functions(seen: Seen) -> None:
     {"raised": []},
     wandb="use_artifact raises TypeError offline",
     tracker="use_artifact works offline",
-    because="WANDB_SURFACE 6; wandb/wandb#5309, wandb/wandb#5712, wandb/wandb#9631",
+    because="artifacts work offline; wandb/wandb#5309, wandb/wandb#5712, wandb/wandb#9631",
 )
 @script
 def use_while_offline(seen: Seen) -> None:

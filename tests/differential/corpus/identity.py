@@ -67,7 +67,7 @@ def changed_while_it_runs(seen: Seen) -> None:
 _ONE_TAG = {
     "wandb": "splits a plain string into letters",
     "tracker": "uses a plain string as one tag",
-    "because": "WANDB_SURFACE 5",
+    "because": "a user who gives one string means one tag",
 }
 
 

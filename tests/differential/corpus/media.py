@@ -29,7 +29,7 @@ def _wave() -> bytes:
 _STEP = {
     "wandb": "the file name has the previous step when `step` jumps",
     "tracker": "the file name has the step of the row",
-    "because": "WANDB_SURFACE 7: media/images/KEY_STEP_HASH20.png",
+    "because": "the name contains the step: media/images/KEY_STEP_HASH20.png",
 }
 
 

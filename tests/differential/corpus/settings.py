@@ -43,7 +43,7 @@ def disabled_by_the_environment(seen: Seen) -> None:
 _DISABLED = {
     "wandb": "0.31 ignores WANDB_DISABLED",
     "tracker": "uses it",
-    "because": "WANDB_SURFACE 5 lists it",
+    "because": "scripts still set this older variable",
 }
 
 
@@ -154,7 +154,7 @@ def names_in_wandb_env(seen: Seen) -> None:
     ["UsageError", "Error", "NotImplementedError", "RuntimeError", "Exception"],
     wandb="UnsupportedError is a UsageError",
     tracker="it is also a NotImplementedError",
-    because="issue 6: raises a NotImplementedError-like UnsupportedError",
+    because="code that catches NotImplementedError also catches it",
 )
 @script
 def errors_there_are(seen: Seen) -> None:

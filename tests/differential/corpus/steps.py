@@ -20,7 +20,7 @@ def counting(seen: Seen) -> None:
 _SMALLER = {
     "wandb": "drops a row whose step is smaller than the current one, or negative",
     "tracker": "stores it as a separate row",
-    "because": "wandb/wandb#4482; WANDB_SURFACE 2",
+    "because": "no logged row is dropped; wandb/wandb#4482",
 }
 
 

@@ -10,7 +10,7 @@ from differential.script import Seen, differs, script
 _BEST = {
     "wandb": "rejects summary='best'",
     "tracker": "accepts it, as older releases did",
-    "because": "WANDB_SURFACE 3: older `goal=` with `summary='best'` is accepted",
+    "because": "older scripts use `goal=` with `summary='best'`",
 }
 
 
@@ -66,7 +66,7 @@ def deleted(seen: Seen) -> None:
     "<nan>",
     wandb="NaN becomes null",
     tracker="NaN is kept",
-    because="WANDB_SURFACE 2: NaN and infinities are kept as such",
+    because="NaN and null are different values",
 )
 @script
 def numpy_values(seen: Seen) -> None:

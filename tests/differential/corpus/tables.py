@@ -25,7 +25,7 @@ def plain_table(seen: Seen) -> None:
 _NAN = {
     "wandb": "writes null for NaN into the artifact of a table, so that it is read back as None",
     "tracker": "writes a bare NaN, which wandb reads back as NaN; the digests of the table differ",
-    "because": "WANDB_SURFACE 2: NaN is kept as such; docs/decisions/0031",
+    "because": "NaN and null are different values; docs/decisions/0031",
 }
 
 
@@ -36,7 +36,7 @@ _NAN = {
     {"_type": "number", "value": "NaN"},
     wandb="writes a bare NaN into a table file, which is not valid JSON and which browsers cannot read",
     tracker="writes NaN as an object",
-    because="WANDB_SURFACE 2: NaN is kept as such; wandb/wandb#1671",
+    because="NaN is kept in valid JSON; wandb/wandb#1671",
 )
 @script
 def of_a_frame(seen: Seen) -> None:
@@ -49,7 +49,7 @@ def of_a_frame(seen: Seen) -> None:
 _CELLS = {
     "wandb": "a media cell has only the name of its class in the run's copy; the artifact has the media",
     "tracker": "the run's copy has the path of the media file in the run; the artifact is as in wandb",
-    "because": "issue 6: Table with every media cell; docs/decisions/0031",
+    "because": "the dashboard shows the media without the artifact; docs/decisions/0031",
 }
 
 
@@ -192,7 +192,7 @@ def mutable(seen: Seen) -> None:
     {"digest": "<of the names>"},
     wandb="offline, a version of an incremental artifact lists only its new files",
     tracker="also lists the files of the previous version, as a server does",
-    because="WANDB_SURFACE 6: artifacts work offline",
+    because="artifacts work offline",
 )
 @script
 def incremental(seen: Seen) -> None:

@@ -115,7 +115,7 @@ def sets_and_tuples(seen: Seen) -> None:
 _PATHS = {
     "wandb": "raises TypeError for a path",
     "tracker": "logs its text",
-    "because": "WANDB_SURFACE 2: datetime and Path become strings",
+    "because": "a path becomes a string, as a date does",
 }
 
 
