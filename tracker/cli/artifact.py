@@ -1,4 +1,4 @@
-"""The command ``tracker artifact``: put, get, list, name, delete and verify artifacts."""
+"""The command ``tracker artifact``: put, get, list, alias, delete and verify artifacts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NAME = "[[ENTITY/]PROJECT/]NAME"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
-    artifact = commands.add_parser("artifact", help="put, get, list, name, delete and verify artifacts")
+    """Add the commands of this module."""
+    artifact = commands.add_parser("artifact", help="put, get, list, alias, delete and verify artifacts")
     add_store(artifact)
     actions = artifact.add_subparsers(dest="action", required=True, metavar="ACTION")
     put = _action(actions, "put", _put, "log files and folders as a new version, and print its name")
@@ -38,9 +38,10 @@ def add_commands(commands: Commands) -> None:
         "words",
         nargs="+",
         metavar="NAME PATH",
-        help=f"{_NAME}, then files, folders, or addresses such as s3://...; or only a PATH",
+        help=f"{_NAME}, then files, folders, or addresses such as s3://...; "
+        "or one PATH, whose last part is the name",
     )
-    put.add_argument("-n", "--name", default=None, help=f"{_NAME}; all other words are then paths")
+    put.add_argument("-n", "--name", default=None, help=f"{_NAME}; all arguments are then paths")
     put.add_argument(
         "-t", "--type", default="dataset", help="type of the artifact, such as model (default: dataset)"
     )
@@ -70,7 +71,7 @@ def add_commands(commands: Commands) -> None:
     ls.add_argument("--json", action="store_true", help="print the list as JSON")
     alias = _action(actions, "alias", _alias, "move aliases to a version, or remove them from it")
     alias.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
-    alias.add_argument("aliases", nargs="+", metavar="ALIAS")
+    alias.add_argument("aliases", nargs="+", metavar="ALIAS", help="an alias to move or remove")
     alias.add_argument("--remove", action="store_true", help="remove the aliases from the version")
     rm = _action(actions, "rm", _remove, "delete a version; `tracker gc` then frees its files")
     rm.add_argument("name", metavar="NAME:REF", help=f"{_NAME}:VERSION, ALIAS or DIGEST")
@@ -90,7 +91,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _action(actions: Commands, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=help_text)
+    parser = actions.add_parser(name, help=help_text, description=help_text)
     # --store may come before or after the action. SUPPRESS keeps a value that came before the action.
     parser.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)

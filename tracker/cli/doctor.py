@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     doctor = commands.add_parser(
-        "doctor", help="check a store and its environment; --crash-test checks that kills lose no data"
+        "doctor",
+        help="check a store and its environment; --crash-test checks that killed processes lose no data",
     )
     add_store(doctor)
     doctor.add_argument(
@@ -34,7 +35,8 @@ def add_commands(commands: Commands) -> None:
         nargs="?",
         const="",
         metavar="DIR",
-        help="kill writers and recorders at random moments, in a new folder in DIR (default: near the store)",
+        help="start test processes and kill them at random moments, in a new folder in DIR "
+        "(default: the store, or the nearest existing folder above it)",
     )
     doctor.add_argument(
         "--kills", type=_kills, default=300, help="number of writers that the crash test kills (default: 300)"
@@ -103,7 +105,7 @@ def _crash_test(given: Path | None, store: Path, options: argparse.Namespace, se
 
 
 def _nearest(store: Path) -> Path:
-    """Return the nearest existing folder at or above the store: it is on the same file system."""
+    """Return the nearest existing folder at or above the store, which is on the same file system."""
     place = store
     while not place.is_dir():
         place = place.parent
@@ -114,12 +116,13 @@ def _as_text(report: Report) -> str:
     inside = report.kills_inside_a_burst
     lines = [
         f"{report.kills} writers killed, {inside} ({inside / report.kills:.0%}) inside a burst of writes",
-        f"  {report.recorder_kills} recorders and {report.applier_kills} other appliers killed meanwhile",
+        f"  {report.recorder_kills} recorders and {report.applier_kills} other processes that apply journals "
+        "killed",
         f"{report.acknowledged_calls} calls returned. {report.calls_in_the_store} calls are in the store: "
-        f"{report.unacknowledged_but_whole} of these were killed between the write and the return.",
-        f"{report.tables_read} tables read back. The same journals were applied live, once, and by two "
-        "processes at the same time.",
-        f"{report.damaged_journals} damaged copies ({report.torn_tails} torn tails): all intact records read",
+        f"{report.unacknowledged_but_whole} of these did not return, because their writer was killed.",
+        f"{report.tables_read} tables read back. The journals were applied during the kills, again by "
+        "one process, and again by two processes at the same time.",
+        f"{report.damaged_journals} damaged copies of journals read, {report.torn_tails} with a cut end",
     ]
     if report.failures:
         lines += [f"WRONG  {line}" for line in report.failures[:20]]
@@ -129,5 +132,5 @@ def _as_text(report: Report) -> str:
             f"FAILED. The evidence is in {report.folder}. --seed {report.seed} repeats the random choices."
         )
     else:
-        lines.append("PASSED. No acknowledged call is lost, and no call is stored twice.")
+        lines.append("PASSED. No call that returned is lost, and no call is stored twice.")
     return "\n".join(lines)

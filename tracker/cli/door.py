@@ -29,7 +29,7 @@ _SHELLS = {
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     run = commands.add_parser(
         "run",
         help="run a program; its `import wandb` imports tracker",
@@ -45,9 +45,9 @@ def add_commands(commands: Commands) -> None:
     run.add_argument("program", nargs=argparse.REMAINDER, help="a program, or a Python file")
     run.set_defaults(run=_run)
     env = commands.add_parser(
-        "env", help='print shell lines for the same effect in a shell: eval "$(tracker env)"'
+        "env", help='print shell lines that make `import wandb` import tracker: eval "$(tracker env)"'
     )
-    env.add_argument("--undo", action="store_true", help="print the lines that undo it")
+    env.add_argument("--undo", action="store_true", help="print the lines that undo `tracker env`")
     env.add_argument("--shell", choices=sorted(_SHELLS), default="sh", help="default: sh (also bash, zsh)")
     env.set_defaults(run=_env)
 

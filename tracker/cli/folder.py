@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 # Each command with the mode that it sets, its help, and the line that it prints.
 _MODES = (
     (
-        *("online", "online", "send runs of this folder to the configured server"),
+        *("online", "online", "send new runs of this folder to the configured server"),
         "tracker online: runs of this folder are sent to the configured server, if there is one.",
     ),
     (
-        *("offline", "offline", "keep runs of this folder in the local store"),
-        "tracker offline: runs of this folder stay in the local store. `tracker sync` sends them later.",
+        *("offline", "offline", "keep new runs of this folder in the local store"),
+        "tracker offline: runs of this folder stay in the local store. Send them with: tracker sync --to URL",
     ),
     ("enabled", "online", "enable logging again after `disabled`", "tracker enabled."),
     (
@@ -35,11 +35,11 @@ _MODES = (
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     init = commands.add_parser("init", help="set project, entity, mode or store for scripts in this folder")
     init.add_argument("-p", "--project", help="project of new runs")
     init.add_argument("-e", "--entity", help="entity of new runs")
-    init.add_argument("-m", "--mode", choices=MODES)
+    init.add_argument("-m", "--mode", choices=MODES, help="mode of new runs")
     init.add_argument("--store", help="folder of the store")
     init.add_argument("--reset", action="store_true", help="remove all settings of this folder first")
     init.set_defaults(run=_init)

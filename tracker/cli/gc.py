@@ -33,7 +33,7 @@ _WORDS = {
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     gc = commands.add_parser("gc", help="delete expired artifact versions, and files that nothing references")
     add_store(gc)
     gc.add_argument(
@@ -49,7 +49,7 @@ def add_commands(commands: Commands) -> None:
     gc.add_argument(
         "--keep",
         metavar="RULE",
-        help="delete the versions that RULE does not keep, such as 'best 3 by val_loss, last 2, aliased'",
+        help="delete the versions that RULE does not keep; for example 'best 3 by val_loss, last 2, aliased'",
     )
     gc.add_argument(
         "--only", metavar="GLOB", help="collections for --keep: ENTITY/PROJECT/NAME; * matches any text"

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     login = commands.add_parser("login", help="save the address of the server and its API key")
     login.add_argument("key", nargs="?", help="API key; saved in ~/.netrc")
     login.add_argument("--host", "--base-url", metavar="URL", help="address of the server")
     login.add_argument(
-        "--verify", action=argparse.BooleanOptionalAction, default=True, help="check the key with the server"
+        "--verify",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="check the key with the server, unless --no-verify is given",
     )
     login.add_argument("--relogin", action="store_true", help=argparse.SUPPRESS)
     login.add_argument("--cloud", action="store_true", help=argparse.SUPPRESS)
@@ -37,7 +40,7 @@ def add_commands(commands: Commands) -> None:
     verify.add_argument(
         "--all",
         action="store_true",
-        help="instead, check every stored file, and name each missing or damaged file",
+        help="log nothing; check every stored file, and name each missing or damaged file",
     )
     verify.add_argument("--restart", action="store_true", help="with --all: start again instead of resuming")
     add_store(verify)

@@ -19,8 +19,12 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for group in (door, login, folder, server, sync, sweep, artifact, runs, gc, rebuild, doctor):
         group.add_commands(commands)
+    for listed in commands._choices_actions:
+        commands.choices[listed.dest].description = listed.help
     for each in (parser, *commands.choices.values()):
-        each.add_argument("--verbose", action="store_true", default=SUPPRESS, help="log to stderr too")
+        each.add_argument(
+            "--verbose", action="store_true", default=SUPPRESS, help="print tracker's own log to stderr too"
+        )
     return parser
 
 

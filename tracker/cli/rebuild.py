@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     rebuild = commands.add_parser(
         "rebuild", help="rebuild a store's catalog from its published files and journals"
     )

@@ -27,10 +27,10 @@ _RUN = "[[ENTITY/]PROJECT/]RUN, or PROJECT:RUN"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     listing = commands.add_parser("runs", help="list the newest runs of a project, and why they ended")
     listing.add_argument(
-        "project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: the project in force"
+        "project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: the project of the settings"
     )
     listing.add_argument("-n", "--number", type=int, default=20, help="number of runs (default: 20)")
     add_store(listing)
@@ -40,9 +40,12 @@ def add_commands(commands: Commands) -> None:
     restore = commands.add_parser(
         "restore", help="check out the git commit of a run, and write the run's config"
     )
-    restore.add_argument("--no-git", action="store_true", help="write only the config")
+    restore.add_argument("--no-git", action="store_true", help="write only wandb/config.yaml")
     restore.add_argument(
-        "--branch", action=argparse.BooleanOptionalAction, default=True, help="create the branch wandb/RUN"
+        "--branch",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="create the branch wandb/RUN, unless --no-branch is given",
     )
     restore.set_defaults(run=_restore)
     for command in (pull, restore):

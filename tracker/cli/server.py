@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     server = commands.add_parser("server", help="serve the dashboard and the API")
     add_store(server)
     server.add_argument(

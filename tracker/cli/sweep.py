@@ -16,10 +16,12 @@ _STATES = {"stop": "FINISHED", "cancel": "CANCELED", "pause": "PAUSED", "resume"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     sweep = commands.add_parser("sweep", help="create a sweep, or stop, cancel, pause or resume one")
     sweep.add_argument(
-        "config", metavar="FILE|ID", help="YAML or JSON file; with --stop and the like, the id of the sweep"
+        "config",
+        metavar="FILE|ID",
+        help="YAML or JSON file of a new sweep; id of the sweep for --stop, --cancel, --pause and --resume",
     )
     _add_place(sweep)
     sweep.add_argument("--name", help="name of the sweep")

@@ -24,10 +24,11 @@ _RUN = "[[ENTITY/]PROJECT/]RUN"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add this group's commands."""
+    """Add the commands of this module."""
     sync = commands.add_parser(
         "sync",
-        help="apply all journals of a store, and send its outboxes; --to sends the runs of the store",
+        help="add all logged data to a store, and send data that waits for a server; "
+        "--to sends the runs of the store",
     )
     sync.add_argument(
         "what",

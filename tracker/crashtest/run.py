@@ -67,7 +67,7 @@ def crash_test(folder: Path, kills: int, seed: int, print_line: Callable[[str], 
     _judge_kills(killed, report)
     print_line("applying the same journals once, and by two processes at the same time, which are killed too")
     _apply_copies(folder, killed, chance, report)
-    print_line("comparing the stores with the acknowledged calls")
+    print_line("comparing the stores with the calls that returned")
     _compare(folder, killed, report)
     print_line("damaging copies of journals")
     _damage(folder, killed, chance, report)
