@@ -211,7 +211,7 @@ def test_sync_and_rebuild_report_a_journal_with_a_damaged_end(tmp_path: Path) ->
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     for name in ("sync", "sync", "rebuild", "rebuild"):
         done = command(name, folder=tmp_path)
-        assert_one_line(done, f"of {path} are damaged or an incomplete record")
+        assert_one_line(done, f"of {path} are damaged or incomplete")
         api = tracker.Api()
         run = api.run("team/demo/run1")
         assert (run.state, len(run.history(pandas=False))) == ("crashed", 97)

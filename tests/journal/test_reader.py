@@ -138,6 +138,7 @@ def flip(at: int) -> Callable[[bytes], bytes]:
 
 FOREIGN = pack_header(OTHER, 0) + pack_frame(b"foreign", 3, checksum_seed(OTHER))
 WIDE = END - offset_of(3)  # bytes from frame 3 on
+TOO_LONG = f"the length of a frame is {MAX_PAYLOAD + 1} bytes; the limit is {MAX_PAYLOAD}"
 
 CASES = {
     "untouched": Case(lambda data: data, [0, 1, 2, 3, 4], [], [0, 1, 2, 3, 4], [NotYet(END, 0)]),
@@ -166,7 +167,7 @@ CASES = {
     "absurd length": Case(
         put(offset_of(3) + 12, struct.pack("<I", MAX_PAYLOAD + 1)),
         [0, 1, 2, 4],
-        [Corrupt(offset_of(3), offset_of(4), f"a frame claims {MAX_PAYLOAD + 1} bytes", (3, 3))],
+        [Corrupt(offset_of(3), offset_of(4), TOO_LONG, (3, 3))],
         [0, 1, 2],
         [NotYet(offset_of(3), WIDE)],
     ),

@@ -121,8 +121,8 @@ def test_short_write_poisons(tmp_path: Path) -> None:
     first = HEADER.size + FRAME.size + 50
     assert limited(path, first + 30) == [
         f"True 1 {first} only 30 of 70 bytes were written (disk full?)",
-        f"True 1 {first} an earlier write to it failed",
-        "still: an earlier write to it failed",
+        f"True 1 {first} an earlier write failed",
+        "still: an earlier write failed",
     ]
     assert path.stat().st_size == first + 30  # nothing was added behind the short write
     *kept, torn = read_frames(path, SEGMENT, sequence=0, final=True)
@@ -135,8 +135,8 @@ def test_failed_write_poisons(tmp_path: Path) -> None:
     first = HEADER.size + FRAME.size + 50
     assert limited(path, first) == [
         f"True 1 {first} File too large",
-        f"True 1 {first} an earlier write to it failed",
-        "still: an earlier write to it failed",
+        f"True 1 {first} an earlier write failed",
+        "still: an earlier write failed",
     ]
     assert payloads(path) == [b"x" * 50]
 
@@ -161,7 +161,7 @@ def test_full_disk_poisons(tmp_path: Path) -> None:
         writer.append(b"lost")
     assert writer.poisoned
     assert (writer.sequence, writer.offset) == (0, HEADER.size)
-    with pytest.raises(JournalError, match="an earlier write to it failed"):
+    with pytest.raises(JournalError, match="an earlier write failed"):
         writer.append(b"refused")
     writer.close()
 

@@ -139,7 +139,7 @@ def test_a_silent_writer_that_writes_again_is_running_again(
     follower.poll()
     clock.now += LONG
     follower.poll()
-    reason = "no news from node1 since 2023-11-14 22:13 UTC; rows may still wait there"
+    reason = "no sign of life from node1 since 2023-11-14 22:13 UTC; that host may have more rows"
     assert (get_run(store).state, get_run(store).error) == ("crashed", reason)
     assert (get_run(store).reason, get_run(store).last_seen) == ("host silent", heard_at)
     with store.reading() as session:
@@ -202,7 +202,7 @@ def test_an_unfinished_record_of_a_silent_writer_is_reported_and_read_when_it_is
     follower = Follower(store)
     follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0], [], "crashed")
-    assert "are damaged or an incomplete record" in follower.unread[A]
+    assert "are damaged or incomplete" in follower.unread[A]
     give(writer.path, rest)
     follower.poll()
     assert (values(store), problems(store, A), get_run(store).state) == ([0, 1], [], "running")
@@ -277,7 +277,7 @@ def test_a_missing_header_is_skipped_too(store: Store) -> None:
     untouched(writer.path)
     Follower(store).poll()
     assert values(store) == [0]
-    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
+    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is missing"]
 
 
 def test_a_second_file_that_is_seen_before_the_end_of_the_first(store: Store, clock: Clock) -> None:
@@ -346,7 +346,7 @@ def test_rows_without_their_first_record_are_kept(store: Store) -> None:
     flip(writer.path, frames(writer.path)[0])
     follower = Follower(store)
     follower.poll()
-    assert "are damaged or an incomplete record" in follower.unread[A]
+    assert "are damaged or incomplete" in follower.unread[A]
     untouched(writer.path)
     follower.poll()
     assert follower.unread == {}

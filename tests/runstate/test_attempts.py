@@ -135,7 +135,9 @@ def test_a_segment_without_its_first_record(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()
-    assert found.error == "no news from its host since 1970-01-02 00:00 UTC; rows may still wait there"
+    assert found.error == (
+        "no sign of life from its host since 1970-01-02 00:00 UTC; that host may have more rows"
+    )
     assert (found.name, found.segments[0].host) == ("r", None)
     assert SegmentFold(SegmentState()).fold(row(0, {}))[0].runtime == 0.0
 

@@ -95,7 +95,7 @@ def test_how_a_run_ended() -> None:
     assert (merged.state, merged.exit_code, merged.error, merged.finished_at) == ("crashed", None, None, 1001)
     killed.state.silent_since = 86400.0
     assert merge_segments("r", [killed], {}).error == (
-        "no news from host of a since 1970-01-02 00:00 UTC; rows may still wait there"
+        "no sign of life from host of a since 1970-01-02 00:00 UTC; that host may have more rows"
     )
 
 

@@ -240,7 +240,7 @@ def test_ending_one_segment_does_not_change_others(api: httpx.Client, layout: La
 
 
 def test_sign_of_life_clears_the_reason_of_a_silent_writer(tmp_path: Path, layout: Layout) -> None:
-    reason = "no news from node1 since 1970-01-01 00:00 UTC; rows may still wait there"
+    reason = "no sign of life from node1 since 1970-01-01 00:00 UTC; that host may have more rows"
     journals = [Journal(layout, finish=False) for _ in range(3)]
     with serving(tmp_path / "store") as server, server.client() as api:
 

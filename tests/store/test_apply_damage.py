@@ -165,7 +165,7 @@ def test_lost_header_loses_no_record(store: Store) -> None:
     end_segments(store)
     seal_all(store)
     assert [row["x"] for row in read_history(store)] == [0, 1, 2]
-    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is gone"]
+    assert problems(store, A) == [f"journal {writer.path.name} is damaged: its header is missing"]
     assert store.layout.list_journals() == []
 
 

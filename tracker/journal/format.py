@@ -35,7 +35,7 @@ class FileHeader(NamedTuple):
 
     Attributes:
         segment: Random 128-bit id of the writer's segment, as 32 hex digits.
-        number: Position of this file among the segment's journals, from 0.
+        number: Number of this file among the segment's journals, from 0.
         version: Version of the file's format.
     """
 

@@ -1,8 +1,8 @@
 """Reader of journals. Reading has five different outcomes.
 
 * ``Frame``: a complete, valid frame.
-* ``NotYet``: the rest of the file has no valid frame yet; the writer may still be writing it (live and
-  skipping mode).
+* ``NotYet``: the next frame is not there yet, or not completely. The writer may still be writing it, or its
+  bytes may not have arrived from another host (live and skipping mode).
 * ``TornTail``: the writer died while it was writing its last frame (final mode).
 * ``Corrupt``: a damaged region before a valid frame, or missing frames (skipping and final mode).
 * ``JournalError`` is raised: the operating system could not read the file.
@@ -13,7 +13,8 @@ There are three modes:
   system pages can arrive out of order, and a missing page reads as zeros for a while.
 * *Skipping*: the writer may be alive, but the damaged region has not changed for a long time. The reader
   reports a damaged region that has valid frames after it, and continues with these frames.
-* *Final*: the writer has ended. The reader does the same, and also reports an incomplete last frame.
+* *Final*: the writer has ended. The reader skips damage as in skipping mode, and also reports an incomplete
+  last frame.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ class Frame(NamedTuple):
 
 
 class NotYet(NamedTuple):
-    """There is no valid frame at ``offset`` yet. The file has ``size`` bytes from there on."""
+    """The next frame is not at ``offset`` yet. The reader has looked at the ``size`` bytes from there on."""
 
     offset: int
     size: int
 
 
 class TornTail(NamedTuple):
-    """The last ``size`` bytes of the file, from ``offset`` on, are an incomplete frame."""
+    """The last ``size`` bytes of the file, from ``offset`` on, are an incomplete or damaged frame."""
 
     offset: int
     size: int
@@ -65,7 +66,10 @@ class TornTail(NamedTuple):
 
 
 class Corrupt(NamedTuple):
-    """The bytes ``offset`` to ``end`` are not a frame, or the frames ``missing`` (first, last) are lost."""
+    """The bytes from ``offset`` to ``end`` are damaged or repeated, or frames are lost.
+
+    ``missing`` has the numbers of the first and the last lost frame.
+    """
 
     offset: int
     end: int
@@ -205,7 +209,7 @@ class _Scanner:
             yield NotYet(record.offset, record.end - record.offset)
             return
         if expected is not None and record.sequence < expected:
-            # A repeated block of the file. Its frames were read already.
+            # The file contains these bytes twice. Their frames were read already.
             yield Corrupt(record.offset, record.end, f"frame {record.sequence} appears again", None)
             return
         if expected is not None and record.sequence > expected:
@@ -227,7 +231,7 @@ class _Scanner:
         if marker != MARKER:
             return "no frame marker", False
         if length > MAX_PAYLOAD:
-            return f"a frame claims {length} bytes", False
+            return f"the length of a frame is {length} bytes; the limit is {MAX_PAYLOAD}", False
         start = at + FRAME.size
         if left < FRAME.size + length:
             return "the frame is cut off", True

@@ -24,7 +24,7 @@ class JournalWriter:
     Args:
         path: The file. It must not exist; its folder must exist.
         segment: The segment's id, 32 hex digits.
-        index: Position of the file among the segment's journals, from 0.
+        index: Number of the file among the segment's journals, from 0.
         sequence: Number of the first frame.
 
     Raises:
@@ -98,7 +98,7 @@ class JournalWriter:
         if self._writing or self.poisoned:
             self.settle()
             if self.poisoned:
-                self._fail("an earlier write to it failed")
+                self._fail("an earlier write failed")
         offset, sequence = self._position
         # The same as `pack_frame`, without the call: these lines take half of the time of `log`.
         prefix = _pack_prefix(MARKER, sequence, size)
@@ -116,7 +116,7 @@ class JournalWriter:
         return offset
 
     def settle(self) -> None:
-        """Find out whether a write succeeded that an exception of a signal handler interrupted."""
+        """Find out whether a write that a signal handler's exception interrupted has succeeded."""
         if self._writing == 0 or self.poisoned:
             return
         offset, sequence = self._position
@@ -148,7 +148,7 @@ class JournalWriter:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         descriptor, self._fd = self._fd, -1
-        if descriptor >= 0:  # `_fd` is reset first: after an exception, another file could have this number
+        if descriptor >= 0:  # `_fd` is reset first: a second call must not close another file with its number
             os.close(descriptor)
 
     def _fail(self, reason: str) -> NoReturn:

@@ -27,12 +27,12 @@ from tracker.store.objects.atomic_files import is_older
 from tracker.store.objects.layout import JournalPath
 from tracker.store.store import Store
 
-# States that a writer records itself when it ends. Other processes record "crashed", which may be wrong.
+# States that only the writer records, when it ends. Other processes record "crashed", which may be wrong.
 WRITER_STATES = ("finished", "failed", "preempted")
 
 
 class _Writer(NamedTuple):
-    """State of a segment's writer in the catalog, when its journal had the modification time ``heard_at``."""
+    """A segment's writer as the catalog recorded it when the journal's modification time was ``heard_at``."""
 
     heard_at: float
     ended: str | None
@@ -41,7 +41,9 @@ class _Writer(NamedTuple):
 
 
 class Follower:
-    """Applies the journals of a store, round by round. A journal that has not grown costs one ``stat``.
+    """Applies the journals of a store, round by round.
+
+    A journal is read again only when it has grown, or when the last round left records of it.
 
     Args:
         store: The store to apply to.
@@ -122,7 +124,7 @@ class Follower:
         return PollResult(applied, live, waiting)
 
     def problems(self) -> list[str]:
-        """Return a line for each segment that the last round could not apply, or not to its end."""
+        """Return a line for each segment that the last round could not apply, or not read to its end."""
         return [f"{name}: {why}" for name, why in sorted((self.unread | self.faults).items())]
 
     def close(self) -> None:
@@ -132,8 +134,8 @@ class Follower:
     def _segments(self) -> list[tuple[str, list[JournalPath]]]:
         """Return the journals of each segment, ordered by the start of the segment.
 
-        In this order, runs that are applied later (such as those of nodes without a recorder) number their
-        artifact versions as they would have done live.
+        In this order, artifact versions of runs that are applied late (such as those of nodes without a
+        recorder) get the numbers that they would have got live.
         """
         found = []
         journals = self.store.layout.list_journals(self._host)
@@ -183,7 +185,7 @@ class Follower:
         return total
 
     def _apply(self, journal: JournalPath, *, skip: bool) -> Applied:
-        """Apply a journal as far as possible; return the number of records and the rest."""
+        """Apply a journal as far as possible; return the last result, with the records of all batches."""
         total, cold = 0, False
         while (done := apply_journal(self.store, journal, skip=skip, finalize=self._finalize)).records:
             total += done.records
@@ -274,7 +276,7 @@ class Follower:
             self._writers.pop(name)
         if alive:
             return "live"
-        if alive is None:  # on another host or hidden: the writer may continue, so keep its journal
+        if alive is None:  # on another host, or hidden by hidepid: the writer may continue
             if silent and (ended is None or silent_since not in (None, heard_at)):
                 self._finish(name, Gone("host silent", heard_at), heard_at)
             return "silent" if silent else "live"
@@ -293,7 +295,7 @@ class Follower:
         if segment is None:
             return None
         self._noted[name] = segment.fault
-        # A sealed segment has ended. Its journals still exist if a kill came between sealing and deleting.
+        # A sealed segment has ended. Its journals still exist if the process was killed before deleting them.
         ended = "finished" if segment.sealed else segment.ended
         silent_since = unpack_state(segment.state).silent_since if ended == "crashed" else None
         self._writers[name] = _Writer(heard_at, ended, segment_process(segment), silent_since)
@@ -334,7 +336,7 @@ class Follower:
 
 
 def _describe_rest(journal: JournalPath, offset: int, size: int) -> str:
-    return f"{size} bytes at {offset} of {journal.path} are damaged or an incomplete record"
+    return f"{size} bytes from byte {offset} of {journal.path} are damaged or incomplete"
 
 
 def catch_up(store: Store) -> None:

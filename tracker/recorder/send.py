@@ -1,9 +1,9 @@
 """Sending the journals and blobs of an outbox to a server. It can be interrupted and resumed at any byte.
 
-For each journal, the server reports how many bytes it has and their SHA-256. If this is the digest of the
-same bytes here, the rest is sent in whole frames. Blobs that the frames name are sent first, by hash, and
-only if the server lacks them. A journal is deleted here when its writer has ended and the server has all of
-it on its disk. A journal that the server refuses stays here and does not delay the others.
+For each journal, the server reports how many bytes it has and their SHA-256. If the same number of bytes of
+the journal here has this SHA-256, the rest is sent in whole frames. Blobs that the frames name are sent
+first, by hash, and only if the server lacks them. A journal is deleted here when its writer has ended and the
+server has all of it on its disk. A journal that the server refuses stays here and does not delay the others.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ NOTED_SECONDS = 0.2
 # Number of digests in one request, which is then smaller than a megabyte.
 ASKED_AT_ONCE = 10_000
 # The server keeps the blobs that it has reported for at least a day (``tracker.store.gc.collect``). If
-# sending the others takes longer than this, ask again.
+# sending the missing blobs takes longer than this, ask again.
 LONGEST_TRUST = 3600.0
 
 
@@ -217,9 +217,10 @@ class Sender:
         return count, state
 
     def _readable(self, files: list[JournalPath]) -> tuple[list[Outgoing], JournalPath | None]:
-        """Return a segment's journals before the first one whose header is incomplete, and that one or None.
+        """Return the journals before the first one that has data and no whole header, and this one or None.
 
-        Journals after it are not sent: the server would take the segment for complete.
+        Later journals are not sent: the server would take the segment for complete. A journal with neither a
+        whole header nor data is left out.
         """
         found = []
         for journal in files:

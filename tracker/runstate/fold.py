@@ -1,7 +1,9 @@
-"""Computation of rows and of a segment's state from its records. It is pure: no database and no files.
+"""Computation of rows and of a segment's state from its records. This module uses no database and no files.
 
 A ``SegmentState`` contains the data that the next batch of records needs: the open row, the latest values of
 step metrics, the summary and its aggregates. The catalog stores it with the applied offset of the journal.
+
+``(corpus: FILE.FUNCTION)`` names a script in ``tests/differential/corpus`` that shows wandb's behaviour.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class OpenRow(msgspec.Struct):
 
 
 class KeyFacts(msgspec.Struct, array_like=True):
-    """Facts of a history key: the kind of its values, their number, the step of the last one.
+    """Facts of a history key: the kind and the count of its values, and the step of the last one.
 
     ``mixed_numbers`` is true if some values are numbers, but ``kind`` is not ``"number"``.
     """
@@ -81,7 +83,7 @@ class KeyFacts(msgspec.Struct, array_like=True):
         return self.mixed_numbers or self.kind == "number"
 
     def add_kind(self, kind: str, mixed_numbers: bool = False) -> None:
-        """Update the kind for further values of ``kind``."""
+        """Update the kind with the kind of further values."""
         if kind not in (self.kind, "null"):
             before, self.kind = self.kind, kind if self.kind == "null" else "other"
             self.mixed_numbers |= self.kind == "other" and "number" in (before, kind)
@@ -136,10 +138,10 @@ class SegmentState(msgspec.Struct):
     # Digests of artifacts by the tokens of their drafts. Set when the segment is sealed.
     drafts: dict[str, str] = {}
     gone: Gone | None = None
-    # Summary keys (dotted, for keys inside dicts) that have lost their values from earlier attempts.
-    # True: the script itself set or removed the value. False: it was logged after that. See `is_replaced`.
+    # Summary keys (dotted, for keys inside dicts) whose values from earlier attempts do not count any more.
+    # True: the script set or removed the value itself. False: `log` changed the key last. See `is_replaced`.
     replaced: dict[str, bool] = {}
-    # A later attempt logged the rows from this step on again: aggregates do not contain them.
+    # A later attempt logged the rows from this step on again: `filled` does not contain them.
     hidden_from: Integer | None = None
     # Aggregates that were computed from the rows: see `tracker.runstate.missing_aggregates`. In contrast,
     # `aggregates` contains the segment's own definitions and all its rows, so that the segment's summary does
@@ -162,7 +164,11 @@ class SegmentState(msgspec.Struct):
 
     @property
     def start_step(self) -> int:
-        """First step of the segment: the planned one, or that of the first row if it is smaller."""
+        """First step of the segment.
+
+        The smaller one of ``started.start_step`` and the step of the first row; for a child, the step of the
+        first row. Without a row: ``started.start_step``.
+        """
         start = self.started.start_step if self.started is not None else 0
         if self.first_step is None:
             return start
@@ -194,7 +200,7 @@ def unpack_state(data: bytes) -> SegmentState:
 
 
 class _Shape:
-    """The work for rows with the same keys. It is computed for the first of these rows and then cached."""
+    """Data for folding rows with the same keys. It is computed for the first of these rows and cached."""
 
     __slots__ = ("facts", "noted", "summarised", "synchronised", "types")
 
@@ -272,17 +278,17 @@ class SegmentFold:
         return []
 
     def flush(self) -> list[FinishedRow]:
-        """Complete the open row and return it, because no more records will follow."""
+        """Complete the open row, because no later record adds data to it; return the row if it has data."""
         left, self._state.open = self._state.open, None
         return [self._finish(left)] if left is not None and left.data else []
 
     def _restore(self, record: SegmentRestored) -> None:
-        """Replace the state with that of a sealed segment, whose rows alone do not give the whole state."""
+        """Replace the state with that of a sealed segment: its rows do not contain the whole state."""
         state = self.state
         try:
             restored = msgspec.convert(record.state, SegmentState)
             restored.check()
-        except ValueError as error:  # msgspec's ValidationError is one
+        except ValueError as error:  # msgspec's ValidationError is a ValueError
             self.fold(InvalidRecord(SegmentRestored.__name__, str(error)))
             return
         restored.started, restored.finished = state.started, state.finished
@@ -300,7 +306,7 @@ class SegmentFold:
             state.first_step = record.step
         if record.flags & ASIDE:
             if not record.data:
-                return []  # a separate row without keys is not a row
+                return []  # ignore a separate row (ASIDE) without keys
             return [self._finish(OpenRow(record.row, record.step, record.time, record.data))]
         done = []
         opened = state.open
@@ -316,7 +322,7 @@ class SegmentFold:
         if not record.flags & COMMIT:
             return done
         state.open = None
-        # A row without keys counts too (corpus: steps.empty_rows).
+        # A committed row without keys counts, as in wandb (corpus: ``steps.empty_rows``).
         return [*done, self._finish(opened)]
 
     def _note_time(self, time: float) -> None:
@@ -361,7 +367,7 @@ class SegmentFold:
             state.summary.update(data)
         started = state.started
         runtime = row.time - started.time + started.runtime_base if started else 0.0
-        # In wandb, a script may log its own time stamp.
+        # A script may log its own time stamp, as in wandb.
         time = data.get("_timestamp", row.time)
         return FinishedRow(row.row, row.step, float(time) if is_finite(time) else row.time, runtime, data)
 
@@ -478,7 +484,13 @@ def mark_replaced(marks: dict[str, bool], key: str) -> None:
 
 
 def is_replaced(marks: Mapping[str, bool], key: str) -> bool:
-    """Return whether the script's own value of a summary key is valid: the innermost mark decides."""
+    """Return whether the script set or removed a summary key itself, after the last row with this key.
+
+    Args:
+        marks: ``SegmentState.replaced``. If it contains the key and dicts around the key, the innermost one
+            decides.
+        key: The dotted key.
+    """
     return [False, *(marks[each] for each in prefixes(key) if each in marks)][-1]
 
 
@@ -514,8 +526,8 @@ def kind_of(value: Any) -> str:
 def merge_dicts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return the merged values of two calls for one row.
 
-    Nested dicts are merged (corpus: ``steps.same_key_twice``). A dict with ``_type``, such as an image, is
-    replaced.
+    Nested dicts are merged, as in wandb (corpus: ``steps.same_key_twice``). A dict with ``_type``, such as an
+    image, is replaced.
     """
     merged = old | new
     for key, value in new.items():
@@ -527,7 +539,7 @@ def merge_dicts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def _gap(record: RowsLost) -> str:
     if record.count:
         return f"{record.count} records were lost at {record.time:.0f}: {record.reason}"
-    return f"writing failed for a while until {record.time:.0f}: {record.reason}; no record was lost"
+    return f"writing failed until Unix time {record.time:.0f}: {record.reason}; no record was lost"
 
 
 def _change(target: dict[str, Any], values: dict[str, Any], removed: list[str]) -> None:

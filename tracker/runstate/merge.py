@@ -1,4 +1,7 @@
-"""Merge of a run's segments into one run, for the catalog and for readers without a catalog. Pure."""
+"""Merge of a run's segments into one run, for the catalog and for readers without a catalog.
+
+This module uses no database and no files.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ _LATEST = 250_000_000_000.0
 
 
 class Attempt(Protocol):
-    """The fields of a segment that decide its place in the history, in ``SegmentView`` and in the catalog."""
+    """The fields of a segment that decide its place in the history.
+
+    ``SegmentView`` and the catalog's ``Segment`` have these fields.
+    """
 
     @property
     def segment(self) -> str:
@@ -134,8 +140,8 @@ class RunView:
 def order_segments(segments: Iterable[SegmentView]) -> list[SegmentView]:
     """Return segments in the order of the merge, in which later segments override earlier ones.
 
-    The segments of the primary writer come last. Within a writer, attempts are in ascending order, and each
-    attempt is followed by its children.
+    The segments of the primary writer (the smallest rank) come last. Within a writer, attempts are in
+    ascending order, and each attempt is followed by its children.
     """
     return sorted(segments, key=lambda each: (-writer_rank(each.rank), *_place(each)))
 
@@ -148,9 +154,10 @@ def _place(attempt: Attempt) -> tuple[int, bool, float, str]:
 def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
     """Return the merged view of a run's segments. The newest segment of the primary writer decides the state.
 
-    A user's edit of a field overrides the values of earlier segments. A segment that started after the edit
-    and sets the field explicitly (``init(name=...)``) overrides the edit, because its user wants this value.
-    The same is true of single keys of config and summary.
+    A user's edit of a field overrides a value that a script set before the edit. A value that a script sets
+    after the edit overrides the edit, because the script's user wants this value: ``init(name=...)`` of a
+    later segment, or a later assignment. An edit of a key of config or summary is overridden only by a
+    segment that started after the edit and set the key.
 
     Args:
         run_id: Id of the run; also its name if no segment sets one.
@@ -224,18 +231,19 @@ def _own_config(segment: SegmentView) -> dict[str, Any]:
 def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
     """Return the summary after all segments, as if one writer had written them in this order.
 
-    * A key with an aggregate gets the aggregate over all attempts of the writer that logged its last value,
-      unless a script set the key itself after that.
+    * A key with an aggregate gets the aggregate over all attempts of one writer: the last one that logged the
+      key. A value that a script set in the summary later takes precedence.
     * If an attempt goes back to an earlier step, a key keeps its value until it is logged again.
     * Of rows of a writer and its children, the row with the larger step is the later one. A value that one of
-      them set itself overrides logged values of the others.
+      their scripts set in the summary overrides logged values of the others.
     """
     if len(ordered) == 1:
         return dict(ordered[0].state.summary)
     summary: dict[str, Any] = {}
     joined: dict[str, Aggregate] = {}
     attempts: dict[str, Aggregate] = {}  # aggregates of the current writer's attempts so far
-    cut: dict[str, bool] = {}  # whether no attempt logged the key again after going back
+    # True: an attempt went back to an earlier step, and the key was not logged since.
+    cut: dict[str, bool] = {}
     marks: dict[str, bool] = {}  # see ``is_replaced``
     rank = None
     have_children = any(is_child(each.rank) for each in ordered)
@@ -272,8 +280,8 @@ def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
         older = {key: value for key, value in state.summary.items() if key in stale}
         newer = {key: value for key, value in state.summary.items() if key not in stale}
         summary = merge_dicts(merge_dicts(older, summary), newer)
-        # Older trackers did not record `replaced`. There, a key with an aggregate whose value is not a dict
-        # was set by the script.
+        # Older trackers did not record `replaced`. In their states, a value that is not a dict was set by the
+        # script, if its key has an aggregate.
         for key, here in state.aggregates.items():
             if here.last is None and here.count and not isinstance(state.summary.get(key, {}), dict):
                 mark_replaced(marks, key)
@@ -333,7 +341,7 @@ def _describe_silence(state: SegmentState) -> str | None:
         return None
     host = state.started.process.host if state.started is not None else "its host"
     since = datetime.fromtimestamp(min(max(state.silent_since, 0.0), _LATEST), timezone.utc)
-    return f"no news from {host} since {since:%Y-%m-%d %H:%M} UTC; rows may still wait there"
+    return f"no sign of life from {host} since {since:%Y-%m-%d %H:%M} UTC; that host may have more rows"
 
 
 def describe_run(
@@ -421,7 +429,7 @@ def _problems(segment: SegmentView) -> list[str]:
 
 
 def find_hidden(segments: Iterable[Attempt]) -> dict[str, int | None]:
-    """Return, for each segment, the step from which on a later attempt logged its rows again, or None."""
+    """Return, for each segment, the first step that a later attempt logged again, or None."""
     writers: dict[int, list[Attempt]] = defaultdict(list)
     for each in segments:
         writers[writer_rank(each.rank)].append(each)
@@ -441,7 +449,7 @@ def newest_branch(segments: Sequence[Attempt]) -> list[tuple[str, int | None]]:
 
 
 def shown_attempts(attempts: Iterable[Attempt]) -> list[tuple[str, int | None]]:
-    """Return the attempts of one writer, the oldest first, each with its limit as in ``newest_branch``."""
+    """Return the segments of one writer, the oldest first, each with its limit as in ``newest_branch``."""
     found: list[tuple[str, int | None]] = []
     before: int | None = None
     for each in sorted(attempts, key=_place, reverse=True):

@@ -22,7 +22,7 @@ from tracker.store.catalog.models import Part
 from tracker.store.objects.layout import Layout
 
 T = TypeVar("T")
-# Merging parts takes about as long as reading them, so a reader does not lose this many races in a row.
+# Merging parts takes about as long as reading them, so merges do not interrupt this number of reads in a row.
 LARGEST_ATTEMPTS = 10
 
 
@@ -41,7 +41,7 @@ class Store:
         self._engine, self._hold = opened.engine, opened.hold
         # A bound method would create a reference cycle and delay the finalizer below.
         self.blobs = BlobStore(self.layout, partial(find_piece, opened.engine))
-        # A store that was not closed must not block a rebuild, or keep the catalog from another host.
+        # A store that was not closed must not block a rebuild, or another host that takes over the catalog.
         self._close = weakref.finalize(self, _release, opened, os.getpid())
 
     @property
@@ -73,7 +73,7 @@ class Store:
         self.check_lease()
 
     def refresh(self) -> None:
-        """Do nothing; a private copy (``Layout.is_copy``) reads the changes of its source here."""
+        """Do nothing. The subclass for a private copy overrides this: it reads the changes of its source."""
 
     def writing_keys(self) -> AbstractContextManager[Session]:
         """Open a write transaction for API keys."""
@@ -124,7 +124,7 @@ class Store:
 
 
 def find_piece(engine: Engine, sha256: str) -> Piece | None:
-    """Return the place of a content in a pack, as the catalog records it, or None."""
+    """Return the place of a file's content in a pack, as the catalog records it, or None."""
     with database.transaction(engine, write=False) as session:
         return pieces_of(session, [sha256]).get(sha256)
 

@@ -1,4 +1,4 @@
-"""Writing one segment: each record is written to a journal immediately, or kept in memory on a full disk."""
+"""Writing one segment: each record is written to a journal immediately, or kept in memory if this fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LARGEST_BACKLOG = 64 * 1024 * 1024
 TOUCH_SECONDS = 15.0
 # Interval at which the helper thread checks whether the recorder was killed, and replaces it.
 RECORDER_SECONDS = 5.0
-# A recorder stays while a writer lives. If this many had to be started in a row, something is wrong.
+# A recorder runs while a writer lives. If this number had to be started in a row, report a failure.
 MOST_STARTS = 4
 # Longest interval between two rounds of the helper thread, also when `fsync_seconds` is longer.
 LOOK_SECONDS = 1.0
@@ -136,7 +136,7 @@ class SegmentWriter:
         """Write one record. The caller holds the lock.
 
         When this returns, the record survives a SIGKILL of this process. After a failed write it is kept in
-        memory instead, until writing works again.
+        memory instead, until writing works again. If this memory is used up, the record is lost.
         """
         if self._backlog:
             self._keep_in_memory(self._next_sequence(), payload)
@@ -196,7 +196,7 @@ class SegmentWriter:
             self._unsynced.extend(paths)
 
     def flush(self) -> bool:
-        """Write the records in memory and force everything to the disk; return whether this succeeded."""
+        """Write the records in memory and force everything to the disk; return False if writing fails."""
         self._sync_files()
         with self._lock:
             if self._reason or self._journal.poisoned:
@@ -443,7 +443,7 @@ class SegmentWriter:
                 threading.Thread(target=self._sync_files, name="tracker-files", daemon=True).start()
 
     def _check_recorder(self, *, last: bool = False) -> None:
-        """Start a recorder, unless one lives or has just failed or none is wanted. Report a failure once."""
+        """Start a recorder, if one is wanted and none lives or has just failed. Report a failure once."""
         if not self._recorder:
             return
         failures = read_failures(self.layout)

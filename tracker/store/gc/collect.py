@@ -2,30 +2,33 @@
 
 References (``tracker.store.gc.references``) come from versions that are not deleted, files of runs, records
 in journals that are not applied yet, and drafts that a process may still log. A file without reference is
-deleted after the grace period. ``tracker.store.blobs.trash`` describes the deletion of a blob. There, a touch
-protects a blob if the touch is later than ``limit``.
+deleted after the grace period.
 
-``limit`` is read from the clock of the file system *before* anything else, so any later touch protects. A
-touch may also be earlier, while its reference is not visible yet. A grace period longer than the time between
-touch and reference prevents a deletion. Because the grace period may be 0, collection also finds such
-references:
+A writer *touches* a blob (sets its modification time to now) before it references the blob: see
+``tracker.store.blobs.trash``. A touch at ``limit`` or later protects the blob. ``limit`` is the time of the
+file system minus the grace period. This time is read *before* the references, so each later touch protects.
+
+An earlier touch does not protect, and the reference that follows it may not be visible yet. A grace period
+longer than the time between touch and reference excludes this case. Because the grace period may be 0,
+collection also handles the case in these ways:
 
 * Artifacts: finalizing a draft touches contents after it creates ``DRAFT/lock`` and before it creates
-  ``settled.json``. A draft with the first file and without the second moves the limit to a time before the
-  first. ``settled.json`` references the touched contents, and it stays until the commit to the catalog. The
-  catalog is read last.
-* Contents that a draft takes over from an earlier version: ``draft.json`` references them. If such a content
-  is deleted before ``draft.json`` is written, finalizing reports an error and does not make a version.
-* Files of runs: a writer shares ``locks/naming.lock`` from the touch until the record is in the journal.
-  Collection takes that lock exclusively once after reading the limit, so all earlier writers have finished.
+  ``settled.json``. While a draft has ``lock`` and not ``settled.json``, the limit is at most the time of
+  ``lock``. ``settled.json`` references the touched contents, and it stays until the commit to the catalog.
+  The catalog is read last.
+* Contents that a draft takes over from an earlier version: ``draft.json`` references them. If one of them is
+  deleted before ``draft.json`` is written, finalizing reports an error and does not make a version.
+* Files of runs: a writer holds ``locks/naming.lock`` (shared) from the touch until the record is in the
+  journal. Collection takes that lock exclusively once after reading the time, so each writer that touched a
+  file earlier has written its record.
 * Uploads need several requests. A store that received an upload in the last day has a grace period of at
-  least one day. A sender that takes longer asks the server again for missing contents.
+  least one day. A sender that takes longer asks the server again which contents are missing.
 
 Before a pack (a blob with many small files) is deleted, its rows in the catalog are deleted, so that no
 writer finds its contents there. A writer that found them earlier cannot touch the pack any more. Packs with
 little referenced content are first repacked (``tracker.store.gc.repack``). A lock prevents two collections at
 the same time: the second one raises an error. If a reference cannot be read (a damaged manifest, a journal of
-a newer tracker), nothing is deleted.
+a newer tracker), no file is deleted.
 """
 
 from __future__ import annotations
@@ -70,13 +73,13 @@ UNKNOWN_OWNER = 7 * DAY
 # A temporary file is written and renamed without a pause, so an older one is abandoned.
 LONGEST_WRITE = 3600.0
 LONGEST_LOG = 90 * DAY
-# Longest time between storing a file and writing its record. A process that needs longer is stopped.
+# Longest wait for a process that has stored a file and not yet written its record. Then collection fails.
 NAMING_PATIENCE = 60.0
 _NS = 1_000_000_000
 
 
 class Item(NamedTuple):
-    """A deleted version or file.
+    """A version or file that is deleted, or that a dry run would delete.
 
     Attributes:
         kind: ``version``, ``blob``, ``draft``, ``note`` (the result of a removed draft), ``temporary`` or
@@ -98,7 +101,7 @@ class Report:
     """The result of a collection, or of a dry run.
 
     Attributes:
-        items: The deleted versions and files.
+        items: The versions and files that are deleted, or that a dry run would delete.
         notes: Messages for the user.
         young: Number of unreferenced blobs that are kept because of the grace period.
         young_bytes: Size of these blobs in bytes.
@@ -124,7 +127,7 @@ def collect(
     dry_run: bool = False,
     ahead: float = 0.0,
 ) -> Report:
-    """Delete unreferenced files, and versions that have expired or that no rule keeps.
+    """Delete unreferenced files, expired versions, and versions that a retention rule does not keep.
 
     Call this after the journals of the store have been applied, as far as possible.
 
@@ -137,8 +140,8 @@ def collect(
         ahead: Number of seconds to add to the current time, to see the effect of a later collection.
 
     Raises:
-        StoreError: A reference cannot be read, or another collection is running. At most versions have been
-            deleted then.
+        StoreError: A reference cannot be read, or another collection is running. Earlier steps are not
+            undone: first the versions, then the files of the store, then those of each outbox.
     """
     report = Report()
     if store is not None:
@@ -182,7 +185,10 @@ class _Drafts(NamedTuple):
 
 
 class _Collection:
-    """A garbage collection in one store, or (without ``store``) in one outbox. All times are in ns."""
+    """A garbage collection in one store, or (without ``store``) in one outbox.
+
+    ``grace`` and ``ahead`` are in seconds; all other times are in ns.
+    """
 
     def __init__(
         self,
@@ -319,7 +325,7 @@ class _Collection:
         former = blobs_of(self._blobs, self._former, strict=False)
         if self._store is not None and not self._dry_run:
             with self._store.writing() as session:
-                # A run that was sealed in the meantime has touched the packs that it references.
+                # A segment that was sealed in the meantime has touched the packs with its files.
                 found = [(path, state) for path, state in found if not self._is_young(path)]
                 forget_packs(session, [blob_name(os.fspath(path)) for path, _ in found])
             if self._trash.delays_unlink:
@@ -412,7 +418,7 @@ class _Collection:
 
 
 def _clock(layout: Layout) -> int:
-    """Return the time of the file system in ns. It may be that of another host, or slightly behind ours."""
+    """Return the file system's time in ns. Another host may set it; it may be slightly behind this host's."""
     probe = layout.new_temporary()
     make_folder(probe.parent, durable=False)
     try:

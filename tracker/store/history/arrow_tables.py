@@ -74,7 +74,7 @@ def _sources(piece: HistorySource, wanted: list[str] | None) -> Iterable[Source]
             found = read_columns(file, [*FIXED_KEYS, *chosen])
             logged = None
             if wanted:
-                # A null in a main column can stand for a logged value that only the exact column holds.
+                # Where a main column is null, the exact column may still contain a logged value.
                 # So read the exact columns too, unless some main column has a value in every row.
                 cells = found.columns[len(FIXED_KEYS) :]
                 if not any(column.null_count == 0 for column in cells):

@@ -1,8 +1,9 @@
-"""Captured rows: samples of system metrics and lines of output. They are first hot, then in Parquet files.
+"""Captured rows: samples of system metrics and lines of output. First in the catalog (hot), then in files.
 
-Captured rows are not rows of history, and compaction does not merge their files. The files are in the run's
-folders ``system/`` and ``console/``, next to ``history/``. A line can be logged again while its writer still
-changes the line (a progress bar). A line that is ``WINDOW`` lines behind the newest does not change any more.
+Captured rows are not rows of history, and compaction does not merge their files. The Parquet files are in the
+run's folders ``system/`` and ``console/``, next to ``history/``. A line can be logged again while its writer
+still changes the line (a progress bar). A line that is ``WINDOW`` lines behind the newest does not change any
+more.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from tracker.store.store import Store
 KINDS = ("system", "console")
 STREAMS = {1: "stdout", 2: "stderr"}
 STREAM_NUMBERS = {name: number for number, name in STREAMS.items()}
-# When a segment has this many hot rows of a kind, they move into a file.
+# When a segment has this number of hot rows of a kind, they move into a file.
 HOT = {"system": 4096, "console": 20_000}
-# Only this many of a segment's last lines can still change.
+# Number of a segment's last lines that can still change.
 WINDOW = 64
 
 
@@ -222,9 +223,9 @@ def unnamed_captured(store: Store, session: Session, segment: Segment) -> list[P
 
 
 def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
-    """Copy captured rows that the catalog lacks from files that it does not name.
+    """Copy captured rows that the catalog lacks into the catalog, from files that the catalog does not name.
 
-    A damaged journal may not contain these rows any more.
+    The journal may be damaged and not contain these rows any more.
 
     Args:
         store: The store.

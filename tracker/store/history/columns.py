@@ -120,10 +120,10 @@ def table_to_rows(batch: pa.Table | pa.RecordBatch, roles: Roles) -> Iterator[Fi
 
 
 def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
-    """Return the kind that holds a key's values of several tables, and whether an exact column is needed."""
+    """Return one kind for a key's values of several tables, and whether an exact column is needed."""
     found = list(kinds)
     exact = any(has_exact for _, has_exact in found)
-    # A JSON column with an exact column contains only None: it adopts any other kind.
+    # A JSON column with an exact column contains only None. Any other kind takes precedence over it.
     names = {kind for kind, has_exact in found if (kind, has_exact) != ("json", True)}
     if not names:
         return "json", True

@@ -33,7 +33,7 @@ from tracker.store.history.parquet import Writer, opened, rows_per_group
 from tracker.store.history.parts import add_part, discard, publish_part
 from tracker.store.store import Store
 
-# This many parts of one class become one part of the next class, which is this many times as large.
+# Number of parts of one class that become one part of the next class; also the ratio of the classes' sizes.
 FAN = 4
 SMALLEST_CLASS = 4096
 # A part of this many rows or bytes is large: merging it again would cost more than opening it.
@@ -81,7 +81,7 @@ def _class(part: Part) -> int:
 
 
 def _due(parts: list[Part]) -> list[Part]:
-    """Return the newest parts, oldest first, when ``FAN`` or more of them are of one class or below."""
+    """Return the newest parts, oldest first, if there are at least ``FAN`` of one size class or smaller."""
     tail: list[Part] = []
     for part in reversed(parts):
         if _is_large(part):

@@ -34,7 +34,7 @@ from tracker.store.objects.digests import sha256_of_file
 # A row group has about this many cells. Merging parts and reading rows keep one row group in memory.
 CELLS_PER_GROUP = 4_000_000
 ROWS_PER_GROUP = 1_000_000
-# The first values of a column decide its encoding: this many.
+# Number of a column's first values, which decide its encoding.
 SAMPLE = 2_000
 # The end of a Parquet file: the length of the footer, and the magic number.
 _TAIL = struct.Struct("<I4s")
@@ -59,7 +59,7 @@ class Writer:
             compression="zstd",
             use_dictionary=dictionary,
             column_encoding=encodings,
-            write_statistics=["_row", "_step"],  # those of 10,000 other columns would only fill the footer
+            write_statistics=["_row", "_step"],  # others would only fill the footer
             write_page_checksum=True,
         )
 
@@ -168,7 +168,7 @@ def footer_checksum(file: pa.NativeFile) -> str:
 def opened(part: PartFile | Path) -> Iterator[pq.ParquetFile]:
     """Open a part for reading. The footer's checksum is checked now, each page's when the page is read.
 
-    A part of an older tracker has no checksums. Then only errors that Arrow or Python raise show damage.
+    A part of an older tracker has no checksums: damage is only noticed if Arrow or Python raises an error.
 
     Raises:
         FileNotFoundError: The part is gone. It was merged into another part, unless the catalog still
@@ -218,7 +218,7 @@ def read_part_rows(part: PartFile | Path, keys: Iterable[str] | None = None) -> 
         chosen = {name: role for name, role in roles.items() if wanted is None or role["key"] in wanted}
         if wanted is not None and not chosen:
             return
-        size = rows_per_group(10 * (len(chosen) + len(FIXED)))  # Python values are ten times as large
+        size = rows_per_group(10 * (len(chosen) + len(FIXED)))  # Python values are about ten times as large
         for batch in file.iter_batches(size, columns=[*FIXED, *chosen]):
             for row in table_to_rows(batch, chosen):
                 if row.data or wanted is None:

@@ -32,8 +32,8 @@ class HistorySource(NamedTuple):
         return self.before is None or step < self.before
 
 
-# The largest number of parts that are held open. Two attempts of a writer have fewer parts that can be
-# merged.
+# The largest number of parts that are held open. Only small parts are merged, and two attempts of a writer
+# have fewer of them.
 MOST_HELD = 64
 
 

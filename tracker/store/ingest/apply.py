@@ -1,8 +1,8 @@
 """Applying the records of journals to the store. No other module brings records of journals into the store.
 
-A batch has three steps. First, the records are read and folded. Then their results are published: blobs are
-forced to the disk, and version, alias and run files are written. Last, one catalog transaction stores the
-rows and moves the segment's offset.
+A batch has two steps. First, the records are read and folded, and many rows are written to a Parquet part.
+Then one catalog transaction moves the segment's offset and stores the rows. Before the transaction commits,
+blobs are forced to the disk, and version, alias and run files are written.
 
 The transaction first compares the offset with the one that was read. If another process has moved the offset,
 this process discards its work and reads the segment again. So the result is the same when a batch is applied
@@ -55,8 +55,8 @@ from tracker.store.store import Store
 
 # One transaction applies about this much of a journal, so that other writers do not wait long.
 BATCH_BYTES = 4 * 1024 * 1024
-# If a constraint fails this often, the cause is not another process that adds the same segment, run or
-# project.
+# The number of attempts to commit a batch that fails because of a constraint of the catalog. After these
+# attempts, the cause is not another process that adds the same segment, run or project: raise an error.
 LARGEST_ATTEMPTS = 5
 
 
@@ -73,7 +73,8 @@ class Applied(NamedTuple):
         records: The number of records that this call applied.
         offset: The journal is applied up to this byte.
         more: Whether there may be more records to apply immediately.
-        tail: The number of bytes after ``offset`` that are not a whole record, or not yet.
+        tail: The size in bytes of the data that follows the applied records and is not a whole record, or not
+            a whole record yet. 0 if there is none. In final mode, ``offset`` is the end of this data.
         cold: Whether a Parquet part was written, so that there may be parts to merge.
         settling: Whether the next record waits for an artifact's digests, which are being computed.
     """
@@ -161,8 +162,8 @@ def apply_journal(
             with suppress(IntegrityError), store.writing() as session:  # another process may add it too
                 session.add(deleted_segment(journal.segment, started.time))
             continue
-        # Before the commit: another process may seal the segment right after the commit, and remove its
-        # notes.
+        # Write the notes (copies of the drafts' results) before the commit. Right after the commit, another
+        # process may seal the segment, and remove its notes.
         drafts = [
             record.draft
             for _, record in batch.artifacts_and_edits
@@ -222,7 +223,7 @@ def _cold_part(store: Store, name: str, segment: Segment | None, batch: _Batch) 
 def finish_segment(
     store: Store, segment_id: str, ended: str, silent_since: float | None = None, gone: Gone | None = None
 ) -> None:
-    """Note that a segment's writer has ended, and close its open row.
+    """Record that a segment's writer has ended, and close its open row.
 
     Args:
         store: The store.
@@ -239,7 +240,7 @@ def finish_segment(
             return
         fold = SegmentFold(unpack_state(segment.state))
         if segment.ended is not None and fold.state.silent_since in (None, silent_since):
-            return  # this end is noted already
+            return  # this end is recorded already
         rows = fold.flush()
         fold.state.silent_since = silent_since
         fold.state.gone = gone or fold.state.gone
@@ -250,7 +251,7 @@ def finish_segment(
 
 
 def withdraw_end(store: Store, segment_id: str) -> None:
-    """Note that a segment's writer is alive after all. The writer counted as dead only because it was silent.
+    """Record that a segment's writer is alive. The writer counted as dead only because it was silent.
 
     Args:
         store: The store.
@@ -299,14 +300,15 @@ def _read_batch(
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
-    # A rebuilt catalog skips damage that the former catalog skipped, so that no row disappears by a rebuild.
+    # The catalog before a rebuild had applied the records before this number. Damage among them is skipped
+    # again without waiting, so that the rebuild loses no row.
     repeated_to = segment.adopted if segment is not None else 0
     skips_damage = final or skip
     state = unpack_state(segment.state) if segment is not None else SegmentState()
     fold = SegmentFold(state)
     start, tail, more, count, row_bytes = offset, 0, False, 0, 0
     if headless and start == HEADER.size:
-        state.problems.append(f"journal {journal.path.name} is damaged: its header is gone")
+        state.problems.append(f"journal {journal.path.name} is damaged: its header is missing")
     rows: list[FinishedRow] = []
     files: list[tuple[int, FileSaved | FileRemoved]] = []
     artifacts_and_edits: list[tuple[int, ArtifactOrEdit]] = []
@@ -433,7 +435,7 @@ def _commit(
         session.rollback()
         return False
     if state.started is None:
-        return True  # the record that names the run is missing so far: rows wait in the segment for a run
+        return True  # the segment's first record is not applied yet: its rows have no run until then
     run = find_or_make_run(session, state.started)
     segment.run_id = run.id
     for sequence, file in batch.files:
@@ -451,7 +453,8 @@ def _commit(
             _apply_artifact_or_edit(store, session, run, record, (journal.segment, sequence), aggregates)
     refresh_run(session, run, aggregates)
     # Readers without a catalog find in the run's file which of the logged artifacts have a version.
-    # A use of a version that does not exist yet is ignored for ever: a rebuild must not find the use later.
+    # The use of a missing version is ignored. Without a new file, a rebuild would apply the record of the use
+    # again, and the version may exist then.
     now = seen is None or state.finished is not None or bool(batch.artifacts_and_edits)
     published.publish_run(store.layout, session, run, now=now)
     return True

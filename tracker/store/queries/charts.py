@@ -1,7 +1,8 @@
 """Chart data: numeric columns, reduced to the number of points that a chart can show. No spike is lost.
 
-For a long part, the query reads the overview ladder instead of the rows. It uses the coarsest rung that has
-at least one bucket per point. A smaller window needs a finer rung, and the smallest windows need the rows.
+For a long part (a Parquet file with rows), the query reads buckets of rows instead of the rows: a rung of the
+part's overview ladder (``tracker.store.history.ladder``). It uses the coarsest rung with at least one bucket
+per point. A smaller window needs a finer rung, and the smallest windows need the rows.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def chart(
         x: The x axis: ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds) or a numeric key. A
             row without a finite number for this key takes the previous x of its segment. Rows before the
             first x are left out.
-        points: The largest number of points. More values are put into this many buckets.
+        points: The largest number of points. More values are put into at most this number of buckets.
         low: The smallest x. None: no limit.
         high: The largest x. None: no limit.
         segment: Use the rows of this segment: see ``visible_sources``.
@@ -127,18 +128,18 @@ class Axis(NamedTuple):
         high: The largest x.
         last: The x of the last row.
         rows: The number of rows.
-        torn: Whether some rows come before the first x of the segment and some after it.
+        partial: Whether some rows come before the first x of the segment and some after it.
     """
 
     low: np.ndarray
     high: np.ndarray
     last: np.ndarray
     rows: np.ndarray
-    torn: np.ndarray
+    partial: np.ndarray
 
 
 class _Ladders:
-    """The rungs of all parts, and the x at which each part begins, read from the store when needed."""
+    """The rungs of all parts, and the last x before each part, read from the store when needed."""
 
     def __init__(self, session: Session, pieces: list[HistorySource], x: str) -> None:
         self._session = session
@@ -186,7 +187,7 @@ class _Ladders:
         carried = self.x_before(part)
         last = _fill_gaps(last, carried)
         before = np.concatenate([[carried], last[:-1]])
-        some = ~(known == rows)  # some rows have no x: they may have the last x of the bucket before
+        some = ~(known == rows)  # some rows have no x: they take the last x before them
         low, high = np.where(some, np.fmin(low, before), low), np.where(some, np.fmax(high, before), high)
         return Axis(low, high, last, rows, some & np.isnan(before) & ~np.isnan(last))
 
@@ -251,7 +252,7 @@ def _inside(axis: Axis, window: Window) -> np.ndarray:
 
 
 def _estimate_rows(axis: Axis, window: Window) -> float:
-    """Return the number of rows in a window, as if the rows of each bucket had even distances."""
+    """Return the number of rows in a window, as if the rows of each bucket were evenly spaced."""
     inside = _inside(axis, window)
     low, high = axis.low[inside], axis.high[inside]
     width = high - low
@@ -271,14 +272,14 @@ def _read_rungs(
     axis = ladders.axis(part, size)
     shown = _inside(axis, window)
     # If only some rows of a bucket are visible, read the rows.
-    _read_torn_buckets(part, size, ladders, window, before, lines, shown & axis.torn)
-    shown &= ~axis.torn
+    _read_partial_buckets(part, size, ladders, window, before, lines, shown & axis.partial)
+    shown &= ~axis.partial
     if before is not None:
         steps = ladders.rung(part, "_step", size)
         assert steps is not None
-        torn = shown & (steps.low < before) & (steps.high >= before)
+        partial = shown & (steps.low < before) & (steps.high >= before)
         shown &= steps.high < before
-        _read_torn_buckets(part, size, ladders, window, before, lines, torn)
+        _read_partial_buckets(part, size, ladders, window, before, lines, partial)
     for key, found in lines.items():
         rung = ladders.rung(part, key, size)
         if rung is not None:
@@ -286,19 +287,19 @@ def _read_rungs(
             found.append(Line(axis.last[at[shown[at]]], None, None, rung.take(shown[at])))
 
 
-def _read_torn_buckets(
+def _read_partial_buckets(
     part: PartFile,
     size: int,
     ladders: _Ladders,
     window: Window,
     before: int | None,
     lines: dict[str, list[Line]],
-    torn: np.ndarray,
+    partial: np.ndarray,
 ) -> None:
-    index = np.flatnonzero(torn)
+    index = np.flatnonzero(partial)
     if len(index):
         span = (int(index[0]) * size, int(index[-1] + 1) * size)
-        _read_part(part, ladders, window, before, lines, span, torn, size)
+        _read_part(part, ladders, window, before, lines, span, partial, size)
 
 
 def _read_part(

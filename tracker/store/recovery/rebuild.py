@@ -7,8 +7,8 @@ recorder then applies the journal from the start. If the journal lacks records t
 applied, the segment is copied from the former catalog.
 
 Records also have effects outside of their segment: versions, aliases, files and uses. These are read from
-published files, and the records do not repeat them (``Segment.adopted``). So version numbers stay, and
-aliases do not move back.
+published files, and applying the records again does not repeat them (``Segment.adopted``). So version
+numbers stay, and aliases do not move back.
 
 The new catalog is built under another name and replaces the former one by one rename.
 """
@@ -120,7 +120,7 @@ def rebuild(layout: Layout, hold: Hold, *, requested: bool = True) -> Rebuilt:
     former = read_old_catalog(layout, hold.catalog)
     if former is None and hold.damaged is not None:
         former = read_old_catalog(layout, hold.damaged)
-        # There is no file under the catalog's own name that could be folded or restored from.
+        # The catalog's own name has no file: no log to merge into it, and no content to restore from.
         former = former and former._replace(folded=False, files={})
     new = layout.new_temporary()
     if hold.catalog.parent != layout.root:  # the catalog is on a local disk: a rename needs the same disk
@@ -332,7 +332,7 @@ class _Builder:
         self.forgotten += history.glob(f"{described.segment}-*.parquet")
         if not _has_all_records(files, described.sequence):
             self._note_loss(run, added, "lacks records that had been applied", "Parquet files")
-            if files[0].number > 0:  # the first journal is missing, and with it the record that names the run
+            if files[0].number > 0:  # the first journal is missing, and with it the first record
                 added.state = pack_state(self._fold_parts(run, described, []))
 
     def _note_loss(self, run: PublishedRun, segment: Segment, how: str, kept: str) -> None:
@@ -345,8 +345,8 @@ class _Builder:
     def _set_offset_to_end(self, sealed: Segment) -> None:
         """Set a sealed segment's offset to the end of its remaining journals, if it has all their records.
 
-        A kill can leave journals of a sealed segment. Sealing the segment again removes them. Journals with
-        further records of the writer stay.
+        If a process was killed, journals of a sealed segment may still exist. Sealing the segment again
+        removes them. Journals with further records of the writer stay.
         """
         files = self._journals[sealed.segment]
         try:
@@ -559,7 +559,7 @@ def _sequences(files: list[JournalPath]) -> Iterator[int]:
 
 
 def _has_all_records(files: list[JournalPath], count: int) -> bool:
-    """Return whether a segment's journals have all first ``count`` records, or a journal cannot be read."""
+    """Return whether a segment's journals have all of its first ``count`` records, or one cannot be read."""
     expected = 0
     try:
         for sequence in _sequences(files):
