@@ -75,7 +75,9 @@ def test_rebuild_from_end_to_end(tmp_path: Path) -> None:
     assert before["model:v1"]["used_by"][0]["id"] == "dead"
     done = rebuild(tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert re.search(r"catalog rebuilt from 2 run files and 2 artifact versions; 0 journal records", done.stdout)
+    assert re.search(
+        r"catalog rebuilt from 2 run files and 2 artifact versions; 0 journal records", done.stdout
+    )
     assert "API keys recovered: 1" in done.stdout
     assert look(tmp_path) == before
     for damaged in (b"", b"garbage" * 5000):
