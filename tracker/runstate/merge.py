@@ -350,13 +350,17 @@ def describe_run(
     """
     merged = merge_segments(run_id, segments, edits)
     shown = {name: getattr(merged, name) for name in RunInfo.__dataclass_fields__ if hasattr(merged, name)}
-    return RunDetail(entity=entity, project=project, id=run_id, **shown, **describe_segments(segments))
+    return add_segments(RunInfo(entity=entity, project=project, id=run_id, **shown), segments)
 
 
-def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
-    """Return the fields that a ``RunDetail`` has in addition to a ``RunInfo``.
+def add_segments(run: RunInfo, segments: Sequence[SegmentView]) -> RunDetail:
+    """Return a run with its keys, problems and segments.
 
     Lists of segments start with the oldest segment of the primary writer.
+
+    Args:
+        run: The run.
+        segments: All segments of the run.
     """
     segments = sorted(segments, key=lambda each: (writer_rank(each.rank), *_place(each)))
     segments = [each for each in segments if each.rank < OUTSIDE] or segments
@@ -371,18 +375,19 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             known.add_kind(facts.kind, facts.mixed_numbers)
             known.count += facts.count
             known.last_step = max(known.last_step, facts.last_step)
-    return {
-        "keys": [
+    return RunDetail(
+        **{name: getattr(run, name) for name in RunInfo.__dataclass_fields__},
+        keys=[
             KeyInfo(key, facts.kind, facts.count, facts.last_step, facts.numbers)
             for key, facts in sorted(keys.items())
         ],
-        "problems": [problem for each in segments for problem in _problems(each)],
-        "alerts": [
+        problems=[problem for each in segments for problem in _problems(each)],
+        alerts=[
             AlertInfo(alert.time, alert.title, alert.text, alert.level)
             for alert in sorted((a for each in segments for a in each.state.alerts), key=lambda a: a.time)
         ],
-        "attempts": max((each.attempt + 1 for each in segments), default=0),
-        "segments": [
+        attempts=max((each.attempt + 1 for each in segments), default=0),
+        segments=[
             SegmentInfo(
                 id=each.segment,
                 rank=writer_rank(each.rank),
@@ -401,8 +406,8 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             )
             for each in segments
         ],
-        "system_metrics": _system_metrics(segments, shown),
-    }
+        system_metrics=_system_metrics(segments, shown),
+    )
 
 
 def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> dict[str, float]:
