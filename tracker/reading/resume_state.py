@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from functools import cached_property, partial
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracker.errors import JournalError
 from tracker.ground.names import RunPath
@@ -25,6 +25,7 @@ from tracker.store.objects.atomic_files import is_older, read_json
 from tracker.store.objects.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
+    from tracker.runstate.edits import Edits
     from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState
     from tracker.runstate.merge import RunView, SegmentView
     from tracker.store.published.models import PublishedRun
@@ -52,7 +53,7 @@ class ResumeState:
         self,
         run_path: RunPath,
         segments: dict[str, SegmentView],
-        edits: dict[str, Any],
+        edits: Edits,
         here: Set[str],
         rest: SegmentView | None,
         layout: Layout,

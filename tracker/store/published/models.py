@@ -23,6 +23,7 @@ from tracker.ground.parsed_types import (
     prepare,
 )
 from tracker.runstate.collection import VersionState
+from tracker.runstate.edits import Edits
 from tracker.runstate.fold import SegmentState
 
 FORMAT = 1
@@ -144,7 +145,7 @@ class PublishedRun(msgspec.Struct, kw_only=True):
     program: str | None
     config: dict[str, Any]
     summary: dict[str, Any]
-    edits: dict[str, Any] = {}
+    edits: Edits = {}
     revision: Integer = 0
     files: list[PublishedFile]
     uses: list[PublishedUse] | None = None
