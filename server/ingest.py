@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import select
 
@@ -15,6 +15,7 @@ from tracker.ground.parsed_types import is_digest, is_token
 from tracker.journal.format import HEADER, VERSION, unpack_header
 from tracker.journal.reader import Frame, read_frames, split_frames
 from tracker.recorder.follow import WRITER_STATES
+from tracker.recorder.outgoing_journal import Received
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog.models import Segment
@@ -28,13 +29,6 @@ from tracker.store.store import Store
 LAST = 999_999
 # Names per query: SQLite accepts at most 32,766 parameters.
 ASKED_AT_ONCE = 10_000
-
-
-class Received(NamedTuple):
-    """The received part of a journal: its length in bytes, and its SHA-256."""
-
-    offset: int
-    digest: str
 
 
 class _Journal:

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from server.dependencies import StoreDep, Writer
 from server.ingest import (
     Ingest,
-    Received,
     check_sha256,
     check_token,
     known_segments,
@@ -22,6 +21,7 @@ from server.ingest import (
 from server.responses import ExactJSON, error_answer
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
+from tracker.recorder.outgoing_journal import Received
 from tracker.runstate.fold import Gone
 from tracker.store.blobs.finalize import FinalizedDraft, receive_finalized
 from tracker.store.blobs.packs import known_places
@@ -140,4 +140,4 @@ def _ingest(request: Request) -> Ingest:
 
 
 def _answer(received: Received) -> ExactJSON:
-    return ExactJSON({"offset": received.offset, "digest": received.digest})
+    return ExactJSON(received)

@@ -11,6 +11,7 @@ from server import dependencies, keys
 from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
+from tracker.ground.read_models import SessionInfo
 from tracker.version import __version__
 
 router = APIRouter(tags=["session"])
@@ -34,7 +35,7 @@ def session(request: Request, store: StoreDep, settings: SettingsDep) -> Respons
         settings: The settings of this server.
     """
     signed_in = not settings.key_required or is_signed_in(request, store) or carries_key(request, store)
-    return ExactJSON({"key_required": settings.key_required, "signed_in": signed_in})
+    return ExactJSON(SessionInfo(settings.key_required, signed_in))
 
 
 @router.post("/session", status_code=204)

@@ -26,7 +26,7 @@ from tracker.ground.records import (
     pack,
 )
 from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState, kind_of, pack_state, unpack_state
-from tracker.runstate.merge import SegmentView, describe_segments
+from tracker.runstate.merge import SegmentView, describe_run
 
 STARTED = RunStarted("e", "p", "r", 100.0, Process("h", "b", 0, 1, 2), runtime_base=5.0, config={"lr": 1})
 
@@ -176,7 +176,7 @@ def test_key_facts_are_equal_over_rows_and_over_attempts(name: str) -> None:
             _, state = fold(*(row(at, {"k": value}) for at, value in enumerate(values)))
             state = unpack_state(pack_state(state))
             views.append(SegmentView(f"{attempt:032x}", 0, attempt, float(attempt), 0, "finished", state))
-        (key,) = describe_segments(views)["keys"]
+        (key,) = describe_run("e", "p", "r", views, {}).keys
         assert (key.kind, key.count, key.numbers) == (kind, len(flat), numbers)
 
 

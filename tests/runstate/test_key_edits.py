@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.runstate.key_edits import add_key_edits, apply_key_edits
+from tracker.runstate.edits import Edits, add_key_edits, apply_key_edits
 
 keys = st.sampled_from("abc")
 edits = st.tuples(st.dictionaries(keys, st.integers()), st.lists(keys, max_size=2))
@@ -17,7 +17,7 @@ values_of_writers = st.dictionaries(keys, st.integers(-9, -1))
 @given(st.lists(edits | values_of_writers, max_size=6))
 def test_the_last_edit_or_writer_of_a_key_decides(events: list[Any]) -> None:
     """Each event is an edit or the start of a writer."""
-    noted: dict[str, Any] = {"name": {"value": "kept", "time": 0.0}}
+    noted: Edits = {"name": {"value": "kept", "time": 0.0}}
     merged: dict[str, Any] = {}
     writers: list[tuple[float, dict[str, Any]]] = []
     expected: dict[str, Any] = {}
@@ -28,7 +28,7 @@ def test_the_last_edit_or_writer_of_a_key_decides(events: list[Any]) -> None:
             expected.update(each)
             continue
         values, removed = each
-        noted = add_key_edits(noted, "config", values, removed, float(time))
+        add_key_edits(noted, "config", values, removed, float(time))
         expected.update(values)
         for key in removed:
             expected.pop(key, None)

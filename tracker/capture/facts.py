@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from tracker.capture import cgroup
 from tracker.capture.git import Repository, difference, find_repository
@@ -83,6 +83,76 @@ class Fact(NamedTuple):
     mimetype: str
 
 
+class GitFacts(TypedDict):
+    """The address of ``origin``, without passwords, and the checked-out commit."""
+
+    remote: str | None
+    commit: str | None
+
+
+class GpuFacts(TypedDict):
+    """A GPU: its name, its memory in bytes as a string, and its id."""
+
+    name: str
+    memoryTotal: str
+    uuid: str
+
+
+class CpuFacts(TypedDict):
+    """Numbers of cores, of logical processors, and of processors that this process may use."""
+
+    count: int | None
+    countLogical: int | None
+    usable: float
+
+
+class Metadata(TypedDict, total=False):
+    """The content of ``wandb-metadata.json``. The keys are wandb's. An unknown fact is missing or None.
+
+    Attributes:
+        startedAt: Start time as ISO 8601 in UTC.
+        root: Working folder.
+        writerId: Id of the segment that the process writes.
+        program: Path of the main script.
+        codePath: Path of the main script in its repository, or relative to the working folder.
+        codePathLocal: Path of the main script relative to the working folder.
+        email: Email address of the committer.
+        disk: For each mount point, its ``total`` and ``used`` bytes as strings.
+        memory: The ``total`` bytes as a string.
+        gpu: Name of the first GPU.
+        slurm: Variables of Slurm, in lower case without ``SLURM_``.
+        container: ``runtime``, ``image`` and ``orchestrator``, as far as they are known.
+        conda: Name or folder of the active conda environment.
+    """
+
+    os: str
+    python: str
+    startedAt: str
+    args: list[str]
+    root: str
+    host: str
+    executable: str
+    writerId: str | None
+    username: str
+    program: str
+    codePath: str
+    codePathLocal: str
+    git: GitFacts
+    email: str
+    cpu_count: int | None
+    cpu_count_logical: int | None
+    disk: dict[str, dict[str, str]]
+    memory: dict[str, str]
+    cpu: CpuFacts
+    gpu: str | None
+    gpu_count: int
+    gpu_nvidia: list[GpuFacts]
+    cudaVersion: str | None
+    slurm: dict[str, str]
+    container: dict[str, str]
+    conda: str
+
+
 def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact]:
     """Yield the files with facts about a run's start.
 
@@ -96,10 +166,9 @@ def collect(started: float, writer: str | None, wanted: Wanted) -> Iterator[Fact
     folder = os.path.dirname(program) if program and os.path.isfile(program) else os.getcwd()
     repository = find_repository(folder) if wanted.git else None
     described = describe(started, writer, program, repository, secrets, machine=wanted.machine)
-    described.update(wanted.overrides)
-    yield Fact(
-        "wandb-metadata.json", json.dumps(described, indent=2).encode("utf-8", "replace"), "application/json"
-    )
+    known = {name: value for name, value in described.items() if value is not None}
+    text = json.dumps({**known, **wanted.overrides}, indent=2)
+    yield Fact("wandb-metadata.json", text.encode("utf-8", "replace"), "application/json")
     if wanted.packages:
         text = "".join(f"{name}=={version}\n" for name, version in installed_packages())
         yield Fact("requirements.txt", text.encode("utf-8", "replace"), "text/plain")
@@ -123,8 +192,8 @@ def describe(
     secrets: list[str],
     *,
     machine: bool,
-) -> dict[str, Any]:
-    """Return the content of ``wandb-metadata.json``. Unknown facts are left out.
+) -> Metadata:
+    """Return the content of ``wandb-metadata.json``. The file leaves out the facts that are None.
 
     Args:
         started: When the run started, in Unix seconds.
@@ -134,7 +203,7 @@ def describe(
         secrets: Values to remove from the arguments.
         machine: Whether to describe processors, memory, disks and GPUs.
     """
-    found: dict[str, Any] = {
+    found: Metadata = {
         "os": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "startedAt": datetime.fromtimestamp(started, timezone.utc).isoformat().replace("+00:00", "Z"),
@@ -154,14 +223,17 @@ def describe(
         found["git"] = {"remote": repository.remote, "commit": repository.commit}
         if repository.email:
             found["email"] = repository.email
-    for name, part in (("machine", _describe_machine), ("slurm", _slurm), ("container", _container)):
-        if machine or name != "machine":
-            with Logged("describe the machine"):
-                described = part()
-                found.update(described if name == "machine" else {name: described} if described else {})
+    if machine:
+        with Logged("describe the machine"):
+            found.update(_describe_machine())
+    with Logged("describe the machine"):
+        if slurm := _slurm():
+            found["slurm"] = slurm
+        if container := _container():
+            found["container"] = container
     if os.environ.get("CONDA_PREFIX"):
         found["conda"] = os.environ.get("CONDA_DEFAULT_ENV") or os.environ["CONDA_PREFIX"]
-    return {name: value for name, value in found.items() if value is not None}
+    return found
 
 
 def find_program() -> str | None:
@@ -215,10 +287,11 @@ def _code_path(program: str, repository: Repository | None) -> str:
     return os.path.basename(program) if path.startswith("..") else path
 
 
-def _describe_machine() -> dict[str, Any]:
+def _describe_machine() -> Metadata:
+    """Return the facts about processors, disks, memory and GPUs."""
     state = os.statvfs("/")
     used = (state.f_blocks - state.f_bfree) * state.f_frsize
-    found: dict[str, Any] = {
+    found: Metadata = {
         "cpu_count": _cores() or os.cpu_count(),
         "cpu_count_logical": os.cpu_count(),
         "disk": {"/": {"total": str(state.f_blocks * state.f_frsize), "used": str(used)}},

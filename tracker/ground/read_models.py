@@ -7,6 +7,14 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """Whether a server requires a key, and whether the caller has sent one or is a signed-in browser."""
+
+    key_required: bool
+    signed_in: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectInfo:
     """A project: its number of runs, the time of their last change, its start time (unix seconds)."""
 

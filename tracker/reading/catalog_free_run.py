@@ -22,6 +22,7 @@ from tracker.ground.records import ArtifactLogged, decode
 from tracker.journal.reader import Frame, read_frames, read_header
 from tracker.reading.reader import Reader
 from tracker.recorder.liveness import first_record
+from tracker.runstate.edits import Edits
 from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState
 from tracker.runstate.merge import SegmentView, describe_run, newest_branch
 from tracker.runstate.missing_aggregates import fill_aggregates
@@ -54,7 +55,7 @@ class CatalogFreeRun(NamedTuple):
     segments: list[SegmentView]
     parts: dict[str, list[PartFile]]
     rows: dict[str, list[FinishedRow]]
-    edits: dict[str, Any]
+    edits: Edits
 
     def read_rows(self, segment: SegmentView, keys: list[str]) -> Iterator[FinishedRow]:
         """Return the rows of a segment that have at least one of the keys."""
@@ -197,7 +198,7 @@ def find_catalog_free_run(layout: Layout, run_path: RunPath) -> CatalogFreeRun |
         published: PublishedRun | None = read_published_model(layout.run_file(*run_path), PublishedRun)
     except FileNotFoundError:
         published = None
-    found = CatalogFreeRun([], {}, {}, dict(published.edits) if published is not None else {})
+    found = CatalogFreeRun([], {}, {}, published.edits if published is not None else {})
     if journals is None or (published is None and not journals):
         return None
     if layout.tombstone(*run_path).exists():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from functools import cached_property, partial
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from tracker.errors import JournalError
 from tracker.ground.names import RunPath
@@ -27,6 +25,7 @@ from tracker.store.objects.atomic_files import is_older, read_json
 from tracker.store.objects.layout import JournalPath, Layout
 
 if TYPE_CHECKING:
+    from tracker.runstate.edits import Edits
     from tracker.runstate.fold import FinishedRow, SegmentFold, SegmentState
     from tracker.runstate.merge import RunView, SegmentView
     from tracker.store.published.models import PublishedRun
@@ -54,7 +53,7 @@ class ResumeState:
         self,
         run_path: RunPath,
         segments: dict[str, SegmentView],
-        edits: dict[str, Any],
+        edits: Edits,
         here: Set[str],
         rest: SegmentView | None,
         layout: Layout,
@@ -152,7 +151,7 @@ def find_run(
         segments[each.segment] = known
     rest = None
     if published is not None and partly:
-        rest = as_one_segment(run_path, msgspec.structs.asdict(published), segments.values())
+        rest = as_one_segment(run_path, published, segments.values())
     segments.update((segment, view) for segment, (view, _) in unapplied.items())
     if not segments:
         return None
@@ -161,21 +160,21 @@ def find_run(
     return ResumeState(run_path, segments, edits, here, rest, layout)
 
 
-def as_one_segment(run_path: RunPath, run: Mapping[str, Any], segments: Iterable[SegmentView]) -> SegmentView:
+def as_one_segment(run_path: RunPath, run: PublishedRun, segments: Iterable[SegmentView]) -> SegmentView:
     """Return the state of a whole run as one segment, as if the primary writer had logged it last.
 
     Args:
         run_path: Entity, project and id of the run.
-        run: The fields of the run, by name.
+        run: The published file of the run.
         segments: The segments of the run.
     """
     from tracker.runstate.merge import order_segments
 
     newest = order_segments(segments)[-1]
-    shown = {field: run[field] for field in SHOWN}
+    shown = {field: getattr(run, field) for field in SHOWN}
     started = RunStarted(*run_path, newest.started_at, Process("", "", 0, 0, 0), **shown)
-    state = _state_at(run["last_step"], run["duration"])
-    state.started, state.config, state.summary = started, dict(run["config"]), dict(run["summary"])
+    state = _state_at(run.last_step, run.duration)
+    state.started, state.config, state.summary = started, dict(run.config), dict(run.summary)
     return newest._replace(segment="", state=state)
 
 

@@ -7,7 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from tracker.errors import CommError, JournalError
+from tracker.ground.parsed_types import prepare
 from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, decode
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Frame, read_frames
@@ -17,6 +20,16 @@ from tracker.store.objects.layout import JournalPath
 
 # One request carries about this much of a journal.
 BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Received(msgspec.Struct, frozen=True):
+    """The server's answer about a journal: the length of the received part in bytes, and its SHA-256."""
+
+    offset: int
+    digest: str
+
+
+prepare(Received)
 
 
 class Needs(NamedTuple):

@@ -34,7 +34,7 @@ from tracker.journal.format import HEADER
 from tracker.journal.reader import read_header
 from tracker.recorder.liveness import count_live, why_gone, writer_of
 from tracker.recorder.outbox import Remote
-from tracker.recorder.outgoing_journal import Outgoing
+from tracker.recorder.outgoing_journal import Outgoing, Received
 from tracker.recorder.poll import PollResult
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.finalize import (
@@ -238,8 +238,8 @@ class Sender:
             if read_header(journal.path) is None:
                 return None
             known = Outgoing(journal, self._blobs)
-            answer = self._client.get("ingest", "journals", known.name)
-            known.resume(answer["offset"], answer["digest"])
+            received = msgspec.convert(self._client.get("ingest", "journals", known.name), Received)
+            known.resume(received.offset, received.digest)
             self._journals[journal.path.name] = known
         return known
 
@@ -290,7 +290,7 @@ class Sender:
         )
         known.advance(data)
         self._note_progress()
-        if answer["digest"] != known.digest.hexdigest():
+        if msgspec.convert(answer, Received).digest != known.digest.hexdigest():
             self._journals.pop(known.path.name, None)
             raise CommError(
                 f"{self._client.url} has other bytes of journal {known.name} than those that were sent"

@@ -26,6 +26,7 @@ from tracker.ground.records import (
     writer_rank,
 )
 from tracker.runstate.aggregates import Aggregate, Rules, merge_definitions
+from tracker.runstate.edits import EDITABLE, Edits, apply_key_edits
 from tracker.runstate.fold import (
     KeyFacts,
     SegmentState,
@@ -35,10 +36,6 @@ from tracker.runstate.fold import (
     pack_state,
     unpack_state,
 )
-from tracker.runstate.key_edits import apply_key_edits
-
-# Fields of a run that users can edit. For keys of config and summary see ``tracker.runstate.key_edits``.
-EDITABLE = ("name", "tags", "notes", "group", "job_type")
 
 # Largest time in unix seconds that `datetime` can show. The modification time of a file can be larger.
 _LATEST = 250_000_000_000.0
@@ -87,16 +84,16 @@ class SegmentView(NamedTuple):
     fault: str | None = None
 
 
-_Packed = tuple[list[tuple[str, int, int, float, int, str | None, bytes]], dict[str, Any]]
+_Packed = tuple[list[tuple[str, int, int, float, int, str | None, bytes]], Edits]
 _decode = msgspec.msgpack.Decoder(_Packed, ext_hook=read_extension).decode
 
 
-def pack_segments(segments: Iterable[SegmentView], edits: dict[str, Any]) -> bytes:
+def pack_segments(segments: Iterable[SegmentView], edits: Edits) -> bytes:
     """Return the states of a run's segments and its edits as bytes, for another host that resumes the run."""
     return encode(packable([[[*each[:6], pack_state(each.state)] for each in segments], edits]))
 
 
-def unpack_segments(data: bytes) -> tuple[list[SegmentView], dict[str, Any]]:
+def unpack_segments(data: bytes) -> tuple[list[SegmentView], Edits]:
     """Return the segments and edits from the bytes of ``pack_segments``.
 
     Raises:
@@ -151,7 +148,7 @@ def _place(attempt: Attempt) -> tuple[int, bool, float, str]:
     return attempt.attempt, is_child(attempt.rank), attempt.started_at, attempt.segment
 
 
-def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]) -> RunView:
+def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: Edits) -> RunView:
     """Return the merged view of a run's segments. The newest segment of the primary writer decides the state.
 
     A user's edit of a field overrides a value that a script set before the edit. A value that a script sets
@@ -178,18 +175,19 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: dict[str
             value = getattr(started, field)
             if value is not None and (value or field != "name"):
                 given[field] = (value, started.time)
-        for field, change in each.state.changes.items():
+        for name, change in each.state.changes.items():
             # A child and its parent are on the same host, so their times can be compared: the later one wins.
-            if field in EDITABLE and not (
-                is_child(each.rank) and field in given and change.time < given[field][1]
+            if name in EDITABLE and not (
+                is_child(each.rank) and name in given and change.time < given[name][1]
             ):
-                given[field] = (change.value, change.time)
+                given[name] = (change.value, change.time)
         if not is_child(each.rank):
             host, program = started.process.host, started.program or program
     named: dict[str, Any] = {"name": run_id, "tags": [], "notes": None, "group": None, "job_type": None}
     named.update({field: value for field, (value, _time) in given.items()})
-    for field, edit in edits.items():
-        if field in EDITABLE and (field not in given or given[field][1] <= edit["time"]):
+    for field in EDITABLE:
+        edit = edits.get(field)
+        if edit is not None and (field not in given or given[field][1] <= edit["time"]):
             named[field] = edit["value"]
     summary = _merge_summaries(ordered)
     apply_key_edits(config, edits.get("config"), ((each.started_at, _own_config(each)) for each in ordered))
@@ -345,7 +343,7 @@ def _describe_silence(state: SegmentState) -> str | None:
 
 
 def describe_run(
-    entity: str, project: str, run_id: str, segments: Sequence[SegmentView], edits: dict[str, Any]
+    entity: str, project: str, run_id: str, segments: Sequence[SegmentView], edits: Edits
 ) -> RunDetail:
     """Return a run with its keys, problems and segments.
 
@@ -358,13 +356,17 @@ def describe_run(
     """
     merged = merge_segments(run_id, segments, edits)
     shown = {name: getattr(merged, name) for name in RunInfo.__dataclass_fields__ if hasattr(merged, name)}
-    return RunDetail(entity=entity, project=project, id=run_id, **shown, **describe_segments(segments))
+    return add_segments(RunInfo(entity=entity, project=project, id=run_id, **shown), segments)
 
 
-def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
-    """Return the fields that a ``RunDetail`` has in addition to a ``RunInfo``.
+def add_segments(run: RunInfo, segments: Sequence[SegmentView]) -> RunDetail:
+    """Return a run with its keys, problems and segments.
 
     Lists of segments start with the oldest segment of the primary writer.
+
+    Args:
+        run: The run.
+        segments: All segments of the run.
     """
     segments = sorted(segments, key=lambda each: (writer_rank(each.rank), *_place(each)))
     segments = [each for each in segments if each.rank < OUTSIDE] or segments
@@ -379,18 +381,19 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             known.add_kind(facts.kind, facts.mixed_numbers)
             known.count += facts.count
             known.last_step = max(known.last_step, facts.last_step)
-    return {
-        "keys": [
+    return RunDetail(
+        **{name: getattr(run, name) for name in RunInfo.__dataclass_fields__},
+        keys=[
             KeyInfo(key, facts.kind, facts.count, facts.last_step, facts.numbers)
             for key, facts in sorted(keys.items())
         ],
-        "problems": [problem for each in segments for problem in _problems(each)],
-        "alerts": [
+        problems=[problem for each in segments for problem in _problems(each)],
+        alerts=[
             AlertInfo(alert.time, alert.title, alert.text, alert.level)
             for alert in sorted((a for each in segments for a in each.state.alerts), key=lambda a: a.time)
         ],
-        "attempts": max((each.attempt + 1 for each in segments), default=0),
-        "segments": [
+        attempts=max((each.attempt + 1 for each in segments), default=0),
+        segments=[
             SegmentInfo(
                 id=each.segment,
                 rank=writer_rank(each.rank),
@@ -409,8 +412,8 @@ def describe_segments(segments: Sequence[SegmentView]) -> dict[str, Any]:
             )
             for each in segments
         ],
-        "system_metrics": _system_metrics(segments, shown),
-    }
+        system_metrics=_system_metrics(segments, shown),
+    )
 
 
 def _system_metrics(segments: Sequence[SegmentView], shown: Collection[str]) -> dict[str, float]:

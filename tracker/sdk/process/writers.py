@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracker.ground.clock import now
 from tracker.ground.records import CHILD, FORKED, writer_rank
@@ -93,11 +93,6 @@ class Writer(NamedTuple):
     runtime_base: float = 0.0
     resumes: bool = False
     additional: bool = False
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """The fields of ``RunStarted`` that describe this writer."""
-        return {name: getattr(self, name) for name in ("rank", "attempt", "start_step", "runtime_base")}
 
 
 def find_launch(environment: Mapping[str, str]) -> Launch:

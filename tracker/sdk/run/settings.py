@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracker.errors import SettingsError
 from tracker.ground import names
@@ -26,16 +26,6 @@ _NAMES = {
 }
 # Fields that only this tracker has.
 _OWN = tuple(name for name in InForce.__struct_fields__ if name not in DEFAULTS)
-# Arguments of ``init`` that can be given as settings. The others are in ``tracker.ground.settings.Settings``.
-ARGUMENTS = (
-    "allow_val_change",
-    "code_dir",
-    "force",
-    "fork_from",
-    "reinit",
-    "resume_from",
-    "sync_tensorboard",
-)
 # Fields about printing and sending. They have no effect here, and no warning is needed.
 _IGNORED_SILENTLY = (
     "anonymous",
@@ -48,6 +38,21 @@ _IGNORED_SILENTLY = (
 )
 _TRUE, _FALSE = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 _reported: set[str] = set()
+
+
+class InitArguments(NamedTuple):
+    """Arguments of ``init`` that can be given as settings; the others are in ``ground.settings.Settings``.
+
+    See ``init`` for the arguments. ``code_dir`` is the folder of the source files that ``save_code`` logs.
+    """
+
+    allow_val_change: bool | None = None
+    code_dir: str | None = None
+    force: bool | None = None
+    fork_from: str | None = None
+    reinit: bool | str | None = None
+    resume_from: str | None = None
+    sync_tensorboard: bool | None = None
 
 
 class Settings:
@@ -141,7 +146,7 @@ def arguments_of(settings: Any) -> dict[str, Any]:
         settings = Settings(**settings)
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be a Settings object or a dict, not {type(settings).__name__}")
-    known = {*InForce.__struct_fields__, "dir", *ARGUMENTS}
+    known = {*InForce.__struct_fields__, "dir", *InitArguments._fields}
     fields = {_NAMES.get(name, name): value for name, value in settings.given.items()}
     ignored = [
         name

@@ -23,7 +23,7 @@ from tracker.sdk.run.config_sources import initial_config, parse_config
 from tracker.sdk.run.fallback import usable_store
 from tracker.sdk.run.identity import LONGEST_TAG
 from tracker.sdk.run.run import Run
-from tracker.sdk.run.settings import ARGUMENTS, arguments_of
+from tracker.sdk.run.settings import InitArguments, arguments_of
 from tracker.sdk.run.settings import Settings as GivenSettings
 from tracker.sdk.start import rewind, setup, sweep_trial
 from tracker.sdk.start.open_run import find_and_open, open_segment, started_of
@@ -108,14 +108,14 @@ def init(
         StoreError: The store cannot be used.
     """
     extra = {**arguments_of(setup.defaults), **arguments_of(settings)}
-    arguments = {name: extra.get(name) for name in ARGUMENTS}
+    arguments = InitArguments(*map(extra.get, InitArguments._fields))
     extra = {
         name: value for name, value in extra.items() if name in Settings.__struct_fields__ or name == "dir"
     }
     if save_code is not None:
         extra["save_code"] = save_code
     previous = active_runs.current_of_this_process()
-    how = _reinit(arguments["reinit"] if reinit is None else reinit)
+    how = _reinit(arguments.reinit if reinit is None else reinit)
     if previous is not None and how == "return_previous":
         return previous
     if previous is not None and how == "finish_previous":
@@ -141,7 +141,7 @@ def init(
     if labels is not None:
         texts["tags"] = [_tag(tag) for tag in labels]
     found = load_settings(**{**extra, **texts})
-    tensorboard = sync_tensorboard or tensorboard or arguments["sync_tensorboard"]
+    tensorboard = sync_tensorboard or tensorboard or arguments.sync_tensorboard
     _watch_libraries(tensorboard, monitor_gym)
     first = initial_config(parse_config(config or {}, config_exclude_keys, config_include_keys))
     artifacts = {key: value for key, value in first.items() if is_artifact(value)}
@@ -151,8 +151,8 @@ def init(
     if trial is not None:
         plain = trial.apply_to(plain)
     back, fork = (
-        (arguments["resume_from"] if resume_from is None else resume_from),
-        (arguments["fork_from"] if fork_from is None else fork_from),
+        (arguments.resume_from if resume_from is None else resume_from),
+        (arguments.fork_from if fork_from is None else fork_from),
     )
     run = _begin(found, plain, _resume(resume if resume is not None else found.resume), back, fork)
     note_store(found if extra.get("store") is None else load_settings(), run.journal.settings)
@@ -161,8 +161,8 @@ def init(
     active_runs.add(run, make_current=how != "create_new" or previous is None)
     if artifacts and not run.disabled:
         run.config.update(artifacts, allow_val_change=True)
-    if found.save_code and arguments["code_dir"] is not None:
-        run.log_code(arguments["code_dir"])
+    if found.save_code and arguments.code_dir is not None:
+        run.log_code(arguments.code_dir)
     if not run.disabled:
         run.capturing = RunCapturing(run, found)
         run.capturing.begin()

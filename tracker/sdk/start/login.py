@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from tracker.errors import AuthenticationError, CommError
 from tracker.ground import config_files
+from tracker.ground.parsed_types import prepare
+from tracker.ground.read_models import SessionInfo
 from tracker.recorder.outbox import check_url
 from tracker.sdk.process import active_runs
 from tracker.sdk.process.termlog import termlog, termwarn
 from tracker.sdk.start import setup
+
+prepare(SessionInfo)
 
 
 def login(
@@ -80,13 +86,14 @@ def _verify(url: str, key: str | None) -> None:
 
     client = Client(url, key, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
-        session = client.get("session")
+        answer = client.get("session")
     except AuthenticationError:
         raise
     except CommError as error:
         termwarn(f"{error.message}. Runs are kept here until the server answers", repeat=False)
     else:
-        if session["key_required"] and not session["signed_in"]:
+        session = msgspec.convert(answer, SessionInfo)
+        if session.key_required and not session.signed_in:
             wrong = "refuses the given API key" if key else "requires an API key"
             raise AuthenticationError(f"{url} {wrong}. Run `tracker key` on the server to create one")
     finally:

@@ -134,8 +134,7 @@ def started_of(
     """
     if not active_runs.open_runs():
         clock.set_by_wall_clock()
-    place: dict[str, Any] = writer.place if writer is not None else {}
-    return RunStarted(
+    started = RunStarted(
         entity=settings.entity,
         project=settings.project,
         run_id=run_id,
@@ -148,7 +147,15 @@ def started_of(
         notes=settings.notes,
         config=config,
         program=sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else None,
-        **place,
+    )
+    if writer is None:
+        return started
+    return msgspec.structs.replace(
+        started,
+        rank=writer.rank,
+        attempt=writer.attempt,
+        start_step=writer.start_step,
+        runtime_base=writer.runtime_base,
     )
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
+
 from tracker.errors import CommError, Error, NotFoundError
+from tracker.ground.parsed_types import prepare
+from tracker.ground.read_models import SessionInfo
 from tracker.ground.terminal import say
 from tracker.reading.resume_state import ResumeState
 from tracker.recorder.outbox import Remote
@@ -13,6 +17,8 @@ from tracker.store.objects.layout import Layout
 # How long `init` waits for the state of a run, in seconds; then training starts without an answer. Only a
 # run whose id the script gave is looked up.
 ANSWER_TIMEOUT_SECONDS = 10.0
+
+prepare(SessionInfo)
 
 
 def probe_server(remote: Remote, *, silent: bool) -> None:
@@ -63,7 +69,7 @@ def _ask(remote: Remote, silent: bool) -> None:
 
     client = Client(remote.url, remote.key)
     try:
-        session = client.get("session")
+        answer = client.get("session")
     except Error as error:
         say(
             f"{error.message}. No data is lost: the run is kept here and sent when the server answers, "
@@ -71,7 +77,8 @@ def _ask(remote: Remote, silent: bool) -> None:
             silent=silent,
         )
     else:
-        if session["key_required"] and not session["signed_in"]:
+        session = msgspec.convert(answer, SessionInfo)
+        if session.key_required and not session.signed_in:
             wrong = "refuses the given API key" if remote.key else "requires an API key"
             say(
                 f"{remote.url} {wrong}. No data is lost: the run is kept here. Set TRACKER_API_KEY to "

@@ -9,7 +9,7 @@ from tracker.errors import UnsupportedError
 from tracker.ground.settings import Settings as LoadedSettings
 from tracker.ground.settings import load_settings
 from tracker.sdk.process import active_runs
-from tracker.sdk.run.settings import ARGUMENTS, Settings, arguments_of, settings_of
+from tracker.sdk.run.settings import InitArguments, Settings, arguments_of, settings_of
 
 # Settings that were passed to ``setup``. The arguments of ``init`` override them.
 defaults: Settings | None = None
@@ -52,7 +52,7 @@ def effective_settings() -> LoadedSettings:
         **{
             name: value
             for name, value in given.items()
-            if name not in ARGUMENTS or name in LoadedSettings.__struct_fields__
+            if name not in InitArguments._fields or name in LoadedSettings.__struct_fields__
         }
     )
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from tracker.runstate.edits import Edits
+
 # Steps, offsets and sizes can exceed 32 bits, the size of an INTEGER in PostgreSQL.
 Big = Annotated[int, mapped_column(BigInteger)]
 
@@ -68,7 +70,7 @@ class Run(Base):
     program: Mapped[str | None]
     config: Mapped[dict[str, Any]]
     summary: Mapped[dict[str, Any]]
-    edits: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    edits: Mapped[Edits] = mapped_column(JSON, default=dict)
     revision: Mapped[Big]
     project: Mapped[Project] = relationship(lazy="joined")
 

@@ -18,7 +18,7 @@ names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +41,17 @@ NUMERIC = ("double", "int64")
 
 # A key's values as columns: the kind, the main array, and the exact array if one is needed.
 Encoded = tuple[str, pa.Array, pa.Array | None]
-Roles = dict[str, dict[str, str]]
+
+
+class Role(TypedDict):
+    """The role of a column, as in the schema metadata: its key, and its kind (a name in ``ARROW``)."""
+
+    key: str
+    kind: str
+
+
+# The roles of the columns of keys, by column name.
+Roles = dict[str, Role]
 
 
 def column_name(key: str) -> str:
@@ -85,7 +95,7 @@ def make_schema(keys: dict[str, tuple[str, bool]]) -> pa.Schema:
 
 
 def roles_of(schema: pa.Schema) -> Roles:
-    """Return the key and the kind of each column of a key: ``{column: {"key": ..., "kind": ...}}``."""
+    """Return the role of each column of a key."""
     described: dict[str, Roles] = values.loads((schema.metadata or {})[METADATA])
     return described["columns"]
 

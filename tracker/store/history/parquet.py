@@ -303,7 +303,7 @@ def _numeric_column(roles: Roles, key: str) -> str | None:
     if key in FIXED_KEYS:  # without `_row`: a script may log a key of that name
         return key
     name = column_name(key)
-    return name if roles.get(name, {}).get("kind") in NUMERIC else None
+    return name if name in roles and roles[name]["kind"] in NUMERIC else None
 
 
 def _row_groups(metadata: Any, first: int, last: int) -> tuple[list[int], int]:

@@ -6,8 +6,6 @@ import re
 import time
 from typing import Any
 
-import msgspec
-
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import CollectionInfo
 from tracker.ground.values import without_surrogates
@@ -48,7 +46,7 @@ def change_collection(
         )
         path = store.layout.collection_file(entity, project, name)
         store.check_lease()
-        publish_checksummed(store.layout.new_temporary(), path, msgspec.to_builtins(described))
+        publish_checksummed(store.layout.new_temporary(), path, described)
         for found in list_collections(session, entity, project, collection.type):
             if found.name == name:
                 return found

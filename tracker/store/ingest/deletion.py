@@ -13,7 +13,6 @@ from __future__ import annotations
 import shutil
 import time
 
-import msgspec
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -72,7 +71,7 @@ def delete_run(
         deletion = PublishedDeletion(1, entity, project, run_id, time.time(), named)
         path = layout.tombstone(entity, project, run_id)
         store.check_lease()
-        publish_checksummed(layout.new_temporary(), path, msgspec.to_builtins(deletion))
+        publish_checksummed(layout.new_temporary(), path, deletion)
         _remove_from_catalog(session, run)
     for child in layout.run(entity, project, run_id).iterdir():
         if child == path:

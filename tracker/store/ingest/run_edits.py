@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from tracker.errors import UsageError
 from tracker.ground.records import RunEdited
 from tracker.ground.values import dumps, to_plain, without_surrogates
-from tracker.runstate.key_edits import KEYED, add_key_edits
-from tracker.runstate.merge import EDITABLE
+from tracker.runstate.edits import EDITABLE, KEYED, FieldEdit, KeyEdit, add_key_edits
 from tracker.store.catalog.models import Run
 from tracker.store.ingest.run_row import Aggregates, refresh_run, write_run
 from tracker.store.published.runs import publish_run
@@ -78,7 +77,7 @@ def merge_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggreg
     """
     values = {name: _checked(name, value) for name, value in record.values.items()}
 
-    def is_newest(edit: Any) -> bool:
+    def is_newest(edit: FieldEdit | KeyEdit | None) -> bool:
         return edit is None or edit["time"] < record.time
 
     for field in KEYED:
@@ -87,9 +86,9 @@ def merge_edit(session: Session, run: Run, record: RunEdited, aggregates: Aggreg
             values[field] = {key: item for key, item in values[field].items() if is_newest(known.get(key))}
         if (removed := f"{field}_removed") in values:
             values[removed] = [key for key in values[removed] if is_newest(known.get(key))]
-    for field in EDITABLE:
-        if field in values and not is_newest(run.edits.get(field)):
-            del values[field]
+    for name in EDITABLE:
+        if name in values and not is_newest(run.edits.get(name)):
+            del values[name]
     project = run.project
     _note(session, run, RunEdit(project.entity, project.name, run.run_id, record.time, values), aggregates)
 
@@ -111,18 +110,14 @@ def apply_edit(store: Store, edit: RunEdit) -> None:
 
 def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> None:
     # A new dict, as SQLAlchemy does not see changes inside the old one.
-    edits = {
-        **run.edits,
-        **{
-            name: {"value": value, "time": edit.time}
-            for name, value in edit.values.items()
-            if name in EDITABLE
-        },
-    }
+    edits = run.edits.copy()
+    for name, value in edit.values.items():
+        if name in EDITABLE:
+            edits[name] = {"value": value, "time": edit.time}
     for field in KEYED:
         values, removed = edit.values.get(field, {}), edit.values.get(f"{field}_removed", [])
         if values or removed:
-            edits = add_key_edits(edits, field, values, removed, edit.time)
+            add_key_edits(edits, field, values, removed, edit.time)
     run.edits = edits
     refresh_run(session, run, aggregates)
 

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tracker.errors import StoreError
 from tracker.ground import values
 from tracker.store.objects.atomic_files import publish, write_new
@@ -20,13 +22,13 @@ _NAME = b"checksum"
 _END = b"\n}"
 
 
-def encode(value: dict[str, Any]) -> bytes:
+def encode(value: msgspec.Struct | dict[str, Any]) -> bytes:
     """Return ``value`` as JSON with a field ``checksum``, computed from the JSON without that field."""
-    text = values.dumps(value, indent=1).encode("utf-8", "replace")
+    text = values.dumps(msgspec.to_builtins(value), indent=1).encode("utf-8", "replace")
     return text.removesuffix(_END) + b',\n "%s": "%s"' % (_NAME, _checksum(text)) + _END
 
 
-def publish_checksummed(temporary: Path, path: Path, value: dict[str, Any]) -> None:
+def publish_checksummed(temporary: Path, path: Path, value: msgspec.Struct | dict[str, Any]) -> None:
     """Publish ``value`` as JSON with a checksum. Replace an existing file.
 
     Args:

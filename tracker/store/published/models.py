@@ -23,6 +23,7 @@ from tracker.ground.parsed_types import (
     prepare,
 )
 from tracker.runstate.collection import VersionState
+from tracker.runstate.edits import Edits
 from tracker.runstate.fold import SegmentState
 
 FORMAT = 1
@@ -50,7 +51,13 @@ class PublishedCapture(msgspec.Struct):
 
 
 class PublishedSegment(msgspec.Struct):
-    """A segment in ``run.json``. Only a sealed segment has a ``state``."""
+    """A segment in ``run.json``.
+
+    Attributes:
+        sequence: Number of the first record whose effects are not all in published files.
+        captured: Files of samples and output. The file has this field only if there are any.
+        state: State of the fold. The file has this field only if the segment is sealed.
+    """
 
     segment: Token
     rank: Integer = 0
@@ -107,9 +114,18 @@ class PublishedName(msgspec.Struct, kw_only=True):
     versions: list[PublishedLogged] = []
 
 
-class PublishedRun(PublishedName, kw_only=True):
-    """``run.json``. Catalog revision 0002 added ``number``, ``uses``, ``edits`` and ``revision``."""
+class PublishedRun(msgspec.Struct, kw_only=True):
+    """``run.json``, with the fields in the order of the file.
 
+    Catalog revision 0002 added ``number``, ``uses``, ``edits`` and ``revision``. Older files also lack
+    ``versions``.
+    """
+
+    format: int
+    entity: str
+    project: str
+    id: str
+    number: Integer | None = None
     name: str
     state: str
     created_at: Time
@@ -119,6 +135,8 @@ class PublishedRun(PublishedName, kw_only=True):
     last_step: Integer | None
     exit_code: Integer | None
     error: str | None
+    reason: str | None = None
+    last_seen: Time | None = None
     group: str | None
     job_type: str | None
     tags: list[str]
@@ -127,14 +145,21 @@ class PublishedRun(PublishedName, kw_only=True):
     program: str | None
     config: dict[str, Any]
     summary: dict[str, Any]
-    files: list[PublishedFile]
-    segments: list[PublishedSegment]
-    number: Integer | None = None
-    uses: list[PublishedUse] | None = None
-    edits: dict[str, Any] = {}
+    edits: Edits = {}
     revision: Integer = 0
-    reason: str | None = None
-    last_seen: Time | None = None
+    files: list[PublishedFile]
+    uses: list[PublishedUse] | None = None
+    versions: list[PublishedLogged] = []
+    segments: list[PublishedSegment]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file."""
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        for segment in content["segments"]:
+            for field in ("captured", "state"):
+                if not segment[field]:
+                    del segment[field]
+        return content
 
 
 class PublishedVersion(VersionState, kw_only=True):

@@ -6,9 +6,7 @@ A rebuild restores the catalog from these files, and hosts that do not hold the 
 from __future__ import annotations
 
 import time
-from typing import Any
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -27,6 +25,16 @@ from tracker.store.catalog.models import (
 )
 from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.objects.layout import Layout
+from tracker.store.published.models import (
+    FORMAT,
+    PublishedCapture,
+    PublishedFile,
+    PublishedLogged,
+    PublishedPart,
+    PublishedRun,
+    PublishedSegment,
+    PublishedUse,
+)
 
 # Shortest interval between two updates of the file of an active run; its journal has newer records.
 REFRESH_SECONDS = 5.0
@@ -48,54 +56,51 @@ def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True)
                 return
         except FileNotFoundError:
             pass
-    described = describe_run(session, run)
+    described = describe_run(session, run).to_json()
     check_lease(session)
     publish_checksummed(layout.new_temporary(), path, described)
 
 
-def describe_run(session: Session, run: Run) -> dict[str, Any]:
+def describe_run(session: Session, run: Run) -> PublishedRun:
     """Return the content of ``run.json``."""
     session.flush()
     segments = session.scalars(select(Segment).where(Segment.run_id == run.id).order_by(Segment.id)).all()
     files = session.scalars(select(RunFile).where(RunFile.run_id == run.id).order_by(RunFile.path)).all()
-    return {
-        "format": 1,
-        "entity": run.project.entity,
-        "project": run.project.name,
-        "id": run.run_id,
-        "number": run.id,
-        "name": run.name,
-        "state": run.state,
-        "created_at": run.created_at,
-        "updated_at": run.updated_at,
-        "finished_at": run.finished_at,
-        "duration": run.duration,
-        "last_step": run.last_step,
-        "exit_code": run.exit_code,
-        "error": run.error,
-        "reason": run.reason,
-        "last_seen": run.last_seen,
-        "group": run.group,
-        "job_type": run.job_type,
-        "tags": run.tags,
-        "notes": run.notes,
-        "host": run.host,
-        "program": run.program,
-        "config": run.config,
-        "summary": run.summary,
-        "edits": run.edits,
-        "revision": run.revision,
-        "files": [
-            {"path": file.path, "sha256": file.sha256, "size": file.size, "mimetype": file.mimetype}
-            for file in files
-        ],
-        "uses": _describe_uses(session, run),
-        "versions": _describe_versions(session, run),
-        "segments": [describe_segment(session, segment) for segment in segments],
-    }
+    return PublishedRun(
+        format=FORMAT,
+        entity=run.project.entity,
+        project=run.project.name,
+        id=run.run_id,
+        number=run.id,
+        name=run.name,
+        state=run.state,
+        created_at=run.created_at,
+        updated_at=run.updated_at,
+        finished_at=run.finished_at,
+        duration=run.duration,
+        last_step=run.last_step,
+        exit_code=run.exit_code,
+        error=run.error,
+        reason=run.reason,
+        last_seen=run.last_seen,
+        group=run.group,
+        job_type=run.job_type,
+        tags=run.tags,
+        notes=run.notes,
+        host=run.host,
+        program=run.program,
+        config=run.config,
+        summary=run.summary,
+        edits=run.edits,
+        revision=run.revision,
+        files=[PublishedFile(file.path, file.sha256, file.size, file.mimetype) for file in files],
+        uses=_describe_uses(session, run),
+        versions=_describe_versions(session, run),
+        segments=[describe_segment(session, segment) for segment in segments],
+    )
 
 
-def _describe_uses(session: Session, run: Run) -> list[dict[str, Any]]:
+def _describe_uses(session: Session, run: Run) -> list[PublishedUse]:
     uses = session.execute(
         select(Project.entity, Project.name, Collection.name, Version.index, ArtifactUse.used_at)
         .join_from(ArtifactUse, Version, Version.id == ArtifactUse.version_id)
@@ -104,57 +109,45 @@ def _describe_uses(session: Session, run: Run) -> list[dict[str, Any]]:
         .where(ArtifactUse.run_id == run.id)
         .order_by(ArtifactUse.used_at, Collection.name, Version.index)
     )
-    names = ("entity", "project", "name", "version", "used_at")
-    return [dict(zip(names, use, strict=True)) for use in uses]
+    return [PublishedUse(*use) for use in uses]
 
 
-def _describe_versions(session: Session, run: Run) -> list[dict[str, Any]]:
+def _describe_versions(session: Session, run: Run) -> list[PublishedLogged]:
     """Describe the versions that a run logged, so that a rebuild can restore versions without a file."""
     fields = (Version.digest, Version.manifest, Version.created_at, Version.segment, Version.sequence)
     versions = session.execute(
-        select(Collection.name, Version.index.label("version"), Collection.type, *fields)
+        select(Collection.name, Version.index, Collection.type, *fields)
         .join(Collection, Collection.id == Version.collection_id)
         .where(Version.run_id == run.id, Version.source.is_(None), Version.deleted_at.is_(None))
         .order_by(Version.created_at, Version.id)
     )
-    return [dict(version._mapping) for version in versions]
+    return [PublishedLogged(*version) for version in versions]
 
 
-def describe_segment(session: Session, segment: Segment) -> dict[str, Any]:
+def describe_segment(session: Session, segment: Segment) -> PublishedSegment:
     """Return the description of a segment in ``run.json``."""
     parts = session.scalars(select(Part).where(Part.segment_id == segment.id).order_by(Part.first_row)).all()
-    described: dict[str, Any] = {
-        "segment": segment.segment,
-        "rank": segment.rank,
-        "attempt": segment.attempt,
-        "started_at": segment.started_at,
-        "start_step": segment.start_step,
-        "ended": segment.ended,
-        "sealed": segment.sealed,
-        # Sequence number of the first record whose effects are not all in published files.
-        "sequence": max(segment.sequence, segment.adopted),
-        "parts": [
-            {
-                "path": part.path,
-                "rows": part.rows,
-                "first_row": part.first_row,
-                "last_row": part.last_row,
-                "size": part.size,
-            }
-            for part in parts
-        ],
-    }
     captured = session.scalars(
         select(CapturedPart)
         .where(CapturedPart.segment_id == segment.id)
         .order_by(CapturedPart.kind, CapturedPart.first_row)
     ).all()
-    if captured:
-        described["captured"] = [
-            {name: getattr(part, name) for name in ("kind", "path", "rows", "first_row", "last_row", "size")}
+    return PublishedSegment(
+        segment=segment.segment,
+        rank=segment.rank,
+        attempt=segment.attempt,
+        started_at=segment.started_at,
+        start_step=segment.start_step,
+        ended=segment.ended,
+        sealed=segment.sealed,
+        sequence=max(segment.sequence, segment.adopted),
+        parts=[
+            PublishedPart(part.path, part.rows, part.first_row, part.last_row, part.size) for part in parts
+        ],
+        captured=[
+            PublishedCapture(part.kind, part.path, part.rows, part.first_row, part.last_row, part.size)
             for part in captured
-        ]
-    if segment.sealed:
+        ],
         # Without the journal the records cannot be folded again, so keep the state of the fold.
-        described["state"] = msgspec.to_builtins(unpack_state(segment.state))
-    return described
+        state=unpack_state(segment.state) if segment.sealed else None,
+    )

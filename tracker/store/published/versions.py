@@ -20,6 +20,7 @@ from tracker.store.catalog.models import Alias, Collection, Project, Run, Versio
 from tracker.store.objects.atomic_files import claim, read_json, write_new
 from tracker.store.objects.checksummed_json import encode, publish_checksummed
 from tracker.store.objects.layout import Layout
+from tracker.store.published.models import PublishedAlias
 
 # Fields with the same name in a row and in the file of a version.
 _COLUMNS = (
@@ -217,7 +218,7 @@ class StoredCollection(CollectionState):
             path.unlink(missing_ok=True)
             self._session.delete(held)
             return
-        described = {"alias": alias, "version": number, "moved_at": self.moved_at[alias]}
+        described = PublishedAlias(alias, number, self.moved_at[alias])
         publish_checksummed(self._layout.new_temporary(), path, described)
         if held is None:
             held = Alias(collection_id=self._row.id, alias=alias)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
 from tracker.runstate.fold import unpack_state
-from tracker.runstate.merge import SegmentView, describe_segments
+from tracker.runstate.merge import SegmentView, add_segments
 from tracker.store.catalog.models import Clock, Project, Run, RunField, Segment
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter, canonical, resolve
@@ -245,7 +245,7 @@ def segment_views(session: Session, run: Run) -> list[SegmentView]:
 def run_detail(session: Session, entity: str, project: str, run_id: str) -> RunDetail:
     """Return a run with its segments, keys and problems. See ``get_run`` for arguments and errors."""
     run = get_run(session, entity, project, run_id)
-    return RunDetail(**_info(run), **describe_segments(segment_views(session, run)))
+    return add_segments(_info(run), segment_views(session, run))
 
 
 def changes_since(session: Session, since: int | None) -> Changes:
@@ -270,11 +270,11 @@ def revision(session: Session) -> int:
     return session.scalar(select(Clock.revision).where(Clock.id == 1)) or 0
 
 
-def _info(run: Run) -> dict[str, Any]:
+def _info(run: Run) -> RunInfo:
     shown = {
         each.name: getattr(run, "run_id" if each.name == "id" else each.name) for each in fields(RunInfo)[2:]
     }
-    return {"entity": run.project.entity, "project": run.project.name, **shown}
+    return RunInfo(run.project.entity, run.project.name, **shown)
 
 
 def _escape_like(text: str) -> str:

@@ -19,6 +19,7 @@ from tracker.store.objects.layout import Layout
 from tracker.store.published.models import (
     PublishedDeletion,
     PublishedName,
+    PublishedRun,
     PublishedVersion,
     read_published_model,
 )
@@ -109,7 +110,7 @@ def examine_files(layout: Layout, known: Mapping[Path, KnownFile]) -> Iterator[s
         layout: The store.
         known: The files whose content the catalog has.
     """
-    runs: list[PublishedName] = []
+    runs: list[_Run] = []
     versions: dict[Path, PublishedVersion] = {}
     for path in layout.run_files():
         try:
@@ -136,7 +137,7 @@ def examine_files(layout: Layout, known: Mapping[Path, KnownFile]) -> Iterator[s
 
 def find_missing(
     layout: Layout,
-    runs: Iterable[PublishedName],
+    runs: Iterable[PublishedName | PublishedRun],
     versions: Mapping[Path, PublishedVersion],
     known: Mapping[Path, KnownFile],
 ) -> Iterator[str]:

@@ -38,8 +38,8 @@ from tracker.ground.records import (
     pack,
 )
 from tracker.runstate.collection import parse_version_name
+from tracker.runstate.edits import EDITABLE, KEYED, Edits
 from tracker.runstate.fold import FinishedRow, SegmentState, unpack_state
-from tracker.runstate.key_edits import KEYED
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.catalog.models import (
     ArtifactUse,
@@ -252,18 +252,18 @@ def _links(session: Session, run: Run) -> Iterator[ArtifactLinked]:
         )
 
 
-def _edits(edits: dict[str, Any]) -> Iterator[RunEdited]:
+def _edits(edits: Edits) -> Iterator[RunEdited]:
     """Yield records for a run's edits, one record for all edits of the same time."""
     moments: dict[float, dict[str, Any]] = {}
-    for field, edit in edits.items():
-        if field not in KEYED:
-            moments.setdefault(edit["time"], {})[field] = edit["value"]
-            continue
-        for key, one in edit.items():
-            values = moments.setdefault(one["time"], {})
-            if one.get("removed"):
-                values.setdefault(f"{field}_removed", []).append(key)
-            else:
-                values.setdefault(field, {})[key] = one["value"]
+    for field in edits:
+        if field in EDITABLE:
+            moments.setdefault(edits[field]["time"], {})[field] = edits[field]["value"]
+        elif field in KEYED:
+            for key, edit in edits[field].items():
+                values = moments.setdefault(edit["time"], {})
+                if edit.get("removed"):
+                    values.setdefault(f"{field}_removed", []).append(key)
+                else:
+                    values.setdefault(field, {})[key] = edit["value"]
     for time in sorted(moments):
         yield RunEdited(time, moments[time])

@@ -22,6 +22,8 @@ from tracker.store.catalog.sqlite import find_damage, fold, open_engine
 from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.objects.layout import Layout
 from tracker.store.published.models import (
+    FORMAT,
+    PublishedAlias,
     PublishedCollection,
     PublishedLogged,
     PublishedRun,
@@ -182,23 +184,23 @@ class Restorer(ExitStack):
         path = self._layout.alias(*place, "latest")
         if self._requested:
             with suppress(OSError):  # the new catalog has the alias anyway
-                self._publish(path, {"alias": "latest", "version": newest, "moved_at": 0.0})
+                self._publish(path, PublishedAlias("latest", newest, 0.0))
 
-    def _publish(self, path: Path, described: dict[str, Any]) -> None:
+    def _publish(self, path: Path, described: msgspec.Struct | dict[str, Any]) -> None:
         self._check()
         publish_checksummed(self._layout.new_temporary(), path, described)
 
 
-def _describe(session: Session, known: KnownFile) -> dict[str, Any]:
+def _describe(session: Session, known: KnownFile) -> msgspec.Struct | dict[str, Any]:
     if known.table == "runs":
-        return describe_run(session, session.get_one(Run, known.key))
+        return describe_run(session, session.get_one(Run, known.key)).to_json()
     if known.table == "versions":
         return published(describe(session, session.get_one(Version, known.key)))
     if known.table == "aliases":
         alias = session.get_one(Alias, known.key)
         version = session.get_one(Version, alias.version_id)
         # The time of the alias is not known. This one is not later than that of any unapplied record.
-        return {"alias": alias.alias, "version": version.index, "moved_at": version.created_at}
+        return PublishedAlias(alias.alias, version.index, version.created_at)
     collection = session.get_one(Collection, known.key)
     described = (collection.description, collection.tags)
-    return msgspec.structs.asdict(PublishedCollection(1, *path_of(collection), *described))
+    return PublishedCollection(FORMAT, *path_of(collection), *described)
