@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 EditableField = Literal["name", "tags", "notes", "group", "job_type"]
 KeyedField = Literal["config", "summary"]
-# Fields of a run that users can edit as a whole, and fields of which they can edit single keys.
+# Fields of a run that users edit as a whole, and fields whose single keys users edit.
 EDITABLE: tuple[EditableField, ...] = ("name", "tags", "notes", "group", "job_type")
 KEYED: tuple[KeyedField, ...] = ("config", "summary")
 
