@@ -167,6 +167,6 @@ def test_put_accepts_the_arguments_of_wandb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["", "two words", "ümlaut", "new\nline"])
 def test_invalid_key_is_refused(key: str) -> None:
-    with pytest.raises(tracker.UsageError, match="an API key has no spaces"):
+    with pytest.raises(tracker.UsageError, match="contains a space or a non-ASCII character"):
         config_files.write_key("http://host:1", key)
     assert not os.path.exists(os.environ["NETRC"])

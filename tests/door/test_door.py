@@ -184,7 +184,7 @@ hasattr(wandb, "keras")  # an answer, whether keras is installed or not
 try:
     wandb.controller({})
 except NotImplementedError as error:
-    assert isinstance(error, UsageError) and "controller() is not supported: agents decide" in str(error)
+    assert isinstance(error, UsageError) and "controller() is not supported: agents choose" in str(error)
 else:
     raise AssertionError("controller")
 print("good")

@@ -270,7 +270,7 @@ def test_files_of_a_version(artifact_reader: ArtifactReader) -> None:
         ("data", "v2", "no version or alias 'v2'"),
         ("data", "worst", "aliases: first, latest, moved"),
         ("data", f"v{10**30}", "no version or alias"),
-        ("data", "../v0", "no version or alias|there is no"),
+        ("data", "../v0", "no version or alias|does not exist"),
     ],
 )
 def test_missing_versions(artifact_reader: ArtifactReader, name: str, reference: str, words: str) -> None:

@@ -129,7 +129,7 @@ def test_a_missing_part_that_the_catalog_names_is_reported(store: Store) -> None
         asked += 1
         return history.rows(session, get_run(store), store.root)
 
-    with pytest.raises(StoreError, match=r"\.parquet'\): restore it from a backup"):
+    with pytest.raises(StoreError, match=r"\.parquet'\): restore the file from a backup"):
         store.answer(ask)
     assert asked == 1  # the part was not merged, so a retry would not help
 

@@ -215,7 +215,7 @@ def test_malformed_catalog_names_the_command(store: Store) -> None:
     data = bytearray(store.layout.catalog.read_bytes())
     data[4096:] = bytes(len(data) - 4096)
     store.layout.catalog.write_bytes(data)
-    with pytest.raises(StoreError, match=r"malformed.*; `tracker rebuild` makes a new one") as raised:
+    with pytest.raises(StoreError, match=r"malformed.*; `tracker rebuild` makes a new catalog") as raised:
         damaged = open_store(store.root)
         try:
             answers(damaged)
