@@ -131,7 +131,7 @@ reader._Scanner._gap = lambda self, start, end, reason, following: reader.Corrup
 @pytest.mark.parametrize(
     ("sabotage", "says"),
     [
-        pytest.param(BUFFERED, "calls had returned; missing:  ", id="a buffer in user space"),
+        pytest.param(BUFFERED, "calls had returned; missing: ", id="a buffer in user space"),
         pytest.param(BUFFERED_WHOLE, "run00003: ", id="a run without a single written byte"),
         pytest.param(SHORT_BURSTS, "kills came inside a burst of writes", id="kills between bursts"),
         pytest.param(TWICE, "stored twice: ", id="rows that are stored twice"),
