@@ -114,7 +114,7 @@ def test_commands_report_unknown_records(tmp_path: Path, store: Store, before: p
         assert done.returncode == 1, done.stdout + done.stderr
         assert WAITS in done.stdout + done.stderr, name
     done = command("gc", "--store", str(store.root), folder=tmp_path)
-    assert "nothing was deleted" in done.stderr
+    assert "no content was deleted" in done.stderr
     assert WAITS in done.stderr
     assert newer.path.exists()
     before.undo()

@@ -151,7 +151,7 @@ def test_nothing_is_deleted_if_a_journal_cannot_be_read(store: Store) -> None:
     foreign = store.layout.journal("elsewhere", "bb" * 16, 0)
     foreign.parent.mkdir()
     foreign.write_bytes(b"no journal" * 100)
-    with pytest.raises(StoreError, match=r"nothing was deleted.*does not begin with a journal header"):
+    with pytest.raises(StoreError, match=r"no content was deleted.*does not begin with a journal header"):
         gc()
     foreign.unlink()
     assert gc().bytes == len(b"unreferenced")
@@ -162,7 +162,7 @@ def test_nothing_is_deleted_if_a_manifest_is_lost(run: tracker.Run) -> None:
     (name,) = blobs() - {artifact.contents.manifest.entries[0].sha256}
     Layout(ROOT).blob(name).unlink()
     with pytest.raises(
-        StoreError, match=r"nothing was deleted, because the files of local/p/model:v0 are unknown"
+        StoreError, match=r"no content was deleted, because the files of local/p/model:v0 are unknown"
     ):
         gc()
     artifact.delete()

@@ -444,7 +444,7 @@ def _wait_for_naming(layout: Layout) -> None:
             if time.monotonic() > end:
                 raise StoreError(
                     f"a process has held {layout.naming_lock} for {NAMING_PATIENCE:.0f} s and seems to hang "
-                    "while it stores a file; nothing was deleted"
+                    "while it stores a file; no content was deleted"
                 )
             time.sleep(0.005)
     finally:

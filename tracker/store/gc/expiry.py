@@ -43,7 +43,7 @@ class DueVersion(NamedTuple):
 def delete_due(
     store: Store, rules: Sequence[Rule], now: float, *, dry_run: bool
 ) -> tuple[list[DueVersion], list[str]]:
-    """Delete the versions that have expired or that no rule keeps.
+    """Delete the versions that have expired, and those that the matching rule does not keep.
 
     Args:
         store: The store.

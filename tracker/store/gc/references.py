@@ -76,7 +76,7 @@ def pending_references(layout: Layout, applied: dict[str, Applied]) -> PendingRe
             # Sealing a segment deletes its journals. The catalog, which is read later, has the references.
             if journal.path.exists():
                 raise StoreError(
-                    f"nothing was deleted, because the references in a journal are unknown: {error}"
+                    f"no content was deleted, because the references in a journal are unknown: {error}"
                 ) from error
     return pending
 
@@ -167,7 +167,7 @@ def blobs_of(blobs: BlobStore, manifests: Iterable[NamedManifest], *, strict: bo
         except (NotFoundError, ArtifactError) as error:
             if strict:
                 raise StoreError(
-                    f"nothing was deleted, because the files of {version} are unknown: {error.message}; "
+                    f"no content was deleted, because the files of {version} are unknown: {error.message}; "
                     f"restore the blob from a backup, or delete {version}"
                 ) from error
             continue
