@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tracker.capture import logs
-from tracker.errors import UsageError
 from tracker.ground.clock import now
 from tracker.ground.records import RunFinished, pack
 from tracker.ground.terminal import say
@@ -91,17 +90,6 @@ class FinishMethods(RunCore):
                 longest_seconds=settings.finish_seconds,
                 silent=settings.silent,
             )
-
-    def write_logs(self, text: str) -> None:
-        """Add text to the run's output, as if the script had printed it.
-
-        Raises:
-            UsageError: The run is finished.
-        """
-        if self._finished:
-            raise UsageError(f"Run ({self.id}) is finished. Start a new run with init().")
-        if self.capturing is not None:
-            self.capturing.write_logs(text)
 
     def before_end(self, call: Callable[[], None]) -> None:
         """Register a function to call once before the run ends, while the run still accepts records.

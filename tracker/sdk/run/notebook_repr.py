@@ -81,8 +81,3 @@ class NotebookRepr(Identity):
         self._check_open("write_logs")
         if self.capturing is not None:
             self.capturing.write_logs(text)
-
-    def _label(
-        self, code: str | None = None, repo: str | None = None, code_version: str | None = None, **more: str
-    ) -> None:
-        """Ignore the telemetry that libraries report to wandb about themselves."""
