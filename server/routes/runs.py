@@ -37,7 +37,7 @@ def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Respons
 
 @router.get("/segments", response_class=Response)
 def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
-    """Return the state of each segment of a run, for a process that resumes it (MessagePack).
+    """Return the state of each segment of a run, for a process that resumes the run (MessagePack).
 
     \f
     Args:
@@ -117,7 +117,7 @@ def rows(
     """Return the rows of a run.
 
     ``key`` selects the rows that have at least one of the keys. With ``complete``, it selects the rows that
-    have all keys.
+    have all of the given keys.
 
     \f
     See ``HistoryReader.history``.

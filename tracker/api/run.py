@@ -179,7 +179,7 @@ class Run(RunFields):
         max_step: int | None = None,
         use_cache: bool = True,
     ) -> HistoryScan:
-        """Return an iterator over all rows. Former name. See ``Run.scan_history``."""
+        """Return an iterator over all rows. This is the former name of ``scan_history``."""
         return self.scan_history(keys, page_size, min_step, max_step, use_cache)
 
     def download_history_exports(
@@ -231,7 +231,7 @@ class Run(RunFields):
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """The content of ``wandb-metadata.json``: host, program and git commit. None without that file."""
+        """The content of ``wandb-metadata.json``: host, program and git commit. None without a valid file."""
         try:
             content = b"".join(self.file("wandb-metadata.json").chunks())
             found = loads(content)
@@ -356,7 +356,7 @@ class Run(RunFields):
 
     def stop(self) -> None:
         """Raise UnsupportedError: ``Api`` cannot control the run's process."""
-        raise UnsupportedError("Run.stop", "send SIGTERM to its process, which ends the run as preempted")
+        raise UnsupportedError("Run.stop", "send SIGTERM to its process: the run then ends as preempted")
 
     def update_state(self, state: str) -> bool:
         """Raise UnsupportedError: only the run's writers and the recorder set the state."""
@@ -410,5 +410,5 @@ def _version(artifact: Any) -> ArtifactDetail:
 
 
 def as_artifact(version: ArtifactDetail, reader: Reader) -> Artifact:
-    """Return the artifact of a version. Its methods that return runs read them with the same reader."""
+    """Return the artifact of a version. The artifact reads its runs with the same reader."""
     return Artifact.from_version(version, reader, lambda *run_path: Run(reader, reader.run(*run_path)))

@@ -71,7 +71,7 @@ class Artifact(Lineage):
                 "omit it, because digests are always MD5",
             )
         if not type or type == "job" or type.startswith("wandb-"):
-            raise ValueError(f"Invalid artifact type {type!r}. Use a word such as 'model' or 'dataset'.")
+            raise ValueError(f"Invalid artifact type {type!r}. Use a word except 'job' and 'wandb-*'.")
         self.type = type
         self.description = description
         self.incremental = incremental
@@ -326,7 +326,7 @@ class Artifact(Lineage):
             delete_aliases: Whether to delete a version that has aliases other than ``latest``.
 
         Raises:
-            ValueError: The version has aliases, and ``delete_aliases`` is False.
+            ValueError: The version has aliases other than ``latest``, and ``delete_aliases`` is False.
         """
         version = self._require_version("delete")
         reader = self._require_reader("delete")

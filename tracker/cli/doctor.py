@@ -82,7 +82,7 @@ def _crash_test(given: Path | None, store: Path, options: argparse.Namespace, se
     try:
         folder = Path(tempfile.mkdtemp(prefix="tracker-crash-test-", dir=place)).absolute()
     except OSError as error:
-        raise StoreError(f"Cannot make a folder in {place}: {error.strerror}.") from error
+        raise StoreError(f"Cannot make a folder in {place}: {error.strerror}. Use another DIR.") from error
 
     def print_line(line: str) -> None:
         print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
@@ -105,7 +105,7 @@ def _crash_test(given: Path | None, store: Path, options: argparse.Namespace, se
 
 
 def _nearest(store: Path) -> Path:
-    """Return the nearest existing folder at or above the store, which is on the same file system."""
+    """Return the store, or the nearest existing folder above it, for a test of its file system."""
     place = store
     while not place.is_dir():
         place = place.parent

@@ -4,7 +4,7 @@
 * ``NotYet``: the next frame is not there yet, or not completely. The writer may still be writing it, or its
   bytes may not have arrived from another host (live and skipping mode).
 * ``TornTail``: the writer died while it was writing its last frame (final mode).
-* ``Corrupt``: a damaged region before a valid frame, or missing frames (skipping and final mode).
+* ``Corrupt``: a damaged region before a valid frame, missing or repeated frames (skipping and final mode).
 * ``JournalError`` is raised: the operating system could not read the file.
 
 There are three modes:
@@ -116,7 +116,7 @@ def read_frames(
         path: The journal.
         segment: Its segment id, from ``read_header``.
         offset: Position in bytes where a frame starts, or will start.
-        sequence: Expected number of the next frame, if known. Missing numbers are reported.
+        sequence: Expected number of the next frame, if known. Except in live mode, gaps are reported.
         final: Read in final mode: the writer has ended.
         skip: Read in skipping mode. It has no effect in final mode.
 

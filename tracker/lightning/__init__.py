@@ -275,7 +275,7 @@ class WandbLogger(Logger):
 
         The run stays active, so the script can log more. After a failed training (also after Ctrl-C), the run
         fails at the end of the script, unless the script logs something later. After ``sys.exit``, the exit
-        status of the process decides.
+        status of the process decides whether the run fails.
 
         Args:
             status: ``"success"``, or the status of a failed training.

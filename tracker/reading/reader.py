@@ -3,7 +3,7 @@
 A reader reads from a store's catalog, from a store's files without a catalog, or from a server. Every answer
 includes everything that this host has logged so far.
 
-Every method can raise these errors. Its own docstring does not list them:
+Every method can raise these errors. The docstrings of the methods do not list them:
 
 * NotFoundError: The named run, file, version or collection does not exist.
 * CommError: The server cannot be reached, or refuses the request.
@@ -223,7 +223,7 @@ class FileReader(AnyReader, Protocol):
 
 
 class ArtifactReader(AnyReader, Protocol):
-    """Reads and changes artifact versions. Works without a catalog too, except where noted."""
+    """Reads and changes artifact versions. The methods do not need a catalog, except where noted."""
 
     def artifact(self, entity: str, project: str, name: str, reference: str) -> ArtifactDetail:
         """Return one artifact version.
@@ -270,7 +270,7 @@ class ArtifactReader(AnyReader, Protocol):
         """Change or delete a version.
 
         Returns:
-            The changed version, or the deleted version before the deletion.
+            The changed version. For a deletion: the version as it was before.
         """
 
     def link(self, link: ArtifactLinked) -> None:

@@ -43,7 +43,7 @@ class _Writer(NamedTuple):
 class Follower:
     """Applies the journals of a store, round by round.
 
-    A journal is read again only when it has grown, or when the last round left records of it.
+    A journal is read again only when it has grown, or when the last round did not apply all its records.
 
     Args:
         store: The store to apply to.
@@ -98,7 +98,7 @@ class Follower:
         for name, files in self._segments():
             try:
                 applied += self._follow(name, files)
-                # Records after an artifact wait for its digests, and so does the end of its run.
+                # Records after an artifact, and the end of the run, wait for the digests of the artifact.
                 found = "live" if name in self._settling else self._writer_state(name, files)
                 if name in self._incomplete and (
                     found == "silent" or (found == "live" and self._is_damaged(name, files))
@@ -135,7 +135,7 @@ class Follower:
         """Return the journals of each segment, ordered by the start of the segment.
 
         In this order, artifact versions of runs that are applied late (such as those of nodes without a
-        recorder) get the numbers that they would have got live.
+        recorder) get the same numbers as with a recorder.
         """
         found = []
         journals = self.store.layout.list_journals(self._host)
@@ -185,7 +185,7 @@ class Follower:
         return total
 
     def _apply(self, journal: JournalPath, *, skip: bool) -> Applied:
-        """Apply a journal as far as possible; return the last result, with the records of all batches."""
+        """Apply a journal as far as possible; return the last result, with the total number of records."""
         total, cold = 0, False
         while (done := apply_journal(self.store, journal, skip=skip, finalize=self._finalize)).records:
             total += done.records
@@ -235,7 +235,7 @@ class Follower:
         return True
 
     def _is_settled(self, files: list[JournalPath]) -> bool:
-        """Return whether no file of a segment was written or copied here in the last ``MISSED_SECONDS``.
+        """Return whether no file of a segment was changed or copied in the last ``MISSED_SECONDS``.
 
         The change time is used because a copied file may keep the modification time of the original.
         """

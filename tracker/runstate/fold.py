@@ -1,7 +1,7 @@
 """Computation of rows and of a segment's state from its records. This module uses no database and no files.
 
 A ``SegmentState`` contains the data that the next batch of records needs: the open row, the latest values of
-step metrics, the summary and its aggregates. The catalog stores it with the applied offset of the journal.
+step metrics, the summary and its aggregates. The catalog stores the state and how far the journal is applied.
 
 ``(corpus: FILE.FUNCTION)`` names a script in ``tests/differential/corpus`` that shows wandb's behaviour.
 """
@@ -144,7 +144,7 @@ class SegmentState(msgspec.Struct):
     # A later attempt logged the rows from this step on again: `filled` does not contain them.
     hidden_from: Integer | None = None
     # Aggregates that were computed from the rows: see `tracker.runstate.missing_aggregates`. In contrast,
-    # `aggregates` contains the segment's own definitions and all its rows, so that the segment's summary does
+    # `aggregates` uses the segment's own definitions and all its rows, so that the segment's summary does
     # not depend on other segments.
     filled: dict[str, Aggregate] = {}
 
@@ -384,7 +384,7 @@ class SegmentFold:
                 any(rule.summary for rule in rules)
                 or not (self._state.aggregates.keys() | self._state.filled.keys()).isdisjoint(keys),
             )
-            if len(self._shapes) > LARGEST_SHAPES:  # each row of the script has other keys
+            if len(self._shapes) > LARGEST_SHAPES:  # for example, each row has different keys
                 self._shapes.clear()
         return shape
 

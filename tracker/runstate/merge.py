@@ -152,7 +152,7 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: Edits) -
     """Return the merged view of a run's segments. The newest segment of the primary writer decides the state.
 
     A user's edit of a field overrides a value that a script set before the edit. A value that a script sets
-    after the edit overrides the edit, because the script's user wants this value: ``init(name=...)`` of a
+    after the edit overrides the edit. Such a value comes from ``init(name=...)`` of a
     later segment, or a later assignment. An edit of a key of config or summary is overridden only by a
     segment that started after the edit and set the key.
 
@@ -229,11 +229,11 @@ def _own_config(segment: SegmentView) -> dict[str, Any]:
 def _merge_summaries(ordered: Sequence[SegmentView]) -> dict[str, Any]:
     """Return the summary after all segments, as if one writer had written them in this order.
 
-    * A key with an aggregate gets the aggregate over all attempts of one writer: the last one that logged the
+    * A key with an aggregate gets the aggregate over all attempts of one writer, the last writer with the
       key. A value that a script set in the summary later takes precedence.
     * If an attempt goes back to an earlier step, a key keeps its value until it is logged again.
-    * Of rows of a writer and its children, the row with the larger step is the later one. A value that one of
-      their scripts set in the summary overrides logged values of the others.
+    * Among a writer and its children, the row with the larger step is the later one. A value that one of
+      these processes set in the summary overrides the logged values of the other processes.
     """
     if len(ordered) == 1:
         return dict(ordered[0].state.summary)

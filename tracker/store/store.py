@@ -108,7 +108,7 @@ class Store:
                         f"a file that the catalog names is missing ({error}): restore the file from a backup"
                     ) from error
         raise StoreError(
-            f"the parts of the run were merged {LARGEST_ATTEMPTS} times during the read: read again"
+            f"the parts of the run were merged {LARGEST_ATTEMPTS} times during the read. Repeat the read"
         ) from missing
 
     def _names(self, path: str) -> bool:

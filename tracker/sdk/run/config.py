@@ -224,7 +224,7 @@ def config_key(name: object) -> str:
 
     Raises:
         AttributeError: The key is not a string. The exception type is that of wandb
-            (corpus: ``config.keys_that_are_no_text``).
+            (script ``config.keys_that_are_no_text`` in ``tests/differential/corpus``).
     """
     if not isinstance(name, str):
         raise AttributeError(f"Invalid config key {name!r}. Use a string.")

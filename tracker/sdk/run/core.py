@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from tracker.store.objects.layout import Layout
 
 
-# How long a fork waits for a thread that is writing to the run.
+# How long ``share_steps`` waits for a thread that is writing to the run.
 _PATIENCE_SECONDS = 1.0
-# Fields that a script can set. A resumed run keeps the values from before the resume.
+# Fields that a script can set. A resumed run keeps the earlier values of fields that ``init`` does not set.
 SHOWN = ("name", "tags", "notes", "group", "job_type")
 
 
@@ -135,7 +135,7 @@ class RunCore:
             The SHA-256 of the content, as hexadecimal digits.
         """
         layout = self._journal.layout
-        # Until a record names the content, only this lock protects it from garbage collection.
+        # Until a record names the content, only the naming lock protects it from garbage collection.
         with self._lock, shared(layout.naming_lock if layout is not None else None):
             blob = self._journal.save_blob(data)
             if blob is None:  # the disk and the memory buffer are full: the file is lost, write no record
@@ -267,7 +267,7 @@ class RunCore:
             self.capturing.begin()
 
     def _others_have_written(self) -> bool:
-        """Return whether other processes have written to this run since this process started it."""
+        """Return whether other processes may have written rows or summary values of this run."""
         file = self._steps.file
         return file is not None and (self._forked or is_child(self._started.rank) or file.children > 0)
 
@@ -278,7 +278,7 @@ class RunCore:
             file: The counter that this process received with the run. Without it, a new one is created.
 
         Returns:
-            The counter, or None if it could not be created.
+            The counter, or None if the run is disabled or closed, or if the counter could not be created.
         """
         if self._steps.file is not None or self._closed or self.disabled:
             return self._steps.file  # type: ignore[no-any-return]

@@ -26,7 +26,7 @@ class LogMethods(RunCore):
 
         Args:
             data: A dict from string keys to plain values, scalars and arrays of numpy and torch, or media.
-            step: The row's step. A step below the current one adds a separate row; wandb drops it.
+            step: The row's step. A step below the current one adds a separate row; wandb drops such a row.
             commit: Whether this call completes the row. The default is True, or False if ``step`` is given.
 
         Raises:

@@ -1,6 +1,6 @@
 """``Run``, the object that a script logs to.
 
-Each call writes a record to the journal. A recorder process does the rest of the work.
+A call such as ``log`` writes a record to the journal. A recorder process does the rest of the work.
 """
 
 from __future__ import annotations

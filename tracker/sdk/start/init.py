@@ -105,7 +105,7 @@ def init(
     Raises:
         UsageError: An argument is invalid. Nothing was written.
         Error: A package that ``sync_tensorboard`` or ``monitor_gym`` needs is missing. Nothing was written.
-        StoreError: The store cannot be used.
+        StoreError: A newer tracker created the store, or a temporary store cannot be used either.
     """
     extra = {**arguments_of(setup.defaults), **arguments_of(settings)}
     arguments = InitArguments(*map(extra.get, InitArguments._fields))
@@ -223,7 +223,7 @@ def _begin(
         run = open_segment(settings, layout, run_id, config, None, Writer(runtime_base=past.runtime))
         rewind.copy_rows_before(run, settings, fork, past)
         run.set_next_step(fork.step + 1)
-    elif settings.run_id is None and resume != "must":  # an earlier run or another rank cannot have a new id
+    elif settings.run_id is None and resume != "must":  # the id is new: no other run or rank has it
         run = open_segment(settings, layout, run_id, config)
     else:
         at = None if back is None else back.step + 1
@@ -272,7 +272,7 @@ def _with_former_store(settings: Settings, continued: str | None) -> Settings:
         return there
     say(
         f"`dir` does not set the location of the store: this run goes to {settings.store}. Older runs are in "
-        f"{former}. To see them, run `tracker server --store {former}`. To add new runs to them, set "
+        f"{former}. To see them, run `tracker server --store {former}`. To keep new runs there too, set "
         f"TRACKER_STORE={former}",
         silent=silent,
     )

@@ -68,7 +68,7 @@ from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.store import Store
 
 DAY = 86_400.0
-# If the process of a draft is on another host, it counts as dead after this time without a change.
+# A draft's process on another host counts as dead if the draft has not changed for this time.
 UNKNOWN_OWNER = 7 * DAY
 # A temporary file is written and renamed without a pause, so an older one is abandoned.
 LONGEST_WRITE = 3600.0
@@ -86,7 +86,7 @@ class Item(NamedTuple):
             ``log``.
         name: Name of the version or file.
         bytes: Disk space that is freed, in bytes. 0 for a version, because its blobs are separate items, and
-            for a file with other links.
+            for a file with other hard links.
         reason: Reason for the deletion.
     """
 
@@ -141,7 +141,7 @@ def collect(
 
     Raises:
         StoreError: A reference cannot be read, or another collection is running. Earlier steps are not
-            undone: first the versions, then the files of the store, then those of each outbox.
+            undone. The order is: the versions, the files of the store, the files of each outbox.
     """
     report = Report()
     if store is not None:
@@ -378,7 +378,7 @@ class _Collection:
         if not self._dry_run:
             self._check()
             shutil.rmtree(folder, ignore_errors=True)
-        reason = "captured by a process that ended without logging it"
+        reason = "the draft of a process that ended without logging it"
         self._report.items.append(Item("draft", folder.name, size, reason))
 
     def _delete_old(self, paths: Iterable[Path], seconds: float, kind: str, reason: str) -> None:
@@ -418,7 +418,7 @@ class _Collection:
 
 
 def _clock(layout: Layout) -> int:
-    """Return the file system's time in ns. Another host may set it; it may be slightly behind this host's."""
+    """Return the file system's time in ns. A file server's clock may differ from this host's clock."""
     probe = layout.new_temporary()
     make_folder(probe.parent, durable=False)
     try:
@@ -444,7 +444,7 @@ def _wait_for_naming(layout: Layout) -> None:
             if time.monotonic() > end:
                 raise StoreError(
                     f"a process has held {layout.naming_lock} for {NAMING_PATIENCE:.0f} s and seems to hang "
-                    "while it stores a file; no content was deleted"
+                    "while it stores a file; no content was deleted. End the process, then collect again"
                 )
             time.sleep(0.005)
     finally:

@@ -1,6 +1,6 @@
 """Applying the records of journals to the store. No other module brings records of journals into the store.
 
-A batch has two steps. First, the records are read and folded, and many rows are written to a Parquet part.
+A batch has two steps. First, the records are read and folded. If there are many rows, they go to a new part.
 Then one catalog transaction moves the segment's offset and stores the rows. Before the transaction commits,
 blobs are forced to the disk, and version, alias and run files are written.
 
@@ -88,7 +88,7 @@ class Applied(NamedTuple):
 
 
 class _RefusedError(Exception):
-    """A record can never be applied. The batch is read again, and the record becomes a problem of the run."""
+    """A batch has an invalid record. The batch is read again, and the record becomes a problem of the run."""
 
     def __init__(self, sequence: int, reason: str) -> None:
         super().__init__(reason)
@@ -300,7 +300,7 @@ def _read_batch(
     same_file = segment is not None and segment.journal_index == journal.number
     offset = segment.offset if segment is not None and same_file and segment.offset else HEADER.size
     sequence = segment.sequence if segment is not None else 0
-    # The catalog before a rebuild had applied the records before this number. Damage among them is skipped
+    # Before a rebuild, the catalog had applied all records below this number. Damage among them is skipped
     # again without waiting, so that the rebuild loses no row.
     repeated_to = segment.adopted if segment is not None else 0
     skips_damage = final or skip
