@@ -77,7 +77,7 @@ def _scale_table(scale: dict[str, Any]) -> str:
     return (
         f"{text}\n\n{writers['writers']} concurrent runs on one node need "
         f"{writers['memory_mb over bare interpreters']:.0f} MB "
-        f"and {writers['cpu s over bare interpreters']:.1f} CPU-seconds of start-up more than interpreters "
+        f"and {writers['cpu s over bare interpreters']:.1f} CPU-seconds at start-up, on top of interpreters "
         "without tracker "
         f"({writers['memory_mb']:.0f} MB and {writers['cpu s']:.1f} s in total), including the one recorder "
         f"({writers['memory_mb of the recorder']:.0f} MB, {writers['cpu s of the recorder']:.1f} s).\n"

@@ -179,7 +179,7 @@ class Run(RunFields):
         max_step: int | None = None,
         use_cache: bool = True,
     ) -> HistoryScan:
-        """Return an iterator over all rows. This is the former name of ``scan_history``."""
+        """Return an iterator over all rows, under the former name of the method. See ``Run.scan_history``."""
         return self.scan_history(keys, page_size, min_step, max_step, use_cache)
 
     def download_history_exports(

@@ -48,7 +48,7 @@ def add_commands(commands: Commands) -> None:
     put.add_argument(
         "-a", "--alias", action="append", default=[], metavar="A", help="an alias; can be repeated"
     )
-    put.add_argument("--project", default=None, help="the project (default: TRACKER_PROJECT)")
+    put.add_argument("--project", default=None, help="the project (default: from the settings)")
     put.add_argument("-d", "--description", default=None, help="description of the version")
     put.add_argument("--id", default=None, help="id of the run that logs the artifact (default: a new run)")
     put.add_argument("--policy", choices=("mutable", "immutable"), help=argparse.SUPPRESS)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 # Each command with the mode that it sets, its help, and the line that it prints.
 _MODES = (
     (
-        *("online", "online", "send new runs of this folder to the configured server"),
+        *("online", "online", "send new runs of scripts in this folder to the configured server"),
         "tracker online: runs of this folder are sent to the configured server, if there is one.",
     ),
     (
-        *("offline", "offline", "keep new runs of this folder in the local store"),
+        *("offline", "offline", "keep new runs of scripts in this folder in the local store"),
         "tracker offline: runs of this folder stay in the local store. Send them with: tracker sync --to URL",
     ),
-    ("enabled", "online", "enable logging again after `disabled`", "tracker enabled."),
+    ("enabled", "online", "enable logging again after `tracker disabled`", "tracker enabled."),
     (
         *("disabled", "disabled", "disable logging for scripts in this folder"),
         "tracker disabled: runs of this folder are not logged until `tracker enabled`.",

@@ -42,7 +42,7 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="log nothing; check every stored file, and name each missing or damaged file",
     )
-    verify.add_argument("--restart", action="store_true", help="with --all: start again instead of resuming")
+    verify.add_argument("--restart", action="store_true", help="with --all: do not resume an earlier check")
     add_store(verify)
     verify.set_defaults(run=_verify)
 

@@ -50,7 +50,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         "--store",
         type=Path,
         default=None,
-        help="folder of the store (default: TRACKER_STORE, else tracker-store in this folder or above it)",
+        help="folder of the store (default: from the settings, else tracker-store in this folder or above)",
     )
 
 

@@ -25,7 +25,7 @@ def add_commands(commands: Commands) -> None:
     )
     _add_place(sweep)
     sweep.add_argument("--name", help="name of the sweep")
-    sweep.add_argument("--program", help="program of the trials; overrides the one in the file")
+    sweep.add_argument("--program", help="program of the trials; overrides the program in the file")
     sweep.add_argument(
         "-R",
         "--prior_run",

@@ -28,7 +28,7 @@ def add_commands(commands: Commands) -> None:
     sync = commands.add_parser(
         "sync",
         help="add all logged data to a store, and send data that waits for a server; "
-        "--to sends the runs of the store",
+        "with --to, send all ended runs of the store to that server",
     )
     sync.add_argument(
         "what",
