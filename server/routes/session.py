@@ -11,7 +11,7 @@ from server import dependencies, keys
 from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
-from tracker.ground.read_models import SessionInfo
+from tracker.ground.parsed_types import SessionInfo
 from tracker.version import __version__
 
 router = APIRouter(tags=["session"])

@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 import msgspec
+import pytest
 import scripts
 
 HEAVY = {
@@ -42,6 +43,17 @@ for at in range(10):
 run.finish()
 """
     assert not loaded_by(code, tmp_path) & HEAVY
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there msgspec itself imports typing_extensions")
+def test_logging_loads_no_module_that_is_slow_to_import(tmp_path: Path) -> None:
+    """These modules cost a large part of the time of ``init``: decision 15."""
+    code = """
+import tracker
+run = tracker.init(project="p")
+run.log({"loss": 1})
+"""
+    assert not loaded_by(code, tmp_path) & {"dataclasses", "inspect", "ast", "dis", "typing_extensions"}
 
 
 def test_logging_needs_only_msgspec(tmp_path: Path) -> None:

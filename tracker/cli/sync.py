@@ -15,7 +15,8 @@ from tracker.store.objects.layout import Layout
 from tracker.store.objects.store_file import require_store
 
 if TYPE_CHECKING:
-    from tracker.recorder.upload import RunName, Uploaded
+    from tracker.ground.names import RunPath
+    from tracker.recorder.upload import Uploaded
     from tracker.store.store import Store
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -120,7 +121,7 @@ def _count(found: Uploaded) -> str:
     return f"{len(found.sent)} runs sent, {len(found.known)} already there, {len(found.live)} still active"
 
 
-def _find(store: Store, name: str) -> list[RunName]:
+def _find(store: Store, name: str) -> list[RunPath]:
     """Return the runs with this name. There are several if projects share a run id.
 
     Raises:

@@ -34,6 +34,13 @@ Time = Annotated[float, msgspec.Meta(ge=-62_000_000_000.0, le=250_000_000_000.0)
 Seconds = Annotated[float, msgspec.Meta(ge=-1e14, le=1e14)]
 
 
+class SessionInfo(msgspec.Struct, frozen=True):
+    """Whether a server requires a key, and whether the caller has sent one or is a signed-in browser."""
+
+    key_required: bool
+    signed_in: bool
+
+
 def is_digest(value: object) -> bool:
     """Return whether a value is a SHA-256 in lower-case hex."""
     return isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef")
@@ -48,3 +55,6 @@ def prepare(*types: Any) -> None:
     """Let msgspec inspect types now, so that several threads can later decode values into them."""
     for each in types:
         msgspec.json.Decoder(each)
+
+
+prepare(SessionInfo)

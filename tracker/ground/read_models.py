@@ -7,14 +7,6 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """Whether a server requires a key, and whether the caller has sent one or is a signed-in browser."""
-
-    key_required: bool
-    signed_in: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ProjectInfo:
     """A project: its number of runs, the time of their last change, its start time (unix seconds)."""
 
@@ -208,8 +200,8 @@ class FileInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedRun:
-    """The path of a run that changed."""
+class RunName:
+    """The path of a run."""
 
     entity: str
     project: str
@@ -221,7 +213,7 @@ class Changes:
     """The store's revision, and the runs that changed since the revision in the query."""
 
     revision: int
-    runs: list[ChangedRun] = field(default_factory=list)
+    runs: list[RunName] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,15 +272,6 @@ class ArtifactInfo:
     tags: list[str] = field(default_factory=list)
     expires_at: float | None = None
     source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunName:
-    """The path of a run."""
-
-    entity: str
-    project: str
-    id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracker.errors import CommError, JournalError
-from tracker.ground.parsed_types import prepare
+from tracker.ground.parsed_types import Count, Digest, prepare
 from tracker.ground.records import ArtifactLogged, FileSaved, RunFinished, decode
 from tracker.journal.format import HEADER
 from tracker.journal.reader import Frame, read_frames
@@ -25,8 +25,8 @@ BATCH_BYTES = 4 * 1024 * 1024
 class Received(msgspec.Struct, frozen=True):
     """The server's answer about a journal: the length of the received part in bytes, and its SHA-256."""
 
-    offset: int
-    digest: str
+    offset: Count
+    digest: Digest
 
 
 prepare(Received)

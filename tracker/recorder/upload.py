@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from tracker.errors import CommError, Error, NotFoundError
 from tracker.ground.http import Client
+from tracker.ground.names import RunPath
 from tracker.ground.records import pack
 from tracker.journal.writer import JournalWriter
 from tracker.recorder.outbox import Remote
@@ -30,8 +31,6 @@ from tracker.store.store import Store
 # Name of the host folder for journals that were written again.
 REPLAYED = "@replay"
 
-RunName = tuple[str, str, str]
-
 
 class Uploaded(NamedTuple):
     """Result of an upload.
@@ -44,15 +43,15 @@ class Uploaded(NamedTuple):
         problems: One line for each item that could not be sent.
     """
 
-    sent: list[RunName]
-    known: list[RunName]
-    deleted: list[RunName]
-    live: list[RunName]
+    sent: list[RunPath]
+    known: list[RunPath]
+    deleted: list[RunPath]
+    live: list[RunPath]
     problems: list[str]
 
 
 class _Run(NamedTuple):
-    name: RunName
+    name: RunPath
     number: int
     segments: list[tuple[int, str, bool]]  # number in the catalog, id, whether it is sealed
 
@@ -60,7 +59,7 @@ class _Run(NamedTuple):
 def upload(
     store: Store,
     remote: Remote,
-    wanted: Collection[RunName] | None = None,
+    wanted: Collection[RunPath] | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Uploaded:
     """Send runs to a server. Data that the server already has is not sent again.

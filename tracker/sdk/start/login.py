@@ -8,14 +8,11 @@ import msgspec
 
 from tracker.errors import AuthenticationError, CommError
 from tracker.ground import config_files
-from tracker.ground.parsed_types import prepare
-from tracker.ground.read_models import SessionInfo
+from tracker.ground.parsed_types import SessionInfo
 from tracker.recorder.outbox import check_url
 from tracker.sdk.process import active_runs
 from tracker.sdk.process.termlog import termlog, termwarn
 from tracker.sdk.start import setup
-
-prepare(SessionInfo)
 
 
 def login(

@@ -7,8 +7,7 @@ import threading
 import msgspec
 
 from tracker.errors import CommError, Error, NotFoundError
-from tracker.ground.parsed_types import prepare
-from tracker.ground.read_models import SessionInfo
+from tracker.ground.parsed_types import SessionInfo
 from tracker.ground.terminal import say
 from tracker.reading.resume_state import ResumeState
 from tracker.recorder.outbox import Remote
@@ -17,8 +16,6 @@ from tracker.store.objects.layout import Layout
 # How long `init` waits for the state of a run, in seconds; then training starts without an answer. Only a
 # run whose id the script gave is looked up.
 ANSWER_TIMEOUT_SECONDS = 10.0
-
-prepare(SessionInfo)
 
 
 def probe_server(remote: Remote, *, silent: bool) -> None:

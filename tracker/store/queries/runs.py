@@ -9,7 +9,7 @@ from sqlalchemy import Select, SQLColumnExpression, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import NotFoundError, UsageError
-from tracker.ground.read_models import ChangedRun, Changes, ProjectInfo, RunDetail, RunInfo, RunPage
+from tracker.ground.read_models import Changes, ProjectInfo, RunDetail, RunInfo, RunName, RunPage
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.merge import SegmentView, add_segments
 from tracker.store.catalog.models import Clock, Project, Run, RunField, Segment
@@ -262,7 +262,7 @@ def changes_since(session: Session, since: int | None) -> Changes:
     ).all()
     if len(changed) == LARGEST_PAGE:
         now = changed[-1].revision  # the caller gets the other runs when it asks again from this revision
-    return Changes(now, [ChangedRun(*row[:3]) for row in changed])
+    return Changes(now, [RunName(*row[:3]) for row in changed])
 
 
 def revision(session: Session) -> int:
