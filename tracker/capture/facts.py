@@ -226,9 +226,10 @@ def describe(
     if machine:
         with Logged("describe the machine"):
             found.update(_describe_machine())
-    with Logged("describe the machine"):
+    with Logged("describe the Slurm job"):
         if slurm := _slurm():
             found["slurm"] = slurm
+    with Logged("describe the container"):
         if container := _container():
             found["container"] = container
     if os.environ.get("CONDA_PREFIX"):
