@@ -132,19 +132,19 @@ def fill(store: Store, count: int) -> None:
             runs, fields, segments = [], [], []
             for at in range(first, min(first + 500, count)):
                 started, summary, finished = make_run(at)
-                folder = SegmentFold(SegmentState())
+                fold = SegmentFold(SegmentState())
                 for record in (started, summary, finished):
-                    folder.fold(record)
+                    fold.fold(record)
                 runs.append({
                     "id": at + 1, "project_id": project.id, "run_id": started.run_id, "name": started.name,
                     "state": "finished", "created_at": started.time, "updated_at": finished.time,
-                    "finished_at": finished.time, "duration": folder.state.runtime, "exit_code": 0,
+                    "finished_at": finished.time, "duration": fold.state.runtime, "exit_code": 0,
                     "group": started.group, "tags": started.tags, "host": "node1", "edits": {},
                     "config": started.config, "summary": summary.values, "revision": at + 1,
                 })  # fmt: skip
                 segments.append({
                     "segment": f"{at:032x}", "run_id": at + 1, "started_at": started.time,
-                    "ended": "finished", "sealed": True, "state": pack_state(folder.state),
+                    "ended": "finished", "sealed": True, "state": pack_state(fold.state),
                 })  # fmt: skip
                 derived = fields_of(started.config, summary.values, started.tags or [])
                 fields += [row_of(at + 1, project.id, name, value) for name, value in derived.items()]

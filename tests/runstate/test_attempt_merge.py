@@ -40,10 +40,10 @@ class Written:
 
     def add(self, records: list[Record], **started: Any) -> SegmentState:
         at = len(self.segments)
-        folder = SegmentFold(SegmentState())
+        fold = SegmentFold(SegmentState())
         first = RunStarted("e", "p", "r", 100.0 * at, Process("h", "b", 0, 1, 2), attempt=at, **started)
-        found = [row for record in [first, *records] for row in folder.fold(record)]
-        state = unpack_state(pack_state(folder.state))
+        found = [row for record in [first, *records] for row in fold.fold(record)]
+        state = unpack_state(pack_state(fold.state))
         name = str(at)
         self.rows[name] = found
         view = SegmentView(name, first.rank, at, first.time, state.start_step, "finished", state)

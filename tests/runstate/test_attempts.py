@@ -40,21 +40,21 @@ def row(step: int, data: dict[str, Any], at: float | None = None) -> Row:
 
 
 def segment(attempt: int, *records: Record, **started: Any) -> SegmentView:
-    folder = SegmentFold(SegmentState())
+    fold = SegmentFold(SegmentState())
     first = RunStarted("e", "p", "r", 100.0 * attempt, Process("h", "b", 0, 1, 2), attempt=attempt, **started)
     for record in (first, *records):
-        folder.fold(record)
-    state = folder.state
+        fold.fold(record)
+    state = fold.state
     ended = state.finished.state if state.finished else None
     return SegmentView(f"{9 - attempt}", first.rank, attempt, first.time, state.start_step, ended, state)
 
 
 def headless(*records: Record) -> SegmentView:
     """Return a segment whose first record is lost."""
-    folder = SegmentFold(SegmentState())
+    fold = SegmentFold(SegmentState())
     for record in records:
-        folder.fold(record)
-    return SegmentView("h", 0, 0, 0.0, 0, "crashed", folder.state)
+        fold.fold(record)
+    return SegmentView("h", 0, 0, 0.0, 0, "crashed", fold.state)
 
 
 def describe(*segments: SegmentView) -> RunDetail:
@@ -205,9 +205,9 @@ def test_rows_from_before_a_definition_count_in_later_attempts(key: str) -> None
 def test_rows_that_were_logged_again_do_not_count() -> None:
     older = segment(0, MOST, row(0, {"x": 1}), row(1, {"x": 9}))
     summary(older, segment(1, row(1, {"x": 2}), start_step=1), rows={"9": [1, 9], "8": [2]})
-    folder = SegmentFold(older.state)
-    folder.fold(row(1, {"x": 8}))
-    assert folder.state.counted["x"].high == 1
+    fold = SegmentFold(older.state)
+    fold.fold(row(1, {"x": 8}))
+    assert fold.state.counted["x"].high == 1
 
 
 def test_media_are_not_merged_as_dicts() -> None:

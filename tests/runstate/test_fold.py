@@ -32,9 +32,9 @@ STARTED = RunStarted("e", "p", "r", 100.0, Process("h", "b", 0, 1, 2), runtime_b
 
 
 def fold(*records: Record, started: bool = True) -> tuple[list[FinishedRow], SegmentState]:
-    folder = SegmentFold(SegmentState())
-    rows = [row for record in ([STARTED] if started else []) + list(records) for row in folder.fold(record)]
-    return rows, folder.state
+    fold = SegmentFold(SegmentState())
+    rows = [row for record in ([STARTED] if started else []) + list(records) for row in fold.fold(record)]
+    return rows, fold.state
 
 
 def row(number: int, data: dict[str, Any], step: int | None = None, flags: int = COMMIT) -> Row:
@@ -389,9 +389,9 @@ records = st.lists(
 def test_division_into_batches_has_no_effect(logged: list[Record], ended: bool) -> None:
     whole: list[Record] = [STARTED, *logged, *([RunFinished(300.0, "finished")] if ended else [])]
     whole = [decode(pack(record)) for record in whole]
-    folder = SegmentFold(SegmentState())
-    expected = [row for record in whole for row in folder.fold(record)]
-    left = [row.data for row in folder.flush()]
+    fold = SegmentFold(SegmentState())
+    expected = [row for record in whole for row in fold.fold(record)]
+    left = [row.data for row in fold.flush()]
     for cut in range(len(whole) + 1):
         first = SegmentFold(SegmentState())
         found = [row for record in whole[:cut] for row in first.fold(record)]
@@ -399,13 +399,13 @@ def test_division_into_batches_has_no_effect(logged: list[Record], ended: bool) 
         found += [row for record in whole[cut:] for row in second.fold(record)]
         assert repr(found) == repr(expected)
         assert repr([row.data for row in second.flush()]) == repr(left)
-        assert repr(second.state) == repr(folder.state)
+        assert repr(second.state) == repr(fold.state)
 
 
 @settings(max_examples=100)
 @given(records)
 def test_a_state_is_equal_after_packing_and_unpacking(logged: list[Record]) -> None:
-    folder = SegmentFold(SegmentState())
+    fold = SegmentFold(SegmentState())
     for record in [STARTED, *logged]:
-        folder.fold(record)
-        assert repr(unpack_state(pack_state(folder.state))) == repr(folder.state)
+        fold.fold(record)
+        assert repr(unpack_state(pack_state(fold.state))) == repr(fold.state)

@@ -55,10 +55,10 @@ def segment(
     """Return the segment of a writer."""
     process = Process(f"host of {segment_id}", "boot", 0, 1, 2)
     first = RunStarted("e", "p", "r", began, process, rank=rank, attempt=attempt, **started)
-    folder = SegmentFold(SegmentState())
+    fold = SegmentFold(SegmentState())
     for record in (first, *records):
-        folder.fold(record)
-    state = folder.state
+        fold.fold(record)
+    state = fold.state
     ended = state.finished.state if state.finished is not None else None
     return SegmentView(segment_id, rank, attempt, began, state.start_step, ended, state)
 
@@ -245,9 +245,9 @@ def test_after_going_back_only_visible_rows_count() -> None:
     nothing = segment("", attempt=1, began=1100.0, start_step=2)
     assert with_rows(older, nothing)["x"] == {"min": 1, "max": 9}, "it was not logged again"
     assert (older.state.hidden_from, older.state.counted["x"].high) == (2, 7)
-    folder = SegmentFold(older.state)  # it continues to log after the later attempt has started
-    folder.fold(row(4, x=100))
-    folder.fold(Row(5, 1, COMMIT | ASIDE, 1002.0, {"x": 6}))
+    fold = SegmentFold(older.state)  # it continues to log after the later attempt has started
+    fold.fold(row(4, x=100))
+    fold.fold(Row(5, 1, COMMIT | ASIDE, 1002.0, {"x": 6}))
     assert older.state.counted["x"].count == 3
     newer = segment("2:6", EXTREMES, row(2, 1101, x=6), attempt=1, began=1100.0, start_step=2)
     assert with_rows(older, newer)["x"] == {"min": 5, "max": 7}
@@ -365,9 +365,9 @@ def test_the_state_of_a_sealed_segment_is_restored() -> None:
         state.metrics,
         state.aggregates,
     )
-    folder = SegmentFold(restored)
-    folder.fold(row(9, x=4))
-    assert folder.state.summary["x"] == {"max": 4}
+    fold = SegmentFold(restored)
+    fold.fold(row(9, x=4))
+    assert fold.state.summary["x"] == {"max": 4}
     assert restored.started is not None and restored.started.process.host == "host of b"
     assert restored.problems == ["1 records were lost at 1: r"]
     bad = {**msgspec.to_builtins(state), "aggregates": {"x": [1, 1.0, "low", 3, 3]}}

@@ -18,12 +18,12 @@ Call = tuple[str, dict[str, Any]]
 
 def rows(calls: list[Call], start: int = 0) -> list[tuple[int, list[str]]]:
     """Log each key with its options; return step and keys of the rows, in the order of their numbers."""
-    counter, folder = StepCounter(start), SegmentFold(SegmentState())
+    counter, fold = StepCounter(start), SegmentFold(SegmentState())
     done = []
     for at, (key, options) in enumerate(calls):
         row, step, flags = counter.place(**options)
-        done += folder.fold(Row(row, step, flags, float(at), {key: at}))
-    done += folder.flush()
+        done += fold.fold(Row(row, step, flags, float(at), {key: at}))
+    done += fold.flush()
     return [(row.step, list(row.data)) for row in sorted(done, key=lambda row: row.row)]
 
 
@@ -128,7 +128,7 @@ def test_a_step_that_is_too_large_is_an_error_and_changes_nothing(step: int) -> 
     )
 )
 def test_no_call_is_lost_and_only_separate_rows_have_smaller_steps(calls: list[dict[str, Any]]) -> None:
-    counter, folder = StepCounter(), SegmentFold(SegmentState())
+    counter, fold = StepCounter(), SegmentFold(SegmentState())
     done, aside = [], set()
     for at, options in enumerate(calls):
         before = counter.step
@@ -138,8 +138,8 @@ def test_no_call_is_lost_and_only_separate_rows_have_smaller_steps(calls: list[d
         assert counter.step >= before
         if flags & ASIDE:
             aside.add(row)
-        done += folder.fold(Row(row, step, flags, 0.0, {f"call{at}": at}))
-    done += folder.flush()
+        done += fold.fold(Row(row, step, flags, 0.0, {f"call{at}": at}))
+    done += fold.flush()
     assert sorted(key for row in done for key in row.data) == sorted(f"call{at}" for at in range(len(calls)))
     assert sorted(row.row for row in done) == list(range(len(done)))
     ordered = [row.step for row in sorted(done, key=lambda row: row.row) if row.row not in aside]

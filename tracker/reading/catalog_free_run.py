@@ -258,7 +258,7 @@ def _add_sealed(layout: Layout, found: CatalogFreeRun, segment: PublishedSegment
 
 def _add_unsealed(layout: Layout, found: CatalogFreeRun, name: str, files: list[JournalPath]) -> bool:
     """Fold a segment's journals; return False if they are damaged or lack the end of the segment."""
-    folder, rows = SegmentFold(SegmentState()), []
+    fold, rows = SegmentFold(SegmentState()), []
     sequence = 0  # the numbers of records continue from file to file, so a missing file is a gap
     for journal in files:
         if read_header(journal.path) is None:
@@ -272,8 +272,8 @@ def _add_unsealed(layout: Layout, found: CatalogFreeRun, name: str, files: list[
                 became = read_finalized(layout, record.draft)
                 if became is None or became.problem is not None:
                     return False
-            rows += folder.fold(record)
-    state = folder.state
+            rows += fold.fold(record)
+    state = fold.state
     started, finished = state.started, state.finished
     if started is None or finished is None:
         return False

@@ -205,16 +205,16 @@ def _unapplied(layout: Layout, run_path: RunPath, writing: Set[str]) -> Iterator
     """Yield the segments of a run that have journals, each with whether its writer is known to be running."""
     for segment, group in groupby(layout.list_journals(), key=lambda journal: journal.segment):
         journals = list(group)
-        folder: SegmentFold | None = None
+        fold: SegmentFold | None = None
         for _sequence, record in _records(journals, True):
             if isinstance(record, RunStarted) and (record.entity, record.project, record.run_id) != run_path:
                 break
-            folder = folder or _new_folder()
-            folder.fold(record)
+            fold = fold or _new_fold()
+            fold.fold(record)
         else:
-            if folder is None:
+            if fold is None:
                 continue
-            state, started = folder.state, folder.state.started
+            state, started = fold.state, fold.state.started
             if started is None:
                 continue
             silent = _is_silent(layout, journals[-1])
@@ -223,9 +223,9 @@ def _unapplied(layout: Layout, run_path: RunPath, writing: Set[str]) -> Iterator
                 alive = False
             ended = state.finished.state if state.finished is not None else None
             if ended is None and (not alive if alive is not None else silent):
-                folder.flush()
+                fold.flush()
                 ended = "crashed"
-            yield _view(segment, started, ended, folder.state), bool(alive)
+            yield _view(segment, started, ended, fold.state), bool(alive)
 
 
 def _view(segment: str, started: RunStarted, ended: str | None, state: SegmentState) -> SegmentView:
@@ -239,13 +239,13 @@ def _set_end(view: SegmentView, here: bool, ended: str) -> tuple[SegmentView, bo
     if view.ended is None and not here:
         from tracker.runstate.fold import SegmentFold
 
-        folder = SegmentFold(view.state)
-        folder.flush()
-        view = view._replace(ended=ended, state=folder.state)
+        fold = SegmentFold(view.state)
+        fold.flush()
+        view = view._replace(ended=ended, state=fold.state)
     return view, here
 
 
-def _new_folder() -> SegmentFold:
+def _new_fold() -> SegmentFold:
     from tracker.runstate.fold import (
         SegmentFold,
         SegmentState,
@@ -287,10 +287,10 @@ def read_rows(
 
 
 def _fold_rows(journals: list[JournalPath]) -> Iterator[FinishedRow]:
-    folder = _new_folder()
+    fold = _new_fold()
     for _sequence, record in _records(journals, True):
-        yield from folder.fold(record)
-    yield from folder.flush()
+        yield from fold.fold(record)
+    yield from fold.flush()
 
 
 def _is_silent(layout: Layout, journal: JournalPath) -> bool:

@@ -107,8 +107,8 @@ class RunJournal:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
-            self._read = _BEGINNING  # the child reads back its own journal, with a new `_folder`
-            vars(self).pop("_folder", None)
+            self._read = _BEGINNING  # the child reads back its own journal, with a new `_fold`
+            vars(self).pop("_fold", None)
             self.put = self._put_first_of_child
 
     def read_summary(self, *, others_write: bool = False) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class RunJournal:
         )
         segments.append(own)
         if any(each is own for each in fill_aggregates(segments, partial(read_rows, self.layout, place))):
-            self._folder = SegmentFold(state)  # the new fold uses the aggregates that were filled in
+            self._fold = SegmentFold(state)  # the new fold uses the aggregates that were filled in
         merged = merge_segments(started.run_id, segments, known.edits if known is not None else {})
         summary = merged.summary
         step = merged.last_step if others_write or state.last_step is None else state.last_step
@@ -158,10 +158,10 @@ class RunJournal:
                 found = find_run(self.layout, started.entity, started.project, started.run_id)
                 if found is not None and self._writer.segment in found.segments:
                     return found.segments[self._writer.segment].state
-        return self._folder.state
+        return self._fold.state
 
     @cached_property
-    def _folder(self) -> SegmentFold:
+    def _fold(self) -> SegmentFold:
         from tracker.runstate.fold import SegmentFold, SegmentState
 
         return SegmentFold(SegmentState())
@@ -174,7 +174,7 @@ class RunJournal:
             )
             for outcome in read_frames(path.path, writer.segment, offset, final=False):
                 if isinstance(outcome, Frame):
-                    self._folder.fold(decode(outcome.payload, str(path.path), outcome.offset))
+                    self._fold.fold(decode(outcome.payload, str(path.path), outcome.offset))
                     offset = outcome.end
             self._read = (number, offset)
             if not self.layout.journal(writer.host, writer.segment, number + 1).exists():
@@ -242,7 +242,7 @@ class NoJournal(RunJournal):
         return None
 
     def _fold_one(self, payload: bytes) -> None:
-        self._folder.fold(decode(payload))
+        self._fold.fold(decode(payload))
 
     def close(self) -> None:
         """Do nothing: no file is open."""

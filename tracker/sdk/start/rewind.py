@@ -117,12 +117,12 @@ def rewind_run(run: Run, past: RewoundHistory) -> None:
     from tracker.runstate.fold import SegmentFold, SegmentState
 
     assert run.journal.known is not None
-    folder = SegmentFold(SegmentState(metrics=run.journal.known.definitions))
+    fold = SegmentFold(SegmentState(metrics=run.journal.known.definitions))
     for at, row in enumerate(past.rows):
         data = {key: value for key, value in row.items() if not key.startswith("_")}
-        folder.fold(Row(at, row["_step"], COMMIT, 0.0, data))
+        fold.fold(Row(at, row["_step"], COMMIT, 0.0, data))
     now = run.summary._as_dict()
-    before = {key: value for key, value in folder.state.summary.items() if now.get(key) != value}
+    before = {key: value for key, value in fold.state.summary.items() if now.get(key) != value}
     if before:
         run.record(SummaryChanged(to_plain(before)))
 
