@@ -35,11 +35,11 @@ for name in ("kept", "gone"):
 """
 CRASHING = """
 import os
+from unittest import mock
 from tracker.api.api import Api
-from tracker.store.ingest import deletion
 def crash(*arguments, **keywords):
     os._exit(9)
-deletion.{where} = crash
+mock.patch("tracker.store.ingest.deletion.{where}", crash).start()  # raises if there is no such name
 Api().run("team/demo/gone").delete()
 """
 
@@ -95,11 +95,11 @@ def test_artifacts_of_a_run_are_deleted_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["_take_out", "shutil.rmtree"])
+@pytest.mark.parametrize("where", ["_remove_from_catalog", "shutil.rmtree"])
 def test_a_crash_during_a_deletion(where: str, tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     assert scripts.run(CRASHING.format(where=where), tmp_path, check=False).returncode == 9
-    behind = where != "_take_out"  # the commit
+    behind = where != "_remove_from_catalog"  # the commit
     assert names(tmp_path) == (["kept"] if behind else ["gone", "kept"])
     if not behind:
         scripts.run('from tracker.api.api import Api\nApi().run("team/demo/gone").delete()', tmp_path)
