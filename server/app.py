@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -12,6 +13,7 @@ from server.dashboard import add_dashboard
 from server.dependencies import require_writer
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
+from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
 from server.routes import artifacts, captured, ingest, live, projects, runs, session
 from server.settings import ServerSettings
@@ -20,6 +22,8 @@ from tracker.store.store import Store
 from tracker.version import __version__
 
 API = "/api/v1"
+# Operations that need no key.
+OPEN = {"get_health", "get_session", "sign_in", "sign_out"}
 
 
 def create_app(store: Store, settings: ServerSettings) -> FastAPI:
@@ -32,15 +36,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         yield
         watcher.stop()
 
-    # No interactive documentation pages: FastAPI's pages load scripts from other hosts.
-    app = FastAPI(
-        title="tracker",
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=f"{API}/openapi.json",
-    )
+    app = _describe(lifespan=lifespan)
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
@@ -56,9 +52,30 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
+    app.include_router(session.links)
+    add_dashboard(app)
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """Return the OpenAPI document. It needs no store."""
+    return _describe().openapi()
+
+
+def _describe(**options: Any) -> FastAPI:
+    """Return an application with the routes of the API and their document."""
+    # FastAPI's own reference pages load scripts from other hosts.
+    app = FastAPI(
+        title="tracker",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        generate_unique_id_function=operation_id,
+        **options,
+    )
     for routes in (session, projects, runs, captured, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
-    app.include_router(session.links)
-    add_dashboard(app)
+    add_document(app, OPEN)
     return app

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
+from server.answers import ArtifactFile, LinkedArtifact, LinkedTablePage
 from tracker.ground.read_models import ArtifactDetail, TablePage
 from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Run
@@ -20,32 +20,25 @@ def media_url(run: Run, path: str) -> str:
     )
 
 
-def link_table(run: Run, page: TablePage) -> dict[str, Any]:
+def link_table(run: Run, page: TablePage) -> LinkedTablePage:
     """Return a table page with the addresses of the table and of the media in its cells."""
-    answer: dict[str, Any] = msgspec.to_builtins(page)
-    answer["url"] = media_url(run, page.path)
-    answer["rows"] = [[link_object(run, cell) for cell in row] for row in page.rows]
-    return answer
+    rows = [[link_object(run, cell) for cell in row] for row in page.rows]
+    return LinkedTablePage(**_fields(page) | {"rows": rows}, url=media_url(run, page.path))
 
 
-def link_artifact(artifact: ArtifactDetail) -> dict[str, Any]:
+def link_artifact(artifact: ArtifactDetail) -> LinkedArtifact:
     """Return an artifact with the address of its file list."""
-    answer: dict[str, Any] = msgspec.to_builtins(artifact)
-    answer["files_url"] = _files_url(artifact)
-    return answer
+    return LinkedArtifact(**_fields(artifact), files_url=_files_url(artifact))
 
 
-def link_file(artifact: ArtifactDetail, entry: Entry) -> dict[str, Any]:
+def link_file(artifact: ArtifactDetail, entry: Entry) -> ArtifactFile:
     """Return one file of an artifact with its address; None as address for a reference."""
     url = f"{_files_url(artifact)}/{quote(entry.path)}" if entry.ref is None else None
-    return {
-        "path": entry.path,
-        "size": entry.size,
-        "digest": entry.digest,
-        "sha256": entry.sha256,
-        "ref": entry.ref,
-        "url": url,
-    }
+    return ArtifactFile(entry.path, entry.size, entry.digest, entry.sha256, entry.ref, url)
+
+
+def _fields(record: TablePage | ArtifactDetail) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _files_url(artifact: ArtifactDetail) -> str:

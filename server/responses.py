@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from server.openapi import PROBLEM, problem
 from tracker.errors import (
     ArtifactError,
     AuthenticationError,
@@ -38,14 +39,14 @@ class ExactJSON(Response):
 
 
 def error_answer(status: int, code: str, message: str) -> ExactJSON:
-    """Return an error in the format that all errors share.
+    """Return an error in the format that all errors share (RFC 9457).
 
     Args:
         status: HTTP status.
         code: Short code for programs.
         message: Text for people.
     """
-    return ExactJSON({"error": {"code": code, "message": message}}, status_code=status)
+    return ExactJSON(problem(status, code, message), status_code=status, media_type=PROBLEM)
 
 
 _STATUS: tuple[tuple[type[Error], int, str], ...] = (

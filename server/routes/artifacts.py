@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from server.answers import (
+    ArtifactFiles,
+    ArtifactLinks,
+    ArtifactList,
+    CollectionList,
+    Done,
+    LinkedArtifact,
+)
+from server.bodies import ArtifactChange, ArtifactLink, CollectionEdit
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob, send_packed_file
 from server.links import link_artifact, link_file
+from server.openapi import ranges, stored
 from server.responses import ExactJSON
 from tracker.errors import NotFoundError, UsageError
-from tracker.ground.read_models import ArtifactDetail, ArtifactInfo, CollectionInfo
+from tracker.ground.read_models import CollectionInfo
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.store.blobs.content import BlobStore
-from tracker.store.blobs.manifest import Entry, read_manifest
+from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.queries import artifacts as query
 from tracker.store.store import Store
 
@@ -28,40 +38,40 @@ changing = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Writ
 PAGE = 1000
 
 
-@router.get("/collections", response_model=dict[str, list[CollectionInfo]])
-def collections(reader: ReaderDep, entity: str, project: str, type: str | None = None) -> Response:
+@router.get("/collections", response_model=CollectionList)
+def list_collections(reader: ReaderDep, entity: str, project: str, type: str | None = None) -> Response:
     """List the artifact collections of a project by name. ``type`` selects one artifact type.
 
     \f
     See ``CollectionReader.collections``.
     """
-    return ExactJSON({"collections": reader.collections(entity, project, type)})
+    return ExactJSON(CollectionList(reader.collections(entity, project, type)))
 
 
 @router.patch("/collections/{name}", response_model=CollectionInfo, dependencies=[Writer])
-def change_collection(
-    reader: ReaderDep, entity: str, project: str, name: str, body: Annotated[dict[str, Any], Body()]
+def edit_collection(
+    reader: ReaderDep, entity: str, project: str, name: str, body: CollectionEdit
 ) -> Response:
     """Change the ``description`` or the ``tags`` of a collection. Fields that are not given stay unchanged.
 
     \f
     See ``CollectionReader.change_collection``.
     """
-    return ExactJSON(reader.change_collection(entity, project, name, body))
+    return ExactJSON(reader.change_collection(entity, project, name, body.given()))
 
 
-@router.get("/runs/{run_id}/used-artifacts", response_model=dict[str, list[ArtifactInfo]])
-def used(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
+@router.get("/runs/{run_id}/used-artifacts", response_model=ArtifactList)
+def list_used_artifacts(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """List the artifact versions that a run used, in the order of use.
 
     \f
     See ``CollectionReader.used_artifacts``.
     """
-    return ExactJSON({"artifacts": reader.used_artifacts(entity, project, run_id)})
+    return ExactJSON(ArtifactList(reader.used_artifacts(entity, project, run_id)))
 
 
-@router.get("/artifacts", response_model=dict[str, list[ArtifactInfo]])
-def versions(
+@router.get("/artifacts", response_model=ArtifactList)
+def list_artifacts(
     reader: ReaderDep, entity: str, project: str, run: str | None = None, name: str | None = None
 ) -> Response:
     """List artifact versions, newest first: all, or those of one ``run``, or of the collection ``name``.
@@ -69,11 +79,11 @@ def versions(
     \f
     See ``CollectionReader.artifacts``.
     """
-    return ExactJSON({"artifacts": reader.artifacts(entity, project, run, name)})
+    return ExactJSON(ArtifactList(reader.artifacts(entity, project, run, name)))
 
 
-@router.get("/artifacts/{name}/{reference}", response_model=ArtifactDetail)
-def detail(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
+@router.get("/artifacts/{name}/{reference}", response_model=LinkedArtifact)
+def get_artifact(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
     """Return one version. ``reference`` is a version such as ``v3``, an alias, or a digest.
 
     \f
@@ -82,19 +92,19 @@ def detail(reader: ReaderDep, entity: str, project: str, name: str, reference: s
     return ExactJSON(link_artifact(reader.artifact(entity, project, name, reference)))
 
 
-@router.get("/artifacts/{name}/{reference}/links", response_model=dict[str, list[ArtifactDetail]])
-def links(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
+@router.get("/artifacts/{name}/{reference}/links", response_model=ArtifactLinks)
+def list_artifact_links(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
     """List the links to a version in other collections.
 
     \f
     See ``ArtifactReader.links``.
     """
     version = reader.artifact(entity, project, name, reference)
-    return ExactJSON({"artifacts": reader.links(version)})
+    return ExactJSON(ArtifactLinks(reader.links(version)))
 
 
-@router.get("/artifacts/{name}/{reference}/manifest")
-def manifest(
+@router.get("/artifacts/{name}/{reference}/manifest", response_class=Response, responses=stored(Manifest))
+def get_artifact_manifest(
     store: StoreDep, reader: ReaderDep, entity: str, project: str, name: str, reference: str
 ) -> Response:
     """Return the manifest of a version as it is stored: the list of its files.
@@ -106,8 +116,8 @@ def manifest(
     return send_blob(store, version.manifest, "manifest.json", None)
 
 
-@router.get("/artifacts/{name}/{reference}/files")
-def files(
+@router.get("/artifacts/{name}/{reference}/files", response_model=ArtifactFiles)
+def list_artifact_files(
     reader: ReaderDep,
     entity: str,
     project: str,
@@ -124,11 +134,11 @@ def files(
     version = reader.artifact(entity, project, name, reference)
     entries = reader.manifest(version).entries
     some = entries[max(offset, 0) : max(offset, 0) + max(limit, 0)]
-    return ExactJSON({"total": len(entries), "files": [link_file(version, entry) for entry in some]})
+    return ExactJSON(ArtifactFiles(len(entries), [link_file(version, entry) for entry in some]))
 
 
-@router.get("/artifacts/{name}/{reference}/files/{path:path}")
-def file(
+@router.get("/artifacts/{name}/{reference}/files/{path:path}", response_class=Response, responses=ranges())
+def get_artifact_file(
     request: Request,
     store: StoreDep,
     reader: ReaderDep,
@@ -153,8 +163,10 @@ def file(
     raise NotFoundError(f"Artifact {name}:{version.version} has no file {path!r}.")
 
 
-@router.get("/artifacts/{name}/{reference}/blobs/{sha256}")
-def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str) -> Response:
+@router.get("/artifacts/{name}/{reference}/blobs/{sha256}", response_class=Response, responses=ranges())
+def get_artifact_blob(
+    store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str
+) -> Response:
     """Return one blob that contains files of a version, such as a pack. Byte ranges are supported.
 
     \f
@@ -169,17 +181,17 @@ def blob(store: StoreDep, entity: str, project: str, name: str, reference: str, 
     return send_blob(store, sha256, sha256, None, check=False)
 
 
-@changing.post("/change", response_model=ArtifactDetail)
-def change(reader: ReaderDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+@changing.post("/change", response_model=LinkedArtifact)
+def change_artifact(reader: ReaderDep, body: ArtifactChange) -> Response:
     """Change a version (aliases, description, metadata, tags, lifetime), or delete it."""
-    return ExactJSON(link_artifact(reader.change(_record(body, ArtifactChanged))))
+    return ExactJSON(link_artifact(reader.change(_record(body.given(), ArtifactChanged))))
 
 
-@changing.post("/link")
-def link(reader: ReaderDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+@changing.post("/link", response_model=Done)
+def create_artifact_link(reader: ReaderDep, body: ArtifactLink) -> Response:
     """Link a version into another collection."""
-    reader.link(_record(body, ArtifactLinked))
-    return ExactJSON({})
+    reader.link(_record(body.given(), ArtifactLinked))
+    return ExactJSON(Done())
 
 
 @lru_cache(maxsize=4)
@@ -197,14 +209,7 @@ def _send(request: Request, store: Store, entry: Entry, download: bool) -> Respo
 
 
 def _record(body: dict[str, Any], kind: type[ArtifactChanged] | type[ArtifactLinked]) -> Any:
-    fields = msgspec.structs.fields(kind)
-    unknown = sorted(set(body) - {field.name for field in fields})
-    if unknown:
-        raise UsageError(f"Unknown field {unknown[0]!r}.")
-    missing = [field.name for field in fields if field.required and field.name not in body]
-    if missing:
-        raise UsageError(f"Field {missing[0]!r} is missing.")
-    given = [body.get(field.name, _default(field)) for field in fields]
+    given = [body.get(field.name, _default(field)) for field in msgspec.structs.fields(kind)]
     try:
         return msgspec.convert([kind.__struct_config__.tag, *given], kind)
     except msgspec.ValidationError as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from server.answers import Facts, FactsFile, SystemMetricsList
 from server.dependencies import Reader, ReaderDep, StoreDep
 from server.links import media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground import values
+from tracker.ground.read_models import Output
 from tracker.store.queries import media
 from tracker.store.queries.runs import get_run
 
@@ -23,8 +25,8 @@ LARGEST_FACTS = 4 * 1024 * 1024
 _FACTS = ("wandb-metadata.json", "requirements.txt", "conda-environment.yaml", "diff.patch")
 
 
-@router.get("/system")
-def system(
+@router.get("/system", response_model=SystemMetricsList)
+def get_system_metrics(
     reader: ReaderDep,
     entity: str,
     project: str,
@@ -39,11 +41,11 @@ def system(
     \f
     See ``HistoryReader.system``.
     """
-    return ExactJSON({"segments": reader.system(entity, project, run_id, segment, points)})
+    return ExactJSON(SystemMetricsList(reader.system(entity, project, run_id, segment, points)))
 
 
-@router.get("/console")
-def console(
+@router.get("/console", response_model=Output)
+def get_console(
     reader: ReaderDep,
     entity: str,
     project: str,
@@ -65,8 +67,8 @@ def console(
     )
 
 
-@router.get("/facts")
-def facts(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+@router.get("/facts", response_model=Facts)
+def get_facts(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
     """Return facts about the start of a run: ``metadata``, ``packages``, and the files that contain them.
 
     \f
@@ -77,7 +79,7 @@ def facts(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
         run_id: Id of the run.
     """
 
-    def found(session: Session) -> dict[str, Any]:
+    def found(session: Session) -> Facts:
         run = get_run(session, entity, project, run_id)
         files = {
             file.path: file
@@ -93,12 +95,10 @@ def facts(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
             return content.decode("utf-8", "replace")
 
         text = read("wandb-metadata.json")
-        return {
-            "metadata": values.loads(text.encode()) if text else None,
-            "packages": read("requirements.txt").split(),
-            "files": [
-                {"path": path, "size": file.size, "url": media_url(run, path)} for path, file in files.items()
-            ],
-        }
+        return Facts(
+            values.loads(text.encode()) if text else None,
+            read("requirements.txt").split(),
+            [FactsFile(path, file.size, media_url(run, path)) for path, file in files.items()],
+        )
 
     return ExactJSON(store.answer(found))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
 import msgspec
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from server.answers import (
+    BlobPlaces,
+    Done,
+    JournalState,
+    KnownSegments,
+    MissingBlobs,
+    SegmentEnd,
+    StoredBlob,
+)
+from server.bodies import BlobNames, Draft, SegmentEnded, SegmentNames
 from server.dependencies import StoreDep, Writer
 from server.ingest import (
     Ingest,
@@ -18,6 +26,7 @@ from server.ingest import (
     missing_blobs,
     note_upload,
 )
+from server.openapi import binary_body
 from server.responses import ExactJSON, error_answer
 from tracker.errors import UsageError
 from tracker.journal.format import MAX_PAYLOAD
@@ -33,14 +42,14 @@ LARGEST_BODY = MAX_PAYLOAD + 8 * 1024 * 1024
 BINARY = "application/octet-stream"
 
 
-@router.get("/journals/{name}")
-def received(request: Request, name: str) -> Response:
+@router.get("/journals/{name}", response_model=JournalState)
+def get_journal(request: Request, name: str) -> Response:
     """Return the number of received bytes of a journal, and their SHA-256."""
     return _answer(_ingest(request).received(name))
 
 
-@router.post("/journals/{name}")
-async def append(request: Request, name: str, offset: int, digest: str) -> Response:
+@router.post("/journals/{name}", response_model=JournalState, openapi_extra=binary_body())
+async def append_journal(request: Request, name: str, offset: int, digest: str) -> Response:
     """Append whole frames to a journal of ``offset`` bytes, if the received bytes have SHA-256 ``digest``.
 
     \f
@@ -55,59 +64,56 @@ async def append(request: Request, name: str, offset: int, digest: str) -> Respo
     return _answer(await run_in_threadpool(_ingest(request).append, name, offset, digest, bytes(data)))
 
 
-@router.post("/segments/{segment}/end")
-def end(request: Request, segment: str, body: Annotated[dict[str, Any], Body()]) -> Response:
+@router.post("/segments/{segment}/end", response_model=SegmentEnd)
+def end_segment(request: Request, segment: str, body: SegmentEnded) -> Response:
     """Record that a segment's writer died. The sender has already sent the whole segment.
 
     \f
     See ``Ingest.end``.
     """
-    if body.get("state") != "crashed":
-        raise UsageError("Invalid state. Use 'crashed'.")
-    try:
-        gone = msgspec.convert(body, Gone) if "reason" in body else None  # older trackers send no reason
-    except msgspec.ValidationError as error:
-        raise UsageError(str(error)) from error
+    # Older trackers send no reason.
+    gone = msgspec.convert(body.given(), Gone) if body.reason is not None else None
     _ingest(request).end(segment, gone)
-    return ExactJSON({"state": "crashed"})
+    return ExactJSON(SegmentEnd("crashed"))
 
 
-@router.post("/segments/known")
-def known(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
+@router.post("/segments/known", response_model=KnownSegments)
+def list_known_segments(store: StoreDep, body: SegmentNames) -> Response:
     """Return which segments are complete here (``"stored"``), and which belong to a deleted run."""
-    return ExactJSON({"known": known_segments(store, body.get("segments", []))})
+    return ExactJSON({"known": known_segments(store, body.segments)})
 
 
-@router.post("/blobs/missing")
-def missing(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
+@router.post("/blobs/missing", response_model=MissingBlobs)
+def list_missing_blobs(store: StoreDep, body: BlobNames) -> Response:
     """Return the names of those blobs that are not here."""
-    return ExactJSON({"missing": missing_blobs(store, body.get("sha256", []))})
+    return ExactJSON(MissingBlobs(missing_blobs(store, body.sha256)))
 
 
-@router.post("/blobs/places")
-def places(store: StoreDep, body: Annotated[dict[str, list[str]], Body()]) -> Response:
+@router.post("/blobs/places", response_model=BlobPlaces)
+def list_blob_places(store: StoreDep, body: BlobNames) -> Response:
     """Return the places of small contents that are here: the pack (null for a blob), and the offset."""
-    names = [check_sha256(name) for name in body.get("sha256", [])]
+    names = [check_sha256(name) for name in body.sha256]
     note_upload(store)
     with store.reading() as session:
         known = known_places(session, names)
-    found = {name: place for name, place in known.items() if store.blobs.touch(place[0] or name)}
-    return ExactJSON({"places": found})
+    return ExactJSON(
+        BlobPlaces({name: place for name, place in known.items() if store.blobs.touch(place[0] or name)})
+    )
 
 
-@router.post("/drafts/{token}")
-def settled(store: StoreDep, token: str, body: Annotated[dict[str, Any], Body()]) -> Response:
+@router.post("/drafts/{token}", response_model=Done)
+def record_draft(store: StoreDep, token: str, body: Draft) -> Response:
     """Record the manifest of an artifact that the sender logs next.
 
     \f
     See ``receive_finalized``.
     """
     note_upload(store)
-    receive_finalized(store.layout, check_token(token), msgspec.convert(body, FinalizedDraft))
-    return ExactJSON({})
+    receive_finalized(store.layout, check_token(token), msgspec.convert(body.given(), FinalizedDraft))
+    return ExactJSON(Done())
 
 
-@router.put("/blobs/{sha256}", status_code=201)
+@router.put("/blobs/{sha256}", status_code=201, response_model=StoredBlob, openapi_extra=binary_body())
 async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
     """Store a blob. Its content must have the SHA-256 in the address.
 
@@ -125,7 +131,7 @@ async def put_blob(request: Request, store: StoreDep, sha256: str) -> Response:
             await run_in_threadpool(new.write, chunk)
         blob = await run_in_threadpool(new.keep, sha256)
     await run_in_threadpool(store.blobs.sync, sha256)
-    return ExactJSON({"sha256": blob.sha256, "size": blob.size}, status_code=201)
+    return ExactJSON(StoredBlob(blob.sha256, blob.size), status_code=201)
 
 
 def _check_binary(request: Request) -> None:

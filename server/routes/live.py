@@ -19,7 +19,7 @@ router = APIRouter(tags=["live"], dependencies=[Reader])
 
 
 @router.get("/live", response_model=Changes)
-async def live(
+async def get_changes(
     request: Request,
     store: StoreDep,
     since: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,

@@ -7,23 +7,24 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from server.answers import ProjectList
 from server.dependencies import Reader, ReaderDep
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.ground.read_models import ProjectInfo, RunPage
+from tracker.ground.read_models import RunPage
 from tracker.store.queries.filters import parse
 from tracker.store.queries.runs import LARGEST_PAGE
 
 router = APIRouter(tags=["projects"], dependencies=[Reader])
 
 
-@router.get("/projects", response_model=dict[str, list[ProjectInfo]])
-def projects(reader: ReaderDep) -> Response:
+@router.get("/projects", response_model=ProjectList)
+def list_projects(reader: ReaderDep) -> Response:
     """List all projects, the most recently changed first."""
-    return ExactJSON({"projects": reader.projects()})
+    return ExactJSON(ProjectList(reader.projects()))
 
 
 @router.get("/projects/{entity}/{project}/runs", response_model=RunPage)
-def runs(
+def list_runs(
     reader: ReaderDep,
     entity: str,
     project: str,

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from server.answers import Done, FileList, HistoryRows, LinkedTablePage, LoggedObject, LoggedObjects
+from server.bodies import RunEdit
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table
+from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
-from tracker.ground.read_models import FileInfo, RunDetail
+from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
-from tracker.store.queries import charts, media
-from tracker.store.queries.runs import get_run, segment_views
+from tracker.store.queries import charts, media, runs
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
+
+ARROW = "application/vnd.apache.arrow.stream"
 
 Points = Annotated[int, Query(ge=1, le=20_000)]
 Keys = Annotated[list[str], Query(min_length=1, max_length=200)]
 
 
 @router.get("", response_model=RunDetail)
-def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
+def get_run(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """Return a run with the keys of its history.
 
     \f
@@ -35,8 +39,8 @@ def detail(reader: ReaderDep, entity: str, project: str, run_id: str) -> Respons
     return ExactJSON(reader.run(entity, project, run_id))
 
 
-@router.get("/segments", response_class=Response)
-def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
+@router.get("/segments", response_class=Response, responses=content("application/msgpack"))
+def get_segments(store: StoreDep, entity: str, project: str, run_id: str) -> Response:
     """Return the state of each segment of a run, for a process that resumes the run (MessagePack).
 
     \f
@@ -48,37 +52,37 @@ def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Respons
     """
 
     def packed(session: Session) -> bytes:
-        run = get_run(session, entity, project, run_id)
-        return pack_segments(segment_views(session, run), run.edits)
+        run = runs.get_run(session, entity, project, run_id)
+        return pack_segments(runs.segment_views(session, run), run.edits)
 
     return Response(store.answer(packed), media_type="application/msgpack")
 
 
 @router.patch("", response_model=RunDetail, dependencies=[Writer])
-def edit(
-    reader: ReaderDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
-) -> Response:
+def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunEdit) -> Response:
     """Change the given fields of a run: name, tags, notes, group, job type, keys of config and summary.
 
     \f
     See ``RunReader.edit``.
     """
-    return ExactJSON(reader.edit(entity, project, run_id, body))
+    return ExactJSON(reader.edit(entity, project, run_id, body.given()))
 
 
-@router.delete("", dependencies=[Writer])
-def remove(reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
+@router.delete("", response_model=Done, dependencies=[Writer])
+def delete_run(
+    reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False
+) -> Response:
     """Delete a run that has ended. With ``artifacts``, also delete the artifact versions that the run logged.
 
     \f
     See ``RunReader.delete_run``.
     """
     reader.delete_run(entity, project, run_id, artifacts)
-    return ExactJSON({})
+    return ExactJSON(Done())
 
 
-@router.get("/chart")
-def chart(
+@router.get("/chart", response_class=Response, responses=content("application/octet-stream"))
+def get_chart(
     store: StoreDep,
     entity: str,
     project: str,
@@ -97,15 +101,15 @@ def chart(
     """
 
     def lines(session: Session) -> list[charts.Series]:
-        run = get_run(session, entity, project, run_id)
+        run = runs.get_run(session, entity, project, run_id)
         return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
 
     series = store.answer(lines)
     return Response(pack_series(x, series), media_type="application/octet-stream")
 
 
-@router.get("/history")
-def rows(
+@router.get("/history", response_model=HistoryRows)
+def get_history(
     reader: ReaderDep,
     entity: str,
     project: str,
@@ -122,11 +126,11 @@ def rows(
     \f
     See ``HistoryReader.history``.
     """
-    return ExactJSON({"rows": reader.history(entity, project, run_id, key, complete, segment)})
+    return ExactJSON(HistoryRows(reader.history(entity, project, run_id, key, complete, segment)))
 
 
-@router.get("/history.arrow")
-def columns(
+@router.get("/history.arrow", response_class=Response, responses=content(ARROW))
+def get_history_arrow(
     reader: ReaderDep,
     entity: str,
     project: str,
@@ -143,11 +147,11 @@ def columns(
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, found.schema) as writer:
         writer.write_table(found)
-    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
+    return Response(sink.getvalue().to_pybytes(), media_type=ARROW)
 
 
-@router.get("/objects")
-def objects(
+@router.get("/objects", response_model=LoggedObjects)
+def list_objects(
     store: StoreDep,
     entity: str,
     project: str,
@@ -164,16 +168,16 @@ def objects(
     See ``queries.media.objects``.
     """
 
-    def found(session: Session) -> list[dict[str, Any]]:
-        run = get_run(session, entity, project, run_id)
+    def found(session: Session) -> list[LoggedObject]:
+        run = runs.get_run(session, entity, project, run_id)
         logged = media.objects(store, session, run, key, limit=limit)
-        return [{"step": step, "value": link_object(run, value)} for step, value in logged]
+        return [LoggedObject(step, link_object(run, value)) for step, value in logged]
 
-    return ExactJSON({"key": key, "steps": store.answer(found)})
+    return ExactJSON(LoggedObjects(key, store.answer(found)))
 
 
-@router.get("/table")
-def table(
+@router.get("/table", response_model=LinkedTablePage)
+def get_table(
     store: StoreDep,
     entity: str,
     project: str,
@@ -189,26 +193,26 @@ def table(
     See ``queries.media.table``.
     """
 
-    def found(session: Session) -> Any:
-        run = get_run(session, entity, project, run_id)
+    def found(session: Session) -> LinkedTablePage:
+        run = runs.get_run(session, entity, project, run_id)
         page = media.table(store, session, run, key, step=step, offset=offset, limit=limit)
         return link_table(run, page)
 
     return ExactJSON(store.answer(found))
 
 
-@router.get("/files", response_model=dict[str, list[FileInfo]])
-def list_files(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
+@router.get("/files", response_model=FileList)
+def list_run_files(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """List the files of a run by path: media and all other saved files.
 
     \f
     See ``FileReader.files``.
     """
-    return ExactJSON({"files": reader.files(entity, project, run_id)})
+    return ExactJSON(FileList(reader.files(entity, project, run_id)))
 
 
-@router.get("/files/{path:path}")
-def file(
+@router.get("/files/{path:path}", response_class=Response, responses=ranges())
+def get_run_file(
     request: Request,
     store: StoreDep,
     entity: str,
@@ -226,7 +230,7 @@ def file(
     See ``queries.media.run_file``.
     """
     with store.reading() as session:
-        found = media.run_file(session, get_run(session, entity, project, run_id), path)
+        found = media.run_file(session, runs.get_run(session, entity, project, run_id), path)
     return send_blob(
         store, found.sha256, path, found.mimetype, asked=request.headers, attachment=download, page=page
     )

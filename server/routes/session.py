@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from server import dependencies, keys
+from server.answers import Health, SessionInfo
+from server.bodies import SignIn
 from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
-from tracker.ground.parsed_types import SessionInfo
 from tracker.version import __version__
 
 router = APIRouter(tags=["session"])
 
 
-@router.get("/health")
-def health(store: StoreDep) -> Response:
+@router.get("/health", response_model=Health)
+def get_health(store: StoreDep) -> Response:
     """Report that the server and its catalog work."""
     with store.reading():
-        return ExactJSON({"status": "ok", "version": __version__})
+        return ExactJSON(Health("ok", __version__))
 
 
-@router.get("/session")
-def session(request: Request, store: StoreDep, settings: SettingsDep) -> Response:
+@router.get("/session", response_model=SessionInfo)
+def get_session(request: Request, store: StoreDep, settings: SettingsDep) -> Response:
     """Report whether a key is required, and whether the caller has sent one or is a signed-in browser.
 
     \f
@@ -39,20 +38,20 @@ def session(request: Request, store: StoreDep, settings: SettingsDep) -> Respons
 
 
 @router.post("/session", status_code=204)
-def sign_in(request: Request, store: StoreDep, body: Annotated[dict[str, Any], Body()]) -> Response:
+def sign_in(request: Request, store: StoreDep, body: SignIn) -> Response:
     """Exchange a key for a cookie that a browser sends only to this server.
 
     \f
     Args:
         request: The request.
         store: The store of this server.
-        body: The key, as ``{"key": KEY}``.
+        body: The key.
     """
-    key = body.get("key")
-    if not isinstance(key, str) or not keys.is_key(store, key.strip()):
+    key = body.key.strip()
+    if not keys.is_key(store, key):
         raise AuthenticationError("Invalid API key. `tracker key` on the server creates a new one.")
     response = Response(status_code=204)
-    dependencies.sign_in(response, key.strip(), secure=request.url.scheme == "https")
+    dependencies.sign_in(response, key, secure=request.url.scheme == "https")
     return response
 
 

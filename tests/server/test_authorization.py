@@ -41,6 +41,7 @@ VALUES = {
 VERSION = {"entity": "team", "project": "demo", "name": "model", "version": 0, "digest": "", "time": 0.0}
 TARGET = {"target_entity": "team", "target_project": "demo", "target_name": "linked", "aliases": []}
 BODIES = {
+    "/session": {"key": "wrong"},
     "/drafts/{token}": {"manifest": "", "digest": "", "size": 0, "file_count": 0, "problem": "none"},
     "/artifacts/change": {**VERSION, "aliases_added": ["good"]},
     "/artifacts/link": {**VERSION, **TARGET},
@@ -257,8 +258,8 @@ def test_cookie_permits_reading_but_not_writing(logged: Store, app: FastAPI) -> 
     assert "Max-Age=0" in signed_out.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000, None, 5, ["local-"], {"key": "x"}])
-def test_invalid_key_does_not_sign_in(kept: Store, key: Any) -> None:
+@pytest.mark.parametrize("key", ["", "wrong", "\ud800", "ü" * 5000])
+def test_invalid_key_does_not_sign_in(kept: Store, key: str) -> None:
     app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}
     answer = send(app, "POST", f"{API}/session", content=json.dumps({"key": key}), headers=headers)
@@ -267,7 +268,10 @@ def test_invalid_key_does_not_sign_in(kept: Store, key: Any) -> None:
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"key"', b"\xff", b"[" * 100_000, b"null", b""])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b'"key"', b"\xff", b"[" * 100_000, b"null", b"", b'{"key": 5}', b'{"key": ["local-"]}'],
+)
 def test_malformed_body_is_refused_in_the_error_format(kept: Store, body: bytes) -> None:
     app = create_app(kept, ServerSettings(kept.root))
     headers = {"Content-Type": "application/json"}

@@ -228,7 +228,7 @@ def test_ending_one_segment_does_not_change_others(api: httpx.Client, layout: La
     ended, other = Journal(layout, finish=False), Journal(layout, finish=False)
     for journal in (ended, other):
         assert post(api, journal.name, journal.data).status_code == 200
-    assert api.post(f"/ingest/segments/{ended.segment}/end", json={"state": "finished"}).status_code == 400
+    assert api.post(f"/ingest/segments/{ended.segment}/end", json={"state": "finished"}).status_code == 422
     for _ in range(2):
         answer = api.post(f"/ingest/segments/{ended.segment}/end", json={"state": "crashed"})
         assert answer.status_code == 200

@@ -244,7 +244,10 @@ class Client:
     def _refuse(self, response: http.client.HTTPResponse) -> NoReturn:
         kind = _KINDS.get(response.status, CommError)
         try:
-            message = json.loads(response.read())["error"]["message"]
+            found = json.loads(response.read())
+            message = (
+                found["detail"] if "detail" in found else found["error"]["message"]
+            )  # servers before 0.2
         except (ValueError, KeyError, TypeError):
             message = f"{response.status} {response.reason}{self._through}"
             kind = UnreachableError if response.status in _PROXY_STATUSES else kind

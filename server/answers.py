@@ -1,0 +1,213 @@
+"""Records that only answers of the REST API contain. All other answers are the records of the readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tracker.ground.read_models import (
+    ArtifactDetail,
+    ArtifactInfo,
+    CollectionInfo,
+    FileInfo,
+    ProjectInfo,
+    SystemMetrics,
+    TablePage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of the server: always ``ok``, with its version. A server that cannot read its store fails."""
+
+    status: Literal["ok"]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """Whether this server requires a key, and whether the caller has sent one or is a signed-in browser."""
+
+    key_required: bool
+    signed_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The empty answer to a change that returns nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectList:
+    """All projects, the most recently changed first."""
+
+    projects: list[ProjectInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRows:
+    """Rows of a run's history by key, in the order of their steps."""
+
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedObject:
+    """A logged object (media, a histogram) and its step. Each ``path`` in it has a ``url`` next to it."""
+
+    step: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedObjects:
+    """The logged objects of a key by step."""
+
+    key: str
+    steps: list[LoggedObject]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedTablePage(TablePage):
+    """A page of a table, with the address of the whole table."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileList:
+    """Files of a run by path."""
+
+    files: list[FileInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMetricsList:
+    """System metrics of a run, one entry for each writer (rank) and attempt."""
+
+    segments: list[SystemMetrics]
+
+
+@dataclass(frozen=True, slots=True)
+class FactsFile:
+    """A file with facts about the start of a run: its path, size in bytes and address."""
+
+    path: str
+    size: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts about the start of a run.
+
+    Attributes:
+        metadata: Content of ``wandb-metadata.json``; None if the run has none.
+        packages: Installed packages, as ``name==version``.
+        files: The files that contain the facts, the git diff and the code.
+    """
+
+    metadata: Any
+    packages: list[str]
+    files: list[FactsFile]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionList:
+    """Artifact collections by name."""
+
+    collections: list[CollectionInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactList:
+    """Artifact versions."""
+
+    artifacts: list[ArtifactInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactLinks:
+    """Links to an artifact version in other collections."""
+
+    artifacts: list[ArtifactDetail]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedArtifact(ArtifactDetail):
+    """An artifact version with the address of its list of files."""
+
+    files_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """A file of an artifact version.
+
+    Attributes:
+        path: Path in the artifact.
+        size: Size in bytes.
+        digest: Digest in the artifact's manifest, equal to wandb's.
+        sha256: SHA-256 of the content; empty for a reference.
+        ref: Address of the content of a reference. The server does not have this content.
+        url: Address of the content on this server; None for a reference.
+    """
+
+    path: str
+    size: int
+    digest: str
+    sha256: str
+    ref: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFiles:
+    """A page of the files of an artifact version in path order. ``total`` counts all files."""
+
+    total: int
+    files: list[ArtifactFile]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """The received part of a journal: its length in bytes, and its SHA-256 in hex."""
+
+    offset: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """The recorded state of a segment whose writer died."""
+
+    state: Literal["crashed"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSegments:
+    """The segments that need not be sent: ``stored`` here completely, or of a ``deleted`` run."""
+
+    known: dict[str, Literal["stored", "deleted"]]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingBlobs:
+    """SHA-256 of the blobs that are not here."""
+
+    missing: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPlaces:
+    """Places of small contents by SHA-256: the SHA-256 of the pack (None for a blob), and the offset."""
+
+    places: dict[str, tuple[str | None, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob that is now stored: its SHA-256 in hex, and its size in bytes."""
+
+    sha256: str
+    size: int

@@ -1,0 +1,123 @@
+"""JSON bodies of requests of the REST API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# More names in one request are refused: the answer would take seconds.
+LARGEST_NAMES = 100_000
+Names = Annotated[list[str], Field(max_length=LARGEST_NAMES)]
+
+
+class Body(BaseModel):
+    """A JSON object. A field that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that the request contains, and no others."""
+        return self.model_dump(exclude_unset=True)
+
+
+class SenderBody(Body):
+    """A JSON object of a sender of journals, which may be newer than the server: other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class SignIn(Body):
+    """The API key that signs a browser in."""
+
+    key: str
+
+
+class RunEdit(Body):
+    """Changed fields of a run. None removes the notes, the group or the job type."""
+
+    name: str = Field("", examples=["resnet, larger batch"])
+    tags: list[str] = []
+    notes: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    config: dict[str, Any] = Field({}, description="The changed keys.")
+    summary: dict[str, Any] = Field({}, description="The changed keys.")
+    config_removed: list[str] = Field([], description="The removed keys.")
+    summary_removed: list[str] = Field([], description="The removed keys.")
+
+
+class CollectionEdit(Body):
+    """Changed fields of an artifact collection."""
+
+    description: str | None = None
+    tags: list[str] = []
+
+
+class VersionEdit(Body):
+    """Changed fields of an artifact version. ``expires_at`` is in unix seconds; None: never."""
+
+    description: str | None = None
+    metadata: dict[str, Any] = {}
+    tags: list[str] = []
+    expires_at: float | None = None
+
+
+class Version(Body):
+    """An artifact version: its number, and its digest, which identifies it if the number has changed."""
+
+    entity: str
+    project: str
+    name: str
+    version: int
+    digest: str
+    time: float = Field(description="Time of the change in unix seconds.")
+
+
+class ArtifactChange(Version):
+    """A change of an artifact version, or its deletion."""
+
+    aliases_added: list[str] = Field([], description="Aliases that move to this version.")
+    aliases_removed: list[str] = []
+    values: VersionEdit = VersionEdit()
+    deleted: bool = False
+
+
+class ArtifactLink(Version):
+    """A link to an artifact version in another collection."""
+
+    target_entity: str
+    target_project: str
+    target_name: str
+    aliases: list[str] = Field(description="Aliases that move to the new version of the target collection.")
+
+
+class SegmentEnded(SenderBody):
+    """A segment whose writer died. Older trackers send no reason and no time (unix seconds)."""
+
+    state: Literal["crashed"]
+    reason: str | None = None
+    last_seen: float | None = None
+
+
+class SegmentNames(SenderBody):
+    """Ids of segments."""
+
+    segments: Names = []
+
+
+class BlobNames(SenderBody):
+    """SHA-256 of contents, in hex."""
+
+    sha256: Names = []
+
+
+class Draft(SenderBody):
+    """The result of finalizing the draft of an artifact: see ``FinalizedDraft``."""
+
+    manifest: str
+    digest: str
+    size: int
+    file_count: int
+    problem: str | None = None
+    segment: str = ""

@@ -1,0 +1,199 @@
+"""The OpenAPI document of the REST API: errors, ways to send a key, examples, and stable operation ids."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from tracker.store.blobs.manifest import Manifest
+
+# Records of stored files that are sent as they are.
+STORED = (Manifest,)
+BINARY = "application/octet-stream"
+BYTES = {"type": "string", "format": "binary"}
+PROBLEM = "application/problem+json"
+DESCRIPTION = (
+    "Times are unix seconds, sizes are bytes. JSON has no NaN and no infinities: they are "
+    '`{"_type": "number", "value": "NaN"}`. Integers are exact, also beyond 2^53. '
+    "An operation or a field that will be removed is marked as deprecated for at least two minor versions."
+)
+# The errors of an operation, besides those of its own description.
+ERRORS = {
+    400: "The request is invalid.",
+    401: "The key is missing or invalid.",
+    403: "The caller may not do this, or the server can only read its store.",
+    404: "The named object does not exist.",
+    409: "The request contradicts the current state.",
+    413: "The body is too large.",
+    422: "A parameter or a field of the body is missing or has the wrong type.",
+    503: "The store cannot be read at the moment.",
+}
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "User `api`, with an API key as the password.",
+    },
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "tracker_session",
+        "description": "A signed-in browser. A change also needs the header `X-Tracker-Dashboard`.",
+    },
+}
+PARAMETERS: dict[str, Any] = {
+    "entity": "team",
+    "project": "demo",
+    "run_id": "m3tx9k2p",
+    "reference": "latest",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "segment": "0f3b2c5d8e914a6f8c7d6e5f4a3b2c1d",
+    "token": "0f3b2c5d8e914a6f8c7d6e5f4a3b2c1d",
+    "order": "-summary.loss",
+    "filters": '{"config.lr": {"$gte": 0.01}, "state": "finished"}',
+}
+
+
+def content(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """Return the description of an answer that is not JSON.
+
+    Args:
+        media_type: The media type of the answer.
+    """
+    return {200: {"description": "The content.", "content": {media_type: {"schema": BYTES}}}}
+
+
+def stored(kind: type[msgspec.Struct]) -> dict[int | str, dict[str, Any]]:
+    """Return the description of an answer that is a stored file: the JSON of one of ``STORED``."""
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {200: {"description": "The file.", "content": {"application/json": {"schema": schema}}}}
+
+
+def ranges() -> dict[int | str, dict[str, Any]]:
+    """Return the description of an answer with content of any type, which supports byte ranges."""
+    found = {"content": {BINARY: {"schema": BYTES}}}
+    return {
+        200: {"description": "The whole content.", **found},
+        206: {"description": "The requested range.", **found},
+        304: {"description": "The caller has this content: its `If-None-Match` names the same `ETag`."},
+        416: {"description": "The content has no such range."},
+    }
+
+
+def binary_body() -> dict[str, Any]:
+    """Return the description of a request whose body is bytes."""
+    return {"requestBody": {"required": True, "content": {BINARY: {"schema": BYTES}}}}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the id of an operation: the name of its function, which is unique and stays the same."""
+    return route.name
+
+
+def add_document(app: FastAPI, open_operations: set[str]) -> None:
+    """Give an application its OpenAPI document, which is made at the first request for it.
+
+    Args:
+        app: The application.
+        open_operations: Ids of the operations that need no key.
+    """
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
+            )
+            _complete(made, open_operations)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any], open_operations: set[str]) -> None:
+    components = document["components"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(unused, None)
+    components["schemas"]["Problem"] = _problem()
+    _, files = msgspec.json.schema_components(STORED, ref_template="#/components/schemas/{name}")
+    components["schemas"] |= files
+    components["securitySchemes"] = SECURITY
+    components["responses"] = {
+        str(status): {
+            "description": text,
+            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, text in ERRORS.items()
+    }
+    document["security"] = [{name: []} for name in SECURITY]
+    for path in document["paths"].values():
+        for method, operation in path.items():
+            if operation["operationId"] in open_operations:
+                operation["security"] = []
+            for status in _errors(operation, changes=method not in ("get", "head")):
+                operation["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] in PARAMETERS:
+                    parameter["example"] = PARAMETERS[parameter["name"]]
+
+
+def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:
+    parameters = operation.get("parameters", ())
+    found = {503}
+    if "security" not in operation:
+        found |= {401, 403} if changes else {401}
+    if any(parameter["in"] == "path" for parameter in parameters):
+        found |= {404}
+    if parameters or "requestBody" in operation:
+        found |= {400, 422}
+    if "requestBody" in operation:
+        found |= {401, 413}
+    return sorted(found | ({409} if changes else set()))
+
+
+def _problem() -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "title": "Problem",
+        "description": "An error as in RFC 9457. `detail` is a line for people, `code` a word for programs.",
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": {"const": "about:blank"},
+            "title": text | {"description": "The name of the HTTP status."},
+            "status": {"type": "integer"},
+            "detail": text,
+            "code": text | {"description": "Does not change between versions."},
+            "error": {
+                "type": "object",
+                "deprecated": True,
+                "description": "Code and detail again, for trackers before 0.2.",
+                "properties": {"code": text, "message": text},
+            },
+        },
+        "examples": [problem(404, "not_found", "There is no run team/demo/m3tx9k2p in this store.")],
+    }
+
+
+def problem(status: int, code: str, detail: str) -> dict[str, Any]:
+    """Return the body of an error, as in RFC 9457.
+
+    Args:
+        status: HTTP status.
+        code: Short code for programs.
+        detail: Text for people, in one line.
+    """
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "error": {"code": code, "message": detail},
+    }
