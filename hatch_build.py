@@ -21,6 +21,7 @@ SOURCES = (
     "vite.config.ts",
     "svelte.config.js",
     "tsconfig.json",
+    "openapi.json",
     "src",
 )
 STAMP = ".sources.sha256"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -120,6 +122,7 @@ def _complete(document: dict[str, Any], open_operations: set[str]) -> None:
     components = document["components"]
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
+    _require_answers(document)
     components["schemas"]["Problem"] = _problem()
     _, files = msgspec.json.schema_components(STORED, ref_template="#/components/schemas/{name}")
     components["schemas"] |= files
@@ -141,6 +144,19 @@ def _complete(document: dict[str, Any], open_operations: set[str]) -> None:
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] in PARAMETERS:
                     parameter["example"] = PARAMETERS[parameter["name"]]
+
+
+def _require_answers(document: dict[str, Any]) -> None:
+    """Mark all fields of answers as required: the server sends them even if they have their default value."""
+    schemas = document["components"]["schemas"]
+    bodies = [each.get("requestBody") for path in document["paths"].values() for each in path.values()]
+    of_bodies: set[str] = set()
+    while found := set(re.findall(r"#/components/schemas/([^\"]+)", json.dumps(bodies))) - of_bodies:
+        of_bodies |= found
+        bodies = [schemas[name] for name in found]
+    for name, schema in schemas.items():
+        if name not in of_bodies and schema.get("properties"):
+            schema["required"] = list(schema["properties"])
 
 
 def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:

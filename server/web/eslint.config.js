@@ -24,7 +24,7 @@ const layer = (files, forbidden, extra = []) => ({
 const pageGlobals = ["window", "document", "localStorage", "sessionStorage", "location", "history", "navigator"];
 
 export default ts.config(
-  { ignores: ["node_modules/", "../static/"] },
+  { ignores: ["node_modules/", "generated/", "../static/"] },
   ...ts.configs.strict,
   ...svelte.configs.recommended,
   {

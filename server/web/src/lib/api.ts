@@ -1,20 +1,29 @@
 // The REST client: typed requests, one error type, and a count of pending requests. It does not depend on
 // the page.
 import { decodeChart, type ChartSeries } from "./chart-data";
-import { parseJson } from "./json";
-import type {
-  Artifact,
-  ArtifactDetail,
-  ArtifactFiles,
-  Json,
-  LiveReply,
-  Project,
-  RunAnswers,
-  RunDetail,
-  RunEdit,
-  RunPage,
-  Session,
-} from "./records";
+import type { components, operations, paths } from "../../generated/api-types";
+import { parseJson, type Json } from "./json";
+
+/** A type of the OpenAPI document. A free value in it is any JSON value. */
+type Exact<T> = unknown extends T ? Json : { [K in keyof T]: Exact<T[K]> };
+/** A record of the API by its name in the OpenAPI document. */
+export type Schema<Name extends keyof components["schemas"]> = Exact<components["schemas"][Name]>;
+
+interface JsonAnswer {
+  responses: { 200: { content: { "application/json": unknown } } };
+}
+type AnswerOf<Operation> = Operation extends JsonAnswer
+  ? Exact<Operation["responses"][200]["content"]["application/json"]>
+  : never;
+/** The answer of an operation by its id. */
+type Answer<Id extends keyof operations> = AnswerOf<operations[Id]>;
+
+type BelowRun<Name extends string> = `/api/v1/projects/{entity}/{project}/runs/{run_id}/${Name}`;
+/** The routes below a run that answer with JSON. */
+type RunRoute = "console" | "facts" | "objects" | "system" | "table";
+
+/** The fields of a run that a person can change. */
+export type RunEdit = Partial<Schema<"RunEdit">>;
 
 /** A failed request. `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
@@ -69,9 +78,9 @@ async function errorOf(response: Response): Promise<ApiError> {
   let code = "http_error";
   let message = `The server answered with status ${response.status}.`;
   try {
-    const body = (await response.json()) as { error?: { code?: string; message?: string } };
-    code = body.error?.code ?? code;
-    message = body.error?.message ?? message;
+    const body = (await response.json()) as Partial<Schema<"Problem">>;
+    code = body.code ?? code;
+    message = body.detail ?? message;
   } catch {
     // Another error format, for example a page of a proxy: only the status is known.
   }
@@ -114,7 +123,7 @@ export function createApi(options: ApiOptions) {
   const inProject = (entity: string, project: string, ...rest: string[]) => ["projects", entity, project, ...rest];
 
   return {
-    session: () => getJson<Session>(buildUrl(["session"])),
+    session: () => getJson<Answer<"get_session">>(buildUrl(["session"])),
 
     signIn: (key: string) =>
       counted(async () => {
@@ -130,16 +139,16 @@ export function createApi(options: ApiOptions) {
       }),
 
     projects: async (signal?: AbortSignal) =>
-      (await getJson<{ projects: Project[] }>(buildUrl(["projects"]), signal)).projects,
+      (await getJson<Answer<"list_projects">>(buildUrl(["projects"]), signal)).projects,
 
     runs: (entity: string, project: string, query: RunQuery, signal?: AbortSignal) =>
-      getJson<RunPage>(
+      getJson<Answer<"list_runs">>(
         buildUrl(inProject(entity, project, "runs"), { ...query, search: query.search || undefined }),
         signal,
       ),
 
     run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
-      getJson<RunDetail>(buildUrl(inProject(entity, project, "runs", id)), signal),
+      getJson<Answer<"get_run">>(buildUrl(inProject(entity, project, "runs", id)), signal),
 
     /** Returns the changed run. */
     editRun: (entity: string, project: string, id: string, edit: RunEdit) =>
@@ -149,7 +158,7 @@ export function createApi(options: ApiOptions) {
         // A browser that may read but not write stays signed in.
         const nothing = () => undefined;
         const response = await send(buildUrl(inProject(entity, project, "runs", id)), init, nothing);
-        return parseJson(await response.text()) as RunDetail;
+        return parseJson(await response.text()) as Answer<"edit_run">;
       }),
 
     chart: (
@@ -167,37 +176,37 @@ export function createApi(options: ApiOptions) {
         return decodeChart(await response.arrayBuffer()).series;
       }),
 
-    /** Returns the answer of a route below a run; see `RunAnswers`. */
-    ofRun: <Name extends keyof RunAnswers>(
+    /** Returns the answer of a route below a run. */
+    ofRun: <Name extends RunRoute>(
       entity: string,
       project: string,
       id: string,
       name: Name,
       query: Params,
       signal?: AbortSignal,
-    ) => getJson<RunAnswers[Name]>(buildUrl(inProject(entity, project, "runs", id, name), query), signal),
+    ) => getJson<AnswerOf<paths[BelowRun<Name>]["get"]>>(buildUrl(inProject(entity, project, "runs", id, name), query), signal),
 
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
-      (await getJson<{ artifacts: Artifact[] }>(buildUrl(inProject(entity, project, "artifacts"), { run }), signal))
+      (await getJson<Answer<"list_artifacts">>(buildUrl(inProject(entity, project, "artifacts"), { run }), signal))
         .artifacts,
 
     artifact: (entity: string, project: string, name: string, ref: string, signal?: AbortSignal) =>
-      getJson<ArtifactDetail>(buildUrl(inProject(entity, project, "artifacts", name, ref)), signal),
+      getJson<Answer<"get_artifact">>(buildUrl(inProject(entity, project, "artifacts", name, ref)), signal),
 
     /** Returns a page of an artifact's files, in path order. */
-    artifactFiles: (detail: ArtifactDetail, offset: number, limit: number, signal?: AbortSignal) => {
+    artifactFiles: (detail: Schema<"LinkedArtifact">, offset: number, limit: number, signal?: AbortSignal) => {
       if (!isLocalUrl(detail.files_url)) throw new ApiError(0, "bad_address", "The list of files is on another server.");
-      return getJson<ArtifactFiles>(`${detail.files_url}?offset=${offset}&limit=${limit}`, signal);
+      return getJson<Answer<"list_artifact_files">>(`${detail.files_url}?offset=${offset}&limit=${limit}`, signal);
     },
 
     /** Sends the long poll. It does not count as pending, because it is always open. */
-    live: async (since: number | undefined, timeout: number, signal: AbortSignal): Promise<LiveReply> => {
+    live: async (since: number | undefined, timeout: number, signal: AbortSignal): Promise<Answer<"get_changes">> => {
       const params = since === undefined ? {} : { since, timeout };
       const response = await send(buildUrl(["live"], params), { signal });
-      return parseJson(await response.text()) as LiveReply;
+      return parseJson(await response.text()) as Answer<"get_changes">;
     },
   };
 }

@@ -1,6 +1,5 @@
 // Formats numbers, bytes, durations and times as short text.
-import { asNumber, isObject, typeOf } from "./json";
-import type { Json } from "./records";
+import { asNumber, isObject, typeOf, type Json } from "./json";
 
 const NONE = "–";
 

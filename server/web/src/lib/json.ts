@@ -1,5 +1,8 @@
 // Reads JSON without losing large integers, and reads the markers for numbers that JSON does not have.
-import type { Json } from "./records";
+
+/** Any JSON value. Integers beyond 2^53 are exact, as bigint. */
+export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
 
 type Reviver = (key: string, value: unknown, context?: { source?: string }) => unknown;
 

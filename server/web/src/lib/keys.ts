@@ -1,5 +1,7 @@
 // Metric names: filters, and groups by the part before the first slash.
-import type { KeyKind, RunKey } from "./records";
+import type { Schema } from "./api";
+
+export type KeyKind = "number" | "image" | "media" | "table" | "histogram" | "text" | "null" | "other";
 
 export interface KeyGroup {
   name: string;
@@ -12,16 +14,16 @@ const BOOKKEEPING = new Set(["_step", "_runtime", "_timestamp"]);
 const collator = new Intl.Collator("en", { numeric: true });
 
 /** Returns the sorted keys of one kind over several runs, without internal keys. */
-export function keysOfKind(lists: RunKey[][], kind: KeyKind): string[] {
+export function keysOfKind(lists: Schema<"KeyInfo">[][], kind: KeyKind): string[] {
   return keysThat(lists, (item) => item.kind === kind);
 }
 
 /** Returns the sorted keys that a chart can draw: those with any numbers, even if other values are texts. */
-export function keysWithNumbers(lists: RunKey[][]): string[] {
+export function keysWithNumbers(lists: Schema<"KeyInfo">[][]): string[] {
   return keysThat(lists, (item) => item.numbers);
 }
 
-function keysThat(lists: RunKey[][], fits: (item: RunKey) => boolean): string[] {
+function keysThat(lists: Schema<"KeyInfo">[][], fits: (item: Schema<"KeyInfo">) => boolean): string[] {
   const found = new Set<string>();
   for (const list of lists) {
     for (const item of list) {

@@ -1,10 +1,10 @@
 // The long-poll loop: one request at a time, growing pauses after errors, no requests while the tab is
 // hidden.
-import type { LiveReply, RunRef } from "./records";
+import type { Schema } from "./api";
 
 export interface LiveOptions {
-  poll: (since: number | undefined, timeout: number, signal: AbortSignal) => Promise<LiveReply>;
-  onChange: (runs: RunRef[]) => void;
+  poll: (since: number | undefined, timeout: number, signal: AbortSignal) => Promise<Schema<"Changes">>;
+  onChange: (runs: Schema<"RunName">[]) => void;
   onConnection: (connected: boolean) => void;
   /** Resolves after some milliseconds, or immediately when the signal fires. */
   pause: (ms: number, signal: AbortSignal) => Promise<void>;

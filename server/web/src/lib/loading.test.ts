@@ -2,11 +2,10 @@
 // errors.
 import { describe, expect, it, vi } from "vitest";
 import { createActivity } from "./activity";
-import { ApiError, buildUrl, createApi, downloadUrl, isLocalUrl } from "./api";
+import { ApiError, buildUrl, createApi, downloadUrl, isLocalUrl, type Schema } from "./api";
 import { createChartLoader, type ChartCall } from "./chart-loader";
 import { createLatest } from "./latest";
 import { backoff, followLive } from "./live";
-import type { ArtifactDetail, RunRef } from "./records";
 import { createSettings, isFiniteNumber } from "./storage";
 
 const request = { entity: "e", project: "p", run: "r", key: "a", x: "_step", segment: null, zoom: null };
@@ -75,7 +74,7 @@ describe("the long poll", () => {
     const asked: (number | undefined)[] = [];
     const connection: boolean[] = [];
     const pauses: number[] = [];
-    const changed: RunRef[][] = [];
+    const changed: Schema<"RunName">[][] = [];
     const run = { entity: "e", project: "p", id: "r" };
     const answers = [() => ({ revision: 5, runs: [] }), null, null, () => ({ revision: 6, runs: [run] })];
     await followLive(
@@ -138,8 +137,9 @@ describe("the client", () => {
   });
 
   it("turns every failure into one error", async () => {
-    const shaped = createApi({ fetch: answering(404, '{"error":{"code":"not_found","message":"No run x."}}') });
-    await expect(shaped.run("e", "p", "x")).rejects.toMatchObject({ status: 404, message: "No run x." });
+    const shaped = createApi({ fetch: answering(404, '{"status":404,"code":"not_found","detail":"No run x."}') });
+    const expected = { status: 404, code: "not_found", message: "No run x." };
+    await expect(shaped.run("e", "p", "x")).rejects.toMatchObject(expected);
     const proxy = createApi({ fetch: answering(502, "<html>") });
     await expect(proxy.projects()).rejects.toMatchObject({ status: 502, code: "http_error" });
     const down = createApi({ fetch: () => Promise.reject(new TypeError("failed")) });
@@ -163,7 +163,7 @@ describe("the client", () => {
         return Promise.resolve(new Response('{"total": 5, "files": []}'));
       },
     });
-    const detail = { files_url: "/api/v1/projects/e/p/artifacts/a/v0/files" } as ArtifactDetail;
+    const detail = { files_url: "/api/v1/projects/e/p/artifacts/a/v0/files" } as Schema<"LinkedArtifact">;
     expect(await api.artifactFiles(detail, 200, 100)).toEqual({ total: 5, files: [] });
     expect(asked).toEqual(["/api/v1/projects/e/p/artifacts/a/v0/files?offset=200&limit=100"]);
     expect(() => api.artifactFiles({ ...detail, files_url: "//evil/files" }, 0, 1)).toThrow(ApiError);

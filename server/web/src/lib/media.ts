@@ -1,6 +1,5 @@
 // Converts logged media of every wandb type into one flat list of media to show.
-import { asNumber, isObject, typeOf } from "./json";
-import type { Json } from "./records";
+import { asNumber, isObject, typeOf, type Json } from "./json";
 
 export type MediaKind = "image" | "audio" | "video" | "html" | "plotly" | "cloud" | "file";
 

@@ -1,6 +1,5 @@
 // Charts that a script logged: wandb's custom charts (a table and a specification), and plotly's figures.
-import { asNumber, isObject } from "./json";
-import type { Json, JsonObject } from "./records";
+import { asNumber, isObject, type Json, type JsonObject } from "./json";
 
 export interface Series {
   name: string;

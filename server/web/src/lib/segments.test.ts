@@ -1,9 +1,9 @@
 // Tests of the names of segments, and of the rows that the newest branch hides.
 import { expect, it } from "vitest";
-import type { RunSegment } from "./records";
+import type { Schema } from "./api";
 import { abandonedBranches, chosenSegment, describeAbandoned, describeSegment, segmentTitle } from "./segments";
 
-const segment = (change: Partial<RunSegment>): RunSegment => ({
+const segment = (change: Partial<Schema<"SegmentInfo">>): Schema<"SegmentInfo"> => ({
   id: "0".repeat(32),
   rank: 0,
   attempt: 0,

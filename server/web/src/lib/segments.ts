@@ -1,10 +1,10 @@
 // Names of a run's segments, and the rows of each that the newest branch does not show.
 import { formatNumber } from "./format";
-import type { RunSegment } from "./records";
+import type { Schema } from "./api";
 
 /** Rows that a later attempt logged again, because it resumed from an earlier step. */
 export interface Abandoned {
-  segment: RunSegment;
+  segment: Schema<"SegmentInfo">;
   from: number;
   to: number;
   /** The attempt that logged them again; null if it is unknown. */
@@ -12,7 +12,7 @@ export interface Abandoned {
 }
 
 /** Returns for each segment the rows that a resume logged again, oldest attempt first. */
-export function abandonedBranches(segments: RunSegment[]): Abandoned[] {
+export function abandonedBranches(segments: Schema<"SegmentInfo">[]): Abandoned[] {
   return segments.flatMap((segment) => {
     const from = segment.shown_before;
     const to = segment.last_step;
@@ -25,16 +25,16 @@ export function abandonedBranches(segments: RunSegment[]): Abandoned[] {
 }
 
 /** Returns the segment in an address, if the run has it and has other segments too. */
-export function chosenSegment(segments: RunSegment[], id: string | null): RunSegment | null {
+export function chosenSegment(segments: Schema<"SegmentInfo">[], id: string | null): Schema<"SegmentInfo"> | null {
   return segments.length < 2 ? null : (segments.find((segment) => segment.id === id) ?? null);
 }
 
-export function segmentTitle(segment: RunSegment): string {
+export function segmentTitle(segment: Schema<"SegmentInfo">): string {
   return `attempt ${segment.attempt} · rank ${segment.rank}${segment.child ? " · child process" : ""}`;
 }
 
 /** Describes a segment in one line: attempt, rank, host, steps, and the first hidden step. */
-export function describeSegment(segment: RunSegment): string {
+export function describeSegment(segment: Schema<"SegmentInfo">): string {
   const parts = [segmentTitle(segment)];
   if (segment.host !== null) parts.push(segment.host);
   parts.push(stepsOf(segment));
@@ -47,7 +47,7 @@ export function describeSegment(segment: RunSegment): string {
   return parts.join(" · ");
 }
 
-function stepsOf({ start_step: first, last_step: last }: RunSegment): string {
+function stepsOf({ start_step: first, last_step: last }: Schema<"SegmentInfo">): string {
   if (last === null) return "no rows";
   // A row can have an explicit step before the writer's first automatic step.
   return first < last ? `steps ${formatNumber(first)}–${formatNumber(last)}` : `step ${formatNumber(last)}`;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { placeOf, systemCharts } from "./system";
 
-const segment = (rank: number, rows: Partial<Record<string, number>>[]) => ({
+const segment = (rank: number, rows: Record<string, number>[]) => ({
   segment: `s${rank}`,
   rank,
   attempt: 0,
@@ -11,7 +11,7 @@ const segment = (rank: number, rows: Partial<Record<string, number>>[]) => ({
 });
 
 test("GPUs and ranks share a chart with one line each", () => {
-  const rows = [
+  const rows: Record<string, number>[] = [
     { _runtime: 1, _timestamp: 101, "gpu.0.temp": 40, "gpu.1.temp": 41, "gpu.process.0.temp": 40, cpu: 5 },
     { _runtime: 2, _timestamp: 102, "gpu.0.temp": 42, "gpu.1.temp": 43 },
   ];

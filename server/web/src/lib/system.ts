@@ -1,6 +1,6 @@
 // Charts of system metrics: the metrics of each chart, and the lines of each writer.
 import { toLine, type Line } from "./lines";
-import type { SystemSegment } from "./records";
+import type { Schema } from "./api";
 
 export interface SystemChart {
   title: string;
@@ -44,7 +44,7 @@ export function placeOf(metric: string): { title: string; rank: number; part: st
 /**
  * Returns the charts over the run's time. `gpu.process.N` repeats the values of `gpu.N`, so it is omitted.
  */
-export function systemCharts(segments: SystemSegment[]): SystemChart[] {
+export function systemCharts(segments: Schema<"SystemMetrics">[]): SystemChart[] {
   const ranks = new Set(segments.map((segment) => segment.rank));
   const attempts = new Set(segments.map((segment) => segment.attempt));
   const charts = new Map<string, { rank: number; chart: SystemChart }>();
@@ -66,12 +66,12 @@ export function systemCharts(segments: SystemSegment[]): SystemChart[] {
     .map(({ chart }) => chart);
 }
 
-function metricsOf(segment: SystemSegment): string[] {
+function metricsOf(segment: Schema<"SystemMetrics">): string[] {
   const names = new Set(segment.rows.flatMap((row) => Object.keys(row)));
   return [...names].filter((name) => !name.startsWith("_") && !name.startsWith("gpu.process.")).sort();
 }
 
-function lineOf(segment: SystemSegment, metric: string): Line {
+function lineOf(segment: Schema<"SystemMetrics">, metric: string): Line {
   const rows = segment.rows.filter((row) => row[metric] !== undefined);
   const column = (name: string) => Float64Array.from(rows, (row) => Number(row[name]));
   return toLine({ key: metric, kind: "points", x: column("_runtime"), y: column(metric) });

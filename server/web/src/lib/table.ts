@@ -1,7 +1,7 @@
 // The columns of the runs table: which exist, their content, and which are shown by default.
 import { formatAgo, formatDuration, formatNumber, formatTime, formatValue } from "./format";
-import { asNumber, flatten, lookup, typeOf } from "./json";
-import type { Json, Run } from "./records";
+import { asNumber, flatten, lookup, typeOf, type Json } from "./json";
+import type { Schema } from "./api";
 
 export interface Column {
   /** Field by which the server sorts. */
@@ -55,7 +55,7 @@ function isScalar(value: Json): boolean {
  * Returns every column that the runs can fill, in order of first appearance; wandb's own `_` keys come
  * last.
  */
-export function availableColumns(runs: Run[]): Column[] {
+export function availableColumns(runs: Schema<"RunInfo">[]): Column[] {
   const found = new Set<string>();
   for (const source of ["summary", "config"] as const) {
     const late: string[] = [];
@@ -73,7 +73,7 @@ export function availableColumns(runs: Run[]): Column[] {
 }
 
 /** Returns state and age, the first few numeric results, then the other columns of the run. */
-export function defaultColumns(runs: Run[]): string[] {
+export function defaultColumns(runs: Schema<"RunInfo">[]): string[] {
   const metrics = new Set<string>();
   for (const item of runs) {
     for (const [key, value] of flatten(item.summary)) {
@@ -92,7 +92,7 @@ export interface CellText {
 }
 
 /** Returns the text of a cell and of its tooltip. */
-export function cellText(item: Run, column: Column, now: number): CellText {
+export function cellText(item: Schema<"RunInfo">, column: Column, now: number): CellText {
   switch (column.id) {
     case "state":
       return { text: item.state, title: item.error ?? item.reason ?? item.state };

@@ -2,12 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { assignSlots, lineStyle, SLOTS } from "./colors";
 import { asNumber, flatten, lookup, parseJson } from "./json";
-import { groupKeys, keysOfKind, keysWithNumbers, nameFilter } from "./keys";
-import type { KeyKind, Run } from "./records";
+import { groupKeys, keysOfKind, keysWithNumbers, nameFilter, type KeyKind } from "./keys";
+import type { Schema } from "./api";
 import { availableColumns, cellText, columnOf, defaultColumns } from "./table";
 import { linearTicks, logTicks, roundRange } from "./ticks";
 
-const run = (change: Partial<Run>): Run => ({
+const run = (change: Partial<Schema<"RunInfo">>): Schema<"RunInfo"> => ({
   entity: "e",
   project: "p",
   id: "r",
@@ -67,7 +67,7 @@ describe("columns", () => {
   it("fill their cells", () => {
     const text = (id: string) => {
       const column = columnOf(id);
-      return column === undefined ? undefined : cellText(runs[0] as Run, column, 3600).text;
+      return column === undefined ? undefined : cellText(runs[0] as Schema<"RunInfo">, column, 3600).text;
     };
     expect(text("summary.loss")).toBe("NaN");
     expect(text("config.opt.lr")).toBe("0.1");

@@ -1,9 +1,9 @@
 // Live updates for the views: one long poll, which pauses while the tab is hidden.
 import { followLive } from "../lib/live";
-import type { RunRef } from "../lib/records";
+import type { Schema } from "../lib/api";
 import { api } from "./services";
 
-type Listener = (runs: RunRef[]) => void;
+type Listener = (runs: Schema<"RunName">[]) => void;
 
 const listeners = new Set<Listener>();
 let connected = $state(true);

@@ -1,5 +1,5 @@
 // The list of runs for the table. Pages load when they come into view, and stay for one query.
-import type { Run } from "../lib/records";
+import type { Schema } from "../lib/api";
 import { pagesOf, type Window } from "../lib/window";
 import { api, messageOf } from "./services";
 
@@ -19,18 +19,18 @@ export class RunList {
   /** False until the first answer to the current query. */
   loaded = $state(false);
   error = $state.raw<unknown>(null);
-  pages = $state.raw<ReadonlyMap<number, Run[]>>(new Map());
+  pages = $state.raw<ReadonlyMap<number, Schema<"RunInfo">[]>>(new Map());
 
   #query: ListQuery | null = null;
   #wanted: number[] = [0];
   #loading = new Map<number, AbortController>();
   #timer: number | undefined;
 
-  row(index: number): Run | undefined {
+  row(index: number): Schema<"RunInfo"> | undefined {
     return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
-  get rows(): Run[] {
+  get rows(): Schema<"RunInfo">[] {
     return [...this.pages.values()].flat();
   }
 

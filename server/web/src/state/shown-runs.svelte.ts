@@ -1,6 +1,6 @@
 // The runs drawn on the charts: their details, colours, and versions. A live change raises the version.
 import { assignSlots, lineStyle, type LineStyle } from "../lib/colors";
-import type { RunDetail, RunRef } from "../lib/records";
+import type { Schema } from "../lib/api";
 import { api } from "./services";
 import { theme } from "./theme.svelte";
 
@@ -10,7 +10,7 @@ export const MOST_SHOWN = 32;
 
 export interface ShownRun {
   id: string;
-  detail: RunDetail | null;
+  detail: Schema<"RunDetail"> | null;
   error: unknown;
   version: number;
 }
@@ -42,7 +42,7 @@ export class ShownRuns {
   }
 
   /** Loads changed runs again. Charts see the new version after the details have arrived. */
-  changed(refs: RunRef[]): void {
+  changed(refs: Schema<"RunName">[]): void {
     for (const ref of refs) {
       if (ref.entity !== this.#entity || ref.project !== this.#project) continue;
       if (this.runs.some((run) => run.id === ref.id)) void this.#load(ref.id);
