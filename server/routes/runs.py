@@ -1,10 +1,9 @@
-"""Routes for one run: its description, charts, media, tables, files and rows."""
+"""Routes for one run: its description, charts, media, tables and files."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-import pyarrow as pa
 from fastapi import APIRouter, Body, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -102,48 +101,6 @@ def chart(
 
     series = store.answer(lines)
     return Response(pack_series(x, series), media_type="application/octet-stream")
-
-
-@router.get("/history")
-def rows(
-    reader: ReaderDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    key: Annotated[list[str] | None, Query()] = None,
-    complete: bool = False,
-    segment: str | None = None,
-) -> Response:
-    """Return the rows of a run.
-
-    ``key`` selects the rows that have at least one of the keys. With ``complete``, it selects the rows that
-    have all of the given keys.
-
-    \f
-    See ``HistoryReader.history``.
-    """
-    return ExactJSON({"rows": reader.history(entity, project, run_id, key, complete, segment)})
-
-
-@router.get("/history.arrow")
-def columns(
-    reader: ReaderDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    key: Annotated[list[str] | None, Query()] = None,
-    segment: str | None = None,
-) -> Response:
-    """Return the rows of a run as columns, in an Arrow IPC stream.
-
-    \f
-    See ``HistoryReader.table``.
-    """
-    found = reader.table(entity, project, run_id, key, segment)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, found.schema) as writer:
-        writer.write_table(found)
-    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
 
 
 @router.get("/objects")
