@@ -37,7 +37,16 @@ CONSTRAINTS = ROOT / "constraints-dev.txt"
 WEB = ROOT / "server" / "web"
 BUILT_WEB = ROOT / "server" / "static"
 # Generated folders under server/web.
-WEB_OUTPUT = {"node_modules", "generated", "dist", "build", ".svelte-kit", ".vite", "coverage", "test-results"}
+WEB_OUTPUT = {
+    "node_modules",
+    "generated",
+    "dist",
+    "build",
+    ".svelte-kit",
+    ".vite",
+    "coverage",
+    "test-results",
+}
 
 DEMO_EXTRAS = ("server", "lightning", "examples")
 TEST_EXTRAS = (*DEMO_EXTRAS, "media", "docs", "dev")

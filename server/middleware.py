@@ -103,7 +103,7 @@ def _is_stream(scope: Scope) -> bool:
 
 
 class Compression(GZipMiddleware):
-    """Compresses answers, except stored content: clients request it by byte range, and it can be large."""
+    """Compresses answers, except stored content and exports, which can be large."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, and compress its answer if that makes it smaller."""
@@ -114,7 +114,7 @@ class Compression(GZipMiddleware):
 
 
 def _is_content(path: str) -> bool:
-    return "/files/" in path or "/blobs/" in path
+    return "/files/" in path or "/blobs/" in path or path.endswith(("/export", "/history.arrow"))
 
 
 def _is_own(host: str) -> bool:

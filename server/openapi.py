@@ -62,13 +62,14 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def content(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """Return the description of an answer that is not JSON.
+def content(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """Return the description of an answer that is not JSON of a known form.
 
     Args:
-        media_type: The media type of the answer.
+        media_types: The media types of the answer.
     """
-    return {200: {"description": "The content.", "content": {media_type: {"schema": BYTES}}}}
+    found = {media_type: {"schema": BYTES} for media_type in media_types}
+    return {200: {"description": "The content.", "content": found}}
 
 
 def stored(kind: type[msgspec.Struct]) -> dict[int | str, dict[str, Any]]:

@@ -1,15 +1,14 @@
-"""Routes for one run: its description, charts, media, tables, files and rows."""
+"""Routes for one run: its description, charts, media, tables and files."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from server.answers import Done, FileList, HistoryRows, LinkedTablePage, LoggedObject, LoggedObjects
+from server.answers import Done, FileList, LinkedTablePage, LoggedObject, LoggedObjects
 from server.bodies import RunEdit
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
@@ -22,8 +21,6 @@ from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media, runs
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
-
-ARROW = "application/vnd.apache.arrow.stream"
 
 Points = Annotated[int, Query(ge=1, le=20_000)]
 Keys = Annotated[list[str], Query(min_length=1, max_length=200)]
@@ -106,48 +103,6 @@ def get_chart(
 
     series = store.answer(lines)
     return Response(pack_series(x, series), media_type="application/octet-stream")
-
-
-@router.get("/history", response_model=HistoryRows)
-def get_history(
-    reader: ReaderDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    key: Annotated[list[str] | None, Query()] = None,
-    complete: bool = False,
-    segment: str | None = None,
-) -> Response:
-    """Return the rows of a run.
-
-    ``key`` selects the rows that have at least one of the keys. With ``complete``, it selects the rows that
-    have all of the given keys.
-
-    \f
-    See ``HistoryReader.history``.
-    """
-    return ExactJSON(HistoryRows(reader.history(entity, project, run_id, key, complete, segment)))
-
-
-@router.get("/history.arrow", response_class=Response, responses=content(ARROW))
-def get_history_arrow(
-    reader: ReaderDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    key: Annotated[list[str] | None, Query()] = None,
-    segment: str | None = None,
-) -> Response:
-    """Return the rows of a run as columns, in an Arrow IPC stream.
-
-    \f
-    See ``HistoryReader.table``.
-    """
-    found = reader.table(entity, project, run_id, key, segment)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, found.schema) as writer:
-        writer.write_table(found)
-    return Response(sink.getvalue().to_pybytes(), media_type=ARROW)
 
 
 @router.get("/objects", response_model=LoggedObjects)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracker.errors import ApiUsageError
 from tracker.ground.names import RunPath
 from tracker.reading.reader import HistoryReader
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Row = dict[str, Any]
 _MISSING = object()
@@ -149,24 +146,25 @@ class DownloadHistoryResult:
     errors: dict[Path, str] | None = None
 
 
-def export_history(table: pa.Table, folder: Path, run_id: str, *, live: bool) -> DownloadHistoryResult:
+def write_history(
+    reader: HistoryReader, run_path: RunPath, folder: Path, *, live: bool
+) -> DownloadHistoryResult:
     """Write a history to one Parquet file. The file gets its final name when it is complete.
 
     Args:
-        table: The history.
+        reader: The reader of the run.
+        run_path: Entity, project and id of the run.
         folder: The target folder; created if it does not exist.
-        run_id: The id of the run, for the file name.
         live: Whether the run is still running.
     """
     import os
 
-    import pyarrow.parquet as pq
-
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run_id}.history.parquet"
+    path = folder / f"{run_path[2]}.history.parquet"
     unfinished = folder / f".{os.urandom(8).hex()}.part"
     try:
-        pq.write_table(table, unfinished, compression="zstd")
+        with unfinished.open("wb") as file:
+            file.writelines(reader.export_history(*run_path, "parquet", exact=False))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -18,9 +18,9 @@ from tracker.api.history import (
     HistoryScan,
     IncompleteRunHistoryError,
     check_keys,
-    export_history,
     read_rows,
     sampled,
+    write_history,
 )
 from tracker.api.run_fields import RunFields
 from tracker.artifacts.artifact import Artifact
@@ -201,7 +201,7 @@ class Run(RunFields):
                 f"Run {self.storage_id} is still running, so its history is not complete. "
                 "Pass require_complete_history=False to export it now."
             )
-        return export_history(self.history_arrow(), Path(download_dir), self.id, live=live)
+        return write_history(self._reader, self._run_path, Path(download_dir), live=live)
 
     # Files
 

@@ -105,23 +105,31 @@ class Client:
 
     def get(self, *path: str, **query: Any) -> Any:
         """Send a GET request for ``path`` (unquoted components); return the JSON response."""
-        return values.loads(self._request("GET", path, query).read())
+        return self._read_json("GET", path, query)
 
     def post(self, *path: str, body: Any, **query: Any) -> Any:
         """Send a plain value as JSON in a POST request; return the JSON response."""
         headers = {"Content-Type": "application/json"}
         data = json.dumps(body).encode()
-        return values.loads(self._request("POST", path, query, data, headers).read())
+        return self._read_json("POST", path, query, data, headers)
 
     def patch(self, *path: str, body: Any) -> Any:
         """Send a plain value as JSON in a PATCH request; return the JSON response."""
         headers = {"Content-Type": "application/json"}
-        return values.loads(self._request("PATCH", path, {}, json.dumps(body).encode(), headers).read())
+        return self._read_json("PATCH", path, {}, json.dumps(body).encode(), headers)
 
     def send(self, method: str, *path: str, data: bytes, **query: Any) -> Any:
         """Send bytes; return the JSON response."""
         headers = {"Content-Type": "application/octet-stream"}
-        return values.loads(self._request(method, path, query, data, headers).read())
+        return self._read_json(method, path, query, data, headers)
+
+    def _read_json(self, method: str, path: tuple[str, ...], query: dict[str, Any], *content: Any) -> Any:
+        response = self._request(method, path, query, *content)
+        try:
+            return values.loads(response.read())
+        except (OSError, http.client.HTTPException) as error:  # the server ended a long answer early
+            self._connection.close()
+            raise UnreachableError(f"the connection to {self.url} broke while reading: {error}") from error
 
     def send_file(self, method: str, *path: str, file: Path, sent: Callable[[], None] = _nothing) -> None:
         """Send a file's content in pieces, without reading the whole file into memory.

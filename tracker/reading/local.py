@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tracker.ground.export_formats import Format
 from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
@@ -102,6 +103,30 @@ class LocalReader:
             (entity, project, run_id),
             lambda session, run: history.table(session, run, root, keys, segment=segment),
         )
+
+    def export_history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        *,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        exact: bool = True,
+        **options: Any,
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.export_history``."""
+        from tracker.store.history.export import encode_history
+
+        root = self._store.root
+        options["steps"] = (min_step, max_step)
+        options["exact"] = exact or format not in ("arrow", "parquet")
+        opened = self._query_run(
+            (entity, project, run_id),
+            lambda session, run: history.open_history(session, run, root, **options),
+        )
+        return encode_history(opened, format)
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None

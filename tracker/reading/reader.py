@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracker.ground.export_formats import Format
     from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
@@ -159,6 +160,38 @@ class HistoryReader(AnyReader, Protocol):
             run_id: The id of the run.
             keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
             segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        """
+
+    def export_history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        *,
+        keys: Sequence[str] | None = None,
+        complete: bool = False,
+        segment: str | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        exact: bool = True,
+    ) -> Iterator[bytes]:
+        """Return the rows of a run's history as the content of a file, in pieces, in bounded memory.
+
+        docs/rest-api.md describes the formats.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            format: The format.
+            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
+            complete: Return only rows that have all ``keys``.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+            min_step: The first step; None for no limit.
+            max_step: The last step; None for no limit.
+            exact: For ``arrow`` and ``parquet``: whether a column with values that do not fit its type has a
+                second column with these values.
         """
 
     def system(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.ground import values
+from tracker.ground.export_formats import Format
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
 from tracker.ground.processes import host_name
@@ -125,6 +126,21 @@ class RemoteReader:
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
         data = b"".join(self._client.stream(*path, key=_query_keys(keys), segment=segment))
         return pa.ipc.open_stream(data).read_all()
+
+    def export_history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        *,
+        keys: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.export_history``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", run_id, "history", "export")
+        return self._client.stream(*path, format=format, key=_query_keys(keys), **options)
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None

@@ -112,21 +112,49 @@ def kinds_of(schema: pa.Schema) -> dict[str, tuple[str, bool]]:
 
 def table_to_rows(batch: pa.Table | pa.RecordBatch, roles: Roles) -> Iterator[FinishedRow]:
     """Yield the rows of a table that has the fixed columns and those in ``roles``."""
-    cells = {name: batch.column(name).to_pylist() for name in (*FIXED, *roles)}
-    mains = [(name, role["key"], role["kind"]) for name, role in roles.items() if role["kind"] != "exact"]
-    fixed = zip(*(cells[name] for name in FIXED), strict=True)
+    fixed = zip(*(batch.column(name).to_pylist() for name in FIXED), strict=True)
+    for (row, step, runtime, time), data in zip(fixed, table_to_data(batch, roles), strict=True):
+        yield FinishedRow(row, step, time, runtime, data)
+
+
+def table_to_data(batch: pa.Table | pa.RecordBatch, roles: Roles) -> Iterator[dict[str, Any]]:
+    """Yield the logged values of each row of a table that has the columns in ``roles``."""
+    cells = {name: batch.column(name).to_pylist() for name in roles}
     columns = [
-        (key, cells[name], cells.get(EXACT + key) if EXACT + key in roles else None, kind == "json")
-        for name, key, kind in mains
+        (role["key"], cells[name], cells.get(EXACT + role["key"]), role["kind"] == "json")
+        for name, role in roles.items()
+        if role["kind"] != "exact"
     ]
-    for at, (row, step, runtime, time) in enumerate(fixed):
+    for at in range(batch.num_rows):
         data: dict[str, Any] = {}
         for key, main, exact, is_json in columns:
             if exact is not None and (text := exact[at]) is not None:
                 data[key] = values.loads(text)
             elif (cell := main[at]) is not None:
                 data[key] = values.loads(cell) if is_json else cell
-        yield FinishedRow(row, step, time, runtime, data)
+        yield data
+
+
+def conform(table: pa.Table | pa.RecordBatch, roles: Roles, schema: pa.Schema) -> pa.Table:
+    """Return a table with the columns of another schema. A column that the table lacks has only nulls.
+
+    Args:
+        table: The table.
+        roles: The roles of its columns.
+        schema: A result of ``make_schema``, possibly without some fixed columns.
+    """
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    columns: list[Any] = [table.column(name) for name in FIXED if name in schema.names]
+    for key, (kind, has_exact) in kinds_of(schema).items():
+        name = column_name(key)
+        if name in roles:
+            exact = table.column(EXACT + key) if EXACT + key in table.column_names else None
+            main, over = convert(roles[name]["kind"], table.column(name), exact, (kind, has_exact))
+        else:
+            main, over = pa.nulls(len(table), ARROW[kind]), pa.nulls(len(table), pa.string())
+        columns += [main, over] if has_exact else [main]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
@@ -144,6 +172,15 @@ def common_kind(kinds: Iterable[tuple[str, bool]]) -> tuple[str, bool]:
     if names & set(NUMERIC):
         return "double" if "double" in names else "int64", True
     return "json", False
+
+
+def common_kinds(schemas: Iterable[pa.Schema]) -> dict[str, tuple[str, bool]]:
+    """Return one kind for each key of several tables: the argument of ``make_schema``."""
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for schema in schemas:
+        for key, kind in kinds_of(schema).items():
+            found.setdefault(key, []).append(kind)
+    return {key: common_kind(kinds) for key, kinds in found.items()}
 
 
 def convert(

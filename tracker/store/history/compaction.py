@@ -10,25 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tracker.store.catalog.models import Part, Run, Rung, Segment
-from tracker.store.history.columns import (
-    ARROW,
-    EXACT,
-    FIXED,
-    Roles,
-    column_name,
-    common_kind,
-    convert,
-    kinds_of,
-    make_schema,
-    roles_of,
-)
+from tracker.store.history.columns import common_kinds, conform, make_schema, roles_of
 from tracker.store.history.parquet import Writer, opened, rows_per_group
 from tracker.store.history.parts import add_part, discard, publish_part
 from tracker.store.store import Store
@@ -39,8 +27,6 @@ SMALLEST_CLASS = 4096
 # A part of this many rows or bytes is large: merging it again would cost more than opening it.
 LARGE_ROWS = 4_000_000
 LARGE_BYTES = 512 * 1024 * 1024
-
-Kinds = dict[str, tuple[str, bool]]
 
 
 def compact(store: Store, segment_id: int) -> bool:
@@ -144,10 +130,8 @@ def _merge(store: Store, segment_id: int, parts: list[Part]) -> bool:
 
 
 def _write_merged(target: Path, paths: list[Path], in_order: bool) -> int:
-    schemas = [_schema(path) for path in paths]
-    kinds = _common_kinds(schemas)
-    schema = make_schema(kinds)
-    tables = _conformed(paths, kinds, schema)
+    schema = make_schema(common_kinds([_schema(path) for path in paths]))
+    tables = _conformed(paths, schema)
     if not in_order:  # late rows belong between the rows of other parts
         whole = pa.concat_tables(tables)
         tables = iter([whole.sort_by([("_row", "ascending")])])
@@ -174,31 +158,10 @@ def _schema(path: Path) -> pa.Schema:
         return file.schema_arrow
 
 
-def _common_kinds(schemas: list[pa.Schema]) -> Kinds:
-    found: dict[str, list[tuple[str, bool]]] = {}
-    for schema in schemas:
-        for key, kind in kinds_of(schema).items():
-            found.setdefault(key, []).append(kind)
-    return {key: common_kind(kinds) for key, kinds in found.items()}
-
-
-def _conformed(paths: list[Path], kinds: Kinds, schema: pa.Schema) -> Iterator[pa.Table]:
+def _conformed(paths: list[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the row groups of all parts as tables of one schema."""
     for path in paths:
         with opened(path) as file:
             roles = roles_of(file.schema_arrow)
             for group in range(file.num_row_groups):
-                yield _conform(file.read_row_group(group), roles, kinds, schema)
-
-
-def _conform(table: pa.Table, roles: Roles, kinds: Kinds, schema: pa.Schema) -> pa.Table:
-    columns: list[Any] = [table.column(name) for name in FIXED]
-    for key, (kind, has_exact) in kinds.items():
-        name = column_name(key)
-        if name in roles:
-            exact = table.column(EXACT + key) if EXACT + key in roles else None
-            main, over = convert(roles[name]["kind"], table.column(name), exact, (kind, has_exact))
-        else:
-            main, over = pa.nulls(len(table), ARROW[kind]), pa.nulls(len(table), pa.string())
-        columns += [main, over] if has_exact else [main]
-    return pa.Table.from_arrays(columns, schema=schema)
+                yield conform(file.read_row_group(group), roles, schema)

@@ -20,6 +20,8 @@ from tracker.store.history.sources import HistorySource, rows_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracker.store.history.ordered import OrderedHistory
+
 
 def visible_sources(
     session: Session, run: Run, root: Path, segment: str | None = None
@@ -102,3 +104,32 @@ def table(
     from tracker.store.history.arrow_tables import source_table  # pyarrow is heavy, and rarely needed
 
     return source_table(visible_sources(session, run, root, segment), keys)
+
+
+def open_history(
+    session: Session,
+    run: Run,
+    root: Path,
+    keys: Sequence[str] | None = None,
+    *,
+    complete: bool = False,
+    segment: str | None = None,
+    steps: tuple[int | None, int | None] = (None, None),
+    exact: bool = True,
+) -> OrderedHistory:
+    """Open the run's history, to read it table by table after the transaction.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        keys: Return only these keys, and only rows that have at least one of them.
+        complete: Return only rows that have all of ``keys``.
+        segment: Return the rows of this segment.
+        steps: The first and the last step. None: no limit.
+        exact: Whether the tables have exact columns. See ``tracker.store.history.columns``.
+    """
+    from tracker.store.history.ordered import OrderedHistory, Span
+
+    pieces = visible_sources(session, run, root, segment)
+    return OrderedHistory(pieces, keys, exact=exact, span=Span(*steps), complete=complete)
