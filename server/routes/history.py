@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.dependencies import Reader, ReaderDep
-from server.exports import send_export
+from server.exports import export_content, send_export
 from server.responses import LARGEST_NUMBER
 from tracker.ground.export_formats import FORMATS, Format
 
@@ -18,13 +18,7 @@ Keys = Annotated[list[str] | None, Query(max_length=10_000)]
 Step = Annotated[int | None, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 
 
-def _content(*formats: Format) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of an answer with one of the formats."""
-    types: dict[str, Any] = {FORMATS[each].media_type.partition(";")[0]: {"schema": {}} for each in formats}
-    return {200: {"description": "The rows.", "content": types}}
-
-
-@router.get("/history", response_class=Response, responses=_content("json"))
+@router.get("/history", response_class=Response, responses=export_content("json"))
 def get_history(
     reader: ReaderDep,
     entity: str,
@@ -50,7 +44,7 @@ def get_history(
     )
 
 
-@router.get("/history.arrow", response_class=Response, responses=_content("arrow"))
+@router.get("/history.arrow", response_class=Response, responses=export_content("arrow"))
 def get_history_columns(
     reader: ReaderDep,
     entity: str,
@@ -72,7 +66,7 @@ def get_history_columns(
     )
 
 
-@router.get("/history/export", response_class=Response, responses=_content(*FORMATS))
+@router.get("/history/export", response_class=Response, responses=export_content(*FORMATS))
 def export_history(
     reader: ReaderDep,
     entity: str,

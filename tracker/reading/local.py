@@ -145,6 +145,35 @@ class LocalReader:
             (entity, project, run_id), lambda session, run: captured.console(session, run, root, **options)
         )
 
+    def export_system(
+        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.export_system``."""
+        from tracker.store.history.export import encode_history
+
+        root = self._store.root
+        opened = self._query_run(
+            (entity, project, run_id), lambda session, run: captured.open_system(session, run, root, segment)
+        )
+        return encode_history(opened, format)
+
+    def output_text(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        timestamps: bool = False,
+        **chosen: Any,
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.output_text``."""
+        root = self._store.root
+        lines = self._query_run(
+            (entity, project, run_id), lambda session, run: captured.open_lines(session, run, root, segment)
+        )
+        return captured.output_text(lines, captured.LineFilter(**chosen), timestamps=timestamps)
+
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """See ``RunReader.delete_run``."""
         from tracker.store.ingest.deletion import delete_run

@@ -208,6 +208,19 @@ class HistoryReader(AnyReader, Protocol):
                 include the last sample. None returns all samples.
         """
 
+    def export_system(
+        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    ) -> Iterator[bytes]:
+        """Return the system metrics of one segment as the content of a file. See ``export_history``.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            format: The format. ``_step`` is the number of the sample.
+            segment: The id of the segment; None for the newest attempt of the primary writer.
+        """
+
     def console(
         self,
         entity: str,
@@ -217,7 +230,10 @@ class HistoryReader(AnyReader, Protocol):
         segment: str | None = None,
         offset: int = 0,
         limit: int | None = None,
+        tail: int | None = None,
         search: str = "",
+        regex: bool = False,
+        stream: str | None = None,
     ) -> Output:
         """Return lines of a run's output.
 
@@ -228,7 +244,38 @@ class HistoryReader(AnyReader, Protocol):
             segment: Return only lines of this segment; None for all attempts of the primary writer.
             offset: The number of the first line. A negative number counts from the end.
             limit: The maximum number of lines; None for all lines.
+            tail: The number of lines from the end, of those that the other arguments select.
             search: Return only lines that contain this text. The search ignores case.
+            regex: Whether ``search`` is an RE2 pattern instead.
+            stream: Return only lines of ``stdout`` or ``stderr``.
+
+        Raises:
+            UsageError: The pattern is not valid, or ``tail`` is used with ``offset``.
+        """
+
+    def output_text(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        search: str = "",
+        regex: bool = False,
+        stream: str | None = None,
+        timestamps: bool = False,
+    ) -> Iterator[bytes]:
+        """Return a run's output as text in UTF-8, in pieces, in bounded memory.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            segment: See ``console``.
+            search: See ``console``.
+            regex: See ``console``.
+            stream: See ``console``.
+            timestamps: Whether each line begins with its time (ISO 8601, UTC) and a space.
         """
 
 

@@ -150,29 +150,46 @@ class RemoteReader:
         found = self._get(*path, segment=segment, points=points)
         return msgspec.convert(found["segments"], list[SystemMetrics])
 
+    def export_system(
+        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.export_system``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", run_id, "system", "export")
+        return self._client.stream(*path, format=format, segment=segment)
+
     def console(
         self,
         entity: str,
         project: str,
         run_id: str,
         *,
-        segment: str | None = None,
         offset: int = 0,
         limit: int | None = None,
-        search: str = "",
+        tail: int | None = None,
+        **options: Any,
     ) -> Output:
         """See ``HistoryReader.console``."""
         path = ("projects", entity, project, "runs", run_id, "console")
+        if tail is not None:
+            found = self._get(*path, offset=offset or None, limit=limit, tail=tail, **options)
+            return msgspec.convert(found, Output)
         lines: list[OutputLine] = []
         while True:
             rest = LARGEST_OUTPUT if limit is None else min(limit - len(lines), LARGEST_OUTPUT)
-            found = self._get(*path, segment=segment, offset=offset, limit=rest, search=search)
+            found = self._get(*path, offset=offset, limit=rest, **options)
             page = msgspec.convert(found, Output)
             lines += page.lines
             enough = limit is not None and len(lines) >= limit
             if enough or not page.lines or page.lines[-1].line + 1 >= page.total:
                 return Output(page.total, lines, page.found)
             offset = page.lines[-1].line + 1
+
+    def output_text(self, entity: str, project: str, run_id: str, **options: Any) -> Iterator[bytes]:
+        """See ``HistoryReader.output_text``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", run_id, "console", "download")
+        return self._client.stream(*path, **options)
 
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """See ``RunReader.delete_run``."""
