@@ -1,4 +1,4 @@
-"""Routes for one run: its description, charts, media, tables and files."""
+"""Routes for one run: its description, charts, media and files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.responses import Response
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
-from server.links import link_object, link_table
-from server.responses import LARGEST_NUMBER, ExactJSON
+from server.links import link_object
+from server.responses import ExactJSON
 from tracker.ground.read_models import FileInfo, RunDetail
 from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media
@@ -127,31 +127,6 @@ def objects(
         return [{"step": step, "value": link_object(run, value)} for step, value in logged]
 
     return ExactJSON({"key": key, "steps": store.answer(found)})
-
-
-@router.get("/table")
-def table(
-    store: StoreDep,
-    entity: str,
-    project: str,
-    run_id: str,
-    key: str,
-    step: int | None = None,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
-    limit: Annotated[int, Query(ge=0, le=1000)] = 50,
-) -> Response:
-    """Return a page of the table that was logged under a key at ``step``; by default the last table.
-
-    \f
-    See ``queries.media.table``.
-    """
-
-    def found(session: Session) -> Any:
-        run = get_run(session, entity, project, run_id)
-        page = media.table(store, session, run, key, step=step, offset=offset, limit=limit)
-        return link_table(run, page)
-
-    return ExactJSON(store.answer(found))
 
 
 @router.get("/files", response_model=dict[str, list[FileInfo]])

@@ -10,17 +10,14 @@ import pytest
 from builders import START, Writer, apply_all, seal_all
 from exact import exact
 from exported import FORMATS, as_csv, read_export
+from readers import READERS, reading_with
 from serving import Server, serving
 
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.records import ConsoleLines, SystemSample
-from tracker.reading.local import LocalReader
 from tracker.reading.reader import HistoryReader
-from tracker.reading.remote import RemoteReader
 from tracker.recorder.open_store import open_store
-from tracker.recorder.outbox import Remote
 from tracker.store.history import captured
-from tracker.store.objects.layout import Layout
 
 RUN = ("team", "demo", "run1")
 A, B = "a1" * 16, "b2" * 16
@@ -52,17 +49,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["local", "remote"])
-def reader(
-    request: pytest.FixtureRequest, served: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[HistoryReader]:
-    found: Any
-    if request.param == "local":
-        found = LocalReader(open_store(served.store), follows=False)
-    else:
-        found = RemoteReader(Remote(served.url, None), Layout(tmp_path_factory.mktemp("outbox") / "none"))
-    yield found
-    found.close()
+@pytest.fixture(params=READERS)
+def reader(request: pytest.FixtureRequest, served: Server) -> Iterator[HistoryReader]:
+    with reading_with(request.param, served) as found:
+        yield found
 
 
 def numbers(reader: HistoryReader, **options: Any) -> list[int]:

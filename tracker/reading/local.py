@@ -17,13 +17,15 @@ from tracker.ground.read_models import (
     RunDetail,
     RunPage,
     SystemMetrics,
+    TablePage,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
-from tracker.store.queries import artifacts, captured, files, history, runs
+from tracker.store.queries import artifacts, captured, files, history, runs, tables
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -180,6 +182,37 @@ class LocalReader:
 
         self.catch_up()
         delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
+
+    def table_page(
+        self, entity: str, project: str, run_id: str, key: str, step: int | None = None, **options: Any
+    ) -> TablePage:
+        """See ``TableReader.table_page``."""
+        self.catch_up()
+        place = tables.TablePlace((entity, project, run_id), key, step)
+        return tables.table_page(self._store, place, **options)
+
+    def table_groups(
+        self, entity: str, project: str, run_id: str, key: str, step: int | None = None, **options: Any
+    ) -> TableGroups:
+        """See ``TableReader.table_groups``."""
+        self.catch_up()
+        place = tables.TablePlace((entity, project, run_id), key, step)
+        return tables.table_groups(self._store, place, **options)
+
+    def compare_tables(
+        self,
+        entity: str,
+        project: str,
+        left: tuple[str, str, int | None],
+        right: tuple[str, str, int | None],
+        **options: Any,
+    ) -> TableComparison:
+        """See ``TableReader.compare_tables``."""
+        self.catch_up()
+        places = [
+            tables.TablePlace((entity, project, run_id), key, step) for run_id, key, step in (left, right)
+        ]
+        return tables.compare_tables(self._store, *places, **options)
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
         RunDetail,
         RunPage,
         SystemMetrics,
+        TablePage,
     )
     from tracker.ground.records import ArtifactChanged, ArtifactLinked
+    from tracker.ground.table_answers import Shown, TableComparison, TableGroups
     from tracker.store.blobs.manifest import Entry, Manifest
     from tracker.store.objects.layout import Layout
 
@@ -176,9 +178,7 @@ class HistoryReader(AnyReader, Protocol):
         max_step: int | None = None,
         exact: bool = True,
     ) -> Iterator[bytes]:
-        """Return the rows of a run's history as the content of a file, in pieces, in bounded memory.
-
-        docs/rest-api.md describes the formats.
+        """Return a run's history as a file, in pieces, in bounded memory. docs/rest-api.md has the formats.
 
         Args:
             entity: The entity of the project.
@@ -276,6 +276,96 @@ class HistoryReader(AnyReader, Protocol):
             regex: See ``console``.
             stream: See ``console``.
             timestamps: Whether each line begins with its time (ISO 8601, UTC) and a space.
+        """
+
+
+class TableReader(AnyReader, Protocol):
+    """Reads the tables that a run logged. With a server, media cells also have the address ``url``.
+
+    All methods can raise ``UsageError``: a filter is not valid, there is no such column, or the table is too
+    large.
+    """
+
+    def table_page(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        filters: dict[str, Any] | None = None,
+        order: Sequence[str] = (),
+        offset: int = 0,
+        limit: int = 50,
+    ) -> TablePage:
+        """Return a page of a table.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            key: The history key of the table.
+            step: The step at which the table was logged; None for the last one.
+            filters: Return only rows that match this filter: ``{COLUMN: {"$lt": 0.2}}``. See
+            docs/rest-api.md. order: Columns to sort by, the most important first. A ``-`` in front reverses
+            the order. offset: The number of rows to skip.
+            limit: The maximum number of rows, up to 1000.
+        """
+
+    def table_groups(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        by: Sequence[str],
+        columns: Sequence[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> TableGroups:
+        """Return the groups of a table's rows, the largest group first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            key: The history key of the table.
+            step: The step of the table.
+            by: The columns whose values make a group, at most 3.
+            columns: The columns with statistics; None for the first 50 with numbers.
+            filters: Group only rows that match this filter.
+            offset: The number of groups to skip.
+            limit: The maximum number of groups, up to 1000.
+        """
+
+    def compare_tables(
+        self,
+        entity: str,
+        project: str,
+        left: tuple[str, str, int | None],
+        right: tuple[str, str, int | None],
+        *,
+        on: Sequence[str] = (),
+        show: Shown = "differences",
+        offset: int = 0,
+        limit: int = 50,
+    ) -> TableComparison:
+        """Compare two tables of a project, whose rows are joined by the values of some columns.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            left: The id of the run, the history key and the step (None: the last one) of the left table.
+            right: The same of the right table.
+            on: The joined columns. Empty: rows with the same number are joined. Rows with equal values are
+                joined in their order.
+            show: The rows to return: a status, ``all``, or ``differences`` (all but ``same``).
+            offset: The number of rows to skip.
+            limit: The maximum number of rows, up to 1000.
         """
 
 
@@ -406,5 +496,5 @@ class CollectionReader(AnyReader, Protocol):
         """
 
 
-class Reader(RunReader, HistoryReader, FileReader, ArtifactReader, CollectionReader, Protocol):
+class Reader(RunReader, HistoryReader, TableReader, FileReader, ArtifactReader, CollectionReader, Protocol):
     """Reads everything about runs and artifacts."""

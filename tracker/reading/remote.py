@@ -24,8 +24,10 @@ from tracker.ground.read_models import (
     RunDetail,
     RunPage,
     SystemMetrics,
+    TablePage,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.reading.transfer.fetch import fetch_files
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
@@ -41,6 +43,7 @@ LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
+prepare(TablePage, TableGroups, TableComparison)
 
 
 class RemoteReader:
@@ -197,6 +200,53 @@ class RemoteReader:
         path = ("projects", entity, project, "runs", run_id)
         self._client.send("DELETE", *path, data=b"", artifacts=str(delete_artifacts).lower())
 
+    def table_page(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        filters: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> TablePage:
+        """See ``TableReader.table_page``."""
+        path = ("projects", entity, project, "runs", run_id, "table")
+        found = self._get(*path, key=key, step=step, filters=_query_filters(filters), **options)
+        return msgspec.convert(found, TablePage)
+
+    def table_groups(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> TableGroups:
+        """See ``TableReader.table_groups``."""
+        path = ("projects", entity, project, "runs", run_id, "table", "groups")
+        options["column"], options["filters"] = columns, _query_filters(filters)
+        return msgspec.convert(self._get(*path, key=key, step=step, **options), TableGroups)
+
+    def compare_tables(
+        self,
+        entity: str,
+        project: str,
+        left: tuple[str, str, int | None],
+        right: tuple[str, str, int | None],
+        **options: Any,
+    ) -> TableComparison:
+        """See ``TableReader.compare_tables``."""
+        path = ("projects", entity, project, "runs", left[0], "table", "compare")
+        sides = {"key": left[1], "step": left[2]}
+        sides |= {"with_run": right[0], "with_key": right[1], "with_step": right[2]}
+        return msgspec.convert(self._get(*path, **sides, **options), TableComparison)
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""
         found = self._get("projects", entity, project, "runs", run_id, "files")
@@ -312,3 +362,7 @@ def _version_path(artifact: ArtifactDetail) -> tuple[str, ...]:
 def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:
     """Return the keys for a query string, where an empty list would mean all keys. ``_step`` replaces it."""
     return ["_step"] if keys is not None and not keys else keys
+
+
+def _query_filters(filters: dict[str, Any] | None) -> str | None:
+    return values.dumps(filters) if filters else None

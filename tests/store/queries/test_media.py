@@ -8,7 +8,9 @@ import pytest
 from builders import Writer, apply_all, get_run
 
 from tracker.errors import NotFoundError
+from tracker.ground.read_models import TablePage
 from tracker.store.queries import media
+from tracker.store.queries.tables import TablePlace, table_page
 from tracker.store.store import Store
 
 
@@ -21,19 +23,22 @@ def test_table_pages(store: Store) -> None:
         writer.log({"t": {"_type": "table-file", "path": path}})
     writer.log({"t": {"_type": "table-file", "path": "never/saved.json"}})
     apply_all(store)
+
+    def page_of(key: str, step: int | None = None, **options: int) -> TablePage:
+        return table_page(store, TablePlace(("team", "demo", "run1"), key, step), **options)  # type: ignore[arg-type]
+
+    page = page_of("t", 1, offset=1, limit=2)
+    assert (page.key, page.step, page.steps, page.columns) == ("t", 1, [0, 1, 2], ["n", "x"])
+    assert (page.total, page.rows) == (5, [[1, None], [2, None]])
+    assert page_of("t", 0).rows == [[0, None]]
+    with pytest.raises(NotFoundError, match=r"run run1 has no file never/saved.json"):
+        page_of("t")
+    with pytest.raises(NotFoundError, match="no table 't' at step 9"):
+        page_of("t", 9)
+    with pytest.raises(NotFoundError, match="no table 'x'"):
+        page_of("x")
     with store.reading() as session:
-        run = get_run(store)
-        page = media.table(store, session, run, "t", step=1, offset=1, limit=2)
-        assert (page.key, page.step, page.steps, page.columns) == ("t", 1, [0, 1, 2], ["n", "x"])
-        assert (page.total, page.rows) == (5, [[1, None], [2, None]])
-        assert media.table(store, session, run, "t", step=0).rows == [[0, None]]
-        with pytest.raises(NotFoundError, match=r"run run1 has no file never/saved.json"):
-            media.table(store, session, run, "t")
-        with pytest.raises(NotFoundError, match="no table 't' at step 9"):
-            media.table(store, session, run, "t", step=9)
-        with pytest.raises(NotFoundError, match="no table 'x'"):
-            media.table(store, session, run, "x")
-        assert [file.path for file in media.list_files(session, run)] == [
+        assert [file.path for file in media.list_files(session, get_run(store))] == [
             "media/table/t_0.table.json",
             "media/table/t_1.table.json",
         ]

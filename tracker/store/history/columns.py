@@ -277,6 +277,11 @@ def _nearest(value: Any) -> float | None:
         return float("inf") if value > 0 else float("-inf")
 
 
+def encode_cells(cells: list[Any]) -> Encoded:
+    """Return the values of a key that every row has as columns."""
+    return _encode(cells, None, len(cells))
+
+
 def _spread(cells: list[Any], at: list[int] | None, count: int, kind: str) -> pa.Array:
     """Return an array of ``count`` cells with ``cells`` at the indices ``at`` and nulls elsewhere."""
     array = pa.array(cells, ARROW[kind])
