@@ -30,7 +30,13 @@ def link_table(run: RunPath, page: TablePage) -> dict[str, Any]:
 
 
 def link_comparison(left: RunPath, right: RunPath, found: TableComparison) -> dict[str, Any]:
-    """Return the comparison of two tables with the addresses of the media in its cells."""
+    """Return the comparison of two tables with the addresses of the media in its cells.
+
+    Args:
+        left: The run of the left table.
+        right: The run of the right table.
+        found: The comparison.
+    """
     answer: dict[str, Any] = msgspec.to_builtins(found)
     for row in answer["rows"]:
         for side, run in (("left", left), ("right", right)):

@@ -12,8 +12,9 @@ from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object
-from server.responses import ExactJSON
-from tracker.ground.read_models import FileInfo, RunDetail
+from server.responses import LARGEST_NUMBER, ExactJSON
+from tracker.ground.file_pages import FilePage
+from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media
 from tracker.store.queries.runs import get_run, segment_views
@@ -104,7 +105,7 @@ def chart(
 
 
 @router.get("/objects")
-def objects(
+def list_objects(
     store: StoreDep,
     entity: str,
     project: str,
@@ -129,18 +130,28 @@ def objects(
     return ExactJSON({"key": key, "steps": store.answer(found)})
 
 
-@router.get("/files", response_model=dict[str, list[FileInfo]])
-def list_files(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
-    """List the files of a run by path: media and all other saved files.
+@router.get("/files", response_model=FilePage)
+def list_files(
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    prefix: Annotated[str, Query(max_length=4000)] = "",
+    offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
+    limit: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,
+) -> Response:
+    """List the files of a run by path: media and all other saved files, with their number and size.
+
+    ``prefix`` selects the files whose path begins with a text. Without ``limit``, all files are returned.
 
     \f
-    See ``FileReader.files``.
+    See ``FileReader.file_page``.
     """
-    return ExactJSON({"files": reader.files(entity, project, run_id)})
+    return ExactJSON(reader.file_page(entity, project, run_id, prefix=prefix, offset=offset, limit=limit))
 
 
 @router.get("/files/{path:path}")
-def file(
+def get_run_file(
     request: Request,
     store: StoreDep,
     entity: str,

@@ -20,7 +20,6 @@ router = APIRouter(
     prefix="/projects/{entity}/{project}/runs/{run_id}/table", tags=["runs"], dependencies=[Reader]
 )
 
-Step = Annotated[int | None, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 Offset = Annotated[int, Query(ge=0, le=LARGEST_NUMBER)]
 Limit = Annotated[int, Query(ge=0, le=1000)]
 Filters = Annotated[str, Query(max_length=200_000)]
@@ -34,7 +33,7 @@ def get_table(
     project: str,
     run_id: str,
     key: str,
-    step: Step = None,
+    step: int | None = None,
     offset: Offset = 0,
     limit: Limit = 50,
     order: Annotated[list[str] | None, Query(max_length=5)] = None,
@@ -63,7 +62,7 @@ def group_table(
     run_id: str,
     key: str,
     by: Annotated[list[str], Query(min_length=1, max_length=3)],
-    step: Step = None,
+    step: int | None = None,
     column: Columns = None,
     offset: Offset = 0,
     limit: Limit = 50,
@@ -100,10 +99,10 @@ def compare_tables(
     project: str,
     run_id: str,
     key: str,
-    step: Step = None,
+    step: int | None = None,
     with_run: str | None = None,
     with_key: str | None = None,
-    with_step: Step = None,
+    with_step: int | None = None,
     on: Annotated[list[str] | None, Query(max_length=10)] = None,
     show: Shown = "differences",
     offset: Offset = 0,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.ground.export_formats import Format
+from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
@@ -216,9 +217,23 @@ class LocalReader:
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""
+        return self.file_page(entity, project, run_id).files
+
+    def file_page(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        prefix: str = "",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> FilePage:
+        """See ``FileReader.file_page``."""
         blobs = self._store.blobs
         return self._query_run(
-            (entity, project, run_id), lambda session, run: files.run_files(blobs, session, run)
+            (entity, project, run_id),
+            lambda session, run: files.run_files(blobs, session, run, prefix, offset, limit),
         )
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:

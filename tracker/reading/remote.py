@@ -10,6 +10,7 @@ import msgspec
 
 from tracker.ground import values
 from tracker.ground.export_formats import Format
+from tracker.ground.file_pages import FilePage
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
 from tracker.ground.processes import host_name
@@ -43,7 +44,7 @@ LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
-prepare(TablePage, TableGroups, TableComparison)
+prepare(TablePage, TableGroups, TableComparison, FilePage)
 
 
 class RemoteReader:
@@ -251,6 +252,11 @@ class RemoteReader:
         """See ``FileReader.files``."""
         found = self._get("projects", entity, project, "runs", run_id, "files")
         return msgspec.convert(found["files"], list[FileInfo])
+
+    def file_page(self, entity: str, project: str, run_id: str, **options: Any) -> FilePage:
+        """See ``FileReader.file_page``."""
+        found = self._get("projects", entity, project, "runs", run_id, "files", **options)
+        return msgspec.convert(found, FilePage)
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
         """See ``FileReader.file_chunks``."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import Any
 
 import pytest
-from builders import Writer, apply_all, get_run
+from builders import Writer, apply_all, get_run, seal_all
 
 from tracker.errors import NotFoundError
 from tracker.ground.read_models import TablePage
 from tracker.store.queries import media
+from tracker.store.queries.files import run_files
 from tracker.store.queries.tables import TablePlace, table_page
 from tracker.store.store import Store
 
@@ -53,3 +56,58 @@ def test_a_file_saved_again_is_the_newer_one(store: Store) -> None:
     with store.reading() as session:
         found = media.run_file(session, get_run(store), "notes.txt")
     assert (store.blobs.read(found.sha256), found.size) == (b"second", 6)
+
+
+def test_files_are_listed_by_prefix_and_page(store: Store) -> None:
+    writer = Writer(store.layout, "1" * 32)
+    paths = [
+        "a",
+        "media/images/1.png",
+        "media/images/2.png",
+        "media/images!",
+        "media/table/t.json",
+        "media0",
+        "ü/%_",
+    ]
+    for size, path in enumerate(paths, 1):
+        writer.file(path, b"x" * size)
+    writer.log({})
+    apply_all(store)
+    with store.reading() as session:
+        run = get_run(store)
+
+        def listed(*options: Any) -> tuple[int, int, list[str]]:
+            page = run_files(store.blobs, session, run, *options)
+            return page.total, page.size, [file.path for file in page.files]
+
+        assert listed() == (7, 28, sorted(paths))
+        assert listed("media/images/") == (2, 5, paths[1:3])
+        assert listed("media/", 1, 2) == (4, 14, ["media/images/1.png", "media/images/2.png"])
+        assert listed("ü/%") == (1, 7, ["ü/%_"])
+        assert listed("none") == (0, 0, [])
+
+
+def test_media_of_a_long_run_are_read_at_evenly_spaced_steps(store: Store) -> None:
+    writer = Writer(store.layout, "1" * 32)
+    logged: list[Any] = [
+        {"_type": "histogram", "values": [1], "bins": [math.nan, 1]},
+        3,
+        None,
+        [1],
+        math.nan,
+        "[text",
+    ]
+    for at in range(60):
+        writer.log({"h": logged[at % 6]})
+    writer.finish()
+    apply_all(store)
+    for seal in (False, True):
+        if seal:
+            seal_all(store)
+        with store.reading() as session:
+            found = media.objects(store, session, get_run(store), "h")
+            assert [step for step, _ in found] == sorted([*range(0, 60, 6), *range(3, 60, 6)])
+            assert repr([value for _, value in found]) == repr([logged[0], [1]] * 10)
+            some = media.objects(store, session, get_run(store), "h", limit=3)
+            assert [step for step, _ in some] == [found[0][0], found[10][0], found[19][0]]
+            assert media.objects(store, session, get_run(store), "absent") == []

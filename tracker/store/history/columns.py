@@ -254,7 +254,9 @@ def _encode(cells: list[Any], at: list[int] | None, count: int) -> Encoded:
         main = [cell if type(cell) is float else _nearest(cell) for cell in cells]
     else:
         main = [cell if type(cell) is python else None for cell in cells]
-    exact = [None if type(cell) is python else values.dumps(cell) for cell in cells]
+    exact = [
+        None if type(cell) is python else "null" if cell is None else values.dumps(cell) for cell in cells
+    ]
     return kind, _spread(main, at, count, kind), _spread(exact, at, count, "exact")
 
 
