@@ -34,6 +34,7 @@ BENCHMARKS = {
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),
     "http-download": ("http_download", "measure"),
+    "export": ("export_rows", "measure"),
     "chart": ("long_run", "measure"),
 }
 

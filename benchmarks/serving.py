@@ -65,6 +65,17 @@ class Server:
             name: int(found[key].split()[0]) / 1024 for name, key in (("rss", "VmRSS"), ("largest", "VmHWM"))
         }
 
+    def peak_mb(self) -> float:
+        """Return the largest resident size of the server and its child processes, in MiB, as a sum."""
+        found, waiting = 0.0, [self._process.pid]
+        while waiting:
+            folder = Path(f"/proc/{waiting.pop()}")
+            lines = (folder / "status").read_text().splitlines()
+            found += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+            for children in folder.glob("task/*/children"):
+                waiting += map(int, children.read_text().split())
+        return found
+
 
 @contextmanager
 def serving(store: Path) -> Iterator[Server]:

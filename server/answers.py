@@ -9,7 +9,6 @@ from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
     CollectionInfo,
-    FileInfo,
     ProjectInfo,
     SystemMetrics,
     TablePage,
@@ -67,18 +66,11 @@ class LoggedObjects:
     steps: list[LoggedObject]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkedTablePage(TablePage):
     """A page of a table, with the address of the whole table."""
 
     url: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileList:
-    """Files of a run by path."""
-
-    files: list[FileInfo]
 
 
 @dataclass(frozen=True, slots=True)

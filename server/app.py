@@ -15,7 +15,7 @@ from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
-from server.routes import artifacts, captured, history, ingest, live, projects, runs, session
+from server.routes import artifacts, captured, history, ingest, live, projects, runs, session, tables
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
@@ -74,7 +74,7 @@ def _describe(**options: Any) -> FastAPI:
         generate_unique_id_function=operation_id,
         **options,
     )
-    for routes in (session, projects, runs, history, captured, artifacts, live, ingest):
+    for routes in (session, projects, runs, history, tables, captured, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
     add_document(app, OPEN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -12,7 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from server.openapi import content
 from server.responses import error_answer
+from tracker.ground.export_formats import FORMATS, Format
 
 # Long exports that one server sends at the same time. Each one needs up to about 100 MiB of memory.
 LARGEST_EXPORTS = 32
@@ -71,3 +74,8 @@ def send_export(make: Callable[[], Iterator[bytes]], media_type: str, name: str 
     if len(started) < 2:  # complete: the answer has a length
         return Response(b"".join(started), headers=headers, media_type=media_type)
     return _Export(started, content, headers, media_type)
+
+
+def export_content(*formats: Format) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of an answer with one of the formats."""
+    return content(*(FORMATS[each].media_type.partition(";")[0] for each in formats))

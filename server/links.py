@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import quote
 
 from server.answers import ArtifactFile, LinkedArtifact, LinkedTablePage
+from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail, TablePage
+from tracker.ground.table_answers import TableComparison
 from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Run
 
 
-def media_url(run: Run, path: str) -> str:
+def media_url(run: Run | RunPath, path: str) -> str:
     """Return the address of a run's file."""
-    return (
-        f"/api/v1/projects/{quote(run.project.entity, safe='')}/{quote(run.project.name, safe='')}"
-        f"/runs/{quote(run.run_id, safe='')}/files/{quote(path)}"
-    )
+    place = run if isinstance(run, tuple) else (run.project.entity, run.project.name, run.run_id)
+    entity, project, run_id = (quote(part, safe="") for part in place)
+    return f"/api/v1/projects/{entity}/{project}/runs/{run_id}/files/{quote(path)}"
 
 
-def link_table(run: Run, page: TablePage) -> LinkedTablePage:
+def link_table(run: RunPath, page: TablePage) -> LinkedTablePage:
     """Return a table page with the addresses of the table and of the media in its cells."""
     rows = [[link_object(run, cell) for cell in row] for row in page.rows]
     return LinkedTablePage(**_fields(page) | {"rows": rows}, url=media_url(run, page.path))
+
+
+def link_comparison(left: RunPath, right: RunPath, found: TableComparison) -> TableComparison:
+    """Return the comparison of two tables with the addresses of the media in its cells.
+
+    Args:
+        left: The run of the left table.
+        right: The run of the right table.
+        found: The comparison.
+    """
+
+    def linked(run: RunPath, cells: list[Any] | None) -> list[Any] | None:
+        return cells and [link_object(run, cell) for cell in cells]
+
+    rows = [replace(row, left=linked(left, row.left), right=linked(right, row.right)) for row in found.rows]
+    return replace(found, rows=rows)
 
 
 def link_artifact(artifact: ArtifactDetail) -> LinkedArtifact:
@@ -48,7 +65,7 @@ def _files_url(artifact: ArtifactDetail) -> str:
     )
 
 
-def link_object(run: Run, value: Any) -> Any:
+def link_object(run: Run | RunPath, value: Any) -> Any:
     """Return a logged value with a ``url`` next to each ``path`` of a file.
 
     A list of file names (``filenames``) gets a list of addresses, ``urls``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from sqlalchemy.orm import Session
@@ -10,14 +10,19 @@ from starlette.responses import Response
 
 from server.answers import Facts, FactsFile, SystemMetricsList
 from server.dependencies import Reader, ReaderDep, StoreDep
+from server.exports import export_content, send_export
 from server.links import media_url
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground import values
+from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.read_models import Output
 from tracker.store.queries import media
 from tracker.store.queries.runs import get_run
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
+
+Search = Annotated[str, Query(max_length=1000)]
+Stream = Annotated[Literal["stdout", "stderr"] | None, Query()]
 
 # A larger file of facts is not shown, but it can be downloaded.
 LARGEST_FACTS = 4 * 1024 * 1024
@@ -44,6 +49,22 @@ def get_system_metrics(
     return ExactJSON(SystemMetricsList(reader.system(entity, project, run_id, segment, points)))
 
 
+@router.get("/system/export", response_class=Response, responses=export_content(*FORMATS))
+def export_system_metrics(
+    reader: ReaderDep, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+) -> Response:
+    """Return the system metrics of one segment as a file; by default, of the primary writer's newest attempt.
+
+    \f
+    See ``HistoryReader.export_system``.
+    """
+    return send_export(
+        lambda: reader.export_system(entity, project, run_id, format, segment),
+        FORMATS[format].media_type,
+        f"{run_id}.system.{FORMATS[format].ending}",
+    )
+
+
 @router.get("/console", response_model=Output)
 def get_console(
     reader: ReaderDep,
@@ -53,17 +74,70 @@ def get_console(
     segment: str | None = None,
     offset: Annotated[int, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=0, le=10_000)] = 1000,
-    search: Annotated[str, Query(max_length=1000)] = "",
+    tail: Annotated[int | None, Query(ge=0, le=10_000)] = None,
+    search: Search = "",
+    regex: bool = False,
+    stream: Stream = None,
 ) -> Response:
     """Return lines of a run's output, from line ``offset`` on. A negative ``offset`` counts from the end.
 
-    ``search`` selects the lines that contain a text; ``limit`` is the greatest number of lines.
+    ``search`` selects the lines that contain a text, with ``regex`` those that match an RE2 pattern;
+    ``stream`` those of one stream. ``limit`` is the greatest number of lines. ``tail`` returns lines from the
+    end instead.
 
     \f
     See ``HistoryReader.console``.
     """
     return ExactJSON(
-        reader.console(entity, project, run_id, segment=segment, offset=offset, limit=limit, search=search)
+        reader.console(
+            entity,
+            project,
+            run_id,
+            segment=segment,
+            offset=offset,
+            limit=limit if tail is None else None,
+            tail=tail,
+            search=search,
+            regex=regex,
+            stream=stream,
+        )
+    )
+
+
+@router.get(
+    "/console/download",
+    response_class=Response,
+    responses={200: {"description": "The lines.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def download_console(
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    segment: str | None = None,
+    search: Search = "",
+    regex: bool = False,
+    stream: Stream = None,
+    timestamps: bool = False,
+) -> Response:
+    """Return the output of a run as a text file. With ``timestamps``, each line begins with its time (UTC).
+
+    \f
+    See ``HistoryReader.output_text``.
+    """
+    return send_export(
+        lambda: reader.output_text(
+            entity,
+            project,
+            run_id,
+            segment=segment,
+            search=search,
+            regex=regex,
+            stream=stream,
+            timestamps=timestamps,
+        ),
+        "text/plain; charset=utf-8",
+        f"{run_id}.output.log",
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.answers import HistoryRows
 from server.dependencies import Reader, ReaderDep
-from server.exports import send_export
-from server.openapi import content
+from server.exports import export_content, send_export
 from server.responses import LARGEST_NUMBER
 from tracker.ground.export_formats import FORMATS, Format
 
@@ -18,10 +17,6 @@ router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["r
 
 Keys = Annotated[list[str] | None, Query(max_length=10_000)]
 Step = Annotated[int | None, Query(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-
-
-def _content(*formats: Format) -> dict[int | str, dict[str, Any]]:
-    return content(*(FORMATS[each].media_type.partition(";")[0] for each in formats))
 
 
 @router.get("/history", response_model=HistoryRows)
@@ -50,7 +45,7 @@ def get_history(
     )
 
 
-@router.get("/history.arrow", response_class=Response, responses=_content("arrow"))
+@router.get("/history.arrow", response_class=Response, responses=export_content("arrow"))
 def get_history_arrow(
     reader: ReaderDep,
     entity: str,
@@ -72,7 +67,7 @@ def get_history_arrow(
     )
 
 
-@router.get("/history/export", response_class=Response, responses=_content(*FORMATS))
+@router.get("/history/export", response_class=Response, responses=export_content(*FORMATS))
 def export_history(
     reader: ReaderDep,
     entity: str,

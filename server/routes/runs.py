@@ -1,4 +1,4 @@
-"""Routes for one run: its description, charts, media, tables and files."""
+"""Routes for one run: its description, charts, media and files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from server.answers import Done, FileList, LinkedTablePage, LoggedObject, LoggedObjects
+from server.answers import Done, LoggedObject, LoggedObjects
 from server.bodies import RunEdit
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
-from server.links import link_object, link_table
+from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
+from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media, runs
@@ -131,39 +132,24 @@ def list_objects(
     return ExactJSON(LoggedObjects(key, store.answer(found)))
 
 
-@router.get("/table", response_model=LinkedTablePage)
-def get_table(
-    store: StoreDep,
+@router.get("/files", response_model=FilePage)
+def list_run_files(
+    reader: ReaderDep,
     entity: str,
     project: str,
     run_id: str,
-    key: str,
-    step: int | None = None,
+    prefix: Annotated[str, Query(max_length=4000)] = "",
     offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
-    limit: Annotated[int, Query(ge=0, le=1000)] = 50,
+    limit: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,
 ) -> Response:
-    """Return a page of the table that was logged under a key at ``step``; by default the last table.
+    """List the files of a run by path: media and all other saved files, with their number and size.
+
+    ``prefix`` selects the files whose path begins with a text. Without ``limit``, all files are returned.
 
     \f
-    See ``queries.media.table``.
+    See ``FileReader.file_page``.
     """
-
-    def found(session: Session) -> LinkedTablePage:
-        run = runs.get_run(session, entity, project, run_id)
-        page = media.table(store, session, run, key, step=step, offset=offset, limit=limit)
-        return link_table(run, page)
-
-    return ExactJSON(store.answer(found))
-
-
-@router.get("/files", response_model=FileList)
-def list_run_files(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
-    """List the files of a run by path: media and all other saved files.
-
-    \f
-    See ``FileReader.files``.
-    """
-    return ExactJSON(FileList(reader.files(entity, project, run_id)))
+    return ExactJSON(reader.file_page(entity, project, run_id, prefix=prefix, offset=offset, limit=limit))
 
 
 @router.get("/files/{path:path}", response_class=Response, responses=ranges())

@@ -44,11 +44,13 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apply, "HOT_ROWS", 12)
     monkeypatch.setattr(apply, "BATCH_BYTES", 600)
     monkeypatch.setattr(compaction, "SMALLEST_CLASS", 12)
-    for module in (compaction, parquet, export):
+    for module in (compaction, parquet):
         monkeypatch.setattr(module, "rows_per_group", lambda _columns: 5)
     monkeypatch.setattr(ordered, "_batch_rows", lambda _chunk: 3)
     monkeypatch.setattr(ordered, "SORTED_BYTES", 500)
     monkeypatch.setattr(export, "PIECE", 300)
+    monkeypatch.setattr(export, "GROUP_CELLS", 50)
+    monkeypatch.setattr(export, "FEWEST_ROWS", 1)
 
 
 def make_run(store: Store, chance: Random, values: list[Any] = VALUES) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import OutputLine
-from tracker.reading.reader import HistoryReader
+from tracker.reading.run_data_reader import HistoryReader
 
 OUTPUT_FILE = "output.log"
 # The number of lines in one request.

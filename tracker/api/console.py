@@ -9,7 +9,7 @@ from tracker.api.captured import output_lines
 from tracker.artifacts.paginators import PaginatedList
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import OutputLine
-from tracker.reading.reader import HistoryReader
+from tracker.reading.run_data_reader import HistoryReader
 
 
 @dataclass(frozen=True)

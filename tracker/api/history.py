@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.errors import ApiUsageError
 from tracker.ground.names import RunPath
-from tracker.reading.reader import HistoryReader
+from tracker.reading.run_data_reader import HistoryReader
 
 Row = dict[str, Any]
 _MISSING = object()

@@ -218,7 +218,10 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class TablePage:
-    """A page of a table's rows. ``total`` counts all rows; ``steps`` are the steps with tables of the key."""
+    """A page of a table's rows. ``steps`` are the steps with tables of the key.
+
+    ``total`` counts all rows, ``found`` those that match the filter.
+    """
 
     key: str
     step: int
@@ -227,6 +230,7 @@ class TablePage:
     columns: list[str | int]
     total: int
     rows: list[list[Any]]
+    found: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.ground.export_formats import Format
+from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
@@ -17,13 +18,15 @@ from tracker.ground.read_models import (
     RunDetail,
     RunPage,
     SystemMetrics,
+    TablePage,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
-from tracker.store.queries import artifacts, captured, files, history, runs
+from tracker.store.queries import artifacts, captured, files, history, runs, tables
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -145,6 +148,35 @@ class LocalReader:
             (entity, project, run_id), lambda session, run: captured.console(session, run, root, **options)
         )
 
+    def export_system(
+        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.export_system``."""
+        from tracker.store.history.export import encode_history
+
+        root = self._store.root
+        opened = self._query_run(
+            (entity, project, run_id), lambda session, run: captured.open_system(session, run, root, segment)
+        )
+        return encode_history(opened, format)
+
+    def output_text(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        timestamps: bool = False,
+        **chosen: Any,
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.output_text``."""
+        root = self._store.root
+        lines = self._query_run(
+            (entity, project, run_id), lambda session, run: captured.open_lines(session, run, root, segment)
+        )
+        return captured.output_text(lines, captured.LineFilter(**chosen), timestamps=timestamps)
+
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """See ``RunReader.delete_run``."""
         from tracker.store.ingest.deletion import delete_run
@@ -152,11 +184,56 @@ class LocalReader:
         self.catch_up()
         delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
 
+    def table_page(
+        self, entity: str, project: str, run_id: str, key: str, step: int | None = None, **options: Any
+    ) -> TablePage:
+        """See ``TableReader.table_page``."""
+        self.catch_up()
+        place = tables.TablePlace((entity, project, run_id), key, step)
+        return tables.table_page(self._store, place, **options)
+
+    def table_groups(
+        self, entity: str, project: str, run_id: str, key: str, step: int | None = None, **options: Any
+    ) -> TableGroups:
+        """See ``TableReader.table_groups``."""
+        self.catch_up()
+        place = tables.TablePlace((entity, project, run_id), key, step)
+        return tables.table_groups(self._store, place, **options)
+
+    def compare_tables(
+        self,
+        entity: str,
+        project: str,
+        left: tuple[str, str, int | None],
+        right: tuple[str, str, int | None],
+        **options: Any,
+    ) -> TableComparison:
+        """See ``TableReader.compare_tables``."""
+        self.catch_up()
+        places = [
+            tables.TablePlace((entity, project, run_id), key, step) for run_id, key, step in (left, right)
+        ]
+        return tables.compare_tables(self._store, *places, **options)
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""
+        return self.file_page(entity, project, run_id).files
+
+    def file_page(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        prefix: str = "",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> FilePage:
+        """See ``FileReader.file_page``."""
         blobs = self._store.blobs
         return self._query_run(
-            (entity, project, run_id), lambda session, run: files.run_files(blobs, session, run)
+            (entity, project, run_id),
+            lambda session, run: files.run_files(blobs, session, run, prefix, offset, limit),
         )
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:

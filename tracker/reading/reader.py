@@ -16,42 +16,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from tracker.reading.any_reader import AnyReader
+from tracker.reading.run_data_reader import FileReader, HistoryReader, TableReader
 
-    from tracker.ground.export_formats import Format
+if TYPE_CHECKING:
     from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
         CollectionInfo,
-        FileInfo,
-        Output,
         ProjectInfo,
         RunDetail,
         RunPage,
-        SystemMetrics,
     )
     from tracker.ground.records import ArtifactChanged, ArtifactLinked
     from tracker.store.blobs.manifest import Entry, Manifest
     from tracker.store.objects.layout import Layout
-
-
-class AnyReader(Protocol):
-    """The common part of all readers."""
-
-    @property
-    def url(self) -> str | None:
-        """The address of the server, or None if the store is read without a server."""
-
-    @property
-    def api_overrides(self) -> dict[str, str]:
-        """The argument ``overrides`` with which ``Api`` reads this store or server in any process."""
-
-    def catch_up(self) -> None:
-        """Apply, or send to the server, everything that this host has logged so far."""
-
-    def close(self) -> None:
-        """Close files and connections."""
 
 
 class RunReader(AnyReader, Protocol):
@@ -124,135 +103,6 @@ class RunReader(AnyReader, Protocol):
 
     def journals(self) -> Layout:
         """Return the store or outbox whose journals ``catch_up`` applies or sends; create it if needed."""
-
-
-class HistoryReader(AnyReader, Protocol):
-    """Reads the data that a run logged: rows, system metrics and output."""
-
-    def history(
-        self,
-        entity: str,
-        project: str,
-        run_id: str,
-        keys: Sequence[str] | None,
-        complete: bool,
-        segment: str | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return the rows of a run's history, in the order of their steps.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
-            complete: Return only rows that have all ``keys``.
-            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
-        """
-
-    def table(
-        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
-    ) -> pa.Table:
-        """Return a run's history as an Arrow table. See ``tracker.store.history.arrow_tables.source_table``.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
-            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
-        """
-
-    def export_history(
-        self,
-        entity: str,
-        project: str,
-        run_id: str,
-        format: Format,
-        *,
-        keys: Sequence[str] | None = None,
-        complete: bool = False,
-        segment: str | None = None,
-        min_step: int | None = None,
-        max_step: int | None = None,
-        exact: bool = True,
-    ) -> Iterator[bytes]:
-        """Return the rows of a run's history as the content of a file, in pieces, in bounded memory.
-
-        docs/rest-api.md describes the formats.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-            format: The format.
-            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
-            complete: Return only rows that have all ``keys``.
-            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
-            min_step: The first step; None for no limit.
-            max_step: The last step; None for no limit.
-            exact: For ``arrow`` and ``parquet``: whether a column with values that do not fit its type has a
-                second column with these values.
-        """
-
-    def system(
-        self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
-    ) -> list[SystemMetrics]:
-        """Return the system metrics of a run's segments, the oldest attempt of the primary writer first.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-            segment: Return only the metrics of this segment.
-            points: The maximum number of samples of each segment. The returned samples are evenly spaced and
-                include the last sample. None returns all samples.
-        """
-
-    def console(
-        self,
-        entity: str,
-        project: str,
-        run_id: str,
-        *,
-        segment: str | None = None,
-        offset: int = 0,
-        limit: int | None = None,
-        search: str = "",
-    ) -> Output:
-        """Return lines of a run's output.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-            segment: Return only lines of this segment; None for all attempts of the primary writer.
-            offset: The number of the first line. A negative number counts from the end.
-            limit: The maximum number of lines; None for all lines.
-            search: Return only lines that contain this text. The search ignores case.
-        """
-
-
-class FileReader(AnyReader, Protocol):
-    """Reads the files of a run."""
-
-    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
-        """Return the saved files of a run, sorted by path.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-        """
-
-    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
-        """Return the content of a file in chunks.
-
-        Args:
-            entity: The entity of the project.
-            project: The project.
-            run_id: The id of the run.
-            file: One of the run's ``files``.
-        """
 
 
 class ArtifactReader(AnyReader, Protocol):
@@ -359,5 +209,5 @@ class CollectionReader(AnyReader, Protocol):
         """
 
 
-class Reader(RunReader, HistoryReader, FileReader, ArtifactReader, CollectionReader, Protocol):
+class Reader(RunReader, HistoryReader, TableReader, FileReader, ArtifactReader, CollectionReader, Protocol):
     """Reads everything about runs and artifacts."""

@@ -10,6 +10,7 @@ import msgspec
 
 from tracker.ground import values
 from tracker.ground.export_formats import Format
+from tracker.ground.file_pages import FilePage
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
 from tracker.ground.processes import host_name
@@ -24,8 +25,10 @@ from tracker.ground.read_models import (
     RunDetail,
     RunPage,
     SystemMetrics,
+    TablePage,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.reading.transfer.fetch import fetch_files
 from tracker.recorder.outbox import Remote, write_remote
 from tracker.recorder.send import Sender
@@ -41,6 +44,7 @@ LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
+prepare(TablePage, TableGroups, TableComparison, FilePage)
 
 
 class RemoteReader:
@@ -150,23 +154,34 @@ class RemoteReader:
         found = self._get(*path, segment=segment, points=points)
         return msgspec.convert(found["segments"], list[SystemMetrics])
 
+    def export_system(
+        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    ) -> Iterator[bytes]:
+        """See ``HistoryReader.export_system``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", run_id, "system", "export")
+        return self._client.stream(*path, format=format, segment=segment)
+
     def console(
         self,
         entity: str,
         project: str,
         run_id: str,
         *,
-        segment: str | None = None,
         offset: int = 0,
         limit: int | None = None,
-        search: str = "",
+        tail: int | None = None,
+        **options: Any,
     ) -> Output:
         """See ``HistoryReader.console``."""
         path = ("projects", entity, project, "runs", run_id, "console")
+        if tail is not None:
+            found = self._get(*path, offset=offset or None, limit=limit, tail=tail, **options)
+            return msgspec.convert(found, Output)
         lines: list[OutputLine] = []
         while True:
             rest = LARGEST_OUTPUT if limit is None else min(limit - len(lines), LARGEST_OUTPUT)
-            found = self._get(*path, segment=segment, offset=offset, limit=rest, search=search)
+            found = self._get(*path, offset=offset, limit=rest, **options)
             page = msgspec.convert(found, Output)
             lines += page.lines
             enough = limit is not None and len(lines) >= limit
@@ -174,16 +189,74 @@ class RemoteReader:
                 return Output(page.total, lines, page.found)
             offset = page.lines[-1].line + 1
 
+    def output_text(self, entity: str, project: str, run_id: str, **options: Any) -> Iterator[bytes]:
+        """See ``HistoryReader.output_text``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", run_id, "console", "download")
+        return self._client.stream(*path, **options)
+
     def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
         """See ``RunReader.delete_run``."""
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id)
         self._client.send("DELETE", *path, data=b"", artifacts=str(delete_artifacts).lower())
 
+    def table_page(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        filters: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> TablePage:
+        """See ``TableReader.table_page``."""
+        path = ("projects", entity, project, "runs", run_id, "table")
+        found = self._get(*path, key=key, step=step, filters=_query_filters(filters), **options)
+        return msgspec.convert(found, TablePage)
+
+    def table_groups(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> TableGroups:
+        """See ``TableReader.table_groups``."""
+        path = ("projects", entity, project, "runs", run_id, "table", "groups")
+        options["column"], options["filters"] = columns, _query_filters(filters)
+        return msgspec.convert(self._get(*path, key=key, step=step, **options), TableGroups)
+
+    def compare_tables(
+        self,
+        entity: str,
+        project: str,
+        left: tuple[str, str, int | None],
+        right: tuple[str, str, int | None],
+        **options: Any,
+    ) -> TableComparison:
+        """See ``TableReader.compare_tables``."""
+        path = ("projects", entity, project, "runs", left[0], "table", "compare")
+        sides = {"key": left[1], "step": left[2]}
+        sides |= {"with_run": right[0], "with_key": right[1], "with_step": right[2]}
+        return msgspec.convert(self._get(*path, **sides, **options), TableComparison)
+
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""
         found = self._get("projects", entity, project, "runs", run_id, "files")
         return msgspec.convert(found["files"], list[FileInfo])
+
+    def file_page(self, entity: str, project: str, run_id: str, **options: Any) -> FilePage:
+        """See ``FileReader.file_page``."""
+        found = self._get("projects", entity, project, "runs", run_id, "files", **options)
+        return msgspec.convert(found, FilePage)
 
     def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
         """See ``FileReader.file_chunks``."""
@@ -295,3 +368,7 @@ def _version_path(artifact: ArtifactDetail) -> tuple[str, ...]:
 def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:
     """Return the keys for a query string, where an empty list would mean all keys. ``_step`` replaces it."""
     return ["_step"] if keys is not None and not keys else keys
+
+
+def _query_filters(filters: dict[str, Any] | None) -> str | None:
+    return values.dumps(filters) if filters else None

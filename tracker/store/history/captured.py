@@ -22,6 +22,7 @@ from tracker.runstate.fold import FinishedRow, unpack_state
 from tracker.store.catalog.hot_rows import pack_data, unpack_data
 from tracker.store.catalog.models import CapturedPart, ConsoleLine, Run, Sample, Segment
 from tracker.store.catalog.sqlite import upsert
+from tracker.store.history.part_file import PartFile
 from tracker.store.objects.atomic_files import publish, sync_file
 from tracker.store.store import Store
 
@@ -250,31 +251,65 @@ def keep_captured(store: Store, segment_id: int, paths: list[Path]) -> None:
                 known[kind].update(row.row for row in lost)
 
 
-def captured_rows(
-    session: Session, segment_id: int, kind: str, root: Path, first: int = 0, last: int | None = None
-) -> Iterator[FinishedRow]:
-    """Yield a segment's captured rows of one kind, oldest first.
+class CapturedSource(NamedTuple):
+    """The captured rows of one kind of a segment. Reading them needs no transaction.
+
+    Attributes:
+        parts: The files, with the numbers of their first and last row.
+        hot: The rows that are not in a file yet, oldest first.
+    """
+
+    parts: list[tuple[PartFile, int, int]]
+    hot: list[FinishedRow]
+
+    def rows(self, first: int = 0, last: int | None = None) -> Iterator[FinishedRow]:
+        """Yield the rows, oldest first.
+
+        Args:
+            first: The number of the first row. Files that end before it are not opened.
+            last: The number of the last row. None: all rows from ``first``.
+        """
+        from tracker.store.history.parquet import read_part_rows
+
+        newer = {row.row for row in self.hot} if self.parts else set()
+        for part, begin, end in self.parts:
+            if end >= first and (last is None or begin <= last):
+                for row in read_part_rows(part):
+                    if row.row >= first and (last is None or row.row <= last) and row.row not in newer:
+                        yield row
+        yield from (row for row in self.hot if row.row >= first and (last is None or row.row <= last))
+
+
+def captured_source(
+    session: Session, segment_id: int, kind: str, root: Path, last: int | None = None
+) -> CapturedSource:
+    """Return the captured rows of one kind of a segment.
 
     Args:
         session: A read transaction.
         segment_id: The segment's number in the catalog.
         kind: ``"system"`` or ``"console"``.
         root: The store's folder.
-        first: The number of the first row. Files that end before it are not opened.
-        last: The number of the last row. None: all rows from ``first``.
+        last: The number of the last row that will be read. None: all rows.
     """
-    from tracker.store.history.parquet import read_part_rows
-
-    parts = session.execute(
-        select(CapturedPart.path, CapturedPart.first_row, CapturedPart.last_row)
+    found = session.execute(
+        select(
+            CapturedPart.id,
+            CapturedPart.path,
+            CapturedPart.rows,
+            CapturedPart.first_row,
+            CapturedPart.last_row,
+        )
         .where(CapturedPart.segment_id == segment_id, CapturedPart.kind == kind)
         .order_by(CapturedPart.first_row)
     ).all()
+    parts = [(PartFile(id, root / path, rows), begin, end) for id, path, rows, begin, end in found]
     hot = hot_samples(session, segment_id) if kind == "system" else hot_lines(session, segment_id, last)
-    newer = {row.row for row in hot} if parts else set()
-    for path, begin, end in parts:
-        if end >= first and (last is None or begin <= last):
-            for row in read_part_rows(root / path):
-                if row.row >= first and (last is None or row.row <= last) and row.row not in newer:
-                    yield row
-    yield from (row for row in hot if row.row >= first and (last is None or row.row <= last))
+    return CapturedSource(parts, hot)
+
+
+def captured_rows(
+    session: Session, segment_id: int, kind: str, root: Path, first: int = 0, last: int | None = None
+) -> Iterator[FinishedRow]:
+    """Yield a segment's captured rows of one kind. See ``captured_source`` and ``CapturedSource.rows``."""
+    return captured_source(session, segment_id, kind, root, last).rows(first, last)

@@ -254,7 +254,9 @@ def _encode(cells: list[Any], at: list[int] | None, count: int) -> Encoded:
         main = [cell if type(cell) is float else _nearest(cell) for cell in cells]
     else:
         main = [cell if type(cell) is python else None for cell in cells]
-    exact = [None if type(cell) is python else values.dumps(cell) for cell in cells]
+    exact = [
+        None if type(cell) is python else "null" if cell is None else values.dumps(cell) for cell in cells
+    ]
     return kind, _spread(main, at, count, kind), _spread(exact, at, count, "exact")
 
 
@@ -275,6 +277,11 @@ def _nearest(value: Any) -> float | None:
         return float(value)
     except OverflowError:  # beyond the range of a double; the exact column holds the value
         return float("inf") if value > 0 else float("-inf")
+
+
+def encode_cells(cells: list[Any]) -> Encoded:
+    """Return the values of a key that every row has as columns."""
+    return _encode(cells, None, len(cells))
 
 
 def _spread(cells: list[Any], at: list[int] | None, count: int, kind: str) -> pa.Array:

@@ -17,15 +17,16 @@ from tracker.ground.export_formats import Format
 from tracker.store.history.arrow_tables import shown_columns, shown_tables
 from tracker.store.history.columns import roles_of, table_to_data
 from tracker.store.history.ordered import OrderedHistory
-from tracker.store.history.parquet import rows_per_group
 from tracker.store.history.part_file import FIXED_KEYS
 
 # Exports consist of pieces of about this number of bytes.
 PIECE = 1024 * 1024
 # Number of cells that are Python objects at the same time.
 CELLS_AT_ONCE = 100_000
-# A row group of an exported Parquet file ends at this number of bytes in memory.
-GROUP_BYTES = 64 * 1024 * 1024
+# A row group of an exported Parquet file ends at this number of cells, or of bytes in memory.
+GROUP_CELLS, GROUP_BYTES = 1_000_000, 32 * 1024 * 1024
+# The fewest rows of a row group with many columns: each column of a row group needs a place in the footer.
+FEWEST_ROWS = 1024
 # Spreadsheets calculate a cell that begins with one of these characters. The apostrophe makes the mark
 # unique.
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
@@ -124,10 +125,12 @@ def _arrow(history: OrderedHistory) -> Iterator[bytes]:
 def _parquet(history: OrderedHistory) -> Iterator[bytes]:
     sink = _Sink()
     schema = shown_columns(history.schema)
-    size = rows_per_group(len(schema))
+    size = max(FEWEST_ROWS, GROUP_CELLS // len(schema))
     waiting: list[pa.Table] = []
     rows = held = 0
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    # Numbers repeat rarely, and their dictionaries would take most of the memory and of the time.
+    dictionary = [field.name for field in schema if pa.types.is_string(field.type)]
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=dictionary) as writer:
         for table in shown_tables(history):
             waiting.append(table)
             rows, held = rows + len(table), held + table.nbytes

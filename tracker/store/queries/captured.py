@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import Output, OutputLine, SystemMetrics
 from tracker.ground.records import is_child, writer_rank
-from tracker.runstate.fold import FinishedRow, unpack_state
+from tracker.runstate.fold import unpack_state
 from tracker.runstate.merge import newest_branch
 from tracker.store.catalog.models import Run, Segment
-from tracker.store.history.captured import captured_rows
+from tracker.store.history.captured import CapturedSource, captured_rows, captured_source
+from tracker.store.history.sources import HistorySource
+
+if TYPE_CHECKING:
+    from tracker.store.history.ordered import OrderedHistory
+
+# Lines that are searched or written together.
+LINES_AT_ONCE = 4096
 
 
 def system(
@@ -51,18 +62,87 @@ def system(
     return found
 
 
-class _Stretch(NamedTuple):
-    """The lines of one segment in the output of a run.
+def open_system(session: Session, run: Run, root: Path, segment: str | None = None) -> OrderedHistory:
+    """Open the system metrics of one segment as rows of history. ``_step`` is the number of the sample.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        segment: The segment. None: the newest attempt of the primary writer.
+
+    Raises:
+        NotFoundError: The run has no such segment.
+    """
+    from tracker.store.history.ordered import OrderedHistory
+
+    segments = _segments(session, run, segment)
+    writers = [each for each in segments if not is_child(each.rank)] if segment is None else segments
+    newest = [name for name, _ in newest_branch(writers)][-1:]
+    sources = [
+        captured_source(session, each.id, "system", root) for each in segments if each.segment in newest
+    ]
+    pieces = [
+        HistorySource([part for part, _, _ in each.parts], partial(list, each.hot), None) for each in sources
+    ]
+    return OrderedHistory(pieces, exact=True)
+
+
+class LineFilter(NamedTuple):
+    """A choice of lines of output.
 
     Attributes:
-        segment_id: The segment's number in the catalog.
-        start: The number of lines in the segments before this one.
-        lines: The number of lines in this segment.
+        search: The line contains this text. Case is ignored.
+        regex: Whether ``search`` is an RE2 pattern, in which case matters, that matches somewhere in the
+        line. stream: The line was written to ``stdout`` or ``stderr``. None: both.
     """
 
-    segment_id: int
-    start: int
-    lines: int
+    search: str = ""
+    regex: bool = False
+    stream: str | None = None
+
+    def chooses_all(self) -> bool:
+        """Return whether all lines are chosen."""
+        return not self.search and self.stream is None
+
+    def choose(self, lines: Iterable[OutputLine]) -> Iterator[OutputLine]:
+        """Yield the chosen lines.
+
+        Raises:
+            UsageError: The pattern is not valid.
+        """
+        if self.stream is not None:
+            lines = (line for line in lines if line.stream == self.stream)
+        if self.search and self.regex:
+            return _match(lines, self.search)
+        if self.search:
+            wanted = self.search.casefold()
+            return (line for line in lines if wanted in line.text.casefold())
+        return iter(lines)
+
+
+class Lines(NamedTuple):
+    """The output of a run, opened for reading without a transaction.
+
+    Attributes:
+        sources: The segments: their captured lines, the number of lines before them, and their number of
+        lines.
+    """
+
+    sources: list[tuple[CapturedSource, int, int]]
+
+    @property
+    def total(self) -> int:
+        """The number of all lines."""
+        return sum(lines for _, _, lines in self.sources)
+
+    def between(self, first: int, last: int) -> Iterator[OutputLine]:
+        """Yield the lines from line ``first`` to before line ``last``."""
+        for source, start, lines in self.sources:
+            low, high = max(0, first - start), min(lines, last - start)
+            if low < high:
+                for row in source.rows(low, high - 1):
+                    yield OutputLine(start + row.row, row.time, row.data["stream"], row.data["text"])
 
 
 def console(
@@ -73,7 +153,10 @@ def console(
     segment: str | None = None,
     offset: int = 0,
     limit: int | None = None,
+    tail: int | None = None,
     search: str = "",
+    regex: bool = False,
+    stream: str | None = None,
 ) -> Output:
     """Return lines of a run's output: of one segment, or of all attempts of the primary writer in sequence.
 
@@ -84,46 +167,99 @@ def console(
         segment: Return only lines of this segment.
         offset: The first line. A negative offset counts from the end.
         limit: The largest number of lines. None: all lines.
-        search: Return only lines that contain this text. Case is ignored.
+        tail: Return only this number of chosen lines from the end.
+        search: See ``LineFilter``.
+        regex: See ``LineFilter``.
+        stream: See ``LineFilter``.
+
+    Raises:
+        NotFoundError: The run has no such segment.
+        UsageError: The pattern is not valid, or ``tail`` is used with ``offset``.
+    """
+    if tail is not None and offset:
+        raise UsageError("tail cannot be combined with offset: use one of them")
+    lines = open_lines(session, run, root, segment)
+    chosen = LineFilter(search, regex, stream)
+    if tail is not None and chosen.chooses_all():
+        offset = -tail
+    total = lines.total
+    first = max(0, total + offset) if offset < 0 else offset
+    last = total if limit is None or not chosen.chooses_all() else min(total, first + limit)
+    if tail == 0:
+        first = last
+    page: deque[OutputLine] = deque(maxlen=tail)
+    found = 0
+    for line in chosen.choose(lines.between(first, last)):
+        found += 1
+        if tail is not None or limit is None or len(page) < limit:
+            page.append(line)
+    return Output(total, list(page)[: limit if tail is not None else None], found)
+
+
+def open_lines(session: Session, run: Run, root: Path, segment: str | None = None) -> Lines:
+    """Open the output of one segment, or of all attempts of the primary writer in sequence.
+
+    Args:
+        session: A read transaction.
+        run: The run.
+        root: The store's folder.
+        segment: Only lines of this segment.
 
     Raises:
         NotFoundError: The run has no such segment.
     """
-    stretches = list(_stretches(session, run, segment))
-    total = stretches[-1].start + stretches[-1].lines if stretches else 0
-    first = max(0, total + offset) if offset < 0 else offset
-    last = total if limit is None or search else min(total, first + limit)
-    wanted = search.casefold()
-    lines: list[OutputLine] = []
-    found = 0
-    for row, start in _between(session, root, stretches, first, last):
-        if wanted and wanted not in row.data["text"].casefold():
-            continue
-        found += 1
-        if limit is None or len(lines) < limit:
-            lines.append(OutputLine(start + row.row, row.time, row.data["stream"], row.data["text"]))
-    return Output(total, lines, found)
-
-
-def _between(
-    session: Session, root: Path, stretches: list[_Stretch], first: int, last: int
-) -> Iterator[tuple[FinishedRow, int]]:
-    for each in stretches:
-        low, high = max(0, first - each.start), min(each.lines, last - each.start)
-        if low < high:
-            for row in captured_rows(session, each.segment_id, "console", root, low, high - 1):
-                yield row, each.start
-
-
-def _stretches(session: Session, run: Run, segment: str | None) -> Iterator[_Stretch]:
     segments = {each.segment: each for each in _segments(session, run, segment)}
     writers = [each for each in segments.values() if not is_child(each.rank)]
     names = [segment] if segment is not None else [name for name, _ in newest_branch(writers)]
+    sources = []
     start = 0
     for name in names:
         count = unpack_state(segments[name].state).console_lines
-        yield _Stretch(segments[name].id, start, count)
+        sources.append((captured_source(session, segments[name].id, "console", root), start, count))
         start += count
+    return Lines(sources)
+
+
+def output_text(lines: Lines, chosen: LineFilter, *, timestamps: bool = False) -> Iterator[bytes]:
+    """Yield the lines of a run's output as text in UTF-8, in pieces, with a newline after each line.
+
+    Args:
+        lines: The output.
+        chosen: The lines to return.
+        timestamps: Whether each line begins with its time (ISO 8601, UTC, milliseconds) and a space.
+    """
+    texts = chosen.choose(lines.between(0, lines.total))
+    while piece := list(islice(texts, LINES_AT_ONCE)):
+        found = (f"{_clock(line.time)} {line.text}\n" if timestamps else f"{line.text}\n" for line in piece)
+        yield "".join(found).encode("utf-8", "replace")
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _match(lines: Iterable[OutputLine], pattern: str) -> Iterator[OutputLine]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def hits(texts: list[str]) -> list[int]:
+        found: list[int] = pc.indices_nonzero(
+            pc.match_substring_regex(pa.array(texts, pa.string()), pattern)
+        ).to_pylist()
+        return found
+
+    def match() -> Iterator[OutputLine]:
+        rest = iter(lines)
+        while piece := list(islice(rest, LINES_AT_ONCE)):
+            for at in hits([line.text for line in piece]):
+                yield piece[at]
+
+    try:
+        hits([""])  # RE2 needs time in proportion to the text, with any pattern
+    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+        reason = str(error).removeprefix("Invalid regular expression: ")
+        raise UsageError(f"search: {pattern!r} is not a valid RE2 pattern: {reason}") from None
+    return match()
 
 
 def _segments(session: Session, run: Run, segment: str | None) -> Sequence[Segment]:

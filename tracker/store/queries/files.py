@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import FileInfo
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.packs import pieces_of
-from tracker.store.catalog.models import Run
-from tracker.store.queries.media import list_files
+from tracker.store.catalog.models import Run, RunFile
 
 
-def run_files(blobs: BlobStore, session: Session, run: Run) -> list[FileInfo]:
-    """Return the files of a run, sorted by path.
+def run_files(
+    blobs: BlobStore,
+    session: Session,
+    run: Run,
+    prefix: str = "",
+    offset: int = 0,
+    limit: int | None = None,
+) -> FilePage:
+    """Return files of a run, sorted by path.
 
     Args:
         blobs: The content of the store.
         session: A transaction.
         run: The run.
+        prefix: Return only files whose path begins with this text.
+        offset: The number of files to skip.
+        limit: The largest number of files. None: all.
     """
+    chosen = [RunFile.run_id == run.id]
+    if prefix:  # the range of texts with this prefix, so that the index is used
+        chosen += [RunFile.path >= prefix, RunFile.path < prefix + chr(sys.maxunicode)]
+    total, size = session.execute(
+        select(func.count(RunFile.path), func.coalesce(func.sum(RunFile.size), 0)).where(*chosen)
+    ).one()
+    query = select(RunFile).where(*chosen).order_by(RunFile.path).offset(offset).limit(limit)
+    files = session.scalars(query).all()
     found = []
-    files = list_files(session, run)
     pieces = pieces_of(session, [file.sha256 for file in files])
     for file in files:
         stored = None
@@ -32,4 +51,4 @@ def run_files(blobs: BlobStore, session: Session, run: Run) -> list[FileInfo]:
                 path = blobs.path(pieces[file.sha256].pack)
             stored = path.stat().st_mtime
         found.append(FileInfo(file.path, file.size, file.mimetype, file.sha256, stored))
-    return found
+    return FilePage(total, size, found)

@@ -1,65 +1,21 @@
-"""Queries about the media, tables and files of a run."""
+"""Queries about the media and files of a run."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
 from tracker.ground import values
-from tracker.ground.read_models import TablePage
 from tracker.store.catalog.models import Run, RunFile
-from tracker.store.queries.history import rows
+from tracker.store.queries.history import open_history
 from tracker.store.store import Store
 
-TABLES = ("table-file", "eval-table", "incremental-table-file")
-
-
-def table(
-    store: Store,
-    session: Session,
-    run: Run,
-    key: str,
-    *,
-    step: int | None = None,
-    offset: int = 0,
-    limit: int = 50,
-) -> TablePage:
-    """Return a page of a logged table.
-
-    Args:
-        store: The store.
-        session: A read transaction.
-        run: The run.
-        key: The history key of the table.
-        step: The step at which the table was logged. None: the last one.
-        offset: The first row of the page.
-        limit: The largest number of rows.
-
-    Raises:
-        NotFoundError: There is no table under this key and step, or its content is not in the store.
-    """
-    logged = {
-        row["_step"]: row[key]
-        for row in rows(session, run, store.root, [key])
-        if isinstance(row[key], dict) and row[key].get("_type") in TABLES
-    }
-    if not logged:
-        raise NotFoundError(f"run {run.run_id} has no table {key!r}")
-    at = max(logged) if step is None else step
-    if at not in logged:
-        raise NotFoundError(f"run {run.run_id} has no table {key!r} at step {at}")
-    path = logged[at]["path"]
-    content = _content(store, session, run, path)
-    data = content["data"]
-    if logged[at]["_type"] == "incremental-table-file":  # each step has only the rows that were new then
-        before = [logged[step] for step in sorted(logged) if step < at]
-        data = [row for each in before for row in _content(store, session, run, each["path"])["data"]] + data
-    return TablePage(
-        key, at, sorted(logged), path, content["columns"], len(data), data[offset : offset + limit]
-    )
+if TYPE_CHECKING:
+    from tracker.store.history.ordered import OrderedHistory
 
 
 def objects(
@@ -74,20 +30,37 @@ def objects(
         key: The history key.
         limit: The largest number of steps; more steps are reduced to evenly spaced ones.
     """
-    found = [
-        (row["_step"], row[key])
-        for row in rows(session, run, store.root, [key])
-        if isinstance(row[key], (dict, list))
-    ]
-    if len(found) <= limit:
-        return found
-    last = len(found) - 1
-    return [found[round(at * last / max(1, limit - 1))] for at in range(limit)]
+    with open_history(session, run, store.root, [key]) as opened:
+        count = sum(1 for _ in _object_texts(opened, key))
+        last = count - 1
+        chosen = {round(at * last / max(1, limit - 1)) for at in range(limit)} if count > limit else None
+        return [
+            (step, values.loads(text))
+            for at, (step, text) in enumerate(_object_texts(opened, key))
+            if chosen is None or at in chosen
+        ]
 
 
-def _content(store: Store, session: Session, run: Run, path: str) -> dict[str, Any]:
-    content: dict[str, Any] = values.loads(store.blobs.read(run_file(session, run, path).sha256))
-    return content
+def _object_texts(opened: OrderedHistory, key: str) -> Iterator[tuple[int, str]]:
+    """Yield the steps and the JSON texts of the dicts and lists under a key."""
+    from tracker.store.history.columns import EXACT, column_name, kinds_of
+
+    kind, has_exact = kinds_of(opened.schema).get(key, ("", False))
+    name = column_name(key) if kind == "json" else EXACT + key
+    if kind != "json" and not has_exact:
+        return
+    for table in opened.tables():
+        cells = zip(table.column("_step").to_pylist(), table.column(name).to_pylist(), strict=True)
+        for step, text in cells:
+            if text is not None and _is_object(text):
+                yield step, text
+
+
+def _is_object(text: str) -> bool:
+    """Return whether a JSON text is a dict or a list, and not a marked number."""
+    if '"_type":"number"' in text:
+        return isinstance(values.loads(text), (dict, list))
+    return text.startswith(("[", "{"))
 
 
 def run_file(session: Session, run: Run, path: str) -> RunFile:

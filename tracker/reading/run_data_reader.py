@@ -1,0 +1,296 @@
+"""The protocols of readers for the data of a run: rows, system metrics, output, tables and files.
+
+``tracker.reading.reader`` lists the errors that every method can raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracker.reading.any_reader import AnyReader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tracker.ground.export_formats import Format
+    from tracker.ground.file_pages import FilePage
+    from tracker.ground.read_models import FileInfo, Output, SystemMetrics, TablePage
+    from tracker.ground.table_answers import Shown, TableComparison, TableGroups
+
+
+class HistoryReader(AnyReader, Protocol):
+    """Reads the data that a run logged: rows, system metrics and output."""
+
+    def history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        keys: Sequence[str] | None,
+        complete: bool,
+        segment: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a run's history, in the order of their steps.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
+            complete: Return only rows that have all ``keys``.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        """
+
+    def table(
+        self, entity: str, project: str, run_id: str, keys: Sequence[str] | None, segment: str | None
+    ) -> pa.Table:
+        """Return a run's history as an Arrow table. See ``tracker.store.history.arrow_tables.source_table``.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+        """
+
+    def export_history(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        format: Format,
+        *,
+        keys: Sequence[str] | None = None,
+        complete: bool = False,
+        segment: str | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        exact: bool = True,
+    ) -> Iterator[bytes]:
+        """Return a run's history as a file, in pieces, in bounded memory. docs/rest-api.md has the formats.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            format: The format.
+            keys: Return only these keys, and only rows that have at least one of them. None returns all keys.
+            complete: Return only rows that have all ``keys``.
+            segment: The id of a segment, to return all its rows; None for the newest branch of the run.
+            min_step: The first step; None for no limit.
+            max_step: The last step; None for no limit.
+            exact: For ``arrow`` and ``parquet``: whether a column with values that do not fit its type has a
+                second column with these values.
+        """
+
+    def system(
+        self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
+    ) -> list[SystemMetrics]:
+        """Return the system metrics of a run's segments, the oldest attempt of the primary writer first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            segment: Return only the metrics of this segment.
+            points: The maximum number of samples of each segment. The returned samples are evenly spaced and
+                include the last sample. None returns all samples.
+        """
+
+    def export_system(
+        self, entity: str, project: str, run_id: str, format: Format, segment: str | None = None
+    ) -> Iterator[bytes]:
+        """Return the system metrics of one segment as the content of a file. See ``export_history``.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            format: The format. ``_step`` is the number of the sample.
+            segment: The id of the segment; None for the newest attempt of the primary writer.
+        """
+
+    def console(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        tail: int | None = None,
+        search: str = "",
+        regex: bool = False,
+        stream: str | None = None,
+    ) -> Output:
+        """Return lines of a run's output.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            segment: Return only lines of this segment; None for all attempts of the primary writer.
+            offset: The number of the first line. A negative number counts from the end.
+            limit: The maximum number of lines; None for all lines.
+            tail: The number of lines from the end, of those that the other arguments select.
+            search: Return only lines that contain this text. The search ignores case.
+            regex: Whether ``search`` is an RE2 pattern instead.
+            stream: Return only lines of ``stdout`` or ``stderr``.
+
+        Raises:
+            UsageError: The pattern is not valid, or ``tail`` is used with ``offset``.
+        """
+
+    def output_text(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        segment: str | None = None,
+        search: str = "",
+        regex: bool = False,
+        stream: str | None = None,
+        timestamps: bool = False,
+    ) -> Iterator[bytes]:
+        """Return a run's output as text in UTF-8, in pieces, in bounded memory.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            segment: See ``console``.
+            search: See ``console``.
+            regex: See ``console``.
+            stream: See ``console``.
+            timestamps: Whether each line begins with its time (ISO 8601, UTC) and a space.
+        """
+
+
+class TableReader(AnyReader, Protocol):
+    """Reads the tables that a run logged. With a server, media cells also have the address ``url``.
+
+    All methods can raise ``UsageError``: a filter is not valid, there is no such column, or the table is too
+    large.
+    """
+
+    def table_page(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        filters: dict[str, Any] | None = None,
+        order: Sequence[str] = (),
+        offset: int = 0,
+        limit: int = 50,
+    ) -> TablePage:
+        """Return a page of a table.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            key: The history key of the table.
+            step: The step at which the table was logged; None for the last one.
+            filters: Return only rows that match this filter: ``{COLUMN: {"$lt": 0.2}}``. See
+            docs/rest-api.md. order: Columns to sort by, the most important first. A ``-`` in front reverses
+            the order. offset: The number of rows to skip.
+            limit: The maximum number of rows, up to 1000.
+        """
+
+    def table_groups(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        key: str,
+        step: int | None = None,
+        *,
+        by: Sequence[str],
+        columns: Sequence[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> TableGroups:
+        """Return the groups of a table's rows, the largest group first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            key: The history key of the table.
+            step: The step of the table.
+            by: The columns whose values make a group, at most 3.
+            columns: The columns with statistics; None for the first 50 with numbers.
+            filters: Group only rows that match this filter.
+            offset: The number of groups to skip.
+            limit: The maximum number of groups, up to 1000.
+        """
+
+    def compare_tables(
+        self,
+        entity: str,
+        project: str,
+        left: tuple[str, str, int | None],
+        right: tuple[str, str, int | None],
+        *,
+        on: Sequence[str] = (),
+        show: Shown = "differences",
+        offset: int = 0,
+        limit: int = 50,
+    ) -> TableComparison:
+        """Compare two tables of a project. See ``tracker.store.queries.tables.compare_tables``.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            left: The id of the run, the history key and the step (None: the last one) of the left table.
+            right: The same of the right table.
+            on: The columns whose values join the rows.
+            show: The rows to return.
+            offset: The number of rows to skip.
+            limit: The maximum number of rows, up to 1000.
+        """
+
+
+class FileReader(AnyReader, Protocol):
+    """Reads the files of a run."""
+
+    def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
+        """Return the saved files of a run, sorted by path.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+        """
+
+    def file_page(
+        self, entity: str, project: str, run_id: str, *, prefix: str, offset: int, limit: int | None
+    ) -> FilePage:
+        """Return a page of a run's files by path, with the number and the size of all chosen files.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            prefix: Return only files whose path begins with this text.
+            offset: The number of files to skip.
+            limit: The maximum number of files; None for all.
+        """
+
+    def file_chunks(self, entity: str, project: str, run_id: str, file: FileInfo) -> Iterator[bytes]:
+        """Return the content of a file in chunks.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            file: One of the run's ``files``.
+        """
