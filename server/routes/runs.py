@@ -67,13 +67,17 @@ def edit(
 
 
 @router.delete("", dependencies=[Writer])
-def remove(reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False) -> Response:
+def remove(
+    reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False, now: bool = False
+) -> Response:
     """Delete a run that has ended. With ``artifacts``, also delete the artifact versions that the run logged.
+
+    The run can be restored for a grace period. With ``now``, it is deleted permanently.
 
     \f
     See ``RunReader.delete_run``.
     """
-    reader.delete_run(entity, project, run_id, artifacts)
+    reader.delete_run(entity, project, run_id, artifacts, now)
     return ExactJSON({})
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
@@ -22,7 +24,7 @@ from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
-from tracker.store.queries import artifacts, captured, files, history, runs
+from tracker.store.queries import artifacts, captured, deleted_runs, files, history, runs
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -120,12 +122,37 @@ class LocalReader:
             (entity, project, run_id), lambda session, run: captured.console(session, run, root, **options)
         )
 
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+    def delete_run(
+        self, entity: str, project: str, run_id: str, delete_artifacts: bool, now: bool = False
+    ) -> None:
         """See ``RunReader.delete_run``."""
         from tracker.store.ingest.deletion import delete_run
 
         self.catch_up()
-        delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
+        delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts, now=now)
+
+    def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
+        """See ``RunReader.deleted_runs``."""
+        return self._query(
+            lambda session: deleted_runs.list_deleted(session, entity, project, limit=limit, offset=offset)
+        )
+
+    def restore_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> RunDetail:
+        """See ``RunReader.restore_run``."""
+        from tracker.store.ingest.restoration import restore_run
+
+        self.catch_up()
+        restore_run(self._store, entity, project, run_id, token)
+        return self.run(entity, project, run_id)
+
+    def purge_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> None:
+        """See ``RunReader.purge_run``."""
+        from tracker.store.ingest.deletion import purge_run
+
+        number = self._query(
+            lambda session: deleted_runs.find_deleted(session, entity, project, run_id, token).id
+        )
+        purge_run(self._store, number, math.inf)
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracker.ground.deleted_runs import DeletedRunPage
     from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
@@ -108,18 +109,47 @@ class RunReader(AnyReader, Protocol):
             UsageError: A field cannot be edited, or cannot have the given value.
         """
 
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
-        """Delete a run that has ended.
+    def delete_run(
+        self, entity: str, project: str, run_id: str, delete_artifacts: bool, now: bool = False
+    ) -> None:
+        """Delete a run that has ended. It can be restored for a grace period.
 
         Args:
             entity: The entity of the project.
             project: The project.
             run_id: The id of the run.
             delete_artifacts: Whether to also delete the artifact versions that the run logged.
+            now: Delete the run permanently.
 
         Raises:
             UsageError: A writer of the run is still running.
         """
+
+    def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
+        """Return a page of a project's deleted runs that can be restored, the last deleted first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            limit: The maximum number of runs, up to 1000.
+            offset: The number of runs to skip.
+        """
+
+    def restore_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> RunDetail:
+        """Restore a deleted run with its rows, files, artifact versions and aliases; return the run.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            token: Which of several deleted runs with this id; None for the one that was deleted last.
+
+        Raises:
+            ConflictError: A newer run has the same id.
+        """
+
+    def purge_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> None:
+        """Delete a deleted run permanently, before its grace period ends. See ``restore_run``."""
 
     def journals(self) -> Layout:
         """Return the store or outbox whose journals ``catch_up`` applies or sends; create it if needed."""

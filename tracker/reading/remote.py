@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.ground import values
+from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
 from tracker.ground.processes import host_name
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
-prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
+prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage)
 
 
 class RemoteReader:
@@ -158,11 +159,29 @@ class RemoteReader:
                 return Output(page.total, lines, page.found)
             offset = page.lines[-1].line + 1
 
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+    def delete_run(
+        self, entity: str, project: str, run_id: str, delete_artifacts: bool, now: bool = False
+    ) -> None:
         """See ``RunReader.delete_run``."""
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id)
-        self._client.send("DELETE", *path, data=b"", artifacts=str(delete_artifacts).lower())
+        self._client.send("DELETE", *path, data=b"", artifacts=_flag(delete_artifacts), now=_flag(now))
+
+    def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
+        """See ``RunReader.deleted_runs``."""
+        found = self._get("projects", entity, project, "deleted-runs", limit=limit, offset=offset)
+        return msgspec.convert(found, DeletedRunPage)
+
+    def restore_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> RunDetail:
+        """See ``RunReader.restore_run``."""
+        path = ("projects", entity, project, "deleted-runs", run_id, "restore")
+        return msgspec.convert(self._client.post(*path, body={"token": token}), RunDetail)
+
+    def purge_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> None:
+        """See ``RunReader.purge_run``."""
+        path = ("projects", entity, project, "deleted-runs", run_id)
+        query = {} if token is None else {"token": token}
+        self._client.send("DELETE", *path, data=b"", **query)
 
     def files(self, entity: str, project: str, run_id: str) -> list[FileInfo]:
         """See ``FileReader.files``."""
@@ -274,6 +293,10 @@ def _version_path(artifact: ArtifactDetail) -> tuple[str, ...]:
         artifact.name,
         artifact.version,
     )
+
+
+def _flag(value: bool) -> str:
+    return str(value).lower()
 
 
 def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:

@@ -9,6 +9,7 @@ blobs/sha256/abcdef....pack                  a pack of small contents, with an i
 runs/ENTITY/PROJECT/RUN/run.json             description of a run
 runs/ENTITY/PROJECT/RUN/history/*.parquet    sealed history of a run
 runs/ENTITY/PROJECT/RUN/deleted.json         tombstone: the only file that is left of a deleted run
+runs/ENTITY/PROJECT/RUN/deleted/TOKEN.json   description of a deleted run that can be restored
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/collection.json     description and tags of a collection, if it has any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   the version that an alias names
@@ -206,13 +207,29 @@ class Layout:
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
         """Return the path of the tombstone of a deleted run. See ``Layout.run``.
 
-        The tombstone is the only file in the folder of a deleted run.
+        The tombstone is the only file in the folder of a deleted run that cannot be restored.
         """
         return self.run(entity, project, run_id) / "deleted.json"
 
     def tombstones(self) -> Iterator[Path]:
         """Yield the tombstones of all deleted runs."""
         return self.root.glob("runs/*/*/*/deleted.json")
+
+    def kept_run(self, entity: str, project: str, run_id: str, token: str) -> Path:
+        """Return the path of the description of a deleted run that can be restored. See ``Layout.run``.
+
+        Raises:
+            NotFoundError: ``token`` is not the id of a segment.
+        """
+        if not is_token(token):
+            raise NotFoundError(
+                f"there is no deleted run {token!r}: give a token of 32 lower-case hex digits"
+            )
+        return self.run(entity, project, run_id) / "deleted" / f"{token}.json"
+
+    def kept_runs(self) -> Iterator[Path]:
+        """Yield the descriptions of all deleted runs that can be restored."""
+        return self.root.glob("runs/*/*/*/deleted/*.json")
 
     def collection(self, entity: str, project: str, name: str) -> Path:
         """Return the folder of an artifact collection.
@@ -306,6 +323,7 @@ class Layout:
         """Yield every published file that has a field ``format``."""
         yield from self.run_files()
         yield from self.tombstones()
+        yield from self.kept_runs()
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
 

@@ -27,6 +27,7 @@ from tracker.store.objects.atomic_files import open_regular
 from tracker.store.objects.checksummed_json import check
 from tracker.store.objects.layout import Layout, blob_name
 from tracker.store.published.models import (
+    KeptRun,
     PublishedAlias,
     PublishedCollection,
     PublishedDeletion,
@@ -65,8 +66,13 @@ def list_items(store: Store) -> list[Item]:
     layout = store.layout
     with store.reading() as session:
         parts = [*session.scalars(select(Part.path)), *session.scalars(select(CapturedPart.path))]
+    for path in layout.kept_runs():
+        with suppress(ValueError, OSError):  # the file itself is verified too
+            for segment in read_published_model(path, KeptRun).run.segments:
+                parts += [each.path for each in segment.parts] + [each.path for each in segment.captured]
     blobs = [Path(entry.path) for entry in layout.list_blobs()]
-    published = [*layout.source.glob("runs/*/*/*/*.json"), *layout.source.glob("artifacts/*/*/*/**/*.json")]
+    published = [*layout.source.glob("runs/*/*/*/*.json"), *layout.source.glob("runs/*/*/*/deleted/*.json")]
+    published += [*layout.source.glob("artifacts/*/*/*/**/*.json")]
     journals = [journal.path for journal in layout.list_journals()]
     found: list[Item] = []
     named = [store.root / path for path in parts]
@@ -175,6 +181,8 @@ def _kind_of(path: Path) -> type:
         return PublishedVersion
     if path.parent.name == "aliases":
         return PublishedAlias
+    if path.parent.name == "deleted":
+        return KeptRun
     kinds: dict[str, type] = {"collection.json": PublishedCollection, "deleted.json": PublishedDeletion}
     return kinds.get(path.name, PublishedRun)
 
