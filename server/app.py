@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from server.dashboard import add_dashboard
 from server.dependencies import require_writer
+from server.events import ChangeFeed
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.responses import add_error_handlers
@@ -44,6 +45,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
+    app.state.feed = ChangeFeed(store, watcher)
     app.state.ingest = Ingest(store)
     app.add_middleware(
         KeyBeforeBody,
