@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
+from server.edit_bodies import RunValues
 from server.links import link_object, link_table
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.read_models import FileInfo, RunDetail
@@ -55,15 +56,16 @@ def segments(store: StoreDep, entity: str, project: str, run_id: str) -> Respons
 
 
 @router.patch("", response_model=RunDetail, dependencies=[Writer])
-def edit(
-    reader: ReaderDep, entity: str, project: str, run_id: str, body: Annotated[dict[str, Any], Body()]
-) -> Response:
+def edit(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunValues) -> Response:
     """Change the given fields of a run: name, tags, notes, group, job type, keys of config and summary.
+
+    Without ``tags``, ``tags_added`` and ``tags_removed`` change single tags, so that two people who change
+    tags at the same time lose none. ``archived`` hides the run from lists, or shows it again.
 
     \f
     See ``RunReader.edit``.
     """
-    return ExactJSON(reader.edit(entity, project, run_id, body))
+    return ExactJSON(reader.edit(entity, project, run_id, body.given()))
 
 
 @router.delete("", dependencies=[Writer])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.read_models import (
     ArtifactDetail,
@@ -130,6 +131,13 @@ class LocalReader:
 
         self.catch_up()
         delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts, now=now)
+
+    def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
+        """See ``RunReader.change_runs``."""
+        from tracker.store.ingest.bulk_edits import change_runs
+
+        self.catch_up()
+        return change_runs(self._store, entity, project, action, **options)
 
     def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
         """See ``RunReader.deleted_runs``."""

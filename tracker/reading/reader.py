@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracker.ground.bulk_edits import BulkResult
     from tracker.ground.deleted_runs import DeletedRunPage
     from tracker.ground.read_models import (
         ArtifactDetail,
@@ -123,6 +124,36 @@ class RunReader(AnyReader, Protocol):
 
         Raises:
             UsageError: A writer of the run is still running.
+        """
+
+    def change_runs(
+        self,
+        entity: str,
+        project: str,
+        action: str,
+        *,
+        runs: Sequence[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
+        artifacts: bool = False,
+        now: bool = False,
+        dry_run: bool = False,
+    ) -> BulkResult:
+        """Edit, delete or restore many runs, each of them completely or not at all.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            action: ``"edit"``, ``"delete"`` or ``"restore"``.
+            runs: Ids of the runs.
+            filters: In place of ``runs``: change the runs that match this filter.
+            values: For ``"edit"``: new values by field. See ``tracker.store.ingest.run_edits``.
+            artifacts: For ``"delete"``: also delete the artifact versions that the runs logged.
+            now: For ``"delete"``: delete the runs permanently.
+            dry_run: Change nothing, and only count the runs.
+
+        Raises:
+            UsageError: The request is invalid. No run was changed.
         """
 
     def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:

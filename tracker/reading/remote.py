@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.ground import values
+from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
-prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage)
+prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult)
 
 
 class RemoteReader:
@@ -166,6 +167,12 @@ class RemoteReader:
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id)
         self._client.send("DELETE", *path, data=b"", artifacts=_flag(delete_artifacts), now=_flag(now))
+
+    def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
+        """See ``RunReader.change_runs``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", "change")
+        return msgspec.convert(self._client.post(*path, body={"action": action, **options}), BulkResult)
 
     def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
         """See ``RunReader.deleted_runs``."""
