@@ -14,7 +14,18 @@ from server.events import ChangeFeed
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.responses import add_error_handlers
-from server.routes import artifacts, captured, deleted_runs, ingest, live, projects, runs, session
+from server.routes import (
+    artifacts,
+    captured,
+    deleted_runs,
+    documents,
+    ingest,
+    live,
+    projects,
+    runs,
+    session,
+    sweeps,
+)
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
@@ -58,7 +69,18 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
-    for routes in (session, projects, runs, deleted_runs, captured, artifacts, live, ingest):
+    for routes in (
+        session,
+        projects,
+        runs,
+        deleted_runs,
+        documents,
+        sweeps,
+        captured,
+        artifacts,
+        live,
+        ingest,
+    ):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
     app.include_router(session.links)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.deleted_runs import DeletedRunPage
+from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
@@ -25,6 +26,7 @@ from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
+from tracker.store.published import documents
 from tracker.store.queries import artifacts, captured, deleted_runs, files, history, runs
 from tracker.store.store import Store
 
@@ -211,6 +213,38 @@ class LocalReader:
 
         self.catch_up()
         return change_collection(self._store, entity, project, name, values)
+
+    def documents(self, entity: str, project: str, kind: str) -> list[DocumentInfo]:
+        """See ``DocumentReader.documents``."""
+        return documents.list_documents(Layout(self._store.layout.source), entity, project, kind)
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Document:
+        """See ``DocumentReader.document``."""
+        layout = Layout(self._store.layout.source)
+        return documents.read_document(layout, entity, project, kind, document_id)
+
+    def create_document(
+        self, entity: str, project: str, kind: str, name: str, content: Any, owner: str | None = None
+    ) -> Document:
+        """See ``DocumentReader.create_document``."""
+        from tracker.store.ingest.documents import create_document
+
+        self.catch_up()
+        return create_document(self._store, entity, project, kind, name, content, owner)
+
+    def update_document(
+        self, entity: str, project: str, kind: str, document_id: str, version: int, **values: Any
+    ) -> Document:
+        """See ``DocumentReader.update_document``."""
+        from tracker.store.ingest.documents import update_document
+
+        return update_document(self._store, entity, project, kind, document_id, version, **values)
+
+    def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
+        """See ``DocumentReader.delete_document``."""
+        from tracker.store.ingest.documents import delete_document
+
+        delete_document(self._store, entity, project, kind, document_id, version)
 
     def catch_up(self) -> None:
         """See ``AnyReader.catch_up``."""

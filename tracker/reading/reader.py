@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tracker.ground.bulk_edits import BulkResult
     from tracker.ground.deleted_runs import DeletedRunPage
+    from tracker.ground.documents import Document, DocumentInfo
     from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
@@ -387,5 +388,71 @@ class CollectionReader(AnyReader, Protocol):
         """
 
 
-class Reader(RunReader, HistoryReader, FileReader, ArtifactReader, CollectionReader, Protocol):
-    """Reads everything about runs and artifacts."""
+class DocumentReader(AnyReader, Protocol):
+    """Reads and changes the documents of a project: saved views, reports and notes."""
+
+    def documents(self, entity: str, project: str, kind: str) -> list[DocumentInfo]:
+        """Return the documents of a kind without their contents, the last changed first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            kind: ``"views"``, ``"reports"`` or ``"notes"``.
+        """
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Document:
+        """Return a document with its content. See ``update_document`` for the arguments."""
+
+    def create_document(
+        self, entity: str, project: str, kind: str, name: str, content: Any, owner: str | None = None
+    ) -> Document:
+        """Create a document and return it.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            kind: ``"views"``, ``"reports"`` or ``"notes"``.
+            name: The name of the document.
+            content: The content: see ``tracker.ground.documents.Document``.
+            owner: The name of the person who makes the document.
+
+        Raises:
+            UsageError: A value is invalid.
+            EditConflictError: The project has notes already.
+        """
+
+    def update_document(
+        self,
+        entity: str,
+        project: str,
+        kind: str,
+        document_id: str,
+        version: int,
+        *,
+        name: str | None = None,
+        content: Any = None,
+    ) -> Document:
+        """Change a document and return its new version.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            kind: ``"views"``, ``"reports"`` or ``"notes"``.
+            document_id: The id of the document.
+            version: The version that the editor read.
+            name: The new name; None to keep it.
+            content: The new content; None to keep it.
+
+        Raises:
+            UsageError: A value is invalid.
+            EditConflictError: Somebody else has changed the document since ``version``.
+        """
+
+    def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
+        """Delete a document. See ``update_document`` for arguments and errors."""
+
+
+class Reader(
+    RunReader, HistoryReader, FileReader, ArtifactReader, CollectionReader, DocumentReader, Protocol
+):
+    """Reads everything about runs, artifacts and the documents of projects."""

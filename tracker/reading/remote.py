@@ -11,6 +11,7 @@ import msgspec
 from tracker.ground import values
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.deleted_runs import DeletedRunPage
+from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
 from tracker.ground.processes import host_name
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
-prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult)
+prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
 
 
 class RemoteReader:
@@ -240,6 +241,39 @@ class RemoteReader:
         self._send_outbox()
         found = self._client.patch("projects", entity, project, "collections", name, body=values)
         return msgspec.convert(found, CollectionInfo)
+
+    def documents(self, entity: str, project: str, kind: str) -> list[DocumentInfo]:
+        """See ``DocumentReader.documents``."""
+        found = self._get("projects", entity, project, "documents", kind)
+        return msgspec.convert(found["documents"], list[DocumentInfo])
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Document:
+        """See ``DocumentReader.document``."""
+        found = self._get("projects", entity, project, "documents", kind, document_id)
+        return msgspec.convert(found, Document)
+
+    def create_document(
+        self, entity: str, project: str, kind: str, name: str, content: Any, owner: str | None = None
+    ) -> Document:
+        """See ``DocumentReader.create_document``."""
+        self._send_outbox()
+        body = {"name": name, "content": content, "owner": owner}
+        return msgspec.convert(
+            self._client.post("projects", entity, project, "documents", kind, body=body), Document
+        )
+
+    def update_document(
+        self, entity: str, project: str, kind: str, document_id: str, version: int, **values: Any
+    ) -> Document:
+        """See ``DocumentReader.update_document``."""
+        path = ("projects", entity, project, "documents", kind, document_id)
+        headers = {"If-Match": f'"{version}"'}
+        return msgspec.convert(self._client.change("PATCH", *path, body=values, headers=headers), Document)
+
+    def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
+        """See ``DocumentReader.delete_document``."""
+        path = ("projects", entity, project, "documents", kind, document_id)
+        self._client.change("DELETE", *path, body={}, headers={"If-Match": f'"{version}"'})
 
     def catch_up(self) -> None:
         """See ``AnyReader.catch_up``."""

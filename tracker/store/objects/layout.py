@@ -17,6 +17,7 @@ sweeps/ENTITY/PROJECT/SWEEP/sweep.json       the parameters that a sweep searche
 sweeps/ENTITY/PROJECT/SWEEP/state.json       the state that a person set: paused, canceled, finished
 sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by exclusive creation
 sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    the trial that a run belongs to
+documents/ENTITY/PROJECT/KIND/ID.json        a saved view, a report, or the notes of a project
 drafts/TOKEN/                                captured files of an artifact that is not a version yet
 trash/SHA256                                 blobs that garbage collection is deleting
 logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is the previous file
@@ -326,6 +327,25 @@ class Layout:
         yield from self.kept_runs()
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
+        yield from self.root.glob("documents/*/*/*/*.json")
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Path:
+        """Return the path of a document.
+
+        Args:
+            entity: Entity of the project.
+            project: Project of the document.
+            kind: Kind of the document, such as ``"views"``.
+            document_id: Id of the document.
+        """
+        return self._documents(entity, project, kind) / f"{_component(document_id)}.json"
+
+    def list_documents(self, entity: str, project: str, kind: str) -> list[Path]:
+        """Return the documents of a project of one kind. See ``Layout.document``."""
+        return [path for path in _children(self._documents(entity, project, kind)) if path.suffix == ".json"]
+
+    def _documents(self, entity: str, project: str, kind: str) -> Path:
+        return self.root / "documents" / _component(entity) / _component(project) / _component(kind)
 
     def starting_lock(self, run: str) -> Path:
         """Return the path of the lock that a process holds while it begins a run.
