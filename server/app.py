@@ -69,18 +69,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
-    for routes in (
-        session,
-        projects,
-        runs,
-        deleted_runs,
-        documents,
-        sweeps,
-        captured,
-        artifacts,
-        live,
-        ingest,
-    ):
+    of_projects = (projects, runs, deleted_runs, documents, sweeps, captured, artifacts)
+    for routes in (session, *of_projects, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
     app.include_router(session.links)

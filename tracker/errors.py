@@ -11,7 +11,7 @@
     │   ├── UnreachableError    no server answered, or only a proxy answered
     │   ├── AuthenticationError the API key is missing or wrong
     │   └── ConflictError       the server's state is not the state that the request expects
-    │       └── EditConflictError   somebody else has changed the document that the request changes
+    │       └── EditConflictError   another editor has changed the document
     ├── NotFoundError           the run, artifact, version, alias or file does not exist
     │   └── ApiNotFoundError    the same for a call of Api; also a CommError and a ValueError
     ├── ArtifactError           an artifact's content is not available, or has changed
@@ -101,7 +101,7 @@ class ConflictError(CommError):
 
 
 class EditConflictError(ConflictError):
-    """Somebody else has changed the document that the request changes: read the document again."""
+    """Another editor has changed the document that the request changes: read the document again."""
 
 
 class NotFoundError(Error):

@@ -445,7 +445,7 @@ class DocumentReader(AnyReader, Protocol):
 
         Raises:
             UsageError: A value is invalid.
-            EditConflictError: Somebody else has changed the document since ``version``.
+            EditConflictError: Another editor has changed the document since ``version``.
         """
 
     def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
