@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tracker.ground.documents import DocumentInfo
 from tracker.ground.read_models import (
     ArtifactDetail,
     ArtifactInfo,
@@ -13,6 +14,7 @@ from tracker.ground.read_models import (
     SystemMetrics,
     TablePage,
 )
+from tracker.ground.sweep_infos import SweepInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,20 @@ class ProjectList:
     """All projects, the most recently changed first."""
 
     projects: list[ProjectInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentList:
+    """Documents of a project without their contents, the last changed first."""
+
+    documents: list[DocumentInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepList:
+    """Sweeps of a project with their trials, the newest first."""
+
+    sweeps: list[SweepInfo]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,33 @@ from fastapi import FastAPI
 
 from server.dashboard import add_dashboard
 from server.dependencies import require_writer
+from server.events import ChangeFeed
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
-from server.routes import artifacts, captured, history, ingest, live, projects, runs, session, tables
+from server.routes import (
+    artifacts,
+    captured,
+    deleted_runs,
+    documents,
+    history,
+    ingest,
+    live,
+    projects,
+    runs,
+    session,
+    sweeps,
+    tables,
+)
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
 from tracker.version import __version__
 
 API = "/api/v1"
+# The modules with routes of one project or run.
+OF_PROJECTS = (projects, runs, deleted_runs, documents, sweeps, history, tables, captured, artifacts)
 # Operations that need no key.
 OPEN = {"get_health", "get_session", "sign_in", "sign_out"}
 
@@ -40,6 +56,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
+    app.state.feed = ChangeFeed(store, watcher)
     app.state.ingest = Ingest(store)
     app.add_middleware(
         KeyBeforeBody,
@@ -74,7 +91,7 @@ def _describe(**options: Any) -> FastAPI:
         generate_unique_id_function=operation_id,
         **options,
     )
-    for routes in (session, projects, runs, history, tables, captured, artifacts, live, ingest):
+    for routes in (session, *OF_PROJECTS, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
     add_document(app, OPEN)

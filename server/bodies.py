@@ -33,20 +33,6 @@ class SignIn(Body):
     key: str
 
 
-class RunEdit(Body):
-    """Changed fields of a run. None removes the notes, the group or the job type."""
-
-    name: str = Field("", examples=["resnet, larger batch"])
-    tags: list[str] = []
-    notes: str | None = None
-    group: str | None = None
-    job_type: str | None = None
-    config: dict[str, Any] = Field({}, description="The changed keys.")
-    summary: dict[str, Any] = Field({}, description="The changed keys.")
-    config_removed: list[str] = Field([], description="The removed keys.")
-    summary_removed: list[str] = Field([], description="The removed keys.")
-
-
 class CollectionEdit(Body):
     """Changed fields of an artifact collection."""
 

@@ -16,6 +16,7 @@ from tracker.errors import (
     ArtifactError,
     AuthenticationError,
     ConflictError,
+    EditConflictError,
     Error,
     NotFoundError,
     ReadOnlyError,
@@ -51,6 +52,7 @@ def error_answer(status: int, code: str, message: str) -> ExactJSON:
 
 _STATUS: tuple[tuple[type[Error], int, str], ...] = (
     (AuthenticationError, 401, "unauthenticated"),
+    (EditConflictError, 412, "edit_conflict"),
     (ConflictError, 409, "conflict"),
     (NotFoundError, 404, "not_found"),
     (UsageError, 400, "bad_request"),

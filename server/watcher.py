@@ -46,6 +46,11 @@ class Watcher:
         self._loop = loop
         self._thread.start()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the server ends."""
+        return self._stop.is_set()
+
     def release_waiters(self) -> None:
         """Release all present and future waiting requests: the server ends. Call it in the event loop."""
         self._stop.set()

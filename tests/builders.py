@@ -350,7 +350,7 @@ def as_before(found: dict[str, Any]) -> dict[str, Any]:
                 key.pop("numbers", None)
         # The summary no longer contains None, as in wandb.
         for run in (*answer.get("runs", ()), *([answer["run"]] if "run" in answer else ())):
-            for name in ("reason", "last_seen", "host"):
+            for name in ("reason", "last_seen", "host", "archived"):
                 run.pop(name, None)
             run["summary"] = {key: value for key, value in run["summary"].items() if value is not None}
         versions = answer.get("artifacts", [])

@@ -11,6 +11,7 @@
     │   ├── UnreachableError    no server answered, or only a proxy answered
     │   ├── AuthenticationError the API key is missing or wrong
     │   └── ConflictError       the server's state is not the state that the request expects
+    │       └── EditConflictError   another editor has changed the document
     ├── NotFoundError           the run, artifact, version, alias or file does not exist
     │   └── ApiNotFoundError    the same for a call of Api; also a CommError and a ValueError
     ├── ArtifactError           an artifact's content is not available, or has changed
@@ -97,6 +98,10 @@ class AuthenticationError(CommError):
 
 class ConflictError(CommError):
     """The server's state is not the state that the request expects: read the state again."""
+
+
+class EditConflictError(ConflictError):
+    """Another editor has changed the document that the request changes: read the document again."""
 
 
 class NotFoundError(Error):

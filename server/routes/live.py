@@ -1,21 +1,35 @@
-"""The route for changes of runs."""
+"""Routes for changes of runs: a long poll, and streams of events."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from server.dependencies import Reader, StoreDep
+from server.events import ChangeFeed
 from server.responses import LARGEST_NUMBER, ExactJSON
 from server.watcher import Watcher
+from tracker.errors import UsageError
 from tracker.ground.read_models import Changes
 from tracker.store.queries.runs import changes_since
 from tracker.store.store import Store
 
 router = APIRouter(tags=["live"], dependencies=[Reader])
+
+Since = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
+LastEvent = Annotated[int | None, Header(ge=0, le=LARGEST_NUMBER)]
+_EVENTS: dict[str, Any] = {
+    "response_class": StreamingResponse,
+    "responses": {
+        200: {
+            "description": "Events whose data is JSON with `revision`, `runs` and `removed`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+}
 
 
 @router.get("/live", response_model=Changes)
@@ -40,6 +54,59 @@ async def get_changes(
         await watcher.wait_for_revision(since, timeout)
         changes = await run_in_threadpool(_changes, store, since)
     return ExactJSON(changes)
+
+
+@router.get("/live/events", **_EVENTS)
+async def follow_changes(
+    request: Request,
+    since: Since = None,
+    last_event_id: LastEvent = None,
+    project: Annotated[str | None, Query(max_length=1000, description="`ENTITY/PROJECT`")] = None,
+) -> Response:
+    """Stream the changes of runs after revision ``since``, as server-sent events.
+
+    The first event comes immediately. The id of each event is a revision: a client that connects again
+    sends the last id in ``Last-Event-ID``, and misses nothing. Events have the type ``changes``, or ``reset``
+    if the client's revision is not one of this store: then load everything again.
+
+    \f
+    Args:
+        request: The request.
+        since: Revision that the caller has seen; None to begin with the current revision.
+        last_event_id: The same, from a client that connects again. It takes precedence.
+        project: Send only changes of this project.
+    """
+    path = None
+    if project is not None:
+        entity, found, name = project.partition("/")
+        if not found:
+            raise UsageError(f"Invalid project {project!r:.80}. Use ENTITY/PROJECT.")
+        path = (entity, name)
+    return _stream(request, since if last_event_id is None else last_event_id, path)
+
+
+@router.get("/projects/{entity}/{project}/live/events", **_EVENTS)
+async def follow_project(
+    request: Request, entity: str, project: str, since: Since = None, last_event_id: LastEvent = None
+) -> Response:
+    """Stream the changes of a project's runs after revision ``since``. See ``/live/events``.
+
+    \f
+    Args:
+        request: The request.
+        entity: Entity of the project.
+        project: Name of the project.
+        since: Revision that the caller has seen; None to begin with the current revision.
+        last_event_id: The same, from a client that connects again. It takes precedence.
+    """
+    return _stream(request, since if last_event_id is None else last_event_id, (entity, project))
+
+
+def _stream(request: Request, since: int | None, project: tuple[str, str] | None) -> Response:
+    feed: ChangeFeed = request.app.state.feed
+    # A proxy such as nginx must not collect the events.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(feed.stream(since, project), media_type="text/event-stream", headers=headers)
 
 
 def _changes(store: Store, since: int | None) -> Changes:

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Done, LoggedObject, LoggedObjects
-from server.bodies import RunEdit
 from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
+from server.edit_bodies import RunValues
 from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
@@ -57,8 +57,11 @@ def get_segments(store: StoreDep, entity: str, project: str, run_id: str) -> Res
 
 
 @router.patch("", response_model=RunDetail, dependencies=[Writer])
-def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunEdit) -> Response:
+def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunValues) -> Response:
     """Change the given fields of a run: name, tags, notes, group, job type, keys of config and summary.
+
+    Without ``tags``, ``tags_added`` and ``tags_removed`` change single tags, so that two people who change
+    tags at the same time lose none. ``archived`` hides the run from lists, or shows it again.
 
     \f
     See ``RunReader.edit``.
@@ -68,14 +71,16 @@ def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: Ru
 
 @router.delete("", response_model=Done, dependencies=[Writer])
 def delete_run(
-    reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False
+    reader: ReaderDep, entity: str, project: str, run_id: str, artifacts: bool = False, now: bool = False
 ) -> Response:
     """Delete a run that has ended. With ``artifacts``, also delete the artifact versions that the run logged.
+
+    The run can be restored for a grace period. With ``now``, it is deleted permanently.
 
     \f
     See ``RunReader.delete_run``.
     """
-    reader.delete_run(entity, project, run_id, artifacts)
+    reader.delete_run(entity, project, run_id, artifacts, now)
     return ExactJSON(Done())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from server.app import OPEN, describe
 COMMITTED = Path(__file__).parents[2] / "server" / "web" / "openapi.json"
 
 
-def operations(document: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+@cache
+def document() -> dict[str, Any]:
+    """Return the document of this version."""
+    return describe()
+
+
+def operations() -> dict[str, tuple[str, dict[str, Any]]]:
     """Return the path and the description of each operation by its id."""
     found = [
         (operation["operationId"], (path, operation))
-        for path, methods in document["paths"].items()
+        for path, methods in document()["paths"].items()
         for operation in methods.values()
     ]
     assert len(dict(found)) == len(found), "two operations have the same id"
@@ -33,9 +40,9 @@ def references(value: object) -> list[str]:
     return [found for item in value for found in references(item)] if isinstance(value, list) else []
 
 
-@pytest.mark.parametrize("operation", sorted(operations(describe())))
+@pytest.mark.parametrize("operation", sorted(operations()))
 def test_operation_is_described(operation: str) -> None:
-    path, described = operations(describe())[operation]
+    path, described = operations()[operation]
     assert path.startswith("/api/v1/")
     assert described["description"]
     declared = {each["name"] for each in described.get("parameters", []) if each["in"] == "path"}
@@ -52,23 +59,22 @@ def test_operation_is_described(operation: str) -> None:
 
 
 def test_references_have_targets() -> None:
-    document = describe()
-    assert document["openapi"].startswith("3.1")
-    for reference in references(document):
-        found = document
+    assert document()["openapi"].startswith("3.1")
+    for reference in references(document()):
+        found = document()
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
-    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert "HTTPValidationError" not in document()["components"]["schemas"]
 
 
 def test_committed_document_is_the_current_one() -> None:
-    current = json.dumps(describe(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    current = json.dumps(document(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     assert COMMITTED.read_text(encoding="utf-8") == current, (
         "the API changed: run `python -m server.print_openapi > server/web/openapi.json`"
     )
 
 
 def test_server_sends_the_document(api: httpx.Client) -> None:
-    assert api.get("/openapi.json").json() == describe()
+    assert api.get("/openapi.json").json() == document()
     for path in ("/docs", "/redoc"):  # FastAPI's own pages load scripts from another host
         assert "swagger" not in api.get(httpx.URL(str(api.base_url)).join(path)).text.lower()

@@ -40,7 +40,7 @@ from tracker.api.api import Api
 def crash(*arguments, **keywords):
     os._exit(9)
 mock.patch("tracker.store.ingest.deletion.{where}", crash).start()  # raises if there is no such name
-Api().run("team/demo/gone").delete()
+Api()._reader.delete_run("team", "demo", "gone", False, now=True)
 """
 
 
@@ -55,7 +55,7 @@ def test_a_deleted_run_does_not_come_back_after_a_rebuild(tmp_path: Path) -> Non
     api = Api({"entity": "team", "project": "demo"})
     run = api.run("gone")
     pictures = [file._info.sha256 for file in run.files(pattern="media/%")]
-    run.delete()
+    api._reader.delete_run("team", "demo", "gone", False, now=True)
     with pytest.raises(tracker.CommError, match="there is no run team/demo/gone"):
         api.run("gone")
     with pytest.raises(NotFoundError):
@@ -95,7 +95,7 @@ def test_artifacts_of_a_run_are_deleted_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["_remove_from_catalog", "shutil.rmtree"])
+@pytest.mark.parametrize("where", ["_remove_from_catalog", "_remove_files"])
 def test_a_crash_during_a_deletion(where: str, tmp_path: Path) -> None:
     scripts.run(LOGGING, tmp_path)
     assert scripts.run(CRASHING.format(where=where), tmp_path, check=False).returncode == 9

@@ -29,9 +29,13 @@ from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import HotRow, Part, RunFile, Segment
 from tracker.store.gc.collect import collect
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
+from tracker.store.ingest.deletion import delete_run
+from tracker.store.ingest.restoration import restore_run
+from tracker.store.ingest.run_edits import apply_edit, make_edit
 from tracker.store.objects.layout import Layout
 from tracker.store.queries import captured
 from tracker.store.queries.artifacts import artifact_detail
+from tracker.store.queries.deleted_runs import list_deleted
 from tracker.store.queries.runs import get_run, list_runs
 from tracker.store.recovery.open_catalog import hold_exclusively
 from tracker.store.recovery.rebuild import rebuild
@@ -258,6 +262,27 @@ def test_runs_of_revision_0005_have_no_reason(tmp_path: Path) -> None:
     store.close()
     with hold_exclusively(Layout(root)) as hold:
         assert rebuild(Layout(root), hold).broken == []
+
+
+def test_a_store_of_revision_0006_has_no_archived_runs(tmp_path: Path) -> None:
+    """A run that was deleted then cannot be restored. The others are archived and deleted as new ones."""
+    expected = values.loads((FIXTURES / "revision-0006" / "expected.json").read_text(encoding="utf-8"))
+    root = copy(tmp_path, "revision-0006/store")
+    assert revision(root) == "0006"
+    store = open_store(root, create=False)
+    assert said(store) == text_of(expected)
+    apply_edit(store, make_edit("team", "demo", "kept", {"archived": True, "tags_removed": ["one"]}))
+    assert (found(store, {}), found(store, {"archived": True, "tags": "two"})) == ([], ["kept"])
+    delete_run(store, "team", "demo", "kept")
+    restore_run(store, "team", "demo", "kept")
+    store.close()
+    with hold_exclusively(Layout(root)) as hold:
+        assert rebuild(Layout(root), hold).broken == []
+    store = open_store(root, create=False)
+    assert found(store, {"archived": True, "tags": {"$ne": "one"}}) == ["kept"]
+    with store.reading() as session:
+        assert list_deleted(session, "team", "demo").total == 0
+    store.close()
 
 
 def test_filters_find_runs_of_an_older_store(tmp_path: Path) -> None:

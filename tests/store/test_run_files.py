@@ -145,7 +145,7 @@ def test_deleting_a_run_keeps_contents_that_another_run_names(store: Store) -> N
     (pack,) = blobs(store)
     some = dict(list(CONTENTS.items())[3:6])
     write(store, B, "two", some)
-    delete_run(store, ENTITY, PROJECT, "one")
+    delete_run(store, ENTITY, PROJECT, "one", now=True)
     garbage(store)  # writes a smaller pack ...
     garbage(store)  # ... and removes the old one
     assert not pack.exists()
@@ -154,7 +154,7 @@ def test_deleting_a_run_keeps_contents_that_another_run_names(store: Store) -> N
     assert len(read_index(smaller)) == 3
     store, found = again(store)
     assert (found.broken, files(store)) == ([], some)
-    delete_run(store, ENTITY, PROJECT, "two")
+    delete_run(store, ENTITY, PROJECT, "two", now=True)
     garbage(store)
     assert blobs(store) == []
     store.close()
@@ -163,7 +163,7 @@ def test_deleting_a_run_keeps_contents_that_another_run_names(store: Store) -> N
 def test_the_last_content_of_a_pack_becomes_a_blob_again(store: Store) -> None:
     write(store, A, "one", CONTENTS)
     write(store, B, "two", {"mine": b"content 7"})
-    delete_run(store, ENTITY, PROJECT, "one")
+    delete_run(store, ENTITY, PROJECT, "one", now=True)
     garbage(store)
     garbage(store)
     assert [path.read_bytes() for path in blobs(store)] == [b"content 7"]
@@ -172,7 +172,7 @@ def test_the_last_content_of_a_pack_becomes_a_blob_again(store: Store) -> None:
 
 def test_garbage_collection_keeps_contents_that_an_unapplied_record_names(store: Store) -> None:
     write(store, A, "one", CONTENTS)
-    delete_run(store, ENTITY, PROJECT, "one")
+    delete_run(store, ENTITY, PROJECT, "one", now=True)
     name = BlobStore(store.layout).name(b"content 3")
     writer = Writer(store.layout, B, "two")
     writer.put(FileSaved("mine", name.sha256, name.size, "text/plain"))  # by an upload

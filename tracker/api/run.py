@@ -343,7 +343,9 @@ class Run(RunFields):
             self.load()
 
     def delete(self, delete_artifacts: bool = False) -> None:
-        """Delete an ended run permanently. ``tracker gc`` frees the space of its files.
+        """Delete an ended run. It can be restored for 7 days; then ``tracker gc`` deletes its files.
+
+        ``TRACKER_DELETED_DAYS`` changes the number of days. The dashboard and the REST API restore runs.
 
         Args:
             delete_artifacts: Whether to also delete the artifact versions that the run logged.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Singular and plural of each kind of item.
 _WORDS = {
+    "run": ("run", "runs"),
     "version": ("version", "versions"),
     "blob": ("file", "files"),
     "draft": ("draft", "drafts"),

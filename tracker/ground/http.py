@@ -16,6 +16,7 @@ from tracker.errors import (
     AuthenticationError,
     CommError,
     ConflictError,
+    EditConflictError,
     Error,
     NotFoundError,
     UnreachableError,
@@ -42,6 +43,7 @@ _KINDS: dict[int, type[Error]] = {
     403: AuthenticationError,
     404: NotFoundError,
     409: ConflictError,
+    412: EditConflictError,
     416: _RangeError,
 }
 # A proxy answers with these if it cannot reach the server, or if it needs a password. A tracker server sends
@@ -117,6 +119,18 @@ class Client:
         """Send a plain value as JSON in a PATCH request; return the JSON response."""
         headers = {"Content-Type": "application/json"}
         return self._read_json("PATCH", path, {}, json.dumps(body).encode(), headers)
+
+    def change(self, method: str, *path: str, body: Any, headers: dict[str, str]) -> Any:
+        """Send a plain value as JSON with further headers; return the JSON response.
+
+        Args:
+            method: HTTP method.
+            *path: Components of the path, unquoted.
+            body: The plain value.
+            headers: Headers by name.
+        """
+        headers = {"Content-Type": "application/json", **headers}
+        return values.loads(self._request(method, path, {}, json.dumps(body).encode(), headers).read())
 
     def send(self, method: str, *path: str, data: bytes, **query: Any) -> Any:
         """Send bytes; return the JSON response."""

@@ -28,6 +28,7 @@ class RunInfo:
             finished, if it is still running, or if an older tracker wrote it.
         last_seen: Time of the last sign of life of a crashed run's writer.
         host: Name of the primary writer's host.
+        archived: Whether the run is hidden from lists that do not ask for archived runs.
     """
 
     entity: str
@@ -50,6 +51,7 @@ class RunInfo:
     reason: str | None = None
     last_seen: float | None = None
     host: str | None = None
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ MODES = ("online", "offline", "disabled")
 # Other modes of wandb. "shared" lets several processes write to one run; tracker always allows this.
 _OTHER_MODES = {"dryrun": "offline", "run": "online", "shared": "online"}
 CONSOLES = ("auto", "wrap", "redirect", "off", "wrap_raw", "wrap_emu")
+# Days for which a deleted run can be restored.
+DELETED_DAYS = 7
 _FALSE = ("", "0", "false", "no", "off")
 
 
@@ -170,6 +172,22 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     if found["mode"] not in (None, *MODES):
         raise SettingsError(f"Invalid mode {found['mode']!r}. Use one of: {', '.join(MODES)}.")
     return Settings(**{name: value for name, value in found.items() if value is not None})
+
+
+def deletion_grace() -> float:
+    """Return the number of seconds for which a deleted run can be restored (``TRACKER_DELETED_DAYS``).
+
+    Raises:
+        UsageError: The variable is not a number of days.
+    """
+    text = os.environ.get("TRACKER_DELETED_DAYS", "")
+    try:
+        days = float(text or DELETED_DAYS)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 1e6:
+        raise UsageError(f"Invalid TRACKER_DELETED_DAYS {text!r}. Use a number of days, such as 7 or 0.5.")
+    return days * 86_400.0
 
 
 def _find_store(folder: str) -> str:

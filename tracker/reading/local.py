@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tracker.ground.bulk_edits import BulkResult
+from tracker.ground.deleted_runs import DeletedRunPage
+from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.export_formats import Format
 from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import (
@@ -26,7 +30,8 @@ from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
-from tracker.store.queries import artifacts, captured, files, history, runs, tables
+from tracker.store.published import documents
+from tracker.store.queries import artifacts, captured, deleted_runs, files, history, runs, tables
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -177,12 +182,44 @@ class LocalReader:
         )
         return captured.output_text(lines, captured.LineFilter(**chosen), timestamps=timestamps)
 
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+    def delete_run(
+        self, entity: str, project: str, run_id: str, delete_artifacts: bool, now: bool = False
+    ) -> None:
         """See ``RunReader.delete_run``."""
         from tracker.store.ingest.deletion import delete_run
 
         self.catch_up()
-        delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts)
+        delete_run(self._store, entity, project, run_id, delete_artifacts=delete_artifacts, now=now)
+
+    def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
+        """See ``RunReader.change_runs``."""
+        from tracker.store.ingest.bulk_edits import change_runs
+
+        self.catch_up()
+        return change_runs(self._store, entity, project, action, **options)
+
+    def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
+        """See ``RunReader.deleted_runs``."""
+        return self._query(
+            lambda session: deleted_runs.list_deleted(session, entity, project, limit=limit, offset=offset)
+        )
+
+    def restore_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> RunDetail:
+        """See ``RunReader.restore_run``."""
+        from tracker.store.ingest.restoration import restore_run
+
+        self.catch_up()
+        restore_run(self._store, entity, project, run_id, token)
+        return self.run(entity, project, run_id)
+
+    def purge_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> None:
+        """See ``RunReader.purge_run``."""
+        from tracker.store.ingest.deletion import purge_run
+
+        number = self._query(
+            lambda session: deleted_runs.find_deleted(session, entity, project, run_id, token).id
+        )
+        purge_run(self._store, number, math.inf)
 
     def table_page(
         self, entity: str, project: str, run_id: str, key: str, step: int | None = None, **options: Any
@@ -278,6 +315,38 @@ class LocalReader:
 
         self.catch_up()
         return change_collection(self._store, entity, project, name, values)
+
+    def documents(self, entity: str, project: str, kind: str) -> list[DocumentInfo]:
+        """See ``DocumentReader.documents``."""
+        return documents.list_documents(Layout(self._store.layout.source), entity, project, kind)
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Document:
+        """See ``DocumentReader.document``."""
+        layout = Layout(self._store.layout.source)
+        return documents.read_document(layout, entity, project, kind, document_id)
+
+    def create_document(
+        self, entity: str, project: str, kind: str, name: str, content: Any, owner: str | None = None
+    ) -> Document:
+        """See ``DocumentReader.create_document``."""
+        from tracker.store.ingest.documents import create_document
+
+        self.catch_up()
+        return create_document(self._store, entity, project, kind, name, content, owner)
+
+    def update_document(
+        self, entity: str, project: str, kind: str, document_id: str, version: int, **values: Any
+    ) -> Document:
+        """See ``DocumentReader.update_document``."""
+        from tracker.store.ingest.documents import update_document
+
+        return update_document(self._store, entity, project, kind, document_id, version, **values)
+
+    def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
+        """See ``DocumentReader.delete_document``."""
+        from tracker.store.ingest.documents import delete_document
+
+        delete_document(self._store, entity, project, kind, document_id, version)
 
     def catch_up(self) -> None:
         """See ``AnyReader.catch_up``."""

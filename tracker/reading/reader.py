@@ -20,6 +20,9 @@ from tracker.reading.any_reader import AnyReader
 from tracker.reading.run_data_reader import FileReader, HistoryReader, TableReader
 
 if TYPE_CHECKING:
+    from tracker.ground.bulk_edits import BulkResult
+    from tracker.ground.deleted_runs import DeletedRunPage
+    from tracker.ground.documents import Document, DocumentInfo
     from tracker.ground.read_models import (
         ArtifactDetail,
         ArtifactInfo,
@@ -88,18 +91,77 @@ class RunReader(AnyReader, Protocol):
             UsageError: A field cannot be edited, or cannot have the given value.
         """
 
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
-        """Delete a run that has ended.
+    def delete_run(
+        self, entity: str, project: str, run_id: str, delete_artifacts: bool, now: bool = False
+    ) -> None:
+        """Delete a run that has ended. It can be restored for a grace period.
 
         Args:
             entity: The entity of the project.
             project: The project.
             run_id: The id of the run.
             delete_artifacts: Whether to also delete the artifact versions that the run logged.
+            now: Delete the run permanently.
 
         Raises:
             UsageError: A writer of the run is still running.
         """
+
+    def change_runs(
+        self,
+        entity: str,
+        project: str,
+        action: str,
+        *,
+        runs: Sequence[str] | None = None,
+        filters: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
+        artifacts: bool = False,
+        now: bool = False,
+        dry_run: bool = False,
+    ) -> BulkResult:
+        """Edit, delete or restore many runs, each of them completely or not at all.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            action: ``"edit"``, ``"delete"`` or ``"restore"``.
+            runs: Ids of the runs.
+            filters: In place of ``runs``: change the runs that match this filter.
+            values: For ``"edit"``: new values by field. See ``tracker.store.ingest.run_edits``.
+            artifacts: For ``"delete"``: also delete the artifact versions that the runs logged.
+            now: For ``"delete"``: delete the runs permanently.
+            dry_run: Change nothing, and only count the runs.
+
+        Raises:
+            UsageError: The request is invalid. No run was changed.
+        """
+
+    def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
+        """Return a page of a project's deleted runs that can be restored, the last deleted first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            limit: The maximum number of runs, up to 1000.
+            offset: The number of runs to skip.
+        """
+
+    def restore_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> RunDetail:
+        """Restore a deleted run with its rows, files, artifact versions and aliases; return the run.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            token: Which of several deleted runs with this id; None for the one that was deleted last.
+
+        Raises:
+            ConflictError: A newer run has the same id.
+        """
+
+    def purge_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> None:
+        """Delete a deleted run permanently, before its grace period ends. See ``restore_run``."""
 
     def journals(self) -> Layout:
         """Return the store or outbox whose journals ``catch_up`` applies or sends; create it if needed."""
@@ -209,5 +271,78 @@ class CollectionReader(AnyReader, Protocol):
         """
 
 
-class Reader(RunReader, HistoryReader, TableReader, FileReader, ArtifactReader, CollectionReader, Protocol):
-    """Reads everything about runs and artifacts."""
+class DocumentReader(AnyReader, Protocol):
+    """Reads and changes the documents of a project: saved views, reports and notes."""
+
+    def documents(self, entity: str, project: str, kind: str) -> list[DocumentInfo]:
+        """Return the documents of a kind without their contents, the last changed first.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            kind: ``"views"``, ``"reports"`` or ``"notes"``.
+        """
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Document:
+        """Return a document with its content. See ``update_document`` for the arguments."""
+
+    def create_document(
+        self, entity: str, project: str, kind: str, name: str, content: Any, owner: str | None = None
+    ) -> Document:
+        """Create a document and return it.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            kind: ``"views"``, ``"reports"`` or ``"notes"``.
+            name: The name of the document.
+            content: The content: see ``tracker.ground.documents.Document``.
+            owner: The name of the person who makes the document.
+
+        Raises:
+            UsageError: A value is invalid.
+            EditConflictError: The project has notes already.
+        """
+
+    def update_document(
+        self,
+        entity: str,
+        project: str,
+        kind: str,
+        document_id: str,
+        version: int,
+        *,
+        name: str | None = None,
+        content: Any = None,
+    ) -> Document:
+        """Change a document and return its new version.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            kind: ``"views"``, ``"reports"`` or ``"notes"``.
+            document_id: The id of the document.
+            version: The version that the editor read.
+            name: The new name; None to keep it.
+            content: The new content; None to keep it.
+
+        Raises:
+            UsageError: A value is invalid.
+            EditConflictError: Another editor has changed the document since ``version``.
+        """
+
+    def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
+        """Delete a document. See ``update_document`` for arguments and errors."""
+
+
+class Reader(
+    RunReader,
+    HistoryReader,
+    TableReader,
+    FileReader,
+    ArtifactReader,
+    CollectionReader,
+    DocumentReader,
+    Protocol,
+):
+    """Reads everything about runs, artifacts and the documents of projects."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.ground import values
+from tracker.ground.bulk_edits import BulkResult
+from tracker.ground.deleted_runs import DeletedRunPage
+from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.export_formats import Format
 from tracker.ground.file_pages import FilePage
 from tracker.ground.http import Client
@@ -43,8 +46,8 @@ if TYPE_CHECKING:
 LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
-prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
 prepare(TablePage, TableGroups, TableComparison, FilePage)
+prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
 
 
 class RemoteReader:
@@ -195,11 +198,35 @@ class RemoteReader:
         path = ("projects", entity, project, "runs", run_id, "console", "download")
         return self._client.stream(*path, **options)
 
-    def delete_run(self, entity: str, project: str, run_id: str, delete_artifacts: bool) -> None:
+    def delete_run(
+        self, entity: str, project: str, run_id: str, delete_artifacts: bool, now: bool = False
+    ) -> None:
         """See ``RunReader.delete_run``."""
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id)
-        self._client.send("DELETE", *path, data=b"", artifacts=str(delete_artifacts).lower())
+        self._client.send("DELETE", *path, data=b"", artifacts=_flag(delete_artifacts), now=_flag(now))
+
+    def change_runs(self, entity: str, project: str, action: str, **options: Any) -> BulkResult:
+        """See ``RunReader.change_runs``."""
+        self._send_outbox()
+        path = ("projects", entity, project, "runs", "change")
+        return msgspec.convert(self._client.post(*path, body={"action": action, **options}), BulkResult)
+
+    def deleted_runs(self, entity: str, project: str, *, limit: int = 100, offset: int = 0) -> DeletedRunPage:
+        """See ``RunReader.deleted_runs``."""
+        found = self._get("projects", entity, project, "deleted-runs", limit=limit, offset=offset)
+        return msgspec.convert(found, DeletedRunPage)
+
+    def restore_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> RunDetail:
+        """See ``RunReader.restore_run``."""
+        path = ("projects", entity, project, "deleted-runs", run_id, "restore")
+        return msgspec.convert(self._client.post(*path, body={"token": token}), RunDetail)
+
+    def purge_run(self, entity: str, project: str, run_id: str, token: str | None = None) -> None:
+        """See ``RunReader.purge_run``."""
+        path = ("projects", entity, project, "deleted-runs", run_id)
+        query = {} if token is None else {"token": token}
+        self._client.send("DELETE", *path, data=b"", **query)
 
     def table_page(
         self,
@@ -304,6 +331,39 @@ class RemoteReader:
         found = self._client.patch("projects", entity, project, "collections", name, body=values)
         return msgspec.convert(found, CollectionInfo)
 
+    def documents(self, entity: str, project: str, kind: str) -> list[DocumentInfo]:
+        """See ``DocumentReader.documents``."""
+        found = self._get("projects", entity, project, "documents", kind)
+        return msgspec.convert(found["documents"], list[DocumentInfo])
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Document:
+        """See ``DocumentReader.document``."""
+        found = self._get("projects", entity, project, "documents", kind, document_id)
+        return msgspec.convert(found, Document)
+
+    def create_document(
+        self, entity: str, project: str, kind: str, name: str, content: Any, owner: str | None = None
+    ) -> Document:
+        """See ``DocumentReader.create_document``."""
+        self._send_outbox()
+        body = {"name": name, "content": content, "owner": owner}
+        return msgspec.convert(
+            self._client.post("projects", entity, project, "documents", kind, body=body), Document
+        )
+
+    def update_document(
+        self, entity: str, project: str, kind: str, document_id: str, version: int, **values: Any
+    ) -> Document:
+        """See ``DocumentReader.update_document``."""
+        path = ("projects", entity, project, "documents", kind, document_id)
+        headers = {"If-Match": f'"{version}"'}
+        return msgspec.convert(self._client.change("PATCH", *path, body=values, headers=headers), Document)
+
+    def delete_document(self, entity: str, project: str, kind: str, document_id: str, version: int) -> None:
+        """See ``DocumentReader.delete_document``."""
+        path = ("projects", entity, project, "documents", kind, document_id)
+        self._client.change("DELETE", *path, body={}, headers={"If-Match": f'"{version}"'})
+
     def catch_up(self) -> None:
         """See ``AnyReader.catch_up``."""
         self._send_outbox()
@@ -363,6 +423,10 @@ def _version_path(artifact: ArtifactDetail) -> tuple[str, ...]:
         artifact.name,
         artifact.version,
     )
+
+
+def _flag(value: bool) -> str:
+    return str(value).lower()
 
 
 def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:

@@ -222,6 +222,22 @@ class CollectionState:
             self._delete(outcome, record.time)
         return outcome
 
+    def restore(self, number: int, aliases: Iterable[str], time: float) -> Outcome:
+        """Undo the deletion of a version. An alias that another version has by now stays there.
+
+        Args:
+            number: The number of the version.
+            aliases: The aliases that the version had.
+            time: The time of this edit in unix seconds.
+        """
+        outcome = Outcome(number, changed=True)
+        self.versions[number].deleted_at = None
+        for alias in aliases:
+            holder = self.aliases.get(alias)
+            if holder is None or (alias == "latest" and holder < number):
+                self._move(outcome, alias, number, time, again=False)
+        return outcome
+
     def _made_by(self, made_by: RecordId) -> int | None:
         """Return the number of the version that this record made when it was applied before, or None."""
         found = self.versions.items()

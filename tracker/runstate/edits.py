@@ -36,6 +36,7 @@ class Edits(TypedDict, total=False):
     Attributes:
         config: The edits of keys of the config, by key.
         summary: The edits of keys of the summary, by key.
+        archived: The edit that hid the run from lists (true), or showed the run again (false).
     """
 
     name: FieldEdit
@@ -45,6 +46,13 @@ class Edits(TypedDict, total=False):
     job_type: FieldEdit
     config: dict[str, KeyEdit]
     summary: dict[str, KeyEdit]
+    archived: FieldEdit
+
+
+def is_archived(edits: Edits) -> bool:
+    """Return whether the newest edit of a run archived the run."""
+    edit = edits.get("archived")
+    return edit is not None and bool(edit["value"])
 
 
 def add_key_edits(

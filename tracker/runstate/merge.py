@@ -26,7 +26,7 @@ from tracker.ground.records import (
     writer_rank,
 )
 from tracker.runstate.aggregates import Aggregate, Rules, merge_definitions
-from tracker.runstate.edits import EDITABLE, Edits, apply_key_edits
+from tracker.runstate.edits import EDITABLE, Edits, apply_key_edits, is_archived
 from tracker.runstate.fold import (
     KeyFacts,
     SegmentState,
@@ -132,6 +132,7 @@ class RunView:
     error: str | None
     reason: str | None
     last_seen: float | None
+    archived: bool
 
 
 def order_segments(segments: Iterable[SegmentView]) -> list[SegmentView]:
@@ -214,6 +215,7 @@ def merge_segments(run_id: str, segments: Sequence[SegmentView], edits: Edits) -
         error=finished.error if finished else _describe_silence(newest.state),
         reason=finished.reason if finished else (gone.reason if gone else None),
         last_seen=gone.last_seen if gone and not finished else None,
+        archived=is_archived(edits),
     )
 
 

@@ -188,7 +188,7 @@ WRONG: list[tuple[Any, str]] = [
     ([1], r"a filter is a dict such as \{'config.lr': 0.1\}, not \[1\]"),
     (
         {"colour": 1},
-        "cannot filter by 'colour': use config.KEY, summary_metrics.KEY or one of created_at, display_name",
+        "cannot filter by 'colour': use config.KEY, summary_metrics.KEY or one of archived, created_at",
     ),
     ({"config": {"lr": 1}}, "cannot filter by 'config'"),
     ({1: 1}, "a filter's keys are names of fields, not 1"),

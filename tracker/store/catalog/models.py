@@ -47,6 +47,13 @@ class Run(Base):
         Index("ix_runs_project_created", "project_id", "created_at"),
         Index("ix_runs_project_updated", "project_id", "updated_at"),
         Index("ix_runs_revision", "revision"),
+        # Few runs are archived, so that a query finds all of a project's in a short range.
+        Index(
+            "ix_runs_archived",
+            "project_id",
+            sqlite_where=text("archived = 1"),
+            postgresql_where=text("archived"),
+        ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
@@ -71,8 +78,32 @@ class Run(Base):
     config: Mapped[dict[str, Any]]
     summary: Mapped[dict[str, Any]]
     edits: Mapped[Edits] = mapped_column(JSON, default=dict)
+    archived: Mapped[bool] = mapped_column(default=False)
     revision: Mapped[Big]
     project: Mapped[Project] = relationship(lazy="joined")
+
+
+class DeletedRun(Base):
+    """A deleted run, and the revision of its deletion. The same id may be deleted several times.
+
+    ``keep_until`` is null if the run cannot be restored: its files are gone. Otherwise ``token`` names the
+    file that describes the run: see ``tracker.store.ingest.deletion``.
+    """
+
+    __tablename__ = "deleted_runs"
+    __table_args__ = (
+        Index("ix_deleted_runs_run", "entity", "project", "run_id"),
+        Index("ix_deleted_runs_revision", "revision"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    entity: Mapped[str]
+    project: Mapped[str]
+    run_id: Mapped[str]
+    name: Mapped[str]
+    deleted_at: Mapped[float]
+    keep_until: Mapped[float | None]
+    token: Mapped[str]
+    revision: Mapped[Big]
 
 
 class RunField(Base):

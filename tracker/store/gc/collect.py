@@ -51,13 +51,14 @@ from tracker.store.blobs.finalize import read_finalized
 from tracker.store.blobs.packs import forget_packs
 from tracker.store.blobs.trash import Trash, is_young
 from tracker.store.catalog.locks import FileLock
-from tracker.store.gc.expiry import DueVersion, delete_due
+from tracker.store.gc.expiry import DueVersion, delete_due, purge_due
 from tracker.store.gc.references import (
     NamedManifest,
     PendingReferences,
     applied_positions,
     blobs_of,
     files_of_runs,
+    kept_references,
     manifests_of_versions,
     pending_references,
 )
@@ -82,8 +83,8 @@ class Item(NamedTuple):
     """A version or file that is deleted, or that a dry run would delete.
 
     Attributes:
-        kind: ``version``, ``blob``, ``draft``, ``note`` (the result of a removed draft), ``temporary`` or
-            ``log``.
+        kind: ``run`` (a deleted run), ``version``, ``blob``, ``draft``, ``note`` (the result of a removed
+            draft), ``temporary`` or ``log``.
         name: Name of the version or file.
         bytes: Disk space that is freed, in bytes. 0 for a version, because its blobs are separate items, and
             for a file with other hard links.
@@ -146,6 +147,8 @@ def collect(
     report = Report()
     if store is not None:
         with _exclusive(store.layout):
+            for name, size in purge_due(store, time.time() + ahead, dry_run=dry_run):
+                report.items.append(Item("run", name, size, "deleted, and its grace period has ended"))
             gone, notes = delete_due(store, rules, time.time() + ahead, dry_run=dry_run)
             report.notes += notes
             report.items += [Item("version", due.name, 0, due.reason) for due in gone]
@@ -301,9 +304,15 @@ class _Collection:
         named.update(blobs_of(self._blobs, old, strict=False))
         if self._store is not None:
             going = {each.id for each in self._gone}
+            before = kept_references(self._store)
             stay, self._former = manifests_of_versions(self._store, going)
+            named.update(files_of_runs(self._store, pending.blobs | before.blobs))
+            after = kept_references(self._store)
+            if after.blobs - before.blobs:
+                named.update(files_of_runs(self._store, after.blobs))
+            kept = before.manifests | after.manifests
+            stay += [NamedManifest(sha256, version) for sha256, version in kept.items()]
             named.update(blobs_of(self._blobs, stay, strict=True))
-            named.update(files_of_runs(self._store, pending.blobs))
         return named
 
     def _delete_blobs(self, named: set[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import NamedTuple
 
@@ -11,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from tracker.ground.read_models import ArtifactInfo
 from tracker.ground.records import ArtifactChanged
-from tracker.store.catalog.models import Collection, Version
+from tracker.store.catalog.models import Collection, DeletedRun, Version
 from tracker.store.gc.retention import Rule, decide, name_of, rule_for
 from tracker.store.ingest.artifact_edits import note_version
 from tracker.store.ingest.artifacts import apply_change
+from tracker.store.ingest.deletion import purge_run
 from tracker.store.objects.layout import Layout
+from tracker.store.published.models import KeptRun, read_published_model
 from tracker.store.published.versions import find_version
 from tracker.store.queries.artifacts import list_artifacts
 from tracker.store.store import Store
@@ -74,6 +77,31 @@ def delete_due(
         ids.update(due.id for due in found)
         notes += kept_notes
     return gone, notes
+
+
+def purge_due(store: Store, now: float, *, dry_run: bool) -> Iterator[tuple[str, int]]:
+    """Delete the files of deleted runs whose grace period has ended.
+
+    Args:
+        store: The store.
+        now: Current time in Unix seconds.
+        dry_run: Whether to yield the runs without deleting their files.
+
+    Yields:
+        Path of the run, and the size of its parts in bytes.
+    """
+    due = select(DeletedRun).where(DeletedRun.keep_until <= now).order_by(DeletedRun.id)
+    with store.reading() as session:
+        rows = session.scalars(due).all()
+    for row in rows:
+        place = (row.entity, row.project, row.run_id)
+        size = 0
+        with suppress(OSError, ValueError):
+            kept = read_published_model(store.layout.kept_run(*place, row.token), KeptRun)
+            for segment in kept.run.segments:
+                size += sum(part.size for part in segment.parts) + sum(part.size for part in segment.captured)
+        if dry_run or purge_run(store, row.id, now):
+            yield "/".join(place), size
 
 
 def _may_have_due(session: Session, collection: Collection, rules: Sequence[Rule], now: float) -> bool:

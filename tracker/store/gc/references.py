@@ -14,8 +14,9 @@ from tracker.journal.reader import Frame, read_frames, read_header
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import read_manifest
 from tracker.store.blobs.packs import pieces_of
-from tracker.store.catalog.models import Collection, Project, RunFile, Segment, Version
+from tracker.store.catalog.models import Collection, DeletedRun, Project, RunFile, Segment, Version
 from tracker.store.objects.layout import JournalPath, Layout
+from tracker.store.published.models import KeptRun, read_published_model
 from tracker.store.store import Store
 
 
@@ -112,6 +113,44 @@ def files_of_runs(store: Store, waiting: set[str]) -> set[str]:
     with store.reading() as session:
         names = waiting.union(session.scalars(select(RunFile.sha256).distinct()))
         return names.union(piece.pack for piece in pieces_of(session, names).values())
+
+
+class KeptReferences(NamedTuple):
+    """References from deleted runs that can be restored: files of runs, and manifests of deleted versions."""
+
+    blobs: set[str]
+    manifests: dict[str, str]
+
+
+def kept_references(store: Store) -> KeptReferences:
+    """Return the references from deleted runs that can be restored.
+
+    References move between these runs and the catalog at any time, in both directions. So call this function
+    before and after reading the references in the catalog.
+
+    Raises:
+        StoreError: The description of a deleted run cannot be read. Nothing may be deleted.
+    """
+    found = KeptReferences(set(), {})
+    query = select(DeletedRun).where(DeletedRun.keep_until.is_not(None))
+    with store.reading() as session:
+        rows = session.scalars(query).all()
+    for row in rows:
+        path = store.layout.kept_run(row.entity, row.project, row.run_id, row.token)
+        try:
+            kept = read_published_model(path, KeptRun)
+        except (ValueError, OSError) as error:
+            with store.reading() as session:
+                if session.scalar(query.where(DeletedRun.id == row.id)) is None:
+                    continue  # the run was restored in the meantime
+            raise StoreError(
+                f"no content was deleted, because the files of a deleted run are unknown: {path}: {error}; "
+                "restore the file from a backup, or delete the run permanently"
+            ) from error
+        found.blobs.update(file.sha256 for file in kept.run.files)
+        for each in kept.versions:
+            found.manifests[each.manifest] = f"{each.entity}/{each.project}/{each.name}:v{each.version}"
+    return found
 
 
 class NamedManifest(NamedTuple):

@@ -31,7 +31,7 @@ from tracker.store.blobs.manifest import Entry, Manifest, make_manifest, read_ma
 from tracker.store.blobs.packs import note_pieces, note_version, pieces_of, read_index, write_pack
 from tracker.store.blobs.trash import is_young
 from tracker.store.catalog.models import RunFile, Version
-from tracker.store.gc.references import NamedManifest, manifests_of_versions
+from tracker.store.gc.references import NamedManifest, kept_references, manifests_of_versions
 from tracker.store.objects.atomic_files import publish_json, read_json
 from tracker.store.published.versions import publish_version
 from tracker.store.store import Store
@@ -173,8 +173,10 @@ def _moved(entry: Entry, moved: dict[str, dict[str, Piece]]) -> Entry:
 
 def _entries_of_runs(store: Store) -> Iterator[Entry]:
     """Yield the files of runs that are in packs, as entries."""
+    kept = kept_references(store).blobs
     with store.reading() as session:
-        names = session.scalars(select(RunFile.sha256).distinct().where(RunFile.size < PACKED_BELOW)).all()
+        small = select(RunFile.sha256).distinct().where(RunFile.size < PACKED_BELOW)
+        names = kept.union(session.scalars(small))
         for name, piece in pieces_of(session, names).items():
             if piece.pack != name and piece.size:
                 yield Entry(f"a file of a run, {name},", "", piece.size, name, piece.pack, piece.offset)

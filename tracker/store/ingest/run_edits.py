@@ -1,4 +1,4 @@
-"""People's edits of a logged run: its name, tags, notes, group, job type, config and summary."""
+"""People's edits of a run: name, tags, notes, group, job type, config, summary; archiving."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tracker.store.store import Store
 
 LONGEST_NAME = 1000
 _REMOVED = tuple(f"{field}_removed" for field in KEYED)
-FIELDS = (*EDITABLE, *KEYED)
+# Single tags to add to the run's tags, or to remove from them, whatever the other tags are.
+_SINGLE_TAGS = ("tags_added", "tags_removed")
+FIELDS = (*EDITABLE, *KEYED, *_REMOVED, *_SINGLE_TAGS, "archived")
 
 
 class RunEdit(msgspec.Struct, frozen=True):
@@ -34,7 +36,7 @@ class RunEdit(msgspec.Struct, frozen=True):
             see ``tracker.runstate.merge``.
         values: The new values by field. None removes the notes, the group or the job type. ``config`` and
             ``summary`` are dicts of the changed keys. ``config_removed`` and ``summary_removed`` list the
-            removed keys.
+            removed keys. ``tags_added`` and ``tags_removed`` change single tags. ``archived`` is a bool.
     """
 
     entity: str
@@ -114,6 +116,12 @@ def _note(session: Session, run: Run, edit: RunEdit, aggregates: Aggregates) -> 
     for name, value in edit.values.items():
         if name in EDITABLE:
             edits[name] = {"value": value, "time": edit.time}
+        elif name == "archived":
+            edits["archived"] = {"value": value, "time": edit.time}
+    if any(name in edit.values for name in _SINGLE_TAGS):
+        added, removed = (edit.values.get(name, []) for name in _SINGLE_TAGS)
+        tags = dict.fromkeys([*edit.values.get("tags", run.tags), *added])
+        edits["tags"] = {"value": [tag for tag in tags if tag not in removed], "time": edit.time}
     for field in KEYED:
         values, removed = edit.values.get(field, {}), edit.values.get(f"{field}_removed", [])
         if values or removed:
@@ -128,9 +136,12 @@ def _checked(name: str, value: Any) -> Any:
             raise UsageError(
                 f"a run's name is a string of 1 to {LONGEST_NAME} characters, not {_shown(value)}"
             )
-    elif name == "tags":
+    elif name == "archived":
+        if not isinstance(value, bool):
+            raise UsageError(f"archived is true or false, not {_shown(value)}")
+    elif name == "tags" or name in _SINGLE_TAGS:
         if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) and tag for tag in value):
-            raise UsageError(f"tags are a list of non-empty strings, not {_shown(value)}")
+            raise UsageError(f"{name} are a list of non-empty strings, not {_shown(value)}")
         return list(dict.fromkeys(without_surrogates(tag) for tag in value))
     elif name in EDITABLE:
         if value is not None and not isinstance(value, str):

@@ -9,6 +9,7 @@ blobs/sha256/abcdef....pack                  a pack of small contents, with an i
 runs/ENTITY/PROJECT/RUN/run.json             description of a run
 runs/ENTITY/PROJECT/RUN/history/*.parquet    sealed history of a run
 runs/ENTITY/PROJECT/RUN/deleted.json         tombstone: the only file that is left of a deleted run
+runs/ENTITY/PROJECT/RUN/deleted/TOKEN.json   description of a deleted run that can be restored
 artifacts/ENTITY/PROJECT/NAME/versions/0.json     one version, claimed by exclusive creation
 artifacts/ENTITY/PROJECT/NAME/collection.json     description and tags of a collection, if it has any
 artifacts/ENTITY/PROJECT/NAME/aliases/best.json   the version that an alias names
@@ -16,6 +17,7 @@ sweeps/ENTITY/PROJECT/SWEEP/sweep.json       the parameters that a sweep searche
 sweeps/ENTITY/PROJECT/SWEEP/state.json       the state that a person set: paused, canceled, finished
 sweeps/ENTITY/PROJECT/SWEEP/trials/0.json    one trial and its run, claimed by exclusive creation
 sweeps/ENTITY/PROJECT/SWEEP/runs/RUN.json    the trial that a run belongs to
+documents/ENTITY/PROJECT/KIND/ID.json        a saved view, a report, or the notes of a project
 drafts/TOKEN/                                captured files of an artifact that is not a version yet
 trash/SHA256                                 blobs that garbage collection is deleting
 logs/HOST-USER-ROLE.log                      errors of tracker itself; FILE.1 is the previous file
@@ -206,13 +208,29 @@ class Layout:
     def tombstone(self, entity: str, project: str, run_id: str) -> Path:
         """Return the path of the tombstone of a deleted run. See ``Layout.run``.
 
-        The tombstone is the only file in the folder of a deleted run.
+        The tombstone is the only file in the folder of a deleted run that cannot be restored.
         """
         return self.run(entity, project, run_id) / "deleted.json"
 
     def tombstones(self) -> Iterator[Path]:
         """Yield the tombstones of all deleted runs."""
         return self.root.glob("runs/*/*/*/deleted.json")
+
+    def kept_run(self, entity: str, project: str, run_id: str, token: str) -> Path:
+        """Return the path of the description of a deleted run that can be restored. See ``Layout.run``.
+
+        Raises:
+            NotFoundError: ``token`` is not the id of a segment.
+        """
+        if not is_token(token):
+            raise NotFoundError(
+                f"there is no deleted run {token!r}: give a token of 32 lower-case hex digits"
+            )
+        return self.run(entity, project, run_id) / "deleted" / f"{token}.json"
+
+    def kept_runs(self) -> Iterator[Path]:
+        """Yield the descriptions of all deleted runs that can be restored."""
+        return self.root.glob("runs/*/*/*/deleted/*.json")
 
     def collection(self, entity: str, project: str, name: str) -> Path:
         """Return the folder of an artifact collection.
@@ -306,8 +324,28 @@ class Layout:
         """Yield every published file that has a field ``format``."""
         yield from self.run_files()
         yield from self.tombstones()
+        yield from self.kept_runs()
         yield from self.version_files()
         yield from self.root.glob("artifacts/*/*/*/collection.json")
+        yield from self.root.glob("documents/*/*/*/*.json")
+
+    def document(self, entity: str, project: str, kind: str, document_id: str) -> Path:
+        """Return the path of a document.
+
+        Args:
+            entity: Entity of the project.
+            project: Project of the document.
+            kind: Kind of the document, such as ``"views"``.
+            document_id: Id of the document.
+        """
+        return self._documents(entity, project, kind) / f"{_component(document_id)}.json"
+
+    def list_documents(self, entity: str, project: str, kind: str) -> list[Path]:
+        """Return the documents of a project of one kind. See ``Layout.document``."""
+        return [path for path in _children(self._documents(entity, project, kind)) if path.suffix == ".json"]
+
+    def _documents(self, entity: str, project: str, kind: str) -> Path:
+        return self.root / "documents" / _component(entity) / _component(project) / _component(kind)
 
     def starting_lock(self, run: str) -> Path:
         """Return the path of the lock that a process holds while it begins a run.

@@ -193,6 +193,46 @@ class PublishedDeletion(msgspec.Struct):
     segments: list[Token] = []
 
 
+class KeptVersion(msgspec.Struct):
+    """An artifact version that was deleted together with its run, and the aliases that it had."""
+
+    entity: str
+    project: str
+    name: str
+    version: Count
+    manifest: DigestOrEmpty
+    aliases: list[str] = []
+
+
+class KeptRun(msgspec.Struct, kw_only=True):
+    """``deleted/TOKEN.json``: a deleted run that can be restored.
+
+    Attributes:
+        deleted_at: Time of the deletion.
+        keep_until: Garbage collection deletes the run after this time.
+        versions: Artifact versions that were deleted together with the run.
+        former: The tombstone of an earlier run with the same id.
+        run: The run at the time of its deletion. All its segments are sealed.
+    """
+
+    format: int
+    deleted_at: Time
+    keep_until: Time
+    versions: list[KeptVersion] = []
+    former: PublishedDeletion | None = None
+    run: PublishedRun
+
+    @property
+    def token(self) -> str:
+        """The name of the file: the smallest segment id of the run, as no other run has this segment."""
+        return min(each.segment for each in self.run.segments)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file."""
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        return {**content, "run": self.run.to_json()}
+
+
 class PublishedCollection(msgspec.Struct):
     """``collection.json``."""
 
@@ -206,6 +246,7 @@ class PublishedCollection(msgspec.Struct):
 
 
 prepare(PublishedRun, PublishedName, PublishedVersion, PublishedAlias, PublishedDeletion, PublishedCollection)
+prepare(KeptRun)
 T = TypeVar("T")
 
 

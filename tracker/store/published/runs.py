@@ -10,6 +10,7 @@ import time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tracker.runstate.edits import is_archived
 from tracker.runstate.fold import unpack_state
 from tracker.store.catalog.database import check_lease
 from tracker.store.catalog.models import (
@@ -36,6 +37,12 @@ from tracker.store.published.models import (
     PublishedUse,
 )
 
+# Columns of a run that have the same name in the run's file.
+_COLUMNS = (
+    *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
+    *("error", "reason", "last_seen", "group", "job_type", "tags", "notes", "host", "program"),
+    *("config", "summary", "edits"),
+)
 # Shortest interval between two updates of the file of an active run; its journal has newer records.
 REFRESH_SECONDS = 5.0
 
@@ -59,6 +66,25 @@ def publish_run(layout: Layout, session: Session, run: Run, *, now: bool = True)
     described = describe_run(session, run).to_json()
     check_lease(session)
     publish_checksummed(layout.new_temporary(), path, described)
+
+
+def new_run_row(described: PublishedRun, project: Project, number: int | None) -> Run:
+    """Return a new row for a run.
+
+    Args:
+        described: Content of the run's file.
+        project: Project of the run.
+        number: ``Run.id`` of the row; None for the next free number.
+    """
+    return Run(
+        id=number,
+        project_id=project.id,
+        project=project,
+        run_id=described.id,
+        archived=is_archived(described.edits),
+        revision=0,
+        **{name: getattr(described, name) for name in _COLUMNS},
+    )
 
 
 def describe_run(session: Session, run: Run) -> PublishedRun:

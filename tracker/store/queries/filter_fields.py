@@ -29,7 +29,7 @@ from tracker.errors import UsageError
 from tracker.store.catalog.models import Run, RunField
 from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
 
-Kind = Literal["text", "number", "time"]
+Kind = Literal["text", "number", "time", "flag"]
 
 # The names of columns, both wandb's and ours. In wandb's API a run's ``name`` is its id.
 COLUMNS: dict[str, tuple[InstrumentedAttribute[Any], Kind]] = {
@@ -43,6 +43,7 @@ COLUMNS: dict[str, tuple[InstrumentedAttribute[Any], Kind]] = {
     "jobType": (Run.job_type, "text"),
     "notes": (Run.notes, "text"),
     "host": (Run.host, "text"),
+    "archived": (Run.archived, "flag"),
     "created_at": (Run.created_at, "time"),
     "createdAt": (Run.created_at, "time"),
     "updated_at": (Run.updated_at, "time"),
@@ -270,6 +271,8 @@ class Column(FilterField):
 
     def compared(self, operator: str, operand: Any) -> ColumnElement[bool]:
         """See ``FilterField``."""
+        if self.kind == "flag":
+            raise self.refuse(f"is true or false, which {operator} does not compare: use $eq")
         return COMPARISONS[operator](self.column, self._value(operand))
 
     def is_one_of(self, operands: list[Any]) -> ColumnElement[bool]:
@@ -286,6 +289,10 @@ class Column(FilterField):
         return [(run, text) for run, text in self.scope.session.execute(found)]
 
     def _value(self, operand: Any) -> Any:
+        if self.kind == "flag":
+            if not isinstance(operand, bool):
+                raise self.refuse_operand(operand, "true or false")
+            return operand
         is_number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
         if is_number and self.kind != "text":
             number = value_of(operand).number

@@ -75,8 +75,14 @@ def parse(text: str) -> Any:
         raise UsageError(f"filters: the text is not valid JSON: {error}") from None
 
 
+def has_archived(session: Session, project_id: int) -> bool:
+    """Return whether a project has archived runs."""
+    found = select(Run.id).where(Run.project_id == project_id, Run.archived).limit(1)
+    return session.scalar(found) is not None
+
+
 class Filter:
-    """A filter of the runs of one project.
+    """A filter of the runs of one project. A filter that does not name ``archived`` excludes archived runs.
 
     Args:
         session: A read transaction. Patterns are matched when the filter is made.
@@ -92,7 +98,10 @@ class Filter:
         self._project_id = project_id
         self._written = written
         self._matched: dict[tuple[str, str], list[int]] = {}
+        self._hides = has_archived(session, project_id)
+        self._names_archived = False
         self.on(Run.id)
+        self._hides = self._hides and not self._names_archived
 
     def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
         """Return the condition on a column of run ids. For ``probe`` see ``FilterScope``."""
@@ -113,12 +122,21 @@ class Filter:
                     RunField.project_id == self._project_id, RunField.field == field.name, *index_tests
                 )
                 rest = {name: other for name, other in self._written.items() if name != key}
-                return query.where(self._compile(rest, RunField.run_id, False)) if rest else query
+                is_all = not rest and not self._hides
+                return query if is_all else query.where(self._compile(rest, RunField.run_id, False))
         return select(func.count(Run.id)).where(Run.project_id == self._project_id, self.on(Run.id))
 
     def _compile(self, written: Any, run_id: SQLColumnExpression[int], probe: bool) -> ColumnElement[bool]:
         scope = FilterScope(self._session, self._project_id, run_id, probe, self._matched)
-        return _Compiler(scope).group(written, 0)
+        compiler = _Compiler(scope)
+        found = compiler.group(written, 0)
+        self._names_archived = self._names_archived or compiler.names_archived
+        if not self._hides:
+            return found
+        if run_id is Run.id:
+            return and_(not_(Run.archived), found)
+        archived = select(Run.id).where(Run.project_id == self._project_id, Run.archived)
+        return and_(run_id.not_in(archived), found)
 
 
 def _field(scope: FilterScope, key: str) -> Field:
@@ -130,6 +148,7 @@ class _Compiler:
         self._scope = scope
         self._conditions = 0
         self._operands = 0
+        self.names_archived = False
 
     def group(self, filters: Any, depth: int) -> ColumnElement[bool]:
         """Compile ``{field: test, "$and": [...], ...}``: all entries must be true."""
@@ -202,6 +221,7 @@ class _Compiler:
 
     def _find_field(self, key: str) -> FilterField:
         name = canonical(key)
+        self.names_archived = self.names_archived or name == "archived"
         if name in COLUMNS:
             return Column(self._scope, key, *COLUMNS[name])
         if name == "tags":

@@ -14,7 +14,7 @@ from tracker.runstate.fold import unpack_state
 from tracker.runstate.merge import SegmentView, add_segments
 from tracker.store.catalog.models import Clock, Project, Run, RunField, Segment
 from tracker.store.queries.filter_fields import check_text
-from tracker.store.queries.filters import Filter, canonical, resolve
+from tracker.store.queries.filters import Filter, canonical, has_archived, resolve
 
 LARGEST_PAGE = 1000
 # The query first looks for a page among this many times as many runs, before it lists all matching runs.
@@ -88,7 +88,8 @@ def list_runs(
         offset: The number of runs to skip.
         order: A column of ``ORDERS``, ``summary.KEY`` or ``config.KEY``; with ``-`` in front, descending.
         search: Return only runs whose name or id contains this text.
-        filters: Return only runs that match this filter: see ``tracker.store.queries.filters``.
+        filters: Return only runs that match this filter: see ``tracker.store.queries.filters``. Without a
+            condition on ``archived``, archived runs are not returned.
 
     Raises:
         UsageError: The order does not exist, or the filter is invalid.
@@ -126,7 +127,8 @@ class _Listing:
         check_text(search)
         self._session = session
         self._project_id = project_id
-        self._filter = Filter(session, project_id, filters) if filters else None
+        filtered = bool(filters) or has_archived(session, project_id)
+        self._filter = Filter(session, project_id, filters or {}) if filtered else None
         pattern = f"%{_escape_like(search)}%"
         named = Run.name.ilike(pattern, "\\") | Run.run_id.ilike(pattern, "\\")
         self._named = named if search else None

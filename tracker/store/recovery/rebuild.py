@@ -45,6 +45,7 @@ from tracker.store.catalog.models import (
     CapturedPart,
     Clock,
     Collection,
+    DeletedRun,
     Part,
     Run,
     RunFile,
@@ -52,10 +53,17 @@ from tracker.store.catalog.models import (
     Segment,
 )
 from tracker.store.catalog.sqlite import fold, open_engine
-from tracker.store.ingest.run_row import Aggregates, find_or_make_project, note_change, refresh_run
+from tracker.store.ingest.run_row import (
+    Aggregates,
+    count_change,
+    find_or_make_project,
+    note_change,
+    refresh_run,
+)
 from tracker.store.objects.atomic_files import sync_file
 from tracker.store.objects.layout import JournalPath, Layout
 from tracker.store.published.models import (
+    KeptRun,
     PublishedAlias,
     PublishedCapture,
     PublishedCollection,
@@ -66,6 +74,7 @@ from tracker.store.published.models import (
     PublishedVersion,
     read_published_model,
 )
+from tracker.store.published.runs import new_run_row
 from tracker.store.published.tombstones import deleted_segment
 from tracker.store.published.versions import new_row, path_of
 from tracker.store.recovery.missing_files import find_missing, run_of_version
@@ -74,6 +83,10 @@ from tracker.store.recovery.restore_files import Restorer
 
 # Larger than the number of any journal: a segment with this journal number does not accept a journal.
 PAST_ALL_JOURNALS = 1_000_000
+# Without a former catalog, the store's revision is not known exactly. Clients that wait for changes must not
+# know a larger revision than those of the new catalog: this is more than the changes between two writes of a
+# run's file.
+LOST_REVISIONS = 1_000_000
 T = TypeVar("T")
 
 
@@ -178,6 +191,7 @@ class _Builder:
         self._crashed: set[str] = set()
         self._collections: dict[Path, Collection] = {}
         self.versions: dict[tuple[str, str, str, int], int] = {}
+        self._version_ids: dict[tuple[str, str, str, int], int] = {}  # with the deleted versions
         self.broken: list[str] = []
         self.forgotten: list[Path] = []
         self.runs = 0
@@ -191,14 +205,13 @@ class _Builder:
         found = [(path, each) for path, each in found if not _is_deleted(each, deleted_at)]
         found.sort(key=lambda each: (each[1].number or math.inf, each[1].created_at, each[0]))
         clock = max([self._former.clock, *(each.revision for _, each in found)])
+        if not self._former.clock and (found or deleted):
+            clock += LOST_REVISIONS
         self._session.add(Clock(id=1, revision=clock))
         for sha256, created_at in self._former.keys or []:
             self._session.add(ApiKey(sha256=sha256, created_at=created_at))
         runs = [(each, self._add_run(each)) for path, each in found if self._is_in_place(path, each)]
-        for _, tombstone in deleted:
-            for name in set(tombstone.segments) - self._segments:
-                self._session.add(deleted_segment(name))
-                self._segments.add(name)
+        self._add_deleted(deleted)
         self._add_packs()
         versions = self._add_versions([described for described, _ in runs])
         self.broken += find_missing(self._layout, [each for each, _ in runs], versions, self._restorer.known)
@@ -212,6 +225,50 @@ class _Builder:
                 note_change(self._session, run)
         self.broken += self._restorer.broken
         self.runs = len(runs)
+
+    def _add_deleted(self, tombstones: list[tuple[Path, PublishedDeletion]]) -> None:
+        """Add the deleted runs. A description of one whose segments belong to a run has no effect."""
+        places = set()
+        for path, kept in self._read_all(self._layout.kept_runs(), KeptRun):
+            run, own = kept.run, {each.segment for each in kept.run.segments}
+            place = (run.entity, run.project, run.id)
+            if own and not own & self._segments and path == self._layout.kept_run(*place, kept.token):
+                places.add(place)
+                self._add_deleted_run(place, own, kept.deleted_at, run.name, kept.keep_until, kept.token)
+        for _, each in tombstones:
+            place = (each.entity, each.project, each.id)
+            if place not in places:
+                self._add_deleted_run(place, set(each.segments), each.time, each.id)
+            self._add_deleted_segments(set(each.segments))
+
+    def _add_deleted_run(
+        self,
+        place: tuple[str, str, str],
+        segments: set[str],
+        time: float,
+        name: str,
+        keep_until: float | None = None,
+        token: str = "",
+    ) -> None:
+        entity, project, run_id = place
+        self._session.add(
+            DeletedRun(
+                entity=entity,
+                project=project,
+                run_id=run_id,
+                name=name,
+                deleted_at=time,
+                keep_until=keep_until,
+                token=token,
+                revision=count_change(self._session),
+            )
+        )
+        self._add_deleted_segments(segments)
+
+    def _add_deleted_segments(self, segments: set[str]) -> None:
+        for name in sorted(segments - self._segments):
+            self._session.add(deleted_segment(name))
+            self._segments.add(name)
 
     def _read_all(self, paths: Iterable[Path], kind: type[T]) -> list[tuple[Path, T]]:
         read = ((path, self._read(path, kind)) for path in paths)
@@ -254,14 +311,7 @@ class _Builder:
             self._session, described.entity, described.project, described.created_at
         )
         taken = described.number is None or described.number in self._numbers
-        run = Run(
-            id=None if taken else described.number,
-            project_id=project.id,
-            project=project,
-            run_id=described.id,
-            revision=0,
-            **{name: getattr(described, name) for name in _MERGED},
-        )
+        run = new_run_row(described, project, None if taken else described.number)
         self._session.add(run)
         self._session.flush()
         self._run_ids[described.entity, described.project, described.id] = run.id
@@ -458,6 +508,7 @@ class _Builder:
             version = new_row(collection, index, described, run_id)
             self._session.add(version)
             self._session.flush()
+            self._version_ids[described.entity, described.project, described.name, index] = version.id
             if described.deleted_at is None:
                 self.versions[described.entity, described.project, described.name, index] = version.id
                 self._add_packed(described)
@@ -526,7 +577,7 @@ class _Builder:
 
     def _add_uses(self, described: PublishedRun, run: Run) -> None:
         for use in described.uses or []:
-            version = self.versions.get((use.entity, use.project, use.name, use.version))
+            version = self._version_ids.get((use.entity, use.project, use.name, use.version))
             if version is None:
                 self.broken.append(
                     f"run {described.entity}/{described.project}/{described.id} used "
@@ -534,14 +585,6 @@ class _Builder:
                 )
             elif self._session.get(ArtifactUse, (run.id, version)) is None:
                 self._session.add(ArtifactUse(run_id=run.id, version_id=version, used_at=use.used_at))
-
-
-# Columns of a run that have the same name in the run's file.
-_MERGED = (
-    *("name", "state", "created_at", "updated_at", "finished_at", "duration", "last_step", "exit_code"),
-    *("error", "reason", "last_seen", "group", "job_type", "tags", "notes", "host", "program"),
-    *("config", "summary", "edits"),
-)
 
 
 def _is_deleted(run: PublishedRun, deleted_at: dict[tuple[str, str, str], float]) -> bool:

@@ -26,7 +26,9 @@ from tracker.store.catalog.models import CapturedPart, Part
 from tracker.store.objects.atomic_files import open_regular
 from tracker.store.objects.checksummed_json import check
 from tracker.store.objects.layout import Layout, blob_name
+from tracker.store.published.documents import PublishedDocument, is_document
 from tracker.store.published.models import (
+    KeptRun,
     PublishedAlias,
     PublishedCollection,
     PublishedDeletion,
@@ -65,8 +67,14 @@ def list_items(store: Store) -> list[Item]:
     layout = store.layout
     with store.reading() as session:
         parts = [*session.scalars(select(Part.path)), *session.scalars(select(CapturedPart.path))]
+    for path in layout.kept_runs():
+        with suppress(ValueError, OSError):  # the file itself is verified too
+            for segment in read_published_model(path, KeptRun).run.segments:
+                parts += [each.path for each in segment.parts] + [each.path for each in segment.captured]
     blobs = [Path(entry.path) for entry in layout.list_blobs()]
-    published = [*layout.source.glob("runs/*/*/*/*.json"), *layout.source.glob("artifacts/*/*/*/**/*.json")]
+    published = [*layout.source.glob("runs/*/*/*/*.json"), *layout.source.glob("runs/*/*/*/deleted/*.json")]
+    published += layout.source.glob("documents/*/*/*/*.json")
+    published += [*layout.source.glob("artifacts/*/*/*/**/*.json")]
     journals = [journal.path for journal in layout.list_journals()]
     found: list[Item] = []
     named = [store.root / path for path in parts]
@@ -175,6 +183,10 @@ def _kind_of(path: Path) -> type:
         return PublishedVersion
     if path.parent.name == "aliases":
         return PublishedAlias
+    if is_document(path):
+        return PublishedDocument
+    if path.parent.name == "deleted":
+        return KeptRun
     kinds: dict[str, type] = {"collection.json": PublishedCollection, "deleted.json": PublishedDeletion}
     return kinds.get(path.name, PublishedRun)
 

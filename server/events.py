@@ -1,0 +1,82 @@
+"""Changes of runs as server-sent events. All streams at the same revision share one query.
+
+A stream has no queue. It reads the changes since its own revision when the client has taken the last event.
+So a slow client gets fewer and larger events, and costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+
+from server.watcher import Watcher
+from tracker.ground import values
+from tracker.ground.live_changes import ChangeBatch
+from tracker.store.queries.changes import change_batch
+from tracker.store.store import Store
+
+# Longest time without a byte: proxies close connections that are idle for longer.
+HEARTBEAT_SECONDS = 15.0
+# A browser waits for this time before it connects again.
+RETRY_MS = 1000
+
+ProjectPath = tuple[str, str]
+
+
+class ChangeFeed:
+    """Streams of changes for the clients of a server.
+
+    Args:
+        store: The store.
+        watcher: The watcher of the server, which announces new revisions.
+    """
+
+    def __init__(self, store: Store, watcher: Watcher) -> None:
+        self._store = store
+        self._watcher = watcher
+        self._queries: dict[tuple[int | None, ProjectPath | None], asyncio.Task[ChangeBatch]] = {}
+
+    async def stream(self, since: int | None, project: ProjectPath | None = None) -> AsyncIterator[bytes]:
+        """Yield events until the server ends.
+
+        Args:
+            since: The revision that the client knows; None to begin with the current revision.
+            project: Yield only changes of this project.
+        """
+        loop = asyncio.get_running_loop()
+        yield f"retry: {RETRY_MS}\n\n".encode()
+        sent, is_first = loop.time(), True
+        while not self._watcher.is_ending:
+            batch = await self._read(since, project)
+            is_ahead = since is not None and since > batch.revision
+            if is_first or is_ahead or batch.runs or batch.removed:
+                yield _event("reset" if is_ahead else "changes", batch)
+                sent, is_first = loop.time(), False
+            since = batch.revision
+            while self._watcher.revision <= since and not self._watcher.is_ending:
+                await self._watcher.wait_for_revision(since, sent + HEARTBEAT_SECONDS - loop.time())
+                if loop.time() - sent >= HEARTBEAT_SECONDS:
+                    break
+            if loop.time() - sent >= HEARTBEAT_SECONDS:
+                yield b": heartbeat\n\n"
+                sent = loop.time()
+
+    async def _read(self, since: int | None, project: ProjectPath | None) -> ChangeBatch:
+        key = (since, project)
+        query = self._queries.get(key)
+        if query is None:
+            query = self._queries[key] = asyncio.create_task(run_in_threadpool(self._ask, since, project))
+            query.add_done_callback(lambda _: self._queries.pop(key))
+        return await asyncio.shield(query)  # other streams may wait for the query when this one ends
+
+    def _ask(self, since: int | None, project: ProjectPath | None) -> ChangeBatch:
+        with self._store.reading() as session:
+            return change_batch(session, since, project)
+
+
+def _event(kind: str, batch: ChangeBatch) -> bytes:
+    data = values.dumps(msgspec.to_builtins(batch))
+    return f"event: {kind}\nid: {batch.revision}\ndata: {data}\n\n".encode("utf-8", "replace")
