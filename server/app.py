@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from server.dashboard import add_dashboard
-from server.dependencies import require_writer
+from server.dependencies import require_caller
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.responses import add_error_handlers
-from server.routes import artifacts, captured, ingest, live, projects, runs, session
+from server.routes import artifacts, captured, charts, ingest, live, projects, runs, session
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
@@ -49,14 +49,14 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         KeyBeforeBody,
         needs_key=API,
         open_path=f"{API}/session",
-        check=lambda request: require_writer(request, store, settings),
+        check=lambda request: require_caller(request, store, settings),
     )
     if not settings.key_required:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
-    for routes in (session, projects, runs, captured, artifacts, live, ingest):
+    for routes in (session, projects, charts, runs, captured, artifacts, live, ingest):
         app.include_router(routes.router, prefix=API)
     app.include_router(artifacts.changing, prefix=API)
     app.include_router(session.links)

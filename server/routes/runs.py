@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table
@@ -17,6 +16,7 @@ from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.read_models import FileInfo, RunDetail
 from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media
+from tracker.store.queries.chart_format import pack_columns
 from tracker.store.queries.runs import get_run, segment_views
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -101,7 +101,7 @@ def chart(
         return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
 
     series = store.answer(lines)
-    return Response(pack_series(x, series), media_type="application/octet-stream")
+    return Response(pack_columns(x, series), media_type="application/octet-stream")
 
 
 @router.get("/history")

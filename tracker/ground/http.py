@@ -113,6 +113,12 @@ class Client:
         data = json.dumps(body).encode()
         return values.loads(self._request("POST", path, query, data, headers).read())
 
+    def post_for_bytes(self, *path: str, body: Any, **query: Any) -> bytes:
+        """Send a plain value as JSON in a POST request; return the bytes of the response."""
+        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body).encode()
+        return self._request("POST", path, query, data, headers).read()
+
     def patch(self, *path: str, body: Any) -> Any:
         """Send a plain value as JSON in a PATCH request; return the JSON response."""
         headers = {"Content-Type": "application/json"}

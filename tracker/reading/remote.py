@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tracker.ground import values
+from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.http import Client
 from tracker.ground.parsed_types import prepare
 from tracker.ground.processes import host_name
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 LARGEST_OUTPUT = 10_000
 
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
-prepare(ArtifactInfo, ArtifactDetail, CollectionInfo)
+prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, Distribution)
 
 
 class RemoteReader:
@@ -125,6 +126,38 @@ class RemoteReader:
         path = ("projects", entity, project, "runs", run_id, "history.arrow")
         data = b"".join(self._client.stream(*path, key=_query_keys(keys), segment=segment))
         return pa.ipc.open_stream(data).read_all()
+
+    def run_lines(
+        self, entity: str, project: str, runs: Sequence[str], keys: Sequence[str], **options: Any
+    ) -> list[RunLine]:
+        """See ``ChartReader.run_lines``."""
+        from tracker.store.queries.chart_format import unpack_columns
+
+        body = {"runs": list(runs), "keys": list(keys), **_window(options)}
+        return unpack_columns(self._ask("projects", entity, project, "chart", body=body), RunLine)
+
+    def grouped_curves(
+        self,
+        entity: str,
+        project: str,
+        groups: Mapping[str, Sequence[str]],
+        keys: Sequence[str],
+        **options: Any,
+    ) -> list[Curve]:
+        """See ``ChartReader.grouped_curves``."""
+        from tracker.store.queries.chart_format import unpack_columns
+
+        members = {label: list(run_ids) for label, run_ids in groups.items()}
+        body = {"groups": members, "keys": list(keys), **_window(options)}
+        return unpack_columns(self._ask("projects", entity, project, "curves", body=body), Curve)
+
+    def distribution(
+        self, entity: str, project: str, runs: Sequence[str], key: str, **options: Any
+    ) -> Distribution:
+        """See ``ChartReader.distribution``."""
+        body = {"runs": list(runs), "key": key, **options}
+        found = values.loads(self._ask("projects", entity, project, "distribution", body=body))
+        return msgspec.convert(found, Distribution)
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
@@ -256,6 +289,10 @@ class RemoteReader:
         """See ``AnyReader.close``."""
         self._client.close()
 
+    def _ask(self, *path: str, body: dict[str, Any]) -> bytes:
+        self._send_outbox()
+        return self._client.post_for_bytes(*path, body=body)
+
     def _get(self, *path: str, **query: Any) -> Any:
         self._send_outbox()
         return self._client.get(*path, **query)
@@ -279,3 +316,9 @@ def _version_path(artifact: ArtifactDetail) -> tuple[str, ...]:
 def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:
     """Return the keys for a query string, where an empty list would mean all keys. ``_step`` replaces it."""
     return ["_step"] if keys is not None and not keys else keys
+
+
+def _window(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a chart with their names in the REST API."""
+    names = {"low": "min", "high": "max"}
+    return {names.get(name, name): value for name, value in options.items()}

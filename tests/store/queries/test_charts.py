@@ -232,7 +232,7 @@ def test_newest_branch_only(store: Store, cold: bool) -> None:
 @given(values=st.lists(st.floats(), max_size=60), points=st.integers(1, 70))
 def test_buckets_of_any_values(values: list[float], points: int) -> None:
     xs = np.arange(len(values), dtype=float)
-    series = charts._reduce("y", [charts.Line(xs, np.array(values), xs.astype(int), None)], points)
+    series = charts.reduce_lines({"y": [charts.Line(xs, np.array(values), xs.astype(int), None)]}, points)[0]
     if len(values) <= points:
         assert (series.kind, repr(series.columns["y"].tolist())) == ("points", repr(values))
         return

@@ -8,6 +8,7 @@ per point. A smaller window needs a finer rung, and the smallest windows need th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
@@ -19,11 +20,21 @@ from sqlalchemy.orm import Session
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.hot_rows import read_hot_keys
 from tracker.store.catalog.models import Run, Rung
-from tracker.store.history.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
+from tracker.store.history.ladder import (
+    AXES,
+    FINEST,
+    LADDER_ROWS,
+    Buckets,
+    concatenate,
+    merge,
+    single,
+    unpack,
+)
 from tracker.store.history.parquet import last_number, read_numbers
 from tracker.store.history.part_file import PartFile
 from tracker.store.history.sources import HistorySource, hold
 from tracker.store.queries.history import visible_sources
+from tracker.store.queries.row_buckets import bucket_values, divide
 from tracker.store.store import Store
 
 
@@ -101,11 +112,44 @@ def chart(
         high: The largest x. None: no limit.
         segment: Use the rows of this segment: see ``visible_sources``.
     """
-    window = Window(x, -np.inf if low is None else low, np.inf if high is None else high)
-    pieces = visible_sources(session, run, store.root, segment)
+    return draw(
+        session, visible_sources(session, run, store.root, segment), keys, make_window(x, low, high), points
+    )
+
+
+def make_window(x: str, low: float | None, high: float | None) -> Window:
+    """Return the interval from ``low`` to ``high`` of the axis ``x``.
+
+    Args:
+        x: The x axis.
+        low: The smallest x. None: no limit.
+        high: The largest x. None: no limit.
+    """
+    return Window(x, -np.inf if low is None else low, np.inf if high is None else high)
+
+
+def draw(
+    session: Session, pieces: list[HistorySource], keys: Sequence[str], window: Window, points: int
+) -> list[Series]:
+    """Return the lines of ``keys`` in some pieces of a run's history. See ``read_lines``."""
+    return reduce_lines(read_lines(session, pieces, keys, window, points), points)
+
+
+def read_lines(
+    session: Session, pieces: list[HistorySource], keys: Sequence[str], window: Window, points: int
+) -> dict[str, list[Line]]:
+    """Return the rows or rungs from which ``reduce_lines`` makes lines.
+
+    Args:
+        session: A read transaction.
+        pieces: The visible pieces of a run's history.
+        keys: The keys, as in ``chart``.
+        window: The requested interval of the x axis.
+        points: The largest number of points of a line.
+    """
     lines: dict[str, list[Line]] = {key: [] for key in keys}
     with hold(pieces) as held:
-        ladders = _Ladders(session, held, x)
+        ladders = _Ladders(session, held, window.x)
         bucket_rows = ladders.rows_in(window) / points
         for piece in held:
             for part in piece.parts:
@@ -114,8 +158,14 @@ def chart(
                     _read_part(part, ladders, window, piece.before, lines)
                 else:
                     _read_rungs(part, size, ladders, window, piece.before, lines)
-            _read_hot(session, piece, window, ladders.x_after(piece), lines)
-    return [_reduce(key, found, points) for key, found in lines.items()]
+            read_hot_lines(session, piece, window, ladders.x_after(piece), lines)
+    return lines
+
+
+def reduce_lines(lines: dict[str, list[Line]], points: int) -> list[Series]:
+    """Return the line of each key with at most ``points`` points. The function does not use the store."""
+    shared: dict[int, np.ndarray] = {}
+    return [_reduce(key, found, points, shared) for key, found in lines.items()]
 
 
 class Axis(NamedTuple):
@@ -150,13 +200,14 @@ class _Ladders:
         }
         self._last: dict[Path, float] = {}
         self._sizes: dict[int, list[int]] = {}
-        found = session.execute(
-            select(Rung.part_id, Rung.bucket_rows)
-            .where(Rung.part_id.in_([part.id for part in self._parts]), Rung.key == "_step")
-            .order_by(Rung.bucket_rows)
-        )
-        for part_id, size in found:
-            self._sizes.setdefault(part_id, []).append(size)
+        if long := [part.id for part in self._parts if part.rows >= LADDER_ROWS]:
+            found = session.execute(
+                select(Rung.part_id, Rung.bucket_rows)
+                .where(Rung.part_id.in_(long), Rung.key == "_step")
+                .order_by(Rung.bucket_rows)
+            )
+            for part_id, size in found:
+                self._sizes.setdefault(part_id, []).append(size)
 
     def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
         """Return the bucket size of the coarsest rung whose buckets have at most ``bucket_rows`` rows."""
@@ -185,7 +236,7 @@ class _Ladders:
             )
         rows = np.minimum(size, part.rows - size * np.arange(count))
         carried = self.x_before(part)
-        last = _fill_gaps(last, carried)
+        last = fill_gaps(last, carried)
         before = np.concatenate([[carried], last[:-1]])
         some = ~(known == rows)  # some rows have no x: they take the last x before them
         low, high = np.where(some, np.fmin(low, before), low), np.where(some, np.fmax(high, before), high)
@@ -238,12 +289,15 @@ class _Ladders:
         return (int(index[0]) * FINEST, int(index[-1] + 1) * FINEST) if len(index) else (0, 0)
 
 
-def _fill_gaps(values: np.ndarray, before: float) -> np.ndarray:
+def fill_gaps(values: np.ndarray, before: float) -> np.ndarray:
     """Return values in which each gap (a value that is not finite) is filled with the last finite value.
 
     ``before`` fills a gap at the beginning.
     """
-    latest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    latest = np.maximum.accumulate(np.where(finite, np.arange(len(values)), -1))
     return np.where(latest >= 0, values[latest], before) if len(values) else values
 
 
@@ -321,20 +375,35 @@ def _read_part(
     if first >= last:
         return
     numbers = read_numbers(part, window.x, list(lines), (first, last))
-    x = _fill_gaps(numbers.x, ladders.x_before(part, numbers.start))
+    x = fill_gaps(numbers.x, ladders.x_before(part, numbers.start))
     shown = (x >= window.low) & (x <= window.high)  # False for NaN: a row without an x cannot be drawn
     if before is not None:
         shown &= numbers.steps < before
     if only is not None:
         shown &= only[np.arange(numbers.start, numbers.start + len(shown)) // size]
+    everything = shown.all()
     for key, (values, present) in numbers.columns.items():
-        kept = shown & present
-        lines[key].append(Line(x[kept], values[kept], numbers.steps[kept], None))
+        if everything and present is None:
+            lines[key].append(Line(x, values, numbers.steps, None))
+        else:
+            kept = shown if present is None else shown & present
+            lines[key].append(Line(x[kept], values[kept], numbers.steps[kept], None))
 
 
-def _read_hot(
+def read_hot_lines(
     session: Session, piece: HistorySource, window: Window, x_before: float, lines: dict[str, list[Line]]
 ) -> None:
+    """Add the visible hot rows of a piece to the lines of the keys.
+
+    Args:
+        session: A read transaction.
+        piece: The piece.
+        window: The requested interval of the x axis.
+        x_before: The last x in the parts of the piece; NaN if there is none.
+        lines: The pieces of each key's line.
+    """
+    if piece.hot_count == 0:
+        return
     columns: dict[str, tuple[list[float], list[float], list[int]]] = {key: ([], [], []) for key in lines}
     names = list(dict.fromkeys([*lines, window.x]))
     x_at, on_axis = names.index(window.x), [name in AXES for name in names]
@@ -373,14 +442,35 @@ def _as_double(value: float) -> float:
         return np.inf if value > 0 else -np.inf
 
 
-def _reduce(key: str, lines: list[Line], points: int) -> Series:
+def _reduce(key: str, lines: list[Line], points: int, shared: dict[int, np.ndarray]) -> Series:
+    """Return the line of a key.
+
+    Args:
+        key: The key.
+        lines: The pieces of the line.
+        points: The largest number of points.
+        shared: The x columns of keys that were logged in the same rows, by the identity of their x positions.
+            Only the first of these keys checks and reduces them.
+    """
     if not lines:
         return Series(key, "points", {"x": np.empty(0), "y": np.empty(0)})
-    x = np.concatenate([line.x for line in lines])
-    order = np.argsort(x, kind="stable") if (x[1:] < x[:-1]).any() else None
-    if len(x) <= points and all(line.values is not None for line in lines):
-        y = np.concatenate([line.values for line in lines if line.values is not None])
-        return Series(key, "points", {"x": x, "y": y} if order is None else {"x": x[order], "y": y[order]})
+    x = _join([line.x for line in lines])
+    known = shared.get(id(x)) if len(lines) == 1 else None
+    order = np.argsort(x, kind="stable") if known is None and (x[1:] < x[:-1]).any() else None
+    if all(line.values is not None for line in lines):
+        y = _join([line.values for line in lines if line.values is not None])
+        if order is not None:
+            y = y[order]
+        if len(y) <= points:
+            return Series(key, "points", {"x": x if order is None else x[order], "y": y})
+        steps = _join([line.steps for line in lines if line.steps is not None])
+        if order is not None:
+            x, steps = x[order], steps[order]
+        if known is None:
+            known = x[divide(len(y), points).ends]
+            if len(lines) == 1 and order is None:
+                shared[id(x)] = known
+        return Series(key, "buckets", {"x": known, **bucket_values(y, steps, points)})
     buckets = concatenate([line.as_buckets() for line in lines])
     if order is not None:
         x, buckets = x[order], buckets.take(order)
@@ -407,3 +497,7 @@ def _reduce(key: str, lines: list[Line], points: int) -> Series:
             "max_step": found.high_step,
         },
     )
+
+
+def _join(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,0 +1,126 @@
+"""Charts of many runs: the lines of many keys, with the limits of one request."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from tracker.errors import UsageError
+from tracker.ground.curves import RunLine
+from tracker.store.queries.charts import Line, make_window, read_lines, reduce_lines
+from tracker.store.queries.run_sources import RunSource, find_axes, find_sources
+
+# Limits of one request. The answer has up to nine columns of eight bytes for each point.
+MOST_RUNS = 5_000
+MOST_KEYS = 200
+MOST_POINTS = 2_000_000
+# The number of runs that are read before their lines are reduced.
+READ_AHEAD = 4
+
+
+def check_size(runs: int, keys: int, points: int) -> None:
+    """Raise UsageError if a request asks for too many runs, keys or points.
+
+    Args:
+        runs: The number of runs, or of groups of runs if the answer has a line for each group.
+        keys: The number of keys.
+        points: The largest number of points of one line.
+    """
+    if runs > MOST_RUNS or keys > MOST_KEYS:
+        raise UsageError(
+            f"{runs} runs and {keys} keys are too many for one request: "
+            f"ask for at most {MOST_RUNS:,} runs and {MOST_KEYS} keys"
+        )
+    if runs * keys * points > MOST_POINTS:
+        raise UsageError(
+            f"{runs} lines x {keys} keys x {points} points are {runs * keys * points:,} points, more than "
+            f"{MOST_POINTS:,} in one request: ask for fewer runs, keys or points"
+        )
+
+
+def choose_axes(
+    session: Session, sources: Sequence[RunSource], keys: Sequence[str], x: str | None
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the x axis of each key, by run id and key.
+
+    Args:
+        session: A read transaction.
+        sources: The runs.
+        keys: The keys.
+        x: The axis for all keys. None: each key has the axis that its run defined, see ``find_axes``.
+    """
+    if x is None:
+        return find_axes(session, sources, keys)
+    return dict.fromkeys((source.run_id for source in sources), dict.fromkeys(keys, x))
+
+
+def run_lines(
+    session: Session,
+    root: Path,
+    entity: str,
+    project: str,
+    runs: Sequence[str],
+    keys: Sequence[str],
+    *,
+    x: str | None = None,
+    points: int = 1000,
+    low: float | None = None,
+    high: float | None = None,
+) -> list[RunLine]:
+    """Return the lines of all ``keys`` of all ``runs``: by run, then by key, in the given order.
+
+    Args:
+        session: A read transaction.
+        root: The store's folder.
+        entity: The entity of the project.
+        project: The name of the project.
+        runs: Ids of runs. A repeated id is ignored.
+        keys: History keys, or names of axes. A key without numbers has an empty line.
+        x: The x axis, as in ``charts.chart``. None: the axis that ``define_metric`` names for each key.
+        points: The largest number of points of a line, as in ``charts.chart``.
+        low: The smallest x. None: no limit.
+        high: The largest x. None: no limit.
+
+    Raises:
+        NotFoundError: A run does not exist.
+        UsageError: The request is too large.
+    """
+    runs, keys = list(dict.fromkeys(runs)), list(dict.fromkeys(keys))
+    check_size(len(runs), len(keys), points)
+    sources = find_sources(session, entity, project, runs, root)
+    axes = choose_axes(session, sources, keys, x)
+    found: list[Future[list[RunLine]]] = []
+    # One thread reads files while another one reduces the rows that were read before.
+    with ThreadPoolExecutor(1) as pool:
+        for source in sources:
+            read = [
+                (axis, read_lines(session, source.pieces, some, make_window(axis, low, high), points))
+                for axis, some in _group_keys(keys, axes[source.run_id])
+            ]
+            found.append(pool.submit(_reduce_run, source.run_id, keys, read, points))
+            if len(found) > READ_AHEAD:  # keeps the rows of a few runs in memory
+                found[-READ_AHEAD].result()
+    return [line for each in found for line in each.result()]
+
+
+def _group_keys(keys: Sequence[str], axes: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Return the keys of each x axis."""
+    keys_of: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        keys_of[axes[key]].append(key)
+    return list(keys_of.items())
+
+
+def _reduce_run(
+    run_id: str, keys: Sequence[str], read: list[tuple[str, dict[str, list[Line]]]], points: int
+) -> list[RunLine]:
+    drawn = {
+        series.key: RunLine(run_id, series.key, axis, series.kind, series.columns)
+        for axis, lines in read
+        for series in reduce_lines(lines, points)
+    }
+    return [drawn[key] for key in keys]
