@@ -40,6 +40,9 @@ class Options:
         artifact_mb: Size of the file that is logged as an artifact, in MiB.
         files: Number of small files in one artifact.
         download_mb: Size of the downloaded file, in MiB.
+        chart_runs: Runs in one request for lines.
+        chart_keys: Keys of each of these runs.
+        curve_runs: Runs in the group of a curve.
     """
 
     peers: Path | None = None
@@ -57,6 +60,9 @@ class Options:
     artifact_mb: int = 1024
     files: int = 100_000
     download_mb: int = 1024
+    chart_runs: int = 100
+    chart_keys: int = 20
+    curve_runs: int = 1_000
 
 
 @dataclass(frozen=True)

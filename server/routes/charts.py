@@ -55,10 +55,17 @@ class _Window(BaseModel):
 
 
 class LinesQuery(_Window):
-    """The runs and keys whose lines are wanted."""
+    """The runs and keys whose lines are wanted.
+
+    Attributes:
+        runs: The ids of the runs.
+        keys: The history keys.
+        steps: Whether buckets have the steps of their smallest and largest value.
+    """
 
     runs: Runs
     keys: Keys
+    steps: bool = False
 
 
 class CurvesQuery(_Window):
@@ -110,7 +117,7 @@ def get_run_lines(
     \f
     See ``ChartReader.run_lines``.
     """
-    found = reader.run_lines(entity, project, body.runs, body.keys, **body.options())
+    found = reader.run_lines(entity, project, body.runs, body.keys, **body.options(), steps=body.steps)
     return _answer(request, format, body.x, found)
 
 

@@ -17,6 +17,7 @@ from tracker.ground.read_models import FileInfo, RunDetail
 from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media
 from tracker.store.queries.chart_format import pack_columns
+from tracker.store.queries.line_reduction import Series
 from tracker.store.queries.runs import get_run, segment_views
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
@@ -96,7 +97,7 @@ def chart(
     See ``queries.charts.chart``.
     """
 
-    def lines(session: Session) -> list[charts.Series]:
+    def lines(session: Session) -> list[Series]:
         run = get_run(session, entity, project, run_id)
         return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
 

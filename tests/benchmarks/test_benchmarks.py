@@ -29,6 +29,9 @@ TINY = {
     "artifact-mb": 2,
     "files": 300,
     "download-mb": 40,
+    "chart-runs": 2,
+    "chart-keys": 2,
+    "curve-runs": 3,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}

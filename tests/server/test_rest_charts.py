@@ -85,10 +85,12 @@ def test_curve_and_distribution(api: httpx.Client) -> None:
         1,
         1e6,
     )
-    wave = {"runs": ["long"], "keys": ["wave"], "points": 100}
+    wave = {"runs": ["long"], "keys": ["wave"], "points": 100, "steps": True}
     (table,) = decode(api.post(f"{DEMO}/chart", json=wave).content)[1]
     assert (sum(table["count"]), max(table["max"])) == (10_000, 1e6)
     assert table["max_step"][table["max"].argmax()] == SPIKE
+    (short,) = decode(api.post(f"{DEMO}/chart", json={**wave, "steps": False}).content)[1]
+    assert repr(short) == repr({name: table[name] for name in table if not name.endswith("_step")})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ class RunLine:
         key: The history key.
         x: The x axis: ``_step``, ``_runtime`` (seconds), ``_timestamp`` (unix seconds) or a key.
         kind: ``"points"`` or ``"buckets"``.
-        columns: The columns of ``tracker.store.queries.charts.Series``, of equal length.
+        columns: The columns of ``tracker.store.queries.line_reduction.Series``, of equal length. Buckets have
+            ``min_step`` and ``max_step`` only on request.
     """
 
     run: str

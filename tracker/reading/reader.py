@@ -214,6 +214,7 @@ class ChartReader(AnyReader, Protocol):
         points: int = 1000,
         low: float | None = None,
         high: float | None = None,
+        steps: bool = False,
     ) -> list[RunLine]:
         """Return the lines of all ``keys`` of all ``runs``: by run, then by key, in the given order.
 
@@ -227,6 +228,7 @@ class ChartReader(AnyReader, Protocol):
             points: The maximum number of points of a line.
             low: The smallest x; None for no limit.
             high: The largest x; None for no limit.
+            steps: Whether buckets have ``min_step`` and ``max_step``.
 
         Raises:
             UsageError: The request is too large.

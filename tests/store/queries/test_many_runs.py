@@ -232,7 +232,7 @@ def test_lines_of_many_runs_are_the_lines_of_each_run(store: Store, runs: list[L
     ids, keys = [run.run_id for run in runs][::-1], ["loss", "other", "nowhere"]
     for points in (10, 1000):
         found = LocalReader(store, follows=False).run_lines(
-            ENTITY, PROJECT, ids, keys, x="epoch", points=points
+            ENTITY, PROJECT, ids, keys, x="epoch", points=points, steps=True
         )
         assert [(each.run, each.key, each.x) for each in found] == [
             (run_id, key, "epoch") for run_id in ids for key in keys

@@ -11,7 +11,7 @@ import numpy as np
 
 from tracker.errors import CommError
 from tracker.ground.curves import Curve, RunLine
-from tracker.store.queries.charts import Series
+from tracker.store.queries.line_reduction import Series
 
 T = TypeVar("T", RunLine, Curve)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -25,36 +24,14 @@ from tracker.store.history.ladder import (
     FINEST,
     LADDER_ROWS,
     Buckets,
-    concatenate,
-    merge,
-    single,
     unpack,
 )
 from tracker.store.history.parquet import last_number, read_numbers
 from tracker.store.history.part_file import PartFile
 from tracker.store.history.sources import HistorySource, hold
 from tracker.store.queries.history import visible_sources
-from tracker.store.queries.row_buckets import bucket_values, divide
+from tracker.store.queries.line_reduction import Line, Series, reduce_lines
 from tracker.store.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The line of one key.
-
-    Attributes:
-        key: The history key.
-        kind: ``"points"`` (columns x, y) or ``"buckets"`` (x, last, min, max, mean, count, nonfinite,
-            min_step, max_step).
-        columns: Float64 columns of equal length. y can be NaN or infinite. The x of a bucket is the x of
-            its last value. last, min, max and mean cover the finite values of the bucket; they are NaN if
-            there are none. min_step and max_step are the steps of the smallest and of the largest value.
-            count covers all values, and nonfinite those that are NaN or infinite.
-    """
-
-    key: str
-    kind: str
-    columns: dict[str, np.ndarray]
 
 
 class Window(NamedTuple):
@@ -67,22 +44,6 @@ class Window(NamedTuple):
     def all(self) -> bool:
         """Return whether the window is the whole axis."""
         return self.low == -np.inf and self.high == np.inf
-
-
-class Line(NamedTuple):
-    """A piece of a line: x positions with values and steps, or x positions with buckets."""
-
-    x: np.ndarray
-    values: np.ndarray | None
-    steps: np.ndarray | None
-    buckets: Buckets | None
-
-    def as_buckets(self) -> Buckets:
-        """Return the buckets, or one bucket for each value."""
-        if self.buckets is not None:
-            return self.buckets
-        assert self.values is not None and self.steps is not None
-        return single(np.zeros(len(self.x)), self.values, self.steps)
 
 
 def chart(
@@ -129,16 +90,15 @@ def make_window(x: str, low: float | None, high: float | None) -> Window:
 
 
 def draw(
-    session: Session, pieces: list[HistorySource], keys: Sequence[str], window: Window, points: int
+    session: Session,
+    pieces: list[HistorySource],
+    keys: Sequence[str],
+    window: Window,
+    points: int,
+    *,
+    steps: bool = True,
 ) -> list[Series]:
-    """Return the lines of ``keys`` in some pieces of a run's history. See ``read_lines``."""
-    return reduce_lines(read_lines(session, pieces, keys, window, points), points)
-
-
-def read_lines(
-    session: Session, pieces: list[HistorySource], keys: Sequence[str], window: Window, points: int
-) -> dict[str, list[Line]]:
-    """Return the rows or rungs from which ``reduce_lines`` makes lines.
+    """Return the lines of ``keys`` in some pieces of a run's history.
 
     Args:
         session: A read transaction.
@@ -146,6 +106,7 @@ def read_lines(
         keys: The keys, as in ``chart``.
         window: The requested interval of the x axis.
         points: The largest number of points of a line.
+        steps: Whether buckets have the steps of their smallest and largest value.
     """
     lines: dict[str, list[Line]] = {key: [] for key in keys}
     with hold(pieces) as held:
@@ -159,13 +120,7 @@ def read_lines(
                 else:
                     _read_rungs(part, size, ladders, window, piece.before, lines)
             read_hot_lines(session, piece, window, ladders.x_after(piece), lines)
-    return lines
-
-
-def reduce_lines(lines: dict[str, list[Line]], points: int) -> list[Series]:
-    """Return the line of each key with at most ``points`` points. The function does not use the store."""
-    shared: dict[int, np.ndarray] = {}
-    return [_reduce(key, found, points, shared) for key, found in lines.items()]
+    return reduce_lines(lines, points, steps)
 
 
 class Axis(NamedTuple):
@@ -440,64 +395,3 @@ def _as_double(value: float) -> float:
         return float(value)
     except OverflowError:
         return np.inf if value > 0 else -np.inf
-
-
-def _reduce(key: str, lines: list[Line], points: int, shared: dict[int, np.ndarray]) -> Series:
-    """Return the line of a key.
-
-    Args:
-        key: The key.
-        lines: The pieces of the line.
-        points: The largest number of points.
-        shared: The x columns of keys that were logged in the same rows, by the identity of their x positions.
-            Only the first of these keys checks and reduces them.
-    """
-    if not lines:
-        return Series(key, "points", {"x": np.empty(0), "y": np.empty(0)})
-    x = _join([line.x for line in lines])
-    known = shared.get(id(x)) if len(lines) == 1 else None
-    order = np.argsort(x, kind="stable") if known is None and (x[1:] < x[:-1]).any() else None
-    if all(line.values is not None for line in lines):
-        y = _join([line.values for line in lines if line.values is not None])
-        if order is not None:
-            y = y[order]
-        if len(y) <= points:
-            return Series(key, "points", {"x": x if order is None else x[order], "y": y})
-        steps = _join([line.steps for line in lines if line.steps is not None])
-        if order is not None:
-            x, steps = x[order], steps[order]
-        if known is None:
-            known = x[divide(len(y), points).ends]
-            if len(lines) == 1 and order is None:
-                shared[id(x)] = known
-        return Series(key, "buckets", {"x": known, **bucket_values(y, steps, points)})
-    buckets = concatenate([line.as_buckets() for line in lines])
-    if order is not None:
-        x, buckets = x[order], buckets.take(order)
-    before = np.cumsum(buckets.count)
-    targets = np.arange(points) * int(before[-1]) // points if len(before) else np.empty(0, int)
-    starts = np.unique(np.searchsorted(before, targets, side="right"))
-    found = merge(buckets, starts, starts) if len(starts) else buckets
-    ends = np.append(starts[1:], len(x)) - 1 if len(starts) else starts
-    finite = found.count - found.nonfinite
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(finite > 0, found.total / finite, np.nan)
-    return Series(
-        key,
-        "buckets",
-        {
-            "x": x[ends],
-            "last": found.last,
-            "min": found.low,
-            "max": found.high,
-            "mean": mean,
-            "count": found.count,
-            "nonfinite": found.nonfinite,
-            "min_step": found.low_step,
-            "max_step": found.high_step,
-        },
-    )
-
-
-def _join(arrays: list[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

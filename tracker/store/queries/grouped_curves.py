@@ -114,7 +114,7 @@ def check_rows(sources: Sequence[RunSource]) -> None:
 
 
 def load_values(session: Session, root: Path, source: RunSource, key: str) -> RunValues:
-    """Return all visible numbers of a key, by step."""
+    """Return all visible numbers of a key, by step. See ``LineCache.load``."""
     return _cache.load(session, root, source, "_step", [key])[0]
 
 

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from tracker.store.history.parquet import read_numbers
 from tracker.store.history.sources import hold
-from tracker.store.queries.charts import Line, fill_gaps, make_window, read_hot_lines
+from tracker.store.queries.charts import fill_gaps, make_window, read_hot_lines
+from tracker.store.queries.line_reduction import Line
 from tracker.store.queries.run_sources import RunSource
 
 # The largest total size of the kept arrays.

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.ground.curves import RunLine
-from tracker.store.queries.charts import Line, make_window, read_lines, reduce_lines
+from tracker.store.queries.charts import draw, make_window
 from tracker.store.queries.run_sources import RunSource, find_axes, find_sources
 
 # Limits of one request. The answer has up to nine columns of eight bytes for each point.
 MOST_RUNS = 5_000
 MOST_KEYS = 200
 MOST_POINTS = 2_000_000
-# The number of runs that are read before their lines are reduced.
-READ_AHEAD = 4
 
 
 def check_size(runs: int, keys: int, points: int) -> None:
@@ -70,6 +67,7 @@ def run_lines(
     points: int = 1000,
     low: float | None = None,
     high: float | None = None,
+    steps: bool = False,
 ) -> list[RunLine]:
     """Return the lines of all ``keys`` of all ``runs``: by run, then by key, in the given order.
 
@@ -84,6 +82,7 @@ def run_lines(
         points: The largest number of points of a line, as in ``charts.chart``.
         low: The smallest x. None: no limit.
         high: The largest x. None: no limit.
+        steps: Whether buckets have the steps of their smallest and largest value.
 
     Raises:
         NotFoundError: A run does not exist.
@@ -93,34 +92,17 @@ def run_lines(
     check_size(len(runs), len(keys), points)
     sources = find_sources(session, entity, project, runs, root)
     axes = choose_axes(session, sources, keys, x)
-    found: list[Future[list[RunLine]]] = []
-    # One thread reads files while another one reduces the rows that were read before.
-    with ThreadPoolExecutor(1) as pool:
-        for source in sources:
-            read = [
-                (axis, read_lines(session, source.pieces, some, make_window(axis, low, high), points))
-                for axis, some in _group_keys(keys, axes[source.run_id])
-            ]
-            found.append(pool.submit(_reduce_run, source.run_id, keys, read, points))
-            if len(found) > READ_AHEAD:  # keeps the rows of a few runs in memory
-                found[-READ_AHEAD].result()
-    return [line for each in found for line in each.result()]
-
-
-def _group_keys(keys: Sequence[str], axes: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Return the keys of each x axis."""
-    keys_of: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        keys_of[axes[key]].append(key)
-    return list(keys_of.items())
-
-
-def _reduce_run(
-    run_id: str, keys: Sequence[str], read: list[tuple[str, dict[str, list[Line]]]], points: int
-) -> list[RunLine]:
-    drawn = {
-        series.key: RunLine(run_id, series.key, axis, series.kind, series.columns)
-        for axis, lines in read
-        for series in reduce_lines(lines, points)
-    }
-    return [drawn[key] for key in keys]
+    lines = []
+    for source in sources:
+        keys_of: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            keys_of[axes[source.run_id][key]].append(key)
+        drawn = {
+            series.key: RunLine(source.run_id, series.key, axis, series.kind, series.columns)
+            for axis, some in keys_of.items()
+            for series in draw(
+                session, source.pieces, some, make_window(axis, low, high), points, steps=steps
+            )
+        }
+        lines += [drawn[key] for key in keys]
+    return lines
