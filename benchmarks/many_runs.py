@@ -87,7 +87,7 @@ def measure_curve(options: Options) -> Result:
                 columns = ask()[0].columns
                 cold = time.perf_counter() - start
                 for name, expected in floor(matrix).items():
-                    if not np.allclose(columns[name], expected, rtol=1e-9):
+                    if not np.allclose(columns[name], expected, rtol=1e-9, atol=1e-9):
                         raise ScriptError(f"{name} of the curve differs from NumPy.")
                 times = _interleaved({"ours": ask, "NumPy": lambda floor=floor: floor(matrix)})
                 times["first request"] = [cold]
@@ -146,7 +146,7 @@ def _check_lines(lines: list[Any], values: dict[tuple[str, str], np.ndarray]) ->
     for line in lines:
         cells = values[line.run, line.key].reshape(POINTS, -1)
         for name, expected in (("min", cells.min(1)), ("max", cells.max(1)), ("mean", cells.mean(1))):
-            if not np.allclose(line.columns[name], expected, rtol=1e-9):
+            if not np.allclose(line.columns[name], expected, rtol=1e-9, atol=1e-9):
                 raise ScriptError(f"{name} of {line.key} in {line.run} differs from NumPy.")
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from server.dependencies import Reader, ReaderDep
+from server.dependencies import Reader, ReaderDep, StoreDep
 from server.responses import ExactJSON
 from tracker.errors import UsageError
 from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.store.queries.chart_format import pack_columns
 from tracker.store.queries.distributions import MOST_BINS
-from tracker.store.queries.many_runs import MOST_KEYS, MOST_RUNS
+from tracker.store.queries.many_runs import MOST_KEYS, MOST_RUNS, check_lines, check_size
 
 router = APIRouter(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
 
 BINARY = "application/octet-stream"
 # JSON is for people and small programs: a number takes ten times as long as in the binary format.
-MOST_JSON_NUMBERS = 2_000_000
+MOST_JSON_NUMBERS = 1_000_000
+# A binary answer is sent in blocks of about this many points, so that slow clients cost little memory.
+BLOCK_POINTS = 200_000
 
 Runs = Annotated[list[str], Field(min_length=1, max_length=MOST_RUNS, examples=[["a1b2c3", "d4e5f6"]])]
 Keys = Annotated[list[str], Field(min_length=1, max_length=MOST_KEYS, examples=[["loss", "acc"]])]
@@ -107,7 +110,13 @@ class Curves:
 
 @router.post("/chart", response_model=Lines, responses={200: {"content": {BINARY: {}}}})
 def get_run_lines(
-    request: Request, reader: ReaderDep, entity: str, project: str, body: LinesQuery, format: Format = None
+    request: Request,
+    store: StoreDep,
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    body: LinesQuery,
+    format: Format = None,
 ) -> Response:
     """Return the lines of many keys of many runs, as Float64 columns or as JSON.
 
@@ -117,8 +126,15 @@ def get_run_lines(
     \f
     See ``ChartReader.run_lines``.
     """
-    found = reader.run_lines(entity, project, body.runs, body.keys, **body.options(), steps=body.steps)
-    return _answer(request, format, body.x, found)
+    # All runs are checked before the answer begins: an answer that has begun cannot become an error.
+    store.answer(
+        lambda session: check_lines(session, store.root, entity, project, body.runs, body.keys, body.points)
+    )
+    blocks = (
+        reader.run_lines(entity, project, some, body.keys, **body.options(), steps=body.steps)
+        for some in _slices(body.runs, len(body.keys) * body.points)
+    )
+    return _answer(request, format, body.x, blocks)
 
 
 @router.post("/curves", response_model=Curves, responses={200: {"content": {BINARY: {}}}})
@@ -132,8 +148,13 @@ def get_grouped_curves(
     \f
     See ``ChartReader.grouped_curves``.
     """
-    found = reader.grouped_curves(entity, project, body.groups, body.keys, **body.options())
-    return _answer(request, format, body.x, found)
+    groups = body.groups
+    check_size(len(groups), len(body.keys), body.points)
+    blocks = (
+        reader.grouped_curves(entity, project, groups, some, **body.options())
+        for some in _slices(body.keys, len(groups) * body.points)
+    )
+    return _answer(request, format, body.x, blocks)
 
 
 @router.post("/distribution", response_model=Distribution)
@@ -157,21 +178,31 @@ def get_distribution(reader: ReaderDep, entity: str, project: str, body: Distrib
     )
 
 
+def _slices(names: list[str], points_each: int) -> Iterator[list[str]]:
+    """Yield the distinct names in lists for blocks of about ``BLOCK_POINTS`` points."""
+    distinct, size = list(dict.fromkeys(names)), max(1, BLOCK_POINTS // points_each)
+    for first in range(0, len(distinct), size):
+        yield distinct[first : first + size]
+
+
 def _answer(
-    request: Request, format: str | None, x: str | None, series: Sequence[RunLine | Curve]
+    request: Request, format: str | None, x: str | None, blocks: Iterator[Sequence[RunLine | Curve]]
 ) -> Response:
+    """Return the series of all blocks: as JSON, or as a stream that has only one block in memory."""
     if format is None and "application/json" not in request.headers.get("accept", ""):
         format = "binary"
     if format == "binary":
-        return Response(pack_columns(x, series), media_type=BINARY)
-    numbers = sum(len(column) for each in series for column in each.columns.values())
-    if numbers > MOST_JSON_NUMBERS:
-        raise UsageError(
-            f"the answer has {numbers:,} numbers, more than {MOST_JSON_NUMBERS:,}: ask for fewer runs, keys "
-            "or points, or for format=binary"
-        )
-    lists = [
-        dataclasses.replace(each, columns={name: column.tolist() for name, column in each.columns.items()})
-        for each in series
-    ]
-    return ExactJSON({"x": x, "series": lists})
+        packed = (pack_columns(x, block) for block in blocks)
+        first = next(packed)  # an error of the first block is still an answer of its own
+        return StreamingResponse(chain([first], packed), media_type=BINARY)
+    series, numbers = [], 0
+    for each in chain.from_iterable(blocks):
+        numbers += sum(len(column) for column in each.columns.values())
+        if numbers > MOST_JSON_NUMBERS:
+            raise UsageError(
+                f"the answer has more than {MOST_JSON_NUMBERS:,} numbers: ask for fewer runs, keys or "
+                "points, or for format=binary"
+            )
+        lists = {name: column.tolist() for name, column in each.columns.items()}
+        series.append(dataclasses.replace(each, columns=lists))
+    return ExactJSON({"x": x, "series": series})

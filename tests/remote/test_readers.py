@@ -113,6 +113,9 @@ def test_charts_of_many_runs_are_the_same_locally_and_remotely(served: Server) -
         ]
         assert repr(curves[0]) == repr(curves[1])
         assert [curve.runs for curve in curves[0]] == [2, 5]
+    keys = ["loss", *(f"none {at}" for at in range(9))]  # several blocks
+    lines = [each.run_lines("team", "p", ids, keys, points=20_000) for each in (local, remote)]
+    assert repr(lines[0]) == repr(lines[1])
     for options in ({}, {"source": "summary"}, {"edges": [0, 1, 2], "probabilities": [0.5]}):
         found, other = (each.distribution("team", "p", ids, "loss", **options) for each in (local, remote))
         assert found == other

@@ -21,16 +21,20 @@ LINES = {"runs": ["everything", "user"], "keys": ["train/loss", "epoch"]}
 
 def decode(data: bytes) -> tuple[dict[str, Any], list[dict[str, np.ndarray]]]:
     """Decode the binary format as docs/rest-api.md describes it."""
-    (length,) = struct.unpack_from("<I", data)
-    header, at, tables = json.loads(data[4 : 4 + length]), 4 + length, []
-    assert at % 8 == 0
-    for each in header["series"]:
-        tables.append({})
-        for name in each["columns"]:
-            tables[-1][name] = np.frombuffer(data, "<f8", each["length"], at)
-            at += 8 * each["length"]
+    at, series, tables = 0, [], []
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        header = json.loads(data[at + 4 : at + 4 + length])
+        at += 4 + length
+        assert at % 8 == 0
+        for each in header["series"]:
+            tables.append({})
+            for name in each["columns"]:
+                tables[-1][name] = np.frombuffer(data, "<f8", each["length"], at)
+                at += 8 * each["length"]
+        series += header["series"]
     assert at == len(data)
-    return header, tables
+    return {"x": header["x"], "series": series}, tables
 
 
 def test_lines_of_many_runs(api: httpx.Client) -> None:
@@ -45,6 +49,24 @@ def test_lines_of_many_runs(api: httpx.Client) -> None:
     assert [len(table["x"]) for table in tables] == [7, 7, 1, 0]
     (one,) = decode(api.get(f"{DEMO}/runs/everything/chart", params={"key": "train/loss"}).content)[1]
     assert repr(one) == repr(tables[0])
+
+
+def test_a_large_answer_has_several_blocks(api: httpx.Client) -> None:
+    keys = ["wave", "train/loss", *(f"none {at}" for at in range(8))]
+    body = {"runs": ["long", "everything", "user"], "keys": keys, "points": 20_000}
+    answer = api.post(f"{DEMO}/chart", json=body)
+    assert answer.content.count(b'"series":') == 3
+    header, tables = decode(answer.content)
+    assert [(each["run"], each["key"]) for each in header["series"]] == [
+        (run, key) for run in body["runs"] for key in keys
+    ]
+    assert [len(table["x"]) for table in tables if len(table["x"])] == [10_000, 7, 1]
+    # An unknown run of a later block is an error before the answer begins.
+    assert api.post(f"{DEMO}/chart", json={**body, "runs": ["long", "gone"]}).status_code == 404
+    body = {"groups": {"a": ["long"]}, "keys": [*keys, *(f"more {at}" for at in range(5))], "points": 20_000}
+    header, tables = decode(api.post(f"{DEMO}/curves", json=body).content)
+    assert [each["key"] for each in header["series"]] == body["keys"]
+    assert tables[0]["n"].sum() == 10_000
 
 
 @pytest.mark.parametrize("how", [{"params": {"format": "json"}}, {"headers": {"Accept": "application/json"}}])

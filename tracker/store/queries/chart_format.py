@@ -44,24 +44,28 @@ def pack_columns(x: str | None, series: Sequence[Series | RunLine | Curve]) -> b
 
 
 def unpack_columns(data: bytes, record: type[T]) -> list[T]:
-    """Return the series of an answer of ``pack_columns``; the columns are views of the bytes.
+    """Return the series of answers of ``pack_columns``, one after the other.
+
+    The columns are views of the bytes.
 
     Args:
-        data: The answer.
+        data: The answers.
         record: The type of the series.
 
     Raises:
-        CommError: The bytes are not such an answer.
+        CommError: The bytes are not such answers.
     """
     try:
-        at = 4 + int.from_bytes(data[:4], "little")
-        found = []
-        for described in json.loads(data[4:at])["series"]:
-            length, columns = described.pop("length"), {}
-            for name in described.pop("columns"):
-                columns[name] = np.frombuffer(data, "<f8", length, at)
-                at += 8 * length
-            found.append(record(**described, columns=columns))
+        at, found = 0, []
+        while at < len(data):
+            start = at + 4
+            at = start + int.from_bytes(data[at:start], "little")
+            for described in json.loads(data[start:at])["series"]:
+                length, columns = described.pop("length"), {}
+                for name in described.pop("columns"):
+                    columns[name] = np.frombuffer(data, "<f8", length, at)
+                    at += 8 * length
+                found.append(record(**described, columns=columns))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommError(f"the server's answer is not chart data: {error}") from error
     return found

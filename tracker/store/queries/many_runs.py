@@ -55,6 +55,21 @@ def choose_axes(
     return dict.fromkeys((source.run_id for source in sources), dict.fromkeys(keys, x))
 
 
+def check_lines(
+    session: Session,
+    root: Path,
+    entity: str,
+    project: str,
+    runs: Sequence[str],
+    keys: Sequence[str],
+    points: int,
+) -> list[RunSource]:
+    """Check a request for lines; return the histories of its runs. See ``run_lines``."""
+    run_ids = list(dict.fromkeys(runs))
+    check_size(len(run_ids), len(dict.fromkeys(keys)), points)
+    return find_sources(session, entity, project, run_ids, root)
+
+
 def run_lines(
     session: Session,
     root: Path,
@@ -88,9 +103,8 @@ def run_lines(
         NotFoundError: A run does not exist.
         UsageError: The request is too large.
     """
-    runs, keys = list(dict.fromkeys(runs)), list(dict.fromkeys(keys))
-    check_size(len(runs), len(keys), points)
-    sources = find_sources(session, entity, project, runs, root)
+    keys = list(dict.fromkeys(keys))
+    sources = check_lines(session, root, entity, project, runs, keys, points)
     axes = choose_axes(session, sources, keys, x)
     lines = []
     for source in sources:
