@@ -30,6 +30,8 @@ BENCHMARKS = {
     "writers": ("many_writers", "measure"),
     "read": ("read_metric", "measure"),
     "runs-query": ("runs_query", "measure"),
+    "run-lines": ("many_runs", "measure_lines"),
+    "grouped-curve": ("many_runs", "measure_curve"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),

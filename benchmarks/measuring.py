@@ -41,6 +41,9 @@ class Options:
         files: Number of small files in one artifact.
         download_mb: Size of the downloaded file, in MiB.
         export_rows: Rows of the exported run.
+        chart_runs: Runs in one request for lines.
+        chart_keys: Keys of each of these runs.
+        curve_runs: Runs in the group of a curve.
     """
 
     peers: Path | None = None
@@ -59,6 +62,9 @@ class Options:
     files: int = 100_000
     download_mb: int = 1024
     export_rows: int = 10_000_000
+    chart_runs: int = 100
+    chart_keys: int = 20
+    curve_runs: int = 1_000
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from server.dashboard import add_dashboard
-from server.dependencies import require_writer
+from server.dependencies import require_caller
 from server.events import ChangeFeed
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
@@ -19,6 +19,7 @@ from server.responses import add_error_handlers
 from server.routes import (
     artifacts,
     captured,
+    charts,
     deleted_runs,
     documents,
     history,
@@ -37,7 +38,7 @@ from tracker.version import __version__
 
 API = "/api/v1"
 # The modules with routes of one project or run.
-OF_PROJECTS = (projects, runs, deleted_runs, documents, sweeps, history, tables, captured, artifacts)
+OF_PROJECTS = (projects, charts, runs, deleted_runs, documents, sweeps, history, tables, captured, artifacts)
 # Operations that need no key.
 OPEN = {"get_health", "get_session", "sign_in", "sign_out"}
 
@@ -62,7 +63,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         KeyBeforeBody,
         needs_key=API,
         open_path=f"{API}/session",
-        check=lambda request: require_writer(request, store, settings),
+        check=lambda request: require_caller(request, store, settings),
     )
     if not settings.key_required:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -17,6 +18,8 @@ from tracker.store.store import Store
 COOKIE = "tracker_session"
 # The dashboard sends this header with every change. The server lets no other origin send it.
 PAGE_HEADER = "x-tracker-dashboard"
+# Routes that change nothing. They use POST because a list of runs can be longer than a URL.
+READING_POSTS = re.compile(r"/projects/[^/]+/[^/]+/(chart|curves|distribution)\Z")
 
 
 def get_store(request: Request) -> Store:
@@ -76,6 +79,24 @@ def require_writer(request: Request, store: StoreDep, settings: SettingsDep) -> 
         raise AuthenticationError(_refusal(request))
     if store.layout.is_copy:
         store.check_lease()
+
+
+def require_caller(request: Request, store: StoreDep, settings: SettingsDep) -> None:
+    """Accept a request of a method that usually changes data: see ``require_writer``.
+
+    A POST that only reads, because its question is too long for a URL, needs only a reader.
+
+    Args:
+        request: The request.
+        store: The store of this server.
+        settings: The settings of this server.
+
+    Raises:
+        AuthenticationError: The request carries no valid key.
+        ReadOnlyError: The request changes data, and the server can only read the store.
+    """
+    reads = request.method == "POST" and READING_POSTS.search(request.url.path)
+    (require_reader if reads else require_writer)(request, store, settings)
 
 
 def is_signed_in(request: Request, store: Store) -> bool:

@@ -103,11 +103,11 @@ def _is_stream(scope: Scope) -> bool:
 
 
 class Compression(GZipMiddleware):
-    """Compresses answers, except stored content and exports, which can be large."""
+    """Compresses answers, except stored content and exports, which can be large, and columns of numbers."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, and compress its answer if that makes it smaller."""
-        if scope["type"] == "http" and _is_content(scope["path"]):
+        if scope["type"] == "http" and (_is_content(scope["path"]) or _is_columns(scope)):
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -115,6 +115,11 @@ class Compression(GZipMiddleware):
 
 def _is_content(path: str) -> bool:
     return "/files/" in path or "/blobs/" in path or path.endswith(("/export", "/download", "/history.arrow"))
+
+
+def _is_columns(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["method"] == "POST" and path.endswith(("/chart", "/curves"))
 
 
 def _is_own(host: str) -> bool:

@@ -72,6 +72,11 @@ def content(*media_types: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The content.", "content": found}}
 
 
+def columns() -> dict[int | str, dict[str, Any]]:
+    """Return the description of an answer that is sent as JSON or as binary columns."""
+    return {200: {"description": "Successful Response", "content": {BINARY: {"schema": BYTES}}}}
+
+
 def stored(kind: type[msgspec.Struct]) -> dict[int | str, dict[str, Any]]:
     """Return the description of an answer that is a stored file: the JSON of one of ``STORED``."""
     schema = {"$ref": f"#/components/schemas/{kind.__name__}"}

@@ -26,6 +26,9 @@ class Restoration(BaseModel):
     token: str | None = None
 
 
+_NEWEST = Restoration()
+
+
 @router.get("", response_model=DeletedRunPage)
 def list_deleted_runs(
     reader: ReaderDep,
@@ -44,7 +47,7 @@ def list_deleted_runs(
 
 @router.post("/{run_id}/restore", response_model=RunDetail, dependencies=[Writer])
 def restore_run(
-    reader: ReaderDep, entity: str, project: str, run_id: str, body: Restoration = Restoration()
+    reader: ReaderDep, entity: str, project: str, run_id: str, body: Restoration = _NEWEST
 ) -> Response:
     """Restore a deleted run with its rows, files, artifact versions and aliases.
 

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Done, LoggedObject, LoggedObjects
-from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.edit_bodies import RunValues
@@ -20,6 +19,8 @@ from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
 from tracker.store.queries import charts, media, runs
+from tracker.store.queries.chart_format import pack_columns
+from tracker.store.queries.line_reduction import Series
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
@@ -103,12 +104,12 @@ def get_chart(
     See ``queries.charts.chart``.
     """
 
-    def lines(session: Session) -> list[charts.Series]:
+    def lines(session: Session) -> list[Series]:
         run = runs.get_run(session, entity, project, run_id)
         return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
 
     series = store.answer(lines)
-    return Response(pack_series(x, series), media_type="application/octet-stream")
+    return Response(pack_columns(x, series), media_type="application/octet-stream")
 
 
 @router.get("/objects", response_model=LoggedObjects)

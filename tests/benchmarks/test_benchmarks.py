@@ -30,6 +30,9 @@ TINY = {
     "files": 300,
     "download-mb": 40,
     "export-rows": 20_000,
+    "chart-runs": 2,
+    "chart-keys": 2,
+    "curve-runs": 3,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}

@@ -100,6 +100,34 @@ def reader(request: pytest.FixtureRequest, served: Server) -> Iterator[Reader]:
     opened.close()
 
 
+def test_charts_of_many_runs_are_the_same_locally_and_remotely(served: Server) -> None:
+    local, remote = open_local(served), open_remote(served)
+    ids = [f"run {at}+ü" for at in range(5)]
+    for x, points, window in ((None, 1000, {}), ("step", 2, {}), ("_step", 3, {"low": 1, "high": 5})):
+        options = {"x": x, "points": points, **window}
+        lines = [each.run_lines("team", "p", ids, ["loss", "step"], **options) for each in (local, remote)]
+        assert repr(lines[0]) == repr(lines[1])
+        curves = [
+            each.grouped_curves("team", "p", {"a ü": ids[:2], "b": ids}, ["loss"], **options)
+            for each in (local, remote)
+        ]
+        assert repr(curves[0]) == repr(curves[1])
+        assert [curve.runs for curve in curves[0]] == [2, 5]
+    keys = ["loss", *(f"none {at}" for at in range(9))]  # several blocks
+    lines = [each.run_lines("team", "p", ids, keys, points=20_000) for each in (local, remote)]
+    assert repr(lines[0]) == repr(lines[1])
+    for options in ({}, {"source": "summary"}, {"edges": [0, 1, 2], "probabilities": [0.5]}):
+        found, other = (each.distribution("team", "p", ids, "loss", **options) for each in (local, remote))
+        assert found == other
+        assert found.runs == 5
+    with pytest.raises(NotFoundError, match="'gone'"):
+        remote.run_lines("team", "p", ["gone"], ["loss"])
+    with pytest.raises(UsageError, match="edges must be"):
+        remote.distribution("team", "p", ids, "loss", edges=[1, 0])
+    local.close()
+    remote.close()
+
+
 @pytest.fixture(params=[open_local, open_remote, open_files], ids=["local", "remote", "files"])
 def artifact_reader(request: pytest.FixtureRequest, served: Server) -> Iterator[ArtifactReader]:
     """Every reader with the methods of ``ArtifactReader``."""

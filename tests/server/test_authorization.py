@@ -45,6 +45,9 @@ BODIES = {
     "/drafts/{token}": {"manifest": "", "digest": "", "size": 0, "file_count": 0, "problem": "none"},
     "/artifacts/change": {**VERSION, "aliases_added": ["good"]},
     "/artifacts/link": {**VERSION, **TARGET},
+    "/{project}/chart": {"runs": ["run"], "keys": ["x"]},
+    "/{project}/curves": {"groups": {"all": ["run"]}, "keys": ["x"]},
+    "/{project}/distribution": {"runs": ["run"], "key": "x"},
 }
 QUERY: dict[str, Any] = {"key": "x", "timeout": 0, "offset": 0, "digest": hashlib.sha256().hexdigest()}
 
@@ -228,6 +231,7 @@ def test_valid_key_opens_every_route(logged: Store, app: FastAPI, scheme: str) -
         route: status for route, status in answers.items() if status in (401, 403, 405) or status >= 500
     } == {}
     assert answers["GET", f"{API}/projects"] == 200
+    assert answers["POST", f"{API}/projects/{{entity}}/{{project}}/curves"] == 200
     assert answers["PUT", f"{API}/ingest/blobs/{{sha256}}"] == 201
     assert logged.blobs.read(VALUES["sha256"]) == b"content"
 

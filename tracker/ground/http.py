@@ -115,6 +115,16 @@ class Client:
         data = json.dumps(body).encode()
         return self._read_json("POST", path, query, data, headers)
 
+    def post_for_bytes(self, *path: str, body: Any, **query: Any) -> bytes:
+        """Send a plain value as JSON in a POST request; return the bytes of the response."""
+        headers = {"Content-Type": "application/json"}
+        response = self._request("POST", path, query, json.dumps(body).encode(), headers)
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise UnreachableError(f"the connection to {self.url} broke while reading: {error}") from error
+
     def patch(self, *path: str, body: Any) -> Any:
         """Send a plain value as JSON in a PATCH request; return the JSON response."""
         headers = {"Content-Type": "application/json"}

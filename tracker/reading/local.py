@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.ground.bulk_edits import BulkResult
+from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.export_formats import Format
@@ -135,6 +136,40 @@ class LocalReader:
             lambda session, run: history.open_history(session, run, root, **options),
         )
         return encode_history(opened, format)
+
+    def run_lines(
+        self, entity: str, project: str, runs: Sequence[str], keys: Sequence[str], **options: Any
+    ) -> list[RunLine]:
+        """See ``ChartReader.run_lines``."""
+        from tracker.store.queries.many_runs import run_lines
+
+        root = self._store.root
+        return self._query(lambda session: run_lines(session, root, entity, project, runs, keys, **options))
+
+    def grouped_curves(
+        self,
+        entity: str,
+        project: str,
+        groups: Mapping[str, Sequence[str]],
+        keys: Sequence[str],
+        **options: Any,
+    ) -> list[Curve]:
+        """See ``ChartReader.grouped_curves``."""
+        from tracker.store.queries.grouped_curves import grouped_curves
+
+        root = self._store.root
+        return self._query(
+            lambda session: grouped_curves(session, root, entity, project, groups, keys, **options)
+        )
+
+    def distribution(
+        self, entity: str, project: str, runs: Sequence[str], key: str, **options: Any
+    ) -> Distribution:
+        """See ``ChartReader.distribution``."""
+        from tracker.store.queries.distributions import distribution
+
+        root = self._store.root
+        return self._query(lambda session: distribution(session, root, entity, project, runs, key, **options))
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None

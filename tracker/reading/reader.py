@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.reading.any_reader import AnyReader
-from tracker.reading.run_data_reader import FileReader, HistoryReader, TableReader
+from tracker.reading.run_data_reader import ChartReader, FileReader, HistoryReader, TableReader
 
 if TYPE_CHECKING:
     from tracker.ground.bulk_edits import BulkResult
@@ -338,6 +338,7 @@ class DocumentReader(AnyReader, Protocol):
 class Reader(
     RunReader,
     HistoryReader,
+    ChartReader,
     TableReader,
     FileReader,
     ArtifactReader,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from tracker.ground import values
 from tracker.ground.bulk_edits import BulkResult
+from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.deleted_runs import DeletedRunPage
 from tracker.ground.documents import Document, DocumentInfo
 from tracker.ground.export_formats import Format
@@ -48,6 +49,7 @@ LARGEST_OUTPUT = 10_000
 prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
 prepare(TablePage, TableGroups, TableComparison, FilePage)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
+prepare(Distribution)
 
 
 class RemoteReader:
@@ -148,6 +150,38 @@ class RemoteReader:
         self._send_outbox()
         path = ("projects", entity, project, "runs", run_id, "history", "export")
         return self._client.stream(*path, format=format, key=_query_keys(keys), **options)
+
+    def run_lines(
+        self, entity: str, project: str, runs: Sequence[str], keys: Sequence[str], **options: Any
+    ) -> list[RunLine]:
+        """See ``ChartReader.run_lines``."""
+        from tracker.store.queries.chart_format import unpack_columns
+
+        body = {"runs": list(runs), "keys": list(keys), **_window(options)}
+        return unpack_columns(self._ask("projects", entity, project, "chart", body=body), RunLine)
+
+    def grouped_curves(
+        self,
+        entity: str,
+        project: str,
+        groups: Mapping[str, Sequence[str]],
+        keys: Sequence[str],
+        **options: Any,
+    ) -> list[Curve]:
+        """See ``ChartReader.grouped_curves``."""
+        from tracker.store.queries.chart_format import unpack_columns
+
+        members = {label: list(run_ids) for label, run_ids in groups.items()}
+        body = {"groups": members, "keys": list(keys), **_window(options)}
+        return unpack_columns(self._ask("projects", entity, project, "curves", body=body), Curve)
+
+    def distribution(
+        self, entity: str, project: str, runs: Sequence[str], key: str, **options: Any
+    ) -> Distribution:
+        """See ``ChartReader.distribution``."""
+        body = {"runs": list(runs), "key": key, **options}
+        found = values.loads(self._ask("projects", entity, project, "distribution", body=body))
+        return msgspec.convert(found, Distribution)
 
     def system(
         self, entity: str, project: str, run_id: str, segment: str | None = None, points: int | None = None
@@ -405,6 +439,10 @@ class RemoteReader:
         """See ``AnyReader.close``."""
         self._client.close()
 
+    def _ask(self, *path: str, body: dict[str, Any]) -> bytes:
+        self._send_outbox()
+        return self._client.post_for_bytes(*path, body=body)
+
     def _get(self, *path: str, **query: Any) -> Any:
         self._send_outbox()
         return self._client.get(*path, **query)
@@ -436,3 +474,9 @@ def _query_keys(keys: Sequence[str] | None) -> Sequence[str] | None:
 
 def _query_filters(filters: dict[str, Any] | None) -> str | None:
     return values.dumps(filters) if filters else None
+
+
+def _window(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a chart with their names in the REST API."""
+    names = {"low": "min", "high": "max"}
+    return {names.get(name, name): value for name, value in options.items()}

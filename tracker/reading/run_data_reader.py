@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.reading.any_reader import AnyReader
@@ -13,6 +13,7 @@ from tracker.reading.any_reader import AnyReader
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tracker.ground.curves import Curve, Distribution, RunLine
     from tracker.ground.export_formats import Format
     from tracker.ground.file_pages import FilePage
     from tracker.ground.read_models import FileInfo, Output, SystemMetrics, TablePage
@@ -256,6 +257,98 @@ class TableReader(AnyReader, Protocol):
             show: The rows to return.
             offset: The number of rows to skip.
             limit: The maximum number of rows, up to 1000.
+        """
+
+
+class ChartReader(AnyReader, Protocol):
+    """Reads the numbers of many runs for charts."""
+
+    def run_lines(
+        self,
+        entity: str,
+        project: str,
+        runs: Sequence[str],
+        keys: Sequence[str],
+        *,
+        x: str | None = None,
+        points: int = 1000,
+        low: float | None = None,
+        high: float | None = None,
+        steps: bool = False,
+    ) -> list[RunLine]:
+        """Return the lines of all ``keys`` of all ``runs``: by run, then by key, in the given order.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            runs: Ids of runs.
+            keys: History keys, or ``_step``, ``_runtime``, ``_timestamp``.
+            x: The x axis for all keys. None: for each key, the axis that ``define_metric`` names, or
+                ``_step``.
+            points: The maximum number of points of a line.
+            low: The smallest x; None for no limit.
+            high: The largest x; None for no limit.
+            steps: Whether buckets have ``min_step`` and ``max_step``.
+
+        Raises:
+            UsageError: The request is too large.
+        """
+
+    def grouped_curves(
+        self,
+        entity: str,
+        project: str,
+        groups: Mapping[str, Sequence[str]],
+        keys: Sequence[str],
+        *,
+        x: str | None = None,
+        points: int = 1000,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> list[Curve]:
+        """Return the curve of each key over each group of runs. The curves are exact: see ``Curve``.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            groups: The ids of the runs of each group, by label.
+            keys: History keys.
+            x: The x axis. None: the axis that all runs define for the key, or ``_step``. See
+                ``tracker.store.queries.grouped_curves``.
+            points: The maximum number of points of a curve.
+            low: The smallest x; None for no limit.
+            high: The largest x; None for no limit.
+
+        Raises:
+            UsageError: The request is too large.
+        """
+
+    def distribution(
+        self,
+        entity: str,
+        project: str,
+        runs: Sequence[str],
+        key: str,
+        *,
+        source: str = "history",
+        bins: int = 30,
+        edges: Sequence[float] | None = None,
+        probabilities: Sequence[float] | None = None,
+    ) -> Distribution:
+        """Return a histogram and quantiles of the values of a key over runs.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            runs: Ids of runs.
+            key: A history key, or a key of the summary.
+            source: ``"history"`` for all logged values, ``"summary"`` for one value per run.
+            bins: The number of bins of equal width.
+            edges: The edges of the bins in ascending order, in place of ``bins``.
+            probabilities: The probabilities of the quantiles, 0 to 1; None for a usual choice.
+
+        Raises:
+            UsageError: An argument is invalid, or the request is too large.
         """
 
 

@@ -12,8 +12,8 @@ from builders import START, Writer, apply_all, end_segments, get_run, seal_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.store.queries import charts
-from tracker.store.queries.charts import Series, chart
+from tracker.store.queries.charts import chart
+from tracker.store.queries.line_reduction import Line, Series, reduce_lines
 from tracker.store.store import Store
 
 A, B = "aa" * 16, "bb" * 16
@@ -232,7 +232,7 @@ def test_newest_branch_only(store: Store, cold: bool) -> None:
 @given(values=st.lists(st.floats(), max_size=60), points=st.integers(1, 70))
 def test_buckets_of_any_values(values: list[float], points: int) -> None:
     xs = np.arange(len(values), dtype=float)
-    series = charts._reduce("y", [charts.Line(xs, np.array(values), xs.astype(int), None)], points)
+    series = reduce_lines({"y": [Line(xs, np.array(values), xs.astype(int), None)]}, points)[0]
     if len(values) <= points:
         assert (series.kind, repr(series.columns["y"].tolist())) == ("points", repr(values))
         return

@@ -170,9 +170,10 @@ def rungs_of_part(path: Path) -> Iterator[tuple[str, int, bytes]]:
                     yield from ((key, size, pack(rung)) for size, rung in _rungs(finest, rows))
 
 
-def _finest(values: np.ndarray, present: np.ndarray, steps: np.ndarray) -> Buckets | None:
+def _finest(values: np.ndarray, present: np.ndarray | None, steps: np.ndarray) -> Buckets | None:
     """Return the finest rung. It is computed slice by slice, so that a long column needs little memory."""
     pieces = []
+    present = np.ones(len(values), bool) if present is None else present
     for start in range(0, len(values), LADDER_ROWS):
         end = start + LADDER_ROWS
         places = np.flatnonzero(present[start:end]) + start

@@ -34,6 +34,8 @@ from tracker.store.objects.digests import sha256_of_file
 # A row group has about this many cells. Merging parts and reading rows keep one row group in memory.
 CELLS_PER_GROUP = 4_000_000
 ROWS_PER_GROUP = 1_000_000
+# For a read of fewer cells, Arrow uses only the calling thread.
+CELLS_PER_THREAD = 1_000_000
 # Number of a column's first values, which decide its encoding.
 SAMPLE = 2_000
 # The end of a Parquet file: the length of the footer, and the magic number.
@@ -233,12 +235,13 @@ class Numbers(NamedTuple):
         steps: The steps of the rows, int64.
         x: The x column, float64, NaN where a row has no number.
         columns: For each key a float64 array, and a bool array: True where the key was logged as a number.
+            None in place of the bool array: it was logged in every row.
     """
 
     start: int
     steps: np.ndarray
     x: np.ndarray
-    columns: dict[str, tuple[np.ndarray, np.ndarray]]
+    columns: dict[str, tuple[np.ndarray, np.ndarray | None]]
 
 
 def read_numbers(
@@ -266,7 +269,7 @@ def read_numbers(
     columns = {key: to_numpy(table.column(name)) for key, name in names.items()}
     if x in columns:
         x_values, present = columns[x]
-        x_values = x_values if present.all() else np.where(present, x_values, np.nan)
+        x_values = x_values if present is None else np.where(present, x_values, np.nan)
     else:
         x_values = np.full(len(table), np.nan)
     columns = {key: columns[key] for key in keys if key in columns}
@@ -327,16 +330,21 @@ def read_columns(file: pq.ParquetFile, names: list[str], groups: list[int] | Non
         names: The names of the columns.
         groups: The row groups to read. None: all.
     """
+    rows = file.metadata.num_rows
+    threads = rows * len(names) > CELLS_PER_THREAD  # for fewer cells, threads cost more than they save
     if groups is None:
-        return file.read(columns=names)
-    return file.read_row_groups(groups, columns=names)
+        return file.read(columns=names, use_threads=threads)
+    return file.read_row_groups(groups, columns=names, use_threads=threads)
 
 
-def to_numpy(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a numeric column as float64 with NaN for nulls, and a mask of the cells that have a value."""
-    as_double = column.cast(pa.float64(), safe=False)
+def to_numpy(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a numeric column as float64 with NaN for nulls, and a mask of the cells that have a value.
+
+    None in place of the mask: all cells have one.
+    """
+    as_double = column if column.type == pa.float64() else column.cast(pa.float64(), safe=False)
     if as_double.null_count == 0:
-        return as_double.to_numpy(), np.ones(len(column), bool)
+        return as_double.to_numpy(), None
     return as_double.to_numpy(), as_double.is_valid().to_numpy()
 
 

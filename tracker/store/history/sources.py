@@ -20,12 +20,14 @@ class HistorySource(NamedTuple):
         before: Only rows before this step are visible; a later attempt logged the other steps again.
             None: all rows are visible.
         segment_id: The segment's number in the catalog; 0 without a catalog.
+        hot_count: The number of rows that are not in a part yet; None if it is not known.
     """
 
     parts: list[PartFile]
     hot: Callable[[], list[FinishedRow]]
     before: int | None
     segment_id: int = 0
+    hot_count: int | None = None
 
     def shows(self, step: int) -> bool:
         """Return whether a row of this segment at ``step`` is visible: it belongs to the newest branch."""

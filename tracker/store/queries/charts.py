@@ -8,7 +8,7 @@ per point. A smaller window needs a finer rung, and the smallest windows need th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -19,31 +19,19 @@ from sqlalchemy.orm import Session
 from tracker.runstate.fold import FinishedRow
 from tracker.store.catalog.hot_rows import read_hot_keys
 from tracker.store.catalog.models import Run, Rung
-from tracker.store.history.ladder import AXES, FINEST, Buckets, concatenate, merge, single, unpack
+from tracker.store.history.ladder import (
+    AXES,
+    FINEST,
+    LADDER_ROWS,
+    Buckets,
+    unpack,
+)
 from tracker.store.history.parquet import last_number, read_numbers
 from tracker.store.history.part_file import PartFile
 from tracker.store.history.sources import HistorySource, hold
 from tracker.store.queries.history import visible_sources
+from tracker.store.queries.line_reduction import Line, Series, reduce_lines
 from tracker.store.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The line of one key.
-
-    Attributes:
-        key: The history key.
-        kind: ``"points"`` (columns x, y) or ``"buckets"`` (x, last, min, max, mean, count, nonfinite,
-            min_step, max_step).
-        columns: Float64 columns of equal length. y can be NaN or infinite. The x of a bucket is the x of
-            its last value. last, min, max and mean cover the finite values of the bucket; they are NaN if
-            there are none. min_step and max_step are the steps of the smallest and of the largest value.
-            count covers all values, and nonfinite those that are NaN or infinite.
-    """
-
-    key: str
-    kind: str
-    columns: dict[str, np.ndarray]
 
 
 class Window(NamedTuple):
@@ -56,22 +44,6 @@ class Window(NamedTuple):
     def all(self) -> bool:
         """Return whether the window is the whole axis."""
         return self.low == -np.inf and self.high == np.inf
-
-
-class Line(NamedTuple):
-    """A piece of a line: x positions with values and steps, or x positions with buckets."""
-
-    x: np.ndarray
-    values: np.ndarray | None
-    steps: np.ndarray | None
-    buckets: Buckets | None
-
-    def as_buckets(self) -> Buckets:
-        """Return the buckets, or one bucket for each value."""
-        if self.buckets is not None:
-            return self.buckets
-        assert self.values is not None and self.steps is not None
-        return single(np.zeros(len(self.x)), self.values, self.steps)
 
 
 def chart(
@@ -101,11 +73,44 @@ def chart(
         high: The largest x. None: no limit.
         segment: Use the rows of this segment: see ``visible_sources``.
     """
-    window = Window(x, -np.inf if low is None else low, np.inf if high is None else high)
-    pieces = visible_sources(session, run, store.root, segment)
+    return draw(
+        session, visible_sources(session, run, store.root, segment), keys, make_window(x, low, high), points
+    )
+
+
+def make_window(x: str, low: float | None, high: float | None) -> Window:
+    """Return the interval from ``low`` to ``high`` of the axis ``x``.
+
+    Args:
+        x: The x axis.
+        low: The smallest x. None: no limit.
+        high: The largest x. None: no limit.
+    """
+    return Window(x, -np.inf if low is None else low, np.inf if high is None else high)
+
+
+def draw(
+    session: Session,
+    pieces: list[HistorySource],
+    keys: Sequence[str],
+    window: Window,
+    points: int,
+    *,
+    steps: bool = True,
+) -> list[Series]:
+    """Return the lines of ``keys`` in some pieces of a run's history.
+
+    Args:
+        session: A read transaction.
+        pieces: The visible pieces of a run's history.
+        keys: The keys, as in ``chart``.
+        window: The requested interval of the x axis.
+        points: The largest number of points of a line.
+        steps: Whether buckets have the steps of their smallest and largest value.
+    """
     lines: dict[str, list[Line]] = {key: [] for key in keys}
     with hold(pieces) as held:
-        ladders = _Ladders(session, held, x)
+        ladders = _Ladders(session, held, window.x)
         bucket_rows = ladders.rows_in(window) / points
         for piece in held:
             for part in piece.parts:
@@ -114,8 +119,8 @@ def chart(
                     _read_part(part, ladders, window, piece.before, lines)
                 else:
                     _read_rungs(part, size, ladders, window, piece.before, lines)
-            _read_hot(session, piece, window, ladders.x_after(piece), lines)
-    return [_reduce(key, found, points) for key, found in lines.items()]
+            read_hot_lines(session, piece, window, ladders.x_after(piece), lines)
+    return reduce_lines(lines, points, steps)
 
 
 class Axis(NamedTuple):
@@ -150,13 +155,14 @@ class _Ladders:
         }
         self._last: dict[Path, float] = {}
         self._sizes: dict[int, list[int]] = {}
-        found = session.execute(
-            select(Rung.part_id, Rung.bucket_rows)
-            .where(Rung.part_id.in_([part.id for part in self._parts]), Rung.key == "_step")
-            .order_by(Rung.bucket_rows)
-        )
-        for part_id, size in found:
-            self._sizes.setdefault(part_id, []).append(size)
+        if long := [part.id for part in self._parts if part.rows >= LADDER_ROWS]:
+            found = session.execute(
+                select(Rung.part_id, Rung.bucket_rows)
+                .where(Rung.part_id.in_(long), Rung.key == "_step")
+                .order_by(Rung.bucket_rows)
+            )
+            for part_id, size in found:
+                self._sizes.setdefault(part_id, []).append(size)
 
     def find_rung_size(self, part: PartFile, bucket_rows: float) -> int | None:
         """Return the bucket size of the coarsest rung whose buckets have at most ``bucket_rows`` rows."""
@@ -185,7 +191,7 @@ class _Ladders:
             )
         rows = np.minimum(size, part.rows - size * np.arange(count))
         carried = self.x_before(part)
-        last = _fill_gaps(last, carried)
+        last = fill_gaps(last, carried)
         before = np.concatenate([[carried], last[:-1]])
         some = ~(known == rows)  # some rows have no x: they take the last x before them
         low, high = np.where(some, np.fmin(low, before), low), np.where(some, np.fmax(high, before), high)
@@ -238,12 +244,15 @@ class _Ladders:
         return (int(index[0]) * FINEST, int(index[-1] + 1) * FINEST) if len(index) else (0, 0)
 
 
-def _fill_gaps(values: np.ndarray, before: float) -> np.ndarray:
+def fill_gaps(values: np.ndarray, before: float) -> np.ndarray:
     """Return values in which each gap (a value that is not finite) is filled with the last finite value.
 
     ``before`` fills a gap at the beginning.
     """
-    latest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    latest = np.maximum.accumulate(np.where(finite, np.arange(len(values)), -1))
     return np.where(latest >= 0, values[latest], before) if len(values) else values
 
 
@@ -321,20 +330,35 @@ def _read_part(
     if first >= last:
         return
     numbers = read_numbers(part, window.x, list(lines), (first, last))
-    x = _fill_gaps(numbers.x, ladders.x_before(part, numbers.start))
+    x = fill_gaps(numbers.x, ladders.x_before(part, numbers.start))
     shown = (x >= window.low) & (x <= window.high)  # False for NaN: a row without an x cannot be drawn
     if before is not None:
         shown &= numbers.steps < before
     if only is not None:
         shown &= only[np.arange(numbers.start, numbers.start + len(shown)) // size]
+    everything = shown.all()
     for key, (values, present) in numbers.columns.items():
-        kept = shown & present
-        lines[key].append(Line(x[kept], values[kept], numbers.steps[kept], None))
+        if everything and present is None:
+            lines[key].append(Line(x, values, numbers.steps, None))
+        else:
+            kept = shown if present is None else shown & present
+            lines[key].append(Line(x[kept], values[kept], numbers.steps[kept], None))
 
 
-def _read_hot(
+def read_hot_lines(
     session: Session, piece: HistorySource, window: Window, x_before: float, lines: dict[str, list[Line]]
 ) -> None:
+    """Add the visible hot rows of a piece to the lines of the keys.
+
+    Args:
+        session: A read transaction.
+        piece: The piece.
+        window: The requested interval of the x axis.
+        x_before: The last x in the parts of the piece; NaN if there is none.
+        lines: The pieces of each key's line.
+    """
+    if piece.hot_count == 0:
+        return
     columns: dict[str, tuple[list[float], list[float], list[int]]] = {key: ([], [], []) for key in lines}
     names = list(dict.fromkeys([*lines, window.x]))
     x_at, on_axis = names.index(window.x), [name in AXES for name in names]
@@ -371,39 +395,3 @@ def _as_double(value: float) -> float:
         return float(value)
     except OverflowError:
         return np.inf if value > 0 else -np.inf
-
-
-def _reduce(key: str, lines: list[Line], points: int) -> Series:
-    if not lines:
-        return Series(key, "points", {"x": np.empty(0), "y": np.empty(0)})
-    x = np.concatenate([line.x for line in lines])
-    order = np.argsort(x, kind="stable") if (x[1:] < x[:-1]).any() else None
-    if len(x) <= points and all(line.values is not None for line in lines):
-        y = np.concatenate([line.values for line in lines if line.values is not None])
-        return Series(key, "points", {"x": x, "y": y} if order is None else {"x": x[order], "y": y[order]})
-    buckets = concatenate([line.as_buckets() for line in lines])
-    if order is not None:
-        x, buckets = x[order], buckets.take(order)
-    before = np.cumsum(buckets.count)
-    targets = np.arange(points) * int(before[-1]) // points if len(before) else np.empty(0, int)
-    starts = np.unique(np.searchsorted(before, targets, side="right"))
-    found = merge(buckets, starts, starts) if len(starts) else buckets
-    ends = np.append(starts[1:], len(x)) - 1 if len(starts) else starts
-    finite = found.count - found.nonfinite
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(finite > 0, found.total / finite, np.nan)
-    return Series(
-        key,
-        "buckets",
-        {
-            "x": x[ends],
-            "last": found.last,
-            "min": found.low,
-            "max": found.high,
-            "mean": mean,
-            "count": found.count,
-            "nonfinite": found.nonfinite,
-            "min_step": found.low_step,
-            "max_step": found.high_step,
-        },
-    )

@@ -1,0 +1,208 @@
+"""Routes for charts of many runs: lines, grouped curves and distributions. They change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response, StreamingResponse
+
+from server.dependencies import Reader, ReaderDep, StoreDep
+from server.openapi import BINARY, columns
+from server.responses import ExactJSON
+from tracker.errors import UsageError
+from tracker.ground.curves import Curve, Distribution, RunLine
+from tracker.store.queries.chart_format import pack_columns
+from tracker.store.queries.distributions import MOST_BINS
+from tracker.store.queries.many_runs import MOST_KEYS, MOST_RUNS, check_lines, check_size
+
+router = APIRouter(prefix="/projects/{entity}/{project}", tags=["charts"], dependencies=[Reader])
+
+# JSON is for people and small programs: a number takes ten times as long as in the binary format.
+MOST_JSON_NUMBERS = 1_000_000
+# A binary answer is sent in blocks of about this many points, so that slow clients cost little memory.
+BLOCK_POINTS = 200_000
+
+Runs = Annotated[list[str], Field(min_length=1, max_length=MOST_RUNS, examples=[["a1b2c3", "d4e5f6"]])]
+Keys = Annotated[list[str], Field(min_length=1, max_length=MOST_KEYS, examples=[["loss", "acc"]])]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Format = Annotated[
+    Literal["binary", "json"] | None,
+    Query(description="The default is binary, or JSON if the header `Accept` names `application/json`."),
+]
+
+
+class _Window(BaseModel):
+    """The x axis, the number of points and the interval of a chart.
+
+    Attributes:
+        x: The x axis for all keys. None: the axis that ``define_metric`` names for each key, or ``_step``.
+        points: The largest number of points of each line or curve.
+        min: The smallest x.
+        max: The largest x.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    x: str | None = None
+    points: Annotated[int, Field(ge=1, le=20_000)] = 1000
+    min: Number | None = None
+    max: Number | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the options with their names in the readers."""
+        return {"x": self.x, "points": self.points, "low": self.min, "high": self.max}
+
+
+class LinesQuery(_Window):
+    """The runs and keys whose lines are wanted.
+
+    Attributes:
+        runs: The ids of the runs.
+        keys: The history keys.
+        steps: Whether buckets have the steps of their smallest and largest value.
+    """
+
+    runs: Runs
+    keys: Keys
+    steps: bool = False
+
+
+class CurvesQuery(_Window):
+    """The groups of runs (ids by label) and the keys whose curves are wanted."""
+
+    groups: Annotated[dict[str, list[str]], Field(min_length=1, examples=[{"adam": ["a1", "b2"]}])]
+    keys: Keys
+
+
+class DistributionQuery(BaseModel):
+    """The runs and the key whose values are counted: see ``ChartReader.distribution``."""
+
+    model_config = ConfigDict(extra="forbid")
+    runs: Runs
+    key: str
+    source: Literal["history", "summary"] = "history"
+    bins: Annotated[int, Field(ge=1, le=MOST_BINS)] = 30
+    edges: Annotated[list[Number], Field(min_length=2, max_length=MOST_BINS + 1)] | None = None
+    probabilities: (
+        Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(max_length=MOST_BINS)] | None
+    ) = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Lines of runs. ``x`` is the requested axis; None if each line has its own."""
+
+    x: str | None
+    series: list[RunLine]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """Grouped curves. ``x`` is the requested axis; None if each curve has its own."""
+
+    x: str | None
+    series: list[Curve]
+
+
+@router.post("/chart", response_model=Lines, responses=columns())
+def get_run_lines(
+    request: Request,
+    store: StoreDep,
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    body: LinesQuery,
+    format: Format = None,
+) -> Response:
+    """Return the lines of many keys of many runs, as Float64 columns or as JSON.
+
+    docs/rest-api.md describes the binary format. A run that does not exist is an error; a key without
+    numbers gives an empty line. The answer names the x axis of each line.
+
+    \f
+    See ``ChartReader.run_lines``.
+    """
+    # All runs are checked before the answer begins: an answer that has begun cannot become an error.
+    store.answer(
+        lambda session: check_lines(session, store.root, entity, project, body.runs, body.keys, body.points)
+    )
+    blocks = (
+        reader.run_lines(entity, project, some, body.keys, **body.options(), steps=body.steps)
+        for some in _slices(body.runs, len(body.keys) * body.points)
+    )
+    return _answer(request, format, body.x, blocks)
+
+
+@router.post("/curves", response_model=Curves, responses=columns())
+def get_grouped_curves(
+    request: Request, reader: ReaderDep, entity: str, project: str, body: CurvesQuery, format: Format = None
+) -> Response:
+    """Return a curve over the runs of each group for each key: mean, deviation, extremes and counts.
+
+    The curves are exact: docs/rest-api.md defines the value of a run at a point.
+
+    \f
+    See ``ChartReader.grouped_curves``.
+    """
+    groups = body.groups
+    check_size(len(groups), len(body.keys), body.points)
+    blocks = (
+        reader.grouped_curves(entity, project, groups, some, **body.options())
+        for some in _slices(body.keys, len(groups) * body.points)
+    )
+    return _answer(request, format, body.x, blocks)
+
+
+@router.post("/distribution", response_model=Distribution)
+def get_distribution(reader: ReaderDep, entity: str, project: str, body: DistributionQuery) -> Response:
+    """Return a histogram and quantiles of the values of a key over runs.
+
+    \f
+    See ``ChartReader.distribution``.
+    """
+    return ExactJSON(
+        reader.distribution(
+            entity,
+            project,
+            body.runs,
+            body.key,
+            source=body.source,
+            bins=body.bins,
+            edges=body.edges,
+            probabilities=body.probabilities,
+        )
+    )
+
+
+def _slices(names: list[str], points_each: int) -> Iterator[list[str]]:
+    """Yield the distinct names in lists for blocks of about ``BLOCK_POINTS`` points."""
+    distinct, size = list(dict.fromkeys(names)), max(1, BLOCK_POINTS // points_each)
+    for first in range(0, len(distinct), size):
+        yield distinct[first : first + size]
+
+
+def _answer(
+    request: Request, format: str | None, x: str | None, blocks: Iterator[Sequence[RunLine | Curve]]
+) -> Response:
+    """Return the series of all blocks: as JSON, or as a stream that has only one block in memory."""
+    if format is None and "application/json" not in request.headers.get("accept", ""):
+        format = "binary"
+    if format == "binary":
+        packed = (pack_columns(x, block) for block in blocks)
+        first = next(packed)  # an error of the first block is still an answer of its own
+        return StreamingResponse(chain([first], packed), media_type=BINARY)
+    series, numbers = [], 0
+    for each in chain.from_iterable(blocks):
+        numbers += sum(len(column) for column in each.columns.values())
+        if numbers > MOST_JSON_NUMBERS:
+            raise UsageError(
+                f"the answer has more than {MOST_JSON_NUMBERS:,} numbers: ask for fewer runs, keys or "
+                "points, or for format=binary"
+            )
+        lists = {name: column.tolist() for name, column in each.columns.items()}
+        series.append(dataclasses.replace(each, columns=lists))
+    return ExactJSON({"x": x, "series": series})

@@ -1,0 +1,209 @@
+"""The histories of many runs: their visible pieces and their x axes, with a few queries for all runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from tracker.errors import NotFoundError
+from tracker.ground.records import MetricDefined, read_extension
+from tracker.runstate.aggregates import Rules
+from tracker.runstate.fold import KeyFacts, SegmentState
+from tracker.runstate.merge import SegmentView, define_metrics, newest_branch, order_segments
+from tracker.store.catalog.hot_rows import read_hot
+from tracker.store.catalog.models import Part, Project, Run, Segment
+from tracker.store.history.ladder import AXES
+from tracker.store.history.part_file import PartFile
+from tracker.store.history.sources import HistorySource
+
+# The largest number of bound values in one query.
+IDS_AT_ONCE = 500
+
+
+class RunSource(NamedTuple):
+    """The visible history of a run.
+
+    Attributes:
+        run_id: The id of the run.
+        number: The run's number in the catalog.
+        pieces: The visible pieces, oldest attempt first.
+        version: A value that differs if the visible rows differ: the names of the parts, and the position up
+            to which the journal of the hot rows is applied.
+        rows: The number of rows of the pieces, including rows that a later attempt hides.
+    """
+
+    run_id: str
+    number: int
+    pieces: list[HistorySource]
+    version: tuple[Any, ...]
+    rows: int
+
+
+class _Segment(NamedTuple):
+    id: int
+    run_id: int
+    segment: str
+    rank: int
+    attempt: int
+    started_at: float
+    start_step: int
+    ended: str | None
+    hot_count: int
+    hot_bytes: int
+    journal_index: int
+    offset: int
+
+
+_COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(getattr(Segment, name) for name in _Segment._fields)
+
+
+def find_sources(
+    session: Session, entity: str, project: str, run_ids: Sequence[str], root: Path
+) -> list[RunSource]:
+    """Return the visible histories of runs, in the order of ``run_ids``.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        run_ids: The ids of the runs, without duplicates.
+        root: The store's folder.
+
+    Raises:
+        NotFoundError: Some runs do not exist. The message names the first of them.
+    """
+    place = select(Project.id).where(Project.entity == entity, Project.name == project)
+    project_id = session.scalar(place)
+    numbers: dict[str, int] = {}
+    for some in slices(run_ids):
+        found = session.execute(
+            select(Run.run_id, Run.id).where(Run.project_id == project_id, Run.run_id.in_(some))
+        )
+        numbers.update((run_id, number) for run_id, number in found)
+    unknown = [run_id for run_id in run_ids if run_id not in numbers]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        named = ", ".join(map(repr, unknown[:3]))
+        raise NotFoundError(f"there is no run {named}{more} in {entity}/{project}: leave it out")
+    segments: dict[int, list[_Segment]] = defaultdict(list)
+    for some_numbers in slices(list(numbers.values())):
+        query = select(*_COLUMNS).where(Segment.run_id.in_(some_numbers)).order_by(Segment.id)
+        for row in session.execute(query):
+            segments[row.run_id].append(_Segment(*row))
+    shown = {number: newest_branch(segments[number]) for number in numbers.values()}
+    ids = {each.segment: each for of_run in segments.values() for each in of_run}
+    parts = _parts(session, [ids[name].id for of_run in shown.values() for name, _ in of_run], root)
+    return [
+        _source(session, run_id, numbers[run_id], [(ids[name], before) for name, before in shown[at]], parts)
+        for run_id, at in ((run_id, numbers[run_id]) for run_id in run_ids)
+    ]
+
+
+def _parts(session: Session, segment_ids: list[int], root: Path) -> dict[int, list[PartFile]]:
+    found: dict[int, list[PartFile]] = defaultdict(list)
+    for some in slices(segment_ids):
+        query = (
+            select(Part.segment_id, Part.id, Part.path, Part.rows)
+            .where(Part.segment_id.in_(some))
+            .order_by(Part.segment_id, Part.first_row, Part.id)
+        )
+        for segment_id, number, path, rows in session.execute(query):
+            found[segment_id].append(PartFile(number, root / path, rows))
+    return found
+
+
+def _source(
+    session: Session,
+    run_id: str,
+    number: int,
+    shown: list[tuple[_Segment, int | None]],
+    parts: dict[int, list[PartFile]],
+) -> RunSource:
+    pieces, version, rows = [], [], 0
+    for each, before in shown:
+        of_segment = parts.get(each.id, [])
+        read = partial(read_hot, session, each.id)
+        pieces.append(HistorySource(of_segment, read, before, each.id, each.hot_count))
+        rows += each.hot_count + sum(part.rows for part in of_segment)
+        names = tuple(str(part.path) for part in of_segment)
+        # The journal up to a position and the end of the writer determine the hot rows.
+        hot_version = (
+            each.segment,
+            each.hot_count,
+            each.hot_bytes,
+            each.journal_index,
+            each.offset,
+            each.ended,
+        )
+        version.append((names, before, hot_version if each.hot_count else None))
+    return RunSource(run_id, number, pieces, tuple(version), rows)
+
+
+class _Definitions(msgspec.Struct):
+    """The fields of a segment's state that decide the x axes. The decoder skips the others."""
+
+    metrics: dict[str, MetricDefined] = {}
+    keys: msgspec.Raw = msgspec.Raw(b"\x80")
+
+
+_STATE_COLUMNS: tuple[InstrumentedAttribute[Any], ...] = (
+    *(Segment.run_id, Segment.segment, Segment.rank, Segment.attempt, Segment.started_at),
+    Segment.state,
+)
+_decode = msgspec.msgpack.Decoder(_Definitions, ext_hook=read_extension).decode
+_decode_keys = msgspec.msgpack.Decoder(dict[str, KeyFacts]).decode
+
+
+def find_axes(
+    session: Session, sources: Sequence[RunSource], keys: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return the x axis of each key, by run id and key, as ``define_metric`` named it (``step_metric``).
+
+    The axis is ``_step`` for a key without a definition, and if the run has no numbers under the key that the
+    definition names.
+
+    Args:
+        session: A read transaction.
+        sources: The runs.
+        keys: The keys.
+    """
+    names = {source.number: source.run_id for source in sources}
+    states: dict[int, list[tuple[SegmentView, msgspec.Raw]]] = defaultdict(list)
+    for some in slices(list(names)):
+        query = select(*_STATE_COLUMNS).where(Segment.run_id.in_(some)).order_by(Segment.id)
+        for number, segment, rank, attempt, started_at, packed in session.execute(query):
+            found = _decode(packed)
+            state = SegmentState(metrics=found.metrics)
+            view = SegmentView(segment, rank, attempt, started_at, 0, None, state)
+            states[number].append((view, found.keys))
+    return {run_id: _axes(states[number], keys) for number, run_id in names.items()}
+
+
+def _axes(segments: list[tuple[SegmentView, msgspec.Raw]], keys: Sequence[str]) -> dict[str, str]:
+    rules = Rules(define_metrics(order_segments(view for view, _ in segments)))
+    wanted = {key: rule.step_metric for key in keys if (rule := rules.find(key)) and rule.step_metric}
+    if not wanted:
+        return dict.fromkeys(keys, "_step")
+    facts = [_decode_keys(packed) for _, packed in segments]
+    numeric = {
+        axis
+        for axis in wanted.values()
+        if axis in AXES or any(axis in each and each[axis].numbers for each in facts)
+    }
+    return {
+        key: axis if (axis := wanted.get(key, "_step")) in numeric and axis != key else "_step"
+        for key in keys
+    }
+
+
+def slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the items in lists that are short enough for one query."""
+    for first in range(0, len(items), IDS_AT_ONCE):
+        yield items[first : first + IDS_AT_ONCE]
