@@ -1,7 +1,8 @@
-"""Addresses of files. Answers contain them so that clients need not build them."""
+"""Addresses on this server. Answers contain addresses of files, so that clients need not build them."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any
 from urllib.parse import quote
@@ -11,11 +12,14 @@ from tracker.ground.read_models import ArtifactDetail, TablePage
 from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Run
 
+# The path of the public address of this server, during a request: empty, or for example "/tracker".
+ROOT: ContextVar[str] = ContextVar("root", default="")
+
 
 def media_url(run: Run, path: str) -> str:
     """Return the address of a run's file."""
     return (
-        f"/api/v1/projects/{quote(run.project.entity, safe='')}/{quote(run.project.name, safe='')}"
+        f"{_project_url(run.project.entity, run.project.name)}"
         f"/runs/{quote(run.run_id, safe='')}/files/{quote(path)}"
     )
 
@@ -41,9 +45,13 @@ def _fields(record: TablePage | ArtifactDetail) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+def _project_url(entity: str, project: str) -> str:
+    return f"{ROOT.get()}/api/v1/projects/{quote(entity, safe='')}/{quote(project, safe='')}"
+
+
 def _files_url(artifact: ArtifactDetail) -> str:
     return (
-        f"/api/v1/projects/{quote(artifact.entity, safe='')}/{quote(artifact.project, safe='')}"
+        f"{_project_url(artifact.entity, artifact.project)}"
         f"/artifacts/{quote(artifact.name, safe='')}/{artifact.version}/files"
     )
 
