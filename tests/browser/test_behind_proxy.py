@@ -15,7 +15,9 @@ import pytest
 import scripts
 from playwright.sync_api import Browser, expect
 
+import tracker
 from server.app import describe
+from tracker.ground.http import Client
 
 from .conftest import checked_page
 
@@ -25,7 +27,7 @@ NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
 
 SCRIPT = """
-import os, tracker
+import tracker
 run = tracker.init(project="shown", id="sent", name="sent")
 for step in range(50):
     run.log({"loss": 1 / (step + 1)})
@@ -34,8 +36,6 @@ with artifact.new_file("model.ckpt", "wb") as file:
     file.write(b"weights" * 100)
 run.log_artifact(artifact)
 run.finish()
-address = os.environ["TRACKER_BASE_URL"]
-assert tracker.Api().run("local/shown/sent").url == f"{address}/local/shown?run=sent"
 """
 
 
@@ -99,7 +99,12 @@ def forwarding(listening: socket.socket, server: str, path: str, certificate: Pa
 @pytest.mark.skipif(NGINX is None, reason="nginx is missing. Run: apt-get install nginx-light")
 @pytest.mark.parametrize("path", ["", "/tracker"])
 def test_everything_works_behind_nginx(
-    path: str, serve: Callable, chromium: Browser, certificate: Path, tmp_path: Path
+    path: str,
+    serve: Callable,
+    chromium: Browser,
+    certificate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)  # nginx does not set this for inherited sockets
@@ -107,8 +112,13 @@ def test_everything_works_behind_nginx(
         public = f"{origin}{path}"
         served = serve(*(["--url", public] if path else []), key=True)
         with forwarding(listening, served.url, path, certificate):
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             remote = {"TRACKER_BASE_URL": public, "TRACKER_API_KEY": served.key}
-            scripts.run(SCRIPT, tmp_path, **remote, SSL_CERT_FILE=str(certificate))
+            scripts.run(SCRIPT, tmp_path, **remote)
+            client = Client(public, served.key)
+            scripts.wait_for(lambda: client.get("projects")["projects"], "the project")
+            api = tracker.Api({"base_url": public, "api_key": served.key})
+            assert api.run("local/shown/sent").url == f"{public}/local/shown?run=sent"
             with checked_page(chromium, re.escape(f"{public}/"), ignore_https_errors=True) as page:
                 if path:
                     page.goto(served.link)
