@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import scripts
 from playwright.sync_api import Browser, expect
+from serving import command
 
 import tracker
 from server.app import describe
@@ -121,7 +122,9 @@ def test_everything_works_behind_nginx(
             assert api.run("local/shown/sent").url == f"{public}/local/shown?run=sent"
             with checked_page(chromium, re.escape(f"{public}/"), ignore_https_errors=True) as page:
                 if path:
-                    page.goto(served.link)
+                    link = command("server", "--link", folder=tmp_path).stdout.strip()
+                    assert link.startswith(f"{public}/sign-in?token=")
+                    page.goto(link)
                     assert page.url == f"{public}/"
                 else:
                     page.goto(public)

@@ -68,7 +68,8 @@ def content(wheel: Path) -> Iterator[zipfile.ZipFile]:
 
 def test_wheel_contains_the_dashboard_but_not_its_source(content: zipfile.ZipFile) -> None:
     names = content.namelist()
-    assert {"server/static/index.html", "server/static/reference.html"} <= {*names}
+    built = ("index.html", "reference.html", "swagger-ui-notices.txt")
+    assert {f"server/static/{name}" for name in built} <= {*names}
     page = content.read("server/static/index.html").decode()
     scripts_named = re.findall(r'src="\.(/assets/[^"]+\.js)"', page)
     assert scripts_named
