@@ -37,16 +37,7 @@ CONSTRAINTS = ROOT / "constraints-dev.txt"
 WEB = ROOT / "server" / "web"
 BUILT_WEB = ROOT / "server" / "static"
 # Generated folders under server/web.
-WEB_OUTPUT = {
-    "node_modules",
-    "generated",
-    "dist",
-    "build",
-    ".svelte-kit",
-    ".vite",
-    "coverage",
-    "test-results",
-}
+WEB_OUTPUT = {"node_modules", "generated", "dist", "build", ".svelte-kit", ".vite", "coverage"}
 
 DEMO_EXTRAS = ("server", "lightning", "examples")
 TEST_EXTRAS = (*DEMO_EXTRAS, "media", "docs", "dev")
@@ -59,7 +50,7 @@ ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--
 LARGEST_WORKERS = 8
 
 # Markers of tests that run only on request.
-SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "containers")
+SUITES = ("slow", "lightning", "clients", "differential", "package", "mounts", "proxy", "containers")
 
 
 def main() -> int:
@@ -144,6 +135,8 @@ def test(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
             provide_suite(suite)
         elif suite == "mounts" and not shutil.which("sshfs"):
             install_debian("sshfs", "openssh-server")
+        elif suite == "proxy" and not shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
+            install_debian("nginx-light", "openssl")
     if options.no_browser:
         wanted.append("not browser")
     replace_process([PYTHON, "-m", "pytest", "-m", " and ".join(wanted), *workers(arguments), *arguments])

@@ -18,6 +18,7 @@ SOURCES = (
     "package-lock.json",
     ".npmrc",
     "index.html",
+    "reference.html",
     "vite.config.ts",
     "svelte.config.js",
     "tsconfig.json",

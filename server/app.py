@@ -13,7 +13,7 @@ from server.dashboard import add_dashboard
 from server.dependencies import require_caller
 from server.events import ChangeFeed
 from server.ingest import Ingest
-from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
+from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
 from server.routes import (
@@ -53,7 +53,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         yield
         watcher.stop()
 
-    app = _describe(lifespan=lifespan)
+    app = _describe(lifespan=lifespan, servers=[{"url": settings.root}] if settings.root else None)
     app.state.store = store
     app.state.settings = settings
     app.state.watcher = watcher
@@ -69,6 +69,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
+    if settings.url is not None:
+        app.add_middleware(PublicAddress, root=settings.root, secure=settings.url.startswith("https:"))
     add_error_handlers(app)
     app.include_router(session.links)
     add_dashboard(app)

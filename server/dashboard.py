@@ -1,4 +1,4 @@
-"""The built files of the dashboard."""
+"""The built files of the dashboard and of the API reference."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
+
+from server.links import ROOT
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
@@ -23,11 +25,15 @@ HEADERS = {
 
 
 def add_dashboard(app: FastAPI) -> None:
-    """Serve ``/assets``, and the page at every other address outside the API."""
+    """Serve ``/assets``, the API reference, and the dashboard at every other address outside the API."""
     assets = STATIC / "assets"
     names = {file.name for file in STATIC.iterdir() if file.is_file()} if STATIC.is_dir() else set()
     if assets.is_dir():
         app.mount("/assets", StaticFiles(directory=assets), name="assets")
+
+    @app.get("/api/v1/docs", include_in_schema=False)
+    def reference() -> Response:
+        return _page("reference.html")
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> Response:
@@ -35,10 +41,17 @@ def add_dashboard(app: FastAPI) -> None:
             raise HTTPException(404, f"Address {path!r} does not exist.")
         if path and "/" not in path and path in names:
             return FileResponse(STATIC / path, headers=HEADERS)
-        if not (STATIC / "index.html").is_file():
-            return PlainTextResponse(
-                "This installation does not contain the dashboard. Install a wheel of airgap-tracker, or run "
-                "`pip install .` in the source tree. The API is at /api/v1.\n",
-                503,
-            )
-        return FileResponse(STATIC / "index.html", headers=HEADERS)
+        return _page("index.html")
+
+
+def _page(name: str) -> Response:
+    """Return a page. The addresses in its file start with ``./``, instead of the path of this server."""
+    try:
+        text = (STATIC / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return PlainTextResponse(
+            "This installation does not contain the dashboard. Install a wheel of airgap-tracker, or run "
+            "`pip install .` in the source tree. The API is at /api/v1.\n",
+            503,
+        )
+    return HTMLResponse(text.replace('"./', f'"{ROOT.get()}/'), headers=HEADERS)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from server import keys
+from server.links import ROOT
 from server.settings import ServerSettings
 from tracker.errors import AuthenticationError
 from tracker.reading.local import LocalReader
@@ -116,6 +117,7 @@ def sign_in(response: Response, key: str, *, secure: bool) -> None:
     response.set_cookie(
         COOKIE,
         keys.session_of(key),
+        path=f"{ROOT.get()}/",
         max_age=90 * 24 * 3600,
         httponly=True,
         samesite="strict",

@@ -1,7 +1,8 @@
-"""Addresses of files. Answers contain them so that clients need not build them."""
+"""Addresses on this server. Answers contain addresses of files, so that clients need not build them."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import quote
@@ -13,12 +14,14 @@ from tracker.ground.table_answers import TableComparison
 from tracker.store.blobs.manifest import Entry
 from tracker.store.catalog.models import Run
 
+# The path of the public address of this server, during a request: empty, or for example "/tracker".
+ROOT: ContextVar[str] = ContextVar("root", default="")
+
 
 def media_url(run: Run | RunPath, path: str) -> str:
     """Return the address of a run's file."""
     place = run if isinstance(run, tuple) else (run.project.entity, run.project.name, run.run_id)
-    entity, project, run_id = (quote(part, safe="") for part in place)
-    return f"/api/v1/projects/{entity}/{project}/runs/{run_id}/files/{quote(path)}"
+    return f"{_project_url(*place[:2])}/runs/{quote(place[2], safe='')}/files/{quote(path)}"
 
 
 def link_table(run: RunPath, page: TablePage) -> LinkedTablePage:
@@ -58,9 +61,13 @@ def _fields(record: TablePage | ArtifactDetail) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+def _project_url(entity: str, project: str) -> str:
+    return f"{ROOT.get()}/api/v1/projects/{quote(entity, safe='')}/{quote(project, safe='')}"
+
+
 def _files_url(artifact: ArtifactDetail) -> str:
     return (
-        f"/api/v1/projects/{quote(artifact.entity, safe='')}/{quote(artifact.project, safe='')}"
+        f"{_project_url(artifact.entity, artifact.project)}"
         f"/artifacts/{quote(artifact.name, safe='')}/{artifact.version}/files"
     )
 

@@ -46,7 +46,7 @@ def serve(settings: ServerSettings) -> None:
         ready = f"tracker server: {url} (store {store.layout.source})"
         if store.layout.is_copy:
             say(f"{store.layout.source} is read-only for this user: the server only reads it")
-        publish_json(store.layout.new_temporary(), store.layout.served_at, {"url": url})
+        publish_json(store.layout.new_temporary(), store.layout.served_at, {"url": settings.url or url})
         if settings.key_required:
             key = keys.own_key(store)
             if settings.on_loopback:
@@ -79,7 +79,7 @@ def new_link(layout: Layout) -> str:
     found = read_json(layout.served_at)
     if found is None:
         raise UsageError(f"No server has served {layout.root} yet. Start one: tracker server")
-    return f"{found['url']}/sign-in?token={keys.make_link_token(layout)}"
+    return f"{found['url'].rstrip('/')}/sign-in?token={keys.make_link_token(layout)}"
 
 
 def _note_own_key(port: int, key: str) -> None:

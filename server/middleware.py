@@ -13,11 +13,37 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.links import ROOT
 from server.responses import answer_to_error, error_answer
 from tracker.errors import AuthenticationError, ReadOnlyError
 
 # Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
 LARGEST_JSON = 16 * 1024 * 1024
+
+
+class PublicAddress:
+    """Removes the path of the public address from requests, unless the proxy has removed it.
+
+    Args:
+        app: The application behind this middleware.
+        root: Path of the public address, without a slash at the end.
+        secure: Whether the public address uses https. Browsers then send the cookie only over https.
+    """
+
+    def __init__(self, app: ASGIApp, root: str, secure: bool) -> None:
+        self._app = app
+        self._root = root
+        self._secure = secure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request."""
+        if scope["type"] == "http":
+            ROOT.set(self._root)
+            path = scope["path"]
+            if self._root and f"{path}/".startswith(f"{self._root}/"):
+                path = path[len(self._root) :] or "/"
+            scope = {**scope, "path": path, "scheme": "https" if self._secure else scope["scheme"]}
+        await self._app(scope, receive, send)
 
 
 class LoopbackNamesOnly:

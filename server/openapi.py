@@ -115,7 +115,11 @@ def add_document(app: FastAPI, open_operations: set[str]) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(
-                title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
+                title=app.title,
+                version=app.version,
+                description=DESCRIPTION,
+                routes=app.routes,
+                servers=app.servers,
             )
             _complete(made, open_operations)
             app.openapi_schema = made

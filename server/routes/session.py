@@ -9,6 +9,7 @@ from server import dependencies, keys
 from server.answers import Health, SessionInfo
 from server.bodies import SignIn
 from server.dependencies import COOKIE, SettingsDep, StoreDep, carries_key, is_signed_in
+from server.links import ROOT
 from server.responses import ExactJSON
 from tracker.errors import AuthenticationError
 from tracker.version import __version__
@@ -59,7 +60,7 @@ def sign_in(request: Request, store: StoreDep, body: SignIn) -> Response:
 def sign_out() -> Response:
     """Remove the cookie."""
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=f"{ROOT.get()}/", httponly=True, samesite="strict")
     return response
 
 
@@ -84,6 +85,6 @@ def follow_link(request: Request, store: StoreDep, token: str = "") -> Response:
             401,
         )
     headers = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-    response = RedirectResponse("/", 303, headers=headers)
+    response = RedirectResponse(f"{ROOT.get()}/", 303, headers=headers)
     dependencies.sign_in(response, keys.own_key(store), secure=request.url.scheme == "https")
     return response

@@ -38,7 +38,7 @@ export default ts.config(
       eqeqeq: ["error", "always", { null: "ignore" }],
       "no-console": "error",
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
-      // lib/route.ts builds all links, and one listener handles them. SvelteKit's resolve() does not exist
+      // state/nav.svelte.ts builds all links, and one listener handles them. SvelteKit's resolve() does not exist
       // here.
       "svelte/no-navigation-without-resolve": "off",
       // Maps and sets in state are replaced as a whole ($state.raw), never changed in place.

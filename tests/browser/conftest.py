@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         assert process.stdout is not None
         found = re.search(r"(http://\S+)", process.stdout.readline())
         assert found is not None, "the server ended before it listened"
-        link = re.search(r"(http://\S+)", process.stdout.readline()) if key else None
+        link = re.search(r"(https?://\S+)", process.stdout.readline()) if key else None
         own = (tmp_path / "tracker-store" / "server.key").read_text() if key else None
         started.append(Served(found[1], own, process, link[1] if link else None))
         return started[-1]
@@ -74,10 +75,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """Yield a page that fails its test on any console error, page error or request to another host."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+@contextmanager
+def checked_page(chromium: Browser, origin: str = r"http://127\.0\.0\.1[:/]", **options) -> Iterator[Page]:
+    """Open a page that fails its test on any console error, page error or request to another host.
+
+    Args:
+        chromium: The browser.
+        origin: Pattern of the addresses that the page may request.
+        **options: Options of the browser's context.
+    """
+    size = {"width": 1400, "height": 900}
+    context = chromium.new_context(viewport=size, accept_downloads=True, **options)
     opened = context.new_page()
     wrong: list[str] = []
     # Chromium logs a refused answer (401, 404) as an error. A test that expects one adds it here.
@@ -88,7 +96,7 @@ def page(chromium: Browser) -> Iterator[Page]:
             wrong.append(f"console {message.type}: {message.text}")
 
     def on_request(request) -> None:
-        if not re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:)", request.url):
+        if not re.match(f"({origin}|data:|blob:)", request.url):
             wrong.append(f"request to another host: {request.url}")
 
     opened.on("console", on_console)
@@ -98,6 +106,13 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
     allowed = opened.allowed_errors  # type: ignore[attr-defined]
     assert [line for line in wrong if not any(re.search(each, line) for each in allowed)] == []
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """Yield a page. See ``checked_page``."""
+    with checked_page(chromium) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -68,14 +68,17 @@ def content(wheel: Path) -> Iterator[zipfile.ZipFile]:
 
 def test_wheel_contains_the_dashboard_but_not_its_source(content: zipfile.ZipFile) -> None:
     names = content.namelist()
-    assert "server/static/index.html" in names
+    built = ("index.html", "reference.html", "swagger-ui-notices.txt")
+    assert {f"server/static/{name}" for name in built} <= {*names}
     page = content.read("server/static/index.html").decode()
-    scripts_named = re.findall(r'src="(/assets/[^"]+\.js)"', page)
+    scripts_named = re.findall(r'src="\.(/assets/[^"]+\.js)"', page)
     assert scripts_named
     assert all(f"server/static{name}" in names for name in scripts_named)
     assert not re.search(r'(src|href)="(https?:)?//', page)
     notices = content.read("server/static/third-party-licenses.md").decode()
-    assert all(re.search(rf"^## {name} ", notices, re.MULTILINE) for name in ("svelte", "uplot")), notices
+    assert all(
+        re.search(rf"^## {name} ", notices, re.MULTILINE) for name in ("svelte", "swagger-ui-dist", "uplot")
+    ), notices
     assert not [name for name in names if name.startswith(("server/web", "tests", "benchmarks"))]
     assert "tracker/store/catalog/migrations/versions/v0001_first_catalog.py" in names
     assert "tracker/py.typed" in names

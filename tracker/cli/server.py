@@ -23,6 +23,10 @@ def add_commands(commands: Commands) -> None:
     )
     server.add_argument("--port", type=_port, default=8080, help="port; 0 means a free port (default: 8080)")
     server.add_argument(
+        "--url",
+        help="public address of the server behind a proxy, for example https://example.org/tracker",
+    )
+    server.add_argument(
         "--no-key",
         action="store_true",
         help="require no API key: every user of this machine can read and write (only on a loopback address)",
@@ -67,7 +71,7 @@ def _serve(options: argparse.Namespace) -> None:
         raise UsageError(
             f"The server is not installed: {error}. Run: pip install 'airgap-tracker[server]'"
         ) from error
-    settings = ServerSettings(store_of(options), options.host, options.port, options.no_key)
+    settings = ServerSettings(store_of(options), options.host, options.port, options.no_key, options.url)
     if options.link:
         print(new_link(Layout(settings.store)))
         return

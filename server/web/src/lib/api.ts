@@ -23,7 +23,7 @@ type BelowRun<Name extends string> = `/api/v1/projects/{entity}/{project}/runs/{
 type RunRoute = "console" | "facts" | "objects" | "system" | "table";
 
 /** The fields of a run that a person can change. */
-export type RunEdit = Partial<Schema<"RunEdit">>;
+export type RunEdit = Partial<Schema<"RunValues">>;
 
 /** A failed request. `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
@@ -55,6 +55,8 @@ export interface ChartQuery {
 }
 
 export interface ApiOptions {
+  /** The path of the server: empty, or for example "/tracker" behind a proxy. */
+  root?: string;
   fetch: (url: string, init?: RequestInit) => Promise<Response>;
   /** Called at the start of every request except the long poll. The returned function marks its end. */
   begin?: () => () => void;
@@ -90,6 +92,8 @@ async function errorOf(response: Response): Promise<ApiError> {
 export type Api = ReturnType<typeof createApi>;
 
 export function createApi(options: ApiOptions) {
+  const urlOf = (...parts: Parameters<typeof buildUrl>) => `${options.root ?? ""}${buildUrl(...parts)}`;
+
   async function send(url: string, init: RequestInit, onSignedOut = options.onSignedOut): Promise<Response> {
     let response: Response;
     try {
@@ -123,32 +127,32 @@ export function createApi(options: ApiOptions) {
   const inProject = (entity: string, project: string, ...rest: string[]) => ["projects", entity, project, ...rest];
 
   return {
-    session: () => getJson<Answer<"get_session">>(buildUrl(["session"])),
+    session: () => getJson<Answer<"get_session">>(urlOf(["session"])),
 
     signIn: (key: string) =>
       counted(async () => {
         const headers = { "content-type": "application/json" };
         // A wrong key is an error of the form, not the end of a session.
         const nothing = () => undefined;
-        await send(buildUrl(["session"]), { method: "POST", headers, body: JSON.stringify({ key }) }, nothing);
+        await send(urlOf(["session"]), { method: "POST", headers, body: JSON.stringify({ key }) }, nothing);
       }),
 
     signOut: () =>
       counted(async () => {
-        await send(buildUrl(["session"]), { method: "DELETE" });
+        await send(urlOf(["session"]), { method: "DELETE" });
       }),
 
     projects: async (signal?: AbortSignal) =>
-      (await getJson<Answer<"list_projects">>(buildUrl(["projects"]), signal)).projects,
+      (await getJson<Answer<"list_projects">>(urlOf(["projects"]), signal)).projects,
 
     runs: (entity: string, project: string, query: RunQuery, signal?: AbortSignal) =>
       getJson<Answer<"list_runs">>(
-        buildUrl(inProject(entity, project, "runs"), { ...query, search: query.search || undefined }),
+        urlOf(inProject(entity, project, "runs"), { ...query, search: query.search || undefined }),
         signal,
       ),
 
     run: (entity: string, project: string, id: string, signal?: AbortSignal) =>
-      getJson<Answer<"get_run">>(buildUrl(inProject(entity, project, "runs", id)), signal),
+      getJson<Answer<"get_run">>(urlOf(inProject(entity, project, "runs", id)), signal),
 
     /** Returns the changed run. */
     editRun: (entity: string, project: string, id: string, edit: RunEdit) =>
@@ -157,7 +161,7 @@ export function createApi(options: ApiOptions) {
         const init = { method: "PATCH", headers, body: JSON.stringify(edit) };
         // A browser that may read but not write stays signed in.
         const nothing = () => undefined;
-        const response = await send(buildUrl(inProject(entity, project, "runs", id)), init, nothing);
+        const response = await send(urlOf(inProject(entity, project, "runs", id)), init, nothing);
         return parseJson(await response.text()) as Answer<"edit_run">;
       }),
 
@@ -171,7 +175,7 @@ export function createApi(options: ApiOptions) {
       counted(async () => {
         const { keys, ...params } = query;
         const repeated = keys.map((key): [string, string] => ["key", key]);
-        const url = buildUrl(inProject(entity, project, "runs", id, "chart"), params, repeated);
+        const url = urlOf(inProject(entity, project, "runs", id, "chart"), params, repeated);
         const response = await send(url, { signal: signal ?? null });
         return decodeChart(await response.arrayBuffer()).series;
       }),
@@ -184,17 +188,17 @@ export function createApi(options: ApiOptions) {
       name: Name,
       query: Params,
       signal?: AbortSignal,
-    ) => getJson<AnswerOf<paths[BelowRun<Name>]["get"]>>(buildUrl(inProject(entity, project, "runs", id, name), query), signal),
+    ) => getJson<AnswerOf<paths[BelowRun<Name>]["get"]>>(urlOf(inProject(entity, project, "runs", id, name), query), signal),
 
     /** Returns the content of a logged JSON file by its address. */
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
-      (await getJson<Answer<"list_artifacts">>(buildUrl(inProject(entity, project, "artifacts"), { run }), signal))
+      (await getJson<Answer<"list_artifacts">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))
         .artifacts,
 
     artifact: (entity: string, project: string, name: string, ref: string, signal?: AbortSignal) =>
-      getJson<Answer<"get_artifact">>(buildUrl(inProject(entity, project, "artifacts", name, ref)), signal),
+      getJson<Answer<"get_artifact">>(urlOf(inProject(entity, project, "artifacts", name, ref)), signal),
 
     /** Returns a page of an artifact's files, in path order. */
     artifactFiles: (detail: Schema<"LinkedArtifact">, offset: number, limit: number, signal?: AbortSignal) => {
@@ -205,7 +209,7 @@ export function createApi(options: ApiOptions) {
     /** Sends the long poll. It does not count as pending, because it is always open. */
     live: async (since: number | undefined, timeout: number, signal: AbortSignal): Promise<Answer<"get_changes">> => {
       const params = since === undefined ? {} : { since, timeout };
-      const response = await send(buildUrl(["live"], params), { signal });
+      const response = await send(urlOf(["live"], params), { signal });
       return parseJson(await response.text()) as Answer<"get_changes">;
     },
   };

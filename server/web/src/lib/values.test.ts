@@ -28,6 +28,7 @@ const run = (change: Partial<Schema<"RunInfo">>): Schema<"RunInfo"> => ({
   reason: null,
   last_seen: null,
   host: null,
+  archived: false,
   ...change,
 });
 

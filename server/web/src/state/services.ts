@@ -3,6 +3,7 @@ import { createActivity } from "../lib/activity";
 import { createApi } from "../lib/api";
 import { createChartLoader } from "../lib/chart-loader";
 import { createSettings } from "../lib/storage";
+import { root } from "./root";
 
 /** About the width of a chart in device pixels. The server puts more points than this into buckets. */
 const CHART_POINTS = 1000;
@@ -18,6 +19,7 @@ export function onSignedOut(handler: () => void): void {
 }
 
 export const api = createApi({
+  root,
   fetch: (url, init) => window.fetch(url, init),
   begin: activity.begin,
   onSignedOut: () => signedOut(),

@@ -19,6 +19,7 @@ export const theme = {
 
 function apply(): void {
   document.documentElement.dataset["theme"] = theme.current;
+  document.documentElement.classList.toggle("dark-mode", theme.current === "dark"); // for Swagger UI
 }
 
 export function toggleTheme(): void {

@@ -1,0 +1,153 @@
+"""Tests of the dashboard, of scripts and of addresses behind nginx, with the examples of docs/serving.md."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import scripts
+from playwright.sync_api import Browser, expect
+from serving import command
+
+import tracker
+from server.app import describe
+from tracker.ground.http import Client
+
+from .conftest import checked_page
+
+pytestmark = pytest.mark.proxy
+
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
+
+SCRIPT = """
+import tracker
+run = tracker.init(project="shown", id="sent", name="sent")
+for step in range(50):
+    run.log({"loss": 1 / (step + 1)})
+artifact = tracker.Artifact("model", "model")
+with artifact.new_file("model.ckpt", "wb") as file:
+    file.write(b"weights" * 100)
+run.log_artifact(artifact)
+run.finish()
+"""
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Return a self-signed certificate for 127.0.0.1. Its key is next to it."""
+    path = tmp_path / "tracker.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=tracker -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ["-keyout", path.with_suffix(".key"), "-out", path]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    return path
+
+
+@contextmanager
+def forwarding(listening: socket.socket, server: str, path: str, certificate: Path) -> Iterator[None]:
+    """Run nginx with an example of the documentation.
+
+    Args:
+        listening: The socket on which nginx accepts connections. nginx inherits it.
+        server: Address of the server.
+        path: The path that nginx forwards; empty for all.
+        certificate: The certificate.
+    """
+    assert NGINX is not None
+    whole, location = re.findall(r"```nginx\n(.*?)```", SERVING.read_text(), re.DOTALL)
+    if path:
+        whole = re.sub(r" *location / \{.*?\}\n", lambda _: location, whole, flags=re.DOTALL)
+    folder = certificate.parent
+    for documented, used in (
+        ("listen 443 ssl", f"listen 127.0.0.1:{listening.getsockname()[1]} ssl"),
+        ("/etc/ssl/tracker", str(certificate.with_suffix(""))),
+        ("http://127.0.0.1:8080", server),
+        ("location /tracker/", f"location {path}/"),
+    ):
+        assert documented in whole or (documented.startswith("location") and not path)
+        whole = whole.replace(documented, used)
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    settings = folder / "nginx.conf"
+    user = "user root; " if os.geteuid() == 0 else ""  # only this user can open the folder of the test
+    settings.write_text(
+        f"{user}daemon off; pid {folder}/nginx.pid; events {{}}\n"
+        f"http {{ access_log off; {temporary}\n{whole}\n}}"
+    )
+    process = subprocess.Popen(
+        [NGINX, "-e", "stderr", "-c", settings],
+        env={**os.environ, "NGINX": f"{listening.fileno()};"},
+        pass_fds=[listening.fileno()],
+    )
+    try:
+        yield
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is missing. Run: apt-get install nginx-light")
+@pytest.mark.parametrize("path", ["", "/tracker"])
+def test_everything_works_behind_nginx(
+    path: str,
+    serve: Callable,
+    chromium: Browser,
+    certificate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)  # nginx does not set this for inherited sockets
+        origin = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        public = f"{origin}{path}"
+        served = serve(*(["--url", public] if path else []), key=True)
+        with forwarding(listening, served.url, path, certificate):
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            remote = {"TRACKER_BASE_URL": public, "TRACKER_API_KEY": served.key}
+            scripts.run(SCRIPT, tmp_path, **remote)
+            client = Client(public, served.key)
+            scripts.wait_for(lambda: client.get("projects")["projects"], "the project")
+            api = tracker.Api({"base_url": public, "api_key": served.key})
+            assert api.run("local/shown/sent").url == f"{public}/local/shown?run=sent"
+            with checked_page(chromium, re.escape(f"{public}/"), ignore_https_errors=True) as page:
+                if path:
+                    link = command("server", "--link", folder=tmp_path).stdout.strip()
+                    assert link.startswith(f"{public}/sign-in?token=")
+                    page.goto(link)
+                    assert page.url == f"{public}/"
+                else:
+                    page.goto(public)
+                    page.get_by_role("textbox").or_(page.locator("input")).first.fill(served.key)
+                    page.keyboard.press("Enter")
+                page.get_by_test_id("projects").get_by_role("link", name="shown").click()
+                (cookie,) = page.context.cookies()
+                assert cookie["path"] == f"{path}/"
+                assert cookie["secure"]
+                page.get_by_test_id("run-row").get_by_text("sent").click()
+                page.reload()
+                chart = page.locator('[data-testid="chart"][data-key="loss"]')
+                expect(chart).to_have_attribute("data-last", '{"sent":0.02}')
+                page.get_by_test_id("tab-artifacts").click()
+                page.get_by_test_id("artifact").get_by_role("button").first.click()
+                with page.expect_download() as downloading:
+                    page.get_by_test_id("download").click()
+                assert Path(downloading.value.path()).read_bytes() == b"weights" * 100
+                page.goto(f"{public}/api/v1/docs")
+                operations = [each for methods in describe()["paths"].values() for each in methods]
+                expect(page.locator(".opblock")).to_have_count(len(operations))
+                page.goto(f"{public}/")
+                page.get_by_test_id("sign-out").click()
+                expect(page.get_by_test_id("projects")).to_have_count(0)
+                assert page.context.cookies() == []
+                page.allowed_errors.append("401")  # type: ignore[attr-defined]
