@@ -13,7 +13,17 @@ from server.dependencies import require_writer
 from server.ingest import Ingest
 from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
 from server.responses import add_error_handlers
-from server.routes import artifacts, captured, ingest, live, projects, runs, session
+from server.routes import (
+    artifact_edits,
+    artifact_files,
+    artifacts,
+    captured,
+    ingest,
+    live,
+    projects,
+    runs,
+    session,
+)
 from server.settings import ServerSettings
 from server.watcher import Watcher
 from tracker.store.store import Store
@@ -56,9 +66,20 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
     add_error_handlers(app)
-    for routes in (session, projects, runs, captured, artifacts, live, ingest):
+    for routes in (
+        session,
+        projects,
+        runs,
+        captured,
+        artifacts,
+        artifact_files,
+        artifact_edits,
+        live,
+        ingest,
+    ):
         app.include_router(routes.router, prefix=API)
-    app.include_router(artifacts.changing, prefix=API)
+    app.include_router(artifacts.registries, prefix=API)
+    app.include_router(artifact_edits.changing, prefix=API)
     app.include_router(session.links)
     add_dashboard(app)
     return app

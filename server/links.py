@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -28,24 +29,52 @@ def link_table(run: Run, page: TablePage) -> dict[str, Any]:
     return answer
 
 
-def link_artifact(artifact: ArtifactDetail) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class LinkedVersion(ArtifactDetail):
+    """An artifact version with the address of its file list."""
+
+    files_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """A file of a version.
+
+    Attributes:
+        path: Path in the version.
+        size: Size in bytes.
+        digest: Digest of the content: its MD5 in Base64. For a reference, the checksum of its scheme.
+        sha256: SHA-256 of the content; empty for a reference.
+        ref: URI of a reference; None for other files.
+        url: Address of the content on this server; None for a reference.
+    """
+
+    path: str
+    size: int
+    digest: str
+    sha256: str
+    ref: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFiles:
+    """A page of the files of a version. ``total`` counts all files that match the query."""
+
+    total: int
+    files: list[LinkedFile]
+
+
+def link_artifact(artifact: ArtifactDetail) -> LinkedVersion:
     """Return an artifact with the address of its file list."""
-    answer: dict[str, Any] = msgspec.to_builtins(artifact)
-    answer["files_url"] = _files_url(artifact)
-    return answer
+    fields = {name: getattr(artifact, name) for name in ArtifactDetail.__dataclass_fields__}
+    return LinkedVersion(**fields, files_url=_files_url(artifact))
 
 
-def link_file(artifact: ArtifactDetail, entry: Entry) -> dict[str, Any]:
+def link_file(artifact: ArtifactDetail, entry: Entry) -> LinkedFile:
     """Return one file of an artifact with its address; None as address for a reference."""
     url = f"{_files_url(artifact)}/{quote(entry.path)}" if entry.ref is None else None
-    return {
-        "path": entry.path,
-        "size": entry.size,
-        "digest": entry.digest,
-        "sha256": entry.sha256,
-        "ref": entry.ref,
-        "url": url,
-    }
+    return LinkedFile(entry.path, entry.size, entry.digest, entry.sha256, entry.ref, url)
 
 
 def _files_url(artifact: ArtifactDetail) -> str:

@@ -114,7 +114,7 @@ class Compression(GZipMiddleware):
 
 
 def _is_content(path: str) -> bool:
-    return "/files/" in path or "/blobs/" in path
+    return "/files/" in path or "/blobs/" in path or path.endswith("/archive")
 
 
 def _is_own(host: str) -> bool:
