@@ -33,6 +33,7 @@ BENCHMARKS = {
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),
+    "archive": ("archives", "measure"),
     "http-download": ("http_download", "measure"),
     "chart": ("long_run", "measure"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -210,6 +211,7 @@ def test_edits_over_rest(served: Server) -> None:
     """After the edits, the catalog and the published files agree."""
     with served.client() as api:
         check_edits(api)
+        check_old_clients(api)
     local, files = (
         LocalReader(open_store(served.store, create=False)),
         CatalogFreeReader(Layout(served.store)),
@@ -276,20 +278,23 @@ def check_edits(api: httpx.Client) -> None:
     assert api.get(f"{version}/links").json() == {"artifacts": []}
 
 
-def test_old_clients_change_and_link(served: Server) -> None:
+def check_old_clients(api: httpx.Client) -> None:
     """The bodies of the records stay as before; their fields are checked."""
-    with served.client() as api:
-        seen = {"entity": ENTITY, "project": PROJECT, "name": "data", "version": 0, "digest": "", "time": 5e9}
-        changed = api.post("/artifacts/change", json={**seen, "values": {"description": "x"}}).json()
-        assert (changed["description"], changed["updated_at"]) == ("x", 5e9)
-        target = {"target_entity": ENTITY, "target_project": "t", "target_name": "n", "aliases": []}
-        assert api.post("/artifacts/link", json={**seen, **target}).json() == {}
-        assert api.get(f"/registries/{ENTITY}").json()["total"] == 2
-        for wrong in (
-            {"version": "0"},
-            {"version": 2**70},
-            {"time": "x"},
-            {"more": 1},
-            {"values": {"tags": 1}},
-        ):
-            assert api.post("/artifacts/change", json={**seen, **wrong}).status_code == 422, wrong
+    seen = {"entity": ENTITY, "project": PROJECT, "name": "data", "version": 0, "digest": "", "time": 5e9}
+    changed = api.post("/artifacts/change", json={**seen, "values": {"description": "x"}}).json()
+    assert (changed["description"], changed["updated_at"]) == ("x", 5e9)
+    with_nan = json.dumps({**seen, "time": 6e9, "values": {"metadata": {"x": math.nan}}})
+    headers = {"Content-Type": "application/json"}
+    kept = api.post("/artifacts/change", content=with_nan, headers=headers).json()["metadata"]
+    assert kept == {"x": {"_type": "number", "value": "NaN"}}
+    target = {"target_entity": ENTITY, "target_project": "t", "target_name": "n", "aliases": []}
+    assert api.post("/artifacts/link", json={**seen, **target}).json() == {}
+    assert api.get(f"/registries/{ENTITY}").json()["total"] == 1
+    for wrong in (
+        {"version": "0"},
+        {"version": 2**70},
+        {"time": "x"},
+        {"more": 1},
+        {"values": {"tags": 1}},
+    ):
+        assert api.post("/artifacts/change", json={**seen, **wrong}).status_code == 422, wrong

@@ -127,6 +127,8 @@ def test_archive_of_many_packed_files(made: Server, form: str) -> None:
         found = read(form, api.get(archive("many", form)).content)
         some = read(form, api.get(archive("many", form, "3/00")).content)
         assert api.get(archive("many", form, "nothing")).status_code == 404
+        listed = api.get(f"/projects/{ENTITY}/{PROJECT}/artifacts/many/v0/files?search=1/0&limit=2").json()
+        assert (listed["total"], len(listed["files"]), listed["files"][0]["path"]) == (286, 2, "1/000001.txt")
     expected = {f"{at % 7}/{at:06}.txt": f"content {at}".encode() for at in range(COUNT)}
     assert found == expected
     assert some == {path: content for path, content in expected.items() if path.startswith("3/00")}

@@ -11,18 +11,21 @@ from sqlalchemy.orm import Session
 
 from tracker.errors import NotFoundError
 from tracker.ground.artifact_views import ArtifactSizes
-from tracker.ground.parsed_types import Count, Digest, DigestOrEmpty
+from tracker.ground.parsed_types import Count, is_digest
 from tracker.store.blobs.content import BlobStore
 from tracker.store.catalog.models import Collection, Project, Version
 from tracker.store.published.versions import find_collection
 
 
 class _Content(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a manifest entry that determine its size on disk. Skipping the others saves time."""
+    """The fields of a manifest entry that determine its size on disk. Skipping the others saves time.
+
+    Names are checked once for all versions, before they become paths.
+    """
 
     size: Count
-    sha256: DigestOrEmpty = ""
-    pack: Digest | None = None
+    sha256: str = ""
+    pack: str | None = None
 
 
 class _Contents(msgspec.Struct, frozen=True):
@@ -80,7 +83,7 @@ def measure(blobs: BlobStore, manifests: Counter[str]) -> ArtifactSizes:
             else:
                 referenced += count * entry.size
     disk = 0
-    for name in on_disk:
+    for name in filter(is_digest, on_disk):
         with suppress(FileNotFoundError):
             disk += blobs.path(name).stat().st_size
     stored = sum(contents.values())
