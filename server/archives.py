@@ -32,6 +32,8 @@ from tracker.store.blobs.manifest import Entry, Manifest
 Format = Literal["zip", "tar"]
 # Name of the member that lists the references of the version.
 REFERENCES = "tracker-references"
+# Most characters of a path. Linux cannot open longer ones, and a zip file cannot contain much longer ones.
+LONGEST_PATH = 4095
 # Size in bytes of the pieces of an answer. Each piece costs a thread switch.
 PIECE = 256 * 1024
 # The first and the last time that a zip file can contain, in unix seconds: 1980 and 2107.
@@ -101,9 +103,9 @@ MEDIA_TYPES: dict[Format, str] = {"zip": "application/zip", "tar": "application/
 
 
 def _check_name(version: str, path: str) -> None:
-    """Raise ArtifactError if a path is absolute or contains a part such as ``..``, also for Windows."""
+    """Raise ArtifactError if a path is absolute, too long or has a part such as ``..``, also for Windows."""
     unsafe = ".." in re.split(r"[/\\]", path) or not {"", "."}.isdisjoint(path.split("/")) or "\0" in path
-    if unsafe:
+    if unsafe or len(path) > LONGEST_PATH:
         raise ArtifactError(
             f"Artifact {version} has a file with the unsafe name {path!r:.200}. Request its files one by one."
         )

@@ -16,6 +16,7 @@ from server.links import LinkedVersion, link_artifact
 from server.responses import ExactJSON
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground import values
+from tracker.ground.artifact_views import DeletedVersions
 from tracker.ground.names import check_alias
 from tracker.ground.read_models import ArtifactDetail, CollectionInfo
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
@@ -83,12 +84,6 @@ class LinkRecord(Body):
     time: float
 
 
-class Deleted(BaseModel):
-    """The number of versions that were deleted."""
-
-    deleted: int
-
-
 @router.patch("/collections/{name}", response_model=CollectionInfo)
 def change_collection(
     reader: ReaderDep, entity: str, project: str, name: str, body: CollectionEdit
@@ -102,14 +97,14 @@ def change_collection(
     return ExactJSON(reader.change_collection(entity, project, name, changed))
 
 
-@router.delete("/collections/{name}", response_model=Deleted)
+@router.delete("/collections/{name}", response_model=DeletedVersions)
 def delete_collection(store: StoreDep, entity: str, project: str, name: str) -> Response:
     """Delete all versions of a collection, with their aliases. Their numbers are not used again.
 
     \f
     See ``tracker.store.ingest.collections.delete_collection``.
     """
-    return ExactJSON({"deleted": delete_versions(store, entity, project, name)})
+    return ExactJSON(DeletedVersions(delete_versions(store, entity, project, name)))
 
 
 @router.patch("/artifacts/{name}/{reference}", response_model=LinkedVersion)

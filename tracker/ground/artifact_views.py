@@ -30,6 +30,13 @@ class LinkList:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedVersions:
+    """The number of versions that were deleted."""
+
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
 class FolderItem:
     """A file or a folder in a folder of a version.
 
