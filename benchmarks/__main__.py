@@ -35,6 +35,7 @@ BENCHMARKS = {
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),
+    "archive": ("archives", "measure"),
     "http-download": ("http_download", "measure"),
     "export": ("export_rows", "measure"),
     "chart": ("long_run", "measure"),

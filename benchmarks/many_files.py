@@ -33,7 +33,7 @@ def measure(options: Options) -> Result:
     count = options.files
     pairs: dict[str, list[dict[str, float]]] = {"log": [], "list": [], "download": []}
     with workplace(options) as folder:
-        data = _make(folder / "data", count)
+        data = make_files(folder / "data", count)
         subprocess.run(["tar", "-C", folder, "-cf", folder / "data.tar", "data"], check=True)
         for at in range(REPEATS):
             place = folder / f"place{at}"
@@ -149,7 +149,8 @@ def _download(folder: Path, place: Path) -> dict[str, float]:
     return {**found, "floor": time.perf_counter() - start}
 
 
-def _make(folder: Path, count: int) -> Path:
+def make_files(folder: Path, count: int) -> Path:
+    """Make small files of random bytes in a new folder; return the folder."""
     for at in range(FOLDERS):
         (folder / f"{at:03}").mkdir(parents=True)
     for at in range(count):

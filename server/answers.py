@@ -7,9 +7,6 @@ from typing import Any, Literal
 
 from tracker.ground.documents import DocumentInfo
 from tracker.ground.read_models import (
-    ArtifactDetail,
-    ArtifactInfo,
-    CollectionInfo,
     ProjectInfo,
     SystemMetrics,
     TablePage,
@@ -118,63 +115,6 @@ class Facts:
     metadata: Any
     packages: list[str]
     files: list[FactsFile]
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionList:
-    """Artifact collections by name."""
-
-    collections: list[CollectionInfo]
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactList:
-    """Artifact versions."""
-
-    artifacts: list[ArtifactInfo]
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactLinks:
-    """Links to an artifact version in other collections."""
-
-    artifacts: list[ArtifactDetail]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkedArtifact(ArtifactDetail):
-    """An artifact version with the address of its list of files."""
-
-    files_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactFile:
-    """A file of an artifact version.
-
-    Attributes:
-        path: Path in the artifact.
-        size: Size in bytes.
-        digest: Digest in the artifact's manifest, equal to wandb's.
-        sha256: SHA-256 of the content; empty for a reference.
-        ref: Address of the content of a reference. The server does not have this content.
-        url: Address of the content on this server; None for a reference.
-    """
-
-    path: str
-    size: int
-    digest: str
-    sha256: str
-    ref: str | None
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactFiles:
-    """A page of the files of an artifact version in path order. ``total`` counts all files."""
-
-    total: int
-    files: list[ArtifactFile]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly, Pub
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
 from server.routes import (
+    artifact_edits,
+    artifact_files,
     artifacts,
     captured,
     charts,
@@ -38,7 +40,10 @@ from tracker.version import __version__
 
 API = "/api/v1"
 # The modules with routes of one project or run.
-OF_PROJECTS = (projects, charts, runs, deleted_runs, documents, sweeps, history, tables, captured, artifacts)
+OF_PROJECTS = (
+    *(projects, charts, runs, deleted_runs, documents, sweeps, history, tables, captured),
+    *(artifacts, artifact_files, artifact_edits),
+)
 # Operations that need no key.
 OPEN = {"get_health", "get_session", "sign_in", "sign_out"}
 
@@ -96,6 +101,7 @@ def _describe(**options: Any) -> FastAPI:
     )
     for routes in (session, *OF_PROJECTS, live, ingest):
         app.include_router(routes.router, prefix=API)
-    app.include_router(artifacts.changing, prefix=API)
+    app.include_router(artifacts.registries, prefix=API)
+    app.include_router(artifact_edits.changing, prefix=API)
     add_document(app, OPEN)
     return app

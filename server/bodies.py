@@ -33,51 +33,6 @@ class SignIn(Body):
     key: str
 
 
-class CollectionEdit(Body):
-    """Changed fields of an artifact collection."""
-
-    description: str | None = None
-    tags: list[str] = []
-
-
-class VersionEdit(Body):
-    """Changed fields of an artifact version. ``expires_at`` is in unix seconds; None: never."""
-
-    description: str | None = None
-    metadata: dict[str, Any] = {}
-    tags: list[str] = []
-    expires_at: float | None = None
-
-
-class Version(Body):
-    """An artifact version: its number, and its digest, which identifies it if the number has changed."""
-
-    entity: str
-    project: str
-    name: str
-    version: int
-    digest: str
-    time: float = Field(description="Time of the change in unix seconds.")
-
-
-class ArtifactChange(Version):
-    """A change of an artifact version, or its deletion."""
-
-    aliases_added: list[str] = Field([], description="Aliases that move to this version.")
-    aliases_removed: list[str] = []
-    values: VersionEdit = VersionEdit()
-    deleted: bool = False
-
-
-class ArtifactLink(Version):
-    """A link to an artifact version in another collection."""
-
-    target_entity: str
-    target_project: str
-    target_name: str
-    aliases: list[str] = Field(description="Aliases that move to the new version of the target collection.")
-
-
 class SegmentEnded(SenderBody):
     """A segment whose writer died. Older trackers send no reason and no time (unix seconds)."""
 

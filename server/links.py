@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import quote
 
-from server.answers import ArtifactFile, LinkedArtifact, LinkedTablePage
+from server.answers import LinkedTablePage
 from tracker.ground.names import RunPath
 from tracker.ground.read_models import ArtifactDetail, TablePage
 from tracker.ground.table_answers import TableComparison
@@ -16,6 +16,42 @@ from tracker.store.catalog.models import Run
 
 # The path of the public address of this server, during a request: empty, or for example "/tracker".
 ROOT: ContextVar[str] = ContextVar("root", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedVersion(ArtifactDetail):
+    """An artifact version with the address of its file list."""
+
+    files_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """A file of a version.
+
+    Attributes:
+        path: Path in the version.
+        size: Size in bytes.
+        digest: Digest of the content: its MD5 in Base64. For a reference, the checksum of its scheme.
+        sha256: SHA-256 of the content; empty for a reference.
+        ref: URI of a reference; None for other files.
+        url: Address of the content on this server; None for a reference.
+    """
+
+    path: str
+    size: int
+    digest: str
+    sha256: str
+    ref: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFiles:
+    """A page of the files of a version. ``total`` counts all files that match the query."""
+
+    total: int
+    files: list[LinkedFile]
 
 
 def media_url(run: Run | RunPath, path: str) -> str:
@@ -46,15 +82,15 @@ def link_comparison(left: RunPath, right: RunPath, found: TableComparison) -> Ta
     return replace(found, rows=rows)
 
 
-def link_artifact(artifact: ArtifactDetail) -> LinkedArtifact:
+def link_artifact(artifact: ArtifactDetail) -> LinkedVersion:
     """Return an artifact with the address of its file list."""
-    return LinkedArtifact(**_fields(artifact), files_url=_files_url(artifact))
+    return LinkedVersion(**_fields(artifact), files_url=_files_url(artifact))
 
 
-def link_file(artifact: ArtifactDetail, entry: Entry) -> ArtifactFile:
+def link_file(artifact: ArtifactDetail, entry: Entry) -> LinkedFile:
     """Return one file of an artifact with its address; None as address for a reference."""
     url = f"{_files_url(artifact)}/{quote(entry.path)}" if entry.ref is None else None
-    return ArtifactFile(entry.path, entry.size, entry.digest, entry.sha256, entry.ref, url)
+    return LinkedFile(entry.path, entry.size, entry.digest, entry.sha256, entry.ref, url)
 
 
 def _fields(record: TablePage | ArtifactDetail) -> dict[str, Any]:

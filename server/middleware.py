@@ -19,6 +19,8 @@ from tracker.errors import AuthenticationError, ReadOnlyError
 
 # Largest JSON body in bytes. Metadata of an artifact, or the names of some thousand blobs, need less.
 LARGEST_JSON = 16 * 1024 * 1024
+# Ends of the paths of exports.
+EXPORTS = ("/export", "/download", "/history.arrow", "/archive")
 
 
 class PublicAddress:
@@ -140,7 +142,7 @@ class Compression(GZipMiddleware):
 
 
 def _is_content(path: str) -> bool:
-    return "/files/" in path or "/blobs/" in path or path.endswith(("/export", "/download", "/history.arrow"))
+    return "/files/" in path or "/blobs/" in path or path.endswith(EXPORTS)
 
 
 def _is_columns(scope: Scope) -> bool:

@@ -1,41 +1,31 @@
-"""Routes for artifacts: collections, versions, aliases, files."""
+"""Routes for artifacts: collections, versions, links, lineage, registries and sizes."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from typing import Annotated, Literal
 
-import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from server.answers import (
-    ArtifactFiles,
-    ArtifactLinks,
-    ArtifactList,
+from server.dependencies import Reader, ReaderDep
+from server.links import LinkedVersion, link_artifact
+from server.responses import LARGEST_NUMBER, ExactJSON
+from tracker.ground.artifact_views import (
+    ArtifactSizes,
     CollectionList,
-    Done,
-    LinkedArtifact,
+    LineageGraph,
+    LinkList,
+    RegistryPage,
+    VersionList,
 )
-from server.bodies import ArtifactChange, ArtifactLink, CollectionEdit
-from server.dependencies import Reader, ReaderDep, StoreDep, Writer
-from server.downloads import send_blob, send_packed_file
-from server.links import link_artifact, link_file
-from server.openapi import ranges, stored
-from server.responses import ExactJSON
-from tracker.errors import NotFoundError, UsageError
-from tracker.ground.read_models import CollectionInfo
-from tracker.ground.records import ArtifactChanged, ArtifactLinked
-from tracker.store.blobs.content import BlobStore
-from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
-from tracker.store.queries import artifacts as query
-from tracker.store.store import Store
+from tracker.store.queries.lineage import LARGEST_DEPTH, MOST_NODES
 
 router = APIRouter(prefix="/projects/{entity}/{project}", tags=["artifacts"], dependencies=[Reader])
-changing = APIRouter(prefix="/artifacts", tags=["artifacts"], dependencies=[Writer])
+registries = APIRouter(prefix="/registries", tags=["artifacts"], dependencies=[Reader])
 
-# Most files on one page.
-PAGE = 1000
+Direction = Literal["both", "before", "after"]
+Depth = Annotated[int, Query(ge=0, le=LARGEST_DEPTH)]
+Nodes = Annotated[int, Query(ge=1, le=MOST_NODES)]
 
 
 @router.get("/collections", response_model=CollectionList)
@@ -48,30 +38,51 @@ def list_collections(reader: ReaderDep, entity: str, project: str, type: str | N
     return ExactJSON(CollectionList(reader.collections(entity, project, type)))
 
 
-@router.patch("/collections/{name}", response_model=CollectionInfo, dependencies=[Writer])
-def edit_collection(
-    reader: ReaderDep, entity: str, project: str, name: str, body: CollectionEdit
-) -> Response:
-    """Change the ``description`` or the ``tags`` of a collection. Fields that are not given stay unchanged.
+@router.get("/artifact-sizes", response_model=ArtifactSizes)
+def get_artifact_sizes(reader: ReaderDep, entity: str, project: str, name: str | None = None) -> Response:
+    """Return the sizes of all versions of a project, or of the collection ``name``, and what sharing saved.
+
+    The server reads the file list of every version.
 
     \f
-    See ``CollectionReader.change_collection``.
+    See ``CollectionReader.artifact_sizes``.
     """
-    return ExactJSON(reader.change_collection(entity, project, name, body.given()))
+    return ExactJSON(reader.artifact_sizes(entity, project, name))
 
 
-@router.get("/runs/{run_id}/used-artifacts", response_model=ArtifactList)
+@router.get("/runs/{run_id}/used-artifacts", response_model=VersionList)
 def list_used_artifacts(reader: ReaderDep, entity: str, project: str, run_id: str) -> Response:
     """List the artifact versions that a run used, in the order of use.
 
     \f
     See ``CollectionReader.used_artifacts``.
     """
-    return ExactJSON(ArtifactList(reader.used_artifacts(entity, project, run_id)))
+    return ExactJSON(VersionList(reader.used_artifacts(entity, project, run_id)))
 
 
-@router.get("/artifacts", response_model=ArtifactList)
-def list_artifacts(
+@router.get("/runs/{run_id}/lineage", response_model=LineageGraph)
+def get_run_lineage(
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    run_id: str,
+    direction: Direction = "both",
+    depth: Depth = 5,
+    limit: Nodes = 200,
+) -> Response:
+    """Return the runs and versions from which a run was made, and those that were made from it.
+
+    The graph has at most ``limit`` nodes, and at most ``depth`` edges between the run and a node.
+
+    \f
+    See ``CollectionReader.run_lineage``.
+    """
+    graph = reader.run_lineage(entity, project, run_id, direction=direction, depth=depth, limit=limit)
+    return ExactJSON(graph)
+
+
+@router.get("/artifacts", response_model=VersionList)
+def list_versions(
     reader: ReaderDep, entity: str, project: str, run: str | None = None, name: str | None = None
 ) -> Response:
     """List artifact versions, newest first: all, or those of one ``run``, or of the collection ``name``.
@@ -79,11 +90,11 @@ def list_artifacts(
     \f
     See ``CollectionReader.artifacts``.
     """
-    return ExactJSON(ArtifactList(reader.artifacts(entity, project, run, name)))
+    return ExactJSON(VersionList(reader.artifacts(entity, project, run, name)))
 
 
-@router.get("/artifacts/{name}/{reference}", response_model=LinkedArtifact)
-def get_artifact(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
+@router.get("/artifacts/{name}/{reference}", response_model=LinkedVersion)
+def get_version(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
     """Return one version. ``reference`` is a version such as ``v3``, an alias, or a digest.
 
     \f
@@ -92,129 +103,50 @@ def get_artifact(reader: ReaderDep, entity: str, project: str, name: str, refere
     return ExactJSON(link_artifact(reader.artifact(entity, project, name, reference)))
 
 
-@router.get("/artifacts/{name}/{reference}/links", response_model=ArtifactLinks)
-def list_artifact_links(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
-    """List the links to a version in other collections.
+@router.get("/artifacts/{name}/{reference}/links", response_model=LinkList)
+def list_links(reader: ReaderDep, entity: str, project: str, name: str, reference: str) -> Response:
+    """List the links to a version in other collections. The field ``source`` of a link names the version.
 
     \f
     See ``ArtifactReader.links``.
     """
     version = reader.artifact(entity, project, name, reference)
-    return ExactJSON(ArtifactLinks(reader.links(version)))
+    return ExactJSON(LinkList(reader.links(version)))
 
 
-@router.get("/artifacts/{name}/{reference}/manifest", response_class=Response, responses=stored(Manifest))
-def get_artifact_manifest(
-    store: StoreDep, reader: ReaderDep, entity: str, project: str, name: str, reference: str
-) -> Response:
-    """Return the manifest of a version as it is stored: the list of its files.
-
-    \f
-    See ``ArtifactReader.manifest``.
-    """
-    version = reader.artifact(entity, project, name, reference)
-    return send_blob(store, version.manifest, "manifest.json", None)
-
-
-@router.get("/artifacts/{name}/{reference}/files", response_model=ArtifactFiles)
-def list_artifact_files(
+@router.get("/artifacts/{name}/{reference}/lineage", response_model=LineageGraph)
+def get_version_lineage(
     reader: ReaderDep,
     entity: str,
     project: str,
     name: str,
     reference: str,
-    offset: int = 0,
-    limit: int = PAGE,
+    direction: Direction = "both",
+    depth: Depth = 5,
+    limit: Nodes = 200,
 ) -> Response:
-    """List files of a version in path order, with their addresses: ``limit`` files from ``offset`` on.
+    """Return the runs and versions from which a version was made, and those that were made from it.
+
+    The graph has at most ``limit`` nodes, and at most ``depth`` edges between the version and a node.
 
     \f
-    See ``ArtifactReader.manifest``.
+    See ``CollectionReader.version_lineage``.
     """
-    version = reader.artifact(entity, project, name, reference)
-    entries = reader.manifest(version).entries
-    some = entries[max(offset, 0) : max(offset, 0) + max(limit, 0)]
-    return ExactJSON(ArtifactFiles(len(entries), [link_file(version, entry) for entry in some]))
+    options = {"direction": direction, "depth": depth, "limit": limit}
+    return ExactJSON(reader.version_lineage(entity, project, name, reference, **options))
 
 
-@router.get("/artifacts/{name}/{reference}/files/{path:path}", response_class=Response, responses=ranges())
-def get_artifact_file(
-    request: Request,
-    store: StoreDep,
+@registries.get("/{entity}", response_model=RegistryPage)
+def list_registry(
     reader: ReaderDep,
     entity: str,
-    project: str,
-    name: str,
-    reference: str,
-    path: str,
-    download: bool = False,
+    search: str = "",
+    offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
+    limit: Annotated[int, Query(ge=0, le=1000)] = 100,
 ) -> Response:
-    """Return one file of a version. Byte ranges are supported.
-
-    ``download`` makes the browser save the file instead of showing it.
+    """List the collections in all projects of an entity that link versions of other collections.
 
     \f
-    See ``ArtifactReader.chunks``.
+    See ``CollectionReader.registry``.
     """
-    version = reader.artifact(entity, project, name, reference)
-    for entry in reader.manifest(version).entries:
-        if entry.path == path:
-            return _send(request, store, entry, download)
-    raise NotFoundError(f"Artifact {name}:{version.version} has no file {path!r}.")
-
-
-@router.get("/artifacts/{name}/{reference}/blobs/{sha256}", response_class=Response, responses=ranges())
-def get_artifact_blob(
-    store: StoreDep, entity: str, project: str, name: str, reference: str, sha256: str
-) -> Response:
-    """Return one blob that contains files of a version, such as a pack. Byte ranges are supported.
-
-    \f
-    See ``ArtifactReader.blob``.
-    """
-    # A query smaller than for a whole version: a download calls this route for every range.
-    with store.reading() as session:
-        manifest = query.find_named(session, entity, project, name, reference).manifest
-    if sha256 not in _blobs_of(store.blobs, manifest):
-        raise NotFoundError(f"Artifact {name}:{reference} has no content {sha256}.")
-    # Skip the check: a caller that asks for a blob by its digest checks the bytes and names the damaged file.
-    return send_blob(store, sha256, sha256, None, check=False)
-
-
-@changing.post("/change", response_model=LinkedArtifact)
-def change_artifact(reader: ReaderDep, body: ArtifactChange) -> Response:
-    """Change a version (aliases, description, metadata, tags, lifetime), or delete it."""
-    return ExactJSON(link_artifact(reader.change(_record(body.given(), ArtifactChanged))))
-
-
-@changing.post("/link", response_model=Done)
-def create_artifact_link(reader: ReaderDep, body: ArtifactLink) -> Response:
-    """Link a version into another collection."""
-    reader.link(_record(body.given(), ArtifactLinked))
-    return ExactJSON(Done())
-
-
-@lru_cache(maxsize=4)
-def _blobs_of(blobs: BlobStore, manifest: str) -> frozenset[str]:
-    """Return the blobs of a manifest. The result is cached, as a download requests many ranges of them."""
-    return frozenset(read_manifest(blobs, manifest).blobs)
-
-
-def _send(request: Request, store: Store, entry: Entry, download: bool) -> Response:
-    if entry.ref is not None:
-        raise NotFoundError(f"{entry.path} is a reference. Its content is at {entry.ref}.")
-    if entry.pack is not None:
-        return send_packed_file(store, entry, request.headers)
-    return send_blob(store, entry.sha256, entry.path, None, attachment=download)
-
-
-def _record(body: dict[str, Any], kind: type[ArtifactChanged] | type[ArtifactLinked]) -> Any:
-    given = [body.get(field.name, _default(field)) for field in msgspec.structs.fields(kind)]
-    try:
-        return msgspec.convert([kind.__struct_config__.tag, *given], kind)
-    except msgspec.ValidationError as error:
-        raise UsageError(str(error)) from error
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    return field.default_factory() if callable(field.default_factory) else field.default
+    return ExactJSON(reader.registry(entity, search=search, offset=offset, limit=limit))

@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import NotFoundError, UnsupportedError
+from tracker.ground.artifact_views import ArtifactDifference, ArtifactFolder
 from tracker.ground.read_models import ArtifactDetail
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
 from tracker.reading.pending_artifacts import CollectionFiles
 from tracker.store.blobs.content import BlobStore
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.objects.layout import Layout
+from tracker.store.queries.artifact_files import compare_versions, list_folder
 
 VERSION = re.compile(r"v(\d{1,9})")
 
@@ -64,6 +67,15 @@ class CatalogFreeReader:
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
         """See ``ArtifactReader.manifest``."""
         return read_manifest(self._blobs, artifact.manifest)
+
+    def folder(self, artifact: ArtifactDetail, path: str = "", **options: Any) -> ArtifactFolder:
+        """See ``ArtifactReader.folder``."""
+        return list_folder(self.manifest(artifact), path, **options)
+
+    def difference(self, before: ArtifactDetail, after: ArtifactDetail, **options: Any) -> ArtifactDifference:
+        """See ``ArtifactReader.difference``."""
+        first, second = self.manifest(before), self.manifest(after)
+        return compare_versions((before, first), (after, second), **options)
 
     def blob(self, sha256: str) -> Path | None:
         """See ``ArtifactReader.blob``."""

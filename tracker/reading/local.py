@@ -7,6 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tracker.ground.artifact_views import (
+    ArtifactDifference,
+    ArtifactFolder,
+    ArtifactSizes,
+    LineageGraph,
+    RegistryPage,
+)
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.deleted_runs import DeletedRunPage
@@ -32,7 +39,19 @@ from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
 from tracker.store.published import documents
-from tracker.store.queries import artifacts, captured, deleted_runs, files, history, runs, tables
+from tracker.store.queries import (
+    artifact_files,
+    artifact_sizes,
+    artifacts,
+    captured,
+    deleted_runs,
+    files,
+    history,
+    lineage,
+    registry,
+    runs,
+    tables,
+)
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -342,6 +361,29 @@ class LocalReader:
         """See ``ArtifactReader.links``."""
         return self._query(lambda session: artifacts.links_of(session, artifact))
 
+    def version_lineage(
+        self, entity: str, project: str, name: str, reference: str, **options: Any
+    ) -> LineageGraph:
+        """See ``CollectionReader.version_lineage``."""
+        return self._query(
+            lambda session: lineage.of_version(session, (entity, project, name), reference, **options)
+        )
+
+    def run_lineage(self, entity: str, project: str, run_id: str, **options: Any) -> LineageGraph:
+        """See ``CollectionReader.run_lineage``."""
+        return self._query_run(
+            (entity, project, run_id), lambda session, run: lineage.of_run(session, run, **options)
+        )
+
+    def registry(self, entity: str, **options: Any) -> RegistryPage:
+        """See ``CollectionReader.registry``."""
+        return self._query(lambda session: registry.list_registry(session, entity, **options))
+
+    def artifact_sizes(self, entity: str, project: str, name: str | None) -> ArtifactSizes:
+        """See ``CollectionReader.artifact_sizes``."""
+        manifests = self._query(lambda session: artifact_sizes.list_manifests(session, entity, project, name))
+        return artifact_sizes.measure(self._store.blobs, manifests)
+
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:
@@ -396,6 +438,15 @@ class LocalReader:
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
         """See ``ArtifactReader.manifest``."""
         return read_manifest(self._store.blobs, artifact.manifest)
+
+    def folder(self, artifact: ArtifactDetail, path: str = "", **options: Any) -> ArtifactFolder:
+        """See ``ArtifactReader.folder``."""
+        return artifact_files.list_folder(self.manifest(artifact), path, **options)
+
+    def difference(self, before: ArtifactDetail, after: ArtifactDetail, **options: Any) -> ArtifactDifference:
+        """See ``ArtifactReader.difference``."""
+        first, second = self.manifest(before), self.manifest(after)
+        return artifact_files.compare_versions((before, first), (after, second), **options)
 
     def blob(self, sha256: str) -> Path | None:
         """See ``ArtifactReader.blob``."""

@@ -20,6 +20,13 @@ from tracker.reading.any_reader import AnyReader
 from tracker.reading.run_data_reader import ChartReader, FileReader, HistoryReader, TableReader
 
 if TYPE_CHECKING:
+    from tracker.ground.artifact_views import (
+        ArtifactDifference,
+        ArtifactFolder,
+        ArtifactSizes,
+        LineageGraph,
+        RegistryPage,
+    )
     from tracker.ground.bulk_edits import BulkResult
     from tracker.ground.deleted_runs import DeletedRunPage
     from tracker.ground.documents import Document, DocumentInfo
@@ -194,6 +201,50 @@ class ArtifactReader(AnyReader, Protocol):
     def manifest(self, artifact: ArtifactDetail) -> Manifest:
         """Return the list of a version's files."""
 
+    def folder(
+        self,
+        artifact: ArtifactDetail,
+        path: str = "",
+        *,
+        search: str = "",
+        offset: int = 0,
+        limit: int = 1000,
+    ) -> ArtifactFolder:
+        """Return a page of the content of a folder of a version.
+
+        Args:
+            artifact: The version.
+            path: The path of the folder; empty for the root.
+            search: Return the files at all levels whose path contains this text, ignoring case. If it is
+                empty, return the files and folders directly in the folder.
+            offset: The number of items to skip.
+            limit: The maximum number of items, up to 1000.
+        """
+
+    def difference(
+        self,
+        before: ArtifactDetail,
+        after: ArtifactDetail,
+        *,
+        states: Sequence[str] = ("added", "removed", "changed"),
+        search: str = "",
+        offset: int = 0,
+        limit: int = 1000,
+    ) -> ArtifactDifference:
+        """Return the difference between two versions, which may be of different collections.
+
+        Args:
+            before: The first version.
+            after: The second version.
+            states: List only files in these states: ``added``, ``removed``, ``changed`` or ``same``.
+            search: List only files whose path contains this text, ignoring case.
+            offset: The number of files to skip.
+            limit: The maximum number of files, up to 1000.
+
+        Raises:
+            UsageError: A state is unknown.
+        """
+
     def blob(self, sha256: str) -> Path | None:
         """Return the path of a blob on this machine, or None if the blob must be fetched from a server."""
 
@@ -253,6 +304,69 @@ class CollectionReader(AnyReader, Protocol):
             entity: The entity of the project.
             project: The project.
             type_name: Return only collections of this type.
+        """
+
+    def version_lineage(
+        self,
+        entity: str,
+        project: str,
+        name: str,
+        reference: str,
+        *,
+        direction: str = "both",
+        depth: int = 5,
+        limit: int = 200,
+    ) -> LineageGraph:
+        """Return the runs and versions from which a version was made, and those that were made from it.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            name: The name of the collection.
+            reference: A version such as ``"v3"``, an alias, or a digest.
+            direction: ``"before"``, ``"after"`` or ``"both"``.
+            depth: The maximum number of edges between the version and a node, up to 50.
+            limit: The maximum number of nodes, up to 1000.
+        """
+
+    def run_lineage(
+        self,
+        entity: str,
+        project: str,
+        run_id: str,
+        *,
+        direction: str = "both",
+        depth: int = 5,
+        limit: int = 200,
+    ) -> LineageGraph:
+        """Return the runs and versions from which a run was made, and those that were made from it.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            run_id: The id of the run.
+            direction: See ``version_lineage``.
+            depth: See ``version_lineage``.
+            limit: See ``version_lineage``.
+        """
+
+    def registry(self, entity: str, *, search: str = "", offset: int = 0, limit: int = 100) -> RegistryPage:
+        """Return the collections in all projects of an entity that link versions of other collections.
+
+        Args:
+            entity: The entity.
+            search: Return only collections whose name contains this text, ignoring the case of ASCII letters.
+            offset: The number of collections to skip.
+            limit: The maximum number of collections, up to 1000.
+        """
+
+    def artifact_sizes(self, entity: str, project: str, name: str | None) -> ArtifactSizes:
+        """Return the sizes of all versions of a project or collection, and what sharing of contents saves.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            name: The name of a collection; None for all collections of the project.
         """
 
     def change_collection(

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tracker.ground import values
+from tracker.ground.artifact_views import (
+    ArtifactDifference,
+    ArtifactFolder,
+    ArtifactSizes,
+    LineageGraph,
+    RegistryPage,
+)
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.curves import Curve, Distribution, RunLine
 from tracker.ground.deleted_runs import DeletedRunPage
@@ -50,6 +57,7 @@ prepare(ProjectInfo, RunPage, RunDetail, SystemMetrics, Output, FileInfo)
 prepare(TablePage, TableGroups, TableComparison, FilePage)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
 prepare(Distribution)
+prepare(ArtifactDifference, ArtifactFolder, ArtifactSizes, LineageGraph, RegistryPage)
 
 
 class RemoteReader:
@@ -357,6 +365,27 @@ class RemoteReader:
         found = self._get(*_version_path(artifact), "links")
         return msgspec.convert(found["artifacts"], list[ArtifactDetail])
 
+    def version_lineage(
+        self, entity: str, project: str, name: str, reference: str, **options: Any
+    ) -> LineageGraph:
+        """See ``CollectionReader.version_lineage``."""
+        path = ("projects", entity, project, "artifacts", name, reference, "lineage")
+        return msgspec.convert(self._get(*path, **options), LineageGraph)
+
+    def run_lineage(self, entity: str, project: str, run_id: str, **options: Any) -> LineageGraph:
+        """See ``CollectionReader.run_lineage``."""
+        path = ("projects", entity, project, "runs", run_id, "lineage")
+        return msgspec.convert(self._get(*path, **options), LineageGraph)
+
+    def registry(self, entity: str, **options: Any) -> RegistryPage:
+        """See ``CollectionReader.registry``."""
+        return msgspec.convert(self._get("registries", entity, **options), RegistryPage)
+
+    def artifact_sizes(self, entity: str, project: str, name: str | None) -> ArtifactSizes:
+        """See ``CollectionReader.artifact_sizes``."""
+        found = self._get("projects", entity, project, "artifact-sizes", name=name)
+        return msgspec.convert(found, ArtifactSizes)
+
     def change_collection(
         self, entity: str, project: str, name: str, values: dict[str, Any]
     ) -> CollectionInfo:
@@ -411,6 +440,25 @@ class RemoteReader:
         """See ``ArtifactReader.manifest``."""
         data = b"".join(self._client.stream(*_version_path(artifact), "manifest"))
         return parse_manifest(data, artifact.manifest)
+
+    def folder(self, artifact: ArtifactDetail, path: str = "", **options: Any) -> ArtifactFolder:
+        """See ``ArtifactReader.folder``."""
+        return msgspec.convert(
+            self._get(*_version_path(artifact), "folder", path=path, **options), ArtifactFolder
+        )
+
+    def difference(
+        self,
+        before: ArtifactDetail,
+        after: ArtifactDetail,
+        *,
+        states: Sequence[str] | None = None,
+        **options: Any,
+    ) -> ArtifactDifference:
+        """See ``ArtifactReader.difference``."""
+        to = f"{after.entity}/{after.project}/{after.name}:{after.version}"
+        path = (*_version_path(before), "difference")
+        return msgspec.convert(self._get(*path, to=to, state=states, **options), ArtifactDifference)
 
     def blob(self, sha256: str) -> Path | None:
         """See ``ArtifactReader.blob``. Always None, because the blobs are on the server."""

@@ -231,7 +231,7 @@ class BlobStore:
             NotFoundError: The content is not in the store.
         """
         try:
-            file = self._open(sha256)
+            file = self.open(sha256)
         except NotFoundError:
             piece = self._find(sha256)
             if piece is None or piece.pack == sha256:
@@ -247,7 +247,12 @@ class BlobStore:
                 left -= len(chunk)
                 yield chunk
 
-    def _open(self, sha256: str) -> IO[bytes]:
+    def open(self, sha256: str) -> IO[bytes]:
+        """Open a blob for reading.
+
+        Raises:
+            NotFoundError: The store does not have the content as a blob.
+        """
         places = self._layout.blob_places(sha256)
         # Garbage collection moves a blob to the trash, and moves it back if the blob was touched meanwhile.
         for place in (*places, *(self._layout.trash / place.name for place in places), *places):

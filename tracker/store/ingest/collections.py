@@ -1,4 +1,4 @@
-"""Changes of an artifact collection: its description and tags, published next to its versions."""
+"""Changes of an artifact collection: its description and tags, published next to its versions; deletion."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import CollectionInfo
+from tracker.ground.records import ArtifactChanged
 from tracker.ground.values import without_surrogates
+from tracker.store.ingest.artifact_edits import change_artifact
 from tracker.store.objects.checksummed_json import publish_checksummed
 from tracker.store.published.models import PublishedCollection
 from tracker.store.published.versions import find_collection
-from tracker.store.queries.artifacts import list_collections
+from tracker.store.queries.artifacts import list_artifacts, list_collections
 from tracker.store.store import Store
 
 _TAG = re.compile(r"[-\w]+( +[-\w]+)*")
@@ -67,3 +69,27 @@ def _checked(field: str, value: Any) -> Any:
             )
         return sorted(set(texts))
     raise UsageError(f"cannot change {field!r} of a collection: only description and tags can be changed")
+
+
+def delete_collection(store: Store, entity: str, project: str, name: str) -> int:
+    """Delete all versions of a collection one by one; return how many. Their numbers are not used again.
+
+    Args:
+        store: The store.
+        entity: The entity of the project.
+        project: The name of the project.
+        name: The name of the collection.
+
+    Raises:
+        NotFoundError: The collection does not exist, or all its versions are deleted.
+    """
+    with store.reading() as session:
+        versions = list_artifacts(session, entity, project, name=name)
+    if not versions:
+        raise NotFoundError(f"there is no collection {entity}/{project}/{name} in this store")
+    for each in reversed(versions):  # the oldest first: the alias latest moves once
+        number = int(each.version[1:])
+        change_artifact(
+            store, ArtifactChanged(entity, project, name, number, each.digest, time.time(), deleted=True)
+        )
+    return len(versions)

@@ -194,16 +194,16 @@ export function createApi(options: ApiOptions) {
     file: (url: string, signal?: AbortSignal) => getJson<Json>(url, signal),
 
     artifacts: async (entity: string, project: string, run?: string, signal?: AbortSignal) =>
-      (await getJson<Answer<"list_artifacts">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))
+      (await getJson<Answer<"list_versions">>(urlOf(inProject(entity, project, "artifacts"), { run }), signal))
         .artifacts,
 
     artifact: (entity: string, project: string, name: string, ref: string, signal?: AbortSignal) =>
-      getJson<Answer<"get_artifact">>(urlOf(inProject(entity, project, "artifacts", name, ref)), signal),
+      getJson<Answer<"get_version">>(urlOf(inProject(entity, project, "artifacts", name, ref)), signal),
 
     /** Returns a page of an artifact's files, in path order. */
-    artifactFiles: (detail: Schema<"LinkedArtifact">, offset: number, limit: number, signal?: AbortSignal) => {
+    artifactFiles: (detail: Schema<"LinkedVersion">, offset: number, limit: number, signal?: AbortSignal) => {
       if (!isLocalUrl(detail.files_url)) throw new ApiError(0, "bad_address", "The list of files is on another server.");
-      return getJson<Answer<"list_artifact_files">>(`${detail.files_url}?offset=${offset}&limit=${limit}`, signal);
+      return getJson<Answer<"list_version_files">>(`${detail.files_url}?offset=${offset}&limit=${limit}`, signal);
     },
 
     /** Sends the long poll. It does not count as pending, because it is always open. */

@@ -163,7 +163,7 @@ describe("the client", () => {
         return Promise.resolve(new Response('{"total": 5, "files": []}'));
       },
     });
-    const detail = { files_url: "/api/v1/projects/e/p/artifacts/a/v0/files" } as Schema<"LinkedArtifact">;
+    const detail = { files_url: "/api/v1/projects/e/p/artifacts/a/v0/files" } as Schema<"LinkedVersion">;
     expect(await api.artifactFiles(detail, 200, 100)).toEqual({ total: 5, files: [] });
     expect(asked).toEqual(["/api/v1/projects/e/p/artifacts/a/v0/files?offset=200&limit=100"]);
     expect(() => api.artifactFiles({ ...detail, files_url: "//evil/files" }, 0, 1)).toThrow(ApiError);
