@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,13 @@ def media_url(run: Run | RunPath, path: str) -> str:
     place = run if isinstance(run, tuple) else (run.project.entity, run.project.name, run.run_id)
     entity, project, run_id = (quote(part, safe="") for part in place)
     return f"/api/v1/projects/{entity}/{project}/runs/{run_id}/files/{quote(path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedTable(TablePage):
+    """A page of a table with the address of the table's file."""
+
+    url: str = ""
 
 
 def link_table(run: RunPath, page: TablePage) -> dict[str, Any]:

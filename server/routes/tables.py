@@ -8,11 +8,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.dependencies import Reader, ReaderDep
-from server.links import link_comparison, link_table
+from server.links import LinkedTable, link_comparison, link_table
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.errors import UsageError
 from tracker.ground.names import RunPath
-from tracker.ground.read_models import TablePage
 from tracker.ground.table_answers import Shown, TableComparison, TableGroups
 from tracker.store.queries.filters import parse
 
@@ -26,7 +25,7 @@ Filters = Annotated[str, Query(max_length=200_000)]
 Columns = Annotated[list[str] | None, Query(max_length=50)]
 
 
-@router.get("", response_model=TablePage)
+@router.get("", response_model=LinkedTable)
 def get_table(
     reader: ReaderDep,
     entity: str,
