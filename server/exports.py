@@ -17,8 +17,8 @@ from server.openapi import content
 from server.responses import error_answer
 from tracker.ground.export_formats import FORMATS, Format
 
-# Long exports that one server sends at the same time. Each one needs up to about 100 MiB of memory.
-LARGEST_EXPORTS = 32
+# Long exports that one server sends at the same time. Each one needs up to about 200 MiB of memory.
+LARGEST_EXPORTS = 16
 
 _slots = threading.BoundedSemaphore(LARGEST_EXPORTS)
 
@@ -47,7 +47,9 @@ class _Export(StreamingResponse):
                 await super().__call__(scope, receive, send)
             else:
                 text = f"The server sends {LARGEST_EXPORTS} exports already. Try again later."
-                await error_answer(503, "busy", text)(scope, receive, send)
+                answer = error_answer(503, "busy", text)
+                answer.headers["Retry-After"] = "5"
+                await answer(scope, receive, send)
         finally:
             with anyio.CancelScope(shield=True):
                 await run_in_threadpool(self._content.close)  # type: ignore[attr-defined]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import ApiUsageError
+from tracker.ground.export_formats import FORMATS, Format
 from tracker.ground.names import RunPath
 from tracker.reading.run_data_reader import HistoryReader
 
@@ -146,26 +147,33 @@ class DownloadHistoryResult:
     errors: dict[Path, str] | None = None
 
 
-def write_history(
-    reader: HistoryReader, run_path: RunPath, folder: Path, *, live: bool
-) -> DownloadHistoryResult:
-    """Write a history to one Parquet file. The file gets its final name when it is complete.
+def format_of(path: Path) -> Format:
+    """Return the format of an exported file by the ending of its name.
+
+    Raises:
+        ApiUsageError: The ending is unknown.
+    """
+    for name, facts in FORMATS.items():
+        if path.suffix in (f".{facts.ending}", f".{name}"):
+            return name
+    endings = ", ".join(f".{facts.ending}" for facts in FORMATS.values())
+    raise ApiUsageError(f"unknown ending of {path.name!r}: use one of {endings}")
+
+
+def save(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file. The file gets its name when it is complete.
 
     Args:
-        reader: The reader of the run.
-        run_path: Entity, project and id of the run.
-        folder: The target folder; created if it does not exist.
-        live: Whether the run is still running.
+        path: The file; its folder is created if it does not exist.
+        content: The content, in pieces.
     """
     import os
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run_path[2]}.history.parquet"
-    unfinished = folder / f".{os.urandom(8).hex()}.part"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.urandom(8).hex()}.part")
     try:
         with unfinished.open("wb") as file:
-            file.writelines(reader.export_history(*run_path, "parquet", exact=False))
+            file.writelines(content)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return DownloadHistoryResult([path], live)

@@ -18,9 +18,10 @@ from tracker.api.history import (
     HistoryScan,
     IncompleteRunHistoryError,
     check_keys,
+    format_of,
     read_rows,
     sampled,
-    write_history,
+    save,
 )
 from tracker.api.run_fields import RunFields
 from tracker.artifacts.artifact import Artifact
@@ -201,7 +202,44 @@ class Run(RunFields):
                 f"Run {self.storage_id} is still running, so its history is not complete. "
                 "Pass require_complete_history=False to export it now."
             )
-        return write_history(self._reader, self._run_path, Path(download_dir), live=live)
+        path = Path(download_dir) / f"{self.id}.history.parquet"
+        save(path, self._reader.export_history(*self._run_path, "parquet", exact=False))
+        return DownloadHistoryResult([path], live)
+
+    def export_history(
+        self,
+        path: Path | str,
+        keys: list[str] | None = None,
+        *,
+        segment: str | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+    ) -> Path:
+        """Write the history to a file, in memory that does not depend on the number of rows.
+
+        The format is that of the ending: ``.json``, ``.jsonl``, ``.csv``, ``.arrows`` or ``.parquet``.
+        docs/rest-api.md describes the formats.
+
+        Args:
+            path: The file. It gets its name when it is complete.
+            keys: Write only these keys, and only rows that have at least one of them.
+            segment: The id of a segment (see ``segments``), to write all its rows; by default the newest
+                branch of the run.
+            min_step: The first step.
+            max_step: The last step.
+
+        Raises:
+            ApiUsageError: The ending is unknown, or ``keys`` is not a list of strings.
+        """
+        target = Path(path)
+        format, wanted = format_of(target), check_keys(keys)
+        save(
+            target,
+            self._reader.export_history(
+                *self._run_path, format, keys=wanted, segment=segment, min_step=min_step, max_step=max_step
+            ),
+        )
+        return target
 
     # Files
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracker.errors import StoreError
 from tracker.ground import values
 from tracker.ground.export_formats import Format
 from tracker.store.history.arrow_tables import shown_columns, shown_tables
@@ -41,9 +42,15 @@ def encode_history(history: OrderedHistory, format: Format) -> Iterator[bytes]:
         history: The history. For ``arrow`` and ``parquet``, its exact columns become columns of the file. For
             the other formats it must have exact columns.
         format: The format.
+
+    Raises:
+        StoreError: A part of the run is damaged, or was removed together with the run.
     """
     with history:
-        yield from _in_pieces(_ENCODERS[format](history))
+        try:
+            yield from _in_pieces(_ENCODERS[format](history))
+        except FileNotFoundError as error:
+            raise StoreError(f"{error.filename} was removed during the read: repeat the read") from error
 
 
 def history_rows(history: OrderedHistory) -> Iterator[dict[str, Any]]:
