@@ -39,6 +39,7 @@ ENTITY, PROJECT = "local", "curves"
 STEPS, POINTS = 10_000, 1_000
 MOST = 3
 REPEATS = 11
+CPU = ", CPU"
 Times = dict[str, list[float]]
 
 
@@ -179,40 +180,47 @@ def _ask(folder: Path, route: str, body: dict[str, Any]) -> Times:
         host, port = server.url.removeprefix("http://").split(":")
         with closing(http.client.HTTPConnection(host, int(port), timeout=600)) as connection:
 
-            def post() -> int:
-                path = f"/api/v1/projects/{ENTITY}/{PROJECT}/{route}"
-                connection.request("POST", path, sent, {"Content-Type": "application/json"})
+            def send(method: str, path: str, body: str | None) -> int:
+                connection.request(method, f"/api/v1/{path}", body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
                 size = len(answer.read())
                 if answer.status != 200:
-                    raise ScriptError(f"{route}: status {answer.status}")
+                    raise ScriptError(f"{path}: status {answer.status}")
                 return size
 
-            size = post()
-            found = _interleaved({"over HTTP": post, "no-op route": lambda: server.get("/api/v1/health")})
+            asked = ("POST", f"projects/{ENTITY}/{PROJECT}/{route}", sent)
+            size = send(*asked)
+            calls = {"over HTTP": lambda: send(*asked), "no-op route": lambda: send("GET", "health", None)}
+            found = _interleaved(calls)
     return {**found, "MiB over HTTP": [size / 2**20]}
 
 
 def _interleaved(calls: dict[str, Callable[[], object]]) -> Times:
-    """Return the times of each call in milliseconds. The calls alternate, so the load is the same for all."""
-    times: Times = {name: [] for name in calls}
+    """Return the times and the CPU times of each call in milliseconds.
+
+    The calls alternate, so the load is the same for all.
+    """
+    times: Times = {f"{name}{kind}": [] for name in calls for kind in ("", CPU)}
     for call in calls.values():
         call()
     for _ in range(REPEATS):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             call()
             times[name].append((time.perf_counter() - start) * 1000)
+            times[name + CPU].append((time.process_time() - cpu) * 1000)
     return times
 
 
 def _result(figure: str, times: Times, against: str, floor: str) -> Result:
     """Return the rows of one figure: in the process against the floor, and over HTTP."""
     median = {name: statistics.median(each) for name, each in times.items()}
+    used, other = median["ours" + CPU], median[floor + CPU]
+    cpu = f"CPU {used:.0f} ms against {other:.0f} ms, ratio {used / other:.2f}"
     note = f"no-op route {median['no-op route']:.1f} ms; {median['MiB over HTTP']:.0f} MiB"
     target = f"<= {MOST}x"
     rows = [
-        row(figure, "ms", median["ours"], against, median[floor], most=MOST, target=target),
+        row(figure, "ms", median["ours"], against, median[floor], most=MOST, target=target, note=cpu),
         row(f"{figure}, over HTTP", "ms", median["over HTTP"], against, median[floor], note=note),
     ]
     return Result(rows, {"ms": times, "floor": floor})

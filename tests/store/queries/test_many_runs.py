@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import ENTITY, PROJECT, START, Writer, apply_all, get_run, seal_all
+from builders import ENTITY, PROJECT, START, Writer, apply_all, get_run, seal_all, segment_id
 
 from tracker.errors import NotFoundError, UsageError
 from tracker.ground.curves import Curve
 from tracker.ground.records import MetricDefined
 from tracker.reading.local import LocalReader
+from tracker.store.ingest.seal import spill
 from tracker.store.queries import chart_format, grouped_curves
 from tracker.store.queries.charts import chart
 from tracker.store.queries.line_cache import LineCache
@@ -55,7 +56,7 @@ class LoggedRun:
             writer.finish()
         return writer
 
-    def log(self, writer: Writer, step: int) -> None:
+    def log(self, writer: Writer, step: int, **more: float) -> None:
         data: dict[str, Any] = {"other": step / 3}
         if self.chance.random() < 0.8:
             data["loss"] = self.chance.choice((*VALUES, *(self.chance.gauss(0, 1) for _ in range(20))))
@@ -63,6 +64,7 @@ class LoggedRun:
             data["epoch"] = step // 10
         if self.chance.random() < 0.4:
             data["share"] = self.chance.choice((self.chance.random(), math.nan))
+        data.update(more)
         writer.log(data, step, commit=True)
         self.segments[-1].append((step, data))
 
@@ -189,7 +191,9 @@ def test_curves_follow_the_rows_of_a_live_run(store: Store) -> None:
     writer = run.log_attempt(20, 10, end=False)
     check()
     for step in (300, 301):
-        run.log(writer, step)
+        run.log(writer, step, loss=step / 7)
+        check()
+        spill(store, segment_id(store, writer.segment))
         check()
     writer.finish()
     check()
