@@ -39,14 +39,18 @@ class ChangeFeed:
         self._watcher = watcher
         self._queries: dict[tuple[int | None, ProjectPath | None], asyncio.Task[ChangeBatch]] = {}
 
-    async def stream(self, since: int | None, project: ProjectPath | None = None) -> AsyncIterator[bytes]:
-        """Yield events until the server ends.
+    async def stream(
+        self, since: int | None, project: ProjectPath | None, timeout: float
+    ) -> AsyncIterator[bytes]:
+        """Yield events until the server ends, or until ``timeout``. The first event comes immediately.
 
         Args:
             since: The revision that the client knows; None to begin with the current revision.
-            project: Yield only changes of this project.
+            project: Yield only changes of this project; None for all projects.
+            timeout: Longest time of the stream in seconds.
         """
         loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
         yield f"retry: {RETRY_MS}\n\n".encode()
         sent, is_first = loop.time(), True
         while not self._watcher.is_ending:
@@ -56,10 +60,9 @@ class ChangeFeed:
                 yield _event("reset" if is_ahead else "changes", batch)
                 sent, is_first = loop.time(), False
             since = batch.revision
-            while self._watcher.revision <= since and not self._watcher.is_ending:
-                await self._watcher.wait_for_revision(since, sent + HEARTBEAT_SECONDS - loop.time())
-                if loop.time() - sent >= HEARTBEAT_SECONDS:
-                    break
+            await self._watcher.wait_for_revision(since, min(end, sent + HEARTBEAT_SECONDS) - loop.time())
+            if loop.time() >= end:
+                return
             if loop.time() - sent >= HEARTBEAT_SECONDS:
                 yield b": heartbeat\n\n"
                 sent = loop.time()

@@ -20,6 +20,8 @@ from tracker.store.store import Store
 router = APIRouter(tags=["live"], dependencies=[Reader])
 
 Since = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
+# A stream ends, so that the server checks the client's key again when the client connects again.
+Lifetime = Annotated[float, Query(ge=0, le=86_400, description="Longest time of the stream in seconds.")]
 LastEvent = Annotated[int | None, Header(ge=0, le=LARGEST_NUMBER)]
 _EVENTS: dict[str, Any] = {
     "response_class": StreamingResponse,
@@ -62,6 +64,7 @@ async def follow_changes(
     since: Since = None,
     last_event_id: LastEvent = None,
     project: Annotated[str | None, Query(max_length=1000, description="`ENTITY/PROJECT`")] = None,
+    timeout: Lifetime = 3600.0,
 ) -> Response:
     """Stream the changes of runs after revision ``since``, as server-sent events.
 
@@ -75,6 +78,7 @@ async def follow_changes(
         since: Revision that the caller has seen; None to begin with the current revision.
         last_event_id: The same, from a client that connects again. It takes precedence.
         project: Send only changes of this project.
+        timeout: Longest time of the stream in seconds.
     """
     path = None
     if project is not None:
@@ -82,12 +86,17 @@ async def follow_changes(
         if not found:
             raise UsageError(f"Invalid project {project!r:.80}. Use ENTITY/PROJECT.")
         path = (entity, name)
-    return _stream(request, since if last_event_id is None else last_event_id, path)
+    return _stream(request, since if last_event_id is None else last_event_id, path, timeout)
 
 
 @router.get("/projects/{entity}/{project}/live/events", **_EVENTS)
 async def follow_project(
-    request: Request, entity: str, project: str, since: Since = None, last_event_id: LastEvent = None
+    request: Request,
+    entity: str,
+    project: str,
+    since: Since = None,
+    last_event_id: LastEvent = None,
+    timeout: Lifetime = 3600.0,
 ) -> Response:
     """Stream the changes of a project's runs after revision ``since``. See ``/live/events``.
 
@@ -98,15 +107,19 @@ async def follow_project(
         project: Name of the project.
         since: Revision that the caller has seen; None to begin with the current revision.
         last_event_id: The same, from a client that connects again. It takes precedence.
+        timeout: Longest time of the stream in seconds.
     """
-    return _stream(request, since if last_event_id is None else last_event_id, (entity, project))
+    known = since if last_event_id is None else last_event_id
+    return _stream(request, known, (entity, project), timeout)
 
 
-def _stream(request: Request, since: int | None, project: tuple[str, str] | None) -> Response:
+def _stream(request: Request, since: int | None, project: tuple[str, str] | None, timeout: float) -> Response:
     feed: ChangeFeed = request.app.state.feed
     # A proxy such as nginx must not collect the events.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(feed.stream(since, project), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        feed.stream(since, project, timeout), media_type="text/event-stream", headers=headers
+    )
 
 
 def _changes(store: Store, since: int | None) -> Changes:

@@ -45,6 +45,7 @@ _KINDS: dict[int, type[Error]] = {
     409: ConflictError,
     412: EditConflictError,
     416: _RangeError,
+    422: UsageError,
 }
 # A proxy answers with these if it cannot reach the server, or if it needs a password. A tracker server sends
 # a message in JSON with each error; a proxy does not.
