@@ -18,11 +18,13 @@ from tracker.ground.read_models import (
     SystemMetrics,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.run_groups import RunGroups
+from tracker.ground.run_selections import RunValues
 from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
 from tracker.store.ingest.artifact_edits import change_artifact, link_artifact
 from tracker.store.objects.layout import Layout
-from tracker.store.queries import artifacts, captured, files, history, runs
+from tracker.store.queries import artifacts, captured, files, history, run_groups, run_rows, runs
 from tracker.store.store import Store
 
 if TYPE_CHECKING:
@@ -64,6 +66,17 @@ class LocalReader:
     def runs(self, entity: str, project: str, **options: Any) -> RunPage:
         """See ``RunReader.runs``."""
         return self._query(lambda session: runs.list_runs(session, entity, project, **options))
+
+    def run_values(self, entity: str, project: str, fields: Sequence[str], **options: Any) -> RunValues:
+        """See ``RunReader.run_values``."""
+        return self._query(
+            lambda session: run_rows.select_values(session, entity, project, fields, **options)
+        )
+
+    def run_groups(self, entity: str, project: str, **options: Any) -> RunGroups:
+        """See ``RunReader.run_groups``."""
+        asked = run_groups.GroupsAsked(entity, project, **options)
+        return self._query(lambda session: run_groups.group_runs(session, asked))
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``RunReader.run``."""

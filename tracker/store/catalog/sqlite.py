@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -10,7 +11,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    SQLColumnExpression,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from tracker.ground import values
@@ -106,6 +117,11 @@ def upsert(
     )
     if given := list(rows):
         session.connection().exec_driver_sql(statement, given)
+
+
+def among(run_id: SQLColumnExpression[int], ids: Iterable[int]) -> ColumnElement[bool]:
+    """Return the condition that a column of ids has one of ``ids``, which are one parameter in any number."""
+    return run_id.in_(select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value))
 
 
 def fold(catalog: Path) -> None:

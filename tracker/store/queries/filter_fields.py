@@ -18,7 +18,6 @@ from sqlalchemy import (
     and_,
     exists,
     false,
-    literal_column,
     not_,
     or_,
     select,
@@ -28,6 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from tracker.errors import UsageError
 from tracker.store.catalog.models import Run, RunField
 from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
+from tracker.store.catalog.sqlite import among
 
 Kind = Literal["text", "number", "time"]
 
@@ -126,8 +126,7 @@ class FilterField(ABC):
         found = self.scope.matched.get((self.key, pattern))
         if found is None:
             found = self.scope.matched[self.key, pattern] = self._match(pattern)
-        # Integers from the catalog, written into the statement: there may be more of them than parameters.
-        return self.scope.run_id.in_([literal_column(str(int(run))) for run in found]) if found else false()
+        return among(self.scope.run_id, found) if found else false()
 
     def _match(self, pattern: str) -> list[int]:
         # RE2 needs time in proportion to the text with any pattern. wandb uses RE2 too.
@@ -135,12 +134,13 @@ class FilterField(ABC):
         import pyarrow.compute as pc
 
         asked = list(self.texts())
+        texts = [None, *(text for _, text in asked)]  # never empty, so that a wrong pattern is always found
         try:
-            hits = pc.match_substring_regex(pa.array([text for _, text in asked], pa.string()), pattern)
+            hits = pc.match_substring_regex(pa.array(texts, pa.string()), pattern)
         except pa.ArrowInvalid as error:
             reason = str(error).removeprefix("Invalid regular expression: ")
             raise self.refuse(f"{shown(pattern)} is not a valid RE2 pattern: {reason}") from None
-        return [asked[at][0] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
+        return [asked[at - 1][0] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
 
     def refuse(self, why: str) -> UsageError:
         """Return an error about this field."""
