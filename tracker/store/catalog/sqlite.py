@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     URL,
+    BindParameter,
     ColumnElement,
     Connection,
     Engine,
@@ -119,9 +120,20 @@ def upsert(
         session.connection().exec_driver_sql(statement, given)
 
 
-def among(run_id: SQLColumnExpression[int], ids: Iterable[int]) -> ColumnElement[bool]:
-    """Return the condition that a column of ids has one of ``ids``, which are one parameter in any number."""
-    return run_id.in_(select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value))
+def among(run_id: SQLColumnExpression[int], ids: Iterable[int] | BindParameter[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column of ids has one of ``ids``, which are one parameter in any number.
+
+    Args:
+        run_id: The column.
+        ids: The ids, or a parameter that gets the result of ``encode_ids``.
+    """
+    given = ids if isinstance(ids, BindParameter) else encode_ids(ids)
+    return run_id.in_(select(func.json_each(given).table_valued("value").c.value))
+
+
+def encode_ids(ids: Iterable[int]) -> str:
+    """Return ids as one parameter for ``among``."""
+    return json.dumps(list(ids))
 
 
 def fold(catalog: Path) -> None:

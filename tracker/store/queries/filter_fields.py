@@ -26,6 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
 from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.revision_cache import cached
 from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
 from tracker.store.catalog.sqlite import among
 
@@ -125,7 +126,11 @@ class FilterField(ABC):
         check_text(pattern)
         found = self.scope.matched.get((self.key, pattern))
         if found is None:
-            found = self.scope.matched[self.key, pattern] = self._match(pattern)
+            name = ("matched", self.scope.project_id, self.key, pattern)
+            found = cached(
+                self.scope.session, name, lambda: self._match(pattern), lambda ids: 40 * len(ids) + 200
+            )
+            self.scope.matched[self.key, pattern] = found
         return among(self.scope.run_id, found) if found else false()
 
     def _match(self, pattern: str) -> list[int]:
@@ -133,14 +138,21 @@ class FilterField(ABC):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        asked = list(self.texts())
-        texts = [None, *(text for _, text in asked)]  # never empty, so that a wrong pattern is always found
+        def read() -> tuple[list[int], pa.Array]:
+            asked = list(self.texts())
+            # Never empty, so that a wrong pattern is always found.
+            return [run for run, _ in asked], pa.array([*(text for _, text in asked), None], pa.string())
+
+        name = ("texts", self.scope.project_id, self.key)
+        runs, texts = cached(
+            self.scope.session, name, read, lambda found: 40 * len(found[0]) + found[1].nbytes
+        )
         try:
-            hits = pc.match_substring_regex(pa.array(texts, pa.string()), pattern)
+            hits = pc.match_substring_regex(texts, pattern)
         except pa.ArrowInvalid as error:
             reason = str(error).removeprefix("Invalid regular expression: ")
             raise self.refuse(f"{shown(pattern)} is not a valid RE2 pattern: {reason}") from None
-        return [asked[at - 1][0] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
+        return [runs[at] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
 
     def refuse(self, why: str) -> UsageError:
         """Return an error about this field."""

@@ -21,13 +21,14 @@ from tracker.ground import values
 from tracker.ground.run_groups import MetricStatistics, RunGroup, RunGroups
 from tracker.runstate.statistics import group_statistics
 from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.revision_cache import revision
 from tracker.store.catalog.run_index import NONFINITE_TEXT, value_of
 from tracker.store.catalog.sqlite import among
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, ORDERS, split_names
 from tracker.store.queries.run_pages import LARGEST_PAGE, Matching, Selection
-from tracker.store.queries.run_rows import find_key, revision
+from tracker.store.queries.run_rows import find_key
 
 LARGEST_BY = 20
 LARGEST_METRICS = 200

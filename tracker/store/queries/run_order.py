@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, case, exists, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, join
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, case, exists, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
 from tracker.store.catalog.models import Run, RunField
@@ -47,6 +48,8 @@ ORDER_NAMES = {
     "summary._timestamp": "updated_at",
 }
 KEYED = ("config.", "summary.", "summary_metrics.")
+_RUNS: Any = Run.__table__
+_FIELDS: Any = RunField.__table__
 _CURSOR = msgspec.json.Decoder(list[int | float | str | None])
 
 
@@ -86,7 +89,7 @@ def split_names(text: str, known: Sequence[str]) -> list[str]:
     return found
 
 
-def parse_order(session: Session, project_id: int, order: str) -> list[Key]:
+def parse_order(session: Session, project_id: int, order: str) -> tuple[Key, ...]:
     """Return the keys of an order such as ``-summary.loss,name``.
 
     Args:
@@ -100,7 +103,7 @@ def parse_order(session: Session, project_id: int, order: str) -> list[Key]:
     parts = split_names(order, (*ORDERS, *ORDER_NAMES))
     if len(parts) > LARGEST_KEYS:
         raise UsageError(f"order: the order has more than {LARGEST_KEYS} keys")
-    return [_parse_key(session, project_id, part) for part in parts]
+    return tuple(_parse_key(session, project_id, part) for part in parts)
 
 
 def _parse_key(session: Session, project_id: int, part: str) -> Key:
@@ -115,22 +118,19 @@ def _parse_key(session: Session, project_id: int, part: str) -> Key:
 
 
 class Ordered(NamedTuple):
-    """A query over runs with their places.
+    """Runs with their places.
 
     Attributes:
-        query: Selects the ids of runs, with the tables of the keys joined, without an order.
+        query: Selects the ids of the runs.
+        page: The same in the order, with the parameters ``limit`` and ``offset``. Equal runs: newest first.
         run_id: The column with the ids.
         places: The place of a run, without the id.
     """
 
     query: Select[Any]
+    page: Select[Any]
     run_id: Any
     places: list[Place]
-
-    def sorted(self) -> Select[Any]:
-        """Return the query in its order; equal runs come newest first."""
-        places = [each.expression.desc() if each.descending else each.expression for each in self.places]
-        return self.query.order_by(*places, self.run_id.desc())
 
     def after(self, cursor: Sequence[Any]) -> ColumnElement[bool]:
         """Return the condition for the runs after a place. None is equal in its rank."""
@@ -149,13 +149,17 @@ class Ordered(NamedTuple):
         return found
 
 
-def ordered(project_id: int, keys: Sequence[Key]) -> Ordered:
+# The construction of these statements takes longer than their execution.
+@lru_cache(maxsize=512)
+def ordered(project_id: int, keys: tuple[Key, ...]) -> Ordered:
     """Return the runs of a project with their places in an order."""
-    source, places = _joined(Run, Run.id, keys)
-    return Ordered(select(Run.id).select_from(source).where(Run.project_id == project_id), Run.id, places)
+    source, places = _joined(_RUNS, _RUNS.c.id, keys)
+    query = select(_RUNS.c.id).select_from(source).where(_RUNS.c.project_id == project_id)
+    return _sorted(query, _RUNS.c.id, places)
 
 
-def ordered_by_field(project_id: int, keys: Sequence[Key]) -> list[Ordered]:
+@lru_cache(maxsize=512)
+def ordered_by_field(project_id: int, keys: tuple[Key, ...]) -> list[Ordered]:
     """Return the runs of a project by the rank of the first key, which is a key of config or summary.
 
     The runs with a number come first, then those with a string: of these the database walks an index. Then
@@ -164,38 +168,58 @@ def ordered_by_field(project_id: int, keys: Sequence[Key]) -> list[Ordered]:
     first, *rest = keys
     found = []
     for rank in ("number", "text"):
-        field = aliased(RunField)
-        column = getattr(field, rank)
-        source, places = _joined(field, field.run_id, rest)
-        query = select(field.run_id).select_from(source)
-        query = query.where(field.project_id == project_id, field.field == first.name, column.is_not(None))
-        found.append(Ordered(query, field.run_id, [Place(column, first.descending), *places]))
+        field = _FIELDS.alias()
+        column = field.c[rank]
+        source, places = _joined(field, field.c.run_id, rest)
+        query = select(field.c.run_id).select_from(source)
+        query = query.where(
+            field.c.project_id == project_id, field.c.field == first.name, column.is_not(None)
+        )
+        found.append(_sorted(query, field.c.run_id, [Place(column, first.descending), *places]))
+    field = _FIELDS.alias()
     listed = exists().where(
-        RunField.project_id == project_id,
-        RunField.field == first.name,
-        RunField.run_id == Run.id,
-        RunField.number.is_not(None) | RunField.text.is_not(None),
+        field.c.project_id == project_id,
+        field.c.field == first.name,
+        field.c.run_id == _RUNS.c.id,
+        field.c.number.is_not(None) | field.c.text.is_not(None),
     )
-    others = ordered(project_id, rest)
-    return [*found, others._replace(query=others.query.where(~listed))]
+    others = ordered(project_id, tuple(rest))
+    return [*found, others._replace(query=others.query.where(~listed), page=others.page.where(~listed))]
+
+
+@lru_cache(maxsize=512)
+def place_query(project_id: int, keys: tuple[Key, ...]) -> Select[Any]:
+    """Return the query for the place of the run with the id ``run``, and its id."""
+    found = ordered(project_id, keys)
+    query = found.query.with_only_columns(*(each.expression for each in found.places), _RUNS.c.id)
+    return query.where(_RUNS.c.id == bindparam("run"))
+
+
+def _sorted(query: Select[Any], run_id: Any, places: list[Place]) -> Ordered:
+    columns = [each.expression.desc() if each.descending else each.expression for each in places]
+    page = query.order_by(*columns, run_id.desc())
+    page = page.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer))
+    return Ordered(query, page, run_id, places)
 
 
 def _joined(table: Any, run_id: Any, keys: Sequence[Key]) -> tuple[Any, list[Place]]:
     """Join the tables that keys need to a table with ids of runs; return both, and the places of the keys."""
     places: list[Place] = []
-    source, has_run = table, table is Run
+    source, has_run = table, table is _RUNS
     for key in keys:
         if key.is_field:
-            field = aliased(RunField)
-            source = join(source, field, and_(field.run_id == run_id, field.field == key.name), isouter=True)
+            field = _FIELDS.alias().c
+            source = source.outerjoin(
+                field.run_id.table, and_(field.run_id == run_id, field.field == key.name)
+            )
             places.append(
                 Place(case((field.number.is_not(None), 0), (field.text.is_not(None), 1), else_=2), False)
             )
             places += [Place(field.number, key.descending), Place(field.text, key.descending)]
             continue
-        column = ORDERS[key.name]
+        column = _RUNS.c[ORDERS[key.name].property.columns[0].name]
         if not has_run:
-            source, has_run = join(source, Run, Run.id == run_id), True
+            source, has_run = source.join(_RUNS, _RUNS.c.id == run_id), True
         if column.nullable:
             places.append(Place(case((column.is_(None), 1), else_=0), False))
         places.append(Place(column, key.descending))
@@ -212,7 +236,7 @@ def pack_cursor(order: str, values: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([order, *values])).decode().rstrip("=")
 
 
-def unpack_cursor(text: str, order: str, keys: Sequence[Key]) -> list[Any]:
+def unpack_cursor(text: str, order: str, keys: tuple[Key, ...]) -> list[Any]:
     """Return the place of a run from the text of a cursor.
 
     Raises:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select, true
 from sqlalchemy.orm import Session
 
 from tracker.errors import UsageError
 from tracker.store.catalog.models import Project, Run
-from tracker.store.catalog.sqlite import among
+from tracker.store.catalog.revision_cache import cached
+from tracker.store.catalog.sqlite import among, encode_ids
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import Filter
 from tracker.store.queries.query_language import Query, parse_query, search_filter
@@ -21,6 +22,7 @@ from tracker.store.queries.run_order import (
     ordered_by_field,
     pack_cursor,
     parse_order,
+    place_query,
     unpack_cursor,
 )
 
@@ -28,6 +30,9 @@ LARGEST_PAGE = 1000
 # The query first looks for a page among this many times as many runs, before it lists all matching runs.
 WALKED = 4
 LARGEST_WALK = 4000
+_PROJECT = select(Project.id).where(
+    Project.entity == bindparam("entity"), Project.name == bindparam("project")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,10 @@ class Matching:
 
     def __init__(self, session: Session, asked: Selection) -> None:
         self.session = session
-        found = select(Project.id).where(Project.entity == asked.entity, Project.name == asked.project)
-        self.project_id = session.scalar(found) or 0
+        names = {"entity": asked.entity, "project": asked.project}
+        self.project_id = session.connection().execute(_PROJECT, names).scalar() or 0
         check_text(asked.search)
+        self._key = (repr(asked.filters), asked.search, asked.query)
         query = parse_query(asked.query)
         parts = [asked.filters] if asked.filters else []
         parts += [query.filter] if query.filter else []
@@ -115,9 +121,16 @@ class Matching:
 
     def count(self) -> int:
         """Return the number of the runs."""
-        if self.filter is not None:
-            return self.session.scalar(self.filter.counted()) or 0
-        return self.session.scalar(select(func.count(Run.id)).where(Run.project_id == self.project_id)) or 0
+        return cached(self.session, ("count", self.project_id, *self._key), self._count, lambda _: 500)
+
+    def _count(self) -> int:
+        query = select(func.count(Run.id)).where(Run.project_id == self.project_id)
+        query = query if self.filter is None else self.filter.counted()
+        return self.session.connection().execute(query).scalar() or 0
+
+    def probe(self) -> ColumnElement[bool]:
+        """Return the condition on ``Run.id`` that tests each run that a query reads."""
+        return true() if self.filter is None else self.filter.on(Run.id, probe=True)
 
     def restrict(self, query: Select[Any], run_id: Any) -> Select[Any]:
         """Add the filter to a query over a column of ids of the project's runs."""
@@ -147,9 +160,8 @@ def find_page(session: Session, asked: PageAsked) -> tuple[Matching, Page]:
     if len(ids) <= limit:
         return matching, Page(total, ids, None)
     ids = ids[:limit]
-    last = ordered(matching.project_id, keys)
-    place = last.query.with_only_columns(*(each.expression for each in last.places), Run.id)
-    values = session.connection().execute(place.where(Run.id == ids[-1])).one()
+    place = place_query(matching.project_id, keys)
+    values = session.connection().execute(place, {"run": ids[-1]}).one()
     return matching, Page(total, ids, pack_cursor(asked.order, values))
 
 
@@ -160,7 +172,7 @@ class _Listing:
         self._matching = matching
         self._total = total
 
-    def ids(self, keys: list[Key], limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
+    def ids(self, keys: tuple[Key, ...], limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
         """Return at most ``limit`` ids, after ``offset`` runs or after the place ``cursor``."""
         if not keys[0].is_field:
             return self._part(ordered(self._matching.project_id, keys), limit, offset, cursor)
@@ -183,20 +195,22 @@ class _Listing:
         return ids
 
     def _part(self, part: Ordered, limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
-        query = part.sorted() if cursor is None else part.sorted().where(part.after(cursor))
+        query = part.page if cursor is None else part.page.where(part.after(cursor))
         wanted = WALKED * (offset + limit)
         if self._matching.filter is not None and wanted <= min(self._total, LARGEST_WALK):
             # If many runs match, a few rows fill the page, and the matching runs need not all be listed.
-            walked = self._ids(query.limit(wanted))
-            kept = select(Run.id).where(among(Run.id, walked), self._matching.filter.on(Run.id, probe=True))
-            matches = set(self._ids(kept))
+            walked = self._ids(query, limit=wanted, offset=0)
+            kept = select(Run.id).where(among(Run.id, bindparam("walked")), self._matching.probe())
+            matches = set(self._ids(kept, walked=encode_ids(walked)))
             found = [run for run in walked if run in matches][offset : offset + limit]
             if len(found) == limit or len(walked) < wanted:
                 return found
-        return self._ids(self._matching.restrict(query, part.run_id).limit(limit).offset(offset))
+        run_id = Run.id if part.run_id is Run.__table__.c.id else part.run_id
+        return self._ids(self._matching.restrict(query, run_id), limit=limit, offset=offset)
 
-    def _ids(self, query: Select[Any]) -> list[int]:
-        return list(self._matching.session.connection().execute(query).scalars())
+    def _ids(self, query: Select[Any], **parameters: Any) -> list[int]:
+        found = self._matching.session.connection().execute(query, parameters).all()
+        return [run for (run,) in found]
 
 
 def _quote(text: str) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Text, select, type_coerce
+from sqlalchemy import Select, Text, bindparam, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
 from tracker.ground import values
 from tracker.ground.read_models import RunInfo, RunPage
 from tracker.ground.run_selections import RunValues
-from tracker.store.catalog.models import Clock, Run
-from tracker.store.catalog.sqlite import among
+from tracker.store.catalog.models import Run
+from tracker.store.catalog.revision_cache import cached, revision
+from tracker.store.catalog.sqlite import among, encode_ids
 from tracker.store.queries.filter_fields import check_text
 from tracker.store.queries.filters import canonical, resolve
 from tracker.store.queries.run_order import ORDER_NAMES, split_names
@@ -45,7 +47,13 @@ def list_runs(session: Session, entity: str, project: str, **options: Any) -> Ru
 
 
 def page_json(session: Session, asked: PageAsked) -> bytes:
-    """Return ``list_runs`` as JSON. Config, summary and tags are copied as they are stored."""
+    """Return ``list_runs`` as JSON. The answer is kept until the next change."""
+    key = ("page", *(repr(getattr(asked, each.name)) for each in fields(asked)))
+    return cached(session, key, lambda: _page_json(session, asked), len)
+
+
+def _page_json(session: Session, asked: PageAsked) -> bytes:
+    # Config, summary and tags are copied as they are stored.
     _, page = find_page(session, asked)
     runs = [
         {
@@ -141,20 +149,22 @@ def find_key(text: str | bytes, key: str) -> bytes | None:
     return None
 
 
-def revision(session: Session) -> int:
-    """Return the number of the newest committed change."""
-    return session.scalar(select(Clock.revision).where(Clock.id == 1)) or 0
-
-
 def _rows(session: Session, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
     """Return columns of the runs with the given ids, in the order of the ids; JSON as text."""
+    if not ids:
+        return []
+    result = session.connection().execute(_rows_query(tuple(names)), {"ids": encode_ids(ids)})
+    found = {row[0]: row[1:] for row in result.all()}
+    return [tuple(found[each]) for each in ids]
+
+
+@lru_cache
+def _rows_query(names: tuple[str, ...]) -> Select[Any]:
     columns: list[Any] = []
     for name in names:
         column: InstrumentedAttribute[Any] = Run.run_id if name == "id" else getattr(Run, name)
         columns.append(type_coerce(column, Text) if name in JSON_FIELDS else column)
-    query = select(Run.id, *columns).where(among(Run.id, ids))
-    found = {row[0]: row[1:] for row in session.connection().execute(query)} if ids else {}
-    return [tuple(found[each]) for each in ids]
+    return select(Run.id, *columns).where(among(Run.id, bindparam("ids")))
 
 
 def _as_json(text: str) -> msgspec.Raw:

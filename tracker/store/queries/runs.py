@@ -12,8 +12,9 @@ from tracker.ground.read_models import Changes, ProjectInfo, RunDetail, RunInfo,
 from tracker.runstate.fold import unpack_state
 from tracker.runstate.merge import SegmentView, add_segments
 from tracker.store.catalog.models import Project, Run, Segment
+from tracker.store.catalog.revision_cache import revision
 from tracker.store.queries.run_order import ORDERS
-from tracker.store.queries.run_rows import list_runs, revision
+from tracker.store.queries.run_rows import list_runs
 
 __all__ = ["ORDERS", "list_runs", "revision"]  # the lists of runs are a part of this module for its callers
 
