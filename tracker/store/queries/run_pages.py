@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +32,10 @@ LARGEST_PAGE = 1000
 # The query first looks for a page among this many times as many runs, before it lists all matching runs.
 WALKED = 4
 LARGEST_WALK = 4000
+# The columns with an index in the order. For other columns, the ids of all runs are kept in the order, if a
+# project has at most this number of runs.
+INDEXED = ("created_at", "updated_at")
+LARGEST_ORDER = 50_000
 _PROJECT = select(Project.id).where(
     Project.entity == bindparam("entity"), Project.name == bindparam("project")
 )
@@ -123,6 +129,14 @@ class Matching:
         """Return the number of the runs."""
         return cached(self.session, ("count", self.project_id, *self._key), self._count, lambda _: 500)
 
+    def count_all(self) -> int:
+        """Return the number of all runs of the project."""
+        query = select(func.count(Run.id)).where(Run.project_id == self.project_id)
+        read = self.session.connection
+        return cached(
+            self.session, ("all", self.project_id), lambda: read().execute(query).scalar() or 0, lambda _: 200
+        )
+
     def _count(self) -> int:
         query = select(func.count(Run.id)).where(Run.project_id == self.project_id)
         query = query if self.filter is None else self.filter.counted()
@@ -175,7 +189,10 @@ class _Listing:
     def ids(self, keys: tuple[Key, ...], limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
         """Return at most ``limit`` ids, after ``offset`` runs or after the place ``cursor``."""
         if not keys[0].is_field:
-            return self._part(ordered(self._matching.project_id, keys), limit, offset, cursor)
+            part = ordered(self._matching.project_id, keys)
+            if cursor is None and keys[0].name not in INDEXED and self._matching.count_all() <= LARGEST_ORDER:
+                return self._part_of_kept(part, keys, limit, offset)
+            return self._part(part, limit, offset, cursor)
         ids: list[int] = []
         start = cursor[0] if cursor else 0
         for rank, part in enumerate(ordered_by_field(self._matching.project_id, keys)):
@@ -194,19 +211,45 @@ class _Listing:
                 offset -= self._matching.session.scalar(counted) or 0
         return ids
 
+    def _part_of_kept(self, part: Ordered, keys: tuple[Key, ...], limit: int, offset: int) -> list[int]:
+        """Return ids of a page from the ids of all runs, which the database must sort for any page."""
+        matching = self._matching
+        every = cached(
+            matching.session,
+            ("order", matching.project_id, keys),
+            lambda: array("q", self._ids(part.page, limit=-1, offset=0)),
+            lambda ids: 8 * len(ids) + 200,
+        )
+        if matching.filter is None:
+            return list(every[offset : offset + limit])
+        wanted = WALKED * (offset + limit)
+        if wanted <= min(self._total, LARGEST_WALK):
+            walked = every[:wanted]
+            matches = self._probe(walked)
+            found = [run for run in walked if run in matches][offset : offset + limit]
+            if len(found) == limit:
+                return found
+        query = select(Run.id).where(Run.project_id == matching.project_id)
+        matches = set(self._ids(matching.restrict(query, Run.id)))
+        return [run for run in every if run in matches][offset : offset + limit]
+
     def _part(self, part: Ordered, limit: int, offset: int, cursor: list[Any] | None) -> list[int]:
         query = part.page if cursor is None else part.page.where(part.after(cursor))
         wanted = WALKED * (offset + limit)
         if self._matching.filter is not None and wanted <= min(self._total, LARGEST_WALK):
             # If many runs match, a few rows fill the page, and the matching runs need not all be listed.
             walked = self._ids(query, limit=wanted, offset=0)
-            kept = select(Run.id).where(among(Run.id, bindparam("walked")), self._matching.probe())
-            matches = set(self._ids(kept, walked=encode_ids(walked)))
+            matches = self._probe(walked)
             found = [run for run in walked if run in matches][offset : offset + limit]
             if len(found) == limit or len(walked) < wanted:
                 return found
         run_id = Run.id if part.run_id is Run.__table__.c.id else part.run_id
         return self._ids(self._matching.restrict(query, run_id), limit=limit, offset=offset)
+
+    def _probe(self, walked: Iterable[int]) -> set[int]:
+        """Return which runs match, with a test of each of them."""
+        kept = select(Run.id).where(among(Run.id, bindparam("walked")), self._matching.probe())
+        return set(self._ids(kept, walked=encode_ids(walked)))
 
     def _ids(self, query: Select[Any], **parameters: Any) -> list[int]:
         found = self._matching.session.connection().execute(query, parameters).all()
