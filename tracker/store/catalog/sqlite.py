@@ -47,6 +47,7 @@ def open_engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS},
+        pool_use_lifo=True,  # a connection that was just used has the pages of the catalog in its cache
         json_serializer=values.dumps,
         json_deserializer=values.loads,
     )

@@ -92,16 +92,25 @@ class Filter:
         self._project_id = project_id
         self._written = written
         self._matched: dict[tuple[str, str], list[int]] = {}
+        self._conditions: dict[bool, ColumnElement[bool]] = {}
         self.on(Run.id)
 
     def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
         """Return the condition on a column of run ids. For ``probe`` see ``FilterScope``."""
-        return self._compile(self._written, run_id, probe)
+        if run_id is not Run.id:
+            return self._compile(self._written, run_id, probe)
+        found = self._conditions.get(probe)
+        if found is None:
+            found = self._conditions[probe] = self._compile(self._written, run_id, probe)
+        return found
 
     def counted(self) -> Select[int]:
         """Return a query that counts the runs, if possible by reading only one range of an index."""
-        for key, test in self._written.items():
-            if not canonical(key).startswith(("config.", "summary.")) or canonical(key) in COLUMNS:
+        names = [canonical(key) for key in self._written]
+        # With columns of the run or with groups, the query must read the runs: once in this way.
+        apart = any(name in COLUMNS or not name.startswith(("config.", "summary.", "tags")) for name in names)
+        for key, test in {} if apart else self._written.items():
+            if canonical(key) == "tags":
                 continue
             tests = test if isinstance(test, dict) else {"$eq": test}
             scope = FilterScope(self._session, self._project_id, RunField.run_id, False, self._matched)
