@@ -36,7 +36,14 @@ class RevisionCache:
             return self._kept[key][0]
 
     def keep(self, revision: int, key: Hashable, result: Any, size: int) -> None:
-        """Keep a result of about ``size`` bytes."""
+        """Keep a result.
+
+        Args:
+            revision: The revision of the catalog from which the result was computed.
+            key: The name of the result, with everything that it depends on except the catalog.
+            result: The result, which no caller changes.
+            size: The approximate size of the result in bytes.
+        """
         with self._lock:
             if revision > self._revision:
                 self._kept.clear()

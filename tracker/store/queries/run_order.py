@@ -239,6 +239,11 @@ def pack_cursor(order: str, values: Sequence[Any]) -> str:
 def unpack_cursor(text: str, order: str, keys: tuple[Key, ...]) -> list[Any]:
     """Return the place of a run from the text of a cursor.
 
+    Args:
+        text: The cursor.
+        order: The order as the user wrote it.
+        keys: The parsed order.
+
     Raises:
         UsageError: The text is not a cursor, or belongs to another order.
     """

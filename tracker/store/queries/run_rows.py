@@ -168,7 +168,7 @@ def _rows_query(names: tuple[str, ...]) -> Select[Any]:
 
 
 def _as_json(text: str) -> msgspec.Raw:
-    """Return stored JSON for an answer. Older catalogs can contain a bare NaN, which is no JSON."""
+    """Return stored JSON for an answer. Older catalogs can contain a bare NaN, which JSON does not have."""
     if "NaN" in text or "Infinity" in text:
         text = values.dumps(values.loads(text))
     return msgspec.Raw(text.encode("utf-8", "replace"))
