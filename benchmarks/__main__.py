@@ -32,6 +32,7 @@ BENCHMARKS = {
     "runs-query": ("runs_query", "measure"),
     "run-lines": ("many_runs", "measure_lines"),
     "grouped-curve": ("many_runs", "measure_curve"),
+    "run-pages": ("run_pages", "measure"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),

@@ -14,7 +14,7 @@ _Keys = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties":
 _Flag = Annotated[Any, WithJsonSchema({"type": "boolean"})]
 
 
-class RunValues(BaseModel):
+class RunEdit(BaseModel):
     """New values of fields of a run. A field that is not given stays.
 
     ``config`` and ``summary`` contain the changed keys; ``config_removed`` and ``summary_removed`` list the
@@ -47,7 +47,7 @@ class BulkChange(BaseModel):
     action: Literal["edit", "delete", "restore"]
     runs: Annotated[list[str], Field(max_length=10_000)] | None = None
     filters: dict[str, Any] | None = None
-    values: RunValues | None = None
+    values: RunEdit | None = None
     artifacts: bool = False
     now: bool = False
     dry_run: bool = False

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from server.answers import ProjectList
-from server.dependencies import Reader, ReaderDep, Writer
+from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.edit_bodies import BulkChange
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.bulk_edits import BulkResult
 from tracker.ground.read_models import RunPage
+from tracker.ground.run_groups import RunGroups
+from tracker.ground.run_selections import RunValues
 from tracker.store.queries.filters import parse
-from tracker.store.queries.runs import LARGEST_PAGE
+from tracker.store.queries.query_language import LONGEST_QUERY
+from tracker.store.queries.run_groups import parse_keys
+from tracker.store.queries.run_pages import LARGEST_PAGE, PageAsked
+from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fields, select_values
 
 router = APIRouter(tags=["projects"], dependencies=[Reader])
 
@@ -25,25 +30,91 @@ def list_projects(reader: ReaderDep) -> Response:
     return ExactJSON(ProjectList(reader.projects()))
 
 
-@router.get("/projects/{entity}/{project}/runs", response_model=RunPage)
+Limit = Annotated[int, Query(ge=0, le=LARGEST_PAGE)]
+Offset = Annotated[int, Query(ge=0, le=LARGEST_NUMBER)]
+QueryText = Annotated[
+    str, Query(max_length=LONGEST_QUERY, examples=['state:failed config.lr>0.01 "vit.*sgd"'])
+]
+Names = Annotated[list[str], Query(max_length=LARGEST_FIELDS)]
+
+
+@router.get("/projects/{entity}/{project}/runs", response_model=RunPage | RunValues)
 def list_runs(
-    reader: ReaderDep,
+    store: StoreDep,
     entity: str,
     project: str,
-    limit: Annotated[int, Query(ge=0, le=LARGEST_PAGE)] = 100,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
+    limit: Limit = 100,
+    offset: Offset = 0,
     order: str = "-created_at",
     search: str = "",
     filters: str = "",
+    query: QueryText = "",
+    cursor: str = "",
+    fields: str = "",
 ) -> Response:
-    """List one page of the runs of a project that match ``search`` and ``filters``, in the given order.
+    """List one page of the runs of a project that match ``search``, ``filters`` and ``query``, in an order.
+
+    ``order`` has one or several keys, such as ``-summary.loss,name``. ``cursor`` is ``next`` of the page
+    before: the page continues after the last run, also if new runs have arrived. ``fields``, such as
+    ``name,config.lr``, selects the fields of the answer.
 
     \f
-    See ``RunReader.runs``.
+    See ``RunReader.runs`` and ``RunReader.run_values``.
     """
-    asked = parse(filters) if filters else None
+    options: dict[str, Any] = {
+        "limit": limit,
+        "offset": offset,
+        "order": order,
+        "search": search,
+        "filters": parse(filters) if filters else None,
+        "query": query,
+        "cursor": cursor,
+    }
+    if fields:
+        names = parse_fields(fields)
+        return ExactJSON(store.answer(lambda read: select_values(read, entity, project, names, **options)))
+    asked = PageAsked(entity, project, **options)
+    return Response(store.answer(lambda read: page_json(read, asked)), media_type="application/json")
+
+
+@router.get("/projects/{entity}/{project}/run-groups", response_model=RunGroups)
+def group_runs(
+    reader: ReaderDep,
+    entity: str,
+    project: str,
+    by: Names = [],  # noqa: B006 - FastAPI copies it
+    all_but: str | None = None,
+    metric: Names = [],  # noqa: B006
+    limit: Limit = 100,
+    offset: Offset = 0,
+    order: str = "",
+    search: str = "",
+    filters: str = "",
+    query: QueryText = "",
+) -> Response:
+    """Group the matching runs of a project, with statistics of metrics that are computed from all of them.
+
+    ``by`` has one or several keys, such as ``state,config.lr``. Instead of it, ``all_but`` groups by all
+    config keys except the given ones. ``metric`` is a key of the summary and can be repeated. ``order`` is
+    ``runs``, a key of the groups, or ``METRIC:STATISTIC`` such as ``-loss:mean``.
+
+    \f
+    See ``RunReader.run_groups``.
+    """
     return ExactJSON(
-        reader.runs(entity, project, limit=limit, offset=offset, order=order, search=search, filters=asked)
+        reader.run_groups(
+            entity,
+            project,
+            by=parse_keys(by),
+            all_but=None if all_but is None else parse_keys([all_but]),
+            metrics=list(dict.fromkeys(metric)),
+            limit=limit,
+            offset=offset,
+            order=order,
+            search=search,
+            filters=parse(filters) if filters else None,
+            query=query,
+        )
     )
 
 

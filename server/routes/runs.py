@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.answers import Done, LoggedObject, LoggedObjects
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
-from server.edit_bodies import RunValues
+from server.edit_bodies import RunEdit
 from server.links import link_object
 from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
@@ -58,7 +58,7 @@ def get_segments(store: StoreDep, entity: str, project: str, run_id: str) -> Res
 
 
 @router.patch("", response_model=RunDetail, dependencies=[Writer])
-def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunValues) -> Response:
+def edit_run(reader: ReaderDep, entity: str, project: str, run_id: str, body: RunEdit) -> Response:
     """Change the given fields of a run: name, tags, notes, group, job type, keys of config and summary.
 
     Without ``tags``, ``tags_added`` and ``tags_removed`` change single tags, so that two people who change

@@ -36,8 +36,8 @@ TINY = {
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
-# Its store has 10,000 runs at every scale. Other tests cover the lists themselves.
-FIXED = {"runs-query"}
+# Their stores have 10,000 runs at every scale. Other tests cover the lists themselves.
+FIXED = {"runs-query", "run-pages"}
 
 
 def benchmark(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -115,6 +115,8 @@ class Api(ArtifactQueries, UnsupportedMethods):
         per_page: int = 50,
         include_sweeps: bool = False,
         lazy: bool = True,
+        *,
+        query: str = "",
     ) -> Runs:
         """Return the runs of a project that match ``filters``, by default the oldest first.
 
@@ -129,13 +131,15 @@ class Api(ArtifactQueries, UnsupportedMethods):
             per_page: The number of runs in one request.
             include_sweeps: Accepted for compatibility. ``Run.sweep`` always reads the sweep when it is used.
             lazy: Accepted for compatibility. Runs always have all their fields.
+            query: Return only runs that also match this text, such as ``state:failed config.lr>0.01``: see
+                docs/rest-api.md. Not in wandb.
 
         Raises:
             UsageError: The path is invalid. A wrong filter or order raises it too, but only when the runs
                 are fetched.
         """
         entity, project = self._project(path)
-        return Runs(self._reader, entity, project, filters, order, per_page)
+        return Runs(self._reader, entity, project, filters, order, per_page, query)
 
     def project(self, name: str, entity: str | None = None) -> Project:
         """Return a project, even if it does not exist. ``Project.id`` raises an error for a missing project.

@@ -38,10 +38,12 @@ class Runs:
         filters: dict[str, Any] | None,
         order: str,
         per_page: int,
+        query: str = "",
     ) -> None:
         self._reader = reader
         self._project_path = (entity, project)
         self._filters = _plain_filters(filters)
+        self._query = query
         self._next: Iterator[Run] | None = None
         self.entity, self.project = entity, project
         self.filters = filters or {}
@@ -155,7 +157,12 @@ class Runs:
 
     def _page(self, limit: int, offset: int) -> RunPage:
         return self._reader.runs(
-            *self._project_path, limit=limit, offset=offset, order=self.order, filters=self._filters
+            *self._project_path,
+            limit=limit,
+            offset=offset,
+            order=self.order,
+            filters=self._filters,
+            query=self._query,
         )
 
     def __repr__(self) -> str:

@@ -33,6 +33,12 @@ def add_commands(commands: Commands) -> None:
         "project", nargs="?", metavar="[ENTITY/]PROJECT", help="default: the project of the settings"
     )
     listing.add_argument("-n", "--number", type=int, default=20, help="number of runs (default: 20)")
+    listing.add_argument(
+        "-q", "--query", default="", help="only runs that match, such as: state:failed config.lr>0.01"
+    )
+    listing.add_argument(
+        "--order", default="-created_at", help="such as -summary.loss,name (default: newest first)"
+    )
     add_store(listing)
     listing.set_defaults(run=_list)
     pull = commands.add_parser("pull", help="download the files of a run into this folder")
@@ -63,7 +69,8 @@ def _list(options: argparse.Namespace) -> None:
     settings = load_settings()
     entity, _, project = (options.project or settings.project).rpartition("/")
     rows = [("RUN", "STATE", "REASON", "LAST SEEN", "HOST", "ERROR")]
-    found = Api().runs(f"{entity or settings.entity}/{project}", order="-created_at", per_page=options.number)
+    path = f"{entity or settings.entity}/{project}"
+    found = Api().runs(path, order=options.order, per_page=options.number, query=options.query)
     for run in islice(found, options.number):
         info = run._info
         seen = as_time(info.last_seen if info.last_seen is not None else info.updated_at)

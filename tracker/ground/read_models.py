@@ -58,12 +58,14 @@ class RunInfo:
 class RunPage:
     """A page of a project's runs. ``total`` is the number of all matching runs.
 
-    ``revision`` is the store's revision at the time of the query.
+    ``revision`` is the store's revision at the time of the query. ``next`` is the cursor of the next page,
+    or None if there are no more runs.
     """
 
     total: int
     revision: int
     runs: list[RunInfo]
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

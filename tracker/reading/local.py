@@ -33,6 +33,8 @@ from tracker.ground.read_models import (
     TablePage,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.run_groups import RunGroups
+from tracker.ground.run_selections import RunValues
 from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.recorder.follow import catch_up
 from tracker.store.blobs.manifest import Entry, Manifest, read_manifest
@@ -49,6 +51,8 @@ from tracker.store.queries import (
     history,
     lineage,
     registry,
+    run_groups,
+    run_rows,
     runs,
     tables,
 )
@@ -93,6 +97,17 @@ class LocalReader:
     def runs(self, entity: str, project: str, **options: Any) -> RunPage:
         """See ``RunReader.runs``."""
         return self._query(lambda session: runs.list_runs(session, entity, project, **options))
+
+    def run_values(self, entity: str, project: str, fields: Sequence[str], **options: Any) -> RunValues:
+        """See ``RunReader.run_values``."""
+        return self._query(
+            lambda session: run_rows.select_values(session, entity, project, fields, **options)
+        )
+
+    def run_groups(self, entity: str, project: str, **options: Any) -> RunGroups:
+        """See ``RunReader.run_groups``."""
+        asked = run_groups.GroupsAsked(entity, project, **options)
+        return self._query(lambda session: run_groups.group_runs(session, asked))
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``RunReader.run``."""

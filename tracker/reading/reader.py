@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         RunPage,
     )
     from tracker.ground.records import ArtifactChanged, ArtifactLinked
+    from tracker.ground.run_groups import RunGroups
+    from tracker.ground.run_selections import RunValues
     from tracker.store.blobs.manifest import Entry, Manifest
     from tracker.store.objects.layout import Layout
 
@@ -59,6 +61,8 @@ class RunReader(AnyReader, Protocol):
         order: str,
         search: str = "",
         filters: dict[str, Any] | None = None,
+        query: str = "",
+        cursor: str = "",
     ) -> RunPage:
         """Return a page of a project's runs; an unknown project has no runs.
 
@@ -67,13 +71,55 @@ class RunReader(AnyReader, Protocol):
             project: The project.
             limit: The maximum number of runs, up to 1000.
             offset: The number of runs to skip.
-            order: A column, ``summary.KEY`` or ``config.KEY``. A leading ``-`` reverses the order. See
-                ``tracker.store.queries.runs.list_runs``.
+            order: Columns, ``summary.KEY`` or ``config.KEY``, with commas between them. A leading ``-``
+                reverses the order of a key. See ``tracker.store.queries.run_order``.
             search: Return only runs whose name or id contains this text.
             filters: Return only runs that match this filter. See ``tracker.store.queries.filters``.
+            query: Return only runs that match this text. See ``tracker.store.queries.query_language``.
+            cursor: ``next`` of the page before, to continue after its last run; empty for the first page.
 
         Raises:
-            UsageError: The order or the filter is invalid.
+            UsageError: The order, the filter, the query or the cursor is invalid.
+        """
+
+    def run_values(self, entity: str, project: str, fields: Sequence[str], **options: Any) -> RunValues:
+        """Return only some fields of a page of a project's runs.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            fields: Fields of ``RunInfo``, ``config.KEY`` or ``summary.KEY``.
+            options: The other arguments of ``runs``; none is required.
+
+        Raises:
+            UsageError: A field does not exist, or see ``runs``.
+        """
+
+    def run_groups(
+        self,
+        entity: str,
+        project: str,
+        *,
+        by: Sequence[str] = (),
+        all_but: Sequence[str] | None = None,
+        metrics: Sequence[str] = (),
+        filters: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> RunGroups:
+        """Return groups of the matching runs of a project, with statistics of metrics over all their runs.
+
+        Args:
+            entity: The entity of the project.
+            project: The project.
+            by: The keys of the groups: columns, ``tags``, ``config.KEY`` or ``summary.KEY``.
+            all_but: Group by all keys of the config except these, instead of ``by``.
+            metrics: Keys of the summary.
+            filters: See ``runs``.
+            options: ``limit``, ``offset``, ``order``, ``search`` and ``query``: see
+                ``tracker.store.queries.run_groups.GroupsAsked``.
+
+        Raises:
+            UsageError: A key or the order does not exist, or a filter is invalid.
         """
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:

@@ -39,6 +39,8 @@ from tracker.ground.read_models import (
     TablePage,
 )
 from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.run_groups import RunGroups
+from tracker.ground.run_selections import RunValues
 from tracker.ground.table_answers import TableComparison, TableGroups
 from tracker.reading.transfer.fetch import fetch_files
 from tracker.recorder.outbox import Remote, write_remote
@@ -58,6 +60,7 @@ prepare(TablePage, TableGroups, TableComparison, FilePage)
 prepare(ArtifactInfo, ArtifactDetail, CollectionInfo, DeletedRunPage, BulkResult, Document)
 prepare(Distribution)
 prepare(ArtifactDifference, ArtifactFolder, ArtifactSizes, LineageGraph, RegistryPage)
+prepare(RunValues, RunGroups)
 
 
 class RemoteReader:
@@ -89,23 +92,34 @@ class RemoteReader:
         """See ``RunReader.projects``."""
         return msgspec.convert(self._get("projects")["projects"], list[ProjectInfo])
 
-    def runs(
+    def runs(self, entity: str, project: str, **options: Any) -> RunPage:
+        """See ``RunReader.runs``."""
+        return msgspec.convert(self._list_runs(entity, project, options), RunPage)
+
+    def run_values(self, entity: str, project: str, fields: Sequence[str], **options: Any) -> RunValues:
+        """See ``RunReader.run_values``."""
+        found = self._list_runs(entity, project, {**options, "fields": ",".join(fields)})
+        return msgspec.convert(found, RunValues)
+
+    def run_groups(
         self,
         entity: str,
         project: str,
         *,
-        limit: int,
-        offset: int,
-        order: str,
-        search: str = "",
+        by: Sequence[str] = (),
+        all_but: Sequence[str] | None = None,
+        metrics: Sequence[str] = (),
         filters: dict[str, Any] | None = None,
-    ) -> RunPage:
-        """See ``RunReader.runs``."""
-        query = {"limit": limit, "offset": offset, "order": order, "search": search}
+        **options: Any,
+    ) -> RunGroups:
+        """See ``RunReader.run_groups``."""
+        asked = {**options, "by": ",".join(by) or None, "metric": list(metrics)}
+        if all_but is not None:
+            asked["all_but"] = ",".join(all_but)
         if filters:
-            query["filters"] = values.dumps(filters)
-        page = self._get("projects", entity, project, "runs", **query)
-        return msgspec.convert(page, RunPage)
+            asked["filters"] = values.dumps(filters)
+        found = self._get("projects", entity, project, "run-groups", **asked)
+        return msgspec.convert(found, RunGroups)
 
     def run(self, entity: str, project: str, run_id: str) -> RunDetail:
         """See ``RunReader.run``."""
@@ -490,6 +504,11 @@ class RemoteReader:
     def _ask(self, *path: str, body: dict[str, Any]) -> bytes:
         self._send_outbox()
         return self._client.post_for_bytes(*path, body=body)
+
+    def _list_runs(self, entity: str, project: str, options: dict[str, Any]) -> Any:
+        filters = options.pop("filters", None)
+        asked = {**options, "filters": values.dumps(filters)} if filters else options
+        return self._get("projects", entity, project, "runs", **asked)
 
     def _get(self, *path: str, **query: Any) -> Any:
         self._send_outbox()

@@ -19,6 +19,7 @@ from tracker.store.blobs.packs import pieces_of
 from tracker.store.catalog import database
 from tracker.store.catalog.lease_holder import Opened
 from tracker.store.catalog.models import Part
+from tracker.store.catalog.revision_cache import RevisionCache
 from tracker.store.objects.layout import Layout
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Store:
     def __init__(self, layout: Layout, opened: Opened) -> None:
         self.layout = layout
         self._engine, self._hold = opened.engine, opened.hold
+        self._cache = RevisionCache()
         # A bound method would create a reference cycle and delay the finalizer below.
         self.blobs = BlobStore(self.layout, partial(find_piece, opened.engine))
         # A store that was not closed must not block a rebuild, or another host that takes over the catalog.
@@ -56,7 +58,7 @@ class Store:
 
     def reading(self) -> AbstractContextManager[Session]:
         """Open a read transaction, which sees one consistent state of the catalog."""
-        return database.transaction(self._engine, write=False)
+        return database.transaction(self._engine, write=False, cache=self._cache)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

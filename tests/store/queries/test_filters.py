@@ -184,6 +184,39 @@ def test_runs_that_match(filled: Store, at: int) -> None:
     assert found(filled, filters, search="calm") == "".join(sorted(set(expected) & set("ab")))
 
 
+QUERIES = [
+    ("calm", "ab"),
+    ("-calm", "cd"),
+    ("^CALM-river-[12]$", "ab"),
+    ("GRÖSSE OR größe", "d"),
+    ("tag:best config.lr>=0.1", "a"),
+    ("tag:best -config.lr>=0.1", "b"),
+    ("config.lr:auto OR config.lr:0.1", "ac"),
+    ("(config.lr:auto OR config.lr:0.1) tag:best", "a"),
+    ("-has:config.net", "cd"),
+    ("config.lr:null", "d"),
+    ("summary.loss:nan", "b"),
+    ("summary.loss:inf,nan", "bc"),
+    ("config.net.act.name:relu", "a"),
+    ("config.amp:true", "a"),
+    ("config.opt~^AD", "a"),
+    ('tag:"a,b"', "a"),
+    ("created:2023-11-14 group:first", "a"),
+    ("created>2023-11-15", ""),
+    ("id:b,c state:running", "bc"),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), QUERIES, ids=[query for query, _ in QUERIES])
+def test_queries_that_match(filled: Store, query: str, expected: str) -> None:
+    with filled.reading() as session:
+        page = runs.list_runs(session, ENTITY, PROJECT, query=query, order="created_at")
+        assert "".join(run.id for run in page.runs) == expected
+        assert page.total == len(expected)
+        both = runs.list_runs(session, ENTITY, PROJECT, query=query, search="calm", filters={"tags": "best"})
+        assert {run.id for run in both.runs} == set(expected) & set("ab")
+
+
 WRONG: list[tuple[Any, str]] = [
     ([1], r"a filter is a dict such as \{'config.lr': 0.1\}, not \[1\]"),
     (

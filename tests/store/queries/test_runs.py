@@ -101,6 +101,9 @@ def test_every_order_can_be_asked_for(store: Store, order: str) -> None:
         "state",
         "last_step",
         "duration",
+        "group",
+        "job_type",
+        "host",
     )
 
 

@@ -15,16 +15,24 @@ from tracker.errors import StoreError, StoreVersionError
 from tracker.ground.group_files import create
 from tracker.store.catalog.migrations import REVISION, REVISIONS
 from tracker.store.catalog.models import Base
+from tracker.store.catalog.revision_cache import RevisionCache
 
 
 @contextmanager
-def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None = None) -> Iterator[Session]:
+def transaction(
+    engine: Engine,
+    *,
+    write: bool,
+    check: Callable[[], None] | None = None,
+    cache: RevisionCache | None = None,
+) -> Iterator[Session]:
     """Open a session in a transaction. An error rolls back a write transaction, otherwise it is committed.
 
     Args:
         engine: Engine of the catalog.
         write: Whether to take the write lock.
         check: Raises if this host does not hold the catalog any more. ``check_lease`` calls this function.
+        cache: The results of queries that a read transaction can use.
 
     Raises:
         StoreError: The catalog is damaged, or cannot be read or written.
@@ -32,7 +40,9 @@ def transaction(engine: Engine, *, write: bool, check: Callable[[], None] | None
     try:
         with (
             Session(
-                engine.execution_options(write=write), expire_on_commit=False, info={"check": check}
+                engine.execution_options(write=write),
+                expire_on_commit=False,
+                info={"check": check, "cache": cache},
             ) as session,
             session.begin(),
         ):

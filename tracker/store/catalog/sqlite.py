@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -10,7 +11,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import (
+    URL,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Engine,
+    SQLColumnExpression,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from tracker.ground import values
@@ -35,6 +47,7 @@ def open_engine(path: Path) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS},
+        pool_use_lifo=True,  # a connection that was just used has the pages of the catalog in its cache
         json_serializer=values.dumps,
         json_deserializer=values.loads,
     )
@@ -106,6 +119,22 @@ def upsert(
     )
     if given := list(rows):
         session.connection().exec_driver_sql(statement, given)
+
+
+def among(run_id: SQLColumnExpression[int], ids: Iterable[int] | BindParameter[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column of ids has one of ``ids``, which are one parameter in any number.
+
+    Args:
+        run_id: The column.
+        ids: The ids, or a parameter that gets the result of ``encode_ids``.
+    """
+    given = ids if isinstance(ids, BindParameter) else encode_ids(ids)
+    return run_id.in_(select(func.json_each(given).table_valued("value").c.value))
+
+
+def encode_ids(ids: Iterable[int]) -> str:
+    """Return ids as one parameter for ``among``."""
+    return json.dumps(list(ids))
 
 
 def fold(catalog: Path) -> None:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     and_,
     exists,
     false,
-    literal_column,
     not_,
     or_,
     select,
@@ -27,7 +26,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tracker.errors import UsageError
 from tracker.store.catalog.models import Run, RunField
+from tracker.store.catalog.revision_cache import cached
 from tracker.store.catalog.run_index import LONGEST_TEXT, OTHER, Value, value_of
+from tracker.store.catalog.sqlite import among
 
 Kind = Literal["text", "number", "time", "flag"]
 
@@ -126,22 +127,33 @@ class FilterField(ABC):
         check_text(pattern)
         found = self.scope.matched.get((self.key, pattern))
         if found is None:
-            found = self.scope.matched[self.key, pattern] = self._match(pattern)
-        # Integers from the catalog, written into the statement: there may be more of them than parameters.
-        return self.scope.run_id.in_([literal_column(str(int(run))) for run in found]) if found else false()
+            name = ("matched", self.scope.project_id, self.key, pattern)
+            found = cached(
+                self.scope.session, name, lambda: self._match(pattern), lambda ids: 40 * len(ids) + 200
+            )
+            self.scope.matched[self.key, pattern] = found
+        return among(self.scope.run_id, found) if found else false()
 
     def _match(self, pattern: str) -> list[int]:
         # RE2 needs time in proportion to the text with any pattern. wandb uses RE2 too.
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        asked = list(self.texts())
+        def read() -> tuple[list[int], pa.Array]:
+            asked = list(self.texts())
+            # Never empty, so that a wrong pattern is always found.
+            return [run for run, _ in asked], pa.array([*(text for _, text in asked), None], pa.string())
+
+        name = ("texts", self.scope.project_id, self.key)
+        runs, texts = cached(
+            self.scope.session, name, read, lambda found: 40 * len(found[0]) + found[1].nbytes
+        )
         try:
-            hits = pc.match_substring_regex(pa.array([text for _, text in asked], pa.string()), pattern)
+            hits = pc.match_substring_regex(texts, pattern)
         except pa.ArrowInvalid as error:
             reason = str(error).removeprefix("Invalid regular expression: ")
             raise self.refuse(f"{shown(pattern)} is not a valid RE2 pattern: {reason}") from None
-        return [asked[at][0] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
+        return [runs[at] for at in pc.indices_nonzero(hits.fill_null(False)).to_pylist()]
 
     def refuse(self, why: str) -> UsageError:
         """Return an error about this field."""

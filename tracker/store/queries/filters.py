@@ -98,19 +98,27 @@ class Filter:
         self._project_id = project_id
         self._written = written
         self._matched: dict[tuple[str, str], list[int]] = {}
-        self._hides = has_archived(session, project_id)
-        self._names_archived = False
+        self._conditions: dict[bool, ColumnElement[bool]] = {}
+        self._hides = self._names_archived = False
         self.on(Run.id)
-        self._hides = self._hides and not self._names_archived
+        self._hides = not self._names_archived and has_archived(session, project_id)
 
     def on(self, run_id: SQLColumnExpression[int], *, probe: bool = False) -> ColumnElement[bool]:
         """Return the condition on a column of run ids. For ``probe`` see ``FilterScope``."""
-        return self._compile(self._written, run_id, probe)
+        if run_id is not Run.id:
+            return self._without_archived(self._compile(self._written, run_id, probe), run_id)
+        found = self._conditions.get(probe)
+        if found is None:
+            found = self._conditions[probe] = self._compile(self._written, run_id, probe)
+        return self._without_archived(found, run_id)
 
     def counted(self) -> Select[int]:
         """Return a query that counts the runs, if possible by reading only one range of an index."""
-        for key, test in self._written.items():
-            if not canonical(key).startswith(("config.", "summary.")) or canonical(key) in COLUMNS:
+        names = [canonical(key) for key in self._written]
+        # With columns of the run or with groups, the query must read the runs: once in this way.
+        apart = any(name in COLUMNS or not name.startswith(("config.", "summary.", "tags")) for name in names)
+        for key, test in {} if apart else self._written.items():
+            if canonical(key) == "tags":
                 continue
             tests = test if isinstance(test, dict) else {"$eq": test}
             scope = FilterScope(self._session, self._project_id, RunField.run_id, False, self._matched)
@@ -123,7 +131,10 @@ class Filter:
                 )
                 rest = {name: other for name, other in self._written.items() if name != key}
                 is_all = not rest and not self._hides
-                return query if is_all else query.where(self._compile(rest, RunField.run_id, False))
+                if is_all:
+                    return query
+                others = self._compile(rest, RunField.run_id, False)
+                return query.where(self._without_archived(others, RunField.run_id))
         return select(func.count(Run.id)).where(Run.project_id == self._project_id, self.on(Run.id))
 
     def _compile(self, written: Any, run_id: SQLColumnExpression[int], probe: bool) -> ColumnElement[bool]:
@@ -131,6 +142,11 @@ class Filter:
         compiler = _Compiler(scope)
         found = compiler.group(written, 0)
         self._names_archived = self._names_archived or compiler.names_archived
+        return found
+
+    def _without_archived(
+        self, found: ColumnElement[bool], run_id: SQLColumnExpression[int]
+    ) -> ColumnElement[bool]:
         if not self._hides:
             return found
         if run_id is Run.id:

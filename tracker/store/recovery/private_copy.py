@@ -26,6 +26,7 @@ from tracker.store.blobs.content import CHUNK, BlobStore
 from tracker.store.catalog import database
 from tracker.store.catalog.lease import catalog_of
 from tracker.store.catalog.models import ApiKey, Clock
+from tracker.store.catalog.revision_cache import RevisionCache
 from tracker.store.catalog.sqlite import find_damage, open_engine
 from tracker.store.objects.atomic_files import make_folder, open_regular
 from tracker.store.objects.layout import JournalPath, Layout
@@ -164,6 +165,7 @@ class PrivateCopy(Store):
                 "that has the catalog, or copy the store to a writable folder and run `tracker rebuild` there"
             )
         self._engine = open_engine(layout.catalog)
+        self._cache = RevisionCache()
         self.blobs = BlobStore(layout, partial(find_piece, self._engine))
         try:
             database.migrate(self._engine, layout.locks / "catalog.lock")

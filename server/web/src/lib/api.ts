@@ -23,7 +23,7 @@ type BelowRun<Name extends string> = `/api/v1/projects/{entity}/{project}/runs/{
 type RunRoute = "console" | "facts" | "objects" | "system" | "table";
 
 /** The fields of a run that a person can change. */
-export type RunEdit = Partial<Schema<"RunValues">>;
+export type RunEdit = Partial<Schema<"RunEdit">>;
 
 /** A failed request. `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
@@ -146,7 +146,7 @@ export function createApi(options: ApiOptions) {
       (await getJson<Answer<"list_projects">>(urlOf(["projects"]), signal)).projects,
 
     runs: (entity: string, project: string, query: RunQuery, signal?: AbortSignal) =>
-      getJson<Answer<"list_runs">>(
+      getJson<Schema<"RunPage">>(
         urlOf(inProject(entity, project, "runs"), { ...query, search: query.search || undefined }),
         signal,
       ),

@@ -1,0 +1,174 @@
+"""The content of a page of runs: whole runs, the same as JSON text, or only some of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, Text, bindparam, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from tracker.errors import UsageError
+from tracker.ground import values
+from tracker.ground.read_models import RunInfo, RunPage
+from tracker.ground.run_selections import RunValues
+from tracker.store.catalog.models import Run
+from tracker.store.catalog.revision_cache import cached, revision
+from tracker.store.catalog.sqlite import among, encode_ids
+from tracker.store.queries.filter_fields import check_text
+from tracker.store.queries.filters import canonical, resolve
+from tracker.store.queries.run_order import ORDER_NAMES, split_names
+from tracker.store.queries.run_pages import PageAsked, find_page
+
+LARGEST_FIELDS = 200
+# The fields of ``RunInfo`` that are stored as JSON text.
+JSON_FIELDS = ("tags", "config", "summary")
+# A run's columns in the order of ``RunInfo``, without entity and project, which come first.
+NAMES = tuple(each.name for each in fields(RunInfo))[2:]
+_Row = tuple[Any, ...]
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def list_runs(session: Session, entity: str, project: str, **options: Any) -> RunPage:
+    """Return a page of a project's runs. See ``PageAsked`` for the options and ``find_page`` for errors."""
+    asked = PageAsked(entity, project, **options)
+    _, page = find_page(session, asked)
+    runs = []
+    for row in _rows(session, page.ids, NAMES):
+        stored = (
+            values.loads(value) if name in JSON_FIELDS else value
+            for name, value in zip(NAMES, row, strict=True)
+        )
+        runs.append(RunInfo(entity, project, *stored))
+    return RunPage(page.total, revision(session), runs, page.next)
+
+
+def page_json(session: Session, asked: PageAsked) -> bytes:
+    """Return ``list_runs`` as JSON. The answer is kept until the next change."""
+    key = ("page", *(repr(getattr(asked, each.name)) for each in fields(asked)))
+    return cached(session, key, lambda: _page_json(session, asked), len)
+
+
+def _page_json(session: Session, asked: PageAsked) -> bytes:
+    # Config, summary and tags are copied as they are stored.
+    _, page = find_page(session, asked)
+    runs = [
+        {
+            "entity": asked.entity,
+            "project": asked.project,
+            **{
+                name: _as_json(value) if name in JSON_FIELDS else value
+                for name, value in zip(NAMES, row, strict=True)
+            },
+        }
+        for row in _rows(session, page.ids, NAMES)
+    ]
+    return msgspec.json.encode(
+        {"total": page.total, "revision": revision(session), "runs": runs, "next": page.next}
+    )
+
+
+def select_values(
+    session: Session, entity: str, project: str, names: Sequence[str], **options: Any
+) -> RunValues:
+    """Return only some fields of a page of runs.
+
+    Args:
+        session: A read transaction.
+        entity: The entity of the project.
+        project: The name of the project.
+        names: Fields of ``RunInfo`` and keys such as ``config.lr`` and ``summary.loss``. A run without a key
+            has no value for it.
+        options: See ``PageAsked``.
+
+    Raises:
+        UsageError: A field does not exist, there are too many, or the page is invalid: see ``find_page``.
+    """
+    if len(names) > LARGEST_FIELDS:
+        raise UsageError(f"fields: there are more than {LARGEST_FIELDS}")
+    asked = PageAsked(entity, project, **options)
+    matching, page = find_page(session, asked)
+    columns: dict[str, str] = {}
+    keys: dict[str, tuple[str, str]] = {}
+    for name in names:
+        check_text(name)
+        known = ORDER_NAMES.get(name, name)
+        if known in NAMES or known in ("entity", "project"):
+            columns[name] = known
+        elif canonical(name).startswith(("config.", "summary.")):
+            source, _, key = resolve(session, matching.project_id, name).partition(".")
+            keys[name] = (source, key)
+        else:
+            raise UsageError(
+                f"fields: unknown field {name!r}: use entity, project, {', '.join(NAMES)}, "
+                "config.KEY or summary.KEY"
+            )
+    read = tuple(dict.fromkeys([*columns.values(), *(source for source, _ in keys.values())]))
+    read = tuple(name for name in read if name in NAMES)
+    rows = []
+    for row in _rows(session, page.ids, read):
+        stored: dict[str, Any] = {"entity": entity, "project": project, **dict(zip(read, row, strict=True))}
+        found = {
+            name: values.loads(stored[column]) if column in JSON_FIELDS else stored[column]
+            for name, column in columns.items()
+        }
+        for name, (source, key) in keys.items():
+            value = find_key(stored[source], key)
+            if value is not None:
+                found[name] = values.loads(value)
+        rows.append({name: found[name] for name in names if name in found})
+    return RunValues(page.total, revision(session), rows, page.next)
+
+
+def parse_fields(text: str) -> list[str]:
+    """Return the names of a list such as ``name,config.lr``."""
+    return split_names(text, (*NAMES, *ORDER_NAMES, "entity", "project")) if text else []
+
+
+def find_key(text: str | bytes, key: str) -> bytes | None:
+    """Return the JSON of one value of a config or summary without parsing the others; None if it is missing.
+
+    Args:
+        text: The JSON of the config or summary.
+        key: The key. The keys of nested dicts are joined by dots; a key that itself has dots is preferred.
+    """
+    try:
+        found = _KEYS.decode(text)
+    except msgspec.ValidationError:
+        return None  # not a dict
+    if key in found:
+        return bytes(found[key])
+    at = key.find(".")
+    while at >= 0:
+        if key[:at] in found and (value := find_key(bytes(found[key[:at]]), key[at + 1 :])) is not None:
+            return value
+        at = key.find(".", at + 1)
+    return None
+
+
+def _rows(session: Session, ids: Sequence[int], names: Sequence[str]) -> list[_Row]:
+    """Return columns of the runs with the given ids, in the order of the ids; JSON as text."""
+    if not ids:
+        return []
+    result = session.connection().execute(_rows_query(tuple(names)), {"ids": encode_ids(ids)})
+    found = {row[0]: row[1:] for row in result.all()}
+    return [tuple(found[each]) for each in ids]
+
+
+@lru_cache
+def _rows_query(names: tuple[str, ...]) -> Select[Any]:
+    columns: list[Any] = []
+    for name in names:
+        column: InstrumentedAttribute[Any] = Run.run_id if name == "id" else getattr(Run, name)
+        columns.append(type_coerce(column, Text) if name in JSON_FIELDS else column)
+    return select(Run.id, *columns).where(among(Run.id, bindparam("ids")))
+
+
+def _as_json(text: str) -> msgspec.Raw:
+    """Return stored JSON for an answer. Older catalogs can contain a bare NaN, which JSON does not have."""
+    if "NaN" in text or "Infinity" in text:
+        text = values.dumps(values.loads(text))
+    return msgspec.Raw(text.encode("utf-8", "replace"))
