@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from server.dashboard import add_dashboard
 from server.dependencies import require_writer
 from server.ingest import Ingest
-from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly
+from server.middleware import Compression, HeadLikeGet, KeyBeforeBody, LoopbackNamesOnly
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
 from server.routes import artifacts, captured, ingest, live, projects, runs, session
@@ -51,6 +51,7 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
+    app.add_middleware(HeadLikeGet)
     add_error_handlers(app)
     app.include_router(session.links)
     add_dashboard(app)

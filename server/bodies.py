@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 # More names in one request are refused: the answer would take seconds.
 LARGEST_NAMES = 100_000
 Names = Annotated[list[str], Field(max_length=LARGEST_NAMES)]
+# Each alias is a file that is synced to the disk before the answer.
+Aliases = Annotated[list[str], Field(max_length=100)]
 
 
 class Body(BaseModel):
@@ -77,8 +79,8 @@ class Version(Body):
 class ArtifactChange(Version):
     """A change of an artifact version, or its deletion."""
 
-    aliases_added: list[str] = Field([], description="Aliases that move to this version.")
-    aliases_removed: list[str] = []
+    aliases_added: Aliases = Field([], description="Aliases that move to this version.")
+    aliases_removed: Aliases = []
     values: VersionEdit = VersionEdit()
     deleted: bool = False
 
@@ -89,7 +91,7 @@ class ArtifactLink(Version):
     target_entity: str
     target_project: str
     target_name: str
-    aliases: list[str] = Field(description="Aliases that move to the new version of the target collection.")
+    aliases: Aliases = Field(description="Aliases that move to the new version of the target collection.")
 
 
 class SegmentEnded(SenderBody):

@@ -9,6 +9,7 @@ in front of the server may have such limits too, but the server does not rely on
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import resource
 import time
@@ -16,6 +17,8 @@ from collections.abc import Collection
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from server.openapi import PROBLEM, problem
 
 # Longest time for a complete request head.
 HEAD_SECONDS = 10.0
@@ -48,6 +51,18 @@ class Connection(H11Protocol):
         """Handle received bytes."""
         self._moved_at = self.loop.time()
         super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are not a valid HTTP request, and close the connection."""
+        body = json.dumps(problem(400, "bad_request", msg)).encode()
+        headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body))), ("Connection", "close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason="Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Start to wait for the next request."""

@@ -14,6 +14,9 @@ from tracker.ground.read_models import RunPage
 from tracker.store.queries.filters import parse
 from tracker.store.queries.runs import LARGEST_PAGE
 
+# Longest text to search for, in characters: SQLite refuses a pattern of 50,000 bytes.
+LARGEST_SEARCH = 1000
+
 router = APIRouter(tags=["projects"], dependencies=[Reader])
 
 
@@ -31,7 +34,7 @@ def list_runs(
     limit: Annotated[int, Query(ge=0, le=LARGEST_PAGE)] = 100,
     offset: Annotated[int, Query(ge=0, le=LARGEST_NUMBER)] = 0,
     order: str = "-created_at",
-    search: str = "",
+    search: Annotated[str, Query(max_length=LARGEST_SEARCH)] = "",
     filters: str = "",
 ) -> Response:
     """List one page of the runs of a project that match ``search`` and ``filters``, in the given order.
