@@ -12,6 +12,8 @@ import asyncio
 import json
 import logging
 import resource
+import socket
+import struct
 import time
 from collections.abc import Collection
 
@@ -79,6 +81,11 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.IDLE and now - self._head_since > HEAD_SECONDS:
             self.transport.close()
         elif (unsent or waiting_for_body) and now - self._moved_at > PROGRESS_SECONDS:
+            if unsent:
+                # Reset the connection. Otherwise the kernel keeps the answer that the client does not read.
+                self.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             self.transport.abort()
 
 
