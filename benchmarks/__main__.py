@@ -30,6 +30,7 @@ BENCHMARKS = {
     "writers": ("many_writers", "measure"),
     "read": ("read_metric", "measure"),
     "runs-query": ("runs_query", "measure"),
+    "server": ("server_costs", "measure"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),

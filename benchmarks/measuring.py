@@ -40,6 +40,7 @@ class Options:
         artifact_mb: Size of the file that is logged as an artifact, in MiB.
         files: Number of small files in one artifact.
         download_mb: Size of the downloaded file, in MiB.
+        requests: Requests to one server.
     """
 
     peers: Path | None = None
@@ -57,6 +58,7 @@ class Options:
     artifact_mb: int = 1024
     files: int = 100_000
     download_mb: int = 1024
+    requests: int = 100_000
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from server.answers import Done, FileList, HistoryRows, LinkedTablePage, LoggedObject, LoggedObjects
 from server.bodies import RunEdit
-from server.charts import pack_series
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.downloads import send_blob
 from server.links import link_object, link_table
@@ -19,7 +17,10 @@ from server.openapi import content, ranges
 from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
-from tracker.store.queries import charts, media, runs
+from tracker.store.queries import media, runs
+
+if TYPE_CHECKING:
+    from tracker.store.queries.charts import Series
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
@@ -100,7 +101,11 @@ def get_chart(
     See ``queries.charts.chart``.
     """
 
-    def lines(session: Session) -> list[charts.Series]:
+    # numpy and pyarrow are imported at the first request that needs them: they take 40 MB.
+    from server.charts import pack_series
+    from tracker.store.queries import charts
+
+    def lines(session: Session) -> list[Series]:
         run = runs.get_run(session, entity, project, run_id)
         return charts.chart(store, session, run, key, x=x, points=points, low=min, high=max, segment=segment)
 
@@ -143,6 +148,8 @@ def get_history_arrow(
     \f
     See ``HistoryReader.table``.
     """
+    import pyarrow as pa
+
     found = reader.table(entity, project, run_id, key, segment)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, found.schema) as writer:

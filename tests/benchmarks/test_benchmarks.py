@@ -29,6 +29,7 @@ TINY = {
     "artifact-mb": 2,
     "files": 300,
     "download-mb": 40,
+    "requests": 400,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
