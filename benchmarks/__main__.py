@@ -31,6 +31,7 @@ BENCHMARKS = {
     "read": ("read_metric", "measure"),
     "runs-query": ("runs_query", "measure"),
     "server": ("server_costs", "measure"),
+    "server-load": ("server_under_load", "measure"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),

@@ -41,6 +41,7 @@ class Options:
         files: Number of small files in one artifact.
         download_mb: Size of the downloaded file, in MiB.
         requests: Requests to one server.
+        load_seconds: Seconds for which readers are measured without and with writers.
     """
 
     peers: Path | None = None
@@ -59,6 +60,7 @@ class Options:
     files: int = 100_000
     download_mb: int = 1024
     requests: int = 100_000
+    load_seconds: int = 30
 
 
 @dataclass(frozen=True)

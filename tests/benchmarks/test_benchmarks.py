@@ -30,6 +30,7 @@ TINY = {
     "files": 300,
     "download-mb": 40,
     "requests": 400,
+    "load-seconds": 3,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}
