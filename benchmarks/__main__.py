@@ -33,6 +33,8 @@ BENCHMARKS = {
     "run-lines": ("many_runs", "measure_lines"),
     "grouped-curve": ("many_runs", "measure_curve"),
     "run-pages": ("run_pages", "measure"),
+    "server": ("server_costs", "measure"),
+    "server-load": ("server_under_load", "measure"),
     "names": ("many_names", "measure"),
     "artifact": ("artifact_files", "measure"),
     "many-files": ("many_files", "measure"),

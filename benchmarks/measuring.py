@@ -44,6 +44,8 @@ class Options:
         chart_runs: Runs in one request for lines.
         chart_keys: Keys of each of these runs.
         curve_runs: Runs in the group of a curve.
+        requests: Requests to one server.
+        load_seconds: Seconds for which readers are measured without and with writers.
     """
 
     peers: Path | None = None
@@ -65,6 +67,8 @@ class Options:
     chart_runs: int = 100
     chart_keys: int = 20
     curve_runs: int = 1_000
+    requests: int = 100_000
+    load_seconds: int = 30
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,15 @@ RUNS = "/api/v1/projects/local/benchmark/runs"
 class Server:
     """A client of a server that also reads the server's resource use."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[Any], port: int) -> None:
+        self._port = port
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+
+    def again(self) -> Server:
+        """Return another client of the same server, with its own connection."""
+        return Server(self._process, self._port)
 
     def get(self, path: str, **query: Any) -> bytes:
         """Return the body of an answer.
@@ -75,6 +80,11 @@ class Server:
             for children in folder.glob("task/*/children"):
                 waiting += map(int, children.read_text().split())
         return found
+
+    def shared_memory_mb(self) -> float:
+        """Return the proportional set size of the server in MiB: shared pages count in part."""
+        lines = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from server.dashboard import add_dashboard
 from server.dependencies import require_caller
 from server.events import ChangeFeed
 from server.ingest import Ingest
-from server.middleware import Compression, KeyBeforeBody, LoopbackNamesOnly, PublicAddress
+from server.middleware import Compression, HeadLikeGet, KeyBeforeBody, LoopbackNamesOnly, PublicAddress
 from server.openapi import add_document, operation_id
 from server.responses import add_error_handlers
 from server.routes import (
@@ -74,7 +74,8 @@ def create_app(store: Store, settings: ServerSettings) -> FastAPI:
         # Without a key, refuse foreign host names: a foreign page could point its own name at 127.0.0.1.
         app.add_middleware(LoopbackNamesOnly)
     app.add_middleware(Compression, minimum_size=2048, compresslevel=3)
-    if settings.url is not None:
+    app.add_middleware(HeadLikeGet)
+    if settings.url is not None:  # outermost: all others see addresses without the prefix
         app.add_middleware(PublicAddress, root=settings.root, secure=settings.url.startswith("https:"))
     add_error_handlers(app)
     app.include_router(session.links)

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 # More names in one request are refused: the answer would take seconds.
 LARGEST_NAMES = 100_000
 Names = Annotated[list[str], Field(max_length=LARGEST_NAMES)]
+# Each alias is a file that is synced to the disk before the answer.
+Aliases = Annotated[list[str], Field(max_length=100)]
 
 
 class Body(BaseModel):

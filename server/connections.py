@@ -9,13 +9,18 @@ in front of the server may have such limits too, but the server does not rely on
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import resource
+import socket
+import struct
 import time
 from collections.abc import Collection
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from server.openapi import PROBLEM, problem
 
 # Longest time for a complete request head.
 HEAD_SECONDS = 10.0
@@ -49,6 +54,18 @@ class Connection(H11Protocol):
         self._moved_at = self.loop.time()
         super().data_received(data)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are not a valid HTTP request, and close the connection."""
+        body = json.dumps(problem(400, "bad_request", msg)).encode()
+        headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body))), ("Connection", "close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason="Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
+
     def on_response_complete(self) -> None:
         """Start to wait for the next request."""
         self._head_since = self.loop.time()
@@ -64,6 +81,11 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.IDLE and now - self._head_since > HEAD_SECONDS:
             self.transport.close()
         elif (unsent or waiting_for_body) and now - self._moved_at > PROGRESS_SECONDS:
+            if unsent:
+                # Reset the connection. Otherwise the kernel keeps the answer that the client does not read.
+                self.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             self.transport.abort()
 
 

@@ -71,6 +71,8 @@ class BlobResponse(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
+        if scope.get("tracker.head"):
+            scope = {**scope, "method": "HEAD"}  # Starlette then does not read the file
         checking = content_checks.CheckingSend(send, self._state) if self.intact is None else send
         await super().__call__(scope, receive, checking)
 

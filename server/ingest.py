@@ -207,7 +207,7 @@ def known_segments(store: Store, names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     with store.reading() as session:
         for start in range(0, len(names), ASKED_AT_ONCE):
-            asked = names[start : start + ASKED_AT_ONCE]
+            asked = [name for name in names[start : start + ASKED_AT_ONCE] if is_token(name)]
             query = select(Segment.segment, Segment.run_id).where(
                 Segment.segment.in_(asked), Segment.sealed.is_(True) | Segment.ended.in_(WRITER_STATES)
             )

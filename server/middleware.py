@@ -67,6 +67,30 @@ class LoopbackNamesOnly:
         await self._app(scope, receive, send)
 
 
+class HeadLikeGet:
+    """Answers a HEAD request like a GET request, without the body.
+
+    ``tracker.head`` in the scope tells an answer that its body is not needed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def start_only(message: Message) -> None:
+            # The answer is complete after its start, so an answer that is streamed ends immediately.
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+
+        await self._app({**scope, "method": "GET", "tracker.head": True}, receive, start_only)
+
+
 class KeyBeforeBody:
     """Checks the key before it reads the body of a request that changes data, and limits every JSON body.
 

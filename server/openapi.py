@@ -85,7 +85,7 @@ def stored(kind: type[msgspec.Struct]) -> dict[int | str, dict[str, Any]]:
 
 def ranges() -> dict[int | str, dict[str, Any]]:
     """Return the description of an answer with content of any type, which supports byte ranges."""
-    found = {"content": {BINARY: {"schema": BYTES}}}
+    found = {"content": {"*/*": {"schema": BYTES}}}
     return {
         200: {"description": "The whole content.", **found},
         206: {"description": "The requested range.", **found},
@@ -174,7 +174,7 @@ def _errors(operation: dict[str, Any], *, changes: bool) -> list[int]:
     found = {503}
     if "security" not in operation:
         found |= {401, 403} if changes else {401}
-    if any(parameter["in"] == "path" for parameter in parameters):
+    if "requestBody" in operation or any(parameter["in"] == "path" for parameter in parameters):
         found |= {404}
     if parameters or "requestBody" in operation:
         found |= {400, 422}

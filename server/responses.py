@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from server.openapi import PROBLEM, problem
 from tracker.errors import (
@@ -88,7 +89,12 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_answer(422, "invalid", str(error))
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> Response:
+    def _http(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (404, 405) and (allowed := _allowed_methods(request)):
+            text = ", ".join(allowed)
+            answer = error_answer(405, "http", f"{request.method} is not possible here. Use {text}.")
+            answer.headers["Allow"] = text
+            return answer
         answer = error_answer(error.status_code, "http", str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
@@ -108,3 +114,30 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_answer(
             507, "storage", f"The server cannot write to its store: {error.strerror or error}."
         )
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods of the operations at the address of a request.
+
+    Starlette names the methods of only one of several routes with the same path. It does not find routes for
+    another method than GET if the page of the dashboard matches the address.
+    """
+    own = request.app.openapi()["paths"].get(request.scope["path"])
+    if own is not None:  # ``blobs/missing`` is one operation, although ``blobs/{sha256}`` matches it too
+        return _with_head([method.upper() for method in own])
+    asked = {key: value for key, value in request.scope.items() if key in ("type", "path", "root_path")}
+    return _with_head(
+        [
+            method
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+            if any(
+                route.matches({**asked, "method": method})[0] is Match.FULL
+                for route in request.app.routes
+                if getattr(route, "name", None) != "page"
+            )
+        ]
+    )
+
+
+def _with_head(methods: list[str]) -> list[str]:
+    return [each for method in methods for each in (("GET", "HEAD") if method == "GET" else (method,))]

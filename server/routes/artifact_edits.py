@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from server.answers import Done
-from server.bodies import Body
+from server.bodies import Aliases, Body
 from server.dependencies import Reader, ReaderDep, StoreDep, Writer
 from server.links import LinkedVersion, link_artifact
 from server.responses import ExactJSON
@@ -59,8 +59,8 @@ class ChangeRecord(Body):
     version: int
     digest: str
     time: float
-    aliases_added: list[str] = []
-    aliases_removed: list[str] = []
+    aliases_added: Aliases = []
+    aliases_removed: Aliases = []
     values: dict[str, Any] = {}
     deleted: bool = False
 
@@ -76,7 +76,7 @@ class LinkRecord(Body):
     target_entity: str
     target_project: str
     target_name: str
-    aliases: list[str]
+    aliases: Aliases
     time: float
 
 

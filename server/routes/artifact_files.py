@@ -43,7 +43,9 @@ def get_manifest(
     See ``ArtifactReader.manifest``.
     """
     version = reader.artifact(entity, project, name, reference)
-    return send_blob(store, version.manifest, "manifest.json", None)
+    answer = send_blob(store, version.manifest, "manifest.json", None)
+    answer.headers["Content-Type"] = "application/json"
+    return answer
 
 
 @router.get("/files", response_model=LinkedFiles)

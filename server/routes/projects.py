@@ -21,6 +21,9 @@ from tracker.store.queries.run_groups import parse_keys
 from tracker.store.queries.run_pages import LARGEST_PAGE, PageAsked
 from tracker.store.queries.run_rows import LARGEST_FIELDS, page_json, parse_fields, select_values
 
+# Longest text to search for, in characters: SQLite refuses a pattern of 50,000 bytes.
+LARGEST_SEARCH = 1000
+
 router = APIRouter(tags=["projects"], dependencies=[Reader])
 
 
@@ -46,7 +49,7 @@ def list_runs(
     limit: Limit = 100,
     offset: Offset = 0,
     order: str = "-created_at",
-    search: str = "",
+    search: Annotated[str, Query(max_length=LARGEST_SEARCH)] = "",
     filters: str = "",
     query: QueryText = "",
     cursor: str = "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy.orm import Session
@@ -18,9 +18,10 @@ from server.responses import LARGEST_NUMBER, ExactJSON
 from tracker.ground.file_pages import FilePage
 from tracker.ground.read_models import RunDetail
 from tracker.runstate.merge import pack_segments
-from tracker.store.queries import charts, media, runs
-from tracker.store.queries.chart_format import pack_columns
-from tracker.store.queries.line_reduction import Series
+from tracker.store.queries import media, runs
+
+if TYPE_CHECKING:
+    from tracker.store.queries.line_reduction import Series
 
 router = APIRouter(prefix="/projects/{entity}/{project}/runs/{run_id}", tags=["runs"], dependencies=[Reader])
 
@@ -103,6 +104,10 @@ def get_chart(
     \f
     See ``queries.charts.chart``.
     """
+
+    # numpy and pyarrow are imported at the first request that needs them: they take 40 MB.
+    from tracker.store.queries import charts
+    from tracker.store.queries.chart_format import pack_columns
 
     def lines(session: Session) -> list[Series]:
         run = runs.get_run(session, entity, project, run_id)

@@ -33,6 +33,8 @@ TINY = {
     "chart-runs": 2,
     "chart-keys": 2,
     "curve-runs": 3,
+    "requests": 400,
+    "load-seconds": 3,
 }
 FIELDS = {"figure", "unit", "ours", "against", "other", "ratio", "target", "met", "note"}
 NEEDS = {"log": "orjson", "log-wide": "orjson", "lightning": "pytorch_lightning"}

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -19,9 +21,11 @@ import pytest
 import scripts
 from serving import ADDRESS, Server, command, serving
 
+import tracker
+
 PATIENT = """
 import server.connections as connections
-connections.HEAD_SECONDS = connections.PROGRESS_SECONDS = 0.5
+connections.HEAD_SECONDS = connections.PROGRESS_SECONDS = {seconds}
 from tracker.cli.main import main
 main(["server", "--port", "0", "--store", "store", *{arguments!r}])
 """
@@ -94,9 +98,11 @@ def test_invalid_draft_is_refused_with_a_reason(keyed: Server) -> None:
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Yield a server with timeouts of half a second instead of many seconds."""
-    process = scripts.start(PATIENT.format(arguments=["--no-key"]), tmp_path)
+def patient(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Yield a server with short timeouts, by default half a second."""
+    process = scripts.start(
+        PATIENT.format(arguments=["--no-key"], seconds=getattr(request, "param", 0.5)), tmp_path
+    )
     assert process.stdout is not None
     found = ADDRESS.match(process.stdout.readline())
     assert found is not None
@@ -120,6 +126,53 @@ def test_stalled_request_is_closed(patient: tuple[int, subprocess.Popen[str]], s
         client.sendall(sent)
         while client.recv(1000):  # until the server closes; the socket's own limit is 30 s
             pass
+
+
+@pytest.mark.parametrize("patient", [3], indirect=True)
+def test_200_slow_clients_do_not_stop_others(
+    patient: tuple[int, subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """They send a head, send a body or read an answer, one byte at a time. The limits close all of them."""
+    port, process = patient
+    run = tracker.init(project="p", settings={"store": tmp_path / "store", "silent": True})
+    artifact = tracker.Artifact("large", "data")
+    with artifact.new_file("file", "wb") as file:
+        file.write(os.urandom(16 * 2**20))
+    run.log_artifact(artifact)
+    run.finish()
+    path = "/api/v1/projects/local/p/artifacts/large/v0/files"
+    others = httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, headers={"Connection": "close"}
+    )
+    scripts.wait_for(lambda: others.get(path).status_code == 200, "the artifact")
+    before = memory(process)
+    slow: dict[int, tuple[socket.socket, str]] = {}
+    closing = select.poll()
+    for at in range(200):
+        client = connect(port)
+        kind = ("head", "body", "answer", "answer")[at % 4]
+        if kind == "body":
+            client.sendall(upload("a" * 64, 10**6))
+        elif kind == "answer":
+            client.sendall(f"GET {path}/file HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        slow[client.fileno()] = client, kind
+        closing.register(client, select.POLLRDHUP)  # also if the server resets the connection
+    largest = before
+    sending = True
+    while slow:
+        sending = sending and any(kind != "body" for _, kind in slow.values())
+        for client, kind in slow.values() if sending else ():
+            with suppress(OSError):  # the server has closed it
+                client.send(b"x", socket.MSG_DONTWAIT) if kind != "answer" else client.recv(
+                    1, socket.MSG_DONTWAIT
+                )
+        for number, _ in closing.poll(0):
+            closing.unregister(number)
+            slow.pop(number)[0].close()
+        assert others.get("/api/v1/projects").json()["projects"][0]["runs"] == 1
+        largest = max(largest, memory(process))
+    assert largest < before + 400 * 2**20  # 100 answers of 16 MiB are waiting
+    others.close()
 
 
 def test_slow_upload_with_progress_is_not_limited(patient: tuple[int, subprocess.Popen[str]]) -> None:

@@ -123,7 +123,6 @@ class RunField(Base):
             "text",
             "run_id",
             sqlite_where=text("text IS NOT NULL"),
-            postgresql_where=text("text IS NOT NULL"),
         ),
         {"sqlite_with_rowid": False},  # rows are stored in the primary key, which saves a third of the space
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
+import msgspec
 from sqlalchemy.orm import Session
 
-from tracker.errors import NotFoundError
+from tracker.errors import NotFoundError, UsageError
 from tracker.ground.read_models import ArtifactDetail
-from tracker.ground.records import ArtifactChanged, ArtifactLinked
+from tracker.ground.records import ArtifactChanged, ArtifactLinked, decode, pack
+from tracker.ground.values import to_plain
 from tracker.store.catalog.models import Run, Version
 from tracker.store.ingest.artifacts import add_link, apply_change
 from tracker.store.ingest.run_row import note_change
 from tracker.store.queries.artifacts import artifact_detail
 from tracker.store.store import Store
+
+R = TypeVar("R", ArtifactChanged, ArtifactLinked)
 
 
 def change_artifact(store: Store, change: ArtifactChanged) -> ArtifactDetail:
@@ -24,7 +29,9 @@ def change_artifact(store: Store, change: ArtifactChanged) -> ArtifactDetail:
 
     Raises:
         NotFoundError: The version does not exist.
+        UsageError: A value cannot be stored.
     """
+    change = _as_recorded(change)
     place = (change.entity, change.project, change.name)
     with store.writing() as session:
         before = artifact_detail(session, *place, f"v{change.version}")
@@ -40,7 +47,9 @@ def link_artifact(store: Store, link: ArtifactLinked) -> None:
 
     Raises:
         NotFoundError: The version does not exist.
+        UsageError: A value cannot be stored.
     """
+    link = _as_recorded(link)
     with store.writing() as session:
         # A random segment id, as no record of a run made this link.
         version = add_link(store, session, link, os.urandom(16).hex(), 0)
@@ -49,6 +58,16 @@ def link_artifact(store: Store, link: ArtifactLinked) -> None:
                 f"there is no artifact {link.entity}/{link.project}/{link.name}:v{link.version} in this store"
             )
         note_version(session, version)
+
+
+def _as_recorded(record: R) -> R:
+    """Return a change as a journal would contain it: escapes replace lone surrogates."""
+    try:
+        to_plain(msgspec.to_builtins(record))  # checks how deeply values are nested
+        found: R = decode(pack(record))  # type: ignore[assignment]
+    except (TypeError, RecursionError) as error:
+        raise UsageError(f"The change cannot be stored: {error}") from None
+    return found
 
 
 def note_version(session: Session, version: Version) -> None:
