@@ -17,6 +17,16 @@ from tracker.store.blobs.manifest import Manifest
 # Records of stored files that are sent as they are.
 STORED = (Manifest,)
 BINARY = "application/octet-stream"
+EVENT = {
+    "title": "ServerEvent",
+    "description": "A server-sent event. `id` is a revision, `data` is JSON.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["changes", "reset"]},
+        "id": {"type": "string"},
+        "data": {"type": "string"},
+    },
+}
 BYTES = {"type": "string", "format": "binary"}
 PROBLEM = "application/problem+json"
 DESCRIPTION = (
@@ -134,6 +144,7 @@ def _complete(document: dict[str, Any], open_operations: set[str]) -> None:
         components["schemas"].pop(unused, None)
     _require_answers(document)
     components["schemas"]["Problem"] = _problem()
+    components["schemas"]["ServerEvent"] = EVENT
     _, files = msgspec.json.schema_components(STORED, ref_template="#/components/schemas/{name}")
     components["schemas"] |= files
     components["securitySchemes"] = SECURITY

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, compile_path
 
 from server.openapi import PROBLEM, problem
 from tracker.errors import (
@@ -122,8 +122,10 @@ def _allowed_methods(request: Request) -> list[str]:
     Starlette names the methods of only one of several routes with the same path. It does not find routes for
     another method than GET if the page of the dashboard matches the address.
     """
-    own = request.app.openapi()["paths"].get(request.scope["path"])
-    if own is not None:  # ``blobs/missing`` is one operation, although ``blobs/{sha256}`` matches it too
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    fitting = [path for path in paths if compile_path(path)[0].match(request.scope["path"])]
+    if fitting:  # ``blobs/missing`` is one operation, although ``blobs/{sha256}`` matches it too
+        own = paths[min(fitting, key=lambda path: path.count("{"))]
         return _with_head([method.upper() for method in own])
     asked = {key: value for key, value in request.scope.items() if key in ("type", "path", "root_path")}
     return _with_head(

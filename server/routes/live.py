@@ -22,13 +22,14 @@ router = APIRouter(tags=["live"], dependencies=[Reader])
 Since = Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)]
 # A stream ends, so that the server checks the client's key again when the client connects again.
 Lifetime = Annotated[float, Query(ge=0, le=86_400, description="Longest time of the stream in seconds.")]
-LastEvent = Annotated[int | None, Header(ge=0, le=LARGEST_NUMBER)]
+# Browsers send it by themselves, so it is described only in words.
+LastEvent = Annotated[int | None, Header(ge=0, le=LARGEST_NUMBER, include_in_schema=False)]
 _EVENTS: dict[str, Any] = {
     "response_class": StreamingResponse,
     "responses": {
         200: {
             "description": "Events whose data is JSON with `revision`, `runs` and `removed`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/ServerEvent"}}},
         }
     },
 }

@@ -102,7 +102,8 @@ def test_public_names_of_wandb_apis_public() -> None:
     for name in public.__all__:
         assert hasattr(public, name)
     parameters = list(inspect.signature(Api.runs).parameters)[1:]
-    assert parameters == ["path", "filters", "order", "per_page", "include_sweeps", "lazy"]
+    # ``query`` is an addition that only a keyword reaches.
+    assert parameters == ["path", "filters", "order", "per_page", "include_sweeps", "lazy", "query"]
     assert list(inspect.signature(public.Run.history).parameters)[1:6] == [
         "samples", "keys", "x_axis", "pandas", "stream",
     ]  # fmt: skip

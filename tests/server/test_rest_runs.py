@@ -190,8 +190,8 @@ def test_unknown_project_has_no_runs(api: httpx.Client) -> None:
         ("GET", f"/live?since=-{10**30}", 422, "since"),
         ("GET", "/live?timeout=61", 422, "timeout"),
         ("GET", "/live?timeout=nan", 422, "timeout"),
-        ("POST", "/projects", 405, "Method Not Allowed"),
-        ("PUT", RUN, 405, "Method Not Allowed"),
+        ("POST", "/projects", 405, "Use GET"),
+        ("PUT", RUN, 405, "Use GET"),
         ("POST", "/session", 422, "required"),
     ],
 )

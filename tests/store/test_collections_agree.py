@@ -157,6 +157,10 @@ def check(root: Path, steps: list[tuple[Any, ...]], applied: int) -> None:
     steps=[("log", 0, "one", 0, [], None), ("log", 1, "one", 1, [], None), ("delete", 0, "one", 1, 1)],
     applied=2,
 )
+@example(  # one edit adds and removes an alias
+    steps=[("log", 0, "one", 0, [], None), ("edit", 0, "one", 0, 0, ["a"], ["a"], {}, 0)],
+    applied=2,
+)
 @example(  # the later of two edits holds
     steps=[
         ("log", 0, "one", 0, [], None),

@@ -216,7 +216,8 @@ class StoredCollection(CollectionState):
         held = self._session.get(Alias, (self._row.id, alias))
         if number is None:
             path.unlink(missing_ok=True)
-            self._session.delete(held)
+            if held is not None:  # one record can add and remove an alias
+                self._session.delete(held)
             return
         described = PublishedAlias(alias, number, self.moved_at[alias])
         publish_checksummed(self._layout.new_temporary(), path, described)
